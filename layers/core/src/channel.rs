@@ -1,0 +1,57 @@
+//! The trait that a stack is about: a duplex of typed messages over one connection.
+
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tower_service::Service;
+
+use crate::{
+    disconnect::BoxError,
+    rejection::Rejection,
+    wire::{ConnectionInfo, WireVersion},
+};
+
+/// What a channel yields.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inbound<M> {
+    /// A message.
+    Message(M),
+    /// A frame or message that could not be passed on; the connection goes on.
+    Rejected(Rejection),
+}
+
+/// A duplex of typed messages over one connection: `Service<M, Response = ()>` out, a `Stream` in.
+///
+/// Polled, never spawned: one owner drives both halves.
+///
+/// * `poll_ready` is ready while there is room in the write buffer; `call` encodes into it. A
+///   future of `call` that fails concerns its message alone: it was not sent. An error of
+///   `poll_ready`, of any other `poll_*` here or of the stream is the end of the connection.
+/// * Nothing reaches the kernel for certain until [`poll_flush`](Self::poll_flush) is ready.
+/// * `None` from the stream is the peer's orderly end.
+#[diagnostic::on_unimplemented(
+    message = "this stack does not make channels: `{Self}` does not carry messages",
+    label = "not a channel of `{M}`",
+    note = "put a `CborLayer` above the `FramingLayer`: bytes become frames, frames become messages"
+)]
+pub trait Channel<M>:
+    Service<M, Response = (), Error: Into<BoxError>>
+    + Stream<Item = Result<Inbound<M>, <Self as Service<M>>::Error>>
+    + Unpin
+{
+    /// Ready when the kernel has taken all that was called.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// Flushes, then ends this direction. The other one may still be read.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// Bytes that were called and not yet taken by the kernel.
+    fn buffered(&self) -> usize;
+
+    /// What is known of the connection.
+    fn connection(&self) -> ConnectionInfo;
+
+    /// Chooses the wire version to begin with. False, and without effect, when the version is
+    /// fixed by configuration or settled by a frame.
+    fn begin_with(&mut self, wire: WireVersion) -> bool;
+}

@@ -1,0 +1,40 @@
+//! What every layer of kyneta-uds shares: the messages, the identities, the socket path, and the
+//! two traits that a stack is made of ([`Frames`] below the CBOR layer, [`Channel`] above it).
+//!
+//! In: nothing. Out: types. May touch: nothing; no I/O, no clock, no randomness, no tokio.
+//!
+//! ```
+//! use kyneta_uds_core::{ChannelMsg, DocId, Interest};
+//!
+//! let doc = DocId::new("settings")?;
+//! let msg = ChannelMsg::from(Interest::new(doc).reciprocate(true));
+//! assert_eq!(msg.kind(), "interest");
+//! # Ok::<(), kyneta_uds_core::TextTooLong>(())
+//! ```
+
+mod channel;
+mod disconnect;
+mod frames;
+mod identity;
+mod message;
+mod path;
+mod rejection;
+mod text;
+mod wire;
+mod write_buf;
+
+pub use bytestring::ByteString;
+
+pub use channel::{Channel, Inbound};
+pub use disconnect::{BoxError, DisconnectReason, SharedError};
+pub use frames::{Frame, Frames, Payload};
+pub use identity::{Features, Identity, PeerType, ProtocolVersion, ProtocolVersionError};
+pub use message::{
+    ChannelMsg, Data, DocEntry, Encoding, Establish, Interest, Message, Offer, PayloadKind,
+    ReplicaType, SyncMode,
+};
+pub use path::{SocketPath, SocketPathError};
+pub use rejection::{AliasFault, FrameFault, Rejection};
+pub use text::{DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, Text, TextTooLong, Version};
+pub use wire::{ConnectionInfo, Credentials, WireVersion};
+pub use write_buf::{Mark, PayloadWriter, WriteBuf};

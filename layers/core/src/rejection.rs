@@ -1,0 +1,153 @@
+//! Why one inbound frame or message was not passed on. Its connection goes on.
+//!
+//! The codes are the field's (the reference's error codes); the texts are ours, for people.
+
+use std::borrow::Cow;
+
+use crate::wire::WireVersion;
+
+/// One inbound frame or message that was not passed on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The frame was skipped.
+    #[error("frame skipped: {0}")]
+    Frame(#[from] FrameFault),
+    /// The payload is not well-formed, or not within the subset that the protocol uses (wire section 5).
+    #[error("payload not decoded: {what} at byte {at}")]
+    Decode {
+        /// What is wrong.
+        what: Cow<'static, str>,
+        /// Where, from the payload's first byte.
+        at: usize,
+    },
+    /// The payload is well-formed, but no message (wire section 4).
+    #[error("not a message: {path}: {what}")]
+    Invalid {
+        /// The keys that lead to the fault, dotted: `docs.1.rt`; empty for the whole.
+        path: String,
+        /// What is wrong.
+        what: Cow<'static, str>,
+    },
+    /// An alias or an announced text cannot be used (wire section 6).
+    #[error("{0}")]
+    Alias(#[from] AliasFault),
+}
+
+impl Rejection {
+    /// The field's code for it.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{AliasFault, Rejection};
+    /// let rejection = Rejection::from(AliasFault::UnknownDoc { alias: 7.0 });
+    /// assert_eq!(rejection.code(), "alias-resolution-failed");
+    /// ```
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Frame(_) => "reassembly-failed",
+            Self::Decode { .. } => "decode-failed",
+            Self::Invalid { .. } => "invalid-wire-message",
+            Self::Alias(_) => "alias-resolution-failed",
+        }
+    }
+
+    /// The field's finer code, where it has one.
+    pub const fn sub(&self) -> Option<&'static str> {
+        match self {
+            Self::Frame(FrameFault::Fragment { .. }) => Some("fragment-skipped"),
+            Self::Frame(_) => Some("parse_error"),
+            Self::Alias(fault) => Some(fault.sub()),
+            Self::Decode { .. } | Self::Invalid { .. } => None,
+        }
+    }
+}
+
+/// Why a frame was skipped; the stream stays in step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameFault {
+    /// Neither a complete frame nor a fragment.
+    #[error("unknown frame type 0x{byte:02x}")]
+    UnknownType {
+        /// Byte 1 of the header.
+        byte: u8,
+    },
+    /// Byte 0 names no wire version that there is.
+    #[error("unknown wire version {byte}")]
+    UnknownVersion {
+        /// Byte 0 of the header.
+        byte: u8,
+    },
+    /// The connection is settled on another version than the frame's.
+    #[error("wire version {got} on a connection of wire version {expected}")]
+    OtherVersion {
+        /// The frame's.
+        got: WireVersion,
+        /// The connection's.
+        expected: WireVersion,
+    },
+    /// Nobody fragments on a Unix socket (wire section 2).
+    #[error("fragment {index} of {total} ({size} bytes in all); fragments are not reassembled")]
+    Fragment {
+        /// Which one, from 0.
+        index: u16,
+        /// Of how many.
+        total: u16,
+        /// Bytes of the whole message, as declared.
+        size: u32,
+    },
+}
+
+/// Why an alias or an announced text cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AliasFault {
+    /// A document alias that was never announced.
+    #[error("document alias {alias} was never announced")]
+    UnknownDoc {
+        /// As on the wire.
+        alias: f64,
+    },
+    /// A schema alias that was never announced.
+    #[error("schema alias {alias} was never announced")]
+    UnknownSchema {
+        /// As on the wire.
+        alias: f64,
+    },
+    /// A document id over its limit.
+    #[error("docId of {len} bytes exceeds the limit of {limit}")]
+    DocIdTooLong {
+        /// Bytes of UTF-8.
+        len: usize,
+        /// [`DocId::MAX`](crate::DocId::MAX).
+        limit: usize,
+    },
+    /// A schema hash over its limit.
+    #[error("schema hash of {len} bytes exceeds the limit of {limit}")]
+    SchemaHashTooLong {
+        /// Bytes of UTF-8.
+        len: usize,
+        /// [`SchemaHash::MAX`](crate::SchemaHash::MAX).
+        limit: usize,
+    },
+    /// The peer has announced more than the table may hold.
+    #[error("alias table full: {limit} {unit} at most")]
+    TableFull {
+        /// How much it may hold.
+        limit: usize,
+        /// Of what: "aliases" or "bytes".
+        unit: &'static str,
+    },
+}
+
+impl AliasFault {
+    const fn sub(&self) -> &'static str {
+        match self {
+            Self::UnknownDoc { .. } => "unknown-doc-alias",
+            Self::UnknownSchema { .. } => "unknown-schema-alias",
+            Self::DocIdTooLong { .. } => "doc-id-too-long",
+            Self::SchemaHashTooLong { .. } => "schema-hash-too-long",
+            Self::TableFull { .. } => "alias-table-full",
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is known of a connection: which wire version it speaks and who is at its other end.
+
+use std::fmt;
+
+/// The two frame formats in the field (wire section 2).
+///
+/// ```
+/// use kyneta_uds_core::WireVersion;
+/// assert_eq!(WireVersion::V2.header_len(), 6);
+/// assert_eq!(WireVersion::from_byte(3), Some(WireVersion::V3));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WireVersion {
+    /// Reference 1.x: a header of 6 bytes.
+    V2,
+    /// Reference 2.x and 3.x: a header of 10 bytes with a sequence number.
+    V3,
+}
+
+impl WireVersion {
+    /// Byte 0 of each frame.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+
+    /// From byte 0 of a frame.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            2 => Some(Self::V2),
+            3 => Some(Self::V3),
+            _ => None,
+        }
+    }
+
+    /// Bytes before the payload of a complete frame.
+    pub const fn header_len(self) -> usize {
+        match self {
+            Self::V2 => 6,
+            Self::V3 => 10,
+        }
+    }
+
+    /// Bytes between the header and the payload of a fragment frame.
+    pub const fn fragment_len(self) -> usize {
+        match self {
+            Self::V2 => 10,
+            Self::V3 => 8,
+        }
+    }
+
+    /// The version that this one is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V2 => Self::V3,
+            Self::V3 => Self::V2,
+        }
+    }
+}
+
+impl fmt::Display for WireVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.byte().fmt(f)
+    }
+}
+
+/// Who is at the other end of a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// Process; the kernel of some platforms does not tell.
+    pub pid: Option<i32>,
+}
+
+/// What a channel knows of the connection under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionInfo {
+    /// Absent until the first frame has settled it.
+    pub wire: Option<WireVersion>,
+    /// Absent when the connector hides the socket or it is none.
+    pub credentials: Option<Credentials>,
+    /// Inbound frames dropped because they repeated the sequence number before them (wire section 9).
+    pub copies_dropped: u64,
+}
