@@ -1,1 +1,94 @@
-//! facade
+//! Messages between services on one machine, over one Unix socket path, as a stack of Tower layers.
+//!
+//! A stack is a maker of channels. At its bottom stands a connector; every layer turns one maker
+//! into another; what comes out on top is a cloneable handle that is a
+//! `Service<ChannelMsg, Response = ()>`.
+//!
+//! | layer | from a maker of | to a maker of |
+//! |---|---|---|
+//! | [`FramingLayer`] | byte streams | frame transports |
+//! | [`CborLayer`] | frame transports | channels: a `Service` out, a `Stream` in |
+//! | [`EstablishLayer`] | channels | channels to a peer that has introduced itself |
+//! | [`QueueLayer`] | channels | cloneable, bounded handles, with one task below each |
+//!
+//! Tower's own layers fit between any two of them and on top.
+//!
+//! # Ready-made
+//!
+//! ```
+//! use kyneta_uds::{Client, DocId, Identity, Incoming, Interest, Server};
+//! use tower::{Service as _, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("bus.sock");
+//! // Echoes what it gets.
+//! let echo = service_fn(async |incoming: Incoming| {
+//!     incoming.from().ready().await?.call(incoming.message).await
+//! });
+//! let server = Server::builder(&path).identity(Identity::service("echo")?).listen(echo).await?;
+//!
+//! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+//! let mut client = Client::builder(&path)
+//!     .identity(Identity::service("billing-1")?)
+//!     .connect(service_fn(move |incoming: Incoming| {
+//!         let seen = seen.clone();
+//!         async move { seen.send(incoming.message).await }
+//!     }))
+//!     .await?;
+//!
+//! let msg = Interest::new(DocId::new("settings")?);
+//! client.ready().await?.call(msg.clone().into()).await?;
+//! assert_eq!(inbox.recv().await, Some(msg.into()));
+//! client.dispose().await;
+//! server.dispose().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod broadcast;
+mod client;
+mod connection;
+mod connector;
+mod event;
+#[cfg(feature = "hyperlocal")]
+mod hyperlocal;
+mod listener;
+mod serve;
+mod server;
+mod session;
+mod stack;
+
+pub use kyneta_uds_cbor::{
+    Cbor, CborChannel, CborError, CborLayer, ChannelCodec, Codec, DecodeLimits, EncodeError,
+    SerdeCodec,
+};
+pub use kyneta_uds_core::*;
+pub use kyneta_uds_establish::{
+    Establish as EstablishService, EstablishConfig, EstablishError, EstablishLayer, Established,
+    Handshake, PeerInfo, Reaction, Side,
+};
+pub use kyneta_uds_framing::{
+    ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingError, FramingLayer,
+    WireMode,
+};
+pub use kyneta_uds_queue::{
+    Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
+    QueueLayer, SendError, SendFuture, Stalled, queue,
+};
+
+pub use crate::{
+    broadcast::Broadcast,
+    client::{Client, ClientBuilder, ClientError},
+    connection::{Connection, Incoming},
+    connector::{ConnectError, UnixConnector, UnixTarget},
+    event::{Event, Events, PeerChange},
+    listener::{BindError, Listener, ListenerOptions},
+    serve::{Serve, WithGracefulShutdown, serve},
+    server::{Server, ServerBuilder},
+    stack::{DefaultStack, MakeChannel, default_stack},
+};
+
+#[cfg(feature = "hyperlocal")]
+pub use crate::hyperlocal::HyperlocalConnector;

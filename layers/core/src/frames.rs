@@ -33,15 +33,36 @@ pub struct Payload<'a> {
     read: &'a Bytes,
     slice: &'a [u8],
     start: usize,
+    wire: Option<WireVersion>,
 }
 
 impl<'a> Payload<'a> {
     /// A range of a read's bytes; one outside of them is cut to what there is.
+    #[inline]
     pub fn new(read: &'a Bytes, range: Range<usize>) -> Self {
         let end = range.end.min(read.len());
         let start = range.start.min(end);
         let slice = read.get(start..end).unwrap_or_default();
-        Self { read, slice, start }
+        Self {
+            read,
+            slice,
+            start,
+            wire: None,
+        }
+    }
+
+    /// Says which wire version the frame was of; the codec reads what 1.x peers do not check more
+    /// leniently on wire version 2.
+    #[inline]
+    pub const fn on(mut self, wire: WireVersion) -> Self {
+        self.wire = Some(wire);
+        self
+    }
+
+    /// The frame's wire version, when the frame transport said so.
+    #[inline]
+    pub const fn wire(&self) -> Option<WireVersion> {
+        self.wire
     }
 
     /// The bytes.
@@ -81,10 +102,7 @@ pub trait Frames: Unpin {
     type Error: Into<BoxError>;
 
     /// The next frame; `None` when the peer has ended its direction between two frames.
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<'_>, Self::Error>>>;
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>>;
 
     /// Ready when there is room in the write buffer.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;

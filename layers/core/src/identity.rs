@@ -61,7 +61,11 @@ pub struct Identity {
 impl Identity {
     /// An identity without a name.
     pub const fn new(peer_id: PeerId, peer_type: PeerType) -> Self {
-        Self { peer_id, name: None, peer_type }
+        Self {
+            peer_id,
+            name: None,
+            peer_type,
+        }
     }
 
     /// A service.
@@ -118,7 +122,11 @@ pub struct Features {
 impl Features {
     /// Aliasing on, the others absent: what the reference announces.
     pub const fn aliasing() -> Self {
-        Self { alias: Some(true), streamed: None, datagram: None }
+        Self {
+            alias: Some(true),
+            streamed: None,
+            datagram: None,
+        }
     }
 }
 

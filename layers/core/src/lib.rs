@@ -19,6 +19,7 @@ mod identity;
 mod message;
 mod path;
 mod rejection;
+mod target;
 mod text;
 mod wire;
 mod write_buf;
@@ -35,6 +36,7 @@ pub use message::{
 };
 pub use path::{SocketPath, SocketPathError};
 pub use rejection::{AliasFault, FrameFault, Rejection};
+pub use target::{Redial, Target};
 pub use text::{DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, Text, TextTooLong, Version};
 pub use wire::{ConnectionInfo, Credentials, WireVersion};
 pub use write_buf::{Mark, PayloadWriter, WriteBuf};

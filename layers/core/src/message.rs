@@ -111,7 +111,11 @@ pub struct Establish {
 impl Establish {
     /// Without features, protocol 1.0.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, features: None, protocol: ProtocolVersion::default() }
+        Self {
+            identity,
+            features: None,
+            protocol: ProtocolVersion::default(),
+        }
     }
 
     /// With features.
@@ -122,7 +126,9 @@ impl Establish {
 
     /// True when the sender may be sent aliases.
     pub fn aliases(&self) -> bool {
-        self.features.and_then(|features| features.alias).unwrap_or(false)
+        self.features
+            .and_then(|features| features.alias)
+            .unwrap_or(false)
     }
 }
 
@@ -144,7 +150,13 @@ pub struct DocEntry {
 impl DocEntry {
     /// A collaborative document.
     pub fn new(doc: DocId, replica: ReplicaType, schema: SchemaHash) -> Self {
-        Self { doc, replica, mode: SyncMode::Collaborative, schema, supported: None }
+        Self {
+            doc,
+            replica,
+            mode: SyncMode::Collaborative,
+            schema,
+            supported: None,
+        }
     }
 
     fn size(&self) -> usize {
@@ -176,7 +188,11 @@ impl ReplicaType {
     /// # Errors
     /// [`TextTooLong`] when the name has more than [`ReplicaName::MAX`] bytes.
     pub fn new(name: impl Into<ByteString>, major: f64, minor: f64) -> Result<Self, TextTooLong> {
-        Ok(Self { name: ReplicaName::new(name)?, major, minor })
+        Ok(Self {
+            name: ReplicaName::new(name)?,
+            major,
+            minor,
+        })
     }
 }
 
@@ -211,7 +227,11 @@ pub struct Interest {
 impl Interest {
     /// Without version.
     pub const fn new(doc: DocId) -> Self {
-        Self { doc, version: None, reciprocate: None }
+        Self {
+            doc,
+            version: None,
+            reciprocate: None,
+        }
     }
 
     /// With what the sender has.

@@ -3,6 +3,7 @@
 //! In: a path of the user's. Out: one that fits `sockaddr_un`, checked once. Touches nothing.
 
 use std::{
+    convert::Infallible,
     fmt,
     path::{Path, PathBuf},
 };
@@ -60,11 +61,19 @@ pub enum SocketPathError {
         path: PathBuf,
     },
     /// Abstract names exist on Linux alone.
-    #[error("socket path {path:?} is an abstract name, which this platform has not; write ./ before it to mean a file")]
+    #[error(
+        "socket path {path:?} is an abstract name, which this platform has not; write ./ before it to mean a file"
+    )]
     NoAbstractNames {
         /// As given.
         path: PathBuf,
     },
+}
+
+impl From<Infallible> for SocketPathError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl SocketPath {
@@ -83,7 +92,11 @@ impl SocketPath {
         }
         if bytes.len() > LIMIT {
             let (path, len) = (path.into(), bytes.len());
-            return Err(SocketPathError::TooLong { path, len, limit: LIMIT });
+            return Err(SocketPathError::TooLong {
+                path,
+                len,
+                limit: LIMIT,
+            });
         }
         match bytes.strip_prefix(b"@") {
             None => Ok(Self(Kind::Pathname(path.into()))),
@@ -145,6 +158,13 @@ impl TryFrom<&str> for SocketPath {
 impl TryFrom<&Path> for SocketPath {
     type Error = SocketPathError;
     fn try_from(path: &Path) -> Result<Self, SocketPathError> {
+        Self::new(path)
+    }
+}
+
+impl TryFrom<&PathBuf> for SocketPath {
+    type Error = SocketPathError;
+    fn try_from(path: &PathBuf) -> Result<Self, SocketPathError> {
         Self::new(path)
     }
 }

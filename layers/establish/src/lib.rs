@@ -1,1 +1,56 @@
-//! stub
+//! A Tower layer: channels become channels to a peer that has introduced itself.
+//!
+//! Below it needs a maker of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg); above it gives
+//! a maker of [`Established`] channels: the handshake is done, the peer is known, and only the
+//! messages about documents pass.
+//!
+//! ```
+//! use futures_util::StreamExt as _;
+//! use kyneta_uds_cbor::CborLayer;
+//! use kyneta_uds_core::{Identity, Redial};
+//! use kyneta_uds_establish::EstablishLayer;
+//! use kyneta_uds_framing::FramingLayer;
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! // Two ends of a pipe stand for a socket; `Pipe` says which end connects.
+//! struct Pipe(tokio::io::DuplexStream, bool);
+//! impl Redial for Pipe {
+//!     fn redial(&self) -> Option<Self> {
+//!         self.1.then(|| Pipe(tokio::io::duplex(1).0, true))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let stack = |name| {
+//!     let identity = Identity::service(name)?;
+//!     Ok::<_, kyneta_uds_core::TextTooLong>(
+//!         ServiceBuilder::new()
+//!             .layer(EstablishLayer::new(identity))
+//!             .layer(CborLayer::new())
+//!             .layer(FramingLayer::new())
+//!             .service(service_fn(async |pipe: Pipe| Ok::<_, std::io::Error>(pipe.0))),
+//!     )
+//! };
+//! let (a, b) = tokio::io::duplex(4096);
+//! let (alice, bob) = tokio::try_join!(
+//!     stack("alice")?.oneshot(Pipe(a, true)),
+//!     stack("bob")?.oneshot(Pipe(b, false)),
+//! )?;
+//! assert_eq!(alice.peer().identity().peer_id.as_str(), "bob");
+//! assert_eq!(bob.peer().identity().peer_id.as_str(), "alice");
+//! # Ok(())
+//! # }
+//! ```
+
+mod channel;
+mod error;
+mod handshake;
+mod layer;
+mod service;
+
+pub use channel::{Established, PeerInfo};
+pub use error::EstablishError;
+pub use handshake::{Handshake, Reaction, Side};
+pub use layer::{EstablishConfig, EstablishLayer};
+pub use service::Establish;

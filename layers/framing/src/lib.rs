@@ -1,1 +1,63 @@
-//! stub
+//! The framing layer of kyneta-uds: byte streams become frame transports.
+//!
+//! Needs below: a maker of byte streams, that is any `Service<T>` whose response is
+//! `AsyncRead + AsyncWrite` ([`ByteStream`]), a connector as a rule. Gives above: a maker of
+//! [`FrameTransport`]s, which speak [`Frames`](kyneta_uds_core::Frames), for the CBOR layer.
+//!
+//! ```
+//! use std::{future::poll_fn, io};
+//!
+//! use kyneta_uds_core::{Frame, Frames};
+//! use kyneta_uds_framing::FramingLayer;
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ours, theirs) = tokio::io::duplex(1024);
+//! let connect = |stream| {
+//!     ServiceBuilder::new()
+//!         .layer(FramingLayer::new())
+//!         .service_fn(|stream| async { Ok::<_, io::Error>(stream) })
+//!         .oneshot(stream)
+//! };
+//! let (mut ours, mut theirs) = (connect(ours).await?, connect(theirs).await?);
+//!
+//! ours.write_frame(|payload| Ok(payload.put_slice(b"hello")), |_, _| "too large")?;
+//! poll_fn(|cx| ours.poll_flush(cx)).await?;
+//!
+//! let text = poll_fn(|cx| {
+//!     theirs.poll_frame(cx).map(|frame| match frame {
+//!         Some(Ok(Frame::Payload(payload))) => payload.as_slice().to_vec(),
+//!         other => panic!("{other:?}"),
+//!     })
+//! });
+//! assert_eq!(text.await, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The pure half stands alone: [`FrameParser`] takes bytes in and gives frames out, [`FrameWriter`]
+//! writes frames into a buffer. Neither does any I/O.
+
+mod config;
+mod credentials;
+mod error;
+mod future;
+mod header;
+mod layer;
+mod parser;
+mod read_buf;
+mod service;
+mod stream;
+mod transport;
+mod writer;
+
+pub use config::{FramingConfig, WireMode};
+pub use error::FramingError;
+pub use future::ResponseFuture;
+pub use layer::FramingLayer;
+pub use parser::FrameParser;
+pub use service::Framing;
+pub use stream::ByteStream;
+pub use transport::FrameTransport;
+pub use writer::FrameWriter;

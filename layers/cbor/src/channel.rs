@@ -1,0 +1,130 @@
+//! The channel: in, messages of the caller and frames of the peer; out, frames and messages.
+//!
+//! Nothing is stored here: a message is encoded straight into the frame transport's write buffer
+//! and decoded straight from its read buffer.
+
+use std::{
+    fmt,
+    future::{Ready, ready},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use kyneta_uds_core::{Channel, ConnectionInfo, Frame, Frames, Inbound, Rejection, WireVersion};
+use tower_service::Service;
+
+use crate::{CborError, Codec, EncodeError};
+
+/// A duplex of a codec's messages over a frame transport.
+///
+/// * `Service<M>`: `call` encodes at once; its future is ready. It fails with
+///   [`CborError::Encode`] when the message was not written, and then nothing was.
+/// * `Stream`: messages and rejections; an error is the end.
+///
+/// All `poll_*` are cancel safe: nothing is lost when they are not polled again.
+pub struct CborChannel<F, C> {
+    frames: F,
+    codec: C,
+}
+
+impl<F, C> CborChannel<F, C> {
+    /// Puts a fresh codec on a frame transport.
+    pub const fn new(frames: F, codec: C) -> Self {
+        Self { frames, codec }
+    }
+
+    /// The frame transport.
+    pub const fn get_ref(&self) -> &F {
+        &self.frames
+    }
+
+    /// The frame transport.
+    pub const fn get_mut(&mut self) -> &mut F {
+        &mut self.frames
+    }
+
+    /// The frame transport, without the codec's state.
+    pub fn into_inner(self) -> F {
+        self.frames
+    }
+}
+
+/// Never pinned structurally: both parts are only ever used by `&mut`.
+impl<F, C> Unpin for CborChannel<F, C> {}
+
+impl<F: Frames, C: Codec> Service<C::Message> for CborChannel<F, C> {
+    type Response = ();
+    type Error = CborError;
+    type Future = Ready<Result<(), CborError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CborError>> {
+        self.frames.poll_ready(cx).map_err(transport)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: C::Message) -> Self::Future {
+        let Self { frames, codec } = self;
+        let written = frames.write_frame(
+            |out| codec.encode(&msg, out),
+            |size, limit| EncodeError::TooLarge { size, limit },
+        );
+        if written.is_err() {
+            codec.not_sent();
+        }
+        ready(written.map_err(CborError::Encode))
+    }
+}
+
+impl<F: Frames, C: Codec> Stream for CborChannel<F, C> {
+    type Item = Result<Inbound<C::Message>, CborError>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self { frames, codec } = self.get_mut();
+        let inbound = match ready!(frames.poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(transport(error)))),
+            Some(Ok(Frame::Skipped(fault))) => Inbound::Rejected(Rejection::Frame(fault)),
+            Some(Ok(Frame::Payload(payload))) => match codec.decode(payload) {
+                Ok(msg) => Inbound::Message(msg),
+                Err(rejection) => Inbound::Rejected(rejection),
+            },
+        };
+        Poll::Ready(Some(Ok(inbound)))
+    }
+}
+
+impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CborError>> {
+        self.frames.poll_flush(cx).map_err(transport)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CborError>> {
+        self.frames.poll_close(cx).map_err(transport)
+    }
+
+    fn buffered(&self) -> usize {
+        self.frames.buffered()
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.frames.connection()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.frames.begin_with(wire)
+    }
+}
+
+fn transport(error: impl Into<kyneta_uds_core::BoxError>) -> CborError {
+    CborError::Transport(error.into())
+}
+
+impl<F: fmt::Debug, C> fmt::Debug for CborChannel<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CborChannel")
+            .field("frames", &self.frames)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! Outbound aliases: in, what this side announces; out, its numbers, from 0 in order of appearance.
+
+use std::{collections::HashMap, hash::Hash};
+
+use kyneta_uds_core::{AliasFault, DocId, SchemaHash, TextTooLong};
+
+use super::DecodeLimits;
+
+/// A text that can have an alias.
+pub(super) trait Aliased: Clone + Eq + Hash {
+    fn new(text: &str) -> Result<Self, TextTooLong>;
+    fn text(&self) -> &str;
+    fn same(&self, other: &Self) -> bool;
+    /// What to say of a text of `len` bytes that is over the limit.
+    fn too_long(len: usize) -> AliasFault;
+}
+
+impl Aliased for DocId {
+    fn new(text: &str) -> Result<Self, TextTooLong> {
+        Self::new(text)
+    }
+
+    #[inline]
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+
+    #[inline]
+    fn same(&self, other: &Self) -> bool {
+        self.same(other)
+    }
+
+    fn too_long(len: usize) -> AliasFault {
+        AliasFault::DocIdTooLong {
+            len,
+            limit: Self::MAX,
+        }
+    }
+}
+
+impl Aliased for SchemaHash {
+    fn new(text: &str) -> Result<Self, TextTooLong> {
+        Self::new(text)
+    }
+
+    #[inline]
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+
+    #[inline]
+    fn same(&self, other: &Self) -> bool {
+        self.same(other)
+    }
+
+    fn too_long(len: usize) -> AliasFault {
+        AliasFault::SchemaHashTooLong {
+            len,
+            limit: Self::MAX,
+        }
+    }
+}
+
+/// What announcing a text has led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Announcement {
+    /// It has an alias now.
+    New(u32),
+    /// It had one.
+    Known(u32),
+    /// It has none: the table is full.
+    Full,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Announced<T> {
+    aliases: HashMap<T, u32>,
+    /// In the order of their aliases, to take back the last ones.
+    order: Vec<T>,
+    bytes: usize,
+    /// Messages about one document come in runs: the last look-up answers most.
+    last: Option<(T, u32)>,
+}
+
+impl<T> Default for Announced<T> {
+    fn default() -> Self {
+        Self {
+            aliases: HashMap::new(),
+            order: Vec::new(),
+            bytes: 0,
+            last: None,
+        }
+    }
+}
+
+impl<T: Aliased> Announced<T> {
+    pub(super) const fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, text: &T) -> Option<u32> {
+        match &self.last {
+            Some((last, alias)) if last.same(text) || last == text => Some(*alias),
+            _ => self.look_up(text),
+        }
+    }
+
+    fn look_up(&mut self, text: &T) -> Option<u32> {
+        if self.order.is_empty() {
+            return None;
+        }
+        let (known, alias) = self.aliases.get_key_value(text)?;
+        self.last = Some((known.clone(), *alias));
+        Some(*alias)
+    }
+
+    pub(super) fn announce(&mut self, text: &T, limits: &DecodeLimits) -> Announcement {
+        if let Some(alias) = self.get(text) {
+            return Announcement::Known(alias);
+        }
+        let bytes = self.bytes + text.text().len();
+        let full = self.order.len() >= limits.max_aliases || bytes > limits.max_alias_bytes;
+        let Some(alias) = u32::try_from(self.order.len()).ok().filter(|_| !full) else {
+            return Announcement::Full;
+        };
+        self.bytes = bytes;
+        self.order.push(text.clone());
+        self.aliases.insert(text.clone(), alias);
+        Announcement::New(alias)
+    }
+
+    /// Takes back all but the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        for text in self.order.drain(len.min(self.order.len())..) {
+            self.bytes -= text.text().len();
+            self.aliases.remove(&text);
+        }
+        self.last = None;
+    }
+}

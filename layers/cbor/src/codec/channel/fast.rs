@@ -1,0 +1,374 @@
+//! Reading in the expected key order: in, a payload; out, a message, or "not as expected".
+//!
+//! One pass from the front. It takes nothing that [`general`](super::general) would refuse and
+//! reports nothing itself: at the first surprise it gives up without a trace.
+
+use std::str::from_utf8;
+
+use bytestring::ByteString;
+use kyneta_uds_core::{
+    ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name, Offer,
+    Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode, Text,
+};
+
+use super::{
+    DecodeLimits, Inbound,
+    alias::Meaning,
+    present::{Raw, RawEntry, RawSchema},
+};
+
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+
+#[inline]
+pub(super) fn message(
+    payload: Payload<'_>,
+    known: &mut Inbound,
+    limits: &DecodeLimits,
+) -> Option<Result<ChannelMsg, Rejection>> {
+    let mut cursor = Cursor {
+        payload,
+        rest: payload.as_slice(),
+    };
+    let keys = cursor.byte()?.checked_sub(0xa0)?;
+    cursor.eat(b"\x61t").then_some(())?;
+    let kind = cursor.byte()?;
+    let msg = match kind {
+        0x12 => ChannelMsg::Offer(offer(&mut cursor, keys, known)?),
+        0x11 => ChannelMsg::Interest(interest(&mut cursor, keys, known)?),
+        0x13 if keys == 2 => ChannelMsg::Dismiss(doc_ref(&mut cursor, known)?),
+        0x14 if keys == 2 => ChannelMsg::Vacant(doc_ref(&mut cursor, known)?),
+        0x10 if keys == 2 => {
+            let raw = present(&mut cursor, limits)?;
+            cursor.end()?;
+            return Some(raw.resolve(known, limits).map_err(Rejection::Alias));
+        }
+        0x01 => ChannelMsg::Establish(establish(&mut cursor, keys)?),
+        0x02 if keys == 1 => ChannelMsg::Depart,
+        _ => return None,
+    };
+    cursor.end()?;
+    Some(Ok(msg))
+}
+
+#[inline]
+fn offer(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Offer> {
+    let [kind_key @ .., kind] = *cursor.chunk::<4>()?;
+    let [encoding_key @ .., encoding] = *cursor.chunk::<4>()?;
+    if kind_key != *b"\x62pk" || encoding_key != *b"\x62pe" || !cursor.eat(b"\x61d") {
+        return None;
+    }
+    let kind = match kind {
+        0 => PayloadKind::Entirety,
+        1 => PayloadKind::Since,
+        _ => return None,
+    };
+    let encoding = match encoding {
+        0 => Encoding::Json,
+        1 => Encoding::Binary,
+        _ => return None,
+    };
+    let (major, len) = cursor.head()?;
+    let data = match major {
+        BYTES => Data::Bytes(cursor.slice(len)?),
+        TEXT => Data::Text(cursor.byte_string(len)?),
+        _ => return None,
+    };
+    cursor.eat(b"\x61v").then_some(())?;
+    let version = cursor.text_slice()?;
+    let doc = doc_ref(cursor, known)?;
+    let reciprocate = reciprocate(cursor)?;
+    let lineage = if cursor.eat(b"\x62ln") {
+        Some(cursor.text_slice()?)
+    } else {
+        None
+    };
+    let expected = 6 + u8::from(reciprocate.is_some()) + u8::from(lineage.is_some());
+    (keys == expected).then_some(())?;
+    Some(Offer {
+        doc,
+        kind,
+        encoding,
+        data,
+        version,
+        reciprocate,
+        lineage,
+    })
+}
+
+fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
+    let doc = doc_ref(cursor, known)?;
+    let version = if cursor.eat(b"\x61v") {
+        Some(cursor.text_slice()?)
+    } else {
+        None
+    };
+    let reciprocate = reciprocate(cursor)?;
+    let expected = 2 + u8::from(version.is_some()) + u8::from(reciprocate.is_some());
+    (keys == expected).then_some(())?;
+    Some(Interest {
+        doc,
+        version,
+        reciprocate,
+    })
+}
+
+#[inline]
+fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
+    if cursor.eat(b"\x62dx") {
+        let alias = u32::try_from(cursor.uint()?).ok()?;
+        return match known.docs.get_index(alias)? {
+            Meaning::Text(doc) => Some(doc.clone()),
+            Meaning::TooLong(_) => None,
+        };
+    }
+    cursor.eat(b"\x63doc").then_some(())?;
+    known.doc(cursor.text()?).ok()
+}
+
+/// None when it is odd, `Some(None)` when it is absent.
+#[inline]
+fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
+    if cursor.eat(b"\x61r") {
+        cursor.boolean().map(Some)
+    } else {
+        Some(None)
+    }
+}
+
+fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
+    cursor.eat(b"\x62id").then_some(())?;
+    let peer_id = PeerId::new(cursor.text()?).ok()?;
+    let name = if cursor.eat(b"\x61n") {
+        Some(Name::new(ByteString::from(cursor.text()?)).ok()?)
+    } else {
+        None
+    };
+    cursor.eat(b"\x61y").then_some(())?;
+    let peer_type = PeerType::from_name(cursor.text()?)?;
+    let features = if cursor.eat(b"\x61f") {
+        Some(features(cursor)?)
+    } else {
+        None
+    };
+    // The version is left to the other path: few peers write it, once a connection.
+    let expected = 3 + u8::from(name.is_some()) + u8::from(features.is_some());
+    (keys == expected).then_some(())?;
+    let identity = Identity {
+        peer_id,
+        name,
+        peer_type,
+    };
+    Some(Establish {
+        identity,
+        features,
+        protocol: ProtocolVersion::default(),
+    })
+}
+
+fn features(cursor: &mut Cursor<'_>) -> Option<Features> {
+    let keys = cursor.byte()?.checked_sub(0xa0)?;
+    let mut flag = |key| {
+        if cursor.eat(key) {
+            cursor.boolean().map(Some)
+        } else {
+            Some(None)
+        }
+    };
+    let (alias, streamed, datagram) = (flag(b"\x61a")?, flag(b"\x61s")?, flag(b"\x61d")?);
+    let expected = [alias, streamed, datagram].iter().flatten().count();
+    (usize::from(keys) == expected).then_some(())?;
+    Some(Features {
+        alias,
+        streamed,
+        datagram,
+    })
+}
+
+fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
+    cursor.eat(b"\x64docs").then_some(())?;
+    let len = cursor.array()?;
+    let mut raw = Raw::default();
+    for _ in 0..len {
+        raw.has_room(limits).then_some(())?;
+        let entry = entry(cursor, &mut raw, limits)?;
+        raw.entries.push(entry);
+    }
+    Some(raw)
+}
+
+fn entry<'a>(
+    cursor: &mut Cursor<'a>,
+    raw: &mut Raw<'a>,
+    limits: &DecodeLimits,
+) -> Option<RawEntry<'a>> {
+    let keys = cursor.byte()?.checked_sub(0xa0)?;
+    cursor.eat(b"\x61d").then_some(())?;
+    let doc = cursor.text()?;
+    let alias = if cursor.eat(b"\x61a") {
+        Some(cursor.number()?)
+    } else {
+        None
+    };
+    cursor.eat(b"\x62rt\x83").then_some(())?;
+    let name = cursor.text()?;
+    let replica = raw.replica(name, cursor.number()?, cursor.number()?).ok()?;
+    let [mode_key @ .., mode] = *cursor.chunk::<4>()?;
+    let mode = match mode {
+        0 => SyncMode::Collaborative,
+        1 => SyncMode::Authoritative,
+        2 => SyncMode::Ephemeral,
+        _ => return None,
+    };
+    (mode_key == *b"\x62ms").then_some(())?;
+    let mut expected = 4 + u8::from(alias.is_some());
+    let schema = if cursor.eat(b"\x62sh") {
+        let hash = cursor.text()?;
+        let alias = if cursor.eat(b"\x62sa") {
+            Some(cursor.number()?)
+        } else {
+            None
+        };
+        expected += u8::from(alias.is_some());
+        RawSchema::Text { hash, alias }
+    } else {
+        cursor.eat(b"\x63shx").then_some(())?;
+        RawSchema::Alias(cursor.number()?)
+    };
+    let supported = if cursor.eat(b"\x63shs") {
+        expected += 1;
+        let len = cursor.array()?;
+        for _ in 0..len {
+            raw.has_room(limits).then_some(())?;
+            raw.hashes.push(cursor.text()?);
+        }
+        Some(len)
+    } else {
+        None
+    };
+    (keys == expected).then_some(())?;
+    Some(RawEntry {
+        doc,
+        alias,
+        replica,
+        mode,
+        schema,
+        supported,
+    })
+}
+
+/// What is left of a payload.
+struct Cursor<'a> {
+    payload: Payload<'a>,
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn end(&self) -> Option<()> {
+        self.rest.is_empty().then_some(())
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*byte)
+    }
+
+    #[inline]
+    fn chunk<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (chunk, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(chunk)
+    }
+
+    /// Takes `bytes` if they are next.
+    #[inline]
+    fn eat<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((chunk, rest)) if chunk == bytes => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A head's major type and number.
+    #[inline]
+    fn head(&mut self) -> Option<(u8, u64)> {
+        let first = self.byte()?;
+        let number = match first & 0x1f {
+            short @ 0..24 => return Some((first >> 5, u64::from(short))),
+            24 => u64::from(self.byte()?),
+            25 => u64::from(u16::from_be_bytes(*self.chunk()?)),
+            26 => u64::from(u32::from_be_bytes(*self.chunk()?)),
+            _ => return None,
+        };
+        (number >= 24).then_some((first >> 5, number))
+    }
+
+    #[inline]
+    fn uint(&mut self) -> Option<u64> {
+        self.head()
+            .and_then(|(major, number)| (major == 0).then_some(number))
+    }
+
+    /// A small number, which is all that senders make up.
+    #[inline]
+    fn number(&mut self) -> Option<f64> {
+        self.uint().map(|number| number as f64)
+    }
+
+    fn array(&mut self) -> Option<usize> {
+        let (major, len) = self.head()?;
+        (major == 4).then_some(())?;
+        usize::try_from(len).ok()
+    }
+
+    #[inline]
+    fn boolean(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0xf4 => Some(false),
+            0xf5 => Some(true),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, len: u64) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(usize::try_from(len).ok()?)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    /// The next `len` bytes as a range of the read buffer.
+    #[inline]
+    fn slice(&mut self, len: u64) -> Option<bytes::Bytes> {
+        let taken = self.take(len)?;
+        let end = self.payload.as_slice().len() - self.rest.len();
+        Some(self.payload.slice(end - taken.len()..end))
+    }
+
+    #[inline]
+    fn byte_string(&mut self, len: u64) -> Option<ByteString> {
+        // A byte order mark is taken off on the other path.
+        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
+        ByteString::try_from(self.slice(len)?).ok()
+    }
+
+    #[inline]
+    fn text_slice<const MAX: usize>(&mut self) -> Option<Text<MAX>> {
+        let (major, len) = self.head()?;
+        (major == TEXT).then_some(())?;
+        Text::new(self.byte_string(len)?).ok()
+    }
+
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        let (major, len) = self.head()?;
+        (major == TEXT && !self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
+        from_utf8(self.take(len)?).ok()
+    }
+}

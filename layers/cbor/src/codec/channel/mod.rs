@@ -1,0 +1,152 @@
+//! The codec of [`ChannelMsg`]: straight between message and payload, with aliasing (wire sections 4 to 6).
+//!
+//! In: messages and payloads, in the order in which they pass. Out: the same. State: the aliases of
+//! one connection, in both directions.
+//!
+//! Reading tries [`fast`] first: keys in the order that every sender uses, read once from the front.
+//! Whatever it does not expect goes to [`general`], which takes any order and says what is wrong.
+
+mod alias;
+mod announce;
+mod encode;
+mod fast;
+mod general;
+mod item;
+mod limits;
+mod present;
+mod shape;
+mod walk;
+
+use kyneta_uds_core::{
+    ChannelMsg, DocId, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
+};
+
+use self::{alias::Aliases, announce::Announced};
+use super::Codec;
+use crate::EncodeError;
+
+pub use self::limits::DecodeLimits;
+
+/// The protocol's own codec: byte-identical to the reference when writing, strict and bounded when
+/// reading. A clone of a fresh one is a fresh one.
+///
+/// ```
+/// use bytes::Bytes;
+/// use kyneta_uds_cbor::{ChannelCodec, Codec};
+/// use kyneta_uds_core::{ChannelMsg, Payload, WriteBuf};
+///
+/// let mut buf = WriteBuf::default();
+/// ChannelCodec::new().encode(&ChannelMsg::Depart, &mut buf.writer())?;
+/// assert_eq!(buf.front(), b"\xa1\x61t\x02");
+///
+/// let wire = Bytes::from_static(b"\xa1\x61t\x02");
+/// let msg = ChannelCodec::new().decode(Payload::new(&wire, 0..4))?;
+/// assert_eq!(msg, ChannelMsg::Depart);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ChannelCodec {
+    limits: DecodeLimits,
+    outbound: Outbound,
+    inbound: Inbound,
+}
+
+/// What this side has announced.
+#[derive(Debug, Clone, Default)]
+struct Outbound {
+    docs: Announced<DocId>,
+    schemas: Announced<SchemaHash>,
+    /// The last establish sent has said that this side takes aliases.
+    takes_aliases: bool,
+    /// What the last encoding changed.
+    last: Change,
+}
+
+/// How to take back what the last encoding changed.
+#[derive(Debug, Clone, Copy, Default)]
+enum Change {
+    #[default]
+    Nothing,
+    /// An establish: what was true before.
+    TakesAliases(bool),
+    /// A present: how many were announced before.
+    Announced { docs: usize, schemas: usize },
+}
+
+/// What the peer has announced.
+#[derive(Debug, Clone, Default)]
+struct Inbound {
+    docs: Aliases<DocId>,
+    schemas: Aliases<SchemaHash>,
+    /// The peer's last establish has said that it takes aliases.
+    takes_aliases: bool,
+    /// The document that was last named in full, so that naming it again allocates nothing.
+    last_doc: Option<DocId>,
+}
+
+impl ChannelCodec {
+    /// A codec for a fresh connection, with default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With other limits.
+    pub const fn limits(mut self, limits: DecodeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Both sides have said that they take aliases.
+    #[inline]
+    const fn mutual(&self) -> bool {
+        self.outbound.takes_aliases && self.inbound.takes_aliases
+    }
+}
+
+impl Codec for ChannelCodec {
+    type Message = ChannelMsg;
+
+    #[inline]
+    fn encode(&mut self, msg: &ChannelMsg, out: &mut PayloadWriter<'_>) -> Result<(), EncodeError> {
+        let mutual = self.mutual();
+        encode::message(msg, &mut self.outbound, mutual, &self.limits, out);
+        Ok(())
+    }
+
+    #[inline]
+    fn decode(&mut self, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
+        let msg = match fast::message(payload, &mut self.inbound, &self.limits) {
+            Some(decoded) => decoded?,
+            None => general::message(payload, &mut self.inbound, &self.limits)?,
+        };
+        if let ChannelMsg::Establish(establish) = &msg {
+            self.inbound.takes_aliases = establish.aliases();
+        }
+        Ok(msg)
+    }
+
+    fn not_sent(&mut self) {
+        match std::mem::take(&mut self.outbound.last) {
+            Change::Nothing => {}
+            Change::TakesAliases(before) => self.outbound.takes_aliases = before,
+            Change::Announced { docs, schemas } => {
+                self.outbound.docs.truncate(docs);
+                self.outbound.schemas.truncate(schemas);
+            }
+        }
+    }
+}
+
+impl Inbound {
+    /// A document named in full.
+    fn doc(&mut self, text: &str) -> Result<DocId, TextTooLong> {
+        if let Some(last) = &self.last_doc
+            && last.as_str() == text
+        {
+            return Ok(last.clone());
+        }
+        let doc = DocId::new(text)?;
+        self.last_doc = Some(doc.clone());
+        Ok(doc)
+    }
+}

@@ -1,0 +1,102 @@
+//! Well-formedness: in, a payload; out, nothing, or the first thing that is wrong with it.
+//!
+//! One pass over the whole payload, unknown keys and their values included, without recursion and
+//! with memory bounded by `max_depth` and `max_keys`, whatever the payload declares.
+
+use std::borrow::Cow;
+
+use super::{
+    DecodeLimits,
+    item::{Item, read, without_bom},
+    shape::Fault,
+};
+
+/// A key as the reference compares it: after text decoding, 1 and 1.0 the same, 1 and "1" not.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Number(u64),
+    Text(Cow<'a, str>),
+}
+
+/// An open array or map.
+struct Level {
+    /// Items that are still due in it; a pair is two.
+    due: usize,
+    /// Where a map's keys begin among all those of open maps; none for an array.
+    keys: Option<usize>,
+}
+
+pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+    let fault = |what: Cow<'static, str>, at| Fault::Decode { what, at };
+    let mut levels: Vec<Level> = Vec::new();
+    let mut keys: Vec<Key<'_>> = Vec::new();
+    let mut at = 0;
+    loop {
+        let (item, next) = read(bytes, at)?;
+        let key_due = levels
+            .last()
+            .is_some_and(|level| level.keys.is_some() && level.due % 2 == 0);
+        if let Some(level) = levels.last_mut() {
+            level.due -= 1;
+        }
+        if key_due {
+            if keys.len() >= limits.max_keys {
+                let what = format!("more than {} keys in open maps", limits.max_keys);
+                return Err(fault(what.into(), at));
+            }
+            let key = key(bytes, item);
+            keys.push(
+                key.ok_or_else(|| fault("a key that is neither text nor number".into(), at))?,
+            );
+        } else if let Item::Array { len, .. } | Item::Map { len, .. } = item {
+            if levels.len() >= limits.max_depth {
+                let what = format!("nested deeper than {} levels", limits.max_depth);
+                return Err(fault(what.into(), at));
+            }
+            levels.push(match item {
+                Item::Map { .. } => Level {
+                    due: 2 * len,
+                    keys: Some(keys.len()),
+                },
+                _ => Level {
+                    due: len,
+                    keys: None,
+                },
+            });
+        }
+        at = next;
+        while let Some(level) = levels.pop_if(|level| level.due == 0) {
+            if let Some(first) = level.keys {
+                if repeats(keys.get_mut(first..).unwrap_or_default()) {
+                    return Err(fault("a key twice in one map".into(), at));
+                }
+                keys.truncate(first);
+            }
+        }
+        if levels.is_empty() {
+            break;
+        }
+    }
+    if at < bytes.len() {
+        return Err(fault("bytes after the message".into(), at));
+    }
+    Ok(())
+}
+
+fn key(bytes: &[u8], item: Item) -> Option<Key<'_>> {
+    match item {
+        Item::Number(number) if number == 0.0 => Some(Key::Number(0)),
+        Item::Number(number) if number.is_nan() => Some(Key::Number(f64::NAN.to_bits())),
+        Item::Number(number) => Some(Key::Number(number.to_bits())),
+        Item::Text(range) => {
+            let text = bytes.get(without_bom(bytes, range)).unwrap_or_default();
+            Some(Key::Text(String::from_utf8_lossy(text)))
+        }
+        _ => None,
+    }
+}
+
+fn repeats(keys: &mut [Key<'_>]) -> bool {
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+}

@@ -1,0 +1,86 @@
+//! One side of a connection, without a socket: its codec, its frames.
+
+use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
+use kyneta_uds_core::{ChannelMsg, Frame, PayloadWriter, Rejection, WireVersion, WriteBuf};
+use kyneta_uds_framing::{FrameParser, FrameWriter, WireMode};
+use serde_json::Value;
+
+use crate::json;
+
+/// As the reference: whatever a header says.
+const MAX_FRAME: usize = u32::MAX as usize;
+
+pub(crate) struct Peer {
+    wire: WireVersion,
+    codec: ChannelCodec,
+    writer: FrameWriter,
+    parser: FrameParser,
+}
+
+impl Peer {
+    pub(crate) fn new(wire: WireVersion) -> Self {
+        Self {
+            wire,
+            codec: ChannelCodec::new(),
+            writer: FrameWriter::new(MAX_FRAME),
+            parser: FrameParser::new(WireMode::Fixed(wire), MAX_FRAME),
+        }
+    }
+
+    /// The frame of a message.
+    pub(crate) fn send(&mut self, msg: &ChannelMsg) -> Vec<u8> {
+        let Self {
+            wire,
+            codec,
+            writer,
+            ..
+        } = self;
+        write(*wire, writer, |out| codec.encode(msg, out)).expect("every message can be encoded")
+    }
+
+    /// A message that our types cannot hold takes its number all the same.
+    pub(crate) fn refuse(&mut self) {
+        let refused = write(self.wire, &mut self.writer, |_| {
+            Err(EncodeError::TooLarge { size: 0, limit: 0 })
+        });
+        assert!(refused.is_err());
+    }
+
+    /// What this side makes of a chunk, in the form in which results compare.
+    pub(crate) fn receive(&mut self, chunk: &[u8]) -> Vec<Value> {
+        self.messages(chunk).iter().map(json::result).collect()
+    }
+
+    pub(crate) fn messages(&mut self, chunk: &[u8]) -> Vec<Result<ChannelMsg, Rejection>> {
+        self.parser.feed(chunk);
+        let mut messages = Vec::new();
+        while let Some(frame) = self
+            .parser
+            .next_frame()
+            .expect("no frame is over the limit")
+        {
+            messages.push(match frame {
+                Frame::Payload(payload) => self.codec.decode(payload),
+                Frame::Skipped(fault) => Err(fault.into()),
+            });
+        }
+        messages
+    }
+}
+
+fn write(
+    wire: WireVersion,
+    writer: &mut FrameWriter,
+    encode: impl FnOnce(&mut PayloadWriter<'_>) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut buf = WriteBuf::default();
+    writer.write(wire, &mut buf, encode, |size, limit| {
+        EncodeError::TooLarge { size, limit }
+    })?;
+    let mut slices = [std::io::IoSlice::new(&[]); 16];
+    let filled = buf.slices(&mut slices);
+    Ok(slices[..filled]
+        .iter()
+        .flat_map(|slice| slice.iter().copied())
+        .collect())
+}

@@ -1,0 +1,152 @@
+//! The channel after the handshake: messages about documents pass, the rest is seen to here.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use kyneta_uds_core::{
+    Channel, ChannelMsg, ConnectionInfo, Credentials, Establish, Identity, Inbound, WireVersion,
+};
+use tower_service::Service;
+
+use crate::handshake::{Handshake, Reaction};
+
+/// Who is at the other end of an [`Established`] channel. Shared: it outlives the channel.
+#[derive(Debug)]
+pub struct PeerInfo {
+    establish: Establish,
+    wire: WireVersion,
+    credentials: Option<Credentials>,
+    departing: AtomicBool,
+}
+
+impl PeerInfo {
+    pub(crate) fn new(establish: Establish, connection: ConnectionInfo) -> Self {
+        Self {
+            establish,
+            // An established channel has read a frame, which settled it.
+            wire: connection.wire.unwrap_or(WireVersion::V3),
+            credentials: connection.credentials,
+            departing: AtomicBool::new(false),
+        }
+    }
+
+    /// Who the peer says it is.
+    pub fn identity(&self) -> &Identity {
+        &self.establish.identity
+    }
+
+    /// All that it said of itself.
+    pub fn establish(&self) -> &Establish {
+        &self.establish
+    }
+
+    /// The wire version that it speaks.
+    pub fn wire(&self) -> WireVersion {
+        self.wire
+    }
+
+    /// Who the kernel says it is; absent when the connector hides the socket.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+
+    /// True once it has said that it leaves on purpose.
+    pub fn is_departing(&self) -> bool {
+        self.departing.load(Ordering::Relaxed)
+    }
+}
+
+/// A channel whose peer has introduced itself. What it yields are the messages about documents.
+#[derive(Debug)]
+pub struct Established<C> {
+    inner: C,
+    handshake: Handshake,
+    peer: Arc<PeerInfo>,
+}
+
+impl<C> Established<C> {
+    pub(crate) fn new(inner: C, handshake: Handshake, peer: PeerInfo) -> Self {
+        Self {
+            inner,
+            handshake,
+            peer: Arc::new(peer),
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Arc<PeerInfo> {
+        &self.peer
+    }
+
+    /// The channel below.
+    pub fn get_ref(&self) -> &C {
+        &self.inner
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for Established<C> {
+    type Response = ();
+    type Error = C::Error;
+    type Future = C::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> C::Future {
+        self.inner.call(msg)
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Stream for Established<C> {
+    type Item = Result<Inbound<ChannelMsg>, C::Error>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            let msg = match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+                Some(Ok(Inbound::Message(msg))) => msg,
+                other => return Poll::Ready(other),
+            };
+            match this.handshake.received(msg) {
+                Reaction::Deliver(msg) => return Poll::Ready(Some(Ok(Inbound::Message(msg)))),
+                Reaction::Departing => this.peer.departing.store(true, Ordering::Relaxed),
+                Reaction::Nothing | Reaction::Established { .. } => {}
+            }
+        }
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Established<C> {
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.inner.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.inner.poll_close(cx)
+    }
+
+    #[inline]
+    fn buffered(&self) -> usize {
+        self.inner.buffered()
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.inner.connection()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.inner.begin_with(wire)
+    }
+}

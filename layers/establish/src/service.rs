@@ -1,0 +1,211 @@
+//! Makes a connection, introduces both sides, and comes again with the other wire version where
+//! the first one met silence.
+//!
+//! In: a target. Out: an [`Established`] channel. May touch: the channel below, tokio's clock.
+
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{BoxError, Channel, ChannelMsg, Inbound, Redial, WireVersion};
+use tokio::time::{Instant, timeout_at};
+use tower_service::Service;
+
+use crate::{
+    channel::{Established, PeerInfo},
+    error::EstablishError,
+    handshake::{Handshake, Reaction, Side},
+    layer::EstablishConfig,
+};
+
+/// Makes channels whose peer is known. See [`EstablishLayer`](crate::EstablishLayer).
+#[derive(Debug, Clone)]
+pub struct Establish<S> {
+    inner: S,
+    config: Arc<EstablishConfig>,
+    /// The wire version that was answered last, as its byte: where to begin next time.
+    answered: Arc<AtomicU8>,
+}
+
+impl<S> Establish<S> {
+    pub(crate) fn new(inner: S, config: EstablishConfig) -> Self {
+        let answered = Arc::new(AtomicU8::new(WireVersion::V3.byte()));
+        Self {
+            inner,
+            config: Arc::new(config),
+            answered,
+        }
+    }
+
+    fn remembered(&self) -> WireVersion {
+        WireVersion::from_byte(self.answered.load(Ordering::Relaxed)).unwrap_or(WireVersion::V3)
+    }
+}
+
+impl<S, T> Service<T> for Establish<S>
+where
+    S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    <S::Response as Service<ChannelMsg>>::Future: Send,
+    <S::Response as Service<ChannelMsg>>::Error: Send,
+    T: Redial + Send + 'static,
+{
+    type Response = Established<S::Response>;
+    type Error = EstablishError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EstablishError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EstablishError>> {
+        self.inner
+            .poll_ready(cx)
+            .map_err(|error| EstablishError::Make(error.into()))
+    }
+
+    // Boxed: once a connection, never per message.
+    fn call(&mut self, target: T) -> Self::Future {
+        let clone = self.clone();
+        let ready = mem::replace(self, clone);
+        Box::pin(async move {
+            match target.redial() {
+                None => ready.accept(target).await,
+                Some(again) => ready.connect(target, again).await,
+            }
+        })
+    }
+}
+
+impl<S> Establish<S> {
+    async fn accept<T>(mut self, target: T) -> Result<Established<S::Response>, EstablishError>
+    where
+        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
+    {
+        let mut channel = make(&mut self.inner, target).await?;
+        let mut handshake = Handshake::new(Side::Accepting);
+        let started = Instant::now();
+        let introduced = introduce(&mut channel, &mut handshake, &self.config);
+        match timeout_at(started + self.config.timeout, introduced).await {
+            Ok(Ok(peer)) => Ok(Established::new(channel, handshake, peer)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(EstablishError::Unanswered {
+                tried: Vec::new(),
+                waited: started.elapsed(),
+            }),
+        }
+    }
+
+    async fn connect<T>(
+        mut self,
+        target: T,
+        again: T,
+    ) -> Result<Established<S::Response>, EstablishError>
+    where
+        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
+    {
+        let started = Instant::now();
+        let deadline = started + self.config.timeout;
+        let mut tried = Vec::new();
+        let mut begin = self.remembered();
+        let mut targets = [again, target].into_iter().rev();
+        while let Some(target) = targets.next() {
+            if !tried.is_empty() {
+                ready(&mut self.inner).await?;
+            }
+            let mut channel = make(&mut self.inner, target).await?;
+            // A fixed wire has no second try: it waits to the end.
+            let until = if channel.begin_with(begin) {
+                deadline.min(Instant::now() + self.config.fallback)
+            } else {
+                begin = channel.connection().wire.unwrap_or(begin);
+                targets.by_ref().for_each(drop);
+                deadline
+            };
+            tried.push(begin);
+            let mut handshake = Handshake::new(Side::Connecting);
+            let introduced = introduce(&mut channel, &mut handshake, &self.config);
+            match timeout_at(until, introduced).await {
+                Ok(Ok(peer)) => {
+                    self.answered.store(peer.wire().byte(), Ordering::Relaxed);
+                    return Ok(Established::new(channel, handshake, peer));
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    tracing::debug!(wire = %begin, "establish unanswered");
+                    begin = begin.other();
+                }
+            }
+        }
+        Err(EstablishError::Unanswered {
+            tried,
+            waited: started.elapsed(),
+        })
+    }
+}
+
+async fn ready<S, T>(maker: &mut S) -> Result<(), EstablishError>
+where
+    S: Service<T, Error: Into<BoxError>>,
+{
+    poll_fn(|cx| maker.poll_ready(cx))
+        .await
+        .map_err(|error| EstablishError::Make(error.into()))
+}
+
+async fn make<S, T>(maker: &mut S, target: T) -> Result<S::Response, EstablishError>
+where
+    S: Service<T, Error: Into<BoxError>>,
+{
+    maker
+        .call(target)
+        .await
+        .map_err(|error| EstablishError::Make(error.into()))
+}
+
+/// The handshake of one connection, until the peer is known and has been answered.
+async fn introduce<C: Channel<ChannelMsg>>(
+    channel: &mut C,
+    handshake: &mut Handshake,
+    config: &EstablishConfig,
+) -> Result<PeerInfo, EstablishError> {
+    if handshake.side() == Side::Connecting {
+        send(channel, config).await?;
+    }
+    loop {
+        let inbound = poll_fn(|cx| Pin::new(&mut *channel).poll_next(cx)).await;
+        let msg = match inbound {
+            Some(Ok(Inbound::Message(msg))) => msg,
+            Some(Ok(Inbound::Rejected(rejection))) => {
+                tracing::debug!(%rejection, "message rejected during the handshake");
+                continue;
+            }
+            Some(Err(error)) => return Err(EstablishError::Channel(error.into())),
+            None => return Err(EstablishError::Closed),
+        };
+        if let Reaction::Established { peer, answer } = handshake.received(msg) {
+            if answer {
+                send(channel, config).await?;
+            }
+            return Ok(PeerInfo::new(peer, channel.connection()));
+        }
+    }
+}
+
+async fn send<C: Channel<ChannelMsg>>(
+    channel: &mut C,
+    config: &EstablishConfig,
+) -> Result<(), EstablishError> {
+    let broke = |error: C::Error| EstablishError::Channel(error.into());
+    poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broke)?;
+    channel
+        .call(config.introduction.clone().into())
+        .await
+        .map_err(broke)?;
+    poll_fn(|cx| channel.poll_flush(cx)).await.map_err(broke)
+}

@@ -1,0 +1,345 @@
+//! The parser: bytes in, frames out. Pure: no I/O, no clock; resumable at every byte.
+//!
+//! Frames are found twice on purpose. The complete frames at the front of the read buffer are
+//! measured in one sweep, split off and frozen together: one reference count for all of them. Then
+//! they are lent one by one as ranges. The second look at a header in the first-level cache is far
+//! cheaper than a reference count for each frame (7 ns).
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use kyneta_uds_core::{Frame, FrameFault, Payload, WireVersion};
+
+use crate::{
+    config::WireMode,
+    error::FramingError,
+    header::{self, COMPLETE, Header},
+    read_buf::ReadBuffer,
+};
+
+/// Finds the frames in one direction of a connection.
+///
+/// ```
+/// use kyneta_uds_core::{Frame, WireVersion};
+/// use kyneta_uds_framing::{FrameParser, WireMode};
+///
+/// let mut parser = FrameParser::new(WireMode::Auto, 1 << 20);
+/// parser.feed(&[2, 0, 0, 0, 0, 2, b'h']);
+/// assert!(parser.next_frame()?.is_none()); // not all of it has arrived
+///
+/// parser.feed(b"i");
+/// let Some(Frame::Payload(payload)) = parser.next_frame()? else { panic!() };
+/// assert_eq!(payload.as_slice(), b"hi");
+/// assert_eq!(parser.wire(), Some(WireVersion::V2));
+/// assert!(parser.is_between_frames());
+/// # Ok::<(), kyneta_uds_framing::FramingError>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameParser {
+    max_frame: usize,
+    /// A version byte of no known version is the end, not a frame to be skipped.
+    strict: bool,
+    settled: Option<WireVersion>,
+    /// What to write with when nothing has settled it.
+    begin: WireVersion,
+
+    arrived: ReadBuffer,
+    /// Complete frames of the settled version, frozen together.
+    ready: Bytes,
+    /// Where in `ready` the next one begins.
+    at: usize,
+    skip: Option<Skip>,
+
+    last_seq: Option<u32>,
+    copies_dropped: u64,
+}
+
+/// A frame that is being skipped.
+#[derive(Debug, Clone, Copy)]
+struct Skip {
+    fault: FrameFault,
+    /// Bytes still to come.
+    left: usize,
+    /// Bytes of the whole frame.
+    frame: usize,
+}
+
+/// What the parser has come to; a payload as its place in the bytes that [`FrameParser::lend`]
+/// lends from.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Payload(Range<usize>),
+    Skipped(FrameFault),
+    NeedMore,
+}
+
+impl FrameParser {
+    /// A parser at the beginning of a connection; `max_frame` bounds a payload, in bytes.
+    pub fn new(mode: WireMode, max_frame: usize) -> Self {
+        let settled = match mode {
+            WireMode::Auto => None,
+            WireMode::Fixed(wire) => Some(wire),
+        };
+        Self {
+            max_frame,
+            strict: false,
+            settled,
+            begin: WireVersion::V3,
+            arrived: ReadBuffer::new(),
+            ready: Bytes::new(),
+            at: 0,
+            skip: None,
+            last_seq: None,
+            copies_dropped: 0,
+        }
+    }
+
+    /// For a live connection: an unknown version byte ends it.
+    pub(crate) const fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Copies bytes in, for tools and tests; a transport reads into [`read_buf`](Self::read_buf).
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        if let Some(skip) = &mut self.skip
+            && self.arrived.as_slice().is_empty()
+        {
+            let (skipped, after) = rest.split_at(skip.left.min(rest.len()));
+            skip.left -= skipped.len();
+            rest = after;
+        }
+        self.arrived.extend(rest);
+    }
+
+    /// The buffer to append what arrives to; it has spare capacity. Nothing else may be done to it.
+    #[inline]
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        self.forget_lent();
+        let missing = match self.arrived.as_slice() {
+            [] => 0,
+            bytes => match header::read(bytes, self.outbound_wire()) {
+                Header::Partial { .. } => 0,
+                Header::Known { frame, .. } => frame.saturating_sub(bytes.len()),
+            },
+        };
+        self.arrived.room(missing)
+    }
+
+    /// The next frame, `None` when it takes more bytes to tell.
+    ///
+    /// # Errors
+    /// [`FramingError::TooLarge`], as soon as a header announces a payload over the limit. Nothing
+    /// can be read after it.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
+        let step = self.step()?;
+        Ok(self.lend(step))
+    }
+
+    /// The version that is fixed, or that a frame has settled.
+    #[inline]
+    pub const fn wire(&self) -> Option<WireVersion> {
+        self.settled
+    }
+
+    /// Chooses the version to begin with if this side writes first. False, and without effect, when
+    /// the version is fixed or settled.
+    pub fn begin_with(&mut self, wire: WireVersion) -> bool {
+        let open = self.settled.is_none();
+        if open {
+            self.begin = wire;
+        }
+        open
+    }
+
+    /// Complete frames dropped because they repeated the seq of the one before.
+    pub const fn copies_dropped(&self) -> u64 {
+        self.copies_dropped
+    }
+
+    /// True when no part of a frame is held: the end of the stream would be an orderly one.
+    pub fn is_between_frames(&self) -> bool {
+        self.unfinished().is_none()
+    }
+
+    /// The version that the next frame written is of.
+    #[inline]
+    pub(crate) fn outbound_wire(&self) -> WireVersion {
+        self.settled.unwrap_or(self.begin)
+    }
+
+    /// A frame of this version was written.
+    #[inline]
+    pub(crate) fn written(&mut self, wire: WireVersion) {
+        if self.settled.is_none() {
+            self.settled = Some(wire);
+        }
+    }
+
+    /// How much of a frame has arrived and how much it takes, when the stream stands inside one.
+    pub(crate) fn unfinished(&self) -> Option<(usize, usize)> {
+        if let Some(skip) = self.skip {
+            return Some((skip.frame - skip.left, skip.frame));
+        }
+        let bytes = self.arrived.as_slice();
+        let want = match header::read(bytes, self.outbound_wire()) {
+            _ if bytes.is_empty() => return None,
+            Header::Partial { want } => want,
+            Header::Known { frame, .. } => frame,
+        };
+        Some((bytes.len(), want))
+    }
+
+    /// Gives memory back: called when nothing more is to be read for now.
+    pub(crate) fn rest(&mut self) {
+        self.forget_lent();
+        self.arrived.rest();
+    }
+
+    /// What [`step`](Self::step) has come to.
+    #[inline]
+    pub(crate) fn lend(&self, step: Step) -> Option<Frame<'_>> {
+        match step {
+            Step::Payload(range) => {
+                let payload = Payload::new(&self.ready, range);
+                Some(Frame::Payload(payload.on(self.outbound_wire())))
+            }
+            Step::Skipped(fault) => Some(Frame::Skipped(fault)),
+            Step::NeedMore => None,
+        }
+    }
+
+    /// Goes on to the next frame.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Step, FramingError> {
+        loop {
+            if let Some(range) = self.next_ready() {
+                return Ok(Step::Payload(range));
+            }
+            if let Some(step) = self.sweep()? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// The next of the complete frames that were split off, copies passed over.
+    #[inline]
+    fn next_ready(&mut self) -> Option<Range<usize>> {
+        loop {
+            let frame = self.ready.get(self.at..)?;
+            let (start, &[_, _, l0, l1, l2, l3]) = (self.at, frame.first_chunk()?);
+            let payload = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+            let wire = self.outbound_wire();
+            let from = start + wire.header_len();
+            self.at = from + payload;
+            if wire == WireVersion::V3 {
+                let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
+                let seq = Some(u32::from_be_bytes([s0, s1, s2, s3]));
+                if seq == self.last_seq {
+                    self.copies_dropped += 1;
+                    continue;
+                }
+                self.last_seq = seq;
+            }
+            return Some(from..self.at);
+        }
+    }
+
+    /// Looks at what has arrived. `None`: complete frames were split off.
+    fn sweep(&mut self) -> Result<Option<Step>, FramingError> {
+        self.forget_lent();
+        if self.skip.is_some() {
+            return Ok(Some(self.go_on_skipping()));
+        }
+        let bytes = self.arrived.as_slice();
+        let Some(&version) = bytes.first() else {
+            return Ok(Some(Step::NeedMore));
+        };
+        match WireVersion::from_byte(version) {
+            Some(wire) if self.settled.is_none() => self.settled = Some(wire),
+            None if self.strict => return Err(FramingError::UnknownVersion { byte: version }),
+            _ => {}
+        }
+        let wire = self.outbound_wire();
+        let complete = measure_complete(bytes, wire, self.max_frame);
+        if complete > 0 {
+            self.ready = self.arrived.take(complete);
+            return Ok(None);
+        }
+        let Header::Known {
+            payload,
+            frame,
+            fault,
+        } = header::read(bytes, wire)
+        else {
+            return Ok(Some(Step::NeedMore));
+        };
+        if payload > self.max_frame {
+            return Err(FramingError::TooLarge {
+                size: payload,
+                limit: self.max_frame,
+            });
+        }
+        let Some(fault) = fault else {
+            return Ok(Some(Step::NeedMore));
+        };
+        self.skip = Some(Skip {
+            fault,
+            left: frame,
+            frame,
+        });
+        Ok(Some(self.go_on_skipping()))
+    }
+
+    /// Drops what has arrived of a frame to be skipped; reports it when all of it has.
+    fn go_on_skipping(&mut self) -> Step {
+        match &mut self.skip {
+            Some(skip) => {
+                skip.left -= self.arrived.skip(skip.left);
+                if skip.left > 0 {
+                    return Step::NeedMore;
+                }
+                let fault = skip.fault;
+                self.skip = None;
+                Step::Skipped(fault)
+            }
+            None => Step::NeedMore,
+        }
+    }
+
+    /// Lets go of frames that were all lent, so that their memory can be read into again.
+    #[inline]
+    fn forget_lent(&mut self) {
+        if self.at > 0 && self.at >= self.ready.len() {
+            self.ready = Bytes::new();
+            self.at = 0;
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.arrived.held() + self.ready.len()
+    }
+}
+
+/// Bytes at the front that are nothing but complete, allowed frames of version `wire`.
+fn measure_complete(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize {
+    let (version, header_len) = (wire.byte(), wire.header_len());
+    let mut rest = bytes;
+    while let Some(&[byte, kind, l0, l1, l2, l3]) = rest.first_chunk() {
+        let payload = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        if byte != version || kind != COMPLETE || payload > max_frame {
+            break;
+        }
+        match rest.get(payload.saturating_add(header_len)..) {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    bytes.len() - rest.len()
+}
+
+#[cfg(test)]
+mod tests;

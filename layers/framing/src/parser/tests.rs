@@ -1,0 +1,516 @@
+use WireVersion::{V2, V3};
+
+use super::*;
+use crate::read_buf::QUIET;
+
+const LIMIT: usize = 1000;
+
+/// What came out, owned.
+#[derive(Debug, Clone, PartialEq)]
+enum Out {
+    Payload(Vec<u8>),
+    Skipped(FrameFault),
+    TooLarge(usize),
+    UnknownVersion(u8),
+}
+
+fn take(parser: &mut FrameParser, out: &mut Vec<Out>) {
+    loop {
+        out.push(match parser.next_frame() {
+            Ok(None) => return,
+            Ok(Some(Frame::Payload(payload))) => Out::Payload(payload.as_slice().to_vec()),
+            Ok(Some(Frame::Skipped(fault))) => Out::Skipped(fault),
+            Err(FramingError::TooLarge { size, .. }) => Out::TooLarge(size),
+            Err(FramingError::UnknownVersion { byte }) => Out::UnknownVersion(byte),
+            Err(error) => panic!("{error}"),
+        });
+        if matches!(out.last(), Some(Out::TooLarge(_) | Out::UnknownVersion(_))) {
+            return;
+        }
+    }
+}
+
+fn parse(mode: WireMode, parts: &[&[u8]]) -> (Vec<Out>, FrameParser) {
+    let (mut parser, mut out) = (FrameParser::new(mode, LIMIT), Vec::new());
+    for part in parts {
+        parser.feed(part);
+        take(&mut parser, &mut out);
+    }
+    (out, parser)
+}
+
+fn frame(version: u8, kind: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![version, kind];
+    bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    if version != 2 {
+        bytes.extend_from_slice(&seq.to_be_bytes());
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn fragment(wire: WireVersion, index: u16, total: u16, size: u32, chunk: &[u8]) -> Vec<u8> {
+    let mut bytes = frame(wire.byte(), 1, 77, chunk);
+    let mut metadata = Vec::new();
+    if wire == V2 {
+        metadata.extend_from_slice(&[0xfe, 0xed]);
+    }
+    metadata.extend_from_slice(&index.to_be_bytes());
+    metadata.extend_from_slice(&total.to_be_bytes());
+    metadata.extend_from_slice(&size.to_be_bytes());
+    bytes.splice(wire.header_len()..wire.header_len(), metadata);
+    bytes
+}
+
+fn payload(bytes: &[u8]) -> Out {
+    Out::Payload(bytes.to_vec())
+}
+
+fn other(got: WireVersion, expected: WireVersion) -> Out {
+    Out::Skipped(FrameFault::OtherVersion { got, expected })
+}
+
+/// A stream with one of everything, and what it gives.
+fn everything(wire: WireVersion) -> (Vec<u8>, Vec<Out>) {
+    let (v, o) = (wire.byte(), wire.other());
+    let rows = [
+        (frame(v, 0, 1, b"first"), payload(b"first")),
+        (frame(v, 0, 2, b""), payload(b"")),
+        (
+            frame(v, 9, 3, b"odd type"),
+            Out::Skipped(FrameFault::UnknownType { byte: 9 }),
+        ),
+        (frame(o.byte(), 0, 4, b"other"), other(o, wire)),
+        (fragment(o, 0, 1, 3, b"other fragment"), other(o, wire)),
+        (
+            fragment(wire, 1, 3, 99, b"a part"),
+            Out::Skipped(FrameFault::Fragment {
+                index: 1,
+                total: 3,
+                size: 99,
+            }),
+        ),
+        (
+            fragment(wire, 2, 3, 99, b""),
+            Out::Skipped(FrameFault::Fragment {
+                index: 2,
+                total: 3,
+                size: 99,
+            }),
+        ),
+        (
+            frame(v, 255, 3, b""),
+            Out::Skipped(FrameFault::UnknownType { byte: 255 }),
+        ),
+        (frame(v, 0, 5, &[7; LIMIT]), payload(&[7; LIMIT])),
+        (
+            frame(v, 8, 5, &[7; LIMIT]),
+            Out::Skipped(FrameFault::UnknownType { byte: 8 }),
+        ),
+        (frame(v, 0, 1, b"last"), payload(b"last")),
+    ];
+    let (bytes, outs): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    (bytes.concat(), outs)
+}
+
+#[test]
+fn every_kind_of_frame_in_one_go() {
+    for wire in [V2, V3] {
+        for mode in [WireMode::Auto, WireMode::Fixed(wire)] {
+            let (bytes, want) = everything(wire);
+            let (out, parser) = parse(mode, &[&bytes]);
+            assert_eq!(out, want, "{wire} {mode:?}");
+            assert_eq!(parser.wire(), Some(wire));
+            assert!(parser.is_between_frames());
+        }
+    }
+}
+
+#[test]
+fn the_same_at_every_cut_and_byte_by_byte() {
+    for wire in [V2, V3] {
+        let (bytes, want) = everything(wire);
+        for cut in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(
+                parse(WireMode::Auto, &[head, tail]).0,
+                want,
+                "wire {wire}, cut at {cut}"
+            );
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(
+            parse(WireMode::Auto, &single).0,
+            want,
+            "wire {wire}, byte by byte"
+        );
+    }
+}
+
+#[test]
+fn the_same_at_random_cuts_read_into_the_lent_buffer() {
+    let mut state = 0x9e37_79b9_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    for wire in [V2, V3] {
+        let (bytes, want) = everything(wire);
+        for round in 0..300 {
+            let (mut parser, mut out) = (FrameParser::new(WireMode::Auto, LIMIT), Vec::new());
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let buf = parser.read_buf();
+                let room = buf.capacity() - buf.len();
+                assert!(room > 0);
+                let n = (1 + random(if round % 2 == 0 { 9 } else { 900 }))
+                    .min(rest.len())
+                    .min(room);
+                buf.extend_from_slice(&rest[..n]);
+                rest = &rest[n..];
+                take(&mut parser, &mut out);
+                if random(3) == 0 {
+                    parser.rest();
+                }
+            }
+            assert_eq!(out, want, "wire {wire}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn what_a_header_says() {
+    let fault = |fault| vec![Out::Skipped(fault)];
+    let mut too_large_fragment = fragment(V3, 0, 2, 5, b"");
+    too_large_fragment[2..6].copy_from_slice(&u32::MAX.to_be_bytes());
+    let table: Vec<(&str, WireMode, Vec<u8>, Vec<Out>)> = vec![
+        ("nothing", WireMode::Auto, vec![], vec![]),
+        (
+            "exactly the limit",
+            WireMode::Auto,
+            frame(3, 0, 1, &[1; LIMIT]),
+            vec![payload(&[1; LIMIT])],
+        ),
+        (
+            "over it",
+            WireMode::Auto,
+            frame(3, 0, 1, &[1; LIMIT + 1]),
+            vec![Out::TooLarge(LIMIT + 1)],
+        ),
+        (
+            "over it, wire 2",
+            WireMode::Auto,
+            frame(2, 0, 1, &[1; 2000]),
+            vec![Out::TooLarge(2000)],
+        ),
+        (
+            "4 GiB, header alone, wire 2",
+            WireMode::Auto,
+            vec![2, 0, 255, 255, 255, 255],
+            vec![Out::TooLarge(u32::MAX as usize)],
+        ),
+        (
+            "4 GiB, header alone, wire 3",
+            WireMode::Auto,
+            vec![3, 0, 255, 255, 255, 255, 0, 0, 0, 1],
+            vec![Out::TooLarge(u32::MAX as usize)],
+        ),
+        (
+            "4 GiB, header not complete",
+            WireMode::Auto,
+            vec![3, 0, 255, 255, 255, 255, 0, 0, 0],
+            vec![],
+        ),
+        (
+            "over it, a fragment",
+            WireMode::Auto,
+            too_large_fragment[..10].to_vec(),
+            vec![Out::TooLarge(u32::MAX as usize)],
+        ),
+        (
+            "over it, an unknown type",
+            WireMode::Auto,
+            frame(3, 7, 1, &[1; LIMIT + 1]),
+            vec![Out::TooLarge(LIMIT + 1)],
+        ),
+        (
+            "over it, the other version",
+            WireMode::Fixed(V2),
+            frame(3, 0, 1, &[1; LIMIT + 1]),
+            vec![Out::TooLarge(LIMIT + 1)],
+        ),
+        (
+            "no version, measured as wire 3",
+            WireMode::Auto,
+            frame(4, 0, 1, b"abc"),
+            fault(FrameFault::UnknownVersion { byte: 4 }),
+        ),
+        (
+            "no version, measured as wire 2",
+            WireMode::Fixed(V2),
+            [&[0, 0, 0, 0, 0, 1, 9][..], &frame(2, 0, 0, b"x")].concat(),
+            vec![
+                Out::Skipped(FrameFault::UnknownVersion { byte: 0 }),
+                payload(b"x"),
+            ],
+        ),
+        (
+            "no version settles nothing",
+            WireMode::Auto,
+            [frame(4, 0, 1, b"abc"), frame(2, 0, 0, b"x")].concat(),
+            vec![
+                Out::Skipped(FrameFault::UnknownVersion { byte: 4 }),
+                payload(b"x"),
+            ],
+        ),
+        (
+            "the version is settled by a frame that is skipped",
+            WireMode::Auto,
+            [frame(2, 5, 0, b"abc"), frame(3, 0, 1, b"x")].concat(),
+            vec![
+                Out::Skipped(FrameFault::UnknownType { byte: 5 }),
+                other(V3, V2),
+            ],
+        ),
+        (
+            "good frames before a bad header are given first",
+            WireMode::Auto,
+            [frame(3, 0, 1, b"a"), frame(3, 0, 2, &[0; 1001])].concat(),
+            vec![payload(b"a"), Out::TooLarge(1001)],
+        ),
+        (
+            "fragment, one byte of metadata missing",
+            WireMode::Auto,
+            fragment(V2, 0, 1, 0, b"")[..15].to_vec(),
+            vec![],
+        ),
+    ];
+    for (name, mode, bytes, want) in table {
+        assert_eq!(parse(mode, &[&bytes]).0, want, "{name}");
+    }
+}
+
+#[test]
+fn an_error_stays() {
+    let (_, mut parser) = parse(WireMode::Auto, &[&frame(3, 0, 1, &[0; LIMIT + 1])]);
+    parser.feed(&frame(3, 0, 2, b"more"));
+    assert!(matches!(
+        parser.next_frame(),
+        Err(FramingError::TooLarge {
+            size: 1001,
+            limit: LIMIT
+        })
+    ));
+}
+
+#[test]
+fn an_unknown_version_is_fatal_to_a_live_connection_at_its_first_byte() {
+    let mut parser = FrameParser::new(WireMode::Auto, LIMIT).strict();
+    parser.feed(&frame(3, 0, 1, b"a"));
+    parser.feed(b"G");
+    let mut out = Vec::new();
+    take(&mut parser, &mut out);
+    assert_eq!(out, [payload(b"a"), Out::UnknownVersion(b'G')]);
+}
+
+#[test]
+fn a_repeated_seq_is_a_copy() {
+    let stream = |wire: u8, seqs: &[u32]| -> Vec<u8> {
+        seqs.iter()
+            .flat_map(|seq| frame(wire, 0, *seq, &seq.to_be_bytes()))
+            .collect()
+    };
+    let table: [(u8, &[u32], &[u32]); 5] = [
+        (3, &[1, 2, 2, 2, 3], &[1, 2, 3]),
+        (3, &[5, 1, 5, 0, u32::MAX, 0], &[5, 1, 5, 0, u32::MAX, 0]),
+        (3, &[0, 0], &[0]),
+        (3, &[1, 1], &[1]),
+        (2, &[1, 1], &[1, 1]),
+    ];
+    for (wire, seqs, want) in table {
+        let bytes = stream(wire, seqs);
+        let want: Vec<Out> = want.iter().map(|seq| payload(&seq.to_be_bytes())).collect();
+        for parts in [vec![&bytes[..]], bytes.chunks(1).collect()] {
+            let (out, parser) = parse(WireMode::Auto, &parts);
+            assert_eq!(out, want, "{seqs:?}");
+            assert_eq!(parser.copies_dropped() as usize, seqs.len() - want.len());
+        }
+    }
+    // Only complete frames of this version count.
+    let bytes = [
+        frame(3, 0, 77, b"a"),
+        fragment(V3, 0, 1, 1, b"x"),
+        frame(3, 9, 77, b""),
+        frame(3, 0, 77, b"a"),
+        frame(3, 0, 78, b"b"),
+    ];
+    let (out, parser) = parse(WireMode::Auto, &[&bytes.concat()]);
+    assert_eq!((out.len(), parser.copies_dropped()), (4, 1));
+}
+
+#[test]
+fn who_says_the_version() {
+    // The first inbound byte, when nothing was written.
+    let mut parser = FrameParser::new(WireMode::Auto, LIMIT);
+    assert_eq!((parser.wire(), parser.outbound_wire()), (None, V3));
+    assert!(parser.begin_with(V2));
+    assert_eq!((parser.wire(), parser.outbound_wire()), (None, V2));
+    parser.feed(&[3]);
+    assert!(parser.next_frame().unwrap().is_none());
+    assert_eq!((parser.wire(), parser.begin_with(V2)), (Some(V3), false));
+
+    // The first frame written, when that comes first.
+    let mut parser = FrameParser::new(WireMode::Auto, LIMIT);
+    parser.begin_with(V2);
+    parser.written(V2);
+    assert_eq!((parser.wire(), parser.begin_with(V3)), (Some(V2), false));
+    let mut out = Vec::new();
+    parser.feed(&[frame(3, 0, 1, b"abc"), frame(2, 0, 0, b"x")].concat());
+    take(&mut parser, &mut out);
+    assert_eq!(out, [other(V3, V2), payload(b"x")]);
+
+    // The configuration, always.
+    let mut parser = FrameParser::new(WireMode::Fixed(V3), LIMIT);
+    assert_eq!((parser.wire(), parser.begin_with(V2)), (Some(V3), false));
+}
+
+#[test]
+fn where_the_stream_may_end() {
+    let table: [(&[u8], Option<(usize, usize)>); 9] = [
+        (&[], None),
+        (&[2, 0, 0, 0, 0, 0], None),
+        (&[2], Some((1, 6))),
+        (&[3], Some((1, 10))),
+        (&[3, 0, 0, 0, 0, 5, 0, 0], Some((8, 10))),
+        (&[3, 0, 0, 0, 0, 5, 0, 0, 0, 1, 9], Some((11, 15))),
+        (&[2, 1, 0, 0, 0, 5, 0], Some((7, 21))),
+        (&[2, 9, 0, 0, 0, 5, 0], Some((7, 11))),
+        (&[2, 9, 0, 0, 0, 1, 0], None),
+    ];
+    for (bytes, want) in table {
+        let (_, parser) = parse(WireMode::Auto, &[bytes]);
+        assert_eq!(parser.unfinished(), want, "{bytes:?}");
+        assert_eq!(parser.is_between_frames(), want.is_none());
+    }
+}
+
+#[test]
+fn frames_of_one_read_share_it_without_a_copy() {
+    let mut parser = FrameParser::new(WireMode::Auto, LIMIT);
+    let bytes = [
+        frame(3, 0, 1, b"one"),
+        frame(3, 0, 2, b"two"),
+        frame(3, 0, 3, b"thr"),
+    ]
+    .concat();
+    let buf = parser.read_buf();
+    buf.extend_from_slice(&bytes[..bytes.len() - 1]);
+    let start = buf.as_ptr();
+    for (at, text) in [(10, b"one"), (23, b"two")] {
+        let Some(Frame::Payload(payload)) = parser.next_frame().unwrap() else {
+            panic!()
+        };
+        assert_eq!(payload.slice(0..3), &text[..]);
+        assert_eq!(payload.as_slice().as_ptr(), start.wrapping_add(at));
+        assert_eq!(payload.wire(), Some(V3));
+    }
+    assert!(parser.next_frame().unwrap().is_none());
+}
+
+/// Appends as a transport would, in pieces of at most `step`.
+fn read(parser: &mut FrameParser, mut bytes: &[u8], step: usize) {
+    while !bytes.is_empty() {
+        let buf = parser.read_buf();
+        let n = (buf.capacity() - buf.len()).min(step).min(bytes.len());
+        buf.extend_from_slice(&bytes[..n]);
+        bytes = &bytes[n..];
+        while parser.next_frame().unwrap().is_some() {}
+    }
+}
+
+#[test]
+fn a_header_alone_costs_nothing_and_growth_follows_what_arrives() {
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    read(&mut parser, &[3, 0, 4, 0, 0, 0, 0, 0, 0, 1], 10);
+    assert!(parser.held() <= QUIET, "{}", parser.held());
+    let mut arrived = 10;
+    while arrived < 8 << 20 {
+        read(&mut parser, &[0; 10_000], 10_000);
+        arrived += 10_000;
+        assert!(
+            parser.held() <= 4 * arrived + (128 << 10),
+            "{} for {arrived}",
+            parser.held()
+        );
+    }
+}
+
+#[test]
+fn skipping_64_mib_needs_no_memory() {
+    for fed in [false, true] {
+        let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+        let mut sent = vec![3, 9, 4, 0, 0, 0, 0, 0, 0, 1];
+        let chunk = vec![0; 1 << 20];
+        for _ in 0..=64 {
+            if fed {
+                parser.feed(&sent);
+                while parser.next_frame().unwrap().is_some() {}
+            } else {
+                read(&mut parser, &sent, 100_000);
+            }
+            assert!(parser.held() <= 256 << 10, "{}", parser.held());
+            sent.clone_from(&chunk);
+        }
+        assert!(parser.is_between_frames());
+    }
+}
+
+#[test]
+fn at_rest_little_is_held() {
+    let small = frame(3, 0, 1, &[0; 64]);
+    let busy: Vec<u8> = (2..1000)
+        .flat_map(|seq| frame(3, 0, seq, &[0; 64]))
+        .collect();
+    let large = frame(3, 0, 1000, &[0; 8 << 20]);
+    let mut half = busy.clone();
+    half.extend_from_slice(&[3, 0, 0]);
+    for (name, bytes) in [
+        ("small", small),
+        ("busy", busy),
+        ("large", large),
+        ("half", half),
+    ] {
+        let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+        read(&mut parser, &bytes, usize::MAX);
+        parser.rest();
+        assert!(parser.held() <= QUIET, "{name}: {}", parser.held());
+        let (have, _) = parser.unfinished().unwrap_or_default();
+        assert_eq!(have, if name == "half" { 3 } else { 0 });
+    }
+}
+
+#[test]
+fn a_busy_connection_shrinks_after_a_large_message() {
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    read(&mut parser, &frame(3, 0, 1, &vec![0; 32 << 20]), 200_000);
+    assert!(parser.held() >= 32 << 20);
+    for seq in 2..10_000 {
+        read(&mut parser, &frame(3, 0, seq, &[0; 1000]), 200_000);
+    }
+    assert!(parser.held() <= 512 << 10, "{}", parser.held());
+}
+
+#[test]
+fn a_busy_connection_reads_into_the_same_memory_again() {
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    let batch: Vec<u8> = (0..1000)
+        .flat_map(|seq| frame(2, 0, seq, &[0; 64]))
+        .collect();
+    read(&mut parser, &batch, usize::MAX);
+    read(&mut parser, &batch, usize::MAX);
+    let held = parser.held();
+    for _ in 0..1000 {
+        read(&mut parser, &batch, usize::MAX);
+        assert_eq!(parser.held(), held);
+    }
+}

@@ -1,0 +1,132 @@
+//! The read buffer's memory: how much room there is for the next read, and when it is given back.
+//!
+//! In: bytes, appended to [`room`](ReadBuffer::room). Out: [`Bytes`] split off the front. Pure.
+//!
+//! Rooms of 64 KiB are what a busy connection wants (reads of 4 KiB: 40 M small messages a second,
+//! 16 KiB: 47, 64 KiB: 53, 256 KiB: 60), and what an idle one must not hold. So a connection whose
+//! last burst was small waits with a kibibyte, which is enough for a request and its answer without
+//! an allocation, and one whose last burst was large with nothing at all.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// The room for a read on a busy connection, bytes.
+const BUSY: usize = 64 << 10;
+
+/// The room for a read on a quiet connection, and what one at rest may hold, bytes.
+pub(crate) const QUIET: usize = 1 << 10;
+
+/// The most that a busy connection keeps after large frames, bytes; and the most room that is made
+/// in one go for a frame as large as one that has arrived before.
+const RETAIN: usize = 4 << 20;
+
+/// Bytes that have arrived and are not yet handed out.
+#[derive(Debug)]
+pub(crate) struct ReadBuffer {
+    bytes: BytesMut,
+    /// The size of the allocation behind `bytes`, at least.
+    backing: usize,
+    /// Bytes handed out since the connection last rested.
+    taken: usize,
+    /// The burst before the last rest was small.
+    quiet: bool,
+    /// The most handed out at once since room was last made.
+    largest: usize,
+    /// The most handed out at once, ever, up to `RETAIN`.
+    proven: usize,
+}
+
+impl ReadBuffer {
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            backing: 0,
+            taken: 0,
+            quiet: true,
+            largest: 0,
+            proven: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Copies in.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.backing = self.backing.max(self.bytes.capacity());
+    }
+
+    /// Hands out the front, without a copy.
+    #[inline]
+    pub(crate) fn take(&mut self, n: usize) -> Bytes {
+        self.taken += n;
+        self.largest = self.largest.max(n);
+        self.proven = self.proven.max(n.min(RETAIN));
+        self.bytes.split_to(n).freeze()
+    }
+
+    /// Drops the front; at most what there is. Returns how much that was.
+    pub(crate) fn skip(&mut self, n: usize) -> usize {
+        let n = n.min(self.bytes.len());
+        self.bytes.advance(n);
+        self.taken += n;
+        n
+    }
+
+    /// Room for the next read behind what is there. `missing` is what the frame at the front lacks,
+    /// by its header's word, 0 if that is not known: it only ever makes the room smaller.
+    #[inline]
+    pub(crate) fn room(&mut self, missing: usize) -> &mut BytesMut {
+        let len = self.bytes.len();
+        let base = if self.quiet && self.taken + len < QUIET / 2 {
+            QUIET
+        } else {
+            BUSY
+        };
+        if self.bytes.capacity() - len < base / 2 {
+            self.make_room(base, missing);
+        }
+        &mut self.bytes
+    }
+
+    fn make_room(&mut self, base: usize, missing: usize) {
+        let len = self.bytes.len();
+        if len >= base / 2 {
+            // A large frame is arriving: double. What has grown as large before does it in one go.
+            let more = len.max(self.proven).min(missing).max(base);
+            self.bytes.reserve(more);
+        } else if self.backing > self.largest.saturating_mul(4).clamp(2 * BUSY, RETAIN) {
+            self.replace(base);
+        } else {
+            // Moves the tail to the front when nobody holds what was handed out.
+            self.bytes.reserve(base - len);
+        }
+        self.backing = self.backing.max(self.bytes.capacity());
+        self.largest = 0;
+    }
+
+    /// Gives memory back: called when nothing more is to be read for now.
+    pub(crate) fn rest(&mut self) {
+        let len = self.bytes.len();
+        self.quiet = self.taken + len < QUIET / 2;
+        self.taken = 0;
+        if self.backing > QUIET && len < QUIET / 2 {
+            self.replace(if self.quiet || len > 0 { QUIET } else { 0 });
+        }
+    }
+
+    /// Moves what is there into an allocation of `size`.
+    fn replace(&mut self, size: usize) {
+        let mut bytes = BytesMut::with_capacity(size);
+        bytes.extend_from_slice(&self.bytes);
+        self.bytes = bytes;
+        self.backing = self.bytes.capacity();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.backing.max(self.bytes.capacity())
+    }
+}

@@ -1,0 +1,66 @@
+//! The maker: whatever the inner one makes is wrapped in a frame transport.
+
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use crate::{
+    config::FramingConfig, future::ResponseFuture, stream::ByteStream, transport::FrameTransport,
+};
+
+/// A maker of frame transports. Made by [`FramingLayer`](crate::FramingLayer).
+///
+/// Its errors are the inner maker's: framing itself has no way to fail before a byte has arrived.
+///
+/// ```
+/// use kyneta_uds_framing::{Framing, FramingConfig};
+///
+/// let connect = tower::service_fn(|io: tokio::io::DuplexStream| async { Ok::<_, ()>(io) });
+/// let framing = Framing::new(connect, FramingConfig::new());
+/// let _connect = framing.into_inner();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Framing<S> {
+    inner: S,
+    config: FramingConfig,
+}
+
+impl<S> Framing<S> {
+    /// Wraps a maker of byte streams.
+    pub const fn new(inner: S, config: FramingConfig) -> Self {
+        Self { inner, config }
+    }
+
+    /// The maker below.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The maker below.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The maker below.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, T> Service<T> for Framing<S>
+where
+    S: Service<T>,
+    S::Response: ByteStream,
+{
+    type Response = FrameTransport<S::Response>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        ResponseFuture::new(self.inner.call(target), self.config)
+    }
+}

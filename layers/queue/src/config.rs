@@ -1,0 +1,140 @@
+//! How much may wait, and what happens when that much does.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use kyneta_uds_core::{Rejection, SharedError};
+
+/// What happens to senders when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// They wait for room.
+    #[default]
+    Wait,
+    /// Their message fails at once with [`SendError::Full`](crate::SendError::Full).
+    Fail,
+    /// They wait; if there is no room for this long, the connection ends, so that a peer that does
+    /// not read holds up the others once and not for ever.
+    Disconnect {
+        /// How long the queue may stay full.
+        after: Duration,
+    },
+}
+
+/// The bounds of a queue.
+///
+/// ```
+/// use std::time::Duration;
+/// use kyneta_uds_queue::{Overflow, QueueConfig};
+///
+/// let config = QueueConfig::default()
+///     .max_messages(256)
+///     .max_bytes(1 << 20)
+///     .overflow(Overflow::Disconnect { after: Duration::from_secs(5) });
+/// ```
+#[derive(Clone)]
+pub struct QueueConfig {
+    pub(crate) max_messages: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) on_event: Option<OnEvent>,
+}
+
+type OnEvent = Arc<dyn Fn(&QueueEvent) + Send + Sync>;
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_messages: 1024,
+            max_bytes: 16 << 20,
+            overflow: Overflow::Wait,
+            drain_timeout: Duration::from_secs(5),
+            on_event: None,
+        }
+    }
+}
+
+impl QueueConfig {
+    /// How many messages may wait. 1,024 by default, at least 1.
+    pub fn max_messages(mut self, messages: usize) -> Self {
+        self.max_messages = messages.max(1);
+        self
+    }
+
+    /// How many bytes may wait, by [`Message::size`](kyneta_uds_core::Message::size). A message is
+    /// let in while fewer wait, so the last one of each sender may exceed it. 16 MiB by default,
+    /// at least 1.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes.max(1);
+        self
+    }
+
+    /// What happens when either bound is met. [`Overflow::Wait`] by default.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// How long the end of a closed connection may take: sending what waits, then the peer's own
+    /// end. 5 s by default.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Called on every [`QueueEvent`], by the task that drives the connection: be quick.
+    pub fn on_event(mut self, on_event: impl Fn(&QueueEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Some(Arc::new(on_event));
+        self
+    }
+
+    /// As [`on_event`](Self::on_event), after whatever is called already.
+    pub fn and_on_event(self, on_event: impl Fn(&QueueEvent) + Send + Sync + 'static) -> Self {
+        match self.on_event.clone() {
+            None => self.on_event(on_event),
+            Some(first) => self.on_event(move |event| {
+                first(event);
+                on_event(event);
+            }),
+        }
+    }
+
+    pub(crate) fn emit(&self, event: QueueEvent) {
+        tracing::debug!(?event, "queue");
+        if let Some(on_event) = &self.on_event {
+            on_event(&event);
+        }
+    }
+}
+
+impl fmt::Debug for QueueConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueConfig")
+            .field("max_messages", &self.max_messages)
+            .field("max_bytes", &self.max_bytes)
+            .field("overflow", &self.overflow)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a queue has to tell beside its messages. The connection goes on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum QueueEvent {
+    /// The queue has become full.
+    HighWater {
+        /// How many messages wait.
+        messages: usize,
+        /// How many bytes they hold.
+        bytes: usize,
+    },
+    /// A queue that was full is empty again.
+    Drained,
+    /// Something came in that is no message.
+    Rejected(Rejection),
+    /// A message could not be encoded and was not sent.
+    Refused(SharedError),
+    /// The user's service failed on a message.
+    HandlerFailed(SharedError),
+}

@@ -1,0 +1,62 @@
+//! Why a message was not, or may not have been, sent.
+
+use std::time::Duration;
+
+use kyneta_uds_core::{DisconnectReason, SharedError};
+
+/// Why a message was not, or may not have been, sent.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The queue was full and its policy is to fail, or `call` came without a `poll_ready`.
+    #[error("queue full: {messages} messages, {bytes} bytes wait")]
+    Full {
+        /// How many messages waited.
+        messages: usize,
+        /// How many bytes they held.
+        bytes: usize,
+    },
+    /// The message could not be encoded.
+    #[error("message refused: {0}")]
+    Refused(#[source] SharedError),
+    /// The connection ended first.
+    #[error("connection ended{}: {reason}", if *maybe_sent { ", the message may have been sent" } else { "" })]
+    Disconnected {
+        /// Why it ended.
+        #[source]
+        reason: DisconnectReason,
+        /// True when some of the message's bytes may have reached the kernel.
+        maybe_sent: bool,
+    },
+}
+
+impl SendError {
+    /// True when the peer may have got the message all the same: sending it again may repeat it.
+    pub const fn may_have_been_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::Disconnected {
+                maybe_sent: true,
+                ..
+            }
+        )
+    }
+}
+
+/// The peer did not read: the queue stayed full for the time that the policy allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer does not read: {messages} messages, {bytes} bytes have waited for {after:?}")]
+pub struct Stalled {
+    /// How long the queue stayed full.
+    pub after: Duration,
+    /// How many messages waited.
+    pub messages: usize,
+    /// How many bytes they held.
+    pub bytes: usize,
+}
+
+/// The task that drove the connection was dropped: its runtime ended, or the user's service
+/// panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task that drove the connection was dropped")]
+pub struct Ended;

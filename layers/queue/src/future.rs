@@ -1,0 +1,132 @@
+//! What becomes of a message, of all messages, of the connection.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::DisconnectReason;
+
+use crate::{error::SendError, shared::Shared};
+
+/// Ready when the kernel has taken the message's bytes. Dropping it does not un-send.
+pub struct SendFuture<M> {
+    state: State<M>,
+}
+
+enum State<M> {
+    Queued { shared: Arc<Shared<M>>, number: u64 },
+    Failed(SendError),
+    Done,
+}
+
+impl<M> SendFuture<M> {
+    pub(crate) fn queued(shared: Arc<Shared<M>>, number: u64) -> Self {
+        Self {
+            state: State::Queued { shared, number },
+        }
+    }
+
+    pub(crate) fn failed(error: SendError) -> Self {
+        Self {
+            state: State::Failed(error),
+        }
+    }
+}
+
+impl<M> Future for SendFuture<M> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Queued { shared, number } = &self.state {
+            let Some(outcome) = shared.lock().outcome(*number, cx.waker()) else {
+                return Poll::Pending;
+            };
+            self.state = State::Done;
+            return Poll::Ready(outcome);
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Failed(error) => Poll::Ready(Err(error)),
+            // Polled again after it was ready: nothing is left to wait for.
+            State::Queued { .. } | State::Done => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl<M> Drop for SendFuture<M> {
+    fn drop(&mut self) {
+        if let State::Queued { shared, number } = &self.state
+            && shared.any_refusal()
+        {
+            shared.lock().forget(*number);
+        }
+    }
+}
+
+impl<M> fmt::Debug for SendFuture<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendFuture").finish_non_exhaustive()
+    }
+}
+
+/// Ready when the kernel has taken all that was called before it was made.
+pub struct Flushed<M> {
+    shared: Arc<Shared<M>>,
+    mark: u64,
+}
+
+impl<M> Flushed<M> {
+    pub(crate) fn new(shared: Arc<Shared<M>>, mark: u64) -> Self {
+        Self { shared, mark }
+    }
+}
+
+impl<M> Future for Flushed<M> {
+    type Output = Result<(), SendError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.shared.lock().flushed(self.mark, cx.waker()) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<M> fmt::Debug for Flushed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flushed")
+            .field("mark", &self.mark)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ready, with the reason, when the connection has ended.
+pub struct Closed<M> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M> Closed<M> {
+    pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
+        Self { shared }
+    }
+}
+
+impl<M> Future for Closed<M> {
+    type Output = DisconnectReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+        match self.shared.lock().closed(cx.waker()) {
+            Some(reason) => Poll::Ready(reason),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<M> fmt::Debug for Closed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! The cloneable handle: `Service<M>`.
+//!
+//! In: messages. Out: futures that tell what became of each. May touch: the backlog.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::Message;
+use tower_service::Service;
+
+use crate::{
+    backlog::{Slot, Ticket},
+    config::QueueEvent,
+    error::SendError,
+    future::{Closed, Flushed, SendFuture},
+    shared::Shared,
+};
+
+/// A bounded, cloneable handle to one channel. When the last one is dropped, what waits is sent and
+/// the connection is closed.
+///
+/// As a `Service`: `poll_ready` reserves a slot, or fails once the connection has ended; `call` uses
+/// it, and without one fails with [`SendError::Full`] when there is no room. Nothing panics. A clone
+/// has no slot.
+///
+/// See the [crate](crate) for an example.
+pub struct Handle<M> {
+    shared: Arc<Shared<M>>,
+    slot: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    None,
+    Waiting(Ticket),
+    Reserved,
+    /// The policy is to fail, and there was no room.
+    Overflow,
+}
+
+impl<M> Handle<M> {
+    pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared,
+            slot: State::None,
+        }
+    }
+
+    /// Ready when the kernel has taken all that was called so far, through any handle.
+    ///
+    /// Cancel safe: dropping it un-sends nothing.
+    pub fn flushed(&self) -> Flushed<M> {
+        let mark = self.shared.lock().next();
+        Flushed::new(self.shared.clone(), mark)
+    }
+
+    /// Ready, with the reason, when the connection has ended.
+    pub fn closed(&self) -> Closed<M> {
+        Closed::new(self.shared.clone())
+    }
+
+    /// Lets no more in, sends what waits, then ends the connection. [`closed`](Self::closed) tells
+    /// when that is done, at the latest after the drain timeout.
+    pub fn close(&self) {
+        let wakes = self.shared.lock().close();
+        wakes.wake();
+    }
+
+    /// Ends the connection at once; what waits fails.
+    pub fn abort(&self) {
+        self.shared.abort.store(true, Ordering::Release);
+        self.close();
+    }
+
+    /// True once no more are let in.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().is_closed()
+    }
+
+    /// How many messages wait, and how many bytes they hold.
+    pub fn queued(&self) -> (usize, usize) {
+        let level = self.shared.lock().level();
+        (level.messages, level.bytes)
+    }
+}
+
+impl<M: Message> Handle<M> {
+    /// Waits for room and queues the message, without waiting for the kernel to take it: the
+    /// cheapest way to send many. [`flushed`](Self::flushed) tells when they are out.
+    ///
+    /// Cancel safe: until it is ready the message has not been queued.
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    pub async fn queue(&mut self, msg: M) -> Result<(), SendError> {
+        poll_fn(|cx| self.poll_slot(cx)).await?;
+        self.push(msg).map(drop)
+    }
+
+    #[inline]
+    fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let ticket = match self.slot {
+            State::Reserved => return Poll::Ready(Ok(())),
+            State::Waiting(ticket) => Some(ticket),
+            State::None | State::Overflow => None,
+        };
+        let mut backlog = self.shared.lock();
+        let (slot, wakes) = backlog.reserve(ticket, cx.waker());
+        let polled = match slot {
+            Slot::Reserved => {
+                self.slot = State::Reserved;
+                Poll::Ready(Ok(()))
+            }
+            Slot::Wait(ticket) => {
+                self.slot = State::Waiting(ticket);
+                Poll::Pending
+            }
+            Slot::Full => {
+                self.slot = State::Overflow;
+                Poll::Ready(Ok(()))
+            }
+            Slot::Closed => {
+                self.slot = State::None;
+                Poll::Ready(Err(backlog.disconnected(false)))
+            }
+        };
+        drop(backlog);
+        wakes.wake();
+        polled
+    }
+
+    #[inline]
+    fn push(&mut self, msg: M) -> Result<u64, SendError> {
+        let size = msg.size();
+        let slot = std::mem::replace(&mut self.slot, State::None);
+        let mut backlog = self.shared.lock();
+        match slot {
+            State::Reserved => {}
+            State::Overflow => return Err(backlog.full()),
+            State::Waiting(ticket) => {
+                let wakes = backlog.leave(ticket);
+                let reserved = backlog.try_reserve();
+                wakes.wake();
+                reserved?;
+            }
+            State::None => backlog.try_reserve()?,
+        }
+        let (number, level, wakes) = backlog.push(msg, size)?;
+        drop(backlog);
+        wakes.wake();
+        if let Some(level) = level {
+            let (messages, bytes) = (level.messages, level.bytes);
+            self.shared
+                .config
+                .emit(QueueEvent::HighWater { messages, bytes });
+        }
+        Ok(number)
+    }
+}
+
+impl<M: Message> Service<M> for Handle<M> {
+    type Response = ();
+    type Error = SendError;
+    type Future = SendFuture<M>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.poll_slot(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: M) -> SendFuture<M> {
+        match self.push(msg) {
+            Ok(number) => SendFuture::queued(self.shared.clone(), number),
+            Err(error) => SendFuture::failed(error),
+        }
+    }
+}
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone())
+    }
+}
+
+impl<M> Drop for Handle<M> {
+    fn drop(&mut self) {
+        match self.slot {
+            State::Waiting(ticket) => {
+                let wakes = self.shared.lock().leave(ticket);
+                wakes.wake();
+            }
+            State::Reserved => {
+                let wakes = self.shared.lock().release();
+                wakes.wake();
+            }
+            State::None | State::Overflow => {}
+        }
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
+    }
+}
+
+impl<M> fmt::Debug for Handle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (messages, bytes) = self.queued();
+        f.debug_struct("Handle")
+            .field("slot", &self.slot)
+            .field("messages", &messages)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}

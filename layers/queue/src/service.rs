@@ -1,0 +1,117 @@
+//! Makes a channel, a handle to it, and spawns the task that drives it.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use kyneta_uds_core::{BoxError, Channel, Message};
+use tower_service::Service;
+
+use crate::{config::QueueConfig, drive::queue, handle::Handle};
+
+/// Makes handles out of channels. See [`QueueLayer`](crate::QueueLayer).
+pub struct Queue<S, H, M> {
+    inner: S,
+    handler: H,
+    config: QueueConfig,
+    message: PhantomData<fn(M)>,
+}
+
+impl<S, H, M> Queue<S, H, M> {
+    pub(crate) fn new(inner: S, handler: H, config: QueueConfig) -> Self {
+        Self {
+            inner,
+            handler,
+            config,
+            message: PhantomData,
+        }
+    }
+
+    /// The maker below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, H, M, T> Service<T> for Queue<S, H, M>
+where
+    S: Service<T, Response: Channel<M> + Send + 'static>,
+    <S::Response as Service<M>>::Future: Send,
+    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    M: Message,
+{
+    type Response = Handle<M>;
+    type Error = S::Error;
+    type Future = MakeFuture<S::Future, H, M>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        MakeFuture {
+            inner: self.inner.call(target),
+            parts: Some((self.handler.clone(), self.config.clone())),
+            message: PhantomData,
+        }
+    }
+}
+
+/// Waits for the channel, then spawns its driver. Must be polled inside a tokio runtime.
+#[pin_project::pin_project]
+pub struct MakeFuture<F, H, M> {
+    #[pin]
+    inner: F,
+    parts: Option<(H, QueueConfig)>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<F, C, E, H, M> Future for MakeFuture<F, H, M>
+where
+    F: Future<Output = Result<C, E>>,
+    C: Channel<M> + Send + 'static,
+    C::Future: Send,
+    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    M: Message,
+{
+    type Output = Result<Handle<M>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let channel = ready!(this.inner.poll(cx))?;
+        let Some((handler, config)) = this.parts.take() else {
+            return Poll::Pending;
+        };
+        let (handle, driver) = queue(channel, config);
+        tokio::spawn(driver.drive(handler));
+        Poll::Ready(Ok(handle))
+    }
+}
+
+impl<S: Clone, H: Clone, M> Clone for Queue<S, H, M> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.handler.clone(),
+            self.config.clone(),
+        )
+    }
+}
+
+impl<S: fmt::Debug, H, M> fmt::Debug for Queue<S, H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, H, M> fmt::Debug for MakeFuture<F, H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeFuture").finish_non_exhaustive()
+    }
+}

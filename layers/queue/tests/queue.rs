@@ -1,0 +1,539 @@
+//! What the queue promises, against a channel whose kernel takes what the test lets it.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kyneta_uds_core::{DisconnectReason, Inbound, Rejection};
+use kyneta_uds_queue::{Handle, Overflow, QueueConfig, QueueEvent, SendError, Stalled, queue};
+use support::{Num, Pipe, REFUSED};
+use tokio::task::{JoinHandle, yield_now};
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
+use tower::{Service, ServiceExt, service_fn};
+
+/// A driven queue over `pipe` whose handler ignores.
+fn start(pipe: &Pipe, config: QueueConfig) -> (Handle<Num>, JoinHandle<DisconnectReason>) {
+    let (handle, driver) = queue(pipe.clone(), config);
+    let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+    (handle, tokio::spawn(driver.drive(ignore)))
+}
+
+/// Lets every task that can run do so.
+async fn settle() {
+    for _ in 0..20 {
+        yield_now().await;
+    }
+}
+
+async fn send_all(handle: &mut Handle<Num>, nums: impl IntoIterator<Item = u32>) {
+    for num in nums {
+        handle.queue(Num(num)).await.unwrap();
+    }
+}
+
+fn is_disconnected(error: &SendError, maybe: bool) -> bool {
+    matches!(error, SendError::Disconnected { .. }) && error.may_have_been_sent() == maybe
+}
+
+#[tokio::test]
+async fn a_call_is_done_when_the_kernel_has_taken_it() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, _task) = start(&pipe, QueueConfig::default());
+    let mut sending = task::spawn(handle.ready().await.unwrap().call(Num(1)));
+    assert_pending!(sending.poll());
+    settle().await;
+    assert_pending!(sending.poll());
+    pipe.make_room(1);
+    settle().await;
+    assert!(sending.is_woken());
+    assert_ready_ok!(sending.poll());
+    assert_eq!(pipe.taken(), [1]);
+}
+
+#[tokio::test]
+async fn dropping_the_future_does_not_unsend() {
+    let pipe = Pipe::with_room(10);
+    let (mut handle, _task) = start(&pipe, QueueConfig::default());
+    drop(handle.ready().await.unwrap().call(Num(1)));
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken(), [1]);
+}
+
+#[tokio::test]
+async fn order_is_kept_and_nothing_is_lost_or_repeated_however_the_kernel_takes_it() {
+    for step in [1, 2, 3, 5, 7, 100] {
+        let pipe = Pipe::with_room(0);
+        let (mut handle, _task) = start(&pipe, QueueConfig::default().max_messages(10));
+        let taker = tokio::spawn({
+            let pipe = pipe.clone();
+            async move {
+                for _ in 0..1000 {
+                    pipe.make_room(step);
+                    yield_now().await;
+                }
+            }
+        });
+        send_all(&mut handle, 0..1000).await;
+        taker.await.unwrap();
+        handle.flushed().await.unwrap();
+        assert_eq!(pipe.taken(), (0..1000).collect::<Vec<_>>(), "step {step}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_waited_for_in_line() {
+    let pipe = Pipe::with_room(0);
+    // Undriven: nothing moves.
+    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let mut first = task::spawn(handle.clone());
+    let mut second = task::spawn(handle.clone());
+    let mut third = task::spawn(handle.clone());
+    assert_ready_ok!(first.enter(|cx, mut h| h.poll_ready(cx)));
+    assert_pending!(second.enter(|cx, mut h| h.poll_ready(cx)));
+    assert_pending!(third.enter(|cx, mut h| h.poll_ready(cx)));
+
+    // A slot that was reserved and not used goes to the next in line.
+    drop(first);
+    assert!(second.is_woken());
+    assert!(!third.is_woken());
+    assert_pending!(third.enter(|cx, mut h| h.poll_ready(cx)));
+    // One that was granted and not taken up, too.
+    drop(second);
+    assert!(third.is_woken());
+    assert_ready_ok!(third.enter(|cx, mut h| h.poll_ready(cx)));
+
+    // A newcomer does not overtake.
+    let mut fourth = task::spawn(handle.clone());
+    assert_pending!(fourth.enter(|cx, mut h| h.poll_ready(cx)));
+    drop(third.enter(|_, mut h| h.call(Num(3))));
+    let mut fifth = task::spawn(handle.clone());
+    assert_pending!(fifth.enter(|cx, mut h| h.poll_ready(cx)));
+    let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+    let mut drive = task::spawn(driver.drive(ignore));
+    assert_pending!(drive.poll());
+    assert!(fourth.is_woken());
+    assert!(!fifth.is_woken());
+}
+
+#[tokio::test]
+async fn a_clone_has_no_slot() {
+    let (mut handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+    handle.ready().await.unwrap();
+    let mut clone = task::spawn(handle.clone());
+    assert_pending!(clone.enter(|cx, mut h| h.poll_ready(cx)));
+}
+
+#[tokio::test]
+async fn bytes_are_bounded_too() {
+    let (handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_bytes(250));
+    let mut handle = task::spawn(handle);
+    for num in 0..3 {
+        assert_ready_ok!(handle.enter(|cx, mut h| h.poll_ready(cx)));
+        drop(handle.enter(|_, mut h| h.call(Num(num))));
+    }
+    assert_eq!(handle.queued(), (3, 300));
+    assert_pending!(handle.enter(|cx, mut h| h.poll_ready(cx)));
+}
+
+#[tokio::test]
+async fn fail_fails_the_message_alone() {
+    let config = QueueConfig::default()
+        .max_messages(1)
+        .overflow(Overflow::Fail);
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), config);
+    let first = handle.ready().await.unwrap().call(Num(1));
+    let second = handle.ready().await.unwrap().call(Num(2)).await;
+    assert!(
+        matches!(
+            second,
+            Err(SendError::Full {
+                messages: 1,
+                bytes: 100
+            })
+        ),
+        "{second:?}"
+    );
+    pipe.make_room(10);
+    tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<(), Infallible>(()))));
+    first.await.unwrap();
+    handle.ready().await.unwrap().call(Num(3)).await.unwrap();
+    assert_eq!(pipe.taken(), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_call_without_poll_ready_never_panics() {
+    let (mut handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+    let mut first = task::spawn(handle.call(Num(1)));
+    assert_pending!(first.poll());
+    let mut second = task::spawn(handle.call(Num(2)));
+    assert!(matches!(
+        assert_ready!(second.poll()),
+        Err(SendError::Full { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_ends_a_connection_that_stays_full() {
+    let after = Duration::from_secs(5);
+    let config = QueueConfig::default()
+        .max_messages(2)
+        .overflow(Overflow::Disconnect { after });
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, config);
+    let started = tokio::time::Instant::now();
+    // Progress within the time puts it off.
+    let feeder = tokio::spawn(async move {
+        let mut sent = 0;
+        while handle.queue(Num(sent)).await.is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        pipe.make_room(8);
+    }
+    let reason = task.await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 12 + 5);
+    let DisconnectReason::Error(error) = reason else {
+        panic!("{reason:?}")
+    };
+    let stalled = error.get_ref().downcast_ref::<Stalled>().unwrap();
+    assert_eq!(
+        *stalled,
+        Stalled {
+            after,
+            messages: 2,
+            bytes: 200
+        }
+    );
+    assert!(feeder.await.unwrap() >= 24);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_that_nobody_waits_for_is_left_alone() {
+    let after = Duration::from_secs(5);
+    let config = QueueConfig::default()
+        .max_messages(2)
+        .overflow(Overflow::Disconnect { after });
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, config);
+    send_all(&mut handle, 0..6).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!task.is_finished());
+}
+
+#[tokio::test]
+async fn a_refused_message_fails_alone_and_in_an_event() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let config = QueueConfig::default().on_event({
+        let events = events.clone();
+        move |event| events.lock().unwrap().push(event.clone())
+    });
+    let pipe = Pipe::with_room(10);
+    let (mut handle, _task) = start(&pipe, config);
+    let first = handle.ready().await.unwrap().call(Num(1));
+    let refused = handle.ready().await.unwrap().call(REFUSED);
+    let dropped = handle.ready().await.unwrap().call(REFUSED);
+    drop(dropped);
+    let third = handle.ready().await.unwrap().call(Num(3));
+    first.await.unwrap();
+    third.await.unwrap();
+    let error = refused.await.unwrap_err();
+    assert_eq!(error.to_string(), "message refused: broken");
+    assert!(!error.may_have_been_sent());
+    assert_eq!(pipe.taken(), [1, 3]);
+    let events = events.lock().unwrap();
+    assert!(
+        matches!(
+            &events[..],
+            [QueueEvent::Refused(_), QueueEvent::Refused(_)]
+        ),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_end_says_of_each_message_what_may_have_become_of_it() {
+    // One is taken, four fill the write buffer, the rest waits.
+    let pipe = Pipe::with_room(1);
+    let (mut handle, task) = start(&pipe, QueueConfig::default());
+    let mut sends = Vec::new();
+    for num in 0..8 {
+        sends.push(handle.ready().await.unwrap().call(Num(num)));
+    }
+    settle().await;
+    pipe.break_it();
+    assert_eq!(task.await.unwrap().to_string(), "broken");
+    let mut outcomes = Vec::new();
+    for send in sends {
+        outcomes.push(match send.await {
+            Ok(()) => "sent",
+            Err(error) if is_disconnected(&error, true) => "maybe",
+            Err(error) if is_disconnected(&error, false) => "not",
+            Err(error) => panic!("{error}"),
+        });
+    }
+    // The first one was taken, but no flush was completed that would say so.
+    assert_eq!(outcomes[0], "maybe");
+    assert_eq!(outcomes[7], "not");
+    assert!(
+        outcomes.is_sorted_by_key(|outcome| *outcome == "not"),
+        "{outcomes:?}"
+    );
+    assert!(handle.ready().await.is_err());
+    assert_eq!(handle.closed().await.kind(), "error");
+}
+
+#[tokio::test]
+async fn closing_sends_what_waits_then_ends_then_reads_to_the_end() {
+    let pipe = Pipe::with_room(0);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let note = {
+        let seen = seen.clone();
+        service_fn(move |num: Num| {
+            seen.lock().unwrap().push(num.0);
+            async { Ok::<(), Infallible>(()) }
+        })
+    };
+    let task = tokio::spawn(driver.drive(note));
+    send_all(&mut handle, 0..6).await;
+    handle.close();
+    assert!(handle.ready().await.is_err());
+    settle().await;
+    assert!(!pipe.0.lock().unwrap().closed);
+    pipe.make_room(6);
+    settle().await;
+    assert_eq!(pipe.taken(), [0, 1, 2, 3, 4, 5]);
+    assert!(pipe.0.lock().unwrap().closed);
+    // What the peer still says is heard; its end is the end.
+    pipe.deliver(Inbound::Message(Num(7)));
+    settle().await;
+    assert_eq!(*seen.lock().unwrap(), [7]);
+    assert!(!task.is_finished());
+    pipe.end();
+    assert_eq!(task.await.unwrap().kind(), "intentional");
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_closes() {
+    let pipe = Pipe::with_room(10);
+    let (mut handle, task) = start(&pipe, QueueConfig::default());
+    handle.queue(Num(1)).await.unwrap();
+    let clone = handle.clone();
+    drop(handle);
+    settle().await;
+    assert!(!pipe.0.lock().unwrap().closed);
+    drop(clone);
+    pipe.end();
+    assert!(matches!(
+        task.await.unwrap().kind(),
+        "intentional" | "closed"
+    ));
+    assert_eq!(pipe.taken(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_is_cut() {
+    let pipe = Pipe::with_room(0);
+    let config = QueueConfig::default().drain_timeout(Duration::from_secs(3));
+    let (mut handle, task) = start(&pipe, config);
+    let send = handle.ready().await.unwrap().call(Num(1));
+    let started = tokio::time::Instant::now();
+    handle.close();
+    assert_eq!(task.await.unwrap().kind(), "intentional");
+    assert_eq!(started.elapsed().as_secs(), 3);
+    assert!(is_disconnected(&send.await.unwrap_err(), true));
+}
+
+#[tokio::test]
+async fn aborting_does_not_drain() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, QueueConfig::default());
+    send_all(&mut handle, 0..3).await;
+    handle.abort();
+    assert_eq!(task.await.unwrap().kind(), "intentional");
+    assert!(handle.flushed().await.is_err());
+}
+
+#[tokio::test]
+async fn a_peer_that_has_ended_its_direction_still_gets_what_waits() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, QueueConfig::default());
+    send_all(&mut handle, 0..6).await;
+    pipe.end();
+    settle().await;
+    assert!(!task.is_finished());
+    pipe.make_room(6);
+    assert_eq!(task.await.unwrap().kind(), "closed");
+    assert_eq!(pipe.taken().len(), 6);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_altogether_is_closed_not_an_error() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, QueueConfig::default());
+    send_all(&mut handle, 0..6).await;
+    pipe.end();
+    settle().await;
+    pipe.break_it();
+    assert_eq!(task.await.unwrap().kind(), "closed");
+}
+
+#[tokio::test]
+async fn nothing_is_read_while_the_handler_is_not_ready() {
+    let pipe = Pipe::with_room(0);
+    let (_handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let handler = tower::ServiceBuilder::new().service(service_fn({
+        let gate = gate.clone();
+        move |_: Num| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok::<(), Infallible>(())
+            }
+        }
+    }));
+    tokio::spawn(driver.drive(handler));
+    for num in 0..5 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    for read in 1..=5 {
+        settle().await;
+        assert_eq!(pipe.0.lock().unwrap().reads, read);
+        gate.add_permits(1);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_waits_for_room_does_not_stop_the_writing() {
+    let pipe = Pipe::with_room(0);
+    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let echo = service_fn(move |num: Num| {
+        let mut handle = handle.clone();
+        async move { handle.queue(num).await }
+    });
+    tokio::spawn(driver.drive(echo));
+    for num in 0..100 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    for _ in 0..100 {
+        pipe.make_room(1);
+        settle().await;
+    }
+    assert_eq!(pipe.taken(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn events_tell_of_full_empty_bad_and_failed() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let config = QueueConfig::default().max_messages(2).on_event({
+        let events = events.clone();
+        move |event| events.lock().unwrap().push(format!("{event:?}"))
+    });
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), config);
+    let fails = service_fn(async |_: Num| Err::<(), _>("handler"));
+    let mut drive = task::spawn(driver.drive(fails));
+    for num in 0..2 {
+        drop(handle.ready().await.unwrap().call(Num(num)));
+    }
+    pipe.deliver(Inbound::Message(Num(9)));
+    let rejection = Rejection::Decode {
+        what: "bad".into(),
+        at: 0,
+    };
+    pipe.deliver(Inbound::Rejected(rejection));
+    pipe.make_room(10);
+    assert_pending!(drive.poll());
+    let events = events.lock().unwrap();
+    let expected = ["HighWater", "HandlerFailed", "Rejected", "Drained"];
+    assert_eq!(events.len(), expected.len(), "{events:?}");
+    for (event, expected) in events.iter().zip(expected) {
+        assert!(event.starts_with(expected), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_driver_ends_what_waits() {
+    let (mut handle, driver) = queue(Pipe::with_room(0), QueueConfig::default());
+    let send = handle.ready().await.unwrap().call(Num(1));
+    let closed = handle.closed();
+    drop(driver.drive(service_fn(async |_: Num| Ok::<(), Infallible>(()))));
+    assert!(is_disconnected(&send.await.unwrap_err(), false));
+    assert!(closed.await.to_string().contains("dropped"));
+}
+
+/// Senders that come, wait, give up and go, in every order that the seeds give.
+#[tokio::test]
+async fn no_slot_is_ever_lost() {
+    for seed in 0..200u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = move |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let pipe = Pipe::with_room(0);
+        let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(3));
+        let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+        let mut drive = task::spawn(driver.drive(ignore));
+        let mut senders: Vec<(task::Spawn<Handle<Num>>, bool)> = Vec::new();
+        let mut called = Vec::new();
+        for step in 0..200 {
+            match next(6) {
+                0 if senders.len() < 10 => senders.push((task::spawn(handle.clone()), false)),
+                1 | 2 if !senders.is_empty() => {
+                    let at = next(senders.len() as u64) as usize;
+                    let (sender, ready) = &mut senders[at];
+                    *ready = sender.enter(|cx, mut h| h.poll_ready(cx)).is_ready();
+                }
+                3 => {
+                    let ready = senders.iter_mut().find(|(_, ready)| *ready);
+                    if let Some((sender, ready)) = ready {
+                        drop(sender.enter(|_, mut h| h.call(Num(step))));
+                        called.push(step);
+                        *ready = false;
+                    }
+                }
+                4 if !senders.is_empty() => {
+                    let at = next(senders.len() as u64) as usize;
+                    drop(senders.swap_remove(at));
+                }
+                _ => {
+                    pipe.make_room(next(3) as usize);
+                    assert!(drive.poll().is_pending());
+                }
+            }
+        }
+        // Everybody goes; all that was called is there; all slots are free.
+        senders.clear();
+        pipe.make_room(1000);
+        assert!(drive.poll().is_pending());
+        assert_eq!(pipe.taken(), called, "seed {seed}");
+        let mut last: Vec<_> = (0..3).map(|_| task::spawn(handle.clone())).collect();
+        for sender in &mut last {
+            assert_ready_ok!(sender.enter(|cx, mut h| h.poll_ready(cx)), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn auto_traits() {
+    fn sound<T: Send + Sync + Unpin>() {}
+    fn future<T: Future + Send>() {}
+    sound::<Handle<Num>>();
+    sound::<QueueConfig>();
+    sound::<SendError>();
+    future::<kyneta_uds_queue::SendFuture<Num>>();
+    future::<kyneta_uds_queue::Flushed<Num>>();
+}

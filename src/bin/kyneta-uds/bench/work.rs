@@ -1,0 +1,75 @@
+//! What can be measured.
+
+use clap::ValueEnum;
+
+/// How many messages are under way in `pipe`.
+pub(super) const IN_FLIGHT: u64 = 64;
+
+/// A pattern of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Work {
+    /// One message there and back, one in flight
+    Rtt,
+    /// Small messages one way, one answer at the end
+    Stream,
+    /// Large messages one way, one answer at the end
+    Bulk,
+    /// Messages there and back, 64 in flight
+    Pipe,
+}
+
+impl Work {
+    pub(super) const ALL: [Self; 4] = [Self::Rtt, Self::Stream, Self::Pipe, Self::Bulk];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rtt => "rtt",
+            Self::Stream => "stream",
+            Self::Bulk => "bulk",
+            Self::Pipe => "pipe",
+        }
+    }
+
+    /// The sizes that it is measured with unless others are asked for.
+    pub(super) const fn sizes(self) -> &'static [usize] {
+        match self {
+            Self::Rtt | Self::Pipe => &[64],
+            Self::Stream => &[64, 1024],
+            Self::Bulk => &[64 << 10, 1 << 20],
+        }
+    }
+}
+
+/// One measurement to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) work: Work,
+    /// Of each message's data, bytes.
+    pub(crate) size: usize,
+    /// How many messages.
+    pub(crate) count: u64,
+}
+
+impl Task {
+    /// With a count that takes some tenths of a second.
+    pub(super) const fn sized(work: Work, size: usize) -> Self {
+        let most: u64 = match work {
+            Work::Rtt => 10_000,
+            Work::Pipe => 200_000,
+            Work::Stream | Work::Bulk => 2_000_000,
+        };
+        // Copies there and back cost about a gigabyte a second, whatever the number of messages.
+        let by_bytes = (1 << 30) / (size as u64 + 64);
+        let count = if by_bytes < most { by_bytes } else { most };
+        Self {
+            work,
+            size,
+            count: if count < 100 { 100 } else { count },
+        }
+    }
+
+    /// Round trips before the clock starts.
+    pub(super) const fn warm_up(self) -> u64 {
+        if self.size > 1 << 16 { 5 } else { 200 }
+    }
+}

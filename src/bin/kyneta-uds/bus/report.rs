@@ -1,0 +1,174 @@
+//! What is told on stdout: the events, for programs and for people.
+
+use std::fmt;
+
+use kyneta_uds_core::{ChannelMsg, Credentials, Identity, WireVersion};
+use serde::Serialize;
+
+use super::summary::Summary;
+use crate::{
+    json::Msg,
+    style::{Ink, Style},
+};
+
+/// One line of stdout.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(super) enum Report<'a> {
+    /// The path is ours, and connections are accepted.
+    Listening { path: String },
+    /// Where the client stands.
+    State(State<'a>),
+    /// A peer has come or gone.
+    Peer(PeerChanged<'a>),
+    /// A message has come in.
+    Message { peer: &'a str, msg: Msg<'a> },
+    /// Something went wrong; the bus goes on.
+    Error {
+        code: &'a str,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
+    },
+    /// A message from stdin is with the kernels of so many peers.
+    Sent { count: usize },
+}
+
+/// Where the client stands.
+#[derive(Serialize)]
+pub(super) struct State<'a> {
+    pub(super) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason<'a>>,
+}
+
+/// Why it is disconnected.
+#[derive(Serialize)]
+pub(super) struct Reason<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+}
+
+/// A peer has come or gone.
+#[derive(Serialize)]
+pub(super) struct PeerChanged<'a> {
+    pub(super) peer: &'a str,
+    pub(super) change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    #[serde(rename = "type")]
+    pub(super) peer_type: &'static str,
+    pub(super) wire: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason<'a>>,
+}
+
+impl<'a> PeerChanged<'a> {
+    pub(super) fn new(
+        change: &'static str,
+        identity: &'a Identity,
+        wire: WireVersion,
+        credentials: Option<Credentials>,
+    ) -> Self {
+        Self {
+            peer: identity.peer_id.as_str(),
+            change,
+            name: identity.name.as_deref(),
+            peer_type: identity.peer_type.name(),
+            wire: wire.byte(),
+            pid: credentials.and_then(|credentials| credentials.pid),
+            uid: credentials.map(|credentials| credentials.uid),
+            reason: None,
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn message(peer: &'a str, msg: &'a ChannelMsg) -> Self {
+        Self::Message { peer, msg: Msg(msg) }
+    }
+
+    pub(super) fn error(code: &'a str, message: impl ToString) -> Self {
+        Self::Error { code, message: message.to_string(), peer: None }
+    }
+
+    pub(super) fn error_of(peer: &'a str, code: &'a str, message: impl ToString) -> Self {
+        Self::Error { code, message: message.to_string(), peer: Some(peer) }
+    }
+
+    /// The report for a person; none when there is nothing that a person would miss.
+    pub(super) fn for_people(&self, style: Style) -> Option<String> {
+        let line = |ink, sign: &str, rest: fmt::Arguments<'_>| {
+            Some(format!("{} {rest}", style.paint(ink, sign)))
+        };
+        match self {
+            Self::Listening { path } => {
+                line(Ink::Good, "*", format_args!("listening on {path}; Ctrl-C ends it"))
+            }
+            Self::State(state) => {
+                let ink = if state.state == "connected" { Ink::Good } else { Ink::Faint };
+                let why = state.reason.as_ref().map(Reason::aside).unwrap_or_default();
+                line(ink, "*", format_args!("{}{why}", state.state))
+            }
+            Self::Peer(peer) => {
+                let (ink, sign) = match peer.change {
+                    "established" => (Ink::Good, "+"),
+                    _ => (Ink::Bad, "-"),
+                };
+                line(ink, sign, format_args!("{}", PeerLine { peer, style }))
+            }
+            Self::Message { peer, msg: Msg(msg) } => {
+                let peer = style.paint(Ink::Strong, peer);
+                line(Ink::In, "<", format_args!("{peer}  {}", Summary(msg)))
+            }
+            Self::Error { code, message, peer } => {
+                let of = peer.map(|peer| format!("{peer}  ")).unwrap_or_default();
+                line(Ink::Bad, "!", format_args!("{of}{message} ({code})"))
+            }
+            Self::Sent { count: 0 } => line(Ink::Bad, ">", format_args!("sent to nobody")),
+            Self::Sent { count: 1 } => line(Ink::Out, ">", format_args!("sent")),
+            Self::Sent { count } => line(Ink::Out, ">", format_args!("sent to {count} peers")),
+        }
+    }
+}
+
+impl Reason<'_> {
+    fn aside(&self) -> String {
+        match &self.message {
+            Some(message) => format!(": {message}"),
+            None => format!(" ({})", self.kind),
+        }
+    }
+}
+
+struct PeerLine<'a> {
+    peer: &'a PeerChanged<'a>,
+    style: Style,
+}
+
+impl fmt::Display for PeerLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.peer;
+        write!(f, "{}", self.style.paint(Ink::Strong, peer.peer))?;
+        if let Some(name) = peer.name {
+            write!(f, " {name:?}")?;
+        }
+        write!(f, " {}", peer.change)?;
+        if let Some(reason) = &peer.reason {
+            return f.write_str(&reason.aside());
+        }
+        let mut about = format!("{}, wire {}", peer.peer_type, peer.wire);
+        if let Some(pid) = peer.pid {
+            about.push_str(&format!(", pid {pid}"));
+        }
+        write!(f, " {}", self.style.paint(Ink::Faint, format!("({about})")))
+    }
+}

@@ -1,0 +1,95 @@
+//! A message on one line, for a person.
+
+use std::fmt;
+
+use kyneta_uds_core::{ChannelMsg, Data, Offer, PayloadKind};
+
+/// Displays a message in short.
+pub(crate) struct Summary<'a>(pub(crate) &'a ChannelMsg);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.kind())?;
+        match self.0 {
+            ChannelMsg::Establish(establish) => write!(f, " {}", establish.identity.peer_id),
+            ChannelMsg::Depart => Ok(()),
+            ChannelMsg::Present(docs) => {
+                const SHOWN: usize = 4;
+                for (index, entry) in docs.iter().take(SHOWN).enumerate() {
+                    write!(f, "{} {}", if index > 0 { "," } else { "" }, entry.doc)?;
+                }
+                match docs.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
+            ChannelMsg::Interest(interest) => {
+                write!(f, " {}", interest.doc)?;
+                interest.version.as_ref().map_or(Ok(()), |version| {
+                    write!(f, " since version {}", Short(version))
+                })
+            }
+            ChannelMsg::Offer(offer) => write_offer(f, offer),
+            ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => write!(f, " {doc}"),
+        }
+    }
+}
+
+fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
+    let kind = match offer.kind {
+        PayloadKind::Entirety => "whole",
+        PayloadKind::Since => "delta",
+    };
+    write!(f, " {} version {} {kind}: ", offer.doc, Short(&offer.version))?;
+    match &offer.data {
+        Data::Text(text) => write!(f, "{}", Short(text)),
+        Data::Bytes(bytes) if bytes.len() <= 16 => write!(f, "0x{}", hex::encode(bytes)),
+        Data::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+    }
+}
+
+/// A text that is cut when it is long, and that no control character gets through.
+struct Short<'a>(&'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 60;
+        for c in self.0.chars().take(SHOWN) {
+            if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") }?;
+        }
+        if self.0.chars().nth(SHOWN).is_some() {
+            write!(f, "... ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use kyneta_uds_core::{DocId, Interest, Version};
+
+    use super::*;
+
+    #[test]
+    fn messages_in_short() {
+        let doc = || DocId::new("d").unwrap();
+        let version = || Version::new("3").unwrap();
+        for (msg, expected) in [
+            (ChannelMsg::Depart, "depart"),
+            (ChannelMsg::Dismiss(doc()), "dismiss d"),
+            (Interest::new(doc()).since(version()).into(), "interest d since version 3"),
+            (
+                Offer::binary(doc(), version(), Bytes::from_static(&[1, 2])).into(),
+                "offer d version 3 whole: 0x0102",
+            ),
+            (
+                Offer::binary(doc(), version(), vec![0; 17]).delta().into(),
+                "offer d version 3 delta: 17 bytes",
+            ),
+            (Offer::json(doc(), version(), "a\x1b[1m").into(), "offer d version 3 whole: a\\u{1b}[1m"),
+        ] {
+            assert_eq!(Summary(&msg).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! JSON to messages.
+
+use std::borrow::Cow;
+
+use kyneta_uds_core::{
+    ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
+    Interest, Offer, PayloadKind, PeerType, ProtocolVersion, ReplicaType, SyncMode, TextTooLong,
+};
+
+use super::{error::JsonError, number, value::Json, write::mode_fields};
+
+type Result<T> = std::result::Result<T, JsonError>;
+
+/// Reads a message. A field that no message of its type has is an error: it is a slip more often
+/// than a novelty.
+pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
+    let mut fields = Fields::of(json)?;
+    let kind = fields.need("type", text)?;
+    let msg = match kind {
+        "establish" => ChannelMsg::Establish(establish(&mut fields)?),
+        "depart" => ChannelMsg::Depart,
+        "present" => ChannelMsg::Present(fields.need("docs", |docs| list(docs, doc_entry))?),
+        "interest" => ChannelMsg::Interest(Interest {
+            doc: fields.need("docId", doc_id)?,
+            version: fields.may("version", limited)?,
+            reciprocate: fields.may("reciprocate", truth)?,
+        }),
+        "offer" => ChannelMsg::Offer(offer(&mut fields)?),
+        "dismiss" => ChannelMsg::Dismiss(fields.need("docId", doc_id)?),
+        "vacant" => ChannelMsg::Vacant(fields.need("docId", doc_id)?),
+        other => {
+            return Err(JsonError::new(format!(
+                "{other:?} is none of establish, depart, present, interest, offer, dismiss, vacant"
+            ))
+            .under("type"));
+        }
+    };
+    fields.done()?;
+    Ok(msg)
+}
+
+fn establish(fields: &mut Fields<'_, '_>) -> Result<Establish> {
+    Ok(Establish {
+        identity: fields.need("identity", identity)?,
+        features: fields.may("features", features)?,
+        protocol: fields.may("protocolVersion", protocol)?.unwrap_or_default(),
+    })
+}
+
+fn identity(json: &Json<'_>) -> Result<Identity> {
+    let mut fields = Fields::of(json)?;
+    let identity = Identity {
+        peer_id: fields.need("peerId", limited)?,
+        name: fields.may("name", limited)?,
+        peer_type: fields.need("type", |json| {
+            choose(json, &["user", "bot", "service"], |name| {
+                PeerType::from_name(name)
+            })
+        })?,
+    };
+    fields.done()?;
+    Ok(identity)
+}
+
+fn features(json: &Json<'_>) -> Result<Features> {
+    let mut fields = Fields::of(json)?;
+    let features = Features {
+        alias: fields.may("alias", truth)?,
+        streamed: fields.may("streamed", truth)?,
+        datagram: fields.may("datagram", truth)?,
+    };
+    fields.done()?;
+    Ok(features)
+}
+
+fn protocol(json: &Json<'_>) -> Result<ProtocolVersion> {
+    let mut fields = Fields::of(json)?;
+    let major = fields.need("major", number::count)?;
+    let minor = fields.need("minor", number::count)?;
+    fields.done()?;
+    ProtocolVersion::new(major, minor).map_err(|error| JsonError::new(error.to_string()))
+}
+
+fn doc_entry(json: &Json<'_>) -> Result<DocEntry> {
+    let mut fields = Fields::of(json)?;
+    let entry = DocEntry {
+        doc: fields.need("docId", doc_id)?,
+        replica: fields.need("replicaType", replica)?,
+        mode: fields.need("syncMode", mode)?,
+        schema: fields.need("schemaHash", limited)?,
+        supported: fields.may("supportedHashes", |hashes| list(hashes, limited))?,
+    };
+    fields.done()?;
+    Ok(entry)
+}
+
+fn replica(json: &Json<'_>) -> Result<ReplicaType> {
+    match json {
+        Json::List(parts) => match parts.as_slice() {
+            [name, major, minor] => Ok(ReplicaType {
+                name: limited(name).map_err(|error| error.under("0"))?,
+                major: number::number(major).map_err(|error| error.under("1"))?,
+                minor: number::number(minor).map_err(|error| error.under("2"))?,
+            }),
+            _ => Err(expected("[name, major, minor]", json)),
+        },
+        _ => Err(expected("[name, major, minor]", json)),
+    }
+}
+
+fn mode(json: &Json<'_>) -> Result<SyncMode> {
+    let mut fields = Fields::of(json)?;
+    let given = [
+        ("writerModel", fields.need("writerModel", text)?),
+        ("delivery", fields.need("delivery", text)?),
+        ("durability", fields.need("durability", text)?),
+    ];
+    fields.done()?;
+    [
+        SyncMode::Collaborative,
+        SyncMode::Authoritative,
+        SyncMode::Ephemeral,
+    ]
+    .into_iter()
+    .find(|mode| mode_fields(*mode) == given)
+    .ok_or_else(|| {
+        JsonError::new(
+            "no such mode; there are concurrent, delta-capable, persistent; serialized, \
+                 delta-capable, persistent; and concurrent, snapshot-only, transient",
+        )
+    })
+}
+
+fn offer(fields: &mut Fields<'_, '_>) -> Result<Offer> {
+    let doc = fields.need("docId", doc_id)?;
+    let version = fields.need("version", limited)?;
+    let reciprocate = fields.may("reciprocate", truth)?;
+    fields.need("payload", |json| {
+        let mut payload = Fields::of(json)?;
+        let offer = Offer {
+            doc,
+            kind: payload.need("kind", |json| {
+                choose(json, &["entirety", "since"], |name| match name {
+                    "entirety" => Some(PayloadKind::Entirety),
+                    "since" => Some(PayloadKind::Since),
+                    _ => None,
+                })
+            })?,
+            encoding: payload.need("encoding", |json| {
+                choose(json, &["json", "binary"], |name| match name {
+                    "json" => Some(Encoding::Json),
+                    "binary" => Some(Encoding::Binary),
+                    _ => None,
+                })
+            })?,
+            data: payload.need("data", data)?,
+            version,
+            reciprocate,
+            lineage: payload.may("lineage", limited)?,
+        };
+        payload.done()?;
+        Ok(offer)
+    })
+}
+
+fn data(json: &Json<'_>) -> Result<Data> {
+    match json {
+        Json::Text(text) => Ok(Data::Text(ByteString::from(text.as_ref()))),
+        Json::Object(fields) => match fields.as_slice() {
+            [(key, Json::Text(digits))] if key == "$bytes" => Ok(Data::Bytes(
+                bytes(digits).map_err(|error| error.under("$bytes"))?.into(),
+            )),
+            _ => Err(expected("text or {\"$bytes\": hex}", json)),
+        },
+        _ => Err(expected("text or {\"$bytes\": hex}", json)),
+    }
+}
+
+/// Bytes in hex, two digits each.
+pub(crate) fn bytes(digits: &str) -> Result<Vec<u8>> {
+    hex::decode(digits).map_err(|error| {
+        JsonError::new(match error {
+            hex::FromHexError::InvalidHexCharacter { c, index } => {
+                format!("{c:?} at {index} is no hex digit")
+            }
+            _ => format!("{} hex digits; bytes have two each", digits.len()),
+        })
+    })
+}
+
+fn doc_id(json: &Json<'_>) -> Result<DocId> {
+    limited(json)
+}
+
+/// A text that its type checks the length of.
+fn limited<T: for<'a> TryFrom<&'a str, Error = TextTooLong>>(json: &Json<'_>) -> Result<T> {
+    T::try_from(text(json)?).map_err(|error| {
+        JsonError::new(format!(
+            "{} bytes exceed the limit of {}",
+            error.len, error.limit
+        ))
+    })
+}
+
+fn choose<T>(json: &Json<'_>, names: &[&str], find: impl Fn(&str) -> Option<T>) -> Result<T> {
+    let name = text(json)?;
+    find(name).ok_or_else(|| JsonError::new(format!("{name:?} is none of {}", names.join(", "))))
+}
+
+fn list<T>(json: &Json<'_>, item: impl Fn(&Json<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let Json::List(items) = json else {
+        return Err(expected("a list", json));
+    };
+    let read =
+        |(index, json): (usize, _)| item(json).map_err(|error| error.under(&index.to_string()));
+    items.iter().enumerate().map(read).collect()
+}
+
+/// A text.
+pub(crate) fn text<'j>(json: &'j Json<'_>) -> Result<&'j str> {
+    match json {
+        Json::Text(text) => Ok(text),
+        _ => Err(expected("text", json)),
+    }
+}
+
+/// True or false.
+pub(crate) fn truth(json: &Json<'_>) -> Result<bool> {
+    match json {
+        Json::Bool(value) => Ok(*value),
+        _ => Err(expected("true or false", json)),
+    }
+}
+
+fn expected(what: &str, got: &Json<'_>) -> JsonError {
+    JsonError::new(format!("expected {what}, not {}", got.kind()))
+}
+
+/// An object's fields, each to be asked for by name.
+pub(crate) struct Fields<'j, 'a> {
+    fields: &'j [(Cow<'a, str>, Json<'a>)],
+    asked: Vec<&'static str>,
+}
+
+impl<'j, 'a> Fields<'j, 'a> {
+    pub(crate) fn of(json: &'j Json<'a>) -> Result<Self> {
+        match json {
+            Json::Object(fields) => Ok(Self {
+                fields,
+                asked: Vec::new(),
+            }),
+            _ => Err(expected("an object", json)),
+        }
+    }
+
+    /// A field that must be there.
+    pub(crate) fn need<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'j Json<'a>) -> Result<T>,
+    ) -> Result<T> {
+        self.may(name, read)?
+            .ok_or_else(|| JsonError::new("missing").under(name))
+    }
+
+    /// A field that may be absent.
+    pub(crate) fn may<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'j Json<'a>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.asked.push(name);
+        // As in JavaScript, the last one of a name counts.
+        let value = self
+            .fields
+            .iter()
+            .rfind(|(known, _)| known == name)
+            .map(|(_, value)| value);
+        value
+            .map(read)
+            .transpose()
+            .map_err(|error| error.under(name))
+    }
+
+    /// No field but those that were asked for.
+    pub(crate) fn done(&self) -> Result<()> {
+        match self
+            .fields
+            .iter()
+            .find(|(name, _)| !self.asked.contains(&name.as_ref()))
+        {
+            None => Ok(()),
+            Some((name, _)) => {
+                let known = self.asked.join(", ");
+                Err(JsonError::new(format!("unknown field; known here: {known}")).under(name))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Lines of bounded length.
+
+use std::io::{self, BufRead, Read};
+
+/// What stands on a line.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Line<'a> {
+    /// The line without its end.
+    Whole(&'a [u8]),
+    /// Longer than allowed; it has been passed over.
+    TooLong,
+}
+
+/// Reads lines into one buffer.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    reader: R,
+    line: Vec<u8>,
+    /// The longest allowed, bytes.
+    limit: usize,
+}
+
+/// What is retained of a buffer that has held a long line, bytes.
+const RETAIN: usize = 1 << 20;
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) const fn new(reader: R, limit: usize) -> Self {
+        Self {
+            reader,
+            line: Vec::new(),
+            limit,
+        }
+    }
+
+    /// The next line that is not blank; none at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            self.line.clear();
+            self.line.shrink_to(RETAIN);
+            let limit = self.limit as u64 + 1;
+            let read = self
+                .reader
+                .by_ref()
+                .take(limit)
+                .read_until(b'\n', &mut self.line)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if self.line.last() != Some(&b'\n') && self.line.len() > self.limit {
+                self.reader.skip_until(b'\n')?;
+                return Ok(Some(Line::TooLong));
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Some(Line::Whole(self.line.trim_ascii())));
+            }
+        }
+    }
+
+    /// True when the next line can be had without waiting.
+    pub(crate) fn has_more(&mut self, buffered: impl FnOnce(&R) -> &[u8]) -> bool {
+        buffered(&self.reader).contains(&b'\n')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_skip_and_stop() {
+        let mut lines = Lines::new(&b"one\r\n\n  \ntoo long\nexact\nlast"[..], 5);
+        let mut seen = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            seen.push(match line {
+                Line::Whole(line) => String::from_utf8(line.to_vec()).unwrap(),
+                Line::TooLong => "-".to_owned(),
+            });
+        }
+        assert_eq!(seen, ["one", "-", "exact", "last"]);
+    }
+}

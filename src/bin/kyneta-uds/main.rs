@@ -1,0 +1,95 @@
+//! `kyneta-uds`: look at a bus, join it from a shell, replay its bytes, measure it.
+//!
+//! In: the command line, stdin. Out: data on stdout, logs on stderr. Exit 0 when done, 1 when it
+//! failed at work, 2 for wrong usage.
+
+mod args;
+mod bench;
+mod failure;
+mod json;
+mod lines;
+mod out;
+mod shell;
+mod style;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+
+use crate::{
+    args::{BenchHalf, Cli, Command, Wire},
+    bench::{Plan, Seat, Side, Task},
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    shell::log_to_stderr(cli.verbose);
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Listen(_) | Command::Connect(_) | Command::Demo => {
+            Err(Failure::work("not yet"))
+        }
+        Command::Wire { command: Wire::Decode { raw: true, wire, max_frame } } => {
+            wire::decode_raw(wire.mode(), max_frame)
+        }
+        Command::Wire { command: Wire::Decode { raw: false, wire, max_frame } } => {
+            wire::decode(wire.mode(), max_frame)
+        }
+        Command::Wire { command: Wire::Encode { wire, max_frame } } => {
+            wire::encode(wire.version(), max_frame)
+        }
+        Command::Bench(args) => block_on(bench(args)),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man => shell::man(),
+    }
+}
+
+async fn bench(args: args::Bench) -> Result<(), Failure> {
+    let seat = |seat: args::SeatArgs| Seat {
+        side: if seat.floor { Side::Floor } else { Side::Ours },
+        core: seat.core,
+    };
+    match args.half {
+        Some(BenchHalf::Server { path, seat: args }) => bench::server(&path, seat(args)).await,
+        Some(BenchHalf::Client {
+            path,
+            work,
+            size,
+            count,
+            seat: args,
+        }) => {
+            let task = Task {
+                work,
+                size: size as usize,
+                count,
+            };
+            bench::client(&path, task, seat(args)).await
+        }
+        None => {
+            let plan = Plan {
+                works: args.work,
+                sizes: args.size.into_iter().map(|size| size as usize).collect(),
+                count: args.count,
+                rounds: args.rounds,
+                pin: args.pin,
+                json: args.json,
+            };
+            bench::drive(plan).await
+        }
+    }
+}
+
+/// One thread is enough for everything here, and the fastest for one connection.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,41 @@
+//! The command among others: completions, the manual page, logs.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::{args::Cli, failure::Failure, out};
+
+/// Logs to stderr: what RUST_LOG asks for, else warnings and what `-v` adds.
+pub(crate) fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+/// Prints a shell's completions.
+pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kyneta-uds", &mut text);
+    out::line(text.trim_ascii_end())
+}
+
+/// Prints the manual page, one section for each command.
+pub(crate) fn man() -> Result<(), Failure> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    out::line(page.trim_ascii_end())
+}

@@ -1,0 +1,200 @@
+//! The connecting role, made ready: one connection, established at once.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{
+    BoxError, ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError,
+};
+use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_queue::{QueueConfig, SendError, SendFuture};
+use tower::ServiceExt as _;
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::{
+    connection::{Connection, Incoming},
+    event::{EventSender, Events},
+    session::{Session, Settings},
+    stack::{DefaultStack, MakeChannel, default_stack},
+};
+
+/// A client of one listener: `Service<ChannelMsg, Response = ()>`, cloneable.
+///
+/// It connects once. When the last clone is dropped, what waits is sent and the connection ends;
+/// [`dispose`](Self::dispose) also tells the listener that it was on purpose.
+///
+/// See the [crate](crate) for an example.
+#[derive(Debug, Clone)]
+pub struct Client {
+    connection: Connection,
+    guard: Arc<Guard>,
+}
+
+/// Closes the connection with the last clone.
+#[derive(Debug)]
+struct Guard {
+    connection: Arc<Connection>,
+    events: EventSender,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.connection.handle().close();
+    }
+}
+
+/// Why a client did not connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No socket can have this path.
+    #[error(transparent)]
+    Path(#[from] SocketPathError),
+    /// There was no connection, or nobody introduced itself on it.
+    #[error(transparent)]
+    Establish(#[from] EstablishError),
+}
+
+impl Client {
+    /// A client of the listener at `path`.
+    pub fn builder<P>(path: P) -> ClientBuilder
+    where
+        P: TryInto<SocketPath>,
+        SocketPathError: From<P::Error>,
+    {
+        ClientBuilder {
+            path: path.try_into().map_err(SocketPathError::from),
+            settings: Settings::new(default_stack(WireMode::Auto)),
+            events: EventSender::new(),
+        }
+    }
+
+    /// Who listens.
+    pub fn peer(&self) -> &PeerInfo {
+        self.connection.peer()
+    }
+
+    /// The one connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    pub fn events(&self) -> Events {
+        self.guard.events.subscribe()
+    }
+
+    /// True while messages are let in.
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_connected()
+    }
+
+    /// Ready, with the reason, when the connection has ended.
+    pub async fn closed(&self) -> DisconnectReason {
+        self.connection.closed().await
+    }
+
+    /// Tells the listener that this side leaves on purpose, sends what waits, and ends the
+    /// connection, all within the queue's drain timeout.
+    pub async fn dispose(self) -> DisconnectReason {
+        self.connection.dispose().await
+    }
+}
+
+impl Service<ChannelMsg> for Client {
+    type Response = ();
+    type Error = SendError;
+    type Future = SendFuture<ChannelMsg>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.connection.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> SendFuture<ChannelMsg> {
+        self.connection.call(msg)
+    }
+}
+
+/// What a [`Client`] is made from.
+#[derive(Debug)]
+pub struct ClientBuilder<S = DefaultStack> {
+    path: Result<SocketPath, SocketPathError>,
+    settings: Settings<S>,
+    events: EventSender,
+}
+
+impl<S> ClientBuilder<S> {
+    /// Who this client is. A service with a made-up id by default.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.establish = EstablishLayer::new(identity);
+        self
+    }
+
+    /// Who this client is, with features and timeouts.
+    pub fn establish(mut self, layer: EstablishLayer) -> Self {
+        self.settings.establish = layer;
+        self
+    }
+
+    /// The bounds of the queue. [`QueueConfig::default`] by default.
+    pub fn queue(mut self, config: QueueConfig) -> Self {
+        self.settings.queue = config;
+        self
+    }
+
+    /// A stack of one's own below the handshake. [`default_stack`] by default.
+    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ClientBuilder<S2> {
+        let Self {
+            path,
+            settings,
+            events,
+        } = self;
+        ClientBuilder {
+            path,
+            settings: settings.stack(stack),
+            events,
+        }
+    }
+
+    /// What happens beside the messages, from the start on.
+    pub fn events(&self) -> Events {
+        self.events.subscribe()
+    }
+}
+
+impl<S: MakeChannel> ClientBuilder<S> {
+    /// Connects and introduces itself; ready when the listener has answered. What comes in goes to
+    /// `handler`, one message after the other.
+    ///
+    /// Cancel safe: a dropped attempt leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`ClientError`]: nobody there, not permitted, no answer, with the path.
+    pub async fn connect<H>(self, handler: H) -> Result<Client, ClientError>
+    where
+        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    {
+        let Settings {
+            stack,
+            establish,
+            queue,
+        } = self.settings;
+        let channel = establish.layer(stack).oneshot(self.path?.into()).await?;
+        let session = Session::new(channel, &queue, &self.events);
+        let connection = session.connection.clone();
+        tokio::spawn(session.run(handler, ()));
+        Ok(Client {
+            connection: Connection::clone(&connection),
+            guard: Arc::new(Guard {
+                connection,
+                events: self.events,
+            }),
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! One connection to one known peer, and what it brings in.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
+use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_queue::{Handle, SendError, SendFuture};
+use tower_service::Service;
+
+/// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
+///
+/// `poll_ready` reserves a slot in the peer's queue, `call` uses it; the future resolves when the
+/// kernel has taken the bytes. It lives on after the connection has ended, and then fails.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    handle: Handle<ChannelMsg>,
+    peer: Arc<PeerInfo>,
+}
+
+impl Connection {
+    pub(crate) fn new(handle: Handle<ChannelMsg>, peer: Arc<PeerInfo>) -> Self {
+        Self { handle, peer }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &PeerInfo {
+        &self.peer
+    }
+
+    pub(crate) fn shared_peer(&self) -> &Arc<PeerInfo> {
+        &self.peer
+    }
+
+    /// The peer's id.
+    pub fn peer_id(&self) -> &PeerId {
+        &self.peer.identity().peer_id
+    }
+
+    /// The queue's handle.
+    pub fn handle(&self) -> &Handle<ChannelMsg> {
+        &self.handle
+    }
+
+    /// Waits for room and queues a message, without waiting for the kernel. See [`Handle::queue`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+        self.handle.queue(msg).await
+    }
+
+    /// Ready when the kernel has taken all that was called so far.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] when the connection ended first.
+    pub async fn flushed(&self) -> Result<(), SendError> {
+        self.handle.flushed().await
+    }
+
+    /// True while messages are let in.
+    pub fn is_connected(&self) -> bool {
+        !self.handle.is_closed()
+    }
+
+    /// Ready, with the reason, when the connection has ended.
+    pub async fn closed(&self) -> DisconnectReason {
+        self.handle.closed().await
+    }
+
+    /// Tells the peer that this side leaves on purpose, sends what waits, and ends the connection.
+    /// Takes at most the queue's drain timeout.
+    pub async fn dispose(&self) -> DisconnectReason {
+        let mut handle = self.handle.clone();
+        // A queue that stays full is cut by the drain timeout all the same.
+        let _ = tokio::time::timeout(DEPART_ROOM, handle.queue(ChannelMsg::Depart)).await;
+        self.handle.close();
+        self.handle.closed().await
+    }
+}
+
+/// How long a `depart` waits for room in a full queue. What waits in it matters more.
+const DEPART_ROOM: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Service<ChannelMsg> for Connection {
+    type Response = ();
+    type Error = SendError;
+    type Future = SendFuture<ChannelMsg>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.handle.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> SendFuture<ChannelMsg> {
+        self.handle.call(msg)
+    }
+}
+
+/// A message and where it came from: what a handler is called with.
+pub struct Incoming {
+    /// The message; never an `establish` or a `depart`.
+    pub message: ChannelMsg,
+    from: Arc<Connection>,
+}
+
+impl Incoming {
+    /// Who sent it.
+    pub fn peer(&self) -> &PeerInfo {
+        self.from.peer()
+    }
+
+    /// A handle to answer with.
+    pub fn from(&self) -> Connection {
+        Connection::clone(&self.from)
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("peer", self.from.peer_id())
+            .field("message", &self.message)
+            .finish()
+    }
+}
+
+/// Gives a user's handler the sender of each message. One reference count a message.
+#[derive(Debug, Clone)]
+pub(crate) struct WithSender<H> {
+    pub(crate) handler: H,
+    pub(crate) from: Arc<Connection>,
+}
+
+impl<H: Service<Incoming>> Service<ChannelMsg> for WithSender<H> {
+    type Response = H::Response;
+    type Error = H::Error;
+    type Future = H::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), H::Error>> {
+        self.handler.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, message: ChannelMsg) -> H::Future {
+        self.handler.call(Incoming {
+            message,
+            from: self.from.clone(),
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! The bottom of a stack: a path becomes a connected Unix stream, an accepted stream passes.
+//!
+//! In: a [`UnixTarget`]. Out: tokio's `UnixStream`. May touch: the file system's sockets.
+
+use std::{
+    future::Future,
+    io,
+    os::unix::fs::FileTypeExt as _,
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use kyneta_uds_core::{SocketPath, Target};
+use tokio::{net::UnixStream, time::sleep};
+use tower_service::Service;
+
+/// What a connector of Unix streams is asked for.
+pub type UnixTarget = Target<UnixStream>;
+
+/// How often, and how long after each other, a full backlog is knocked at: 1, 2, 4, ... 128 ms,
+/// some quarter of a second in all.
+const KNOCKS: u32 = 8;
+
+/// Connects to Unix sockets. A `tower::make::MakeConnection<UnixTarget>`.
+///
+/// A listener whose backlog is full is a live listener (`EAGAIN`, connect(2)): it is tried again
+/// for some 250 ms before the error says so.
+///
+/// ```
+/// use kyneta_uds::{SocketPath, UnixConnector, UnixTarget};
+/// use tower::ServiceExt as _;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("a.sock");
+/// let listener = tokio::net::UnixListener::bind(&path)?;
+/// let stream = UnixConnector::new().oneshot(SocketPath::new(&path)?.into()).await?;
+/// // What a listener accepts goes through the same stack.
+/// let accepted = UnixTarget::Accepted(listener.accept().await?.0);
+/// let same = UnixConnector::new().oneshot(accepted).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UnixConnector {
+    _private: (),
+}
+
+impl UnixConnector {
+    /// A connector.
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+/// Why nobody could be connected to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The path does not exist, or nobody listens behind it any more.
+    #[error("nobody listens at {path}: {source}")]
+    NobodyThere {
+        /// Where.
+        path: SocketPath,
+        /// `ENOENT` or `ECONNREFUSED`.
+        source: io::Error,
+    },
+    /// Somebody listens, but has not accepted for so long that the backlog is full.
+    #[error("the listener at {path} is busy: its backlog is full")]
+    Busy {
+        /// Where.
+        path: SocketPath,
+        /// `EAGAIN`.
+        source: io::Error,
+    },
+    /// The path, or a directory on the way, is not ours to use.
+    #[error("not permitted to connect to {path}: {source}")]
+    NotPermitted {
+        /// Where.
+        path: SocketPath,
+        /// `EACCES` or `EPERM`.
+        source: io::Error,
+    },
+    /// There is a file at the path, but it is no socket.
+    #[error("{path} is not a socket")]
+    NotASocket {
+        /// Where.
+        path: SocketPath,
+    },
+    /// Anything else.
+    #[error("cannot connect to {path}: {source}")]
+    Io {
+        /// Where.
+        path: SocketPath,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    pub(crate) fn new(path: SocketPath, source: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match source.kind() {
+            Kind::NotFound => Self::NobodyThere { path, source },
+            // Linux says "refused" of any file that is no socket.
+            Kind::ConnectionRefused if is_other_file(&path) => Self::NotASocket { path },
+            Kind::ConnectionRefused => Self::NobodyThere { path, source },
+            Kind::WouldBlock => Self::Busy { path, source },
+            Kind::PermissionDenied => Self::NotPermitted { path, source },
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+fn is_other_file(path: &SocketPath) -> bool {
+    let Some(path) = path.as_pathname() else {
+        return false;
+    };
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
+}
+
+/// The path as tokio takes it: an abstract name begins with NUL.
+pub(crate) fn os_path(path: &SocketPath) -> PathBuf {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    match (path.as_pathname(), path.as_abstract_name()) {
+        (Some(path), _) => path.into(),
+        (None, name) => {
+            let name = [b"\0", name.unwrap_or_default()].concat();
+            OsStr::from_bytes(&name).into()
+        }
+    }
+}
+
+/// Connects, knocking at a full backlog for a while.
+pub(crate) async fn connect(path: SocketPath) -> Result<UnixStream, ConnectError> {
+    let os_path = os_path(&path);
+    for knock in 0..KNOCKS {
+        match UnixStream::connect(&os_path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(Duration::from_millis(1 << knock)).await;
+            }
+            done => return done.map_err(|error| ConnectError::new(path, error)),
+        }
+    }
+    UnixStream::connect(&os_path)
+        .await
+        .map_err(|error| ConnectError::new(path, error))
+}
+
+impl Service<UnixTarget> for UnixConnector {
+    type Response = UnixStream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<UnixStream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    // Boxed: once a connection.
+    fn call(&mut self, target: UnixTarget) -> Self::Future {
+        Box::pin(async move {
+            match target {
+                Target::Connect(path) => connect(path).await,
+                Target::Accepted(stream) => Ok(stream),
+            }
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! What happens beside the messages: peers that come and go, messages that cannot be passed on.
+
+use std::sync::Arc;
+
+use futures_core::Stream;
+use futures_util::stream::unfold;
+use kyneta_uds_core::{DisconnectReason, Rejection, SharedError};
+use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_queue::QueueEvent;
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
+
+/// How many events wait for a reader that is slow.
+const CAPACITY: usize = 4096;
+
+/// What happens beside the messages.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer has come or gone.
+    Peer {
+        /// Which one.
+        peer: Arc<PeerInfo>,
+        /// How.
+        change: PeerChange,
+    },
+    /// Something that a peer sent is no message; its connection goes on.
+    Rejected {
+        /// Which one.
+        peer: Arc<PeerInfo>,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A message to a peer could not be encoded and was not sent.
+    Refused {
+        /// Which one.
+        peer: Arc<PeerInfo>,
+        /// Why.
+        error: SharedError,
+    },
+    /// The user's handler failed on a message.
+    HandlerFailed {
+        /// Whose message.
+        peer: Arc<PeerInfo>,
+        /// Why.
+        error: SharedError,
+    },
+    /// A peer's queue has become full.
+    HighWater {
+        /// Whose queue.
+        peer: Arc<PeerInfo>,
+        /// How many messages wait.
+        messages: usize,
+        /// How many bytes they hold.
+        bytes: usize,
+    },
+    /// A peer's queue that was full is empty again.
+    Drained {
+        /// Whose queue.
+        peer: Arc<PeerInfo>,
+    },
+    /// An accepted connection did not become a peer. A probe is not reported.
+    NotEstablished {
+        /// Why.
+        error: SharedError,
+    },
+    /// This reader was slow and has missed events.
+    Missed(u64),
+}
+
+/// How a peer has come or gone (wire section 3.5).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum PeerChange {
+    /// It has introduced itself.
+    Established,
+    /// Its connection has ended without a `depart`.
+    Disconnected(DisconnectReason),
+    /// Its connection has ended after a `depart`.
+    Departed,
+}
+
+/// The [`Event`]s from the moment it was made. A reader that falls behind by more than 4,096 events
+/// gets [`Event::Missed`] instead of slowing anybody down.
+#[derive(Debug)]
+pub struct Events {
+    receiver: broadcast::Receiver<Event>,
+}
+
+impl Events {
+    /// The next event; `None` when there will be no more.
+    ///
+    /// Cancel safe: no event is lost.
+    pub async fn recv(&mut self) -> Option<Event> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event that has already happened, if any.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        match self.receiver.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+
+    /// The same as a `Stream`.
+    pub fn into_stream(self) -> impl Stream<Item = Event> + Send {
+        unfold(self, async |mut events| {
+            Some((events.recv().await?, events))
+        })
+    }
+}
+
+/// Where events are sent. With nobody listening they cost a lock each.
+#[derive(Debug, Clone)]
+pub(crate) struct EventSender {
+    sender: broadcast::Sender<Event>,
+}
+
+impl EventSender {
+    pub(crate) fn new() -> Self {
+        Self {
+            sender: broadcast::Sender::new(CAPACITY),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events {
+            receiver: self.sender.subscribe(),
+        }
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        // Nobody listening is no fault.
+        let _ = self.sender.send(event);
+    }
+
+    pub(crate) fn peer(&self, peer: &Arc<PeerInfo>, change: PeerChange) {
+        tracing::info!(peer = %peer.identity().peer_id, ?change, "peer");
+        self.send(Event::Peer {
+            peer: peer.clone(),
+            change,
+        });
+    }
+
+    /// Passes on what a queue tells, with the peer's name to it.
+    pub(crate) fn queue(&self, peer: &Arc<PeerInfo>, event: &QueueEvent) {
+        let peer = peer.clone();
+        self.send(match event {
+            QueueEvent::HighWater { messages, bytes } => Event::HighWater {
+                peer,
+                messages: *messages,
+                bytes: *bytes,
+            },
+            QueueEvent::Drained => Event::Drained { peer },
+            QueueEvent::Rejected(rejection) => Event::Rejected {
+                peer,
+                rejection: rejection.clone(),
+            },
+            QueueEvent::Refused(error) => Event::Refused {
+                peer,
+                error: error.clone(),
+            },
+            QueueEvent::HandlerFailed(error) => Event::HandlerFailed {
+                peer,
+                error: error.clone(),
+            },
+            _ => return,
+        });
+    }
+}

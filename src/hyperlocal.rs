@@ -1,0 +1,88 @@
+//! A stack's bottom on hyperlocal's connector, for programs that already have one.
+//!
+//! In: a [`UnixTarget`]. Out: hyperlocal's stream, or the accepted one. hyperlocal hides the socket,
+//! so a connection made here knows no credentials.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper_util::rt::TokioIo;
+use hyperlocal::{UnixStream as HyperlocalStream, Uri};
+use kyneta_uds_core::Target;
+use tokio::net::UnixStream;
+use tokio_util::either::Either;
+use tower_service::Service;
+
+use crate::connector::{ConnectError, UnixTarget};
+
+/// Connects through [`hyperlocal::UnixConnector`]. Pathnames only: abstract names have no URI.
+///
+/// ```
+/// use kyneta_uds::{CborLayer, FramingLayer, HyperlocalConnector, SocketPath};
+/// use tower::{ServiceBuilder, ServiceExt as _};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("a.sock");
+/// # let listener = tokio::net::UnixListener::bind(&path)?;
+/// let stack = ServiceBuilder::new()
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(HyperlocalConnector::new());
+/// let channel = stack.oneshot(SocketPath::new(&path)?.into()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HyperlocalConnector {
+    inner: hyperlocal::UnixConnector,
+}
+
+impl HyperlocalConnector {
+    /// A connector.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// hyperlocal's stream as tokio's traits, or an accepted one.
+type Io = Either<TokioIo<HyperlocalStream>, UnixStream>;
+
+impl Service<UnixTarget> for HyperlocalConnector {
+    type Response = Io;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Io, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        // hyperlocal's is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    // Boxed: once a connection.
+    fn call(&mut self, target: UnixTarget) -> Self::Future {
+        let mut inner = self.inner;
+        Box::pin(async move {
+            let path = match target {
+                Target::Accepted(stream) => return Ok(Either::Right(stream)),
+                Target::Connect(path) => path,
+            };
+            let Some(pathname) = path.as_pathname() else {
+                let source = io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "hyperlocal cannot name an abstract socket",
+                );
+                return Err(ConnectError::Io { path, source });
+            };
+            let uri: hyper::Uri = Uri::new(pathname, "/").into();
+            match inner.call(uri).await {
+                Ok(stream) => Ok(Either::Left(TokioIo::new(stream))),
+                Err(error) => Err(ConnectError::new(path, error)),
+            }
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a path could not be bound.
+
+use std::{io, path::PathBuf};
+
+use kyneta_uds_core::{SocketPath, SocketPathError};
+
+/// Why a path could not be bound. Nothing of anybody else's was touched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// No socket can have this path.
+    #[error(transparent)]
+    Path(#[from] SocketPathError),
+    /// The temporary name beside the path does not fit the kernel's structure.
+    #[error(
+        "the directory of {path} is too deep: a temporary name of {len} bytes is needed beside it; \
+         this platform allows {limit}"
+    )]
+    DirectoryTooDeep {
+        /// As given.
+        path: SocketPath,
+        /// Bytes that the temporary name would have.
+        len: usize,
+        /// The longest allowed, bytes.
+        limit: usize,
+    },
+    /// Somebody listens there.
+    #[error("{path} is in use: {by}")]
+    InUse {
+        /// Where.
+        path: SocketPath,
+        /// How we know.
+        by: &'static str,
+    },
+    /// A socket file behind which nobody listens any more, and cleaning up is off.
+    #[error("{path} is stale: nobody listens behind it; remove it or let cleanup do so")]
+    Stale {
+        /// Where.
+        path: SocketPath,
+    },
+    /// There is a file at the path, but it is no socket.
+    #[error("{path} exists and is not a socket but {kind}")]
+    NotASocket {
+        /// Where.
+        path: SocketPath,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The directory does not exist.
+    #[error("the directory of {path} does not exist")]
+    NoDirectory {
+        /// Where.
+        path: SocketPath,
+    },
+    /// The directory, the socket or the lock is not ours to use.
+    #[error("not permitted to {doing} {file}: {source}")]
+    NotPermitted {
+        /// What failed.
+        doing: &'static str,
+        /// On which file.
+        file: PathBuf,
+        /// `EACCES`, `EPERM` or `EROFS`.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot {doing} {file}: {source}")]
+    Io {
+        /// What failed.
+        doing: &'static str,
+        /// On which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl BindError {
+    pub(super) fn io(doing: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
+        let file = file.into();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotPermitted {
+                    doing,
+                    file,
+                    source,
+                }
+            }
+            _ => Self::Io {
+                doing,
+                file,
+                source,
+            },
+        }
+    }
+}

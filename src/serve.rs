@@ -1,0 +1,284 @@
+//! Accepts and serves, after axum's `serve`.
+//!
+//! In: a listener, a maker of handlers. Out: a future that lives as long as the listener. What is
+//! accepted goes through the same stack as what connects.
+
+use std::{
+    future::{Future, IntoFuture, pending},
+    io,
+    pin::Pin,
+};
+
+use futures_util::future::join_all;
+use kyneta_uds_core::{BoxError, Identity};
+use kyneta_uds_establish::{Establish, EstablishError, EstablishLayer};
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_queue::QueueConfig;
+use tokio::net::UnixStream;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::{
+    connection::{Connection, Incoming},
+    connector::UnixTarget,
+    listener::Listener,
+    server::Server,
+    session::{Session, Settings},
+    stack::{DefaultStack, MakeChannel, default_stack},
+};
+
+/// Serves a listener: for each peer that introduces itself `make` is called with its
+/// [`Connection`], and the handler it makes gets what the peer sends. To clone one handler for all,
+/// say `tower::make::Shared::new(handler)`.
+///
+/// ```
+/// use kyneta_uds::{Identity, Incoming, Listener, serve};
+/// use tower::{make::Shared, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// # let signal = async {};
+/// let print = service_fn(async |incoming: Incoming| {
+///     println!("{incoming:?}");
+///     Ok::<(), std::convert::Infallible>(())
+/// });
+/// let listener = Listener::bind(&path).await?;
+/// serve(listener, Shared::new(print))
+///     .identity(Identity::service("printer")?)
+///     .with_graceful_shutdown(signal)
+///     .await?;
+/// assert!(!path.exists());
+/// # Ok(())
+/// # }
+/// ```
+pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
+    serve_as(
+        Server::new(),
+        listener,
+        make,
+        Settings::new(default_stack(WireMode::Auto)),
+    )
+}
+
+pub(crate) fn serve_as<M, S>(
+    server: Server,
+    listener: Listener,
+    make: M,
+    settings: Settings<S>,
+) -> Serve<M, S> {
+    Serve {
+        server,
+        listener,
+        make,
+        settings,
+    }
+}
+
+/// A listener about to be served; `.await` serves it. See [`serve`].
+#[must_use = "a listener is served only while it is awaited"]
+#[derive(Debug)]
+pub struct Serve<M, S = DefaultStack> {
+    server: Server,
+    listener: Listener,
+    make: M,
+    settings: Settings<S>,
+}
+
+impl<M, S> Serve<M, S> {
+    /// Who the server is. A service with a made-up id by default.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.establish = EstablishLayer::new(identity);
+        self
+    }
+
+    /// Who the server is, with features and timeouts.
+    pub fn establish(mut self, layer: EstablishLayer) -> Self {
+        self.settings.establish = layer;
+        self
+    }
+
+    /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
+    pub fn queue(mut self, config: QueueConfig) -> Self {
+        self.settings.queue = config;
+        self
+    }
+
+    /// A stack of one's own below the handshake. [`default_stack`] by default.
+    pub fn stack<S2: MakeChannel>(self, stack: S2) -> Serve<M, S2> {
+        let Self {
+            server,
+            listener,
+            make,
+            settings,
+        } = self;
+        Serve {
+            server,
+            listener,
+            make,
+            settings: settings.stack(stack),
+        }
+    }
+
+    /// The peers, by id, for as long as it is served.
+    pub fn server(&self) -> Server {
+        self.server.clone()
+    }
+
+    /// Serves until `signal` is ready, then as [`Server::dispose`].
+    pub fn with_graceful_shutdown<F>(self, signal: F) -> WithGracefulShutdown<M, S, F>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        WithGracefulShutdown {
+            serve: self,
+            signal,
+        }
+    }
+}
+
+/// A listener about to be served until a signal. See [`Serve::with_graceful_shutdown`].
+#[must_use = "a listener is served only while it is awaited"]
+#[derive(Debug)]
+pub struct WithGracefulShutdown<M, S, F> {
+    serve: Serve<M, S>,
+    signal: F,
+}
+
+type ServeFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+impl<M, S, H> IntoFuture for Serve<M, S>
+where
+    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    S: MakeChannel,
+{
+    type Output = io::Result<()>;
+    type IntoFuture = ServeFuture;
+
+    fn into_future(self) -> ServeFuture {
+        Box::pin(self.run(pending()))
+    }
+}
+
+impl<M, S, F, H> IntoFuture for WithGracefulShutdown<M, S, F>
+where
+    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    S: MakeChannel,
+    F: Future<Output = ()> + Send + 'static,
+{
+    type Output = io::Result<()>;
+    type IntoFuture = ServeFuture;
+
+    fn into_future(self) -> ServeFuture {
+        Box::pin(self.serve.run(self.signal))
+    }
+}
+
+impl<M, S, H> Serve<M, S>
+where
+    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    S: MakeChannel,
+{
+    async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
+        let server = self.server;
+        let Settings {
+            stack,
+            establish,
+            queue,
+        } = self.settings;
+        let attendant = Attendant {
+            server: server.clone(),
+            maker: establish.layer(stack),
+            make: self.make,
+            queue,
+        };
+        // However this future ends, those who wait for the end learn of it, and tasks with it.
+        let _disposed = server.disposed().clone().drop_guard();
+        let _disposing = server.disposing().clone().drop_guard();
+        let tasks = TaskTracker::new();
+        let shutdown = async {
+            tokio::select! {
+                () = signal => {}
+                () = server.disposing().cancelled() => {}
+            }
+        };
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                stream = self.listener.accept() => {
+                    tasks.spawn(attendant.clone().attend(stream));
+                }
+            }
+        }
+        // The path first: who comes now must not find a door behind which nobody opens.
+        let closed = self.listener.close();
+        server.disposing().cancel();
+        join_all(server.connections().iter().map(Connection::dispose)).await;
+        tasks.close();
+        tasks.wait().await;
+        closed
+    }
+}
+
+/// Sees one accepted stream from its handshake to its end.
+#[derive(Clone)]
+struct Attendant<M, S> {
+    server: Server,
+    maker: Establish<S>,
+    make: M,
+    queue: QueueConfig,
+}
+
+impl<M, S> Attendant<M, S> {
+    async fn attend<H>(self, stream: UnixStream)
+    where
+        M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send> + Send,
+        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send,
+        S: MakeChannel,
+    {
+        let Self {
+            server,
+            maker,
+            make,
+            queue,
+        } = self;
+        let established = tokio::select! {
+            established = maker.oneshot(UnixTarget::Accepted(stream)) => established,
+            () = server.disposing().cancelled() => return,
+        };
+        let channel = match established {
+            Ok(channel) => channel,
+            // A probe: part of normal life.
+            Err(EstablishError::Closed) => return,
+            Err(error) => return server.not_established(error),
+        };
+        let session = Session::new(channel, &queue, server.event_sender());
+        let handler = match make.oneshot(Connection::clone(&session.connection)).await {
+            Ok(handler) => handler,
+            Err(error) => return server.not_established(error),
+        };
+        let registration = server.add(session.connection.clone());
+        if server.disposing().is_cancelled() {
+            // Too late to be among those who are told `depart`.
+            session.connection.handle().close();
+        }
+        session.run(handler, registration).await;
+    }
+}

@@ -1,0 +1,289 @@
+//! The listening role, made ready: the peers of one listener, by id.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::join_all;
+use kyneta_uds_core::{
+    BoxError, ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath,
+    SocketPathError,
+};
+use kyneta_uds_establish::EstablishLayer;
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_queue::QueueConfig;
+use tokio_util::sync::CancellationToken;
+use tower::make::Shared;
+use tower_service::Service;
+
+use crate::{
+    broadcast::{Broadcast, broadcast},
+    connection::{Connection, Incoming},
+    event::{Event, EventSender, Events},
+    listener::{BindError, ListenerOptions},
+    serve::serve_as,
+    session::Settings,
+    stack::{DefaultStack, MakeChannel, default_stack},
+};
+
+/// The peers of a listener, by id. Cloneable; the listener lives until [`dispose`](Self::dispose) or
+/// until the future that serves it is dropped.
+///
+/// See the [crate](crate) for an example.
+#[derive(Debug, Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    peers: Mutex<Peers>,
+    events: EventSender,
+    disposing: CancellationToken,
+    disposed: CancellationToken,
+}
+
+/// More than one connection may bear the same id: that is a diagnostic, not a refusal (wire
+/// section 3.9). The latest one is the peer's.
+#[derive(Debug, Default)]
+struct Peers {
+    by_id: HashMap<PeerId, Vec<(u64, Arc<Connection>)>>,
+    count: usize,
+    next: u64,
+}
+
+impl Server {
+    /// A server at `path`.
+    pub fn builder<P>(path: P) -> ServerBuilder
+    where
+        P: TryInto<SocketPath>,
+        SocketPathError: From<P::Error>,
+    {
+        ServerBuilder {
+            path: path.try_into().map_err(SocketPathError::from),
+            listener: ListenerOptions::new(),
+            settings: Settings::new(default_stack(WireMode::Auto)),
+            server: Self::new(),
+        }
+    }
+
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                peers: Mutex::default(),
+                events: EventSender::new(),
+                disposing: CancellationToken::new(),
+                disposed: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// A handle to a peer.
+    pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
+        self.peers()
+            .by_id
+            .get(peer)?
+            .last()
+            .map(|(_, connection)| Connection::clone(connection))
+    }
+
+    /// Handles to all peers, in no particular order.
+    pub fn connections(&self) -> Vec<Connection> {
+        let peers = self.peers();
+        let all = peers.by_id.values().flatten();
+        all.map(|(_, connection)| Connection::clone(connection))
+            .collect()
+    }
+
+    /// True when the peer has introduced itself and its connection stands.
+    pub fn is_connected(&self, peer: &PeerId) -> bool {
+        self.peers().by_id.contains_key(peer)
+    }
+
+    /// How many connections have introduced themselves.
+    pub fn connection_count(&self) -> usize {
+        self.peers().count
+    }
+
+    /// Tells a peer `depart`, sends what waits for it, and ends its connections. `None` when there
+    /// is no such peer.
+    pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
+        let connections: Vec<_> = {
+            let peers = self.peers();
+            peers
+                .by_id
+                .get(peer)?
+                .iter()
+                .map(|(_, connection)| connection.clone())
+                .collect()
+        };
+        let reasons = join_all(connections.iter().map(|connection| connection.dispose())).await;
+        reasons.into_iter().next_back()
+    }
+
+    /// Sends a message to every peer; ready when every kernel has taken it or has refused. A peer
+    /// whose queue is full holds up its own copy and the end of this future, nothing else.
+    pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
+        broadcast(self.connections(), msg).await
+    }
+
+    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    pub fn events(&self) -> Events {
+        self.inner.events.subscribe()
+    }
+
+    /// Ends it: no more are accepted and the path is given up, then every peer is told `depart`,
+    /// gets what waits for it, and is disconnected. Ready when all that is done, within the queue's
+    /// drain timeout.
+    pub async fn dispose(&self) {
+        self.inner.disposing.cancel();
+        self.inner.disposed.cancelled().await;
+    }
+
+    pub(crate) fn disposing(&self) -> &CancellationToken {
+        &self.inner.disposing
+    }
+
+    pub(crate) fn disposed(&self) -> &CancellationToken {
+        &self.inner.disposed
+    }
+
+    pub(crate) fn event_sender(&self) -> &EventSender {
+        &self.inner.events
+    }
+
+    pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
+        let error = SharedError::new(error);
+        tracing::warn!(%error, "an accepted connection did not become a peer");
+        self.event_sender().send(Event::NotEstablished { error });
+    }
+
+    pub(crate) fn add(&self, connection: Arc<Connection>) -> Registration {
+        let peer = connection.peer_id().clone();
+        let mut peers = self.peers();
+        let number = peers.next;
+        peers.next += 1;
+        peers.count += 1;
+        peers
+            .by_id
+            .entry(peer.clone())
+            .or_default()
+            .push((number, connection));
+        Registration {
+            server: self.clone(),
+            peer,
+            number,
+        }
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        // Nothing that can panic runs under the lock, so poison means nothing.
+        self.inner
+            .peers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's entry; gone with it.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    server: Server,
+    peer: PeerId,
+    number: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut peers = self.server.peers();
+        if let Some(connections) = peers.by_id.get_mut(&self.peer) {
+            connections.retain(|(number, _)| *number != self.number);
+            if connections.is_empty() {
+                peers.by_id.remove(&self.peer);
+            }
+            peers.count -= 1;
+        }
+    }
+}
+
+/// What a [`Server`] is made from.
+#[derive(Debug)]
+pub struct ServerBuilder<S = DefaultStack> {
+    path: Result<SocketPath, SocketPathError>,
+    listener: ListenerOptions,
+    settings: Settings<S>,
+    server: Server,
+}
+
+impl<S> ServerBuilder<S> {
+    /// Who this server is. A service with a made-up id by default.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.settings.establish = EstablishLayer::new(identity);
+        self
+    }
+
+    /// Who this server is, with features and timeouts.
+    pub fn establish(mut self, layer: EstablishLayer) -> Self {
+        self.settings.establish = layer;
+        self
+    }
+
+    /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
+    pub fn queue(mut self, config: QueueConfig) -> Self {
+        self.settings.queue = config;
+        self
+    }
+
+    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    pub fn listener(mut self, options: ListenerOptions) -> Self {
+        self.listener = options;
+        self
+    }
+
+    /// A stack of one's own below the handshake, for what is accepted. [`default_stack`] by
+    /// default.
+    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ServerBuilder<S2> {
+        let Self {
+            path,
+            listener,
+            settings,
+            server,
+        } = self;
+        ServerBuilder {
+            path,
+            listener,
+            settings: settings.stack(stack),
+            server,
+        }
+    }
+
+    /// What happens beside the messages, from the start on.
+    pub fn events(&self) -> Events {
+        self.server.events()
+    }
+}
+
+impl<S: MakeChannel> ServerBuilder<S> {
+    /// Binds the path and serves it in a task of its own. What comes in goes to `handler`, of which
+    /// each peer gets a clone, one message of a peer after the other.
+    ///
+    /// # Errors
+    /// [`BindError`]: in use, not permitted, not a socket, with the path.
+    pub async fn listen<H>(self, handler: H) -> Result<Server, BindError>
+    where
+        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let listener = self.listener.bind(self.path?).await?;
+        let server = self.server.clone();
+        let serve = serve_as(self.server, listener, Shared::new(handler), self.settings);
+        tokio::spawn(async move {
+            let _: io::Result<()> = serve.await;
+        });
+        Ok(server)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the ready-made parts have in common: settings, and the life of one connection.
+//!
+//! In: an established channel and a handler. Out: a [`Connection`] and events about it.
+
+use std::sync::Arc;
+
+use kyneta_uds_core::{BoxError, Channel, ChannelMsg, DisconnectReason, Identity};
+use kyneta_uds_establish::{EstablishLayer, Established};
+use kyneta_uds_queue::{Driver, QueueConfig, queue};
+use tower_service::Service;
+
+use crate::{
+    connection::{Connection, Incoming, WithSender},
+    event::{EventSender, PeerChange},
+};
+
+/// What a [`Server`](crate::Server) or [`Client`](crate::Client) is built from.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings<S> {
+    pub(crate) stack: S,
+    pub(crate) establish: EstablishLayer,
+    pub(crate) queue: QueueConfig,
+}
+
+impl<S> Settings<S> {
+    pub(crate) fn new(stack: S) -> Self {
+        Self {
+            stack,
+            establish: EstablishLayer::new(anonymous()),
+            queue: QueueConfig::default(),
+        }
+    }
+
+    pub(crate) fn stack<S2>(self, stack: S2) -> Settings<S2> {
+        Settings {
+            stack,
+            establish: self.establish,
+            queue: self.queue,
+        }
+    }
+}
+
+/// Who one is without having said so: a service that no other process and no other part of this
+/// one is named after.
+fn anonymous() -> Identity {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    match Identity::service(format!("service-{pid}-{count}")) {
+        Ok(identity) => identity,
+        // Thirty bytes are within every limit.
+        Err(_) => unreachable!(),
+    }
+}
+
+/// A connection that is known and not yet driven.
+pub(crate) struct Session<C> {
+    pub(crate) connection: Arc<Connection>,
+    driver: Driver<Established<C>, ChannelMsg>,
+    events: EventSender,
+}
+
+impl<C: Channel<ChannelMsg>> Session<C> {
+    pub(crate) fn new(channel: Established<C>, config: &QueueConfig, events: &EventSender) -> Self {
+        let peer = channel.peer().clone();
+        let config = {
+            let (peer, events) = (peer.clone(), events.clone());
+            config
+                .clone()
+                .and_on_event(move |event| events.queue(&peer, event))
+        };
+        let (handle, driver) = queue(channel, config);
+        let connection = Arc::new(Connection::new(handle, peer));
+        Self {
+            connection,
+            driver,
+            events: events.clone(),
+        }
+    }
+
+    /// Says that the peer is there, drives the connection to its end, drops `present`, says that it
+    /// is gone.
+    pub(crate) async fn run<H>(self, handler: H, present: impl Send) -> DisconnectReason
+    where
+        H: Service<Incoming, Response = (), Error: Into<BoxError>>,
+    {
+        let peer = self.connection.shared_peer().clone();
+        self.events.peer(&peer, PeerChange::Established);
+        let handler = WithSender {
+            handler,
+            from: self.connection,
+        };
+        let reason = self.driver.drive(handler).await;
+        drop(present);
+        let change = if peer.is_departing() {
+            PeerChange::Departed
+        } else {
+            PeerChange::Disconnected(reason.clone())
+        };
+        self.events.peer(&peer, change);
+        reason
+    }
+}

@@ -1,0 +1,69 @@
+//! The stack that the ready-made parts use unless they are given another one.
+
+use std::future::Future;
+
+use kyneta_uds_cbor::{Cbor, CborLayer, ChannelCodec};
+use kyneta_uds_core::{BoxError, Channel, ChannelMsg};
+use kyneta_uds_framing::{Framing, FramingLayer, WireMode};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::connector::{UnixConnector, UnixTarget};
+
+/// CBOR with aliasing, over frames of either wire version, over Unix streams.
+pub type DefaultStack = Cbor<Framing<UnixConnector>, ChannelCodec>;
+
+/// The default stack, with the wire version chosen.
+///
+/// ```
+/// use kyneta_uds::{WireMode, WireVersion, default_stack};
+/// let old_peers_only = default_stack(WireMode::Fixed(WireVersion::V2));
+/// ```
+pub fn default_stack(wire: WireMode) -> DefaultStack {
+    CborLayer::new().layer(FramingLayer::new().wire(wire).layer(UnixConnector::new()))
+}
+
+/// A maker of channels, as the ready-made parts take it: any stack up to a `CborLayer` and what
+/// layers of yours stand above it.
+///
+/// ```
+/// use std::time::Duration;
+/// use kyneta_uds::{CborLayer, Client, FramingLayer, UnixConnector};
+/// use tower::ServiceBuilder;
+///
+/// let stack = ServiceBuilder::new()
+///     .timeout(Duration::from_secs(2)) // each connect
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(UnixConnector::new());
+/// let client = Client::builder("/run/app/bus.sock").stack(stack);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stack that makes channels",
+    label = "not a maker of channels of `ChannelMsg`",
+    note = "from the top: any layers of yours, `CborLayer`, `FramingLayer`, then a connector such as `UnixConnector`"
+)]
+pub trait MakeChannel:
+    Service<
+        UnixTarget,
+        Response = Self::Channel,
+        Error: Into<BoxError> + Send,
+        Future: Future<Output = Result<Self::Channel, Self::MakeError>> + Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// What it makes.
+    type Channel: Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static;
+    /// Why it could not.
+    type MakeError;
+}
+
+impl<S> MakeChannel for S
+where
+    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
+    S::Response: Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+{
+    type Channel = S::Response;
+    type MakeError = S::Error;
+}
