@@ -1,4 +1,63 @@
-#![doc = "x"]
+//! The CBOR layer of kyneta-uds: frame transports become channels of messages.
+//!
+//! Needs below: a maker of frame transports ([`Frames`](kyneta_uds_core::Frames)), a `FramingLayer`
+//! as a rule. Gives above: a maker of [`CborChannel`]s, each a `Service<M, Response = ()>` out and a
+//! `Stream` in ([`Channel`](kyneta_uds_core::Channel)), for whatever drives a channel.
+//!
+//! ```
+//! use std::{future::poll_fn, io, pin::Pin};
+//!
+//! use futures_core::Stream;
+//! use kyneta_uds_cbor::CborLayer;
+//! use kyneta_uds_core::{Channel, ChannelMsg, DocId, Inbound};
+//! use kyneta_uds_framing::FramingLayer;
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (ours, theirs) = tokio::io::duplex(1024);
+//! let connect = |stream| {
+//!     ServiceBuilder::new()
+//!         .layer(CborLayer::new())
+//!         .layer(FramingLayer::new())
+//!         .service_fn(|stream| async { Ok::<_, io::Error>(stream) })
+//!         .oneshot(stream)
+//! };
+//! let (mut ours, mut theirs) = (connect(ours).await?, connect(theirs).await?);
+//!
+//! let msg = ChannelMsg::Dismiss(DocId::new("settings")?);
+//! ours.ready().await?.call(msg.clone()).await?;
+//! poll_fn(|cx| ours.poll_flush(cx)).await?;
+//!
+//! let inbound = poll_fn(|cx| Pin::new(&mut theirs).poll_next(cx)).await;
+//! assert_eq!(inbound.transpose()?, Some(Inbound::Message(msg)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The codec is a parameter. [`ChannelCodec`], the default, is the protocol's own: byte-identical
+//! to the reference when writing, strict and bounded when reading, without a copy of bulk data in
+//! either direction. [`SerdeCodec`] carries any message type that serde knows. Both are pure and
+//! work without a connection:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use kyneta_uds_cbor::{ChannelCodec, Codec};
+//! use kyneta_uds_core::{Payload, WriteBuf};
+//!
+//! // {"t": 2}
+//! let wire = Bytes::from_static(b"\xa1\x61t\x02");
+//! let mut codec = ChannelCodec::new();
+//! let msg = codec.decode(Payload::new(&wire, 0..wire.len()))?;
+//! assert_eq!(msg.kind(), "depart");
+//!
+//! // One that is no message is told apart by where and why; the connection goes on.
+//! let wire = Bytes::from_static(b"\xa1\x61t\x05");
+//! let rejection = codec.decode(Payload::new(&wire, 0..wire.len())).unwrap_err();
+//! assert_eq!(rejection.to_string(), "not a message: t: no message type");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 mod channel;
 mod codec;
 mod error;

@@ -322,13 +322,13 @@ mod tests {
             let mut slices = vec![IoSlice::new(&[]); at_once];
             let filled = buf.slices(&mut slices);
             assert!(filled > 0);
-            let all: Vec<u8> = slices[..filled]
-                .iter()
-                .flat_map(|s| s.iter().copied())
-                .collect();
-            assert_eq!(all.first(), buf.front().first());
-            let n = step.min(all.len());
-            out.extend_from_slice(&all[..n]);
+            assert_eq!(slices[0].as_ptr(), buf.front().as_ptr());
+            let mut n = 0;
+            for slice in &slices[..filled] {
+                let part = &slice[..slice.len().min(step - n)];
+                out.extend_from_slice(part);
+                n += part.len();
+            }
             buf.advance(n);
         }
         out

@@ -85,7 +85,8 @@ impl ReadBuffer {
         } else {
             BUSY
         };
-        if self.bytes.capacity() - len < base / 2 {
+        let bloated = self.backing > RETAIN && len < base / 2;
+        if self.bytes.capacity() - len < base / 2 || bloated {
             self.make_room(base, missing);
         }
         &mut self.bytes

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use kyneta_uds_core::{PeerType, SocketPath, WireVersion};
-use kyneta_uds_framing::WireMode;
+use kyneta_uds::{PeerType, SocketPath, WireMode, WireVersion};
 
 use crate::bench::{Pin, Work};
 
@@ -46,7 +45,7 @@ pub(crate) enum Command {
   kyneta-uds connect /tmp/bus.sock
   kyneta-uds connect /tmp/bus.sock --id shell-1 --json < messages.jsonl
   kyneta-uds connect @abstract-name --wire 2")]
-    Connect(Connect),
+    Connect(Bus),
 
     /// Look at the wire: bytes to messages and back
     #[command(after_help = "Example:
@@ -94,19 +93,9 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     pub(crate) mode: u32,
 
-    /// Leave the socket file behind at the end
+    /// Do not remove a stale socket file, one behind which nobody listens any more; fail instead
     #[arg(long)]
     pub(crate) no_cleanup: bool,
-
-    /// Let in only these users (by their number; may be repeated); all by default
-    #[arg(long, value_name = "UID")]
-    pub(crate) allow_uid: Vec<u32>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Connect {
-    #[command(flatten)]
-    pub(crate) bus: Bus,
 }
 
 /// What everybody on a bus can choose.

@@ -2,15 +2,13 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use kyneta_uds_core::BoxError;
+use kyneta_uds::BoxError;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It failed at work: exit 1, with the reason on stderr.
     Work(BoxError),
-    /// It has already said what failed: exit 1 without a word.
-    Told,
     /// It was asked for something that cannot be: exit 2.
     Usage(String),
     /// Nobody reads what it prints any more: a quiet end.
@@ -30,7 +28,6 @@ impl Failure {
                 eprintln!("kyneta-uds: {}", Chain(&**error));
                 ExitCode::from(1)
             }
-            Self::Told => ExitCode::from(1),
             Self::Usage(what) => {
                 eprintln!("kyneta-uds: {what}\n\nFor more information, try '--help'.");
                 ExitCode::from(2)

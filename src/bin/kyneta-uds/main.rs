@@ -5,11 +5,14 @@
 
 mod args;
 mod bench;
+mod bus;
+mod demo;
 mod failure;
 mod json;
 mod lines;
 mod out;
 mod shell;
+mod signals;
 mod style;
 mod wire;
 
@@ -35,9 +38,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Listen(_) | Command::Connect(_) | Command::Demo => {
-            Err(Failure::work("not yet"))
-        }
+        Command::Listen(args) => block_on(bus::listen(args)),
+        Command::Connect(args) => block_on(bus::connect(args)),
+        Command::Demo => block_on(demo::demo()),
         Command::Wire { command: Wire::Decode { raw: true, wire, max_frame } } => {
             wire::decode_raw(wire.mode(), max_frame)
         }

@@ -23,10 +23,198 @@ pub(crate) fn assert_listed(listed: &[Difference], differing: &[&str]) {
     assert!(stale.is_empty(), "listed, but equal: {stale:#?}");
 }
 
-pub(crate) fn sessions(_wire: WireVersion) -> Vec<Difference> {
-    Vec::new()
+pub(crate) fn sessions(wire: WireVersion) -> Vec<Difference> {
+    let only: &[_] = match wire {
+        WireVersion::V2 => &SESSIONS_V2,
+        WireVersion::V3 => &SESSIONS_V3,
+    };
+    expand(&[&SESSIONS, only])
 }
 
-pub(crate) fn inbound(_wire: WireVersion) -> Vec<Difference> {
-    Vec::new()
+pub(crate) fn inbound(wire: WireVersion) -> Vec<Difference> {
+    let only: &[_] = match wire {
+        WireVersion::V2 => &INBOUND_V2,
+        WireVersion::V3 => &INBOUND_V3,
+    };
+    expand(&[&INBOUND, only])
 }
+
+/// A reason and the cases that it is the reason of.
+type Group = (&'static str, &'static [&'static str]);
+
+fn expand(lists: &[&[Group]]) -> Vec<Difference> {
+    lists
+        .iter()
+        .flat_map(|groups| groups.iter())
+        .flat_map(|(reason, names)| names.iter().map(|name| Difference { name, reason }))
+        .collect()
+}
+
+static SESSIONS: [Group; 7] = [
+    (
+        "A peer id over 1,024 bytes cannot be built: every text is bounded.",
+        &["establish/id-65535"],
+    ),
+    (
+        "A docId over 512 bytes cannot be built: the reference's receiver refuses it.",
+        &[
+            "limits/docid-interest-ascii-513",
+            "limits/docid-offer-ascii-513",
+            "limits/docid-offer-ascii-1024",
+            "limits/docid-interest-2byte-513",
+            "limits/docid-offer-2byte-514",
+            "limits/docid-interest-3byte-513",
+            "limits/docid-offer-3byte-513",
+            "limits/docid-offer-4byte-516",
+        ],
+    ),
+    (
+        "A docId over 512 bytes is refused in `present` already, where the reference lets it pass and fails at each use of it.",
+        &[
+            "limits/docid-present-ascii-513",
+            "limits/docid-present-2byte-513",
+            "limits/docid-present-2byte-514",
+            "limits/docid-present-3byte-513",
+            "limits/docid-present-4byte-516",
+        ],
+    ),
+    (
+        "The same; and as that `present` was neither built nor taken whole, the documents after the long one have no alias, and go as `doc`.",
+        &[
+            "limits/docid-alias-ascii-513",
+            "limits/docid-alias-ascii-1024",
+            "limits/docid-alias-2byte-513",
+            "limits/docid-alias-3byte-513",
+            "limits/docid-alias-4byte-516",
+        ],
+    ),
+    (
+        "A schema hash over 256 bytes cannot be built: the reference's receiver refuses it.",
+        &[
+            "limits/hash-ascii-257",
+            "limits/hash-ascii-400",
+            "limits/hash-2byte-258",
+            "limits/hash-4byte-260",
+        ],
+    ),
+    (
+        "The same; and as that `present` was not built, its aliases were not assigned.",
+        &["limits/hash-alias-ascii-257", "limits/hash-alias-ascii-400"],
+    ),
+    (
+        "A supported hash is a schema hash: at most 256 bytes, which the reference does not check.",
+        &[
+            "limits/shs-ascii-257",
+            "limits/shs-ascii-400",
+            "limits/shs-4byte-260",
+        ],
+    ),
+];
+
+static SESSIONS_V2: [Group; 0] = [];
+
+static SESSIONS_V3: [Group; 2] = [
+    (
+        "Protocol version 0.0 cannot be built: the reference's receiver refuses it.",
+        &["establish-pv/0.0-sent-is-rejected"],
+    ),
+    (
+        "A docId over 512 bytes cannot be built: the reference's receiver refuses it.",
+        &[
+            "limits/docid-vacant-ascii-513",
+            "limits/docid-vacant-ascii-600",
+            "limits/docid-vacant-3byte-513",
+            "limits/docid-vacant-4byte-516",
+        ],
+    ),
+];
+
+static INBOUND: [Group; 7] = [
+    (
+        "Frames of the other wire version are measured with their own header, so the stream stays in step; the reference loses it for good.",
+        &[
+            "other-version/depart",
+            "other-version/establish-then-depart",
+            "other-version/establish-then-20-dismiss",
+            "other-version/establish-then-own-x10",
+            "other-version/offer-100",
+        ],
+    ),
+    (
+        "Fragments are skipped by their length and reported, not reassembled: nobody sends them on a Unix socket.",
+        &[
+            "fragment/three-in-order",
+            "fragment/three-reversed",
+            "fragment/two-with-complete-between",
+            "fragment/first-only",
+            "fragment/second-only",
+            "fragment/single-fragment-total-1",
+            "fragment/duplicate",
+            "fragment/total-mismatch",
+            "fragment/totalsize-mismatch",
+            "fragment/size-too-small",
+            "fragment/size-too-big",
+            "fragment/empty-chunks-both",
+            "fragment/same-group-reused",
+            "fragment/reassembled-garbage",
+            "fragment/truncated-meta",
+            "fragment/with-alias",
+        ],
+    ),
+    (
+        "`__proto__` is a key like any other: its value lends the message no fields.",
+        &["cbor/proto-key-supplies-t", "cbor/proto-key-supplies-doc"],
+    ),
+    (
+        "Invalid UTF-8 in a known text is an error: repaired with U+FFFD, two names would become one, or data would be lost.",
+        &[
+            "text/payload-invalid-ff",
+            "text/hash-invalid-ff",
+            "text/doc-invalid-c3-28",
+            "text/doc-overlong-e0",
+            "text/doc-truncated-2",
+            "text/doc-truncated-3",
+            "text/hash-truncated-3",
+            "text/doc-truncated-4",
+            "text/doc-f5",
+            "text/doc-mixed",
+            "text/doc-bom-utf16le",
+            "text/doc-truncated-4-then-ascii",
+            "text/doc-512-after-replacement",
+            "text/doc-170-bad-bytes",
+            "mutation/seed-106",
+        ],
+    ),
+    (
+        "A docId over 512 bytes is refused in `present` already, where the reference lets it pass and fails at each use of it.",
+        &["present-alias/docid-2000"],
+    ),
+    (
+        "A display name has at most 4,096 bytes: every text is bounded.",
+        &["limits-inbound/peerid-5000"],
+    ),
+    (
+        "A supported hash is a schema hash: at most 256 bytes, which the reference does not check.",
+        &["limits-inbound/shs-1000-bytes"],
+    ),
+];
+
+static INBOUND_V2: [Group; 3] = [
+    (
+        "The header of the other wire version is known, and measured as such.",
+        &["frame/version-byte-3"],
+    ),
+    (
+        "A lineage is read on wire version 2 too, so that two of ours lose nothing on it.",
+        &["odd-value/offer-ln-text", "odd-optional/offer-ln-text"],
+    ),
+    (
+        "`vacant` is read on wire version 2 too; 1.8.0 drops it.",
+        &["odd-value/vacant-doc-text-empty"],
+    ),
+];
+
+static INBOUND_V3: [Group; 1] = [(
+    "A frame that repeats the number of the one before is a copy, as the reference makes them under backpressure.",
+    &["seq/repeated"],
+)];

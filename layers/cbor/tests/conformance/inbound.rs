@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     differences, json,
     peer::Peer,
-    vectors::{WIRES, bytes, cases, list, name},
+    vectors::{WIRES, bytes, cases, list, name, renumber},
 };
 
 /// Up to this many bytes a case is cut at every place, above it at random ones.
@@ -38,10 +38,7 @@ fn every_inbound_case_decodes_equal() {
 
 fn is_equal(wire: WireVersion, case: &Value) -> bool {
     let mut peer = Peer::new(wire);
-    let setup: Vec<_> = list(&case["setup"])
-        .iter()
-        .flat_map(|frame| peer.receive(&bytes(frame)))
-        .collect();
+    let setup = set_up(&mut peer, wire, case);
     let mut equal = setup == expected(&case["setupResults"]);
     let input = bytes(&case["bytes"]);
     let mut results = Vec::new();
@@ -59,8 +56,22 @@ fn is_equal(wire: WireVersion, case: &Value) -> bool {
         }
     }
     equal &= results == expected(&case["results"]);
-    let after = peer.receive(&bytes(&case["after"]["bytes"]));
+    let after = follow_up(&mut peer, wire, case);
     equal & (after == expected(&case["after"]["results"]))
+}
+
+fn set_up(peer: &mut Peer, wire: WireVersion, case: &Value) -> Vec<Value> {
+    let setup: Vec<u8> = list(&case["setup"]).iter().flat_map(bytes).collect();
+    receive_frames(peer, wire, setup, 0)
+}
+
+fn follow_up(peer: &mut Peer, wire: WireVersion, case: &Value) -> Vec<Value> {
+    receive_frames(peer, wire, bytes(&case["after"]["bytes"]), 1_000)
+}
+
+fn receive_frames(peer: &mut Peer, wire: WireVersion, mut frames: Vec<u8>, own: u32) -> Vec<Value> {
+    renumber(wire, &mut frames, &mut own.clone());
+    peer.receive(&frames)
 }
 
 fn expected(results: &Value) -> Vec<Value> {
@@ -106,16 +117,14 @@ fn no_cut_changes_a_result() {
 
 fn cut(wire: WireVersion, case: &Value, input: &[u8], places: &[usize]) -> Vec<Value> {
     let mut peer = Peer::new(wire);
-    for frame in list(&case["setup"]) {
-        peer.receive(&bytes(frame));
-    }
+    set_up(&mut peer, wire, case);
     let mut results = Vec::new();
     let mut from = 0;
     for &at in places.iter().chain([&input.len()]) {
         results.extend(peer.receive(&input[from..at]));
         from = at;
     }
-    results.extend(peer.receive(&bytes(&case["after"]["bytes"])));
+    results.extend(follow_up(&mut peer, wire, case));
     results
 }
 

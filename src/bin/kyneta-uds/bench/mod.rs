@@ -49,7 +49,7 @@ pub(crate) async fn server(path: &Path, seat: Seat) -> Result<(), Failure> {
         let _ = writeln!(std::io::stdout(), "ready");
     };
     match seat.side {
-        Side::Ours => ours::serve(path, ready).await?,
+        Side::Ours => ours::serve(path, ready).await.map_err(Failure::Work)?,
         Side::Floor => floor::serve(path, ready).await?,
     }
     Ok(())
@@ -59,7 +59,7 @@ pub(crate) async fn server(path: &Path, seat: Seat) -> Result<(), Failure> {
 pub(crate) async fn client(path: &Path, task: Task, seat: Seat) -> Result<(), Failure> {
     seat.take()?;
     let figures = match seat.side {
-        Side::Ours => ours::run(path, task).await?,
+        Side::Ours => ours::run(path, task).await.map_err(Failure::Work)?,
         Side::Floor => floor::run(path, task).await?,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&figures)?)?;

@@ -1,14 +1,196 @@
 //! The same work through the public API, with CBOR and aliasing on, as a user would send it.
-use std::{io, path::Path};
+//!
+//! The server's handler sends back each offer of the document `echo`; of the document `sink` it
+//! answers those that ask it to. The client's handler counts what comes back, and in `rtt` and
+//! `pipe` sends the next one.
 
-use super::{figures::Figures, work::Task};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use kyneta_uds::{
+    BoxError, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming, Offer,
+    PeerChange, ReplicaType, SchemaHash, Server, Version,
+};
+use tokio::sync::Notify;
+use tower::service_fn;
+
+use super::{
+    figures::{Figures, Stopwatch},
+    work::{IN_FLIGHT, Task, Work},
+};
+
+const ECHO: &str = "echo";
+const SINK: &str = "sink";
 
 /// The server half; `ready` is called once a client may come. Ends with its first client.
-pub(super) async fn serve(_path: &Path, _ready: impl FnOnce()) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> Result<(), BoxError> {
+    let builder = Server::builder(path).identity(Identity::service("bench-server")?);
+    let mut events = builder.events();
+    let server = builder.listen(service_fn(answer)).await?;
+    ready();
+    while let Some(event) = events.recv().await {
+        if let Event::Peer { change: PeerChange::Departed | PeerChange::Disconnected(_), .. } = event
+        {
+            break;
+        }
+    }
+    server.dispose().await;
+    Ok(())
+}
+
+async fn answer(incoming: Incoming) -> Result<(), Infallible> {
+    if let ChannelMsg::Offer(offer) = &incoming.message {
+        // A client that has gone gets no answer.
+        if offer.doc.as_str() == ECHO {
+            let _ = incoming.from().queue(incoming.message).await;
+        } else if offer.reciprocate == Some(true) {
+            let received = ChannelMsg::Dismiss(offer.doc.clone());
+            let _ = incoming.from().queue(received).await;
+        }
+    }
+    Ok(())
 }
 
 /// The client half.
-pub(super) async fn run(_path: &Path, _task: Task) -> io::Result<Figures> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
+    let meter = Arc::new(Meter::default());
+    let client = {
+        let meter = meter.clone();
+        Client::builder(path)
+            .identity(Identity::service("bench-client")?)
+            .connect(service_fn(move |incoming: Incoming| {
+                let meter = meter.clone();
+                async move { meter.back(incoming).await }
+            }))
+            .await?
+    };
+    let mut connection = client.connection().clone();
+    connection.queue(announcement()?).await?;
+    meter.echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1).await?;
+    meter.restart();
+    match task.work {
+        Work::Rtt => meter.echo(&mut connection, offer(ECHO, task)?, task.count, 1).await?,
+        Work::Pipe => meter.echo(&mut connection, offer(ECHO, task)?, task.count, IN_FLIGHT).await?,
+        Work::Stream | Work::Bulk => {
+            meter.push(&mut connection, offer(SINK, task)?, task.count).await?;
+        }
+    }
+    let figures = meter.stop(task);
+    client.dispose().await;
+    figures.ok_or_else(|| "the clock was never started".into())
+}
+
+/// Both documents get an alias.
+fn announcement() -> Result<ChannelMsg, BoxError> {
+    let entry = |doc| -> Result<_, BoxError> {
+        let replica = ReplicaType::new("bench", 1.0, 0.0)?;
+        Ok(DocEntry::new(DocId::new(doc)?, replica, SchemaHash::new("00")?))
+    };
+    Ok(ChannelMsg::Present(vec![entry(ECHO)?, entry(SINK)?]))
+}
+
+fn offer(doc: &str, task: Task) -> Result<Offer, BoxError> {
+    let data = Bytes::from(vec![7; task.size]);
+    Ok(Offer::binary(DocId::new(doc)?, Version::new("1")?, data).delta())
+}
+
+/// Counts what comes back.
+#[derive(Default)]
+struct Meter {
+    state: Mutex<Progress>,
+    done: Notify,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// To be sent still, by the handler.
+    to_send: u64,
+    /// To come back still.
+    to_come: u64,
+    /// When the latest one left.
+    left: Option<Instant>,
+    watch: Option<Stopwatch>,
+}
+
+impl Meter {
+    /// `count` offers out and back, `window` of them in flight.
+    async fn echo(
+        &self,
+        connection: &mut Connection,
+        offer: Offer,
+        count: u64,
+        window: u64,
+    ) -> Result<(), BoxError> {
+        let first = window.min(count);
+        self.with(|progress| {
+            progress.to_send = count - first;
+            progress.to_come = count;
+            progress.left = Some(Instant::now());
+        });
+        for _ in 0..first {
+            connection.queue(offer.clone().into()).await?;
+        }
+        self.done(connection).await
+    }
+
+    /// `count` offers one way, one answer at the end.
+    async fn push(
+        &self,
+        connection: &mut Connection,
+        offer: Offer,
+        count: u64,
+    ) -> Result<(), BoxError> {
+        self.with(|progress| progress.to_come = 1);
+        for _ in 1..count {
+            connection.queue(offer.clone().into()).await?;
+        }
+        connection.queue(offer.reciprocate(true).into()).await?;
+        self.done(connection).await
+    }
+
+    /// Something has come back.
+    async fn back(&self, incoming: Incoming) -> Result<(), Infallible> {
+        let send = self.with(|progress| {
+            let now = Instant::now();
+            if let (Some(watch), Some(left)) = (&mut progress.watch, progress.left.replace(now)) {
+                watch.lap(left);
+            }
+            progress.to_come = progress.to_come.saturating_sub(1);
+            if progress.to_come == 0 {
+                self.done.notify_one();
+            }
+            let send = progress.to_send > 0;
+            progress.to_send -= u64::from(send);
+            send
+        });
+        if send {
+            // A server that has gone ends the measurement elsewhere.
+            let _ = incoming.from().queue(incoming.message).await;
+        }
+        Ok(())
+    }
+
+    async fn done(&self, connection: &Connection) -> Result<(), BoxError> {
+        tokio::select! {
+            () = self.done.notified() => Ok(()),
+            reason = connection.closed() => Err(reason.into()),
+        }
+    }
+
+    fn restart(&self) {
+        self.with(|progress| progress.watch = Some(Stopwatch::start()));
+    }
+
+    fn stop(&self, task: Task) -> Option<Figures> {
+        self.with(|progress| Some(progress.watch.take()?.stop("kyneta-uds", task)))
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }

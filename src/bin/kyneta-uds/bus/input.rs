@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use kyneta_uds_core::{ChannelMsg, PeerId};
+use kyneta_uds::{ChannelMsg, PeerId};
 use tokio::sync::mpsc;
 
 use crate::{

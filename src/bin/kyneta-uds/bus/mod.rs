@@ -4,7 +4,111 @@
 //! the socket, and stdin and stdout by a thread of their own each, so that neither ever holds up
 //! the connections by more than the queues allow.
 
+mod connect;
 mod input;
+mod listen;
 mod print;
 mod report;
+mod role;
+mod send;
 mod summary;
+mod teller;
+
+pub(crate) use connect::connect;
+pub(crate) use listen::listen;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use kyneta_uds::{
+    CborLayer, ChannelMsg, DefaultStack, DisconnectReason, EstablishLayer, Features, FramingLayer,
+    Identity, Incoming, Overflow, QueueConfig, UnixConnector,
+};
+use tokio::time::timeout;
+use tower::{Layer as _, Service, service_fn};
+
+use self::{role::Peers, send::Sends, teller::Teller};
+use crate::{args::Bus, failure::Failure, signals::Signals};
+
+/// How long the last words may take after the connections have ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Who this is, in a role.
+fn introduction(bus: &Bus, role: &str) -> Result<EstablishLayer, Failure> {
+    let id = bus.id.clone().unwrap_or_else(|| format!("{role}-{}", std::process::id()));
+    let usage = |error: kyneta_uds::TextTooLong| Failure::Usage(error.to_string());
+    let peer_id = kyneta_uds::PeerId::new(id).map_err(usage)?;
+    let mut identity = Identity::new(peer_id, bus.peer_type);
+    if let Some(name) = &bus.name {
+        identity = identity.named(name.clone()).map_err(usage)?;
+    }
+    let layer = EstablishLayer::new(identity);
+    let without_aliases = Features { alias: Some(false), ..Features::default() };
+    Ok(if bus.no_alias { layer.features(without_aliases) } else { layer })
+}
+
+fn stack(bus: &Bus) -> DefaultStack {
+    let framing = FramingLayer::new().wire(bus.wire.mode()).max_frame(bus.max_frame as usize);
+    CborLayer::new().layer(framing.layer(UnixConnector::new()))
+}
+
+fn queue(bus: &Bus) -> QueueConfig {
+    let after = Duration::from_millis(bus.stall_limit);
+    QueueConfig::default()
+        .max_messages(bus.max_queue)
+        .overflow(Overflow::Disconnect { after })
+}
+
+/// Tells of each message, and sends offers back if asked to.
+fn handler(
+    teller: Arc<Teller>,
+    echo: bool,
+) -> impl Service<Incoming, Response = (), Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    service_fn(move |incoming: Incoming| {
+        let teller = teller.clone();
+        async move {
+            // Once nobody reads stdout, or the sender has gone, the command or the connection ends
+            // by itself.
+            let _ = teller.message(&incoming).await;
+            if echo && matches!(incoming.message, ChannelMsg::Offer(_)) {
+                let _ = incoming.from().queue(incoming.message).await;
+            }
+            Ok(())
+        }
+    })
+}
+
+/// Why it is time to end.
+enum Why {
+    Asked,
+    Unread(Failure),
+    Deserted(DisconnectReason),
+}
+
+/// Serves stdin until it is time to end, and ends in good order.
+async fn stay(
+    peers: Peers,
+    teller: &Arc<Teller>,
+    bus: &Bus,
+    mut signals: Signals,
+) -> Result<DisconnectReason, Failure> {
+    let commands = input::commands(bus.max_frame)?;
+    let (sends, telling) = Sends::new(peers.clone(), teller.clone());
+    let why = tokio::select! {
+        () = signals.recv() => Why::Asked,
+        () = sends.until_quit(commands) => Why::Asked,
+        failure = teller.broken() => Why::Unread(failure),
+        reason = peers.deserted() => Why::Deserted(reason),
+    };
+    let done = tokio::select! {
+        () = peers.dispose() => Ok(()),
+        () = signals.recv() => Err(Failure::work("told to end twice: what waited is not sent")),
+    };
+    // What was sent is told of, unless nobody listens.
+    let _ = timeout(LAST_WORDS, telling).await;
+    match why {
+        Why::Asked => done.map(|()| DisconnectReason::Intentional),
+        Why::Unread(failure) => Err(failure),
+        Why::Deserted(reason) => Ok(reason),
+    }
+}

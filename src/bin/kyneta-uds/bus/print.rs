@@ -59,20 +59,31 @@ impl Printer {
         Ok(Self { shared, form })
     }
 
-    /// Prints a report once there is room.
-    pub(super) async fn print(&self, report: &Report<'_>) -> Result<(), Failure> {
-        self.shared.until(|pending| pending.lines.len() < FULL).await?;
+    /// Ready when there is room for a report, or an error when nobody reads any more.
+    pub(super) async fn room(&self) -> Result<(), Failure> {
+        self.shared.until(|pending| pending.lines.len() < FULL).await
+    }
+
+    /// Prints a report, whether there is room or not.
+    pub(super) fn put(&self, report: &Report<'_>) {
         let mut pending = self.shared.pending();
+        if pending.broken.is_some() {
+            return;
+        }
         match self.form {
-            Form::Json => serde_json::to_writer(&mut pending.lines, report)?,
-            Form::People(style) => match report.for_people(style) {
-                Some(line) => pending.lines.extend_from_slice(line.as_bytes()),
-                None => return Ok(()),
-            },
+            Form::Json => {
+                let start = pending.lines.len();
+                if let Err(error) = serde_json::to_writer(&mut pending.lines, report) {
+                    tracing::error!(%error, "a report cannot be written as JSON");
+                    return pending.lines.truncate(start);
+                }
+            }
+            Form::People(style) => {
+                pending.lines.extend_from_slice(report.for_people(style).as_bytes());
+            }
         }
         pending.lines.push(b'\n');
         self.shared.work.notify_one();
-        Ok(())
     }
 
     /// Ready when stdout breaks.

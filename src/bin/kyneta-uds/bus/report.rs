@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use kyneta_uds_core::{ChannelMsg, Credentials, Identity, WireVersion};
+use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, WireVersion};
 use serde::Serialize;
 
 use super::summary::Summary;
 use crate::{
+    failure::Chain,
     json::Msg,
     style::{Ink, Style},
 };
@@ -104,10 +105,10 @@ impl<'a> Report<'a> {
         Self::Error { code, message: message.to_string(), peer: Some(peer) }
     }
 
-    /// The report for a person; none when there is nothing that a person would miss.
-    pub(super) fn for_people(&self, style: Style) -> Option<String> {
+    /// The report for a person.
+    pub(super) fn for_people(&self, style: Style) -> String {
         let line = |ink, sign: &str, rest: fmt::Arguments<'_>| {
-            Some(format!("{} {rest}", style.paint(ink, sign)))
+            format!("{} {rest}", style.paint(ink, sign))
         };
         match self {
             Self::Listening { path } => {
@@ -140,7 +141,21 @@ impl<'a> Report<'a> {
     }
 }
 
+impl State<'_> {
+    pub(super) const fn new(state: &'static str) -> Self {
+        Self { state, attempt: None, reason: None }
+    }
+}
+
 impl Reason<'_> {
+    pub(super) fn of(reason: &DisconnectReason) -> Self {
+        let message = match reason {
+            DisconnectReason::Error(error) => Some(Chain(error.get_ref()).to_string()),
+            _ => None,
+        };
+        Self { kind: reason.kind(), message }
+    }
+
     fn aside(&self) -> String {
         match &self.message {
             Some(message) => format!(": {message}"),

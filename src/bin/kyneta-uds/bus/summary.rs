@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use kyneta_uds_core::{ChannelMsg, Data, Offer, PayloadKind};
+use kyneta_uds::{ChannelMsg, Data, Offer, PayloadKind};
 
 /// Displays a message in short.
-pub(crate) struct Summary<'a>(pub(crate) &'a ChannelMsg);
+pub(super) struct Summary<'a>(pub(super) &'a ChannelMsg);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +67,7 @@ impl fmt::Display for Short<'_> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use kyneta_uds_core::{DocId, Interest, Version};
+    use kyneta_uds::{DocId, Interest, Version};
 
     use super::*;
 

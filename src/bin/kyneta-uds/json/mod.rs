@@ -1,6 +1,6 @@
 //! Messages as JSON, in the field names of the TypeScript package.
 //!
-//! In: one line's JSON. Out: a [`ChannelMsg`](kyneta_uds_core::ChannelMsg), or an error that names
+//! In: one line's JSON. Out: a [`ChannelMsg`](kyneta_uds::ChannelMsg), or an error that names
 //! the field; and the other way round. Touches nothing.
 //!
 //! Neither way builds a tree of the bulk data: reading borrows the line's own bytes, writing

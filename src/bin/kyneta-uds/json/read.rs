@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kyneta_uds_core::{
+use kyneta_uds::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
     Interest, Offer, PayloadKind, PeerType, ProtocolVersion, ReplicaType, SyncMode, TextTooLong,
 };

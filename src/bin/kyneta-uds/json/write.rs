@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kyneta_uds_core::{
+use kyneta_uds::{
     ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Offer, PayloadKind,
     ProtocolVersion, SchemaHash, SyncMode,
 };

@@ -5,9 +5,7 @@ use std::{
     io::{BufRead, Write},
 };
 
-use kyneta_uds_cbor::{ChannelCodec, Codec};
-use kyneta_uds_core::{ChannelMsg, Frame, Rejection};
-use kyneta_uds_framing::{FrameParser, WireMode};
+use kyneta_uds::{ChannelCodec, Codec, Frame, FrameParser, Rejection, WireMode};
 use serde::Serialize;
 
 use super::line::{Fault, Passage, each_line, stdin, stdout};

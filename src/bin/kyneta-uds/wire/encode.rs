@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
-use kyneta_uds_core::{ChannelMsg, Payload, WireVersion, WriteBuf};
-use kyneta_uds_framing::FrameWriter;
+use kyneta_uds::{
+    ChannelCodec, ChannelMsg, Codec, EncodeError, FrameWriter, Payload, WireVersion, WriteBuf,
+};
 use serde::Serialize;
 
 use super::line::{Fault, Passage, each_line};

@@ -115,7 +115,7 @@ fn held<T: Aliased>(meaning: &Meaning<T>) -> usize {
 }
 
 /// Numbers that JavaScript's `Map` takes for the same key have the same bits.
-fn canonical(number: f64) -> u64 {
+pub(super) fn canonical(number: f64) -> u64 {
     if number == 0.0 {
         0
     } else if number.is_nan() {

@@ -3,7 +3,7 @@
 //! One pass from the front. It takes nothing that [`general`](super::general) would refuse and
 //! reports nothing itself: at the first surprise it gives up without a trace.
 
-use std::str::from_utf8;
+use std::{ops::Range, str::from_utf8};
 
 use bytestring::ByteString;
 use kyneta_uds_core::{
@@ -20,9 +20,12 @@ use super::{
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 
+/// `None`: not as expected.
+///
+/// Each kind is made where it is returned: an offer is large enough for a move to show.
 #[inline]
 pub(super) fn message(
-    payload: Payload<'_>,
+    payload: &Payload<'_>,
     known: &mut Inbound,
     limits: &DecodeLimits,
 ) -> Option<Result<ChannelMsg, Rejection>> {
@@ -30,29 +33,32 @@ pub(super) fn message(
         payload,
         rest: payload.as_slice(),
     };
-    let keys = cursor.byte()?.checked_sub(0xa0)?;
-    cursor.eat(b"\x61t").then_some(())?;
-    let kind = cursor.byte()?;
-    let msg = match kind {
-        0x12 => ChannelMsg::Offer(offer(&mut cursor, keys, known)?),
-        0x11 => ChannelMsg::Interest(interest(&mut cursor, keys, known)?),
-        0x13 if keys == 2 => ChannelMsg::Dismiss(doc_ref(&mut cursor, known)?),
-        0x14 if keys == 2 => ChannelMsg::Vacant(doc_ref(&mut cursor, known)?),
-        0x10 if keys == 2 => {
-            let raw = present(&mut cursor, limits)?;
-            cursor.end()?;
-            return Some(raw.resolve(known, limits).map_err(Rejection::Alias));
-        }
-        0x01 => ChannelMsg::Establish(establish(&mut cursor, keys)?),
-        0x02 if keys == 1 => ChannelMsg::Depart,
-        _ => return None,
+    let cursor = &mut cursor;
+    let [keys, b'\x61', b't', kind] = *cursor.chunk()? else {
+        return None;
     };
-    cursor.end()?;
-    Some(Ok(msg))
+    let keys = keys.checked_sub(0xa0)?;
+    match kind {
+        0x12 => Some(Ok(ChannelMsg::Offer(offer(cursor, keys, known)?))),
+        0x11 => Some(Ok(ChannelMsg::Interest(interest(cursor, keys, known)?))),
+        0x13 if keys == 2 => Some(Ok(ChannelMsg::Dismiss(last_doc_ref(cursor, known)?))),
+        0x14 if keys == 2 => Some(Ok(ChannelMsg::Vacant(last_doc_ref(cursor, known)?))),
+        0x10 if keys == 2 => {
+            let raw = present(cursor, limits)?;
+            Some(raw.resolve(known, limits).map_err(Rejection::Alias))
+        }
+        0x01 => {
+            let establish = establish(cursor, keys)?;
+            known.takes_aliases = establish.aliases();
+            Some(Ok(ChannelMsg::Establish(establish)))
+        }
+        0x02 if keys == 1 => cursor.end().map(|()| Ok(ChannelMsg::Depart)),
+        _ => None,
+    }
 }
 
 #[inline]
-fn offer(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Offer> {
+fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<Offer> {
     let [kind_key @ .., kind] = *cursor.chunk::<4>()?;
     let [encoding_key @ .., encoding] = *cursor.chunk::<4>()?;
     if kind_key != *b"\x62pk" || encoding_key != *b"\x62pe" || !cursor.eat(b"\x61d") {
@@ -70,7 +76,10 @@ fn offer(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Offer
     };
     let (major, len) = cursor.head()?;
     let data = match major {
-        BYTES => Data::Bytes(cursor.slice(len)?),
+        BYTES => {
+            let range = cursor.range(len)?;
+            Data::Bytes(cursor.payload.slice(range))
+        }
         TEXT => Data::Text(cursor.byte_string(len)?),
         _ => return None,
     };
@@ -85,6 +94,7 @@ fn offer(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Offer
     };
     let expected = 6 + u8::from(reciprocate.is_some()) + u8::from(lineage.is_some());
     (keys == expected).then_some(())?;
+    cursor.end()?;
     Some(Offer {
         doc,
         kind,
@@ -96,7 +106,7 @@ fn offer(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Offer
     })
 }
 
-fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
+fn interest(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
     let doc = doc_ref(cursor, known)?;
     let version = if cursor.eat(b"\x61v") {
         Some(cursor.text_slice()?)
@@ -106,6 +116,7 @@ fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<In
     let reciprocate = reciprocate(cursor)?;
     let expected = 2 + u8::from(version.is_some()) + u8::from(reciprocate.is_some());
     (keys == expected).then_some(())?;
+    cursor.end()?;
     Some(Interest {
         doc,
         version,
@@ -114,7 +125,7 @@ fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<In
 }
 
 #[inline]
-fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
+fn doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocId> {
     if cursor.eat(b"\x62dx") {
         let alias = u32::try_from(cursor.uint()?).ok()?;
         return match known.docs.get_index(alias)? {
@@ -126,9 +137,15 @@ fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
     known.doc(cursor.text()?).ok()
 }
 
+fn last_doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocId> {
+    let doc = doc_ref(cursor, known)?;
+    cursor.end()?;
+    Some(doc)
+}
+
 /// None when it is odd, `Some(None)` when it is absent.
 #[inline]
-fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
+fn reciprocate(cursor: &mut Cursor<'_, '_>) -> Option<Option<bool>> {
     if cursor.eat(b"\x61r") {
         cursor.boolean().map(Some)
     } else {
@@ -136,7 +153,7 @@ fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
     }
 }
 
-fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
+fn establish(cursor: &mut Cursor<'_, '_>, keys: u8) -> Option<Establish> {
     cursor.eat(b"\x62id").then_some(())?;
     let peer_id = PeerId::new(cursor.text()?).ok()?;
     let name = if cursor.eat(b"\x61n") {
@@ -154,6 +171,7 @@ fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
     // The version is left to the other path: few peers write it, once a connection.
     let expected = 3 + u8::from(name.is_some()) + u8::from(features.is_some());
     (keys == expected).then_some(())?;
+    cursor.end()?;
     let identity = Identity {
         peer_id,
         name,
@@ -166,7 +184,7 @@ fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
     })
 }
 
-fn features(cursor: &mut Cursor<'_>) -> Option<Features> {
+fn features(cursor: &mut Cursor<'_, '_>) -> Option<Features> {
     let keys = cursor.byte()?.checked_sub(0xa0)?;
     let mut flag = |key| {
         if cursor.eat(key) {
@@ -185,7 +203,7 @@ fn features(cursor: &mut Cursor<'_>) -> Option<Features> {
     })
 }
 
-fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
+fn present<'a>(cursor: &mut Cursor<'_, 'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
     cursor.eat(b"\x64docs").then_some(())?;
     let len = cursor.array()?;
     let mut raw = Raw::default();
@@ -194,11 +212,12 @@ fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>
         let entry = entry(cursor, &mut raw, limits)?;
         raw.entries.push(entry);
     }
+    cursor.end()?;
     Some(raw)
 }
 
 fn entry<'a>(
-    cursor: &mut Cursor<'a>,
+    cursor: &mut Cursor<'_, 'a>,
     raw: &mut Raw<'a>,
     limits: &DecodeLimits,
 ) -> Option<RawEntry<'a>> {
@@ -258,12 +277,12 @@ fn entry<'a>(
 }
 
 /// What is left of a payload.
-struct Cursor<'a> {
-    payload: Payload<'a>,
+struct Cursor<'p, 'a> {
+    payload: &'p Payload<'a>,
     rest: &'a [u8],
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Cursor<'_, 'a> {
     #[inline]
     fn end(&self) -> Option<()> {
         self.rest.is_empty().then_some(())
@@ -296,7 +315,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A head's major type and number.
-    #[inline]
+    #[inline(always)]
     fn head(&mut self) -> Option<(u8, u64)> {
         let first = self.byte()?;
         let number = match first & 0x1f {
@@ -343,29 +362,30 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
-    /// The next `len` bytes as a range of the read buffer.
-    #[inline]
-    fn slice(&mut self, len: u64) -> Option<bytes::Bytes> {
+    /// Where the next `len` bytes stand in the payload.
+    #[inline(always)]
+    fn range(&mut self, len: u64) -> Option<Range<usize>> {
+        let start = self.payload.as_slice().len() - self.rest.len();
         let taken = self.take(len)?;
-        let end = self.payload.as_slice().len() - self.rest.len();
-        Some(self.payload.slice(end - taken.len()..end))
+        Some(start..start + taken.len())
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte_string(&mut self, len: u64) -> Option<ByteString> {
         // A byte order mark is taken off on the other path.
         (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        ByteString::try_from(self.slice(len)?).ok()
+        let range = self.range(len)?;
+        ByteString::try_from(self.payload.slice(range)).ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn text_slice<const MAX: usize>(&mut self) -> Option<Text<MAX>> {
         let (major, len) = self.head()?;
         (major == TEXT).then_some(())?;
         Text::new(self.byte_string(len)?).ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
         let (major, len) = self.head()?;
         (major == TEXT && !self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;

@@ -50,7 +50,11 @@ fn any(
         return Err(unknown());
     };
     match small(*kind) {
-        Some(0x01) => establish(&fields, payload.wire()).map(ChannelMsg::Establish),
+        Some(0x01) => {
+            let establish = establish(&fields, payload.wire())?;
+            known.takes_aliases = establish.aliases();
+            Ok(ChannelMsg::Establish(establish))
+        }
         Some(0x02) => Ok(ChannelMsg::Depart),
         Some(0x10) => present(bytes, &fields, limits)?
             .resolve(known, limits)

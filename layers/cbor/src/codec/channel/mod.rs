@@ -115,14 +115,13 @@ impl Codec for ChannelCodec {
 
     #[inline]
     fn decode(&mut self, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
-        let msg = match fast::message(payload, &mut self.inbound, &self.limits) {
-            Some(decoded) => decoded?,
-            None => general::message(payload, &mut self.inbound, &self.limits)?,
-        };
-        if let ChannelMsg::Establish(establish) = &msg {
-            self.inbound.takes_aliases = establish.aliases();
+        let Self {
+            inbound, limits, ..
+        } = self;
+        match fast::message(&payload, inbound, limits) {
+            Some(decoded) => decoded,
+            None => general::message(payload, inbound, limits),
         }
-        Ok(msg)
     }
 
     fn not_sent(&mut self) {

@@ -76,7 +76,7 @@ impl<'a, const N: usize> Fields<'a, N> {
             at = skip(bytes, value)?;
             let Item::Text(key) = key else { continue };
             let key = bytes.get(without_bom(bytes, key)).unwrap_or_default();
-            let place = known.iter().position(|name| name.as_bytes() == key);
+            let place = known.iter().position(|known| known.as_bytes() == key);
             if let Some(slot) = place.and_then(|place| found.get_mut(place))
                 && item != Item::Undefined
             {

@@ -7,9 +7,13 @@ use std::borrow::Cow;
 
 use super::{
     DecodeLimits,
+    alias::canonical,
     item::{Item, read, without_bom},
     shape::Fault,
 };
+
+/// Up to so many keys are compared each with each, which is faster than sorting them.
+const FEW: usize = 12;
 
 /// A key as the reference compares it: after text decoding, 1 and 1.0 the same, 1 and "1" not.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +32,8 @@ struct Level {
 
 pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
     let fault = |what: Cow<'static, str>, at| Fault::Decode { what, at };
-    let mut levels: Vec<Level> = Vec::new();
-    let mut keys: Vec<Key<'_>> = Vec::new();
+    let mut levels: Vec<Level> = Vec::with_capacity(8);
+    let mut keys: Vec<Key<'_>> = Vec::with_capacity(16);
     let mut at = 0;
     loop {
         let (item, next) = read(bytes, at)?;
@@ -85,9 +89,7 @@ pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
 
 fn key(bytes: &[u8], item: Item) -> Option<Key<'_>> {
     match item {
-        Item::Number(number) if number == 0.0 => Some(Key::Number(0)),
-        Item::Number(number) if number.is_nan() => Some(Key::Number(f64::NAN.to_bits())),
-        Item::Number(number) => Some(Key::Number(number.to_bits())),
+        Item::Number(number) => Some(Key::Number(canonical(number))),
         Item::Text(range) => {
             let text = bytes.get(without_bom(bytes, range)).unwrap_or_default();
             Some(Key::Text(String::from_utf8_lossy(text)))
@@ -97,6 +99,16 @@ fn key(bytes: &[u8], item: Item) -> Option<Key<'_>> {
 }
 
 fn repeats(keys: &mut [Key<'_>]) -> bool {
+    if keys.len() <= FEW {
+        let mut rest = &*keys;
+        while let [key, others @ ..] = rest {
+            if others.contains(key) {
+                return true;
+            }
+            rest = others;
+        }
+        return false;
+    }
     keys.sort_unstable();
     keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }

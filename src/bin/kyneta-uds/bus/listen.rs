@@ -1,0 +1,37 @@
+//! `listen`: the server of a path.
+
+use kyneta_uds::{ListenerOptions, Server};
+
+use super::{
+    LAST_WORDS, Peers, handler, introduction,
+    print::Printer,
+    queue,
+    report::Report,
+    stack, stay,
+    teller::{Role, Teller},
+};
+use crate::{args::Listen, failure::Failure, signals::Signals};
+
+/// Listens until told to end.
+pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
+    let bus = &args.bus;
+    let signals = Signals::catch()?;
+    let builder = Server::builder(bus.path.clone())
+        .establish(introduction(bus, "listen")?)
+        .queue(queue(bus))
+        .stack(stack(bus))
+        .listener(ListenerOptions::new().mode(args.mode).cleanup(!args.no_cleanup));
+    let teller = Teller::new(Role::Listener, Printer::start(bus.json)?, builder.events());
+    let wake = builder.events();
+    let server = builder
+        .listen(handler(teller.clone(), bus.echo))
+        .await
+        .map_err(|error| Failure::Work(error.into()))?;
+    // No connection is accepted before this task has waited for something.
+    teller.report(&Report::Listening { path: bus.path.to_string() }).await?;
+    let telling = tokio::spawn(teller.clone().attend(wake));
+    let end = stay(Peers::OfServer(server), &teller, bus, signals).await;
+    telling.abort();
+    teller.finish(LAST_WORDS).await;
+    end.map(drop)
+}

@@ -1,0 +1,77 @@
+//! A socket of one's own, messages, and bytes by hand.
+#![allow(dead_code)] // Each test uses its part.
+
+use std::{convert::Infallible, future::Future, path::PathBuf, pin::Pin};
+
+use kyneta_uds::{ChannelMsg, DocId, Identity, Incoming, Offer, Server, Version};
+use tokio::sync::mpsc;
+use tower::{Service as _, ServiceExt as _, service_fn, util::BoxCloneService};
+
+pub(crate) struct Bus {
+    pub(crate) path: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Bus {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { path: dir.path().join("bus.sock"), _dir: dir }
+    }
+
+    /// A server that sends everything back.
+    pub(crate) async fn echo(&self, id: &str) -> Server {
+        let echo = service_fn(async |incoming: Incoming| {
+            incoming.from().ready().await?.call(incoming.message).await
+        });
+        let identity = Identity::service(id).unwrap();
+        Server::builder(&self.path).identity(identity).listen(echo).await.unwrap()
+    }
+}
+
+type Collector = BoxCloneService<Incoming, (), Infallible>;
+
+/// A handler that puts what it gets into a channel, waiting for room; what nobody wants any more
+/// is dropped.
+pub(crate) fn collect(room: usize) -> (Collector, mpsc::Receiver<Incoming>) {
+    let (sender, receiver) = mpsc::channel(room);
+    let handler = service_fn(move |incoming: Incoming| {
+        let sender = sender.clone();
+        let put: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+            let _ = sender.send(incoming).await;
+            Ok(())
+        });
+        put
+    });
+    (BoxCloneService::new(handler), receiver)
+}
+
+pub(crate) fn dismiss(doc: &str) -> ChannelMsg {
+    ChannelMsg::Dismiss(DocId::new(doc).unwrap())
+}
+
+/// An offer of `size` bytes that are not all the same.
+pub(crate) fn offer(doc: &str, size: usize) -> ChannelMsg {
+    let data: Vec<u8> = (0..size).map(|i| (i * 31 + 7) as u8).collect();
+    let (doc, version) = (DocId::new(doc).unwrap(), Version::new("1").unwrap());
+    Offer::binary(doc, version, data).into()
+}
+
+/// This process's resident memory.
+pub(crate) fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+pub(crate) mod raw {
+    /// A complete frame.
+    pub(crate) fn frame(wire: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![wire, 0];
+        frame.extend((payload.len() as u32).to_be_bytes());
+        if wire == 3 {
+            frame.extend(seq.to_be_bytes());
+        }
+        frame.extend(payload);
+        frame
+    }
+}

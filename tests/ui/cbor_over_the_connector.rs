@@ -1,0 +1,9 @@
+use kyneta_uds::{CborLayer, Client, UnixConnector};
+use tower::ServiceBuilder;
+
+fn main() {
+    let stack = ServiceBuilder::new()
+        .layer(CborLayer::new())
+        .service(UnixConnector::new());
+    let _ = Client::builder("/run/bus.sock").stack(stack);
+}

@@ -1,0 +1,11 @@
+use kyneta_uds::{EstablishLayer, FramingLayer, Identity, SocketPath, UnixConnector};
+use tower::{ServiceBuilder, ServiceExt as _};
+
+fn main() {
+    let path = SocketPath::new("/run/bus.sock").unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(EstablishLayer::new(Identity::service("me").unwrap()))
+        .layer(FramingLayer::new())
+        .service(UnixConnector::new());
+    let _ = stack.oneshot(path.into());
+}

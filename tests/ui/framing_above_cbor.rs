@@ -1,0 +1,10 @@
+use kyneta_uds::{CborLayer, Client, FramingLayer, UnixConnector};
+use tower::ServiceBuilder;
+
+fn main() {
+    let stack = ServiceBuilder::new()
+        .layer(FramingLayer::new())
+        .layer(CborLayer::new())
+        .service(UnixConnector::new());
+    let _ = Client::builder("/run/bus.sock").stack(stack);
+}
