@@ -92,3 +92,8 @@ pub use crate::{
 
 #[cfg(feature = "hyperlocal")]
 pub use crate::hyperlocal::HyperlocalConnector;
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,6 +1,10 @@
 //! Accepting that never dies, after axum and hyper-util.
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, Read as _},
+    net::Shutdown,
+    time::Duration,
+};
 
 use tokio::{
     net::{UnixListener, UnixStream},
@@ -36,15 +40,27 @@ fn is_about_one(error: &io::Error) -> bool {
     )
 }
 
-/// Accepts and drops those who wait: without it, closing the listener resets them (the reference
+/// Ends those who wait in order: without it, closing the listener resets them (the reference
 /// crashes of that).
-pub(super) fn turn_away(socket: &UnixListener) {
-    use std::task::{Context, Waker};
-    let mut cx = Context::from_waker(Waker::noop());
+pub(super) fn turn_away(socket: UnixListener) {
+    // Asked directly: what tokio has not been told of yet waits just as well.
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
     for _ in 0..MOST_WAITING {
-        match socket.poll_accept(&mut cx) {
-            std::task::Poll::Ready(Ok(_)) => {}
-            _ => return,
+        match socket.accept() {
+            Ok((stream, _)) => end(stream),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_about_one(&error) => {}
+            Err(_) => return,
         }
+    }
+}
+
+/// Reads what nobody will hear: a socket that is closed with words unread resets the other end.
+/// Shut down first, so that no more can come and reading does not wait.
+fn end(mut stream: std::os::unix::net::UnixStream) {
+    let mut unread = [0; 4096];
+    if stream.shutdown(Shutdown::Both).is_ok() {
+        while matches!(stream.read(&mut unread), Ok(1..)) {}
     }
 }

@@ -67,9 +67,15 @@ impl Lock {
     }
 }
 
+/// A lock file is empty; one that says something is somebody else's, whatever its name.
+fn is_lock_file(file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
-        if self.is_current().unwrap_or(false) {
+        if is_lock_file(&self.file) && self.is_current().unwrap_or(false) {
             // Removed while held, so that nobody can hold it at the same time.
             let _ = std::fs::remove_file(&self.path);
         }

@@ -157,7 +157,7 @@ impl Listener {
         // The file first, so that nobody comes while the backlog is emptied.
         let removed = self.owned.take().map_or(Ok(()), Owned::remove);
         if let Some(socket) = self.socket.take() {
-            accept::turn_away(&socket);
+            accept::turn_away(socket);
         }
         removed
     }

@@ -11,7 +11,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
@@ -54,20 +54,22 @@ pub(super) async fn bind(
     options: ListenerOptions,
 ) -> Result<(UnixListener, Owned), BindError> {
     let file = os_path(path);
-    let temporary = Temporary::beside(path, &file)?;
+    let temporary = name_beside(path, &file)?;
     // Before the lock, so that a path that cannot be had leaves no lock file behind.
     look(path, &file)?;
-    let lock_path = Lock::path_for(&file);
+    // The directory that a relative path is meant from may change before the end.
+    let lasting = absolute(&file).map_err(|error| BindError::io("find", &file, error))?;
+    let lock_path = Lock::path_for(&lasting);
     let lock = Lock::try_acquire(&lock_path)
-        .map_err(|error| BindError::io("lock", &lock_path, error))?
+        .map_err(|error| BindError::io("open the lock", &lock_path, error))?
         .ok_or_else(|| BindError::InUse {
             path: path.clone(),
-            by: "another process holds the lock beside it",
+            by: "somebody holds the lock beside it",
         })?;
     if look(path, &file)? == There::Socket {
         clear(path, &file, options).await?;
     }
-    let socket = listen(&temporary.0, options)?;
+    let (socket, temporary) = listen(temporary, options)?;
     let identity =
         identity(&temporary.0).map_err(|error| BindError::io("look at", &temporary.0, error))?;
     fs::hard_link(&temporary.0, &file).map_err(|error| match error.kind() {
@@ -80,7 +82,7 @@ pub(super) async fn bind(
     Ok((
         socket,
         Owned {
-            path: file,
+            path: lasting,
             identity,
             _lock: lock,
         },
@@ -177,36 +179,41 @@ async fn clear(path: &SocketPath, file: &Path, options: ListenerOptions) -> Resu
     }
 }
 
-fn listen(file: &Path, options: ListenerOptions) -> Result<UnixListener, BindError> {
+fn listen(
+    file: PathBuf,
+    options: ListenerOptions,
+) -> Result<(UnixListener, Temporary), BindError> {
     let socket = UnixSocket::new_stream()
-        .map_err(|error| BindError::io("make a socket for", file, error))?;
+        .map_err(|error| BindError::io("make a socket for", &file, error))?;
     socket
-        .bind(file)
-        .map_err(|error| BindError::io("bind", file, error))?;
+        .bind(&file)
+        .map_err(|error| BindError::io("bind", &file, error))?;
+    let temporary = Temporary(file);
+    let file = &temporary.0;
     fs::set_permissions(file, options.permissions())
         .map_err(|error| BindError::io("set the mode of", file, error))?;
-    socket
+    let socket = socket
         .listen(BACKLOG)
-        .map_err(|error| BindError::io("listen at", file, error))
+        .map_err(|error| BindError::io("listen at", file, error))?;
+    Ok((socket, temporary))
 }
 
-/// A name beside the path, removed again whatever happens.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn beside(path: &SocketPath, file: &Path) -> Result<Self, BindError> {
-        let random = RandomState::new().hash_one(std::process::id()) as u32;
-        let name = parent(file).join(format!(".k{random:08x}"));
-        match SocketPath::new(&name) {
-            Err(SocketPathError::TooLong { len, limit, .. }) => Err(BindError::DirectoryTooDeep {
-                path: path.clone(),
-                len,
-                limit,
-            }),
-            _ => Ok(Self(name)),
-        }
+/// A name that nobody has, in the same directory.
+fn name_beside(path: &SocketPath, file: &Path) -> Result<PathBuf, BindError> {
+    let random = RandomState::new().hash_one(std::process::id()) as u32;
+    let name = parent(file).join(format!(".k{random:08x}"));
+    match SocketPath::new(&name) {
+        Err(SocketPathError::TooLong { len, limit, .. }) => Err(BindError::DirectoryTooDeep {
+            path: path.clone(),
+            len,
+            limit,
+        }),
+        _ => Ok(name),
     }
 }
+
+/// A bound name beside the path, removed again whatever happens.
+struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {

@@ -1,5 +1,13 @@
 //! The layer over real frame transports, in memory: what a channel promises.
 
+// A test that cannot go on says so by panicking, in its helpers too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::{
     future::{Future, poll_fn},
     io,
@@ -15,7 +23,7 @@ use kyneta_uds_core::{
     Channel, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Inbound, Offer,
     ReplicaType, SchemaHash, Version,
 };
-use kyneta_uds_framing::{FrameTransport, FramingConfig, FramingLayer};
+use kyneta_uds_framing::{FrameTransport, FramingLayer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -25,7 +33,7 @@ async fn connect<C>(layer: CborLayer<C>, stream: DuplexStream) -> Pair<C>
 where
     C: kyneta_uds_cbor::Codec + Clone,
 {
-    let framing = FramingLayer::with_config(FramingConfig::new().max_frame(1_000));
+    let framing = FramingLayer::new().max_frame(1_000);
     let streams = service_fn(|stream| async { Ok::<_, io::Error>(stream) });
     layer
         .layer(framing.layer(streams))
@@ -109,7 +117,7 @@ async fn a_message_over_the_limit_fails_alone_and_announces_nothing() {
     }
     let refused = send(&mut a, offer("d", 2_000)).await.unwrap_err();
     let CborError::Encode(EncodeError::TooLarge {
-        size: 2_026,
+        size: 2_027,
         limit: 1_000,
     }) = refused
     else {

@@ -150,8 +150,8 @@ pub struct Text<const MAX: usize>(ByteString);
 pub type Version = Text<{ 1 << 20 }>;
 /// A payload's lineage, opaque to the transport. At most 64 KiB.
 pub type Lineage = Text<{ 64 << 10 }>;
-/// A peer's display name. At most 4 KiB.
-pub type Name = Text<{ 4 << 10 }>;
+/// A peer's display name. At most 8 KiB.
+pub type Name = Text<{ 8 << 10 }>;
 /// The name in a [`ReplicaType`](crate::ReplicaType). At most 1 KiB.
 pub type ReplicaName = Text<{ 1 << 10 }>;
 

@@ -80,14 +80,14 @@ impl ReadBuffer {
     #[inline]
     pub(crate) fn room(&mut self, missing: usize) -> &mut BytesMut {
         let len = self.bytes.len();
-        let base = if self.quiet && self.taken + len < QUIET / 2 {
-            QUIET
-        } else {
-            BUSY
-        };
-        let bloated = self.backing > RETAIN && len < base / 2;
-        if self.bytes.capacity() - len < base / 2 || bloated {
-            self.make_room(base, missing);
+        let spare = self.bytes.capacity() - len;
+        if self.quiet && self.taken + len < QUIET {
+            // Room for a whole small burst each time, so that it takes one read and no more.
+            if spare < QUIET - len && !self.bytes.try_reclaim(QUIET - len) && spare < QUIET / 2 {
+                self.make_room(QUIET, missing);
+            }
+        } else if spare < BUSY / 2 || (self.backing > RETAIN && len < BUSY / 2) {
+            self.make_room(BUSY, missing);
         }
         &mut self.bytes
     }
@@ -111,7 +111,7 @@ impl ReadBuffer {
     /// Gives memory back: called when nothing more is to be read for now.
     pub(crate) fn rest(&mut self) {
         let len = self.bytes.len();
-        self.quiet = self.taken + len < QUIET / 2;
+        self.quiet = self.taken + len < QUIET;
         self.taken = 0;
         if self.backing > QUIET && len < QUIET / 2 {
             self.replace(if self.quiet || len > 0 { QUIET } else { 0 });

@@ -16,4 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 )]
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
+// Not recommended: rustc would otherwise ask for `AsyncRead`, and not say the sentence above.
+#[diagnostic::do_not_recommend]
 impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for Io {}

@@ -129,7 +129,7 @@ static SESSIONS_V3: [Group; 2] = [
     ),
 ];
 
-static INBOUND: [Group; 7] = [
+static INBOUND: [Group; 6] = [
     (
         "Frames of the other wire version are measured with their own header, so the stream stays in step; the reference loses it for good.",
         &[
@@ -188,10 +188,6 @@ static INBOUND: [Group; 7] = [
     (
         "A docId over 512 bytes is refused in `present` already, where the reference lets it pass and fails at each use of it.",
         &["present-alias/docid-2000"],
-    ),
-    (
-        "A display name has at most 4,096 bytes: every text is bounded.",
-        &["limits-inbound/peerid-5000"],
     ),
     (
         "A supported hash is a schema hash: at most 256 bytes, which the reference does not check.",

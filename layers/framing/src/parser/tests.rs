@@ -376,7 +376,8 @@ fn who_says_the_version() {
 
 #[test]
 fn where_the_stream_may_end() {
-    let table: [(&[u8], Option<(usize, usize)>); 9] = [
+    type Row = (&'static [u8], Option<(usize, usize)>);
+    let table: [Row; 9] = [
         (&[], None),
         (&[2, 0, 0, 0, 0, 0], None),
         (&[2], Some((1, 6))),
@@ -512,5 +513,22 @@ fn a_busy_connection_reads_into_the_same_memory_again() {
     for _ in 0..1000 {
         read(&mut parser, &batch, usize::MAX);
         assert_eq!(parser.held(), held);
+    }
+}
+
+#[test]
+fn a_quiet_connection_reads_into_the_same_memory_again() {
+    let mut parser = FrameParser::new(WireMode::Auto, LIMIT);
+    let at = parser.read_buf().as_ptr();
+    for round in 0..100 {
+        for size in [0, 64, 500, QUIET - 7] {
+            read(&mut parser, &frame(2, 0, 0, &vec![0; size]), usize::MAX);
+            parser.rest();
+            assert_eq!(
+                parser.read_buf().as_ptr(),
+                at,
+                "{size} bytes, round {round}"
+            );
+        }
     }
 }

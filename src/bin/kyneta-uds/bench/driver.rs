@@ -73,10 +73,10 @@ pub(crate) async fn drive(plan: Plan) -> Result<(), Failure> {
     if !plan.json {
         out::line(HEAD.as_bytes())?;
     }
-    for task in plan.tasks() {
+    for (number, task) in plan.tasks().into_iter().enumerate() {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
         for round in 0..plan.rounds {
-            let path = |name: &str| dir.path().join(format!("{name}-{round}"));
+            let path = |name: &str| dir.path().join(format!("{name}-{number}-{round}"));
             ours.push(measure(&path("ours"), task, Side::Ours, plan.pin).await?);
             floor.push(measure(&path("floor"), task, Side::Floor, plan.pin).await?);
         }

@@ -112,7 +112,7 @@ struct Progress {
     to_send: u64,
     /// To come back still.
     to_come: u64,
-    /// When the latest one left.
+    /// When the one in flight left; with more than one nobody asks.
     left: Option<Instant>,
     watch: Option<Stopwatch>,
 }
@@ -130,7 +130,7 @@ impl Meter {
         self.with(|progress| {
             progress.to_send = count - first;
             progress.to_come = count;
-            progress.left = Some(Instant::now());
+            progress.left = (window == 1).then(Instant::now);
         });
         for _ in 0..first {
             connection.queue(offer.clone().into()).await?;
@@ -156,9 +156,9 @@ impl Meter {
     /// Something has come back.
     async fn back(&self, incoming: Incoming) -> Result<(), Infallible> {
         let send = self.with(|progress| {
-            let now = Instant::now();
-            if let (Some(watch), Some(left)) = (&mut progress.watch, progress.left.replace(now)) {
-                watch.lap(left);
+            if let (Some(watch), Some(left)) = (&mut progress.watch, &mut progress.left) {
+                watch.lap(*left);
+                *left = Instant::now();
             }
             progress.to_come = progress.to_come.saturating_sub(1);
             if progress.to_come == 0 {
