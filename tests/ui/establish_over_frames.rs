@@ -1,11 +1,12 @@
-use kyneta_uds::{EstablishLayer, FramingLayer, Identity, SocketPath, UnixConnector};
-use tower::{ServiceBuilder, ServiceExt as _};
+use kyneta_uds::{EstablishLayer, FramingLayer, Identity, UnixConnector, UnixTarget};
+use tower::{Service, ServiceBuilder};
+
+fn connect<S: Service<UnixTarget>>(_stack: S) {}
 
 fn main() {
-    let path = SocketPath::new("/run/bus.sock").unwrap();
     let stack = ServiceBuilder::new()
         .layer(EstablishLayer::new(Identity::service("me").unwrap()))
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
-    let _ = stack.oneshot(path.into());
+    connect(stack);
 }

@@ -1,14 +1,15 @@
 use std::convert::Infallible;
 
-use kyneta_uds::{ChannelMsg, FramingLayer, QueueLayer, SocketPath, UnixConnector};
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use kyneta_uds::{ChannelMsg, FramingLayer, QueueLayer, UnixConnector, UnixTarget};
+use tower::{Service, ServiceBuilder, service_fn};
+
+fn connect<S: Service<UnixTarget>>(_stack: S) {}
 
 fn main() {
-    let path = SocketPath::new("/run/bus.sock").unwrap();
     let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
     let stack = ServiceBuilder::new()
         .layer(QueueLayer::new(ignore))
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
-    let _ = stack.oneshot(path.into());
+    connect(stack);
 }

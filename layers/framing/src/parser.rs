@@ -134,8 +134,14 @@ impl FrameParser {
     /// can be read after it.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
-        let step = self.step()?;
-        Ok(self.lend(step))
+        if let Some(range) = self.next_ready() {
+            return Ok(Some(self.lend(range)));
+        }
+        Ok(match self.step()? {
+            Step::Payload(range) => Some(self.lend(range)),
+            Step::Skipped(fault) => Some(Frame::Skipped(fault)),
+            Step::NeedMore => None,
+        })
     }
 
     /// The version that is fixed, or that a frame has settled.
@@ -198,21 +204,13 @@ impl FrameParser {
         self.arrived.rest();
     }
 
-    /// What [`step`](Self::step) has come to.
+    /// A payload at the place that [`next_ready`](Self::next_ready) or [`step`](Self::step) told.
     #[inline]
-    pub(crate) fn lend(&self, step: Step) -> Option<Frame<'_>> {
-        match step {
-            Step::Payload(range) => {
-                let payload = Payload::new(&self.ready, range);
-                Some(Frame::Payload(payload.on(self.outbound_wire())))
-            }
-            Step::Skipped(fault) => Some(Frame::Skipped(fault)),
-            Step::NeedMore => None,
-        }
+    pub(crate) fn lend(&self, range: Range<usize>) -> Frame<'_> {
+        Frame::Payload(Payload::new(&self.ready, range).on(self.outbound_wire()))
     }
 
-    /// Goes on to the next frame.
-    #[inline]
+    /// Goes on to the next frame, whatever it takes.
     pub(crate) fn step(&mut self) -> Result<Step, FramingError> {
         loop {
             if let Some(range) = self.next_ready() {
@@ -226,14 +224,13 @@ impl FrameParser {
 
     /// The next of the complete frames that were split off, copies passed over.
     #[inline]
-    fn next_ready(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn next_ready(&mut self) -> Option<Range<usize>> {
+        let wire = self.outbound_wire();
         loop {
             let frame = self.ready.get(self.at..)?;
-            let (start, &[_, _, l0, l1, l2, l3]) = (self.at, frame.first_chunk()?);
-            let payload = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-            let wire = self.outbound_wire();
-            let from = start + wire.header_len();
-            self.at = from + payload;
+            let &[_, _, l0, l1, l2, l3] = frame.first_chunk()?;
+            let from = self.at + wire.header_len();
+            self.at = from + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
             if wire == WireVersion::V3 {
                 let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
                 let seq = Some(u32::from_be_bytes([s0, s1, s2, s3]));

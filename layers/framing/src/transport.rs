@@ -74,6 +74,30 @@ impl<Io: ByteStream> FrameTransport<Io> {
         }
     }
 
+    /// Reads until there is a frame. [`Step::NeedMore`]: no more will come.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FramingError>> {
+        loop {
+            match self.parser.step() {
+                Ok(Step::NeedMore) => {}
+                done => return Poll::Ready(done),
+            }
+            match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(match self.parser.unfinished() {
+                        None => Ok(Step::NeedMore),
+                        Some((have, want)) => Err(FramingError::Truncated { have, want }),
+                    });
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(FramingError::Io(error))),
+                Poll::Pending => {
+                    self.rest();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
     /// Writes until nothing is left.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
@@ -134,27 +158,15 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>> {
-        let step = loop {
-            match self.parser.step() {
-                Ok(Step::NeedMore) => {}
-                Ok(step) => break step,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-            match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
-                Poll::Ready(Ok(0)) => {
-                    let end = self.parser.unfinished();
-                    let error = end.map(|(have, want)| FramingError::Truncated { have, want });
-                    return Poll::Ready(error.map(Err));
-                }
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(FramingError::Io(error)))),
-                Poll::Pending => {
-                    self.rest();
-                    return Poll::Pending;
-                }
-            }
-        };
-        Poll::Ready(self.parser.lend(step).map(Ok))
+        if let Some(range) = self.parser.next_ready() {
+            return Poll::Ready(Some(Ok(self.parser.lend(range))));
+        }
+        Poll::Ready(match ready!(self.poll_step(cx)) {
+            Ok(Step::Payload(range)) => Some(Ok(self.parser.lend(range))),
+            Ok(Step::Skipped(fault)) => Some(Ok(Frame::Skipped(fault))),
+            Ok(Step::NeedMore) => None,
+            Err(error) => Some(Err(error)),
+        })
     }
 
     #[inline]

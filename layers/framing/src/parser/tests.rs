@@ -518,7 +518,7 @@ fn a_busy_connection_reads_into_the_same_memory_again() {
 
 #[test]
 fn a_quiet_connection_reads_into_the_same_memory_again() {
-    let mut parser = FrameParser::new(WireMode::Auto, LIMIT);
+    let mut parser = FrameParser::new(WireMode::Auto, QUIET);
     let at = parser.read_buf().as_ptr();
     for round in 0..100 {
         for size in [0, 64, 500, QUIET - 7] {

@@ -98,7 +98,7 @@ mod tests {
             ("[]", Err("expected an object, not a list")),
             (r#"{"sned":1}"#, Err("sned: unknown field; known here: send, to, quit")),
             (r#"{"send":{"type":"dismiss"}}"#, Err("send.docId: missing")),
-            ("{", Err("not JSON: EOF while parsing an object at line 1 column 1")),
+            ("{", Err("not JSON: EOF while parsing an object at column 1")),
         ] {
             let got = command(line.as_bytes()).map_err(|error| error.to_string());
             assert_eq!(got, expected.map_err(str::to_owned), "{line}");

@@ -116,8 +116,9 @@ impl<'a> Report<'a> {
             }
             Self::State(state) => {
                 let ink = if state.state == "connected" { Ink::Good } else { Ink::Faint };
-                let why = state.reason.as_ref().map(Reason::aside).unwrap_or_default();
-                line(ink, "*", format_args!("{}{why}", state.state))
+                // What failed stands on stderr.
+                let why = state.reason.as_ref().map(|reason| format!(" ({})", reason.kind));
+                line(ink, "*", format_args!("{}{}", state.state, why.unwrap_or_default()))
             }
             Self::Peer(peer) => {
                 let (ink, sign) = match peer.change {

@@ -23,7 +23,12 @@ pub(crate) enum Json<'a> {
 impl<'a> Json<'a> {
     /// Reads one line.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, JsonError> {
-        serde_json::from_slice(line).map_err(|error| JsonError::new(format!("not JSON: {error}")))
+        serde_json::from_slice(line).map_err(|error| {
+            let text = error.to_string();
+            // Its line is always the first: ours are counted by whoever writes them.
+            let what = text.split_once(" at line ").map_or(&*text, |(what, _)| what);
+            JsonError::new(format!("not JSON: {what} at column {}", error.column()))
+        })
     }
 
     /// What it is, for error texts.
