@@ -5,9 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{
-    BoxError, ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError,
-};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError};
 use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::{QueueConfig, SendError, SendFuture};
@@ -16,9 +14,10 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
-    connection::{Connection, Incoming},
+    connection::Connection,
     event::{EventSender, Events},
-    session::{Session, Settings},
+    handler::Handler,
+    session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
@@ -130,23 +129,7 @@ pub struct ClientBuilder<S = DefaultStack> {
 }
 
 impl<S> ClientBuilder<S> {
-    /// Who this client is. A service with a made-up id by default.
-    pub fn identity(mut self, identity: Identity) -> Self {
-        self.settings.establish = EstablishLayer::new(identity);
-        self
-    }
-
-    /// Who this client is, with features and timeouts.
-    pub fn establish(mut self, layer: EstablishLayer) -> Self {
-        self.settings.establish = layer;
-        self
-    }
-
-    /// The bounds of the queue. [`QueueConfig::default`] by default.
-    pub fn queue(mut self, config: QueueConfig) -> Self {
-        self.settings.queue = config;
-        self
-    }
+    settings_setters!("client");
 
     /// A stack of one's own below the handshake. [`default_stack`] by default.
     pub fn stack<S2: MakeChannel>(self, stack: S2) -> ClientBuilder<S2> {
@@ -176,10 +159,7 @@ impl<S: MakeChannel> ClientBuilder<S> {
     ///
     /// # Errors
     /// [`ClientError`]: nobody there, not permitted, no answer, with the path.
-    pub async fn connect<H>(self, handler: H) -> Result<Client, ClientError>
-    where
-        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
-    {
+    pub async fn connect(self, handler: impl Handler) -> Result<Client, ClientError> {
         let Settings {
             stack,
             establish,

@@ -52,6 +52,7 @@ mod client;
 mod connection;
 mod connector;
 mod event;
+mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
 mod listener;
@@ -84,6 +85,7 @@ pub use crate::{
     connection::{Connection, Incoming},
     connector::{ConnectError, UnixConnector, UnixTarget},
     event::{Event, Events, PeerChange},
+    handler::{Handler, MakeHandler},
     listener::{BindError, Listener, ListenerOptions},
     serve::{Serve, WithGracefulShutdown, serve},
     server::{Server, ServerBuilder},

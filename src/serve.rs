@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{BoxError, Identity};
+use kyneta_uds_core::Identity;
 use kyneta_uds_establish::{Establish, EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
@@ -18,14 +18,14 @@ use tokio::net::UnixStream;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
-use tower_service::Service;
 
 use crate::{
-    connection::{Connection, Incoming},
+    connection::Connection,
     connector::UnixTarget,
+    handler::MakeHandler,
     listener::Listener,
     server::Server,
-    session::{Session, Settings},
+    session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
@@ -89,23 +89,7 @@ pub struct Serve<M, S = DefaultStack> {
 }
 
 impl<M, S> Serve<M, S> {
-    /// Who the server is. A service with a made-up id by default.
-    pub fn identity(mut self, identity: Identity) -> Self {
-        self.settings.establish = EstablishLayer::new(identity);
-        self
-    }
-
-    /// Who the server is, with features and timeouts.
-    pub fn establish(mut self, layer: EstablishLayer) -> Self {
-        self.settings.establish = layer;
-        self
-    }
-
-    /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
-    pub fn queue(mut self, config: QueueConfig) -> Self {
-        self.settings.queue = config;
-        self
-    }
+    settings_setters!("server");
 
     /// A stack of one's own below the handshake. [`default_stack`] by default.
     pub fn stack<S2: MakeChannel>(self, stack: S2) -> Serve<M, S2> {
@@ -150,13 +134,9 @@ pub struct WithGracefulShutdown<M, S, F> {
 
 type ServeFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-impl<M, S, H> IntoFuture for Serve<M, S>
+impl<M, S> IntoFuture for Serve<M, S>
 where
-    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    M: MakeHandler,
     S: MakeChannel,
 {
     type Output = io::Result<()>;
@@ -167,13 +147,9 @@ where
     }
 }
 
-impl<M, S, F, H> IntoFuture for WithGracefulShutdown<M, S, F>
+impl<M, S, F> IntoFuture for WithGracefulShutdown<M, S, F>
 where
-    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    M: MakeHandler,
     S: MakeChannel,
     F: Future<Output = ()> + Send + 'static,
 {
@@ -185,13 +161,9 @@ where
     }
 }
 
-impl<M, S, H> Serve<M, S>
+impl<M, S> Serve<M, S>
 where
-    M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    M: MakeHandler,
     S: MakeChannel,
 {
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
@@ -247,10 +219,9 @@ struct Attendant<M, S> {
 }
 
 impl<M, S> Attendant<M, S> {
-    async fn attend<H>(self, stream: UnixStream)
+    async fn attend(self, stream: UnixStream)
     where
-        M: Service<Connection, Response = H, Error: Into<BoxError> + Send, Future: Send> + Send,
-        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send,
+        M: MakeHandler,
         S: MakeChannel,
     {
         let Self {

@@ -16,15 +16,15 @@ use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
 use tokio_util::sync::CancellationToken;
 use tower::make::Shared;
-use tower_service::Service;
 
 use crate::{
     broadcast::{Broadcast, broadcast},
-    connection::{Connection, Incoming},
+    connection::Connection,
     event::{Event, EventSender, Events},
+    handler::Handler,
     listener::{BindError, ListenerOptions},
     serve::serve_as,
-    session::Settings,
+    session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
@@ -218,23 +218,7 @@ pub struct ServerBuilder<S = DefaultStack> {
 }
 
 impl<S> ServerBuilder<S> {
-    /// Who this server is. A service with a made-up id by default.
-    pub fn identity(mut self, identity: Identity) -> Self {
-        self.settings.establish = EstablishLayer::new(identity);
-        self
-    }
-
-    /// Who this server is, with features and timeouts.
-    pub fn establish(mut self, layer: EstablishLayer) -> Self {
-        self.settings.establish = layer;
-        self
-    }
-
-    /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
-    pub fn queue(mut self, config: QueueConfig) -> Self {
-        self.settings.queue = config;
-        self
-    }
+    settings_setters!("server");
 
     /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
@@ -271,13 +255,7 @@ impl<S: MakeChannel> ServerBuilder<S> {
     ///
     /// # Errors
     /// [`BindError`]: in use, not permitted, not a socket, with the path.
-    pub async fn listen<H>(self, handler: H) -> Result<Server, BindError>
-    where
-        H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
+    pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
         let listener = self.listener.bind(self.path?).await?;
         let server = self.server.clone();
         let serve = serve_as(self.server, listener, Shared::new(handler), self.settings);

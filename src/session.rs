@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use kyneta_uds_core::{BoxError, Channel, ChannelMsg, DisconnectReason, Identity};
+use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
 use kyneta_uds_establish::{EstablishLayer, Established};
 use kyneta_uds_queue::{Driver, QueueConfig, queue};
-use tower_service::Service;
 
 use crate::{
-    connection::{Connection, Incoming, WithSender},
+    connection::{Connection, WithSender},
     event::{EventSender, PeerChange},
+    handler::Handler,
 };
 
 /// What a [`Server`](crate::Server) or [`Client`](crate::Client) is built from.
@@ -39,6 +39,30 @@ impl<S> Settings<S> {
         }
     }
 }
+
+/// The setters that every builder over [`Settings`] has.
+macro_rules! settings_setters {
+    ($what:literal) => {
+        #[doc = concat!("Who this ", $what, " is. A service with a made-up id by default.")]
+        pub fn identity(mut self, identity: Identity) -> Self {
+            self.settings.establish = EstablishLayer::new(identity);
+            self
+        }
+
+        #[doc = concat!("Who this ", $what, " is, with features and timeouts.")]
+        pub fn establish(mut self, layer: EstablishLayer) -> Self {
+            self.settings.establish = layer;
+            self
+        }
+
+        /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
+        pub fn queue(mut self, config: QueueConfig) -> Self {
+            self.settings.queue = config;
+            self
+        }
+    };
+}
+pub(crate) use settings_setters;
 
 /// Who one is without having said so: a service that no other process and no other part of this
 /// one is named after.
@@ -80,10 +104,7 @@ impl<C: Channel<ChannelMsg>> Session<C> {
 
     /// Says that the peer is there, drives the connection to its end, drops `present`, says that it
     /// is gone.
-    pub(crate) async fn run<H>(self, handler: H, present: impl Send) -> DisconnectReason
-    where
-        H: Service<Incoming, Response = (), Error: Into<BoxError>>,
-    {
+    pub(crate) async fn run(self, handler: impl Handler, present: impl Send) -> DisconnectReason {
         let peer = self.connection.shared_peer().clone();
         self.events.peer(&peer, PeerChange::Established);
         let handler = WithSender {

@@ -26,13 +26,34 @@ async fn messages_of_every_size_come_back_intact_and_in_order() {
     let bus = Bus::new();
     let server = bus.echo("echo").await;
     let (handler, mut inbox) = collect(4);
-    let mut client =
-        Client::builder(&bus.path).identity(service("c")).connect(handler).await.unwrap();
-    let sizes = [0, 1, 23, 24, 255, 256, 4096, 65_535, 65_536, 1 << 20, 16 << 20];
+    let mut client = Client::builder(&bus.path)
+        .identity(service("c"))
+        .connect(handler)
+        .await
+        .unwrap();
+    let sizes = [
+        0,
+        1,
+        23,
+        24,
+        255,
+        256,
+        4096,
+        65_535,
+        65_536,
+        1 << 20,
+        16 << 20,
+    ];
     let sent = sizes.map(|size| offer("d", size));
     let send = async {
         for msg in &sent {
-            client.ready().await.unwrap().call(msg.clone()).await.unwrap();
+            client
+                .ready()
+                .await
+                .unwrap()
+                .call(msg.clone())
+                .await
+                .unwrap();
         }
     };
     let receive = async {
@@ -55,10 +76,22 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
     let server = builder.listen(handler).await.unwrap();
     let (to_a, mut inbox_a) = collect(8);
     let (to_b, mut inbox_b) = collect(8);
-    let a = Client::builder(&bus.path).identity(service("a")).connect(to_a).await.unwrap();
-    let b = Client::builder(&bus.path).identity(service("b")).connect(to_b).await.unwrap();
+    let a = Client::builder(&bus.path)
+        .identity(service("a"))
+        .connect(to_a)
+        .await
+        .unwrap();
+    let b = Client::builder(&bus.path)
+        .identity(service("b"))
+        .connect(to_b)
+        .await
+        .unwrap();
     for _ in 0..2 {
-        let Some(Event::Peer { change: PeerChange::Established, .. }) = events.recv().await else {
+        let Some(Event::Peer {
+            change: PeerChange::Established,
+            ..
+        }) = events.recv().await
+        else {
             panic!("a peer was established")
         };
     }
@@ -70,7 +103,13 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
 
     // One peer, then all.
     let mut only_a = server.connection(&peer("a")).unwrap();
-    only_a.ready().await.unwrap().call(dismiss("for a")).await.unwrap();
+    only_a
+        .ready()
+        .await
+        .unwrap()
+        .call(dismiss("for a"))
+        .await
+        .unwrap();
     assert_eq!(inbox_a.recv().await.unwrap().message, dismiss("for a"));
     let broadcast = server.broadcast(dismiss("for all")).await;
     assert_eq!((broadcast.sent.len(), broadcast.failed.len()), (2, 0));
@@ -78,7 +117,13 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
     assert_eq!(inbox_b.recv().await.unwrap().message, dismiss("for all"));
 
     // Who says what.
-    b.clone().ready().await.unwrap().call(dismiss("from b")).await.unwrap();
+    b.clone()
+        .ready()
+        .await
+        .unwrap()
+        .call(dismiss("from b"))
+        .await
+        .unwrap();
     let incoming = inbox.recv().await.unwrap();
     assert_eq!(incoming.peer().identity().peer_id, peer("b"));
     assert_eq!(incoming.message, dismiss("from b"));
@@ -86,17 +131,30 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
     assert_eq!(credentials.pid, Some(std::process::id() as i32));
 
     // On purpose from this side, on purpose from that side.
-    assert_eq!(server.disconnect(&peer("a")).await.unwrap().kind(), "intentional");
+    assert_eq!(
+        server.disconnect(&peer("a")).await.unwrap().kind(),
+        "intentional"
+    );
     assert!(server.disconnect(&peer("a")).await.is_none());
     assert!(a.peer().is_departing());
     assert_eq!(a.closed().await.kind(), "closed");
-    let Some(Event::Peer { peer, change: PeerChange::Disconnected(reason) }) = events.recv().await
+    let Some(Event::Peer {
+        peer,
+        change: PeerChange::Disconnected(reason),
+    }) = events.recv().await
     else {
         panic!("a was disconnected")
     };
-    assert_eq!((peer.identity().peer_id.as_str(), reason.kind()), ("a", "intentional"));
+    assert_eq!(
+        (peer.identity().peer_id.as_str(), reason.kind()),
+        ("a", "intentional")
+    );
     b.dispose().await;
-    let Some(Event::Peer { peer, change: PeerChange::Departed }) = events.recv().await else {
+    let Some(Event::Peer {
+        peer,
+        change: PeerChange::Departed,
+    }) = events.recv().await
+    else {
         panic!("b departed")
     };
     assert_eq!(peer.identity().peer_id.as_str(), "b");
@@ -112,7 +170,11 @@ async fn the_end_of_a_server_is_told_and_nothing_queued_is_lost() {
     let mut events = builder.events();
     let server = builder.listen(ignore).await.unwrap();
     let (handler, mut inbox) = collect(1);
-    let client = Client::builder(&bus.path).identity(service("c")).connect(handler).await.unwrap();
+    let client = Client::builder(&bus.path)
+        .identity(service("c"))
+        .connect(handler)
+        .await
+        .unwrap();
     events.recv().await.unwrap();
     let mut connection = server.connection(&peer("c")).unwrap();
     for i in 0..500 {
@@ -121,7 +183,9 @@ async fn the_end_of_a_server_is_told_and_nothing_queued_is_lost() {
     let received = tokio::spawn(async move {
         let mut docs = Vec::new();
         while let Some(incoming) = inbox.recv().await {
-            let ChannelMsg::Offer(offer) = incoming.message else { panic!() };
+            let ChannelMsg::Offer(offer) = incoming.message else {
+                panic!()
+            };
             docs.push(offer.doc.as_str().parse::<u32>().unwrap());
         }
         docs
@@ -151,7 +215,10 @@ async fn a_dropped_client_is_disconnected_and_its_messages_arrive() {
         inbox.recv().await.unwrap();
     }
     events.recv().await.unwrap();
-    let Some(Event::Peer { change: PeerChange::Disconnected(reason), .. }) = events.recv().await
+    let Some(Event::Peer {
+        change: PeerChange::Disconnected(reason),
+        ..
+    }) = events.recv().await
     else {
         panic!("disconnected")
     };
@@ -172,7 +239,13 @@ async fn both_wire_versions_are_served_at_once_and_told_apart() {
             .await
             .unwrap();
         assert_eq!(client.peer().wire(), wire);
-        client.ready().await.unwrap().call(offer("d", 100)).await.unwrap();
+        client
+            .ready()
+            .await
+            .unwrap()
+            .call(offer("d", 100))
+            .await
+            .unwrap();
         assert_eq!(inbox.recv().await.unwrap().message, offer("d", 100));
         assert_eq!(server.connection(&peer(&id)).unwrap().peer().wire(), wire);
     }
@@ -194,7 +267,10 @@ async fn old_listener(listener: tokio::net::UnixListener, wire: u8, header: usiz
                 if head[0] == wire && payload.starts_with(&[0xa4, 0x61, b't', 1]) {
                     // {t: 1, id: "old", y: "bot", f: {a: true}}
                     let answer = b"\xa4\x61t\x01\x62id\x63old\x61y\x63bot\x61f\xa1\x61a\xf5";
-                    stream.write_all(&raw::frame(wire, 1, answer)).await.unwrap();
+                    stream
+                        .write_all(&raw::frame(wire, 1, answer))
+                        .await
+                        .unwrap();
                 }
             }
         });
@@ -210,7 +286,11 @@ async fn a_listener_of_one_wire_version_is_joined_within_a_second() {
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let started = std::time::Instant::now();
         let client = Client::builder(&bus.path).connect(ignore).await.unwrap();
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
         assert_eq!(client.peer().wire(), version);
         assert_eq!(client.peer().identity().peer_id.as_str(), "old");
     }
@@ -256,15 +336,29 @@ async fn aliasing_off_on_one_side_is_off() {
     let bus = Bus::new();
     let server = bus.echo("echo").await;
     let (handler, mut inbox) = collect(1);
-    let features = Features { alias: Some(false), ..Features::default() };
+    let features = Features {
+        alias: Some(false),
+        ..Features::default()
+    };
     let mut client = Client::builder(&bus.path)
         .establish(EstablishLayer::new(service("plain")).features(features))
         .connect(handler)
         .await
         .unwrap();
-    client.ready().await.unwrap().call(offer("d", 10)).await.unwrap();
+    client
+        .ready()
+        .await
+        .unwrap()
+        .call(offer("d", 10))
+        .await
+        .unwrap();
     assert_eq!(inbox.recv().await.unwrap().message, offer("d", 10));
-    let establish = server.connection(&peer("plain")).unwrap().peer().establish().clone();
+    let establish = server
+        .connection(&peer("plain"))
+        .unwrap()
+        .peer()
+        .establish()
+        .clone();
     assert!(!establish.aliases());
 }
 
@@ -278,8 +372,14 @@ async fn a_probe_is_no_peer_and_no_error() {
     for _ in 0..10 {
         drop(tokio::net::UnixStream::connect(&bus.path).await.unwrap());
     }
-    let client = Client::builder(&bus.path).identity(service("c")).connect(ignore).await.unwrap();
-    let Some(Event::Peer { peer, .. }) = events.recv().await else { panic!("only the peer") };
+    let client = Client::builder(&bus.path)
+        .identity(service("c"))
+        .connect(ignore)
+        .await
+        .unwrap();
+    let Some(Event::Peer { peer, .. }) = events.recv().await else {
+        panic!("only the peer")
+    };
     assert_eq!(peer.identity().peer_id.as_str(), "c");
     drop(client);
 }
@@ -296,13 +396,21 @@ async fn a_bad_message_is_an_event_and_its_connection_goes_on() {
     let good = b"\xa2\x61t\x13\x63doc\x61d";
     let garbage = b"\xff\xff";
     let unknown_alias = b"\xa2\x61t\x13\x62dx\x07";
-    for (seq, payload) in [&hello[..], garbage, unknown_alias, good].into_iter().enumerate() {
-        stream.write_all(&raw::frame(3, seq as u32 + 1, payload)).await.unwrap();
+    for (seq, payload) in [&hello[..], garbage, unknown_alias, good]
+        .into_iter()
+        .enumerate()
+    {
+        stream
+            .write_all(&raw::frame(3, seq as u32 + 1, payload))
+            .await
+            .unwrap();
     }
     assert_eq!(inbox.recv().await.unwrap().message, dismiss("d"));
     events.recv().await.unwrap();
     for code in ["decode-failed", "alias-resolution-failed"] {
-        let Some(Event::Rejected { rejection, .. }) = events.recv().await else { panic!("{code}") };
+        let Some(Event::Rejected { rejection, .. }) = events.recv().await else {
+            panic!("{code}")
+        };
         assert_eq!(rejection.code(), code);
     }
 }
@@ -323,13 +431,22 @@ async fn a_header_over_the_limit_ends_its_connection_with_limit_and_size() {
             events.recv().await.unwrap();
         }
         let before = common::resident_bytes();
-        stream.write_all(&[3, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2]).await.unwrap();
+        stream
+            .write_all(&[3, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2])
+            .await
+            .unwrap();
         let error = match events.recv().await.unwrap() {
             Event::NotEstablished { error } => error.to_string(),
-            Event::Peer { change: PeerChange::Disconnected(reason), .. } => reason.to_string(),
+            Event::Peer {
+                change: PeerChange::Disconnected(reason),
+                ..
+            } => reason.to_string(),
             other => panic!("{other:?}"),
         };
-        assert!(error.contains("4294967295") && error.contains("67108864"), "{error}");
+        assert!(
+            error.contains("4294967295") && error.contains("67108864"),
+            "{error}"
+        );
         let grown = common::resident_bytes().saturating_sub(before);
         assert!(grown < 1 << 20, "{grown} bytes");
         let mut rest = Vec::new();
@@ -344,7 +461,9 @@ async fn a_slow_reader_gets_everything_once_and_in_order_and_costs_a_bounded_que
     const SIZE: usize = 16 << 10;
     let bus = Bus::new();
     let (handler, mut inbox) = collect(1);
-    let server = Server::builder(&bus.path).identity(service("slow")).listen(handler);
+    let server = Server::builder(&bus.path)
+        .identity(service("slow"))
+        .listen(handler);
     let server = server.await.unwrap();
     let reader = tokio::spawn(async move {
         let mut expected = 0;
@@ -353,15 +472,23 @@ async fn a_slow_reader_gets_everything_once_and_in_order_and_costs_a_bounded_que
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
             let incoming = inbox.recv().await.unwrap();
-            let ChannelMsg::Offer(offer) = incoming.message else { panic!() };
+            let ChannelMsg::Offer(offer) = incoming.message else {
+                panic!()
+            };
             assert_eq!(offer.version.as_str(), expected.to_string());
             assert_eq!(offer.data.len(), SIZE);
             expected += 1;
         }
     });
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    let config = QueueConfig::default().max_messages(64).overflow(Overflow::Wait);
-    let client = Client::builder(&bus.path).queue(config).connect(ignore).await.unwrap();
+    let config = QueueConfig::default()
+        .max_messages(64)
+        .overflow(Overflow::Wait);
+    let client = Client::builder(&bus.path)
+        .queue(config)
+        .connect(ignore)
+        .await
+        .unwrap();
     let mut connection = client.connection().clone();
     let data = Bytes::from(vec![7; SIZE]);
     let mut most = 0;
@@ -387,7 +514,9 @@ async fn a_peer_that_does_not_read_is_cut_and_the_others_are_not_held_up() {
     let bus = Bus::new();
     let config = QueueConfig::default()
         .max_messages(16)
-        .overflow(Overflow::Disconnect { after: Duration::from_millis(200) });
+        .overflow(Overflow::Disconnect {
+            after: Duration::from_millis(200),
+        });
     let builder = Server::builder(&bus.path).queue(config);
     let mut events = builder.events();
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
@@ -396,7 +525,11 @@ async fn a_peer_that_does_not_read_is_cut_and_the_others_are_not_held_up() {
     let hello = b"\xa3\x61t\x01\x62id\x65stuck\x61y\x63bot";
     stuck.write_all(&raw::frame(3, 1, hello)).await.unwrap();
     let (handler, mut inbox) = collect(1);
-    let good = Client::builder(&bus.path).identity(service("good")).connect(handler).await.unwrap();
+    let good = Client::builder(&bus.path)
+        .identity(service("good"))
+        .connect(handler)
+        .await
+        .unwrap();
     events.recv().await.unwrap();
     events.recv().await.unwrap();
     let counter = tokio::spawn(async move {
@@ -413,11 +546,17 @@ async fn a_peer_that_does_not_read_is_cut_and_the_others_are_not_held_up() {
             assert!(queued.is_ok() || connection.peer_id() == &peer("stuck"));
         }
     }
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
     counter.await.unwrap();
     loop {
-        if let Event::Peer { peer, change: PeerChange::Disconnected(reason) } =
-            events.recv().await.unwrap()
+        if let Event::Peer {
+            peer,
+            change: PeerChange::Disconnected(reason),
+        } = events.recv().await.unwrap()
         {
             assert_eq!(peer.identity().peer_id.as_str(), "stuck");
             assert!(reason.to_string().contains("does not read"), "{reason}");

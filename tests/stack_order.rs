@@ -25,7 +25,11 @@ const CASES: [(&str, &str); 6] = [
 #[test]
 fn a_senseless_order_does_not_compile() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = Command::new(rustc).arg("--version").output().unwrap().stdout;
+    let version = Command::new(rustc)
+        .arg("--version")
+        .output()
+        .unwrap()
+        .stdout;
     let version = String::from_utf8(version).unwrap();
     if !version.starts_with(RUSTC) {
         eprintln!("skipped: the expected words are those of {RUSTC}*, this is {version}");
@@ -41,11 +45,17 @@ fn every_error_says_it_in_a_sentence_of_ours() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
     for (case, first) in CASES {
         let said = fs::read_to_string(dir.join(case).with_extension("stderr")).unwrap();
-        let mut errors = said.lines().filter(|line| line.starts_with("error")).peekable();
+        let mut errors = said
+            .lines()
+            .filter(|line| line.starts_with("error"))
+            .peekable();
         assert!(errors.peek().unwrap().contains(first), "{case}: {said}");
         for error in errors {
             let ours = [NO_FRAMES, NO_MESSAGES, NO_BYTES];
-            assert!(ours.iter().any(|ours| error.contains(ours)), "{case}: {error}");
+            assert!(
+                ours.iter().any(|ours| error.contains(ours)),
+                "{case}: {error}"
+            );
         }
     }
     let files: BTreeSet<_> = fs::read_dir(&dir)

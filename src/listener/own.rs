@@ -179,10 +179,7 @@ async fn clear(path: &SocketPath, file: &Path, options: ListenerOptions) -> Resu
     }
 }
 
-fn listen(
-    file: PathBuf,
-    options: ListenerOptions,
-) -> Result<(UnixListener, Temporary), BindError> {
+fn listen(file: PathBuf, options: ListenerOptions) -> Result<(UnixListener, Temporary), BindError> {
     let socket = UnixSocket::new_stream()
         .map_err(|error| BindError::io("make a socket for", &file, error))?;
     socket

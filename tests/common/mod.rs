@@ -1,5 +1,6 @@
 //! A socket of one's own, messages, and bytes by hand.
 #![allow(dead_code)] // Each test uses its part.
+#![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 
 use std::{convert::Infallible, future::Future, path::PathBuf, pin::Pin};
 
@@ -15,7 +16,10 @@ pub(crate) struct Bus {
 impl Bus {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { path: dir.path().join("bus.sock"), _dir: dir }
+        Self {
+            path: dir.path().join("bus.sock"),
+            _dir: dir,
+        }
     }
 
     /// A server that sends everything back.
@@ -24,7 +28,11 @@ impl Bus {
             incoming.from().ready().await?.call(incoming.message).await
         });
         let identity = Identity::service(id).unwrap();
-        Server::builder(&self.path).identity(identity).listen(echo).await.unwrap()
+        Server::builder(&self.path)
+            .identity(identity)
+            .listen(echo)
+            .await
+            .unwrap()
     }
 }
 

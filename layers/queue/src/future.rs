@@ -10,7 +10,7 @@ use std::{
 
 use kyneta_uds_core::DisconnectReason;
 
-use crate::{error::SendError, shared::Shared};
+use crate::{backlog::Seat, error::SendError, shared::Shared};
 
 /// Ready when the kernel has taken the message's bytes. Dropping it does not un-send.
 pub struct SendFuture<M> {
@@ -76,11 +76,16 @@ impl<M> fmt::Debug for SendFuture<M> {
 pub struct Flushed<M> {
     shared: Arc<Shared<M>>,
     mark: u64,
+    seat: Option<Seat>,
 }
 
 impl<M> Flushed<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, mark: u64) -> Self {
-        Self { shared, mark }
+        Self {
+            shared,
+            mark,
+            seat: None,
+        }
     }
 }
 
@@ -88,9 +93,22 @@ impl<M> Future for Flushed<M> {
     type Output = Result<(), SendError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.shared.lock().flushed(self.mark, cx.waker()) {
+        let this = self.get_mut();
+        match this
+            .shared
+            .lock()
+            .flushed(this.mark, &mut this.seat, cx.waker())
+        {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl<M> Drop for Flushed<M> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat {
+            self.shared.lock().stand(seat);
         }
     }
 }
@@ -106,11 +124,12 @@ impl<M> fmt::Debug for Flushed<M> {
 /// Ready, with the reason, when the connection has ended.
 pub struct Closed<M> {
     shared: Arc<Shared<M>>,
+    seat: Option<Seat>,
 }
 
 impl<M> Closed<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
-        Self { shared }
+        Self { shared, seat: None }
     }
 }
 
@@ -118,9 +137,18 @@ impl<M> Future for Closed<M> {
     type Output = DisconnectReason;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
-        match self.shared.lock().closed(cx.waker()) {
+        let this = self.get_mut();
+        match this.shared.lock().closed(&mut this.seat, cx.waker()) {
             Some(reason) => Poll::Ready(reason),
             None => Poll::Pending,
+        }
+    }
+}
+
+impl<M> Drop for Closed<M> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat {
+            self.shared.lock().stand(seat);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the queue promises, against a channel whose kernel takes what the test lets it.
 
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
 mod support;
 
 use std::{

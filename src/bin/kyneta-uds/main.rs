@@ -41,15 +41,25 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Listen(args) => block_on(bus::listen(args)),
         Command::Connect(args) => block_on(bus::connect(args)),
         Command::Demo => block_on(demo::demo()),
-        Command::Wire { command: Wire::Decode { raw: true, wire, max_frame } } => {
-            wire::decode_raw(wire.mode(), max_frame)
-        }
-        Command::Wire { command: Wire::Decode { raw: false, wire, max_frame } } => {
-            wire::decode(wire.mode(), max_frame)
-        }
-        Command::Wire { command: Wire::Encode { wire, max_frame } } => {
-            wire::encode(wire.version(), max_frame)
-        }
+        Command::Wire {
+            command:
+                Wire::Decode {
+                    raw: true,
+                    wire,
+                    max_frame,
+                },
+        } => wire::decode_raw(wire.mode(), max_frame),
+        Command::Wire {
+            command:
+                Wire::Decode {
+                    raw: false,
+                    wire,
+                    max_frame,
+                },
+        } => wire::decode(wire.mode(), max_frame),
+        Command::Wire {
+            command: Wire::Encode { wire, max_frame },
+        } => wire::encode(wire.version(), max_frame),
         Command::Bench(args) => block_on(bench(args)),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man => shell::man(),

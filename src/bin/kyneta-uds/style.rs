@@ -35,7 +35,11 @@ impl Style {
 
     /// The text in its colour.
     pub(crate) fn paint<T: fmt::Display>(self, ink: Ink, text: T) -> Painted<T> {
-        Painted { style: self, ink, text }
+        Painted {
+            style: self,
+            ink,
+            text,
+        }
     }
 }
 

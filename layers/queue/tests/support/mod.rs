@@ -1,5 +1,7 @@
 //! A channel whose kernel is a number: how many messages it takes.
 
+#![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
+
 use std::{
     collections::VecDeque,
     future::{Ready, ready},

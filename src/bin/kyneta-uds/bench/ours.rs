@@ -34,7 +34,10 @@ pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> Result<(), BoxEr
     let server = builder.listen(service_fn(answer)).await?;
     ready();
     while let Some(event) = events.recv().await {
-        if let Event::Peer { change: PeerChange::Departed | PeerChange::Disconnected(_), .. } = event
+        if let Event::Peer {
+            change: PeerChange::Departed | PeerChange::Disconnected(_),
+            ..
+        } = event
         {
             break;
         }
@@ -71,13 +74,25 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
     };
     let mut connection = client.connection().clone();
     connection.queue(announcement()?).await?;
-    meter.echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1).await?;
+    meter
+        .echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1)
+        .await?;
     meter.restart();
     match task.work {
-        Work::Rtt => meter.echo(&mut connection, offer(ECHO, task)?, task.count, 1).await?,
-        Work::Pipe => meter.echo(&mut connection, offer(ECHO, task)?, task.count, IN_FLIGHT).await?,
+        Work::Rtt => {
+            meter
+                .echo(&mut connection, offer(ECHO, task)?, task.count, 1)
+                .await?
+        }
+        Work::Pipe => {
+            meter
+                .echo(&mut connection, offer(ECHO, task)?, task.count, IN_FLIGHT)
+                .await?
+        }
         Work::Stream | Work::Bulk => {
-            meter.push(&mut connection, offer(SINK, task)?, task.count).await?;
+            meter
+                .push(&mut connection, offer(SINK, task)?, task.count)
+                .await?;
         }
     }
     let figures = meter.stop(task);
@@ -89,7 +104,11 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
 fn announcement() -> Result<ChannelMsg, BoxError> {
     let entry = |doc| -> Result<_, BoxError> {
         let replica = ReplicaType::new("bench", 1.0, 0.0)?;
-        Ok(DocEntry::new(DocId::new(doc)?, replica, SchemaHash::new("00")?))
+        Ok(DocEntry::new(
+            DocId::new(doc)?,
+            replica,
+            SchemaHash::new("00")?,
+        ))
     };
     Ok(ChannelMsg::Present(vec![entry(ECHO)?, entry(SINK)?]))
 }

@@ -25,7 +25,10 @@ pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
         .stack(stack(&bus));
     let teller = Teller::new(Role::Connector, Printer::start(bus.json)?, builder.events());
     let wake = builder.events();
-    let connecting = State { attempt: Some(1), ..State::new("connecting") };
+    let connecting = State {
+        attempt: Some(1),
+        ..State::new("connecting")
+    };
     teller.report(&Report::State(connecting)).await?;
     let connected = tokio::select! {
         connected = builder.connect(handler(teller.clone(), bus.echo)) => connected,
@@ -38,7 +41,14 @@ pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
         Ok(client) => client,
         Err(error) => {
             let message = Some(Chain(&error).to_string());
-            disconnected(&teller, Reason { kind: "error", message }).await;
+            disconnected(
+                &teller,
+                Reason {
+                    kind: "error",
+                    message,
+                },
+            )
+            .await;
             return Err(Failure::Work(error.into()));
         }
     };
@@ -50,7 +60,13 @@ pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
     }
     match end? {
         DisconnectReason::Intentional => Ok(()),
-        reason => Err(Failure::Work(reason.into())),
+        reason => {
+            let why = Chain(&reason);
+            Err(Failure::work(format!(
+                "the connection to {} has ended: {why}",
+                bus.path
+            )))
+        }
     }
 }
 
@@ -58,6 +74,11 @@ pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
 async fn disconnected(teller: &Teller, reason: Reason<'_>) {
     // Nobody who hears it is nobody who misses it.
     let _ = teller.catch_up().await;
-    let _ = teller.report(&Report::State(State { reason: Some(reason), ..State::new("disconnected") })).await;
+    let _ = teller
+        .report(&Report::State(State {
+            reason: Some(reason),
+            ..State::new("disconnected")
+        }))
+        .await;
     teller.finish(LAST_WORDS).await;
 }

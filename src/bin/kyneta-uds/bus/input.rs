@@ -33,14 +33,18 @@ pub(super) fn commands(max_frame: u32) -> Result<mpsc::Receiver<Asked>, Failure>
     /// Lines that are read ahead. They may be large.
     const AHEAD: usize = 16;
     let (sender, receiver) = mpsc::channel(AHEAD);
-    thread::Builder::new().name("stdin".to_owned()).spawn(move || read_on(max_frame, &sender))?;
+    thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || read_on(max_frame, &sender))?;
     Ok(receiver)
 }
 
 fn read_on(max_frame: u32, sender: &mpsc::Sender<Asked>) {
     const BLOCK: usize = 64 << 10;
     // A byte of payload takes six characters of JSON at most.
-    let limit = (max_frame as usize).saturating_mul(6).saturating_add(1 << 20);
+    let limit = (max_frame as usize)
+        .saturating_mul(6)
+        .saturating_add(1 << 20);
     let mut lines = Lines::new(BufReader::with_capacity(BLOCK, io::stdin().lock()), limit);
     loop {
         let asked = match lines.next() {
@@ -91,14 +95,23 @@ mod tests {
                      {\"quit\": true}";
         for (line, expected) in [
             (r#"{"send":{"type":"depart"}}"#, Ok(send(None))),
-            (r#"{"send":{"type":"depart"},"to":"p"}"#, Ok(send(Some("p")))),
+            (
+                r#"{"send":{"type":"depart"},"to":"p"}"#,
+                Ok(send(Some("p"))),
+            ),
             (r#"{"quit":true}"#, Ok(Command::Quit)),
             (r#"{"quit":false}"#, Err(usage)),
             ("{}", Err(usage)),
             ("[]", Err("expected an object, not a list")),
-            (r#"{"sned":1}"#, Err("sned: unknown field; known here: send, to, quit")),
+            (
+                r#"{"sned":1}"#,
+                Err("sned: unknown field; known here: send, to, quit"),
+            ),
             (r#"{"send":{"type":"dismiss"}}"#, Err("send.docId: missing")),
-            ("{", Err("not JSON: EOF while parsing an object at column 1")),
+            (
+                "{",
+                Err("not JSON: EOF while parsing an object at column 1"),
+            ),
         ] {
             let got = command(line.as_bytes()).map_err(|error| error.to_string());
             assert_eq!(got, expected.map_err(str::to_owned), "{line}");

@@ -20,7 +20,11 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         .establish(introduction(bus, "listen")?)
         .queue(queue(bus))
         .stack(stack(bus))
-        .listener(ListenerOptions::new().mode(args.mode).cleanup(!args.no_cleanup));
+        .listener(
+            ListenerOptions::new()
+                .mode(args.mode)
+                .cleanup(!args.no_cleanup),
+        );
     let teller = Teller::new(Role::Listener, Printer::start(bus.json)?, builder.events());
     let wake = builder.events();
     let server = builder
@@ -28,7 +32,11 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Work(error.into()))?;
     // No connection is accepted before this task has waited for something.
-    teller.report(&Report::Listening { path: bus.path.to_string() }).await?;
+    teller
+        .report(&Report::Listening {
+            path: bus.path.to_string(),
+        })
+        .await?;
     let telling = tokio::spawn(teller.clone().attend(wake));
     let end = stay(Peers::OfServer(server), &teller, bus, signals).await;
     telling.abort();

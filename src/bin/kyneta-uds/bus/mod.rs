@@ -34,7 +34,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Who this is, in a role.
 fn introduction(bus: &Bus, role: &str) -> Result<EstablishLayer, Failure> {
-    let id = bus.id.clone().unwrap_or_else(|| format!("{role}-{}", std::process::id()));
+    let id = bus
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("{role}-{}", std::process::id()));
     let usage = |error: kyneta_uds::TextTooLong| Failure::Usage(error.to_string());
     let peer_id = kyneta_uds::PeerId::new(id).map_err(usage)?;
     let mut identity = Identity::new(peer_id, bus.peer_type);
@@ -42,12 +45,21 @@ fn introduction(bus: &Bus, role: &str) -> Result<EstablishLayer, Failure> {
         identity = identity.named(name.clone()).map_err(usage)?;
     }
     let layer = EstablishLayer::new(identity);
-    let without_aliases = Features { alias: Some(false), ..Features::default() };
-    Ok(if bus.no_alias { layer.features(without_aliases) } else { layer })
+    let without_aliases = Features {
+        alias: Some(false),
+        ..Features::default()
+    };
+    Ok(if bus.no_alias {
+        layer.features(without_aliases)
+    } else {
+        layer
+    })
 }
 
 fn stack(bus: &Bus) -> DefaultStack {
-    let framing = FramingLayer::new().wire(bus.wire.mode()).max_frame(bus.max_frame as usize);
+    let framing = FramingLayer::new()
+        .wire(bus.wire.mode())
+        .max_frame(bus.max_frame as usize);
     CborLayer::new().layer(framing.layer(UnixConnector::new()))
 }
 

@@ -53,15 +53,23 @@ impl Printer {
     /// Starts the thread.
     pub(super) fn start(json: bool) -> Result<Self, Failure> {
         let shared = Arc::<Shared>::default();
-        let form = if json { Form::Json } else { Form::People(Style::of_stdout()) };
+        let form = if json {
+            Form::Json
+        } else {
+            Form::People(Style::of_stdout())
+        };
         let writer = shared.clone();
-        thread::Builder::new().name("stdout".to_owned()).spawn(move || writer.write_on())?;
+        thread::Builder::new()
+            .name("stdout".to_owned())
+            .spawn(move || writer.write_on())?;
         Ok(Self { shared, form })
     }
 
     /// Ready when there is room for a report, or an error when nobody reads any more.
     pub(super) async fn room(&self) -> Result<(), Failure> {
-        self.shared.until(|pending| pending.lines.len() < FULL).await
+        self.shared
+            .until(|pending| pending.lines.len() < FULL)
+            .await
     }
 
     /// Prints a report, whether there is room or not.
@@ -79,7 +87,9 @@ impl Printer {
                 }
             }
             Form::People(style) => {
-                pending.lines.extend_from_slice(report.for_people(style).as_bytes());
+                pending
+                    .lines
+                    .extend_from_slice(report.for_people(style).as_bytes());
             }
         }
         pending.lines.push(b'\n');
@@ -96,7 +106,9 @@ impl Printer {
 
     /// Waits until all is written, but not for ever.
     pub(super) async fn finish(&self, deadline: Duration) {
-        let all = self.shared.until(|pending| pending.lines.is_empty() && !pending.writing);
+        let all = self
+            .shared
+            .until(|pending| pending.lines.is_empty() && !pending.writing);
         // What nobody reads within the deadline is lost with the reader's consent.
         let _ = timeout(deadline, all).await;
     }
@@ -134,7 +146,10 @@ impl Shared {
                 pending.writing = false;
                 self.progress.notify_waiters();
                 while pending.lines.is_empty() {
-                    pending = self.work.wait(pending).unwrap_or_else(PoisonError::into_inner);
+                    pending = self
+                        .work
+                        .wait(pending)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
                 pending.writing = true;
                 mem::swap(&mut lines, &mut pending.lines);

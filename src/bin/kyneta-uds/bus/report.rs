@@ -94,15 +94,26 @@ impl<'a> PeerChanged<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn message(peer: &'a str, msg: &'a ChannelMsg) -> Self {
-        Self::Message { peer, msg: Msg(msg) }
+        Self::Message {
+            peer,
+            msg: Msg(msg),
+        }
     }
 
     pub(super) fn error(code: &'a str, message: impl ToString) -> Self {
-        Self::Error { code, message: message.to_string(), peer: None }
+        Self::Error {
+            code,
+            message: message.to_string(),
+            peer: None,
+        }
     }
 
     pub(super) fn error_of(peer: &'a str, code: &'a str, message: impl ToString) -> Self {
-        Self::Error { code, message: message.to_string(), peer: Some(peer) }
+        Self::Error {
+            code,
+            message: message.to_string(),
+            peer: Some(peer),
+        }
     }
 
     /// The report for a person.
@@ -111,14 +122,27 @@ impl<'a> Report<'a> {
             format!("{} {rest}", style.paint(ink, sign))
         };
         match self {
-            Self::Listening { path } => {
-                line(Ink::Good, "*", format_args!("listening on {path}; Ctrl-C ends it"))
-            }
+            Self::Listening { path } => line(
+                Ink::Good,
+                "*",
+                format_args!("listening on {path}; Ctrl-C ends it"),
+            ),
             Self::State(state) => {
-                let ink = if state.state == "connected" { Ink::Good } else { Ink::Faint };
+                let ink = if state.state == "connected" {
+                    Ink::Good
+                } else {
+                    Ink::Faint
+                };
                 // What failed stands on stderr.
-                let why = state.reason.as_ref().map(|reason| format!(" ({})", reason.kind));
-                line(ink, "*", format_args!("{}{}", state.state, why.unwrap_or_default()))
+                let why = state
+                    .reason
+                    .as_ref()
+                    .map(|reason| format!(" ({})", reason.kind));
+                line(
+                    ink,
+                    "*",
+                    format_args!("{}{}", state.state, why.unwrap_or_default()),
+                )
             }
             Self::Peer(peer) => {
                 let (ink, sign) = match peer.change {
@@ -127,11 +151,18 @@ impl<'a> Report<'a> {
                 };
                 line(ink, sign, format_args!("{}", PeerLine { peer, style }))
             }
-            Self::Message { peer, msg: Msg(msg) } => {
+            Self::Message {
+                peer,
+                msg: Msg(msg),
+            } => {
                 let peer = style.paint(Ink::Strong, peer);
                 line(Ink::In, "<", format_args!("{peer}  {}", Summary(msg)))
             }
-            Self::Error { code, message, peer } => {
+            Self::Error {
+                code,
+                message,
+                peer,
+            } => {
                 let of = peer.map(|peer| format!("{peer}  ")).unwrap_or_default();
                 line(Ink::Bad, "!", format_args!("{of}{message} ({code})"))
             }
@@ -144,7 +175,11 @@ impl<'a> Report<'a> {
 
 impl State<'_> {
     pub(super) const fn new(state: &'static str) -> Self {
-        Self { state, attempt: None, reason: None }
+        Self {
+            state,
+            attempt: None,
+            reason: None,
+        }
     }
 }
 
@@ -154,7 +189,10 @@ impl Reason<'_> {
             DisconnectReason::Error(error) => Some(Chain(error.get_ref()).to_string()),
             _ => None,
         };
-        Self { kind: reason.kind(), message }
+        Self {
+            kind: reason.kind(),
+            message,
+        }
     }
 
     fn aside(&self) -> String {

@@ -39,7 +39,14 @@ impl Sends {
     pub(super) fn new(peers: Peers, teller: Arc<Teller>) -> (Self, JoinHandle<()>) {
         let (untold, queue) = mpsc::channel(UNTOLD);
         let telling = tokio::spawn(tell(queue, teller.clone()));
-        (Self { peers, teller, untold }, telling)
+        (
+            Self {
+                peers,
+                teller,
+                untold,
+            },
+            telling,
+        )
     }
 
     /// Ready when asked to quit. The end of stdin ends nothing.
@@ -66,7 +73,9 @@ impl Sends {
                 }
             },
         };
-        let sends = receivers.into_iter().map(|connection| enqueue(connection, msg.clone()));
+        let sends = receivers
+            .into_iter()
+            .map(|connection| enqueue(connection, msg.clone()));
         let on_their_way = join_all(sends).await.into_iter().flatten().collect();
         // Fails only when the command ends.
         let _ = self.untold.send(on_their_way).await;

@@ -40,7 +40,12 @@ fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
         PayloadKind::Entirety => "whole",
         PayloadKind::Since => "delta",
     };
-    write!(f, " {} version {} {kind}: ", offer.doc, Short(&offer.version))?;
+    write!(
+        f,
+        " {} version {} {kind}: ",
+        offer.doc,
+        Short(&offer.version)
+    )?;
     match &offer.data {
         Data::Text(text) => write!(f, "{}", Short(text)),
         Data::Bytes(bytes) if bytes.len() <= 16 => write!(f, "0x{}", hex::encode(bytes)),
@@ -55,7 +60,11 @@ impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 60;
         for c in self.0.chars().take(SHOWN) {
-            if c.is_control() { write!(f, "{}", c.escape_debug()) } else { write!(f, "{c}") }?;
+            if c.is_control() {
+                write!(f, "{}", c.escape_debug())
+            } else {
+                write!(f, "{c}")
+            }?;
         }
         if self.0.chars().nth(SHOWN).is_some() {
             write!(f, "... ({} bytes)", self.0.len())?;
@@ -78,7 +87,10 @@ mod tests {
         for (msg, expected) in [
             (ChannelMsg::Depart, "depart"),
             (ChannelMsg::Dismiss(doc()), "dismiss d"),
-            (Interest::new(doc()).since(version()).into(), "interest d since version 3"),
+            (
+                Interest::new(doc()).since(version()).into(),
+                "interest d since version 3",
+            ),
             (
                 Offer::binary(doc(), version(), Bytes::from_static(&[1, 2])).into(),
                 "offer d version 3 whole: 0x0102",
@@ -87,7 +99,10 @@ mod tests {
                 Offer::binary(doc(), version(), vec![0; 17]).delta().into(),
                 "offer d version 3 delta: 17 bytes",
             ),
-            (Offer::json(doc(), version(), "a\x1b[1m").into(), "offer d version 3 whole: a\\u{1b}[1m"),
+            (
+                Offer::json(doc(), version(), "a\x1b[1m").into(),
+                "offer d version 3 whole: a\\u{1b}[1m",
+            ),
         ] {
             assert_eq!(Summary(&msg).to_string(), expected);
         }

@@ -37,7 +37,11 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn new(role: Role, printer: Printer, events: Events) -> Arc<Self> {
-        Arc::new(Self { role, printer, events: Mutex::new(events) })
+        Arc::new(Self {
+            role,
+            printer,
+            events: Mutex::new(events),
+        })
     }
 
     /// Tells of events as long as `wake` has any; `wake` is another reader of the same ones.
@@ -106,9 +110,14 @@ impl Teller {
                 self.error_of(peer, "handler-failed", &chain(error));
             }
             Event::NotEstablished { error } => {
-                self.printer.put(&Report::error(code(error.get_ref()), chain(error)));
+                self.printer
+                    .put(&Report::error(code(error.get_ref()), chain(error)));
             }
-            Event::HighWater { peer, messages, bytes } => {
+            Event::HighWater {
+                peer,
+                messages,
+                bytes,
+            } => {
                 let peer = &peer.identity().peer_id;
                 tracing::info!(%peer, messages, bytes, "the peer's queue is full");
             }

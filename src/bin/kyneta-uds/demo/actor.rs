@@ -43,15 +43,29 @@ impl Actor {
             .kill_on_drop(true)
             .spawn()?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Failure::work("a process was started without stdin and stdout"));
+            return Err(Failure::work(
+                "a process was started without stdin and stdout",
+            ));
         };
         let lines = BufReader::new(stdout).lines();
-        Ok(Self { name, ink, style: Style::of_stdout(), child, stdin, lines })
+        Ok(Self {
+            name,
+            ink,
+            style: Style::of_stdout(),
+            child,
+            stdin,
+            lines,
+        })
     }
 
     /// Gives it a line on stdin and shows it.
     pub(super) async fn told(&mut self, line: &str) -> Result<(), Failure> {
-        self.show(&self.style.paint(Ink::Faint, format_args!("$ {line}")).to_string())?;
+        self.show(
+            &self
+                .style
+                .paint(Ink::Faint, format_args!("$ {line}"))
+                .to_string(),
+        )?;
         self.stdin.write_all(line.as_bytes()).await?;
         Ok(self.stdin.write_all(b"\n").await?)
     }
@@ -71,10 +85,16 @@ impl Actor {
                     return Ok(());
                 }
             }
-            Err(Failure::work(format!("{} ended without saying {what:?}", self.name)))
+            Err(Failure::work(format!(
+                "{} ended without saying {what:?}",
+                self.name
+            )))
         };
         timeout(PATIENCE, heard).await.unwrap_or_else(|_| {
-            Err(Failure::work(format!("{} has not said {what:?} for {PATIENCE:?}", self.name)))
+            Err(Failure::work(format!(
+                "{} has not said {what:?} for {PATIENCE:?}",
+                self.name
+            )))
         })
     }
 

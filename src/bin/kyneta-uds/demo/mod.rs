@@ -16,7 +16,9 @@ const PACE: Duration = Duration::from_millis(350);
 /// Plays the script to its end, or until a signal.
 pub(crate) async fn demo() -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
-    let dir = tempfile::Builder::new().prefix("kyneta-uds-demo-").tempdir()?;
+    let dir = tempfile::Builder::new()
+        .prefix("kyneta-uds-demo-")
+        .tempdir()?;
     let path = dir.path().join("bus.sock");
     tokio::select! {
         played = script::play(&path) => played?,

@@ -23,7 +23,9 @@ pub(super) async fn play(path: &Path) -> Result<(), Failure> {
     let mut alice = Actor::enter("alice", Ink::In, at("connect"))?;
     alice.says("hub established").await?;
     hub.says("alice established").await?;
-    let with_wire = at("connect").into_iter().chain(["--wire".as_ref(), "2".as_ref()]);
+    let with_wire = at("connect")
+        .into_iter()
+        .chain(["--wire".as_ref(), "2".as_ref()]);
     let mut bob = Actor::enter("bob", Ink::Out, with_wire)?;
     bob.says("hub established").await?;
     hub.says("bob established").await?;
@@ -40,9 +42,11 @@ pub(super) async fn play(path: &Path) -> Result<(), Failure> {
     bob.says("offer").await?;
 
     scene("A line that makes no sense is answered, and that is all.").await?;
-    bob.told(r#"{"send":{"type":"dismiss","docID":"recipes"}}"#).await?;
+    bob.told(r#"{"send":{"type":"dismiss","docID":"recipes"}}"#)
+        .await?;
     bob.says("bad-input").await?;
-    bob.sends(r#"{"send":{"type":"dismiss","docId":"recipes"}}"#).await?;
+    bob.sends(r#"{"send":{"type":"dismiss","docId":"recipes"}}"#)
+        .await?;
     hub.says("dismiss").await?;
 
     scene("bob leaves on purpose, alice crashes: the hub knows the difference.").await?;

@@ -26,7 +26,9 @@ impl<'a> Json<'a> {
         serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
             // Its line is always the first: ours are counted by whoever writes them.
-            let what = text.split_once(" at line ").map_or(&*text, |(what, _)| what);
+            let what = text
+                .split_once(" at line ")
+                .map_or(&*text, |(what, _)| what);
             JsonError::new(format!("not JSON: {what} at column {}", error.column()))
         })
     }

@@ -52,17 +52,21 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             break;
         }
         let read = block.len();
-        direction.feed(block, |result| {
-            match result {
-                Outcome::Ok(Msg(msg)) => append(&mut out, &Msg(msg))?,
-                error @ Outcome::Error(_) => append(&mut out, &error)?,
-            }
-            out.push(b'\n');
-            Ok::<_, JsonError>(())
-        })
-        .map_err(|error| Failure::work(error.to_string()))?;
+        direction
+            .feed(block, |result| {
+                match result {
+                    Outcome::Ok(Msg(msg)) => append(&mut out, &Msg(msg))?,
+                    error @ Outcome::Error(_) => append(&mut out, &error)?,
+                }
+                out.push(b'\n');
+                Ok::<_, JsonError>(())
+            })
+            .map_err(|error| Failure::work(error.to_string()))?;
         stdin.consume(read);
-        stdout.write_all(&out).and_then(|()| stdout.flush()).map_err(broken_is_quiet)?;
+        stdout
+            .write_all(&out)
+            .and_then(|()| stdout.flush())
+            .map_err(broken_is_quiet)?;
         out.clear();
         if direction.broken.is_some() {
             return Err(Failure::work("the frames cannot be followed any further"));
@@ -85,7 +89,10 @@ enum Outcome<'a> {
 
 impl From<Rejection> for Outcome<'_> {
     fn from(rejection: Rejection) -> Self {
-        Self::Error(Fault { code: rejection.code(), message: rejection.to_string() })
+        Self::Error(Fault {
+            code: rejection.code(),
+            message: rejection.to_string(),
+        })
     }
 }
 

@@ -16,7 +16,11 @@ use crate::{
 
 /// Lines of `{"dir", "msg"}` to lines of `{"dir", "bytes"}` or `{"dir", "error"}`.
 pub(crate) fn encode(wire: WireVersion, max_frame: u32) -> Result<(), Failure> {
-    let mut ends = Ends { wire, max_frame: max_frame as usize, ends: HashMap::new() };
+    let mut ends = Ends {
+        wire,
+        max_frame: max_frame as usize,
+        ends: HashMap::new(),
+    };
     each_line(max_frame, |json, out| {
         let mut fields = Fields::of(json)?;
         let passage = Passage::of(&mut fields)?;
@@ -24,10 +28,19 @@ pub(crate) fn encode(wire: WireVersion, max_frame: u32) -> Result<(), Failure> {
         let msg = fields.need("msg", |msg| Ok(message(msg)))?;
         let frame = ends.pass(&passage, msg.map_err(|error| error.under("msg")));
         let answer = match &frame {
-            Ok(frame) => Answer { dir: passage.dir, outcome: Outcome::Bytes(Hex(frame)) },
+            Ok(frame) => Answer {
+                dir: passage.dir,
+                outcome: Outcome::Bytes(Hex(frame)),
+            },
             Err(message) => {
-                let fault = Fault { code: "invalid-message", message: message.clone() };
-                Answer { dir: passage.dir, outcome: Outcome::Error(fault) }
+                let fault = Fault {
+                    code: "invalid-message",
+                    message: message.clone(),
+                };
+                Answer {
+                    dir: passage.dir,
+                    outcome: Outcome::Error(fault),
+                }
             }
         };
         serde_json::to_writer(out, &answer).map_err(|error| JsonError::new(error.to_string()))
@@ -76,7 +89,9 @@ impl Ends {
             wire,
             &mut buf,
             |payload| match &msg {
-                Ok(msg) => codec.encode(msg, payload).map_err(|error| error.to_string()),
+                Ok(msg) => codec
+                    .encode(msg, payload)
+                    .map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             },
             |size, limit| EncodeError::TooLarge { size, limit }.to_string(),
@@ -97,10 +112,12 @@ impl Ends {
 
     fn end(&mut self, here: &str, there: &str) -> &mut End {
         let max_frame = self.max_frame;
-        self.ends.entry((here.to_owned(), there.to_owned())).or_insert_with(|| End {
-            codec: ChannelCodec::default(),
-            writer: FrameWriter::new(max_frame),
-        })
+        self.ends
+            .entry((here.to_owned(), there.to_owned()))
+            .or_insert_with(|| End {
+                codec: ChannelCodec::default(),
+                writer: FrameWriter::new(max_frame),
+            })
     }
 }
 

@@ -63,7 +63,10 @@ pub(super) fn each_line(
         if let Err(error) = answered {
             bad += 1;
             out.clear();
-            let error = Fault { code: "bad-input", message: error.to_string() };
+            let error = Fault {
+                code: "bad-input",
+                message: error.to_string(),
+            };
             serde_json::to_writer(&mut out, &BadLine { error })?;
         }
         out.push(b'\n');
@@ -75,14 +78,20 @@ pub(super) fn each_line(
     stdout.flush().map_err(broken_is_quiet)?;
     match bad {
         0 => Ok(()),
-        1 => Err(Failure::work("one line was not understood; its answer says why")),
-        _ => Err(Failure::work(format!("{bad} lines were not understood; their answers say why"))),
+        1 => Err(Failure::work(
+            "one line was not understood; its answer says why",
+        )),
+        _ => Err(Failure::work(format!(
+            "{bad} lines were not understood; their answers say why"
+        ))),
     }
 }
 
 /// Room for the largest frame in JSON, where a byte may take six characters.
 const fn line_limit(max_frame: u32) -> usize {
-    (max_frame as usize).saturating_mul(6).saturating_add(1 << 20)
+    (max_frame as usize)
+        .saturating_mul(6)
+        .saturating_add(1 << 20)
 }
 
 const BLOCK: usize = 64 << 10;

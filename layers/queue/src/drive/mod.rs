@@ -1,0 +1,214 @@
+//! The one task of a connection: it reads, hands over, encodes and flushes.
+//!
+//! In: a channel, a handler, the shared backlog. Out: the reason why it ended. May touch: the
+//! channel, the handler, tokio's clock (for the two deadlines, never per message).
+//!
+//! Both directions are driven by every poll, so a handler that waits for room to reply does not
+//! stop the writing that makes the room. Work per poll is bounded; the rest is taken up by the next.
+
+mod read;
+mod rest;
+mod write;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    ops::ControlFlow::{self, Break, Continue},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
+use pin_project::{pin_project, pinned_drop};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use self::rest::Deadline;
+use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
+
+/// Turns before other tasks have theirs.
+const TURNS: usize = 16;
+
+/// Splits a channel into a handle and the driver of its one task, for those who spawn it
+/// themselves. [`QueueLayer`](crate::QueueLayer) does both.
+///
+/// ```
+/// use kyneta_uds_cbor::CborLayer;
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_framing::FramingLayer;
+/// use kyneta_uds_queue::{QueueConfig, queue};
+/// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let channel = ServiceBuilder::new()
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(service_fn(async |io| Ok::<tokio::io::DuplexStream, std::io::Error>(io)))
+///     .oneshot(tokio::io::duplex(64).0)
+///     .await?;
+/// let (handle, driver) = queue(channel, QueueConfig::default());
+/// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
+/// let task = tokio::spawn(driver.drive(ignore));
+/// drop(handle);
+/// assert_eq!(task.await?.kind(), "closed"); // the other end of the pipe is gone
+/// # Ok(())
+/// # }
+/// ```
+pub fn queue<C, M>(channel: C, config: QueueConfig) -> (Handle<M>, Driver<C, M>)
+where
+    C: Channel<M>,
+    M: Message,
+{
+    let shared = Shared::new(config);
+    (Handle::new(shared.clone()), Driver { channel, shared })
+}
+
+/// A channel and its queue, not yet driven.
+pub struct Driver<C, M> {
+    channel: C,
+    shared: Arc<Shared<M>>,
+}
+
+impl<C: Channel<M>, M: Message> Driver<C, M> {
+    /// The connection's whole life: ready, with the reason, when it has ended. Dropping it ends the
+    /// connection at once.
+    pub fn drive<H>(self, handler: H) -> Drive<C, H, M>
+    where
+        H: Service<M, Response = (), Error: Into<BoxError>>,
+    {
+        Drive {
+            handling: None,
+            calling: None,
+            timer: None,
+            timer_for: None,
+            channel: self.channel,
+            handler,
+            shared: self.shared,
+            handler_ready: false,
+            batch: VecDeque::new(),
+            called: 0,
+            taken: 0,
+            phase: Phase::Open,
+        }
+    }
+}
+
+impl<C: fmt::Debug, M> fmt::Debug for Driver<C, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Drives one connection. See [`Driver::drive`].
+#[pin_project(PinnedDrop)]
+pub struct Drive<C: Service<M>, H: Service<M>, M> {
+    /// The handler at work on a message.
+    #[pin]
+    handling: Option<H::Future>,
+    /// The channel at work on a message; ready at once unless a layer of the user's waits.
+    #[pin]
+    calling: Option<C::Future>,
+    #[pin]
+    timer: Option<Sleep>,
+    timer_for: Option<Deadline>,
+    channel: C,
+    handler: H,
+    shared: Arc<Shared<M>>,
+    handler_ready: bool,
+    batch: VecDeque<M>,
+    /// Messages given to the channel.
+    called: u64,
+    /// Messages that the kernel has taken.
+    taken: u64,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// What waits is sent; `peer` says who wanted the end.
+    Draining {
+        peer: bool,
+    },
+    /// All is sent and said; the peer's own end is read for, so that it gets no reset.
+    Lingering,
+    Ended,
+}
+
+type Step<T = ()> = ControlFlow<DisconnectReason, T>;
+
+impl<C, H, M> Future for Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    type Output = DisconnectReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
+        let Break(reason) = self.as_mut().turn(cx) else {
+            return Poll::Pending;
+        };
+        self.as_mut().finish(reason.clone());
+        Poll::Ready(reason)
+    }
+}
+
+impl<C, H, M> Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
+        let mut written = false;
+        for _ in 0..TURNS {
+            if self.shared.abort.load(Ordering::Acquire) {
+                return Break(DisconnectReason::Intentional);
+            }
+            let more_in = self.as_mut().read(cx)?;
+            let wrote = self.as_mut().write(cx)?;
+            written |= wrote.progress;
+            if !more_in {
+                return self.rest(cx, written, wrote);
+            }
+        }
+        // Others have their turn first.
+        cx.waker().wake_by_ref();
+        Continue(())
+    }
+}
+
+impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
+    fn finish(self: Pin<&mut Self>, reason: DisconnectReason) {
+        let mut this = self.project();
+        if std::mem::replace(this.phase, Phase::Ended) == Phase::Ended {
+            return;
+        }
+        this.handling.set(None);
+        this.calling.set(None);
+        let (unsent, wakes) = this.shared.lock().end(*this.called, reason);
+        drop(unsent);
+        wakes.wake();
+    }
+}
+
+#[pinned_drop]
+impl<C: Service<M>, H: Service<M>, M> PinnedDrop for Drive<C, H, M> {
+    fn drop(self: Pin<&mut Self>) {
+        self.finish(DisconnectReason::error(Ended));
+    }
+}
+
+impl<C: Service<M>, H: Service<M>, M> fmt::Debug for Drive<C, H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drive")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Reading: what comes in goes to the handler, one message after the other.
+
+use std::{
+    ops::ControlFlow::{Break, Continue},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Inbound, Message, SharedError};
+use tower_service::Service;
+
+use super::{Drive, Phase, Step};
+use crate::config::QueueEvent;
+
+/// Inbound messages before the write side has its turn.
+const READ_BUDGET: usize = 128;
+
+impl<C, H, M> Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    /// Reads and hands over, until either end is pending. True when there is more to do.
+    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<bool> {
+        let mut this = self.project();
+        for _ in 0..READ_BUDGET {
+            if let Some(handling) = this.handling.as_mut().as_pin_mut() {
+                match handling.poll(cx) {
+                    Poll::Pending => return Continue(false),
+                    Poll::Ready(done) => {
+                        this.handling.set(None);
+                        if let Err(error) = done {
+                            this.shared
+                                .config
+                                .emit(QueueEvent::HandlerFailed(SharedError::new(error)));
+                        }
+                    }
+                }
+            }
+            if let Phase::Draining { peer: true } = this.phase {
+                return Continue(false);
+            }
+            if !*this.handler_ready {
+                match this.handler.poll_ready(cx) {
+                    Poll::Pending => return Continue(false),
+                    Poll::Ready(Ok(())) => *this.handler_ready = true,
+                    Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
+                }
+            }
+            match Pin::new(&mut *this.channel).poll_next(cx) {
+                Poll::Pending => return Continue(false),
+                Poll::Ready(Some(Ok(Inbound::Message(msg)))) => {
+                    *this.handler_ready = false;
+                    this.handling.set(Some(this.handler.call(msg)));
+                }
+                Poll::Ready(Some(Ok(Inbound::Rejected(rejection)))) => {
+                    this.shared.config.emit(QueueEvent::Rejected(rejection));
+                }
+                Poll::Ready(Some(Err(error))) => return Break(DisconnectReason::error(error)),
+                Poll::Ready(None) => match this.phase {
+                    Phase::Lingering => return Break(DisconnectReason::Intentional),
+                    _ => *this.phase = Phase::Draining { peer: true },
+                },
+            }
+        }
+        Continue(true)
+    }
+}

@@ -1,0 +1,111 @@
+//! Resting: both directions wait, for the next event, for the end, or for a deadline.
+
+use std::{
+    ops::ControlFlow::{Break, Continue},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
+use tokio::time::sleep;
+use tower_service::Service;
+
+use super::{Drive, Phase, Step, write::Wrote};
+use crate::{config::Overflow, error::Stalled};
+
+/// What the one timer is set for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// The queue has been full, with nothing going out.
+    Stall,
+    /// The end takes too long.
+    Drain,
+}
+
+impl<C, H, M> Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    /// Both sides wait: for the end, for a deadline, or just for the next event.
+    pub(super) fn rest(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        written: bool,
+        wrote: Wrote,
+    ) -> Step {
+        let this = self.as_mut().project();
+        if wrote.closing && *this.phase == Phase::Open {
+            *this.phase = Phase::Draining { peer: false };
+        }
+        if let Phase::Draining { peer } = *this.phase {
+            if peer {
+                // Nobody can be let in whose message would be sent.
+                this.shared.lock().close().wake();
+            }
+            if wrote.done {
+                match this.channel.poll_close(cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(_) if peer => return Break(DisconnectReason::Closed),
+                    Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
+                    Poll::Ready(Ok(())) => {
+                        *this.phase = Phase::Lingering;
+                        // The stream may hold the end already.
+                        cx.waker().wake_by_ref();
+                    }
+                }
+            }
+        }
+        let wanted = match (*this.phase, this.shared.config.overflow) {
+            (Phase::Draining { .. } | Phase::Lingering, _) => {
+                Some((Deadline::Drain, this.shared.config.drain_timeout))
+            }
+            (Phase::Open, Overflow::Disconnect { after }) if wrote.stuck => {
+                Some((Deadline::Stall, after))
+            }
+            _ => None,
+        };
+        self.keep_time(cx, written, wanted)
+    }
+
+    /// Keeps the one timer: set when a deadline begins, unset when its cause is gone.
+    fn keep_time(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        written: bool,
+        wanted: Option<(Deadline, Duration)>,
+    ) -> Step {
+        let mut this = self.project();
+        let Some((deadline, after)) = wanted else {
+            if this.timer_for.take().is_some() {
+                this.timer.set(None);
+            }
+            return Continue(());
+        };
+        // A stall is over with every message that goes out; a drain has one deadline.
+        let fresh = *this.timer_for != Some(deadline) || (deadline == Deadline::Stall && written);
+        if fresh {
+            *this.timer_for = Some(deadline);
+            this.timer.set(Some(sleep(after)));
+        }
+        match this.timer.as_pin_mut().map(|timer| timer.poll(cx)) {
+            Some(Poll::Ready(())) => {}
+            _ => return Continue(()),
+        }
+        Break(match (deadline, *this.phase) {
+            (Deadline::Stall, _) => {
+                let level = this.shared.lock().level();
+                let (messages, bytes) = (level.messages, level.bytes);
+                DisconnectReason::error(Stalled {
+                    after,
+                    messages,
+                    bytes,
+                })
+            }
+            (Deadline::Drain, Phase::Draining { peer: true }) => DisconnectReason::Closed,
+            (Deadline::Drain, _) => DisconnectReason::Intentional,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Writing: what waits is encoded and flushed, and the backlog is told how far it got.
+
+use std::{
+    ops::ControlFlow::{Break, Continue},
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, SharedError};
+use tower_service::Service;
+
+use super::{Drive, Phase, Step};
+use crate::{config::QueueEvent, shared::Shared};
+
+/// How far one round of writing came.
+pub(super) struct Wrote {
+    pub(super) progress: bool,
+    /// Nothing waits and the kernel has all.
+    pub(super) done: bool,
+    pub(super) closing: bool,
+    /// Senders stand in line.
+    pub(super) stuck: bool,
+}
+
+impl<C, H, M> Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    /// Encodes what waits and flushes, until the channel is pending or nothing waits.
+    pub(super) fn write(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<Wrote> {
+        let mut this = self.project();
+        let mut progress = false;
+        loop {
+            let (mut messages, mut bytes) = (0, 0);
+            let blocked = loop {
+                if let Some(calling) = this.calling.as_mut().as_pin_mut() {
+                    match calling.poll(cx) {
+                        Poll::Pending => break true,
+                        Poll::Ready(done) => {
+                            this.calling.set(None);
+                            if let Err(error) = done {
+                                refused(this.shared, *this.called - 1, error.into());
+                            }
+                        }
+                    }
+                }
+                if this.batch.is_empty() {
+                    break false;
+                }
+                match this.channel.poll_ready(cx) {
+                    Poll::Pending => break true,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Break(broken(*this.phase, error.into())),
+                }
+                if this.channel.buffered() == 0 {
+                    *this.taken = *this.called;
+                }
+                let Some(msg) = this.batch.pop_front() else {
+                    break false;
+                };
+                messages += 1;
+                bytes += msg.size();
+                *this.called += 1;
+                this.calling.set(Some(this.channel.call(msg)));
+            };
+            if !blocked && *this.taken < *this.called {
+                match this.channel.poll_flush(cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => *this.taken = *this.called,
+                    Poll::Ready(Err(error)) => return Break(broken(*this.phase, error.into())),
+                }
+            }
+            progress |= messages > 0;
+
+            let mut backlog = this.shared.lock();
+            let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
+            let idle = this.batch.is_empty() && {
+                backlog.take(this.batch);
+                backlog.park(cx.waker()) && this.batch.is_empty()
+            };
+            let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
+            drop(backlog);
+            wakes.wake();
+            if drained {
+                this.shared.config.emit(QueueEvent::Drained);
+            }
+            if blocked || idle {
+                let done = idle && *this.taken == *this.called;
+                return Continue(Wrote {
+                    progress,
+                    done,
+                    closing,
+                    stuck,
+                });
+            }
+        }
+    }
+}
+
+/// A peer that has ended its direction may be gone altogether: that is no error of writing.
+fn broken(phase: Phase, error: BoxError) -> DisconnectReason {
+    match phase {
+        Phase::Draining { peer: true } => DisconnectReason::Closed,
+        _ => DisconnectReason::error(error),
+    }
+}
+
+#[cold]
+fn refused<M>(shared: &Shared<M>, number: u64, error: BoxError) {
+    let error = SharedError::new(error);
+    shared.refusals.store(true, Ordering::Release);
+    shared.lock().refuse(number, error.clone());
+    shared.config.emit(QueueEvent::Refused(error));
+}

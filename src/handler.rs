@@ -1,0 +1,68 @@
+//! What users give: a service for what comes in, or a maker of one for each peer.
+
+use kyneta_uds_core::BoxError;
+use tower_service::Service;
+
+use crate::connection::{Connection, Incoming};
+
+/// A service that takes what a peer sends, one message after the other. While it is not ready, or
+/// its future is not, nothing more is read from that peer. A future that fails is an
+/// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a `poll_ready`
+/// that fails ends it.
+///
+/// Every fitting tower service is one.
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+/// use kyneta_uds::{Handler, Incoming};
+/// use tower::{ServiceBuilder, service_fn};
+///
+/// fn is_handler(_: impl Handler) {}
+/// is_handler(
+///     ServiceBuilder::new()
+///         .concurrency_limit(1)
+///         .service(service_fn(async |incoming: Incoming| {
+///             println!("{incoming:?}");
+///             Ok::<(), Infallible>(())
+///         })),
+/// );
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "not a `Service<Incoming, Response = ()>`",
+    note = "a handler is a tower service that takes `Incoming`, returns `()` and is `Send`"
+)]
+pub trait Handler:
+    Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static
+{
+}
+
+impl<H> Handler for H where
+    H: Service<Incoming, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static
+{
+}
+
+/// A service that makes a [`Handler`] for each peer, as [`serve`](crate::serve) takes it.
+/// `tower::make::Shared` makes one of a handler that can be cloned.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not make handlers",
+    label = "not a `Service<Connection>` that returns a handler",
+    note = "to clone one handler for all peers, say `tower::make::Shared::new(handler)`"
+)]
+pub trait MakeHandler:
+    Service<Connection, Response = Self::Handler, Error: Into<BoxError> + Send, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+    /// What it makes.
+    type Handler: Handler;
+}
+
+impl<M> MakeHandler for M
+where
+    M: Service<Connection, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
+    M::Response: Handler,
+{
+    type Handler = M::Response;
+}

@@ -1,0 +1,124 @@
+//! Who may do what: the mode of the path, and what is not permitted.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        net::UnixListener as ForeignListener,
+    },
+    path::Path,
+};
+
+use kyneta_uds::{BindError, Listener, ListenerOptions};
+
+use crate::support::{Child, Dir, bind_as_server, connect_as_client, stale};
+
+#[tokio::test]
+async fn the_mode_is_the_one_asked_for_whatever_the_umask() {
+    let Some(_child) = Child::run(
+        "mode::the_mode_is_the_one_asked_for_whatever_the_umask",
+        false,
+    ) else {
+        return;
+    };
+    for mask in [0o000, 0o022, 0o077, 0o777] {
+        for mode in [0o600, 0o660, 0o666] {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+            let dir = Dir::new();
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+            let listener = ListenerOptions::new()
+                .mode(mode)
+                .bind(dir.path())
+                .await
+                .unwrap();
+            let metadata = fs::symlink_metadata(dir.path()).unwrap();
+            assert!(metadata.file_type().is_socket());
+            assert_eq!(metadata.mode() & 0o7777, mode, "umask {mask:o}");
+            let lock = fs::symlink_metadata(dir.lock()).unwrap().mode();
+            assert_eq!(lock & 0o077, 0, "the lock is nobody else's");
+            drop(listener);
+            assert!(dir.names().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_permitted_is_told() {
+    // Modes mean nothing to root.
+    let Some(_child) = Child::run("mode::what_is_not_permitted_is_told", true) else {
+        return;
+    };
+    let denied = "Permission denied (os error 13)";
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+
+    let dir = Dir::new();
+    let path = dir.path();
+    mode(dir.0.path(), 0o500);
+    assert_eq!(
+        Listener::bind(&path).await.unwrap_err().to_string(),
+        format!(
+            "not permitted to open the lock {}: {denied}",
+            dir.lock().display()
+        )
+    );
+    let server = bind_as_server(&path, ListenerOptions::new())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(server, BindError::NotPermitted { .. }),
+        "{server:?}"
+    );
+    mode(dir.0.path(), 0o000);
+    assert_eq!(
+        Listener::bind(&path).await.unwrap_err().to_string(),
+        format!("not permitted to look at {}: {denied}", path.display())
+    );
+    mode(dir.0.path(), 0o700);
+    assert!(dir.names().is_empty());
+
+    let foreign = ForeignListener::bind(&path).unwrap();
+    mode(&path, 0o000);
+    let before = dir.state();
+    assert_eq!(
+        connect_as_client(&path).await.unwrap_err().to_string(),
+        format!("not permitted to connect to {}: {denied}", path.display())
+    );
+    assert_eq!(
+        Listener::bind(&path).await.unwrap_err().to_string(),
+        format!("not permitted to probe {}: {denied}", path.display())
+    );
+    assert_eq!(dir.state(), before);
+    drop(foreign);
+    fs::remove_file(&path).unwrap();
+
+    fs::write(dir.lock(), "").unwrap();
+    mode(&dir.lock(), 0o000);
+    assert_eq!(
+        Listener::bind(&path).await.unwrap_err().to_string(),
+        format!(
+            "not permitted to open the lock {}: {denied}",
+            dir.lock().display()
+        )
+    );
+    fs::remove_file(dir.lock()).unwrap();
+
+    stale(&path);
+    fs::write(dir.lock(), "").unwrap();
+    mode(dir.0.path(), 0o500);
+    assert_eq!(
+        Listener::bind(&path).await.unwrap_err().to_string(),
+        format!(
+            "not permitted to remove the stale {}: {denied}",
+            path.display()
+        )
+    );
+    mode(dir.0.path(), 0o700);
+
+    let mut listener = Listener::bind(&path).await.unwrap();
+    mode(dir.0.path(), 0o500);
+    let error = listener.close().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    mode(dir.0.path(), 0o700);
+}
