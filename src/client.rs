@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use crate::{
     connection::Connection,
+    connector::ConnectError,
     event::{EventSender, Events},
     handler::Handler,
     session::{Session, Settings, settings_setters},
@@ -53,9 +54,30 @@ pub enum ClientError {
     /// No socket can have this path.
     #[error(transparent)]
     Path(#[from] SocketPathError),
-    /// There was no connection, or nobody introduced itself on it.
+    /// Nobody could be connected to.
     #[error(transparent)]
-    Establish(#[from] EstablishError),
+    Connect(#[from] ConnectError),
+    /// A layer of the stack gave up, or nobody introduced itself.
+    #[error("{path}: {source}")]
+    Establish {
+        /// Where.
+        path: SocketPath,
+        /// Why.
+        source: EstablishError,
+    },
+}
+
+impl ClientError {
+    fn new(path: SocketPath, error: EstablishError) -> Self {
+        let source = match error {
+            EstablishError::Make(error) => match error.downcast() {
+                Ok(error) => return Self::Connect(*error),
+                Err(error) => EstablishError::Make(error),
+            },
+            error => error,
+        };
+        Self::Establish { path, source }
+    }
 }
 
 impl Client {
@@ -165,7 +187,11 @@ impl<S: MakeChannel> ClientBuilder<S> {
             establish,
             queue,
         } = self.settings;
-        let channel = establish.layer(stack).oneshot(self.path?.into()).await?;
+        let path = self.path?;
+        let connecting = establish.layer(stack).oneshot(path.clone().into());
+        let channel = connecting
+            .await
+            .map_err(|error| ClientError::new(path, error))?;
         let session = Session::new(channel, &queue, &self.events);
         let connection = session.connection.clone();
         tokio::spawn(session.run(handler, ()));

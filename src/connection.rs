@@ -102,6 +102,7 @@ impl Service<ChannelMsg> for Connection {
 }
 
 /// A message and where it came from: what a handler is called with.
+#[derive(Clone)]
 pub struct Incoming {
     /// The message; never an `establish` or a `depart`.
     pub message: ChannelMsg,

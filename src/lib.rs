@@ -89,7 +89,7 @@ pub use crate::{
     listener::{BindError, Listener, ListenerOptions},
     serve::{Serve, WithGracefulShutdown, serve},
     server::{Server, ServerBuilder},
-    stack::{DefaultStack, MakeChannel, default_stack},
+    stack::{DefaultStack, MakeChannel, connect, default_stack},
 };
 
 #[cfg(feature = "hyperlocal")]

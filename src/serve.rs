@@ -7,6 +7,7 @@ use std::{
     future::{Future, IntoFuture, pending},
     io,
     pin::Pin,
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -14,7 +15,7 @@ use kyneta_uds_core::Identity;
 use kyneta_uds_establish::{Establish, EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -232,7 +233,7 @@ impl<M, S> Attendant<M, S> {
         } = self;
         let established = tokio::select! {
             established = maker.oneshot(UnixTarget::Accepted(stream)) => established,
-            () = server.disposing().cancelled() => return,
+            () = heard_out(&server) => return,
         };
         let channel = match established {
             Ok(channel) => channel,
@@ -252,4 +253,14 @@ impl<M, S> Attendant<M, S> {
         }
         session.run(handler, registration).await;
     }
+}
+
+/// How long a handshake may go on after the end has begun.
+const HEARD_OUT: Duration = Duration::from_millis(100);
+
+/// Ready some time after the end has begun: what has been said by then is read, because a socket
+/// that is closed with words unread resets the other end.
+async fn heard_out(server: &Server) {
+    server.disposing().cancelled().await;
+    sleep(HEARD_OUT).await;
 }

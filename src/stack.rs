@@ -5,6 +5,7 @@ use std::future::Future;
 use kyneta_uds_cbor::{Cbor, CborLayer, ChannelCodec};
 use kyneta_uds_core::{BoxError, Channel, ChannelMsg};
 use kyneta_uds_framing::{Framing, FramingLayer, WireMode};
+use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
@@ -66,4 +67,36 @@ where
 {
     type Channel = S::Response;
     type MakeError = S::Error;
+}
+
+/// Asks a stack for one connection, as `stack.oneshot(target)` does. Where `oneshot` says of a stack
+/// in a senseless order that it has no such method, this says what is wrong with the order.
+///
+/// ```
+/// use kyneta_uds::{CborLayer, FramingLayer, SocketPath, UnixConnector, connect};
+/// use tower::ServiceBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("a.sock");
+/// # let listener = tokio::net::UnixListener::bind(&path)?;
+/// let stack = ServiceBuilder::new()
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(UnixConnector::new());
+/// let channel = connect(stack, SocketPath::new(&path)?).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Cancel safe: a dropped attempt leaves nothing behind.
+///
+/// # Errors
+/// As the stack's.
+pub async fn connect<S>(stack: S, target: impl Into<UnixTarget>) -> Result<S::Response, S::Error>
+where
+    S: Service<UnixTarget>,
+{
+    stack.oneshot(target.into()).await
 }

@@ -413,8 +413,12 @@ async fn a_timeout_between_makers_fires_on_a_connector_that_never_connects() {
     let client = Client::builder("/run/bus.sock").stack(stack.clone());
     let error = client.connect(ignore).await.unwrap_err();
     assert_eq!(started.elapsed(), limit);
-    assert_eq!(error.to_string(), "request timed out");
-    let ClientError::Establish(EstablishError::Make(error)) = error else {
+    assert_eq!(error.to_string(), "/run/bus.sock: request timed out");
+    let ClientError::Establish {
+        source: EstablishError::Make(error),
+        ..
+    } = error
+    else {
         panic!("{error:?}")
     };
     assert!(error.is::<Elapsed>());

@@ -1,15 +1,14 @@
 use std::convert::Infallible;
 
-use kyneta_uds::{ChannelMsg, FramingLayer, QueueLayer, UnixConnector, UnixTarget};
-use tower::{Service, ServiceBuilder, service_fn};
-
-fn connect<S: Service<UnixTarget>>(_stack: S) {}
+use kyneta_uds::{ChannelMsg, FramingLayer, QueueLayer, SocketPath, UnixConnector, connect};
+use tower::{ServiceBuilder, service_fn};
 
 fn main() {
+    let path = SocketPath::new("/run/bus.sock").unwrap();
     let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
     let stack = ServiceBuilder::new()
         .layer(QueueLayer::new(ignore))
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
-    connect(stack);
+    let _ = connect(stack, path);
 }

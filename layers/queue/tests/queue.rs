@@ -13,7 +13,7 @@ use std::{
 
 use kyneta_uds_core::{DisconnectReason, Inbound, Rejection};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, QueueEvent, SendError, Stalled, queue};
-use support::{Num, Pipe, REFUSED};
+use support::{BUFFER, Num, Pipe, REFUSED};
 use tokio::task::{JoinHandle, yield_now};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Service, ServiceExt, service_fn};
@@ -353,6 +353,42 @@ async fn a_drain_that_takes_too_long_is_cut() {
     assert_eq!(task.await.unwrap().kind(), "intentional");
     assert_eq!(started.elapsed().as_secs(), 3);
     assert!(is_disconnected(&send.await.unwrap_err(), true));
+}
+
+/// Blocked in the middle of a batch, with all of it still to be encoded.
+async fn blocked(config: QueueConfig) -> (Pipe, Handle<Num>, JoinHandle<DisconnectReason>) {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), config);
+    send_all(&mut handle, 0..BUFFER as u32 * 3).await;
+    let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+    let task = tokio::spawn(driver.drive(ignore));
+    settle().await;
+    assert_eq!(handle.queued().0, BUFFER * 2);
+    (pipe, handle, task)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_connection_still_hears_that_it_is_closed() {
+    let (_pipe, handle, task) = blocked(QueueConfig::default()).await;
+    handle.close();
+    assert_eq!(task.await.unwrap().kind(), "intentional");
+    let (_pipe, handle, task) = blocked(QueueConfig::default()).await;
+    handle.abort();
+    let now = tokio::time::Instant::now();
+    assert_eq!(task.await.unwrap().kind(), "intentional");
+    assert_eq!(now.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_connection_still_hears_of_those_who_wait() {
+    let after = Duration::from_secs(5);
+    let config = QueueConfig::default()
+        .max_messages(BUFFER * 3)
+        .overflow(Overflow::Disconnect { after });
+    let (_pipe, mut handle, task) = blocked(config).await;
+    let waits = async { while handle.queue(Num(9)).await.is_ok() {} };
+    let (reason, ()) = tokio::join!(task, waits);
+    assert!(reason.unwrap().to_string().contains("does not read"));
 }
 
 #[tokio::test]

@@ -48,7 +48,10 @@ pub(crate) struct Backlog<M> {
     /// Futures that wait for a mark or the end.
     seated: Vec<Sitter>,
     next_seat: u64,
+    /// The driver, while it rests.
     driver: Option<Waker>,
+    /// It rests because nothing waits, not because the channel is blocked.
+    idle: bool,
     state: State,
 }
 
@@ -112,6 +115,7 @@ impl<M> Backlog<M> {
             seated: Vec::new(),
             next_seat: 0,
             driver: None,
+            idle: false,
             state: State::Open,
         }
     }
@@ -147,7 +151,10 @@ impl<M> Backlog<M> {
         self.bytes += size;
         self.queue.push_back(msg);
         let mut wakes = Wakes::default();
-        wakes.push(self.driver.take());
+        if self.idle {
+            self.idle = false;
+            wakes.push(self.driver.take());
+        }
         let became_full =
             !self.full && (self.messages >= self.max_messages || self.bytes >= self.max_bytes);
         self.full |= became_full;
@@ -187,16 +194,14 @@ impl<M> Backlog<M> {
         std::mem::swap(&mut self.queue, batch);
     }
 
-    /// Registers the driver, unless there is work.
-    pub(crate) fn park(&mut self, waker: &Waker) -> bool {
-        if !self.queue.is_empty() {
-            return false;
-        }
+    /// The driver rests: until a message comes if it is `idle`, and in any case until senders
+    /// stand in line or the end is asked for.
+    pub(crate) fn park(&mut self, waker: &Waker, idle: bool) {
+        self.idle = idle;
         match &mut self.driver {
             Some(driver) => driver.clone_from(waker),
             driver => *driver = Some(waker.clone()),
         }
-        true
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -77,10 +77,13 @@ where
 
             let mut backlog = this.shared.lock();
             let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
-            let idle = this.batch.is_empty() && {
+            if this.batch.is_empty() {
                 backlog.take(this.batch);
-                backlog.park(cx.waker()) && this.batch.is_empty()
-            };
+            }
+            let idle = !blocked && this.batch.is_empty();
+            if blocked || idle {
+                backlog.park(cx.waker(), idle);
+            }
             let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
             drop(backlog);
             wakes.wake();

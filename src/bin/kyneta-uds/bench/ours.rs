@@ -78,22 +78,18 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
         .echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1)
         .await?;
     meter.restart();
-    match task.work {
-        Work::Rtt => {
-            meter
-                .echo(&mut connection, offer(ECHO, task)?, task.count, 1)
-                .await?
-        }
-        Work::Pipe => {
-            meter
-                .echo(&mut connection, offer(ECHO, task)?, task.count, IN_FLIGHT)
-                .await?
-        }
-        Work::Stream | Work::Bulk => {
-            meter
-                .push(&mut connection, offer(SINK, task)?, task.count)
-                .await?;
-        }
+    let (doc, window) = match task.work {
+        Work::Rtt => (ECHO, 1),
+        Work::Pipe => (ECHO, IN_FLIGHT),
+        Work::Stream | Work::Bulk => (SINK, 0),
+    };
+    let offer = offer(doc, task)?;
+    if doc == ECHO {
+        meter
+            .echo(&mut connection, offer, task.count, window)
+            .await?;
+    } else {
+        meter.push(&mut connection, offer, task.count).await?;
     }
     let figures = meter.stop(task);
     client.dispose().await;

@@ -23,11 +23,14 @@ use kyneta_uds::{
     CborLayer, ChannelMsg, DefaultStack, DisconnectReason, EstablishLayer, Features, FramingLayer,
     Identity, Incoming, Overflow, QueueConfig, UnixConnector,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::{Layer as _, Service, service_fn};
 
 use self::{role::Peers, send::Sends, teller::Teller};
 use crate::{args::Bus, failure::Failure, signals::Signals};
+
+/// How long parting from all peers may take: what a queue has for draining, and some more.
+const PARTING: Duration = Duration::from_secs(7);
 
 /// How long the last words may take after the connections have ended.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -114,6 +117,10 @@ async fn stay(
     };
     let done = tokio::select! {
         () = peers.dispose() => Ok(()),
+        () = sleep(PARTING) => {
+            tracing::warn!("not all was sent within {PARTING:?}");
+            Ok(())
+        }
         () = signals.recv() => Err(Failure::work("told to end twice: what waited is not sent")),
     };
     // What was sent is told of, unless nobody listens.
