@@ -84,6 +84,6 @@ pub struct ConnectionInfo {
     pub wire: Option<WireVersion>,
     /// Absent when the connector hides the socket or it is none.
     pub credentials: Option<Credentials>,
-    /// Inbound frames dropped because they repeated the sequence number before them (wire section 9).
+    /// Inbound frames dropped as copies of the one before them, seq and all (wire section 9).
     pub copies_dropped: u64,
 }

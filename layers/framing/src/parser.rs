@@ -5,11 +5,14 @@
 //! they are lent one by one as ranges. The second look at a header in the first-level cache is far
 //! cheaper than a reference count for each frame (7 ns).
 
+mod copies;
+
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use kyneta_uds_core::{Frame, FrameFault, Payload, WireVersion};
 
+use self::copies::Before;
 use crate::{
     config::WireMode,
     error::FramingError,
@@ -50,7 +53,7 @@ pub struct FrameParser {
     at: usize,
     skip: Option<Skip>,
 
-    last_seq: Option<u32>,
+    before: Before,
     copies_dropped: u64,
 }
 
@@ -89,7 +92,7 @@ impl FrameParser {
             ready: Bytes::new(),
             at: 0,
             skip: None,
-            last_seq: None,
+            before: Before::default(),
             copies_dropped: 0,
         }
     }
@@ -160,7 +163,7 @@ impl FrameParser {
         open
     }
 
-    /// Complete frames dropped because they repeated the seq of the one before.
+    /// Complete frames dropped because they were copies of the one before, seq and all.
     pub const fn copies_dropped(&self) -> u64 {
         self.copies_dropped
     }
@@ -231,16 +234,16 @@ impl FrameParser {
             let &[_, _, l0, l1, l2, l3] = frame.first_chunk()?;
             let from = self.at + wire.header_len();
             self.at = from + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+            let payload = from..self.at;
             if wire == WireVersion::V3 {
                 let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
-                let seq = Some(u32::from_be_bytes([s0, s1, s2, s3]));
-                if seq == self.last_seq {
+                let seq = u32::from_be_bytes([s0, s1, s2, s3]);
+                if self.before.is_repeated_by(seq, &payload, &self.ready) {
                     self.copies_dropped += 1;
                     continue;
                 }
-                self.last_seq = seq;
             }
-            return Some(from..self.at);
+            return Some(payload);
         }
     }
 
@@ -310,6 +313,7 @@ impl FrameParser {
     #[inline]
     fn forget_lent(&mut self) {
         if self.at > 0 && self.at >= self.ready.len() {
+            self.before.forget(&self.ready);
             self.ready = Bytes::new();
             self.at = 0;
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     differences, json,
     peer::Peer,
-    vectors::{WIRES, bytes, cases, list, name, renumber},
+    vectors::{WIRES, bytes, cases, list, name},
 };
 
 /// Up to this many bytes a case is cut at every place, above it at random ones.
@@ -38,7 +38,7 @@ fn every_inbound_case_decodes_equal() {
 
 fn is_equal(wire: WireVersion, case: &Value) -> bool {
     let mut peer = Peer::new(wire);
-    let setup = peer.receive(&set_up(wire, case));
+    let setup = peer.receive(&set_up(case));
     let mut equal = setup == expected(&case["setupResults"]);
     let input = bytes(&case["bytes"]);
     let mut results = Vec::new();
@@ -56,20 +56,16 @@ fn is_equal(wire: WireVersion, case: &Value) -> bool {
         }
     }
     equal &= results == expected(&case["results"]);
-    let after = peer.receive(&follow_up(wire, case));
+    let after = peer.receive(&follow_up(case));
     equal & (after == expected(&case["after"]["results"]))
 }
 
-fn set_up(wire: WireVersion, case: &Value) -> Vec<u8> {
-    let mut frames: Vec<u8> = list(&case["setup"]).iter().flat_map(bytes).collect();
-    renumber(wire, &mut frames, &mut 0);
-    frames
+fn set_up(case: &Value) -> Vec<u8> {
+    list(&case["setup"]).iter().flat_map(bytes).collect()
 }
 
-fn follow_up(wire: WireVersion, case: &Value) -> Vec<u8> {
-    let mut frames = bytes(&case["after"]["bytes"]);
-    renumber(wire, &mut frames, &mut 1_000);
-    frames
+fn follow_up(case: &Value) -> Vec<u8> {
+    bytes(&case["after"]["bytes"])
 }
 
 fn expected(results: &Value) -> Vec<Value> {
@@ -84,7 +80,7 @@ fn faults_are_found_in_the_same_place() {
     let mut compared = 0;
     for case in cases(wire, "inbound") {
         let mut peer = Peer::new(wire);
-        peer.receive(&set_up(wire, &case));
+        peer.receive(&set_up(&case));
         let got = peer.messages(&bytes(&case["bytes"]));
         for (got, expected) in got.iter().zip(list(&case["results"])) {
             let Err(Rejection::Invalid { path, .. }) = got else {
@@ -111,7 +107,7 @@ fn no_cut_changes_a_result() {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         for case in cases(wire, "inbound") {
             let input = bytes(&case["bytes"]);
-            let (setup, after) = (set_up(wire, &case), follow_up(wire, &case));
+            let (setup, after) = (set_up(&case), follow_up(&case));
             let results = |places: &[usize]| {
                 let mut peer = Peer::new(wire);
                 peer.receive(&setup);

@@ -65,17 +65,3 @@ pub(crate) fn bytes(value: &Value) -> Vec<u8> {
         }
     }
 }
-
-/// Whole frames that the vectors put beside a case carry any number, often that of their neighbour,
-/// which would make one a copy of the other (wire section 2): these get numbers of their own.
-pub(crate) fn renumber(wire: WireVersion, frames: &mut [u8], own: &mut u32) {
-    let mut rest = frames;
-    while let (WireVersion::V3, Some((header, after))) = (wire, rest.split_first_chunk_mut::<10>())
-    {
-        let [_, _, l0, l1, l2, l3, seq @ ..] = header;
-        let len = u32::from_be_bytes([*l0, *l1, *l2, *l3]) as usize;
-        *own += 1;
-        *seq = (0xffff_0000 + *own).to_be_bytes();
-        rest = after.get_mut(len..).unwrap_or_default();
-    }
-}

@@ -349,6 +349,35 @@ fn a_repeated_seq_is_a_copy() {
 }
 
 #[test]
+fn a_repeated_seq_with_another_payload_is_a_frame() {
+    let long = |byte: u8| [vec![7; 40], vec![byte], vec![7; 40]].concat();
+    let table: [(&[&[u8]], usize); 6] = [
+        (&[b"a", b"a"], 1),
+        (&[b"a", b"b"], 2),
+        (&[b"a", b""], 2),
+        (&[b"", b""], 1),
+        (&[b"a", b"b", b"a"], 3),
+        (&[&long(1), &long(1), &[7; 81]], 2),
+    ];
+    for (payloads, want) in table {
+        let frames: Vec<_> = payloads.iter().map(|p| frame(3, 0, 9, p)).collect();
+        let whole = frames.concat();
+        let one_read = vec![&whole[..]];
+        let a_read_each = frames.iter().map(Vec::as_slice).collect();
+        for parts in [one_read, a_read_each, whole.chunks(1).collect()] {
+            let (out, parser) = parse(WireMode::Auto, &parts);
+            let kept = if parts.len() == 1 || payloads[0].len() < 64 {
+                want
+            } else {
+                1
+            };
+            assert_eq!(out.len(), kept, "{payloads:?}");
+            assert_eq!(parser.copies_dropped() as usize, payloads.len() - kept);
+        }
+    }
+}
+
+#[test]
 fn who_says_the_version() {
     // The first inbound byte, when nothing was written.
     let mut parser = FrameParser::new(WireMode::Auto, LIMIT);

@@ -1,0 +1,12 @@
+//! The command as its user sees it: processes, their stdin, stdout, signals and exit codes.
+#![cfg(feature = "cli")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod end;
+mod input;
+mod messages;
+mod neighbours;
+mod path;
+mod process;
+mod wire;

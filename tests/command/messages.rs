@@ -1,0 +1,131 @@
+//! Messages between commands: of every size, in both wire versions, to one and to all.
+
+use serde_json::{Value, json};
+
+use crate::{
+    common::Bus,
+    process::{Process, start},
+};
+
+/// A listener at a new path, listening.
+pub(crate) fn listener(options: &[&str]) -> (Bus, Process) {
+    let bus = Bus::new();
+    let process = listener_at(&bus, options);
+    (bus, process)
+}
+
+/// A listener, listening.
+pub(crate) fn listener_at(bus: &Bus, options: &[&str]) -> Process {
+    let path = bus.path.to_str().unwrap();
+    let mut process = start(&[&["listen", path, "--json"], options].concat());
+    assert_eq!(process.next(), json!({"event": "listening", "path": path}));
+    process
+}
+
+/// A client of a path, connected; and the event that says so.
+pub(crate) fn client(bus: &Bus, options: &[&str]) -> (Process, Value) {
+    let path = bus.path.to_str().unwrap();
+    let mut process = start(&[&["connect", path, "--json"], options].concat());
+    let connecting = json!({"event": "state", "state": "connecting", "attempt": 1});
+    assert_eq!(process.next(), connecting);
+    assert_eq!(process.next(), json!({"event": "state", "state": "connected"}));
+    let peer = process.next();
+    assert_eq!(peer["change"], "established", "{peer}");
+    (process, peer)
+}
+
+/// The line that sends an offer of bytes that are not all the same; and the message in it.
+fn offer(size: usize) -> (String, String) {
+    let hex: String = (0..size).map(|i| format!("{:02x}", (i * 31 + 7) as u8)).collect();
+    let msg = format!(
+        r#"{{"type":"offer","docId":"d","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{hex}"}}}},"version":"{size}"}}"#
+    );
+    (format!("{{\"send\":{msg}}}\n"), msg)
+}
+
+#[test]
+fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
+    for options in [["--wire", "2"], ["--wire", "3"]] {
+        let (bus, listener) = listener(&["--echo", "--id", "echo"]);
+        let (mut client, _) = client(&bus, &options);
+        let sizes = [0, 1, 23, 24, 255, 256, 65_535, 65_536, 1 << 20, 16 << 20, 5];
+        let offers = sizes.map(offer);
+        let mut stdin = client.stdin();
+        let lines: String = offers.iter().map(|(line, _)| line.as_str()).collect();
+        let saying = std::thread::spawn(move || {
+            std::io::Write::write_all(&mut stdin, lines.as_bytes()).unwrap();
+            stdin
+        });
+        let (mut sent, mut back) = (0, 0);
+        while sent < sizes.len() || back < sizes.len() {
+            let line = client.line();
+            if line == r#"{"event":"sent","count":1}"# {
+                sent += 1;
+                continue;
+            }
+            let (_, msg) = &offers[back];
+            let expected = format!(r#"{{"event":"message","peer":"echo","msg":{msg}}}"#);
+            assert!(line == expected, "{} bytes: {:.200}", sizes[back], line);
+            back += 1;
+        }
+        drop(saying.join().unwrap());
+        client.stop();
+        listener.stop();
+    }
+}
+
+#[test]
+fn both_wire_versions_are_served_at_once_and_told_apart() {
+    let (bus, mut listener) = listener(&["--id", "hub"]);
+    let (mut old, to_old) = client(&bus, &["--id", "old", "--wire", "2", "--name", "Old"]);
+    let (mut new, to_new) = client(&bus, &["--id", "new", "--wire", "3", "--type", "bot"]);
+    let hub = |wire: u8| {
+        json!({"event": "peer", "peer": "hub", "change": "established", "type": "service",
+               "wire": wire, "pid": listener.pid(), "uid": to_old["uid"]})
+    };
+    assert_eq!((&to_old, &to_new), (&hub(2), &hub(3)));
+    let uid = &to_old["uid"];
+    let expected = [
+        json!({"event": "peer", "peer": "old", "change": "established", "name": "Old",
+               "type": "service", "wire": 2, "pid": old.pid(), "uid": uid}),
+        json!({"event": "peer", "peer": "new", "change": "established",
+               "type": "bot", "wire": 3, "pid": new.pid(), "uid": uid}),
+    ];
+    for event in expected {
+        assert_eq!(listener.next(), event);
+    }
+
+    // From each, to each, to all, to nobody.
+    let msg = |doc: &str| json!({"type": "dismiss", "docId": doc});
+    old.say(json!({"send": msg("from old")}));
+    new.say(json!({"send": msg("from new")}));
+    let mut heard = [listener.next(), listener.next()];
+    heard.sort_by_key(|event| event["peer"].to_string());
+    assert_eq!(heard[0], json!({"event": "message", "peer": "new", "msg": msg("from new")}));
+    assert_eq!(heard[1], json!({"event": "message", "peer": "old", "msg": msg("from old")}));
+    listener.say(json!({"send": msg("one"), "to": "old"}));
+    listener.say(json!({"send": msg("all")}));
+    listener.say(json!({"send": msg("lost"), "to": "nobody"}));
+    assert_eq!(listener.next(), json!({"event": "sent", "count": 1}));
+    let rest = [listener.next(), listener.next(), listener.next()];
+    let (complaints, counts): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|event| event["event"] == "error");
+    assert_eq!(complaints[0]["code"], "unknown-peer");
+    let sent = |count: u8| json!({"event": "sent", "count": count});
+    assert_eq!(counts, [sent(2), sent(0)]);
+    for (client, docs) in [(&mut old, &["one", "all"][..]), (&mut new, &["all"])] {
+        assert_eq!(client.next(), sent(1));
+        for doc in docs {
+            let expected = json!({"event": "message", "peer": "hub", "msg": msg(doc)});
+            assert_eq!(client.next(), expected);
+        }
+    }
+
+    // With the listener gone they end; that it said `depart` they tell.
+    listener.stop();
+    for mut client in [old, new] {
+        client.until(&json!({"event": "peer", "peer": "hub", "change": "departed"}));
+        client.until(&json!({"event": "state", "state": "disconnected"}));
+        assert_eq!(client.end().code, 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! `wire decode` and `wire encode`, held against the vectors.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::process::{command, start, Process};
+
+/// The real session of a wire version: direction, frames, what they say.
+fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
+    let name = format!("tests/vectors/session-v{wire}.json");
+    let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let session: Value = serde_json::from_slice(&text).unwrap();
+    let entries = session["sequence"].as_array().unwrap();
+    let entries = entries.iter().filter(|entry| entry["conn"] == 1).map(|entry| {
+        let frames = entry["frames"].as_array().unwrap().iter();
+        let bytes = frames.flat_map(|hex| hex::decode(hex.as_str().unwrap()).unwrap());
+        let decoded = entry["decoded"].as_array().unwrap().clone();
+        (entry["dir"].as_str().unwrap().to_owned(), bytes.collect(), decoded)
+    });
+    entries.collect()
+}
+
+/// Feeds lines to one process; gives the lines that it answers.
+fn run(args: &[&str], lines: Vec<String>) -> Vec<Value> {
+    let mut process = start(args);
+    let mut stdin = process.stdin();
+    let count = lines.len();
+    let saying = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut stdin, lines.concat().as_bytes()).unwrap();
+    });
+    let answers = (0..count).map(|_| process.next()).collect();
+    saying.join().unwrap();
+    let end = process.end();
+    assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+    answers
+}
+
+fn piece(dir: &str, bytes: &[u8]) -> String {
+    format!("{{\"dir\":\"{dir}\",\"bytes\":\"{}\"}}\n", hex::encode(bytes))
+}
+
+/// JSON's two kinds of numbers are one in JavaScript.
+fn same(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Number(ours), Value::Number(theirs)) => ours.as_f64() == theirs.as_f64(),
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(ours), Value::Object(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().all(|(key, value)| same(value, &theirs[key]))
+        }
+        _ => ours == theirs,
+    }
+}
+
+#[test]
+fn a_session_decodes_the_same_however_it_is_cut() {
+    for wire in [2, 3] {
+        for dir in ["A->B", "B->A"] {
+            let entries = session(wire).into_iter().filter(|(of, ..)| of == dir);
+            let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+            for (_, frames, messages) in entries {
+                bytes.extend(frames);
+                expected.extend(messages.into_iter().map(|msg| json!({ "ok": msg })));
+            }
+            let expected = Value::Array(expected);
+            // A direction of its own for every cut: their tables are apart.
+            let lines = (0..=bytes.len()).map(|cut| {
+                let (first, second) = bytes.split_at(cut);
+                let dir = format!("{cut}->B");
+                piece(&dir, first) + &piece(&dir, second)
+            });
+            let answers = run(&["wire", "decode"], lines.collect::<Vec<_>>().split_lines());
+            for (cut, answers) in answers.chunks(2).enumerate() {
+                let results = answers.iter().flat_map(|answer| answer["results"].as_array());
+                let results = Value::Array(results.flatten().cloned().collect());
+                assert!(same(&results, &expected), "wire {wire}, {dir}, cut at {cut}: {results}");
+            }
+            // Byte by byte.
+            let lines = bytes.iter().map(|byte| piece(dir, &[*byte])).collect();
+            let answers = run(&["wire", "decode"], lines);
+            let results = answers.iter().flat_map(|answer| answer["results"].as_array());
+            let results = Value::Array(results.flatten().cloned().collect());
+            assert!(same(&results, &expected), "wire {wire}, {dir}: {results}");
+        }
+    }
+}
+
+/// One string a line.
+trait SplitLines {
+    fn split_lines(self) -> Vec<String>;
+}
+
+impl SplitLines for Vec<String> {
+    fn split_lines(self) -> Vec<String> {
+        let lines = self.iter().flat_map(|lines| lines.split_inclusive('\n'));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_session_encodes_to_the_bytes_of_the_reference() {
+    for wire in [2, 3] {
+        let session = session(wire);
+        let lines = session.iter().flat_map(|(dir, _, messages)| {
+            let lines = messages.iter().map(|msg| json!({"dir": dir, "msg": msg}));
+            lines.map(|line| format!("{line}\n"))
+        });
+        let args = ["wire", "encode", "--wire", &wire.to_string()];
+        let mut answers = run(&args, lines.collect()).into_iter();
+        for (dir, bytes, messages) in &session {
+            let ours = messages.iter().map(|_| {
+                let answer = answers.next().unwrap();
+                assert_eq!(&answer["dir"], dir);
+                answer["bytes"].as_str().unwrap().to_owned()
+            });
+            assert_eq!(ours.collect::<String>(), hex::encode(bytes), "wire {wire}, {dir}");
+        }
+    }
+}
+
+#[test]
+fn raw_bytes_are_a_line_for_each_frame() {
+    for wire in [2, 3] {
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for (_, frames, messages) in session(wire).into_iter().filter(|(dir, ..)| dir == "A->B") {
+            bytes.extend(frames);
+            expected.extend(messages);
+        }
+        let mut process = start(&["wire", "decode", "--raw"]);
+        process.write(&bytes);
+        for msg in &expected {
+            assert!(same(&process.next(), msg), "wire {wire}: {msg}");
+        }
+        let end = process.finish();
+        assert_eq!((end.code, end.rest), (0, Vec::new()));
+    }
+}
+
+#[test]
+fn bytes_that_say_nothing_are_errors_in_their_place() {
+    let depart = "03000000000400000001a1617402";
+    for (bytes, expected) in [
+        ("", &[][..]),
+        (depart, &["ok"]),
+        // An empty payload, CBOR that is none, a message that is none, an unknown alias.
+        ("03000000000000000001", &["decode-failed"]),
+        ("03000000000100000001ff", &["decode-failed"]),
+        ("0300000000010000000101", &["invalid-wire-message"]),
+        ("03000000000800000001a261741362647805", &["alias-resolution-failed"]),
+        // A header of 4 GiB.
+        ("0300ffffffff00000001", &["reassembly-failed"]),
+    ] {
+        let answer = &run(&["wire", "decode"], vec![piece_of_hex(bytes)])[0];
+        let results = answer["results"].as_array().unwrap().iter().map(|result| {
+            result["error"]["code"].as_str().unwrap_or("ok").to_owned()
+        });
+        assert_eq!(results.collect::<Vec<_>>(), expected, "{bytes}: {answer}");
+        assert_eq!(answer["dir"], "A->B");
+    }
+}
+
+fn piece_of_hex(hex: &str) -> String {
+    format!("{{\"dir\":\"A->B\",\"bytes\":\"{hex}\"}}\n")
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
+    let mut process = Process::of(command(["wire", "decode"]));
+    for (line, expected) in [
+        ("rubbish", "bad-input"),
+        (r#"{"dir":"A->B"}"#, "bad-input"),
+        (r#"{"dir":"A->B","bytes":"0"}"#, "bad-input"),
+        (r#"{"dir":"AB","bytes":""}"#, "bad-input"),
+    ] {
+        process.say(line);
+        assert_eq!(process.next()["error"]["code"], expected, "{line}");
+    }
+    process.write(piece_of_hex("03000000000400000001a1617402").as_bytes());
+    assert_eq!(process.next()["results"], json!([{"ok": {"type": "depart"}}]));
+    assert_eq!(process.finish().code, 1);
+}
