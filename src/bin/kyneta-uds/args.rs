@@ -164,8 +164,9 @@ pub(crate) enum Wire {
         #[arg(long, default_value = "auto")]
         wire: WireArg,
 
-        /// The largest frame, bytes (64KiB and 64MiB are understood)
-        #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
+        /// The largest frame, bytes (64KiB and 64MiB are understood); any by default, as a header's
+        /// word allocates nothing
+        #[arg(long, value_name = "BYTES", default_value = "4294967295", value_parser = bytes)]
         max_frame: u32,
     },
 

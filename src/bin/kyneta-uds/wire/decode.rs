@@ -15,10 +15,13 @@ use crate::{
     out::broken_is_quiet,
 };
 
+/// How many bytes one line may carry; more come in several lines.
+const LINE: u32 = 64 << 20;
+
 /// Lines of `{"dir", "bytes"}` to lines of `{"dir", "results"}`.
 pub(crate) fn decode(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
     let mut directions = HashMap::new();
-    each_line(max_frame, |json, out| {
+    each_line(max_frame.min(LINE), |json, out| {
         let mut fields = Fields::of(json)?;
         let passage = Passage::of(&mut fields)?;
         let read = fields.need("bytes", |json| bytes(text(json)?))?;
@@ -72,7 +75,11 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             return Err(Failure::work("the frames cannot be followed any further"));
         }
     }
-    Ok(())
+    if direction.parser.is_between_frames() {
+        Ok(())
+    } else {
+        Err(Failure::work("the bytes end inside a frame"))
+    }
 }
 
 fn append(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), JsonError> {
