@@ -1,5 +1,7 @@
 //! The command as its user sees it: processes, their stdin, stdout, signals and exit codes.
 #![cfg(feature = "cli")]
+// Only tests call what stands here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/mod.rs"]
 mod common;

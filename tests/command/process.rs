@@ -1,6 +1,5 @@
 //! A `kyneta-uds` process: what one says to it, what it says, how it ends. Every wait has a
 //! deadline and an event that ends it.
-#![allow(clippy::unwrap_used, clippy::panic)] // Only tests call.
 
 use std::{
     ffi::OsStr,
@@ -100,10 +99,18 @@ impl Process {
 
     /// Its next line.
     pub(crate) fn line(&mut self) -> String {
+        match self.first() {
+            Some(line) => line,
+            None => panic!("no more lines: {:?}", self.end()),
+        }
+    }
+
+    /// Its next line, or none when it has ended.
+    pub(crate) fn first(&mut self) -> Option<String> {
         match self.lines.recv_timeout(DEADLINE) {
-            Ok(line) => line,
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("no line within {DEADLINE:?}"),
-            Err(RecvTimeoutError::Disconnected) => panic!("no more lines: {:?}", self.end()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::process::{command, start, Process};
+use crate::process::start;
 
 /// The real session of a wire version: direction, frames, what they say.
 fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
@@ -12,12 +12,19 @@ fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
     let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let session: Value = serde_json::from_slice(&text).unwrap();
     let entries = session["sequence"].as_array().unwrap();
-    let entries = entries.iter().filter(|entry| entry["conn"] == 1).map(|entry| {
-        let frames = entry["frames"].as_array().unwrap().iter();
-        let bytes = frames.flat_map(|hex| hex::decode(hex.as_str().unwrap()).unwrap());
-        let decoded = entry["decoded"].as_array().unwrap().clone();
-        (entry["dir"].as_str().unwrap().to_owned(), bytes.collect(), decoded)
-    });
+    let entries = entries
+        .iter()
+        .filter(|entry| entry["conn"] == 1)
+        .map(|entry| {
+            let frames = entry["frames"].as_array().unwrap().iter();
+            let bytes = frames.flat_map(|hex| hex::decode(hex.as_str().unwrap()).unwrap());
+            let decoded = entry["decoded"].as_array().unwrap().clone();
+            (
+                entry["dir"].as_str().unwrap().to_owned(),
+                bytes.collect(),
+                decoded,
+            )
+        });
     entries.collect()
 }
 
@@ -31,13 +38,16 @@ fn run(args: &[&str], lines: Vec<String>) -> Vec<Value> {
     });
     let answers = (0..count).map(|_| process.next()).collect();
     saying.join().unwrap();
-    let end = process.end();
+    let end = process.finish();
     assert_eq!((end.code, end.stderr.as_str()), (0, ""));
     answers
 }
 
 fn piece(dir: &str, bytes: &[u8]) -> String {
-    format!("{{\"dir\":\"{dir}\",\"bytes\":\"{}\"}}\n", hex::encode(bytes))
+    format!(
+        "{{\"dir\":\"{dir}\",\"bytes\":\"{}\"}}\n",
+        hex::encode(bytes)
+    )
 }
 
 /// JSON's two kinds of numbers are one in JavaScript.
@@ -66,36 +76,31 @@ fn a_session_decodes_the_same_however_it_is_cut() {
             }
             let expected = Value::Array(expected);
             // A direction of its own for every cut: their tables are apart.
-            let lines = (0..=bytes.len()).map(|cut| {
+            let lines = (0..=bytes.len()).flat_map(|cut| {
                 let (first, second) = bytes.split_at(cut);
                 let dir = format!("{cut}->B");
-                piece(&dir, first) + &piece(&dir, second)
+                [piece(&dir, first), piece(&dir, second)]
             });
-            let answers = run(&["wire", "decode"], lines.collect::<Vec<_>>().split_lines());
+            let answers = run(&["wire", "decode"], lines.collect());
             for (cut, answers) in answers.chunks(2).enumerate() {
-                let results = answers.iter().flat_map(|answer| answer["results"].as_array());
+                let results = answers
+                    .iter()
+                    .flat_map(|answer| answer["results"].as_array());
                 let results = Value::Array(results.flatten().cloned().collect());
-                assert!(same(&results, &expected), "wire {wire}, {dir}, cut at {cut}: {results}");
+                assert!(
+                    same(&results, &expected),
+                    "wire {wire}, {dir}, cut at {cut}: {results}"
+                );
             }
             // Byte by byte.
             let lines = bytes.iter().map(|byte| piece(dir, &[*byte])).collect();
             let answers = run(&["wire", "decode"], lines);
-            let results = answers.iter().flat_map(|answer| answer["results"].as_array());
+            let results = answers
+                .iter()
+                .flat_map(|answer| answer["results"].as_array());
             let results = Value::Array(results.flatten().cloned().collect());
             assert!(same(&results, &expected), "wire {wire}, {dir}: {results}");
         }
-    }
-}
-
-/// One string a line.
-trait SplitLines {
-    fn split_lines(self) -> Vec<String>;
-}
-
-impl SplitLines for Vec<String> {
-    fn split_lines(self) -> Vec<String> {
-        let lines = self.iter().flat_map(|lines| lines.split_inclusive('\n'));
-        lines.map(str::to_owned).collect()
     }
 }
 
@@ -104,7 +109,9 @@ fn a_session_encodes_to_the_bytes_of_the_reference() {
     for wire in [2, 3] {
         let session = session(wire);
         let lines = session.iter().flat_map(|(dir, _, messages)| {
-            let lines = messages.iter().map(|msg| json!({"dir": dir, "msg": msg}));
+            let lines = messages
+                .iter()
+                .map(move |msg| json!({"dir": dir, "msg": msg}));
             lines.map(|line| format!("{line}\n"))
         });
         let args = ["wire", "encode", "--wire", &wire.to_string()];
@@ -115,7 +122,11 @@ fn a_session_encodes_to_the_bytes_of_the_reference() {
                 assert_eq!(&answer["dir"], dir);
                 answer["bytes"].as_str().unwrap().to_owned()
             });
-            assert_eq!(ours.collect::<String>(), hex::encode(bytes), "wire {wire}, {dir}");
+            assert_eq!(
+                ours.collect::<String>(),
+                hex::encode(bytes),
+                "wire {wire}, {dir}"
+            );
         }
     }
 }
@@ -148,14 +159,19 @@ fn bytes_that_say_nothing_are_errors_in_their_place() {
         ("03000000000000000001", &["decode-failed"]),
         ("03000000000100000001ff", &["decode-failed"]),
         ("0300000000010000000101", &["invalid-wire-message"]),
-        ("03000000000800000001a261741362647805", &["alias-resolution-failed"]),
+        (
+            "03000000000800000001a261741362647805",
+            &["alias-resolution-failed"],
+        ),
         // A header of 4 GiB.
         ("0300ffffffff00000001", &["reassembly-failed"]),
     ] {
         let answer = &run(&["wire", "decode"], vec![piece_of_hex(bytes)])[0];
-        let results = answer["results"].as_array().unwrap().iter().map(|result| {
-            result["error"]["code"].as_str().unwrap_or("ok").to_owned()
-        });
+        let results = answer["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|result| result["error"]["code"].as_str().unwrap_or("ok").to_owned());
         assert_eq!(results.collect::<Vec<_>>(), expected, "{bytes}: {answer}");
         assert_eq!(answer["dir"], "A->B");
     }
@@ -167,7 +183,7 @@ fn piece_of_hex(hex: &str) -> String {
 
 #[test]
 fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
-    let mut process = Process::of(command(["wire", "decode"]));
+    let mut process = start(&["wire", "decode"]);
     for (line, expected) in [
         ("rubbish", "bad-input"),
         (r#"{"dir":"A->B"}"#, "bad-input"),
@@ -178,6 +194,9 @@ fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
         assert_eq!(process.next()["error"]["code"], expected, "{line}");
     }
     process.write(piece_of_hex("03000000000400000001a1617402").as_bytes());
-    assert_eq!(process.next()["results"], json!([{"ok": {"type": "depart"}}]));
+    assert_eq!(
+        process.next()["results"],
+        json!([{"ok": {"type": "depart"}}])
+    );
     assert_eq!(process.finish().code, 1);
 }

@@ -4,6 +4,9 @@
 //! Needs `node` on the PATH; without it nothing is tested and a word says so. `KYNETA_BUN=/path/to/bun`
 //! has the same done with Bun.
 
+// Only tests call what stands here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod peer;

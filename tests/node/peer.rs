@@ -1,5 +1,4 @@
 //! The two ends of a path: a Rust one and `peer.mjs` in a process of its own.
-#![allow(clippy::unwrap_used, clippy::panic)] // Only tests call.
 
 use std::{
     ffi::OsString,
@@ -109,7 +108,7 @@ impl Setting {
             Role::RustConnects => {
                 let mut node = self.node("listen", &bus);
                 node.until("listening").await;
-                Listening::Node(node, handler)
+                Listening::Node(Box::new(node), handler)
             }
         };
         Prepared {
@@ -149,7 +148,7 @@ type Handler = tower::util::BoxCloneService<Incoming, (), std::convert::Infallib
 
 enum Listening {
     Rust(Server, Events),
-    Node(Node, Handler),
+    Node(Box<Node>, Handler),
 }
 
 /// One end listens.
@@ -166,7 +165,7 @@ impl Prepared {
         let (rust, owner, mut events, mut node) = match self.listening {
             Listening::Rust(server, events) => {
                 let node = self.setting.node("connect", &self.bus);
-                (None, Owner::Server(server), events, node)
+                (None, Owner::Server(server), events, Box::new(node))
             }
             Listening::Node(node, handler) => {
                 let builder = Client::builder(&self.bus.path).identity(rust());
@@ -190,7 +189,7 @@ impl Prepared {
         node.met = node.until("established").await;
         Pair {
             rust: rust.unwrap(),
-            node,
+            node: *node,
             inbox: self.inbox,
             events,
             _owner: owner,
