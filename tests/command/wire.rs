@@ -163,10 +163,13 @@ fn bytes_that_say_nothing_are_errors_in_their_place() {
             "03000000000800000001a261741362647805",
             &["alias-resolution-failed"],
         ),
-        // A header of 4 GiB.
-        ("0300ffffffff00000001", &["reassembly-failed"]),
+        // A header of 4 GiB, and what comes after it.
+        ("0300ffffffff00000001ff", &["reassembly-failed"]),
     ] {
-        let answer = &run(&["wire", "decode"], vec![piece_of_hex(bytes)])[0];
+        let answer = &run(
+            &["wire", "decode", "--max-frame", "64MiB"],
+            vec![piece_of_hex(bytes)],
+        )[0];
         let results = answer["results"]
             .as_array()
             .unwrap()

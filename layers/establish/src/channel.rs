@@ -114,7 +114,12 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            let msg = match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+            let inbound = ready!(Pin::new(&mut this.inner).poll_next(cx));
+            let msg = match inbound {
+                // What most messages are is passed on without being moved through the machine.
+                Some(Ok(Inbound::Message(ref msg))) if msg.is_sync() => {
+                    return Poll::Ready(inbound);
+                }
                 Some(Ok(Inbound::Message(msg))) => msg,
                 other => return Poll::Ready(other),
             };
