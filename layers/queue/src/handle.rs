@@ -13,7 +13,7 @@ use kyneta_uds_core::Message;
 use tower_service::Service;
 
 use crate::{
-    backlog::{Slot, Ticket},
+    backlog::{Level, Pushed, Slot, Ticket},
     config::QueueEvent,
     error::SendError,
     future::{Closed, Flushed, SendFuture},
@@ -98,8 +98,24 @@ impl<M: Message> Handle<M> {
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
     pub async fn queue(&mut self, msg: M) -> Result<(), SendError> {
+        // With room and no line, one turn of the lock instead of two.
+        let msg = match self.push_at_once(msg) {
+            Ok(()) => return Ok(()),
+            Err(msg) => msg,
+        };
         poll_fn(|cx| self.poll_slot(cx)).await?;
         self.push(msg).map(drop)
+    }
+
+    #[inline]
+    fn push_at_once(&mut self, msg: M) -> Result<(), M> {
+        if !matches!(self.slot, State::None) {
+            return Err(msg);
+        }
+        let size = msg.size();
+        let pushed = self.shared.lock().push_at_once(msg, size)?;
+        self.pushed(pushed);
+        Ok(())
     }
 
     #[inline]
@@ -150,16 +166,22 @@ impl<M: Message> Handle<M> {
             }
             State::None => backlog.try_reserve()?,
         }
-        let (number, level, wakes) = backlog.push(msg, size)?;
+        let pushed = backlog.push(msg, size)?;
         drop(backlog);
-        wakes.wake();
-        if let Some(level) = level {
-            let (messages, bytes) = (level.messages, level.bytes);
-            self.shared
-                .config
-                .emit(QueueEvent::HighWater { messages, bytes });
+        Ok(self.pushed(pushed))
+    }
+
+    /// Tells those whom a queued message concerns.
+    #[inline]
+    fn pushed(&self, pushed: Pushed) -> u64 {
+        if let Some(driver) = pushed.driver {
+            driver.wake();
         }
-        Ok(number)
+        if let Some(Level { messages, bytes }) = pushed.full {
+            let event = QueueEvent::HighWater { messages, bytes };
+            self.shared.config.emit(event);
+        }
+        pushed.number
     }
 }
 

@@ -87,6 +87,17 @@ impl Wakes {
     }
 }
 
+/// A queued message, and whom that concerns.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Pushed {
+    pub(crate) number: u64,
+    /// The level, if this message made the queue full.
+    pub(crate) full: Option<Level>,
+    /// The driver, if it rests; to be woken without the lock.
+    pub(crate) driver: Option<Waker>,
+}
+
 /// How full the queue is, for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Level {
@@ -135,30 +146,48 @@ impl<M> Backlog<M> {
         !matches!(self.state, State::Open)
     }
 
-    /// Queues a message, using up a slot. Returns its number, and the level if it made it full.
-    pub(crate) fn push(
-        &mut self,
-        msg: M,
-        size: usize,
-    ) -> Result<(u64, Option<Level>, Wakes), SendError> {
+    /// Queues a message, using up a slot.
+    #[inline]
+    pub(crate) fn push(&mut self, msg: M, size: usize) -> Result<Pushed, SendError> {
         self.reserved = self.reserved.saturating_sub(1);
         if self.is_closed() {
             return Err(self.disconnected(false));
         }
+        Ok(self.accept(msg, size))
+    }
+
+    /// Queues a message without a slot, if there is room and nobody waits for it; else gives it
+    /// back.
+    #[inline]
+    pub(crate) fn push_at_once(&mut self, msg: M, size: usize) -> Result<Pushed, M> {
+        if self.is_closed() || !self.line.is_empty() || !self.has_room() {
+            return Err(msg);
+        }
+        Ok(self.accept(msg, size))
+    }
+
+    #[inline]
+    fn accept(&mut self, msg: M, size: usize) -> Pushed {
         let number = self.next;
         self.next += 1;
         self.messages += 1;
         self.bytes += size;
         self.queue.push_back(msg);
-        let mut wakes = Wakes::default();
-        if self.idle {
+        let driver = if self.idle {
             self.idle = false;
-            wakes.push(self.driver.take());
-        }
+            self.driver.take()
+        } else {
+            None
+        };
         let became_full =
             !self.full && (self.messages >= self.max_messages || self.bytes >= self.max_bytes);
         self.full |= became_full;
-        Ok((number, became_full.then(|| self.level()), wakes))
+        let full = became_full.then(|| self.level());
+        Pushed {
+            number,
+            full,
+            driver,
+        }
     }
 
     pub(crate) fn full(&self) -> SendError {
