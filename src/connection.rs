@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -49,8 +50,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
-        self.handle.queue(msg).await
+    pub fn queue(
+        &mut self,
+        msg: ChannelMsg,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+        self.handle.queue(msg)
     }
 
     /// Ready when the kernel has taken all that was called so far.

@@ -23,7 +23,7 @@ const TEXT: u8 = 3;
 /// `None`: not as expected.
 ///
 /// Each kind is made where it is returned: an offer is large enough for a move to show.
-#[inline]
+#[inline(always)]
 pub(super) fn message(
     payload: &Payload<'_>,
     known: &mut Inbound,
@@ -57,7 +57,7 @@ pub(super) fn message(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<Offer> {
     let [kind_key @ .., kind] = *cursor.chunk::<4>()?;
     let [encoding_key @ .., encoding] = *cursor.chunk::<4>()?;

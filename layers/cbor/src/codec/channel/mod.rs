@@ -113,7 +113,7 @@ impl Codec for ChannelCodec {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(&mut self, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
         let Self {
             inbound, limits, ..
