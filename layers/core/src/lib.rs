@@ -24,6 +24,7 @@ mod text;
 mod wire;
 mod write_buf;
 
+pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
 pub use channel::{Channel, Inbound};

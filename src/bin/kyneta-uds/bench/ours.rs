@@ -11,10 +11,9 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use kyneta_uds::{
-    BoxError, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming, Offer,
-    PeerChange, ReplicaType, SchemaHash, Server, Version,
+    BoxError, Bytes, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming,
+    Offer, PeerChange, ReplicaType, SchemaHash, Server, Version,
 };
 use tokio::sync::Notify;
 use tower::service_fn;

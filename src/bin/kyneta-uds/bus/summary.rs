@@ -75,8 +75,7 @@ impl fmt::Display for Short<'_> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use kyneta_uds::{DocId, Interest, Version};
+    use kyneta_uds::{Bytes, DocId, Interest, Version};
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use kyneta_uds::{
-    ChannelCodec, ChannelMsg, Codec, EncodeError, FrameWriter, Payload, WireVersion, WriteBuf,
+    Bytes, ChannelCodec, ChannelMsg, Codec, EncodeError, FrameWriter, Payload, WireVersion,
+    WriteBuf,
 };
 use serde::Serialize;
 
