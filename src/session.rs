@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
-use kyneta_uds_establish::{EstablishLayer, Established};
-use kyneta_uds_queue::{Driver, QueueConfig, queue};
+use kyneta_uds_establish::{EstablishLayer, Established, PeerInfo};
+use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
 
 use crate::{
     connection::{Connection, WithSender},
@@ -105,20 +105,39 @@ impl<C: Channel<ChannelMsg>> Session<C> {
     /// Says that the peer is there, drives the connection to its end, drops `present`, says that it
     /// is gone.
     pub(crate) async fn run(self, handler: impl Handler, present: impl Send) -> DisconnectReason {
-        let peer = self.connection.shared_peer().clone();
-        self.events.peer(&peer, PeerChange::Established);
+        let mut gone = Gone {
+            peer: self.connection.shared_peer().clone(),
+            events: self.events,
+            reason: DisconnectReason::error(Ended),
+        };
+        // Dropped before `gone`, also when the handler panics.
+        let present = present;
+        gone.events.peer(&gone.peer, PeerChange::Established);
         let handler = WithSender {
             handler,
             from: self.connection,
         };
         let reason = self.driver.drive(handler).await;
+        gone.reason = reason.clone();
         drop(present);
-        let change = if peer.is_departing() {
+        reason
+    }
+}
+
+/// Says that a peer is gone, whatever ended its task.
+struct Gone {
+    peer: Arc<PeerInfo>,
+    events: EventSender,
+    reason: DisconnectReason,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let change = if self.peer.is_departing() {
             PeerChange::Departed
         } else {
-            PeerChange::Disconnected(reason.clone())
+            PeerChange::Disconnected(self.reason.clone())
         };
-        self.events.peer(&peer, change);
-        reason
+        self.events.peer(&self.peer, change);
     }
 }
