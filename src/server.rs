@@ -156,7 +156,8 @@ impl Server {
 
     pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
         let error = SharedError::new(error);
-        tracing::warn!(%error, "an accepted connection did not become a peer");
+        // It is an event already, and a stranger must not fill anybody's log.
+        tracing::debug!(%error, "an accepted connection did not become a peer");
         self.event_sender().send(Event::NotEstablished { error });
     }
 

@@ -4,13 +4,14 @@
 
 mod common;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
 use common::{Bus, collect, dismiss, offer, raw};
 use kyneta_uds::{
     ChannelMsg, Client, DisconnectReason, EstablishLayer, Event, Features, Identity, Incoming,
-    Overflow, PeerChange, PeerId, QueueConfig, Server, WireMode, WireVersion, default_stack,
+    Listener, Overflow, PeerChange, PeerId, QueueConfig, Server, WireMode, WireVersion,
+    default_stack, serve,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -324,16 +325,41 @@ async fn silence_on_both_wire_versions_is_said_plainly() {
     tokio::spawn(old_listener(listener, 9, 10));
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
     let error = Client::builder(&bus.path)
-        .establish(EstablishLayer::new(service("c")).wire_fallback(Duration::from_millis(50)))
+        .establish(
+            EstablishLayer::new(service("c"))
+                .wire_fallback(Duration::from_millis(50))
+                .timeout(Duration::from_millis(300)),
+        )
         .connect(ignore)
         .await
         .unwrap_err();
     let text = error.to_string();
     let expected = format!(
-        "{}: no answer to establish on wire version 3, then 2 within",
+        "{}: no answer to establish on wire version 3 or 2 within",
         bus.path.display()
     );
     assert!(text.starts_with(&expected), "{text}");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_slow_to_accept_is_joined_all_the_same() {
+    let bus = Bus::new();
+    let listener = Listener::bind(&bus.path).await.unwrap();
+    let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+    let establish = EstablishLayer::new(service("c")).wire_fallback(Duration::from_millis(50));
+    let client = Client::builder(&bus.path).establish(establish);
+    let client = tokio::spawn(client.connect(ignore));
+    // Long enough for both wire versions to have been tried in vain.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let serve = serve(listener, tower::make::Shared::new(ignore));
+    let mut events = serve.server().events();
+    tokio::spawn(serve.into_future());
+    client.await.unwrap().unwrap();
+    // Who gave up in the meantime is not worth an event.
+    let Some(Event::Peer { peer, .. }) = events.recv().await else {
+        panic!("only the peer")
+    };
+    assert_eq!(peer.identity().peer_id.as_str(), "c");
 }
 
 #[tokio::test]

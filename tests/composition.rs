@@ -591,13 +591,14 @@ async fn only_the_readied_instance_is_called() {
         assert_eq!(strict.calls.load(Ordering::Relaxed), calls);
     }
 
-    // Nobody answers, so it comes again with the other wire version: ready once more for that.
+    // Nobody answers, so it comes again with the other wire version, in turn, with more patience:
+    // 0.5 + 0.5 + 1 + 1 + 2 of the 5 seconds, and ready anew for each of the five.
     let mut establish = ServiceBuilder::new()
         .layer(EstablishLayer::new(service("me")))
         .layer(CborLayer::new())
         .layer(FramingLayer::new())
         .service(strict.clone());
-    for calls in [5, 7] {
+    for calls in [8, 13] {
         let made = establish.ready().await.unwrap().call(target()).await;
         assert!(
             matches!(made, Err(EstablishError::Unanswered { .. })),

@@ -11,4 +11,5 @@ mod messages;
 mod neighbours;
 mod path;
 mod process;
+mod unread;
 mod wire;

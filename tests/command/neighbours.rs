@@ -17,7 +17,7 @@ use crate::{
 
 /// A socket and what one writes to it by hand.
 pub(crate) struct Raw {
-    stream: UnixStream,
+    pub(crate) stream: UnixStream,
 }
 
 impl Raw {
@@ -34,7 +34,15 @@ impl Raw {
         raw
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    /// One that was connected to, and has said who it is.
+    pub(crate) fn accept(socket: &UnixListener, wire: u8, id: &str) -> Self {
+        let (stream, _) = socket.accept().unwrap();
+        let mut raw = Self { stream };
+        raw.write(&raw::frame(wire, 1, &establish(id)));
+        raw
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 

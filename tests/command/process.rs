@@ -65,17 +65,32 @@ impl Process {
 
     /// One whose stdout is seen to elsewhere.
     pub(crate) fn without_stdout(mut child: Child) -> Self {
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take();
         Self {
             stdin: child.stdin.take(),
             lines: channel().1,
             stderr: Some(thread::spawn(move || {
                 let mut said = String::new();
-                stderr.read_to_string(&mut said).unwrap();
+                if let Some(mut stderr) = stderr {
+                    stderr.read_to_string(&mut said).unwrap();
+                }
                 said
             })),
             child,
         }
+    }
+
+    /// One whose stderr is seen to elsewhere.
+    pub(crate) fn without_stderr(mut child: Child) -> Self {
+        let stdout = child.stdout.take().unwrap();
+        let mut process = Self::without_stdout(child);
+        process.lines = lines(stdout);
+        process
+    }
+
+    /// How it ends, its stdout seen to elsewhere.
+    pub(crate) fn wait_for_end(&mut self) -> End {
+        self.wait(DEADLINE, Vec::new())
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! Why a peer did not become known.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use kyneta_uds_core::{BoxError, WireVersion};
 
@@ -21,11 +21,33 @@ pub enum EstablishError {
     /// The peer is there and says nothing.
     #[error("no answer to establish{} within {}", Tried(tried), Took(*waited))]
     Unanswered {
-        /// The wire versions that were tried, in order; empty on the accepting side.
+        /// The wire versions that were tried, in the order they were; empty on the accepting side.
         tried: Vec<WireVersion>,
         /// How long in all.
         waited: Duration,
     },
+}
+
+impl EstablishError {
+    /// A broken pipe says no more than that the peer has closed.
+    pub(crate) fn closed_if_gone(self) -> Self {
+        let mut next: Option<&(dyn Error + 'static)> = match &self {
+            Self::Channel(error) => Some(&**error),
+            _ => None,
+        };
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                )
+            {
+                return Self::Closed;
+            }
+            next = error.source();
+        }
+        self
+    }
 }
 
 struct Tried<'a>(&'a [WireVersion]);
@@ -33,11 +55,7 @@ struct Tried<'a>(&'a [WireVersion]);
 impl fmt::Display for Tried<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, wire) in self.0.iter().enumerate() {
-            f.write_str(if i == 0 {
-                " on wire version "
-            } else {
-                ", then "
-            })?;
+            f.write_str(if i == 0 { " on wire version " } else { " or " })?;
             wire.fmt(f)?;
         }
         Ok(())

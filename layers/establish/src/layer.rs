@@ -49,7 +49,8 @@ impl EstablishLayer {
 
     /// How long the connecting side waits for an answer on one wire version before it comes again
     /// with the other, when the wire is `auto` (wire section 2: a listener of the other version
-    /// says nothing). 500 ms by default.
+    /// says nothing). After both it tries them again with twice the patience, and so on until the
+    /// [`timeout`](Self::timeout). 500 ms by default.
     pub fn wire_fallback(mut self, fallback: Duration) -> Self {
         self.config.fallback = fallback;
         self

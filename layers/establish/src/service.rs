@@ -101,7 +101,9 @@ impl<S> Establish<S> {
         }
     }
 
-    async fn connect<T>(
+    /// Tries the wire versions in turn, each pair of tries with twice the patience of the one
+    /// before: a listener of the other version says nothing, and neither does a slow one.
+    async fn connect<T: Redial>(
         mut self,
         target: T,
         again: T,
@@ -111,23 +113,25 @@ impl<S> Establish<S> {
     {
         let started = Instant::now();
         let deadline = started + self.config.timeout;
-        let mut tried = Vec::new();
         let mut begin = self.remembered();
-        let mut targets = [again, target].into_iter().rev();
-        while let Some(target) = targets.next() {
-            if !tried.is_empty() {
-                ready(&mut self.inner).await?;
-            }
-            let mut channel = make(&mut self.inner, target).await?;
-            // A fixed wire has no second try: it waits to the end.
-            let until = if channel.begin_with(begin) {
-                deadline.min(Instant::now() + self.config.fallback)
-            } else {
+        let mut patience = self.config.fallback;
+        let mut tried = Vec::new();
+        let mut targets = (target, Some(again));
+        loop {
+            let mut channel = make(&mut self.inner, targets.0).await?;
+            let is_open = channel.begin_with(begin);
+            if !is_open {
+                // Fixed: there is nothing else to try.
                 begin = channel.connection().wire.unwrap_or(begin);
-                targets.by_ref().for_each(drop);
+            }
+            if !tried.contains(&begin) {
+                tried.push(begin);
+            }
+            let until = if is_open {
+                deadline.min(Instant::now() + patience)
+            } else {
                 deadline
             };
-            tried.push(begin);
             let mut handshake = Handshake::new(Side::Connecting);
             let introduced = introduce(&mut channel, &mut handshake, &self.config);
             match timeout_at(until, introduced).await {
@@ -136,16 +140,22 @@ impl<S> Establish<S> {
                     return Ok(Established::new(channel, handshake, peer));
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    tracing::debug!(wire = %begin, "establish unanswered");
-                    begin = begin.other();
-                }
+                Err(_) => tracing::debug!(wire = %begin, "establish unanswered"),
             }
+            let next = targets.1.take().filter(|_| Instant::now() < deadline);
+            let Some(next) = next else {
+                let waited = started.elapsed();
+                return Err(EstablishError::Unanswered { tried, waited });
+            };
+            let after = next.redial();
+            targets = (next, after);
+            begin = begin.other();
+            if begin == self.remembered() {
+                patience *= 2;
+            }
+            drop(channel);
+            ready(&mut self.inner).await?;
         }
-        Err(EstablishError::Unanswered {
-            tried,
-            waited: started.elapsed(),
-        })
     }
 }
 
@@ -190,7 +200,10 @@ async fn introduce<C: Channel<ChannelMsg>>(
         };
         if let Reaction::Established { peer, answer } = handshake.received(msg) {
             if answer {
-                send(channel, config).await?;
+                // Who has gone in the meantime was as good as a probe.
+                send(channel, config)
+                    .await
+                    .map_err(EstablishError::closed_if_gone)?;
             }
             return Ok(PeerInfo::new(peer, channel.connection()));
         }

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod json;
 mod lines;
+mod logs;
 mod out;
 mod shell;
 mod signals;
@@ -29,8 +30,13 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    shell::log_to_stderr(cli.verbose);
-    match run(cli.command) {
+    let logs = match shell::log_to_stderr(cli.verbose) {
+        Ok(logs) => logs,
+        Err(failure) => return failure.report(),
+    };
+    let done = run(cli.command);
+    logs.finish();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -4,10 +4,10 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::{args::Cli, failure::Failure, out};
+use crate::{args::Cli, failure::Failure, logs::Logs, out};
 
 /// Logs to stderr: what RUST_LOG asks for, else warnings and what `-v` adds.
-pub(crate) fn log_to_stderr(verbose: u8) {
+pub(crate) fn log_to_stderr(verbose: u8) -> Result<Logs, Failure> {
     let level = match verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -17,11 +17,13 @@ pub(crate) fn log_to_stderr(verbose: u8) {
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
         .from_env_lossy();
+    let logs = Logs::start()?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(logs.clone())
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
+    Ok(logs)
 }
 
 /// Prints a shell's completions.

@@ -67,3 +67,20 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
         write!(f, "\x1b[{code}m{}\x1b[0m", self.text)
     }
 }
+
+/// A text of somebody else's for a person to read: what would move the cursor, ring the bell or
+/// begin a line of its own is escaped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_debug())
+            } else {
+                write!(f, "{c}")
+            }
+        })
+    }
+}

@@ -72,13 +72,9 @@ pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
 
 /// The last thing that is told.
 async fn disconnected(teller: &Teller, reason: Reason<'_>) {
-    // Nobody who hears it is nobody who misses it.
-    let _ = teller.catch_up().await;
-    let _ = teller
-        .report(&Report::State(State {
-            reason: Some(reason),
-            ..State::new("disconnected")
-        }))
-        .await;
-    teller.finish(LAST_WORDS).await;
+    let last = Report::State(State {
+        reason: Some(reason),
+        ..State::new("disconnected")
+    });
+    teller.finish(Some(&last), LAST_WORDS).await;
 }

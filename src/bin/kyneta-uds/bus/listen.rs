@@ -40,6 +40,6 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let telling = tokio::spawn(teller.clone().attend(wake));
     let end = stay(Peers::OfServer(server), &teller, bus, signals).await;
     telling.abort();
-    teller.finish(LAST_WORDS).await;
+    teller.finish(None, LAST_WORDS).await;
     end.map(drop)
 }

@@ -67,10 +67,15 @@ fn stack(bus: &Bus) -> DefaultStack {
 }
 
 fn queue(bus: &Bus) -> QueueConfig {
-    let after = Duration::from_millis(bus.stall_limit);
     QueueConfig::default()
         .max_messages(bus.max_queue)
-        .overflow(Overflow::Disconnect { after })
+        .overflow(Overflow::Disconnect {
+            after: stall_limit(bus),
+        })
+}
+
+fn stall_limit(bus: &Bus) -> Duration {
+    Duration::from_millis(bus.stall_limit)
 }
 
 /// Tells of each message, and sends offers back if asked to.
@@ -108,7 +113,7 @@ async fn stay(
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
     let commands = input::commands(bus.max_frame)?;
-    let (sends, telling) = Sends::new(peers.clone(), teller.clone());
+    let (sends, telling) = Sends::new(peers.clone(), teller.clone(), stall_limit(bus));
     let why = tokio::select! {
         () = signals.recv() => Why::Asked,
         () = sends.until_quit(commands) => Why::Asked,
@@ -123,8 +128,10 @@ async fn stay(
         }
         () = signals.recv() => Err(Failure::work("told to end twice: what waited is not sent")),
     };
-    // What was sent is told of, unless nobody listens.
-    let _ = timeout(LAST_WORDS, telling).await;
+    // What was sent is told of, unless nobody listens or nobody has the patience.
+    if done.is_ok() {
+        let _ = timeout(LAST_WORDS, telling).await;
+    }
     match why {
         Why::Asked => done.map(|()| DisconnectReason::Intentional),
         Why::Unread(failure) => Err(failure),

@@ -9,7 +9,7 @@ use super::summary::Summary;
 use crate::{
     failure::Chain,
     json::Msg,
-    style::{Ink, Style},
+    style::{Ink, Plain, Style},
 };
 
 /// One line of stdout.
@@ -155,7 +155,7 @@ impl<'a> Report<'a> {
                 peer,
                 msg: Msg(msg),
             } => {
-                let peer = style.paint(Ink::Strong, peer);
+                let peer = style.paint(Ink::Strong, Plain(peer));
                 line(Ink::In, "<", format_args!("{peer}  {}", Summary(msg)))
             }
             Self::Error {
@@ -163,8 +163,14 @@ impl<'a> Report<'a> {
                 message,
                 peer,
             } => {
-                let of = peer.map(|peer| format!("{peer}  ")).unwrap_or_default();
-                line(Ink::Bad, "!", format_args!("{of}{message} ({code})"))
+                let of = peer
+                    .map(|peer| format!("{}  ", Plain(peer)))
+                    .unwrap_or_default();
+                line(
+                    Ink::Bad,
+                    "!",
+                    format_args!("{of}{} ({code})", Plain(message)),
+                )
             }
             Self::Sent { count: 0 } => line(Ink::Bad, ">", format_args!("sent to nobody")),
             Self::Sent { count: 1 } => line(Ink::Out, ">", format_args!("sent")),
@@ -197,7 +203,7 @@ impl Reason<'_> {
 
     fn aside(&self) -> String {
         match &self.message {
-            Some(message) => format!(": {message}"),
+            Some(message) => format!(": {}", Plain(message)),
             None => format!(" ({})", self.kind),
         }
     }
@@ -211,7 +217,7 @@ struct PeerLine<'a> {
 impl fmt::Display for PeerLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peer = self.peer;
-        write!(f, "{}", self.style.paint(Ink::Strong, peer.peer))?;
+        write!(f, "{}", self.style.paint(Ink::Strong, Plain(peer.peer)))?;
         if let Some(name) = peer.name {
             write!(f, " {name:?}")?;
         }

@@ -2,14 +2,18 @@
 //!
 //! In: commands. Out: messages to peers; `sent` reports, in the order of the commands, each once
 //! the kernels have taken its message. A command waits for room in the queues, not for the kernels.
+//!
+//! As reports keep their order, a peer that takes nothing could hold up all others here as well as
+//! in its queue: once stdin waits for what is untold, it has the stall limit's time, too.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use kyneta_uds::{ChannelMsg, Connection, PeerId, SendFuture};
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::JoinHandle,
+    time::timeout,
 };
 use tower::{Service as _, ServiceExt as _};
 
@@ -20,11 +24,12 @@ use super::{
     teller::Teller,
 };
 
-/// Sends whose kernels have not been heard of.
-const UNTOLD: usize = 1024;
+/// Sends whose kernels have not been heard of. More than small messages in a queue of the default
+/// size and in the write buffer below it, so that it is the queue that fills first.
+const UNTOLD: usize = 16 << 10;
 
 /// One command's messages, on their way.
-type OnTheirWay = Vec<SendFuture<ChannelMsg>>;
+type OnTheirWay = Vec<(Connection, SendFuture<ChannelMsg>)>;
 
 /// Does what is asked.
 #[derive(Debug)]
@@ -36,9 +41,14 @@ pub(super) struct Sends {
 
 impl Sends {
     /// Also returns the task that tells of what was sent; it ends when all is told.
-    pub(super) fn new(peers: Peers, teller: Arc<Teller>) -> (Self, JoinHandle<()>) {
+    pub(super) fn new(
+        peers: Peers,
+        teller: Arc<Teller>,
+        stall_limit: Duration,
+    ) -> (Self, JoinHandle<()>) {
+        let stall_limit = stall_limit.max(Duration::from_millis(1));
         let (untold, queue) = mpsc::channel(UNTOLD);
-        let telling = tokio::spawn(tell(queue, teller.clone()));
+        let telling = tokio::spawn(tell(queue, teller.clone(), stall_limit));
         (
             Self {
                 peers,
@@ -88,18 +98,49 @@ impl Sends {
 }
 
 /// Waits for room. `None` when the peer has gone, which its own event tells.
-async fn enqueue(mut connection: Connection, msg: ChannelMsg) -> Option<SendFuture<ChannelMsg>> {
-    Some(connection.ready().await.ok()?.call(msg))
+async fn enqueue(
+    mut connection: Connection,
+    msg: ChannelMsg,
+) -> Option<(Connection, SendFuture<ChannelMsg>)> {
+    let sent = connection.ready().await.ok()?.call(msg);
+    Some((connection, sent))
 }
 
-async fn tell(mut queue: Receiver<OnTheirWay>, teller: Arc<Teller>) {
+async fn tell(mut queue: Receiver<OnTheirWay>, teller: Arc<Teller>, stall_limit: Duration) {
     while let Some(on_their_way) = queue.recv().await {
         let mut count = 0;
-        for sent in on_their_way {
-            count += usize::from(sent.await.is_ok());
+        for (connection, sent) in on_their_way {
+            let taken = taken(&connection, sent, &queue, &teller, stall_limit);
+            count += usize::from(taken.await);
         }
         if teller.report(&Report::Sent { count }).await.is_err() {
             return;
         }
     }
+}
+
+/// True when the peer's kernel has taken the message. A peer that keeps stdin waiting for the stall
+/// limit is disconnected.
+async fn taken(
+    connection: &Connection,
+    sent: SendFuture<ChannelMsg>,
+    untold: &Receiver<OnTheirWay>,
+    teller: &Teller,
+    stall_limit: Duration,
+) -> bool {
+    let mut sent = pin!(sent);
+    loop {
+        match timeout(stall_limit, sent.as_mut()).await {
+            Ok(outcome) => return outcome.is_ok(),
+            Err(_) if untold.len() < UNTOLD => {}
+            Err(_) => break,
+        }
+    }
+    let message = format!("the peer has taken nothing for {stall_limit:?} and holds up the others");
+    let peer = connection.peer_id().as_str();
+    let _ = teller
+        .report(&Report::error_of(peer, "stalled", &message))
+        .await;
+    connection.handle().abort();
+    sent.await.is_ok()
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use kyneta_uds::{ChannelMsg, Data, Offer, PayloadKind};
 
+use crate::style::Plain;
+
 /// Displays a message in short.
 pub(super) struct Summary<'a>(pub(super) &'a ChannelMsg);
 
@@ -11,12 +13,19 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.kind())?;
         match self.0 {
-            ChannelMsg::Establish(establish) => write!(f, " {}", establish.identity.peer_id),
+            ChannelMsg::Establish(establish) => {
+                write!(f, " {}", Plain(establish.identity.peer_id.as_str()))
+            }
             ChannelMsg::Depart => Ok(()),
             ChannelMsg::Present(docs) => {
                 const SHOWN: usize = 4;
                 for (index, entry) in docs.iter().take(SHOWN).enumerate() {
-                    write!(f, "{} {}", if index > 0 { "," } else { "" }, entry.doc)?;
+                    write!(
+                        f,
+                        "{} {}",
+                        if index > 0 { "," } else { "" },
+                        Plain(entry.doc.as_str())
+                    )?;
                 }
                 match docs.len().saturating_sub(SHOWN) {
                     0 => Ok(()),
@@ -24,13 +33,15 @@ impl fmt::Display for Summary<'_> {
                 }
             }
             ChannelMsg::Interest(interest) => {
-                write!(f, " {}", interest.doc)?;
+                write!(f, " {}", Plain(interest.doc.as_str()))?;
                 interest.version.as_ref().map_or(Ok(()), |version| {
                     write!(f, " since version {}", Short(version))
                 })
             }
             ChannelMsg::Offer(offer) => write_offer(f, offer),
-            ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => write!(f, " {doc}"),
+            ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => {
+                write!(f, " {}", Plain(doc.as_str()))
+            }
         }
     }
 }
@@ -43,7 +54,7 @@ fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
     write!(
         f,
         " {} version {} {kind}: ",
-        offer.doc,
+        Plain(offer.doc.as_str()),
         Short(&offer.version)
     )?;
     match &offer.data {
@@ -53,23 +64,19 @@ fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
     }
 }
 
-/// A text that is cut when it is long, and that no control character gets through.
+/// A text that is cut when it is long.
 struct Short<'a>(&'a str);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 60;
-        for c in self.0.chars().take(SHOWN) {
-            if c.is_control() {
-                write!(f, "{}", c.escape_debug())
-            } else {
-                write!(f, "{c}")
-            }?;
+        match self.0.char_indices().nth(SHOWN) {
+            None => Plain(self.0).fmt(f),
+            Some((end, _)) => {
+                let shown = self.0.get(..end).unwrap_or_default();
+                write!(f, "{}... ({} bytes)", Plain(shown), self.0.len())
+            }
         }
-        if self.0.chars().nth(SHOWN).is_some() {
-            write!(f, "... ({} bytes)", self.0.len())?;
-        }
-        Ok(())
     }
 }
 
@@ -86,6 +93,10 @@ mod tests {
         for (msg, expected) in [
             (ChannelMsg::Depart, "depart"),
             (ChannelMsg::Dismiss(doc()), "dismiss d"),
+            (
+                ChannelMsg::Vacant(DocId::new("\x1b[2J\nx").unwrap()),
+                "vacant \\u{1b}[2J\\nx",
+            ),
             (
                 Interest::new(doc()).since(version()).into(),
                 "interest d since version 3",

@@ -82,9 +82,13 @@ impl Teller {
         self.printer.broken().await
     }
 
-    /// Tells what is left to tell and waits until it is out, but not for ever.
-    pub(super) async fn finish(&self, deadline: Duration) {
+    /// Tells what is left to tell, whether there is room or not, and waits until it is out, but
+    /// not for ever.
+    pub(super) async fn finish(&self, last: Option<&Report<'_>>, deadline: Duration) {
         self.drain(&mut self.events());
+        if let Some(last) = last {
+            self.printer.put(last);
+        }
         self.printer.finish(deadline).await;
     }
 
