@@ -1,4 +1,6 @@
 //! One message to many peers.
+//!
+//! In: connections and a message. Out: which of them took it. May touch: their queues.
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{ChannelMsg, PeerId};

@@ -1,4 +1,7 @@
 //! The connecting role, made ready: one connection, established at once.
+//!
+//! In: a path, settings, a handler. Out: a [`Client`]. May touch: what the stack touches, and one
+//! task of tokio's.
 
 use std::{
     sync::Arc,
@@ -120,7 +123,8 @@ impl Client {
     }
 
     /// Tells the listener that this side leaves on purpose, sends what waits, and ends the
-    /// connection, all within the queue's drain timeout.
+    /// connection, within the queue's drain timeout and 500 ms more if the queue is full. See
+    /// [`Connection::dispose`].
     pub async fn dispose(self) -> DisconnectReason {
         self.connection.dispose().await
     }

@@ -1,4 +1,7 @@
 //! One connection to one known peer, and what it brings in.
+//!
+//! In: messages to the peer, and from it. Out: futures that tell what became of each, and
+//! [`Incoming`]s. May touch: the queue, tokio's clock when it is disposed of.
 
 use std::{
     fmt,
@@ -16,6 +19,23 @@ use tower_service::Service;
 ///
 /// `poll_ready` reserves a slot in the peer's queue, `call` uses it; the future resolves when the
 /// kernel has taken the bytes. It lives on after the connection has ended, and then fails.
+///
+/// ```
+/// use kyneta_uds::{ChannelMsg, Connection, DocId, SendError};
+/// use tower::{Service as _, ServiceExt as _};
+///
+/// async fn dismiss(peer: &mut Connection, docs: Vec<DocId>) -> Result<(), SendError> {
+///     for doc in docs {
+///         peer.queue(ChannelMsg::Dismiss(doc)).await?; // waits for room alone
+///     }
+///     peer.flushed().await?; // the kernel has them all
+///     // One message, and until the kernel has it.
+///     match peer.ready().await?.call(ChannelMsg::Depart).await {
+///         Err(error) if error.may_have_been_sent() => Ok(()), // again might be twice
+///         done => done,
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Connection {
     handle: Handle<ChannelMsg>,
@@ -76,7 +96,11 @@ impl Connection {
     }
 
     /// Tells the peer that this side leaves on purpose, sends what waits, and ends the connection.
-    /// Takes at most the queue's drain timeout.
+    /// Takes at most the queue's drain timeout, and up to 500 ms before it when the queue is full: then
+    /// the peer may not be told.
+    ///
+    /// Cancel safe, but what has not been done by then is not: dropped before the queue was closed, the
+    /// connection goes on.
     pub async fn dispose(&self) -> DisconnectReason {
         let mut handle = self.handle.clone();
         // A queue that stays full is cut by the drain timeout all the same.

@@ -1,4 +1,7 @@
 //! What happens beside the messages: peers that come and go, messages that cannot be passed on.
+//!
+//! In: what connections, queues and listeners tell. Out: [`Event`]s to whoever subscribed. Touches
+//! nothing else.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! What users give: a service for what comes in, or a maker of one for each peer.
+//!
+//! Two names for bounds on tower services; no code.
 
 use kyneta_uds_core::BoxError;
 use tower_service::Service;
@@ -8,7 +10,7 @@ use crate::connection::{Connection, Incoming};
 /// A service that takes what a peer sends, one message after the other. While it is not ready, or
 /// its future is not, nothing more is read from that peer. A future that fails is an
 /// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a `poll_ready`
-/// that fails ends it.
+/// that fails ends it, and so does a panic.
 ///
 /// Every fitting tower service is one.
 ///

@@ -46,6 +46,49 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Messages of your own
+//!
+//! Any serde type, without kyneta's handshake: [`CborLayer::typed`], and no [`EstablishLayer`].
+//!
+//! ```
+//! use kyneta_uds::{CborLayer, FramingLayer, Listener, Message, QueueLayer, SocketPath};
+//! use kyneta_uds::{UnixConnector, UnixTarget};
+//! use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+//! struct Tick(u64);
+//! impl Message for Tick {}
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = SocketPath::new(dir.path().join("ticks.sock"))?;
+//! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+//! let stack = ServiceBuilder::new()
+//!     .layer(QueueLayer::new(service_fn(move |tick: Tick| {
+//!         let seen = seen.clone();
+//!         async move { seen.send(tick).await }
+//!     })))
+//!     .layer(CborLayer::typed::<Tick>())
+//!     .layer(FramingLayer::new())
+//!     .service(UnixConnector::new());
+//!
+//! let mut listener = Listener::bind(path.clone()).await?;
+//! let mut ours = stack.clone().oneshot(path.into()).await?;
+//! let _theirs = stack.oneshot(UnixTarget::Accepted(listener.accept().await)).await?;
+//! ours.ready().await?.call(Tick(7)).await?;
+//! assert_eq!(inbox.recv().await, Some(Tick(7)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `hyperlocal` | yes | `HyperlocalConnector`: a stack's bottom on hyperlocal's connector |
+//! | `cli` | no | the command `kyneta-uds`; nothing for the library |
 
 mod broadcast;
 mod client;

@@ -1,4 +1,7 @@
 //! The listening role, made ready: the peers of one listener, by id.
+//!
+//! In: a path, settings, a handler. Out: a [`Server`]. May touch: the directory of its peers; what is
+//! accepted is `serve`'s.
 
 use std::{
     collections::HashMap,
@@ -29,9 +32,45 @@ use crate::{
 };
 
 /// The peers of a listener, by id. Cloneable; the listener lives until [`dispose`](Self::dispose) or
-/// until the future that serves it is dropped.
+/// until the future that serves it ([`Serve`](crate::Serve)) is dropped. Dropping the last `Server`
+/// does not end it.
 ///
-/// See the [crate](crate) for an example.
+/// ```
+/// use kyneta_uds::{
+///     ChannelMsg, Client, DocId, Event, Identity, Incoming, PeerChange, PeerId, Server,
+/// };
+/// use tower::service_fn;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// let ignore = service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
+/// let builder = Server::builder(&path);
+/// let mut events = builder.events(); // from the start on
+/// let server = builder.listen(ignore).await?;
+/// let me = Identity::service("billing-1")?;
+/// let client = Client::builder(&path).identity(me).connect(ignore).await?;
+///
+/// let Some(Event::Peer { peer, change: PeerChange::Established }) = events.recv().await else {
+///     panic!("somebody has introduced itself");
+/// };
+/// assert_eq!(peer.identity().peer_id.as_str(), "billing-1");
+///
+/// // To all of them; `failed` says whom it did not reach.
+/// let outcome = server.broadcast(ChannelMsg::Dismiss(DocId::new("settings")?)).await;
+/// assert_eq!((outcome.sent.len(), outcome.failed.len()), (1, 0));
+///
+/// // To one of them, or without it.
+/// let billing = PeerId::new("billing-1")?;
+/// let connection = server.connection(&billing).ok_or("gone")?;
+/// assert!(connection.is_connected());
+/// server.disconnect(&billing).await;
+/// assert_eq!(client.closed().await.kind(), "closed");
+/// server.dispose().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Server {
     inner: Arc<Inner>,
@@ -136,7 +175,7 @@ impl Server {
 
     /// Ends it: no more are accepted and the path is given up, then every peer is told `depart`,
     /// gets what waits for it, and is disconnected. Ready when all that is done, within the queue's
-    /// drain timeout.
+    /// drain timeout and 500 ms more where a queue is full. Dropping the future does not stop it.
     pub async fn dispose(&self) {
         self.inner.disposing.cancel();
         self.inner.disposed.cancelled().await;

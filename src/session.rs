@@ -44,12 +44,16 @@ impl<S> Settings<S> {
 macro_rules! settings_setters {
     ($what:literal) => {
         #[doc = concat!("Who this ", $what, " is. A service with a made-up id by default.")]
+        ///
+        /// Takes the place of whatever [`establish`](Self::establish) was given.
         pub fn identity(mut self, identity: Identity) -> Self {
             self.settings.establish = EstablishLayer::new(identity);
             self
         }
 
         #[doc = concat!("Who this ", $what, " is, with features and timeouts.")]
+        ///
+        /// Takes the place of whatever [`identity`](Self::identity) was given.
         pub fn establish(mut self, layer: EstablishLayer) -> Self {
             self.settings.establish = layer;
             self

@@ -1,4 +1,6 @@
 //! The stack that the ready-made parts use unless they are given another one.
+//!
+//! In: layers. Out: a maker of channels, and the bound that says what one is. Touches nothing.
 
 use std::future::Future;
 

@@ -1,4 +1,7 @@
 //! Accepting that never dies, after axum and hyper-util.
+//!
+//! In: a listening socket. Out: accepted streams; at the end, those who still wait are turned away in
+//! order. May touch: the socket, tokio's clock.
 
 use std::{
     io::{self, Read as _},

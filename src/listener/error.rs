@@ -4,7 +4,17 @@ use std::{io, path::PathBuf};
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
 
-/// Why a path could not be bound. Nothing of anybody else's was touched.
+/// Why a path could not be bound. No file that anybody uses was touched.
+///
+/// ```
+/// use kyneta_uds::{BindError, Listener};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let error = Listener::bind("/no/such/directory/bus.sock").await.unwrap_err();
+/// assert!(matches!(error, BindError::NoDirectory { .. }));
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {

@@ -1,5 +1,8 @@
 //! The lock beside a path: who holds it may look at the path and change it.
 //!
+//! In: the lock file's path. Out: a held [`Lock`], or that somebody else holds it. May touch: that
+//! file alone.
+//!
 //! The kernel drops it with the process, however that ends. The file is removed by its holder
 //! alone; who waited for a file that has been removed meanwhile holds a lock on nothing and comes
 //! again.

@@ -94,7 +94,8 @@ impl ListenerOptions {
     /// with somebody listening behind it.
     ///
     /// # Errors
-    /// [`BindError`] says what is in the way, with the path. No file of anybody else's is touched.
+    /// [`BindError`] says what is in the way, with the path. No file is touched but a stale socket
+    /// file, and that one unless [`cleanup`](Self::cleanup) is off.
     pub async fn bind<P>(self, path: P) -> Result<Listener, BindError>
     where
         P: TryInto<SocketPath>,

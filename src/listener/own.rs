@@ -1,5 +1,8 @@
 //! A path has one owner: taking it, and giving it up.
 //!
+//! In: a path and how it is to be bound. Out: a listening socket and what it owns. May touch: the
+//! path, its lock file, a temporary name in the same directory.
+//!
 //! Under the lock beside the path one looks what is there; binds and listens under a temporary
 //! name, its mode set; then links it into place, which fails if somebody was faster. So the path
 //! never exists without a listener behind it, and a live listener is never replaced. What is

@@ -1,4 +1,6 @@
 //! The trait that a stack is about: a duplex of typed messages over one connection.
+//!
+//! In: messages to send. Out: [`Inbound`] ones. What it may touch is the implementor's to say.
 
 use std::task::{Context, Poll};
 

@@ -17,7 +17,7 @@ use bytestring::ByteString;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{what} of {len} bytes exceeds the limit of {limit}")]
 pub struct TextTooLong {
-    /// Which text: the name of its field.
+    /// Which text: the name of its field, or "text" for a [`Text`].
     pub what: &'static str,
     /// Its length, bytes of UTF-8.
     pub len: usize,

@@ -1,4 +1,6 @@
 //! The channel after the handshake: messages about documents pass, the rest is seen to here.
+//!
+//! In: the messages of the channel below. Out: those about documents. May touch: that channel.
 
 use std::{
     pin::Pin,

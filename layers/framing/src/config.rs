@@ -1,4 +1,6 @@
 //! What can be chosen: the wire version and the largest frame.
+//!
+//! Data; touches nothing.
 
 use kyneta_uds_core::WireVersion;
 

@@ -1,4 +1,6 @@
 //! The transport: the parser and the writer over one byte stream. All I/O of this layer is here.
+//!
+//! In: a byte stream; payloads to write. Out: frames; bytes to the stream. May touch: that stream.
 
 use std::{
     io::{self, IoSlice},

@@ -1,4 +1,6 @@
 //! How much may wait, and what happens when that much does.
+//!
+//! In: the user's choices. Out: bounds, and the events that a queue tells. Touches nothing.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
 //! What becomes of a message, of all messages, of the connection.
+//!
+//! In: the number of a message, or none. Out: futures. May touch: the backlog behind its lock.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! The layer.
+//! The layer: its handler and bounds, and what it wraps.
 
 use std::{fmt, marker::PhantomData};
 

@@ -1,4 +1,6 @@
 //! Makes a channel, a handle to it, and spawns the task that drives it.
+//!
+//! In: a target. Out: a [`Handle`]. May touch: the maker below, tokio's spawn.
 
 use std::{
     fmt,
