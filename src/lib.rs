@@ -105,21 +105,21 @@ mod session;
 mod stack;
 
 pub use kyneta_uds_cbor::{
-    Cbor, CborChannel, CborError, CborLayer, ChannelCodec, Codec, DecodeLimits, EncodeError,
-    SerdeCodec,
+    Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,
+    EncodeError, SerdeCodec,
 };
 pub use kyneta_uds_core::*;
 pub use kyneta_uds_establish::{
-    Establish as EstablishService, EstablishConfig, EstablishError, EstablishLayer, Established,
-    Handshake, PeerInfo, Reaction, Side,
+    EstablishError, EstablishLayer, EstablishService, Established, Handshake, PeerInfo, Reaction,
+    Side,
 };
 pub use kyneta_uds_framing::{
-    ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingError, FramingLayer,
-    WireMode,
+    ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
+    FramingFuture, FramingLayer, WireMode,
 };
 pub use kyneta_uds_queue::{
     Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
-    QueueLayer, SendError, SendFuture, Stalled, queue,
+    QueueFuture, QueueLayer, SendError, SendFuture, Stalled, Undrained, queue,
 };
 
 pub use crate::{

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use kyneta_uds_core::Identity;
-use kyneta_uds_establish::{Establish, EstablishError, EstablishLayer};
+use kyneta_uds_establish::{EstablishError, EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
 use tokio::{net::UnixStream, time::sleep};
@@ -214,7 +214,7 @@ where
 #[derive(Clone)]
 struct Attendant<M, S> {
     server: Server,
-    maker: Establish<S>,
+    maker: EstablishService<S>,
     make: M,
     queue: QueueConfig,
 }
@@ -242,7 +242,12 @@ impl<M, S> Attendant<M, S> {
             Err(error) => return server.not_established(error),
         };
         let session = Session::new(channel, &queue, server.event_sender());
-        let handler = match make.oneshot(Connection::clone(&session.connection)).await {
+        let making = make.oneshot(Connection::clone(&session.connection));
+        let made = tokio::select! {
+            made = making => made,
+            () = server.disposing().cancelled() => return,
+        };
+        let handler = match made {
             Ok(handler) => handler,
             Err(error) => return server.not_established(error),
         };

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -300,7 +299,9 @@ impl<S: MakeChannel> ServerBuilder<S> {
         let server = self.server.clone();
         let serve = serve_as(self.server, listener, Shared::new(handler), self.settings);
         tokio::spawn(async move {
-            let _: io::Result<()> = serve.await;
+            if let Err(error) = serve.await {
+                tracing::warn!(%error, "the socket file could not be removed");
+            }
         });
         Ok(server)
     }

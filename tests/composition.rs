@@ -653,7 +653,6 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
     cloned::<CborLayer<SerdeCodec<Order>>>();
     cloned::<DefaultStack>();
     cloned::<EstablishLayer>();
-    cloned::<EstablishConfig>();
     cloned::<EstablishService<DefaultStack>>();
     cloned::<QueueLayer<Handler, ChannelMsg>>();
     cloned::<Queue<EstablishService<DefaultStack>, Handler, ChannelMsg>>();

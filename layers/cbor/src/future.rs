@@ -11,14 +11,14 @@ use crate::channel::CborChannel;
 
 /// Resolves to a channel. Dropping it abandons the connection attempt.
 #[pin_project::pin_project]
-pub struct ResponseFuture<Fut, C> {
+pub struct CborFuture<Fut, C> {
     #[pin]
     frames: Fut,
     /// Taken when the channel is made.
     codec: Option<C>,
 }
 
-impl<Fut, C> ResponseFuture<Fut, C> {
+impl<Fut, C> CborFuture<Fut, C> {
     pub(crate) const fn new(frames: Fut, codec: C) -> Self {
         Self {
             frames,
@@ -27,7 +27,7 @@ impl<Fut, C> ResponseFuture<Fut, C> {
     }
 }
 
-impl<Fut, F, E, C> Future for ResponseFuture<Fut, C>
+impl<Fut, F, E, C> Future for CborFuture<Fut, C>
 where
     Fut: Future<Output = Result<F, E>>,
 {
@@ -44,8 +44,8 @@ where
     }
 }
 
-impl<Fut, C> fmt::Debug for ResponseFuture<Fut, C> {
+impl<Fut, C> fmt::Debug for CborFuture<Fut, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("CborFuture").finish_non_exhaustive()
     }
 }

@@ -68,6 +68,6 @@ mod service;
 pub use channel::CborChannel;
 pub use codec::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
 pub use error::{CborError, EncodeError};
-pub use future::ResponseFuture;
+pub use future::CborFuture;
 pub use layer::CborLayer;
 pub use service::Cbor;

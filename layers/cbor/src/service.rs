@@ -8,7 +8,7 @@ use std::{
 use kyneta_uds_core::Frames;
 use tower_service::Service;
 
-use crate::{Codec, channel::CborChannel, future::ResponseFuture};
+use crate::{Codec, channel::CborChannel, future::CborFuture};
 
 /// Makes [`CborChannel`]s. See [`CborLayer`](crate::CborLayer).
 #[derive(Clone)]
@@ -47,14 +47,14 @@ where
 {
     type Response = CborChannel<S::Response, C>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = CborFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        ResponseFuture::new(self.inner.call(target), self.codec.clone())
+        CborFuture::new(self.inner.call(target), self.codec.clone())
     }
 }
 

@@ -217,5 +217,5 @@ fn auto_traits() {
     fn future<F: Future + Send>(_: &F) {}
     let (a, _b) = tokio::io::duplex(1);
     future(&connect(CborLayer::new(), a));
-    sendable::<kyneta_uds_cbor::ResponseFuture<std::future::Ready<()>, ChannelCodec>>();
+    sendable::<kyneta_uds_cbor::CborFuture<std::future::Ready<()>, ChannelCodec>>();
 }

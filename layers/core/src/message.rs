@@ -372,6 +372,12 @@ impl Offer {
         self.reciprocate = Some(reciprocate);
         self
     }
+
+    /// With where the payload comes from.
+    pub fn lineage(mut self, lineage: Lineage) -> Self {
+        self.lineage = Some(lineage);
+        self
+    }
 }
 
 impl From<Establish> for ChannelMsg {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use kyneta_uds_core::{Establish as Introduction, Features, Identity};
+use kyneta_uds_core::{Establish, Features, Identity};
 use tower_layer::Layer;
 
-use crate::service::Establish;
+use crate::service::EstablishService;
 
 /// How a side introduces itself and how long it waits.
 #[derive(Debug, Clone)]
-pub struct EstablishConfig {
-    pub(crate) introduction: Introduction,
+pub(crate) struct EstablishConfig {
+    pub(crate) introduction: Establish,
     pub(crate) timeout: Duration,
     pub(crate) fallback: Duration,
 }
@@ -28,7 +28,7 @@ impl EstablishLayer {
     pub fn new(identity: Identity) -> Self {
         Self {
             config: EstablishConfig {
-                introduction: Introduction::new(identity).features(Features::aliasing()),
+                introduction: Establish::new(identity).features(Features::aliasing()),
                 timeout: Duration::from_secs(5),
                 fallback: Duration::from_millis(500),
             },
@@ -58,9 +58,9 @@ impl EstablishLayer {
 }
 
 impl<S> Layer<S> for EstablishLayer {
-    type Service = Establish<S>;
+    type Service = EstablishService<S>;
 
-    fn layer(&self, inner: S) -> Establish<S> {
-        Establish::new(inner, self.config.clone())
+    fn layer(&self, inner: S) -> EstablishService<S> {
+        EstablishService::new(inner, self.config.clone())
     }
 }

@@ -52,5 +52,5 @@ mod service;
 pub use channel::{Established, PeerInfo};
 pub use error::EstablishError;
 pub use handshake::{Handshake, Reaction, Side};
-pub use layer::{EstablishConfig, EstablishLayer};
-pub use service::Establish;
+pub use layer::EstablishLayer;
+pub use service::EstablishService;

@@ -27,14 +27,14 @@ use crate::{
 
 /// Makes channels whose peer is known. See [`EstablishLayer`](crate::EstablishLayer).
 #[derive(Debug, Clone)]
-pub struct Establish<S> {
+pub struct EstablishService<S> {
     inner: S,
     config: Arc<EstablishConfig>,
     /// The wire version that was answered last, as its byte: where to begin next time.
     answered: Arc<AtomicU8>,
 }
 
-impl<S> Establish<S> {
+impl<S> EstablishService<S> {
     pub(crate) fn new(inner: S, config: EstablishConfig) -> Self {
         let answered = Arc::new(AtomicU8::new(WireVersion::V3.byte()));
         Self {
@@ -49,7 +49,7 @@ impl<S> Establish<S> {
     }
 }
 
-impl<S, T> Service<T> for Establish<S>
+impl<S, T> Service<T> for EstablishService<S>
 where
     S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg> + Send, Future: Send>
         + Clone
@@ -82,7 +82,7 @@ where
     }
 }
 
-impl<S> Establish<S> {
+impl<S> EstablishService<S> {
     async fn accept<T>(mut self, target: T) -> Result<Established<S::Response>, EstablishError>
     where
         S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,

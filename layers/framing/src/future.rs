@@ -28,19 +28,19 @@ use crate::{config::FramingConfig, stream::ByteStream, transport::FrameTransport
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<F> {
+pub struct FramingFuture<F> {
     #[pin]
     inner: F,
     config: FramingConfig,
 }
 
-impl<F> ResponseFuture<F> {
+impl<F> FramingFuture<F> {
     pub(crate) const fn new(inner: F, config: FramingConfig) -> Self {
         Self { inner, config }
     }
 }
 
-impl<F, Io, E> Future for ResponseFuture<F>
+impl<F, Io, E> Future for FramingFuture<F>
 where
     F: Future<Output = Result<Io, E>>,
     Io: ByteStream,

@@ -54,7 +54,7 @@ mod writer;
 
 pub use config::{FramingConfig, WireMode};
 pub use error::FramingError;
-pub use future::ResponseFuture;
+pub use future::FramingFuture;
 pub use layer::FramingLayer;
 pub use parser::FrameParser;
 pub use service::Framing;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use crate::{
-    config::FramingConfig, future::ResponseFuture, stream::ByteStream, transport::FrameTransport,
+    config::FramingConfig, future::FramingFuture, stream::ByteStream, transport::FrameTransport,
 };
 
 /// A maker of frame transports. Made by [`FramingLayer`](crate::FramingLayer).
@@ -54,13 +54,13 @@ where
 {
     type Response = FrameTransport<S::Response>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = FramingFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        ResponseFuture::new(self.inner.call(target), self.config)
+        FramingFuture::new(self.inner.call(target), self.config)
     }
 }

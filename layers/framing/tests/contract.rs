@@ -3,7 +3,7 @@
 
 use std::io;
 
-use kyneta_uds_framing::{FrameTransport, Framing, FramingLayer, ResponseFuture};
+use kyneta_uds_framing::{FrameTransport, Framing, FramingFuture, FramingLayer};
 use tokio::io::{DuplexStream, duplex};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 use tower_test::mock;
@@ -52,5 +52,5 @@ fn auto_traits() {
     all::<FramingLayer>();
     all::<Framing<Mock>>();
     all::<FrameTransport<DuplexStream>>();
-    send_and_sync::<ResponseFuture<std::future::Ready<()>>>();
+    send_and_sync::<FramingFuture<std::future::Ready<()>>>();
 }

@@ -55,6 +55,16 @@ pub struct Stalled {
     pub bytes: usize,
 }
 
+/// The connection was closed, and not all that waited could be sent within the drain timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("closed with {messages} messages not sent within {after:?}")]
+pub struct Undrained {
+    /// The drain timeout.
+    pub after: Duration,
+    /// How many messages had not been taken by the kernel.
+    pub messages: u64,
+}
+
 /// The task that drove the connection was dropped: its runtime ended, or the user's service
 /// panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -48,14 +48,14 @@ where
 {
     type Response = Handle<M>;
     type Error = S::Error;
-    type Future = MakeFuture<S::Future, H, M>;
+    type Future = QueueFuture<S::Future, H, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        MakeFuture {
+        QueueFuture {
             inner: self.inner.call(target),
             parts: Some((self.handler.clone(), self.config.clone())),
             message: PhantomData,
@@ -65,14 +65,14 @@ where
 
 /// Waits for the channel, then spawns its driver. Must be polled inside a tokio runtime.
 #[pin_project::pin_project]
-pub struct MakeFuture<F, H, M> {
+pub struct QueueFuture<F, H, M> {
     #[pin]
     inner: F,
     parts: Option<(H, QueueConfig)>,
     message: PhantomData<fn(M)>,
 }
 
-impl<F, C, E, H, M> Future for MakeFuture<F, H, M>
+impl<F, C, E, H, M> Future for QueueFuture<F, H, M>
 where
     F: Future<Output = Result<C, E>>,
     C: Channel<M> + Send + 'static,
@@ -112,8 +112,8 @@ impl<S: fmt::Debug, H, M> fmt::Debug for Queue<S, H, M> {
     }
 }
 
-impl<F, H, M> fmt::Debug for MakeFuture<F, H, M> {
+impl<F, H, M> fmt::Debug for QueueFuture<F, H, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MakeFuture").finish_non_exhaustive()
+        f.debug_struct("QueueFuture").finish_non_exhaustive()
     }
 }

@@ -350,7 +350,11 @@ async fn a_drain_that_takes_too_long_is_cut() {
     let send = handle.ready().await.unwrap().call(Num(1));
     let started = tokio::time::Instant::now();
     handle.close();
-    assert_eq!(task.await.unwrap().kind(), "intentional");
+    let reason = task.await.unwrap();
+    assert_eq!(
+        reason.to_string(),
+        "closed with 1 messages not sent within 3s"
+    );
     assert_eq!(started.elapsed().as_secs(), 3);
     assert!(is_disconnected(&send.await.unwrap_err(), true));
 }
@@ -371,7 +375,10 @@ async fn blocked(config: QueueConfig) -> (Pipe, Handle<Num>, JoinHandle<Disconne
 async fn a_blocked_connection_still_hears_that_it_is_closed() {
     let (_pipe, handle, task) = blocked(QueueConfig::default()).await;
     handle.close();
-    assert_eq!(task.await.unwrap().kind(), "intentional");
+    assert_eq!(
+        task.await.unwrap().to_string(),
+        "closed with 12 messages not sent within 5s"
+    );
     let (_pipe, handle, task) = blocked(QueueConfig::default()).await;
     handle.abort();
     let now = tokio::time::Instant::now();

@@ -12,7 +12,10 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{Drive, Phase, Step, write::Wrote};
-use crate::{config::Overflow, error::Stalled};
+use crate::{
+    config::Overflow,
+    error::{Stalled, Undrained},
+};
 
 /// What the one timer is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,18 +97,23 @@ where
             Some(Poll::Ready(())) => {}
             _ => return Continue(()),
         }
-        Break(match (deadline, *this.phase) {
-            (Deadline::Stall, _) => {
-                let level = this.shared.lock().level();
-                let (messages, bytes) = (level.messages, level.bytes);
-                DisconnectReason::error(Stalled {
-                    after,
-                    messages,
-                    bytes,
-                })
-            }
-            (Deadline::Drain, Phase::Draining { peer: true }) => DisconnectReason::Closed,
-            (Deadline::Drain, _) => DisconnectReason::Intentional,
+        let backlog = this.shared.lock();
+        let (level, waiting) = (backlog.level(), backlog.next() - *this.taken);
+        drop(backlog);
+        Break(match deadline {
+            Deadline::Stall => DisconnectReason::error(Stalled {
+                after,
+                messages: level.messages,
+                bytes: level.bytes,
+            }),
+            Deadline::Drain if waiting > 0 => DisconnectReason::error(Undrained {
+                after,
+                messages: waiting,
+            }),
+            Deadline::Drain => match *this.phase {
+                Phase::Draining { peer: true } => DisconnectReason::Closed,
+                _ => DisconnectReason::Intentional,
+            },
         })
     }
 }
