@@ -143,7 +143,9 @@ impl Incoming {
         self.from.peer()
     }
 
-    /// A handle to answer with.
+    /// A handle to answer with. A handler that waits for the connection's own end
+    /// ([`closed`](Connection::closed), [`dispose`](Connection::dispose)) holds that end up until
+    /// the drain timeout: spawn such waiting.
     pub fn from(&self) -> Connection {
         Connection::clone(&self.from)
     }

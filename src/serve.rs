@@ -183,6 +183,7 @@ where
         // However this future ends, those who wait for the end learn of it, and tasks with it.
         let _disposed = server.disposed().clone().drop_guard();
         let _disposing = server.disposing().clone().drop_guard();
+        let _abandoned = Abandoned(server.clone());
         let tasks = TaskTracker::new();
         let shutdown = async {
             tokio::select! {
@@ -245,7 +246,7 @@ impl<M, S> Attendant<M, S> {
         let making = make.oneshot(Connection::clone(&session.connection));
         let made = tokio::select! {
             made = making => made,
-            () = server.disposing().cancelled() => return,
+            () = heard_out(&server) => return,
         };
         let handler = match made {
             Ok(handler) => handler,
@@ -257,6 +258,18 @@ impl<M, S> Attendant<M, S> {
             session.connection.handle().close();
         }
         session.run(handler, registration).await;
+    }
+}
+
+/// Ends the connections of a server whose future is dropped. After an orderly end there are none.
+struct Abandoned(Server);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.disposing().cancel();
+        for connection in self.0.connections() {
+            connection.handle().close();
+        }
     }
 }
 

@@ -178,6 +178,9 @@ impl Server {
     pub async fn dispose(&self) {
         self.inner.disposing.cancel();
         self.inner.disposed.cancelled().await;
+        // Its future may have been dropped with peers left.
+        let left = self.connections();
+        join_all(left.iter().map(Connection::closed)).await;
     }
 
     pub(crate) fn disposing(&self) -> &CancellationToken {

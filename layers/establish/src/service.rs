@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use kyneta_uds_core::{BoxError, Channel, ChannelMsg, Inbound, Redial, WireVersion};
@@ -91,7 +92,7 @@ impl<S> EstablishService<S> {
         let mut handshake = Handshake::new(Side::Accepting);
         let started = Instant::now();
         let introduced = introduce(&mut channel, &mut handshake, &self.config);
-        match timeout_at(started + self.config.timeout, introduced).await {
+        match timeout_at(after(started, self.config.timeout), introduced).await {
             Ok(Ok(peer)) => Ok(Established::new(channel, handshake, peer)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(EstablishError::Unanswered {
@@ -112,7 +113,7 @@ impl<S> EstablishService<S> {
         S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
     {
         let started = Instant::now();
-        let deadline = started + self.config.timeout;
+        let deadline = after(started, self.config.timeout);
         let mut begin = self.remembered();
         let mut patience = self.config.fallback;
         let mut tried = Vec::new();
@@ -128,7 +129,7 @@ impl<S> EstablishService<S> {
                 tried.push(begin);
             }
             let until = if is_open {
-                deadline.min(Instant::now() + patience)
+                deadline.min(after(Instant::now(), patience))
             } else {
                 deadline
             };
@@ -151,12 +152,18 @@ impl<S> EstablishService<S> {
             targets = (next, after);
             begin = begin.other();
             if begin == self.remembered() {
-                patience *= 2;
+                patience = patience.saturating_mul(2);
             }
             drop(channel);
             ready(&mut self.inner).await?;
         }
     }
+}
+
+/// `wait` after `start`; too far away to be told, some thirty years.
+fn after(start: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+    start.checked_add(wait).unwrap_or_else(|| start + FAR)
 }
 
 async fn ready<S, T>(maker: &mut S) -> Result<(), EstablishError>

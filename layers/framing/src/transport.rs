@@ -206,7 +206,8 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn buffered(&self) -> usize {
-        self.out.len()
+        // What a buffering stream holds back is not with the kernel either.
+        self.out.len() + usize::from(self.unflushed)
     }
 
     fn connection(&self) -> ConnectionInfo {

@@ -19,6 +19,10 @@ pub enum SendError {
     /// The message could not be encoded.
     #[error("message refused: {0}")]
     Refused(#[source] SharedError),
+    /// More than a thousand messages have been refused with nobody asking, so that it is not known
+    /// any more whether this one was.
+    #[error("whether the message was sent or refused is not known any more")]
+    Forgotten,
     /// The connection ended first.
     #[error("connection ended{}: {reason}", if *maybe_sent { ", the message may have been sent" } else { "" })]
     Disconnected {
@@ -35,10 +39,11 @@ impl SendError {
     pub const fn may_have_been_sent(&self) -> bool {
         matches!(
             self,
-            Self::Disconnected {
-                maybe_sent: true,
-                ..
-            }
+            Self::Forgotten
+                | Self::Disconnected {
+                    maybe_sent: true,
+                    ..
+                }
         )
     }
 }

@@ -75,6 +75,9 @@ impl<M> Handle<M> {
     pub fn abort(&self) {
         self.shared.abort.store(true, Ordering::Release);
         self.close();
+        // One that closes already is not woken by closing.
+        let driver = self.shared.lock().rouse();
+        driver.wake();
     }
 
     /// True once no more are let in.
@@ -103,8 +106,10 @@ impl<M: Message> Handle<M> {
             Ok(()) => return Ok(()),
             Err(msg) => msg,
         };
-        poll_fn(|cx| self.poll_slot(cx)).await?;
-        self.push(msg).map(drop)
+        // Given up while it waits, it leaves the line: a slot that nobody uses would starve others.
+        let waiting = Waiting(self);
+        poll_fn(|cx| waiting.0.poll_slot(cx)).await?;
+        waiting.0.push(msg).map(drop)
     }
 
     #[inline]
@@ -158,13 +163,12 @@ impl<M: Message> Handle<M> {
         match slot {
             State::Reserved => {}
             State::Overflow => return Err(backlog.full()),
-            State::Waiting(ticket) => {
-                let wakes = backlog.leave(ticket);
-                let reserved = backlog.try_reserve();
-                wakes.wake();
-                reserved?;
-            }
-            State::None => backlog.try_reserve()?,
+            State::Waiting(ticket) if backlog.redeem(ticket) => {}
+            State::Waiting(_) | State::None => backlog.try_reserve()?,
+        }
+        if backlog.is_closed() {
+            // The message is dropped after the lock: it may be of a kind that looks at the queue.
+            return Err(backlog.disconnected(false));
         }
         let pushed = backlog.push(msg, size)?;
         drop(backlog);
@@ -210,9 +214,19 @@ impl<M> Clone for Handle<M> {
     }
 }
 
-impl<M> Drop for Handle<M> {
+/// A handle whose turn is waited for; without it, it waits no more.
+struct Waiting<'a, M>(&'a mut Handle<M>);
+
+impl<M> Drop for Waiting<'_, M> {
     fn drop(&mut self) {
-        match self.slot {
+        self.0.give_back();
+    }
+}
+
+impl<M> Handle<M> {
+    /// Gives back a slot, or the place in the line.
+    fn give_back(&mut self) {
+        match std::mem::replace(&mut self.slot, State::None) {
             State::Waiting(ticket) => {
                 let wakes = self.shared.lock().leave(ticket);
                 wakes.wake();
@@ -223,6 +237,12 @@ impl<M> Drop for Handle<M> {
             }
             State::None | State::Overflow => {}
         }
+    }
+}
+
+impl<M> Drop for Handle<M> {
+    fn drop(&mut self) {
+        self.give_back();
         if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }

@@ -517,6 +517,132 @@ async fn a_dropped_driver_ends_what_waits() {
     assert!(closed.await.to_string().contains("dropped"));
 }
 
+#[tokio::test]
+async fn a_driver_that_is_never_driven_ends_its_handles() {
+    let (mut handle, driver) = queue(Pipe::with_room(1), QueueConfig::default());
+    let send = handle.ready().await.unwrap().call(Num(1));
+    drop(driver);
+    assert!(handle.closed().await.to_string().contains("dropped"));
+    assert!(is_disconnected(&send.await.unwrap_err(), false));
+}
+
+#[tokio::test]
+async fn a_wait_for_room_that_is_given_up_starves_nobody() {
+    let pipe = Pipe::with_room(0);
+    let (mut patient, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let mut hasty = patient.clone();
+    patient.queue(Num(0)).await.unwrap();
+    {
+        let mut given_up = task::spawn(hasty.queue(Num(1)));
+        assert_pending!(given_up.poll());
+    }
+    let mut waits = task::spawn(patient.queue(Num(2)));
+    assert_pending!(waits.poll());
+    let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+    let mut drive = task::spawn(driver.drive(ignore));
+    pipe.make_room(10);
+    assert_pending!(drive.poll());
+    assert_ready_ok!(waits.poll());
+    drop(waits);
+    assert_pending!(drive.poll());
+    assert_eq!(pipe.taken(), [0, 2]);
+}
+
+#[tokio::test]
+async fn a_slot_that_was_granted_is_there_for_the_call() {
+    let pipe = Pipe::with_room(0);
+    let (mut first, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    first.queue(Num(0)).await.unwrap();
+    let mut second = task::spawn(first.clone());
+    assert_pending!(second.enter(|cx, mut h| h.poll_ready(cx)));
+    let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
+    let mut drive = task::spawn(driver.drive(ignore));
+    pipe.make_room(10);
+    assert_pending!(drive.poll());
+    assert!(second.is_woken());
+    // Called without having asked again: legal, if unusual.
+    let send = second.enter(|_, mut h| h.call(Num(1)));
+    assert_pending!(drive.poll());
+    send.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_what_closes_already_ends_it_at_once() {
+    let (_pipe, handle, task) = blocked(QueueConfig::default()).await;
+    handle.close();
+    settle().await;
+    let now = tokio::time::Instant::now();
+    handle.abort();
+    task.await.unwrap();
+    assert_eq!(now.elapsed(), Duration::ZERO);
+}
+
+/// Wakes by looking at the queue: a deadlock, if the queue wakes with its lock held.
+struct Looks(Mutex<Handle<Num>>);
+
+impl std::task::Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().queued();
+    }
+}
+
+#[tokio::test]
+async fn wakers_may_look_at_the_queue() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, QueueConfig::default().max_messages(1));
+    send_all(&mut handle, 0..BUFFER as u32 + 1).await;
+    let waker = Arc::new(Looks(Mutex::new(handle.clone()))).into();
+    let mut waits = handle.clone();
+    let polled = waits.poll_ready(&mut std::task::Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    pipe.end();
+    pipe.make_room(100);
+    assert_eq!(task.await.unwrap().kind(), "closed");
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_forgotten_is_not_called_a_success() {
+    let pipe = Pipe::with_room(0);
+    let config = QueueConfig::default().max_messages(4096);
+    let (mut handle, _task) = start(&pipe, config);
+    let mut sends = Vec::new();
+    for _ in 0..2000 {
+        sends.push(handle.ready().await.unwrap().call(REFUSED));
+    }
+    handle.flushed().await.unwrap();
+    for send in sends {
+        let error = send.await.unwrap_err();
+        assert!(matches!(
+            error,
+            SendError::Refused(_) | SendError::Forgotten
+        ));
+    }
+}
+
+/// What a peer said before it left is heard, also when answering it fails.
+#[tokio::test]
+async fn writing_that_fails_does_not_stop_the_reading() {
+    let pipe = Pipe::with_room(0);
+    let seen = Arc::new(Mutex::new(0));
+    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let answer = {
+        let (seen, handle) = (seen.clone(), handle.clone());
+        service_fn(move |num: Num| {
+            *seen.lock().unwrap() += 1;
+            let mut handle = handle.clone();
+            async move { handle.queue(num).await }
+        })
+    };
+    for num in 0..1000 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    pipe.break_it();
+    let reason = driver.drive(answer).await;
+    assert_eq!(reason.to_string(), "broken");
+    assert_eq!(*seen.lock().unwrap(), 1000);
+    assert!(handle.is_closed());
+}
+
 /// Senders that come, wait, give up and go, in every order that the seeds give.
 #[tokio::test]
 async fn no_slot_is_ever_lost() {

@@ -4,6 +4,8 @@
 //! A frame counts as a copy when it bears the seq of the one before it and is the same frame. The
 //! seq alone would not do: the reference accepts any, so a peer that does not count is heard.
 //!
+//! One that repeats a seq for other frames, of the same length and ends in a later read, is not.
+//!
 //! What it costs: a compare of the seq for each frame; of the bytes only when it repeats. Of a frame
 //! whose read is gone only its length and its ends are known.
 

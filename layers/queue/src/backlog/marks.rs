@@ -33,7 +33,12 @@ impl<M> Backlog<M> {
             return Some(Err(SendError::Refused(error)));
         }
         if number < self.taken {
-            return Some(Ok(()));
+            let known = number >= self.forgotten;
+            return Some(if known {
+                Ok(())
+            } else {
+                Err(SendError::Forgotten)
+            });
         }
         if let State::Closed(_) = self.state {
             return Some(Err(self.disconnected(number < self.encoded)));
@@ -127,8 +132,10 @@ impl<M> Backlog<M> {
 
     /// Message `number` could not be encoded.
     pub(crate) fn refuse(&mut self, number: u64, error: SharedError) {
-        if self.refused.len() >= MAX_REFUSALS {
-            self.refused.pop_first();
+        if self.refused.len() >= MAX_REFUSALS
+            && let Some((number, _)) = self.refused.pop_first()
+        {
+            self.forgotten = self.forgotten.max(number + 1);
         }
         self.refused.insert(number, error);
     }

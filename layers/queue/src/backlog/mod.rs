@@ -39,6 +39,8 @@ pub(crate) struct Backlog<M> {
     encoded: u64,
     taken: u64,
     refused: BTreeMap<u64, SharedError>,
+    /// Refusals of messages before this one may have been forgotten.
+    forgotten: u64,
 
     /// Senders without a slot, in the order they came.
     line: VecDeque<InLine>,
@@ -120,6 +122,7 @@ impl<M> Backlog<M> {
             encoded: 0,
             taken: 0,
             refused: BTreeMap::new(),
+            forgotten: 0,
             line: VecDeque::new(),
             next_ticket: 0,
             watchers: Vec::new(),
@@ -215,6 +218,13 @@ impl<M> Backlog<M> {
             }
             wakes.push(self.driver.take());
         }
+        wakes
+    }
+
+    /// Wakes the driver, whatever it rests for.
+    pub(crate) fn rouse(&mut self) -> Wakes {
+        let mut wakes = Wakes::default();
+        wakes.push(self.driver.take());
         wakes
     }
 

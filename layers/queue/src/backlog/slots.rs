@@ -97,6 +97,17 @@ impl<M> Backlog<M> {
         }
     }
 
+    /// Leaves the line. True when a slot had been granted, which is the caller's now.
+    pub(crate) fn redeem(&mut self, Ticket(ticket): Ticket) -> bool {
+        match self
+            .line
+            .binary_search_by_key(&ticket, |waits| waits.ticket)
+        {
+            Ok(at) => self.line.remove(at).is_some_and(|waits| waits.granted),
+            Err(_) => false,
+        }
+    }
+
     /// Hands free slots to those who wait longest.
     pub(super) fn grant(&mut self) -> Wakes {
         let mut wakes = Wakes::default();

@@ -4,7 +4,8 @@
 //! channel, the handler, tokio's clock (for the two deadlines, never per message).
 //!
 //! Both directions are driven by every poll, so a handler that waits for room to reply does not
-//! stop the writing that makes the room. Work per poll is bounded; the rest is taken up by the next.
+//! stop the writing that makes the room. A poll handles a bounded number of messages; the
+//! rest is taken up by the next.
 
 mod read;
 mod rest;
@@ -14,7 +15,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{self, Break},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -63,13 +64,34 @@ where
     M: Message,
 {
     let shared = Shared::new(config);
-    (Handle::new(shared.clone()), Driver { channel, shared })
+    let handle = Handle::new(shared.clone());
+    let shared = Undriven {
+        shared,
+        driven: false,
+    };
+    (handle, Driver { channel, shared })
 }
 
 /// A channel and its queue, not yet driven.
 pub struct Driver<C, M> {
     channel: C,
+    shared: Undriven<M>,
+}
+
+/// Ends the connection of a driver that is dropped without having been driven.
+struct Undriven<M> {
     shared: Arc<Shared<M>>,
+    driven: bool,
+}
+
+impl<M> Drop for Undriven<M> {
+    fn drop(&mut self) {
+        if !self.driven {
+            let (unsent, wakes) = self.shared.lock().end(0, DisconnectReason::error(Ended));
+            drop(unsent);
+            wakes.wake();
+        }
+    }
 }
 
 impl<C: Channel<M>, M: Message> Driver<C, M> {
@@ -79,19 +101,26 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
     where
         H: Service<M, Response = (), Error: Into<BoxError>>,
     {
+        let Self {
+            channel,
+            shared: mut undriven,
+        } = self;
+        undriven.driven = true;
+        let shared = undriven.shared.clone();
         Drive {
             handling: None,
             calling: None,
             timer: None,
             timer_for: None,
-            channel: self.channel,
+            channel,
             handler,
-            shared: self.shared,
+            shared,
             handler_ready: false,
             batch: VecDeque::new(),
             called: 0,
             taken: 0,
             phase: Phase::Open,
+            broke: None,
         }
     }
 }
@@ -126,6 +155,13 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// Messages that the kernel has taken.
     taken: u64,
     phase: Phase,
+    /// Why writing has failed.
+    broke: Option<DisconnectReason>,
+}
+
+/// Why a connection ends whose writing has failed.
+fn broke(reason: &Option<DisconnectReason>) -> DisconnectReason {
+    reason.clone().unwrap_or(DisconnectReason::Closed)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +173,8 @@ enum Phase {
     },
     /// All is sent and said; the peer's own end is read for, so that it gets no reset.
     Lingering,
+    /// Writing has failed; what the peer said before it left is still read.
+    Deaf,
     Ended,
 }
 
@@ -167,20 +205,24 @@ where
 {
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         let mut written = false;
-        for _ in 0..TURNS {
+        let mut turns = 0;
+        loop {
             if self.shared.abort.load(Ordering::Acquire) {
                 return Break(DisconnectReason::Intentional);
             }
             let more_in = self.as_mut().read(cx)?;
             let wrote = self.as_mut().write(cx)?;
             written |= wrote.progress;
-            if !more_in {
+            turns += 1;
+            if more_in && turns == TURNS {
+                // Others have their turn first. The end and the deadlines are seen to all the same:
+                // a peer that never pauses must not put them off.
+                cx.waker().wake_by_ref();
+            }
+            if !more_in || turns == TURNS {
                 return self.rest(cx, written, wrote);
             }
         }
-        // Others have their turn first.
-        cx.waker().wake_by_ref();
-        Continue(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Inbound, Message, SharedError};
 use tower_service::Service;
 
-use super::{Drive, Phase, Step};
+use super::{Drive, Phase, Step, broke};
 use crate::config::QueueEvent;
 
 /// Inbound messages before the write side has its turn.
@@ -57,9 +57,14 @@ where
                 Poll::Ready(Some(Ok(Inbound::Rejected(rejection)))) => {
                     this.shared.config.emit(QueueEvent::Rejected(rejection));
                 }
+                Poll::Ready(Some(Err(_))) if *this.phase == Phase::Deaf => {
+                    return Break(broke(this.broke));
+                }
                 Poll::Ready(Some(Err(error))) => return Break(DisconnectReason::error(error)),
                 Poll::Ready(None) => match this.phase {
                     Phase::Lingering => return Break(DisconnectReason::Intentional),
+                    // It had left in good order, which is why writing failed.
+                    Phase::Deaf => return Break(DisconnectReason::Closed),
                     _ => *this.phase = Phase::Draining { peer: true },
                 },
             }

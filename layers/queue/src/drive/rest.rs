@@ -8,10 +8,10 @@ use std::{
 };
 
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, write::Wrote};
+use super::{Drive, Phase, Step, broke, write::Wrote};
 use crate::{
     config::Overflow,
     error::{Stalled, Undrained},
@@ -46,7 +46,8 @@ where
         if let Phase::Draining { peer } = *this.phase {
             if peer {
                 // Nobody can be let in whose message would be sent.
-                this.shared.lock().close().wake();
+                let wakes = this.shared.lock().close();
+                wakes.wake();
             }
             if wrote.done {
                 match this.channel.poll_close(cx) {
@@ -62,7 +63,7 @@ where
             }
         }
         let wanted = match (*this.phase, this.shared.config.overflow) {
-            (Phase::Draining { .. } | Phase::Lingering, _) => {
+            (Phase::Draining { .. } | Phase::Lingering | Phase::Deaf, _) => {
                 Some((Deadline::Drain, this.shared.config.drain_timeout))
             }
             (Phase::Open, Overflow::Disconnect { after }) if wrote.stuck => {
@@ -93,9 +94,14 @@ where
             *this.timer_for = Some(deadline);
             this.timer.set(Some(sleep(after)));
         }
-        match this.timer.as_pin_mut().map(|timer| timer.poll(cx)) {
-            Some(Poll::Ready(())) => {}
-            _ => return Continue(()),
+        let Some(timer) = this.timer.as_pin_mut() else {
+            return Continue(());
+        };
+        // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
+        // coop) before the timer has its turn.
+        let due = timer.deadline() <= Instant::now();
+        if !due && timer.poll(cx).is_pending() {
+            return Continue(());
         }
         let backlog = this.shared.lock();
         let (level, waiting) = (backlog.level(), backlog.next() - *this.taken);
@@ -106,6 +112,7 @@ where
                 messages: level.messages,
                 bytes: level.bytes,
             }),
+            Deadline::Drain if *this.phase == Phase::Deaf => broke(this.broke),
             Deadline::Drain if waiting > 0 => DisconnectReason::error(Undrained {
                 after,
                 messages: waiting,

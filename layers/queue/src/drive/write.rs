@@ -23,6 +23,15 @@ pub(super) struct Wrote {
     pub(super) stuck: bool,
 }
 
+impl Wrote {
+    const NOTHING: Self = Self {
+        progress: false,
+        done: false,
+        closing: false,
+        stuck: false,
+    };
+}
+
 impl<C, H, M> Drive<C, H, M>
 where
     C: Channel<M>,
@@ -30,8 +39,12 @@ where
     M: Message,
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.
-    pub(super) fn write(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<Wrote> {
-        let mut this = self.project();
+    pub(super) fn write(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<Wrote> {
+        if self.phase == Phase::Deaf {
+            self.shared.lock().park(cx.waker(), false);
+            return Continue(Wrote::NOTHING);
+        }
+        let mut this = self.as_mut().project();
         let mut progress = false;
         loop {
             let (mut messages, mut bytes) = (0, 0);
@@ -53,7 +66,7 @@ where
                 match this.channel.poll_ready(cx) {
                     Poll::Pending => break true,
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Break(broken(*this.phase, error.into())),
+                    Poll::Ready(Err(error)) => return self.broken(cx, error.into()),
                 }
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.called;
@@ -70,7 +83,7 @@ where
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(())) => *this.taken = *this.called,
-                    Poll::Ready(Err(error)) => return Break(broken(*this.phase, error.into())),
+                    Poll::Ready(Err(error)) => return self.broken(cx, error.into()),
                 }
             }
             progress |= messages > 0;
@@ -101,13 +114,28 @@ where
             }
         }
     }
-}
 
-/// A peer that has ended its direction may be gone altogether: that is no error of writing.
-fn broken(phase: Phase, error: BoxError) -> DisconnectReason {
-    match phase {
-        Phase::Draining { peer: true } => DisconnectReason::Closed,
-        _ => DisconnectReason::error(error),
+    /// Writing has failed. A peer that has ended its direction may be gone altogether: that is no
+    /// error. One that has not may have said things before it left: they are still read, within the
+    /// drain timeout, while senders learn at once.
+    #[cold]
+    fn broken(self: Pin<&mut Self>, cx: &mut Context<'_>, error: BoxError) -> Step<Wrote> {
+        let mut this = self.project();
+        if let Phase::Draining { peer: true } = this.phase {
+            return Break(DisconnectReason::Closed);
+        }
+        let reason = DisconnectReason::error(error);
+        *this.phase = Phase::Deaf;
+        *this.broke = Some(reason.clone());
+        this.calling.set(None);
+        this.batch.clear();
+        let (unsent, wakes) = this.shared.lock().end(*this.called, reason);
+        drop(unsent);
+        wakes.wake();
+        this.shared.lock().park(cx.waker(), false);
+        // What is there to be read has woken nobody.
+        cx.waker().wake_by_ref();
+        Continue(Wrote::NOTHING)
     }
 }
 
