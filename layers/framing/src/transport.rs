@@ -177,7 +177,7 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
             return Poll::Ready(Ok(()));
         }
         self.draining = true;
-        self.poll_drain(cx).map_err(FramingError::Io)
+        self.poll_flush_all(cx).map_err(FramingError::Io)
     }
 
     #[inline]
@@ -206,8 +206,8 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn buffered(&self) -> usize {
-        // What a buffering stream holds back is not with the kernel either.
-        self.out.len() + usize::from(self.unflushed)
+        // What a buffering stream may hold back is not with the kernel either.
+        self.out.len().max(usize::from(self.unflushed))
     }
 
     fn connection(&self) -> ConnectionInfo {
