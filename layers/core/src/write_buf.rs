@@ -29,7 +29,8 @@ const FIRST: usize = 64 << 10;
 /// use kyneta_uds_core::WriteBuf;
 ///
 /// let mut buf = WriteBuf::default();
-/// buf.frame(&[9, 9], |payload| payload.put_slice(b"hi"));
+/// buf.writer().put_slice(&[9, 9]);
+/// buf.writer().put_bytes(&Bytes::from_static(b"hi"));
 /// assert_eq!(buf.len(), 4);
 /// ```
 #[derive(Default)]
@@ -74,14 +75,6 @@ impl WriteBuf {
     #[inline]
     pub fn capacity(&self) -> usize {
         self.small.capacity()
-    }
-
-    /// Appends `header`, then what `payload` writes.
-    #[inline]
-    pub fn frame(&mut self, header: &[u8], payload: impl FnOnce(&mut PayloadWriter<'_>)) {
-        let mut writer = self.writer();
-        writer.put_slice(header);
-        payload(&mut writer);
     }
 
     /// Marks the present end, to come back to with [`rewind`](Self::rewind).
@@ -376,16 +369,17 @@ mod tests {
     #[test]
     fn rewind_forgets_and_patch_overwrites() {
         let mut buf = WriteBuf::default();
-        buf.frame(b"head", |payload| payload.put_bytes(&large(1)));
+        buf.writer().put_slice(b"head");
+        buf.writer().put_bytes(&large(1));
         let mark = buf.mark();
-        buf.frame(b"gone", |payload| {
-            payload.put_bytes(&large(2));
-            payload.put_u8(9);
-        });
+        buf.writer().put_slice(b"gone");
+        buf.writer().put_bytes(&large(2));
+        buf.writer().put_u8(9);
         assert_eq!(buf.len_since(mark), 4 + ATTACH + 1);
         buf.rewind(mark);
         assert_eq!(buf.len_since(mark), 0);
-        buf.frame(b"abcd", |payload| payload.put_slice(b"ef"));
+        buf.writer().put_slice(b"abcd");
+        buf.writer().put_slice(b"ef");
         buf.patch(mark, 1, b"BC");
         buf.patch(mark, 5, b"too long");
         let mut want = [b"head", &large(1)[..]].concat();

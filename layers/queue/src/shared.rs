@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kyneta_uds_core::DisconnectReason;
+
 use crate::{backlog::Backlog, config::QueueConfig};
 
 #[derive(Debug)]
@@ -35,6 +37,14 @@ impl<M> Shared<M> {
     /// Nothing that can panic runs under the lock, so poison means nothing.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Backlog<M>> {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end, told to all who wait. All before `called` may have been sent.
+    pub(crate) fn end(&self, called: u64, reason: DisconnectReason) {
+        let (unsent, wakes) = self.lock().end(called, reason);
+        // Both without the lock: messages and wakers are of the user's kind.
+        drop(unsent);
+        wakes.wake();
     }
 
     pub(crate) fn any_refusal(&self) -> bool {

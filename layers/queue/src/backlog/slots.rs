@@ -84,16 +84,11 @@ impl<M> Backlog<M> {
     }
 
     /// Leaves the line.
-    pub(crate) fn leave(&mut self, Ticket(ticket): Ticket) -> Wakes {
-        match self
-            .line
-            .binary_search_by_key(&ticket, |waits| waits.ticket)
-        {
-            Ok(at) => match self.line.remove(at) {
-                Some(waits) if waits.granted => self.release(),
-                _ => Wakes::default(),
-            },
-            Err(_) => Wakes::default(),
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> Wakes {
+        if self.redeem(ticket) {
+            self.release()
+        } else {
+            Wakes::default()
         }
     }
 

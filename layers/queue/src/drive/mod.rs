@@ -87,9 +87,7 @@ struct Undriven<M> {
 impl<M> Drop for Undriven<M> {
     fn drop(&mut self) {
         if !self.driven {
-            let (unsent, wakes) = self.shared.lock().end(0, DisconnectReason::error(Ended));
-            drop(unsent);
-            wakes.wake();
+            self.shared.end(0, DisconnectReason::error(Ended));
         }
     }
 }
@@ -234,9 +232,7 @@ impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
         }
         this.handling.set(None);
         this.calling.set(None);
-        let (unsent, wakes) = this.shared.lock().end(*this.called, reason);
-        drop(unsent);
-        wakes.wake();
+        this.shared.end(*this.called, reason);
     }
 }
 

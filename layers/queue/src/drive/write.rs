@@ -129,9 +129,7 @@ where
         *this.broke = Some(reason.clone());
         this.calling.set(None);
         this.batch.clear();
-        let (unsent, wakes) = this.shared.lock().end(*this.called, reason);
-        drop(unsent);
-        wakes.wake();
+        this.shared.end(*this.called, reason);
         this.shared.lock().park(cx.waker(), false);
         // What is there to be read has woken nobody.
         cx.waker().wake_by_ref();
