@@ -12,13 +12,13 @@ use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, Socket
 use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::{QueueConfig, SendError, SendFuture};
+use kyneta_uds_unix::ConnectError;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
     connection::Connection,
-    connector::ConnectError,
     event::{EventSender, Events},
     handler::Handler,
     session::{Session, Settings, settings_setters},

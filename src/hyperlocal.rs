@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio_util::either::Either;
 use tower_service::Service;
 
-use crate::connector::{ConnectError, UnixTarget};
+use kyneta_uds_unix::{ConnectError, UnixTarget};
 
 /// Connects through [`hyperlocal::UnixConnector`]. Pathnames only: abstract names have no URI.
 ///

@@ -93,12 +93,10 @@
 mod broadcast;
 mod client;
 mod connection;
-mod connector;
 mod event;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
-mod listener;
 mod serve;
 mod server;
 mod session;
@@ -121,15 +119,16 @@ pub use kyneta_uds_queue::{
     Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
     QueueFuture, QueueLayer, SendError, SendFuture, Stalled, Undrained, queue,
 };
+pub use kyneta_uds_unix::{
+    BindError, ConnectError, Listener, ListenerOptions, UnixConnector, UnixTarget,
+};
 
 pub use crate::{
     broadcast::Broadcast,
     client::{Client, ClientBuilder, ClientError},
     connection::{Connection, Incoming},
-    connector::{ConnectError, UnixConnector, UnixTarget},
     event::{Event, Events, PeerChange},
     handler::{Handler, MakeHandler},
-    listener::{BindError, Listener, ListenerOptions},
     serve::{Serve, WithGracefulShutdown, serve},
     server::{Server, ServerBuilder},
     stack::{DefaultStack, MakeChannel, connect, default_stack},

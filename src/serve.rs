@@ -15,6 +15,7 @@ use kyneta_uds_core::Identity;
 use kyneta_uds_establish::{EstablishError, EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
+use kyneta_uds_unix::{Listener, UnixTarget};
 use tokio::{net::UnixStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -22,9 +23,7 @@ use tower_layer::Layer as _;
 
 use crate::{
     connection::Connection,
-    connector::UnixTarget,
     handler::MakeHandler,
-    listener::Listener,
     server::Server,
     session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},

@@ -16,6 +16,7 @@ use kyneta_uds_core::{
 use kyneta_uds_establish::EstablishLayer;
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
+use kyneta_uds_unix::{BindError, ListenerOptions};
 use tokio_util::sync::CancellationToken;
 use tower::make::Shared;
 
@@ -24,7 +25,6 @@ use crate::{
     connection::Connection,
     event::{Event, EventSender, Events},
     handler::Handler,
-    listener::{BindError, ListenerOptions},
     serve::serve_as,
     session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},

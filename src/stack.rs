@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::connector::{UnixConnector, UnixTarget};
+use kyneta_uds_unix::{UnixConnector, UnixTarget};
 
 /// CBOR with aliasing, over frames of either wire version, over Unix streams.
 pub type DefaultStack = Cbor<Framing<UnixConnector>, ChannelCodec>;

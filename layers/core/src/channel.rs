@@ -8,7 +8,7 @@ use futures_core::Stream;
 use tower_service::Service;
 
 use crate::{
-    disconnect::BoxError,
+    disconnect::{BoxError, DisconnectReason},
     rejection::Rejection,
     wire::{ConnectionInfo, WireVersion},
 };
@@ -56,4 +56,19 @@ pub trait Channel<M>:
     /// Chooses the wire version to begin with. False, and without effect, when the version is
     /// fixed by configuration or settled by a frame.
     fn begin_with(&mut self, wire: WireVersion) -> bool;
+
+    /// Takes the reason of a loss: the connection below has ended, another takes or will take its
+    /// place, and what had been called and not flushed may or may not have been sent. Until a loss
+    /// has been taken, `poll_ready` and `poll_flush` are pending. A channel over one connection,
+    /// which ends with it, has none.
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        None
+    }
+
+    /// Gives up the connection below, because of `reason`, for another. False, and without effect,
+    /// for a channel that has but one.
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        drop(reason);
+        false
+    }
 }

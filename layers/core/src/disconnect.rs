@@ -66,9 +66,12 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
-    /// Wraps an error.
+    /// Wraps an error. One that is a reason already stays what it is.
     pub fn error(error: impl Into<BoxError>) -> Self {
-        Self::Error(SharedError::new(error))
+        match error.into().downcast() {
+            Ok(reason) => *reason,
+            Err(error) => Self::Error(SharedError::new(error)),
+        }
     }
 
     /// The reason's name in events.

@@ -13,7 +13,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Channel, ChannelMsg, ConnectionInfo, Credentials, Establish, Identity, Inbound, WireVersion,
+    Channel, ChannelMsg, ConnectionInfo, Credentials, DisconnectReason, Establish, Identity,
+    Inbound, WireVersion,
 };
 use tower_service::Service;
 
@@ -155,5 +156,13 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Established<C> {
 
     fn begin_with(&mut self, wire: WireVersion) -> bool {
         self.inner.begin_with(wire)
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.inner.lost()
+    }
+
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        self.inner.interrupt(reason)
     }
 }

@@ -19,7 +19,7 @@ use self::own::Owned;
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
 ///
 /// ```
-/// use kyneta_uds::Listener;
+/// use kyneta_uds_unix::Listener;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +44,7 @@ pub struct Listener {
 /// How a path is bound.
 ///
 /// ```
-/// use kyneta_uds::ListenerOptions;
+/// use kyneta_uds_unix::ListenerOptions;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

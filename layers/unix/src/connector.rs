@@ -29,7 +29,8 @@ const KNOCKS: u32 = 8;
 /// for some 250 ms before the error says so.
 ///
 /// ```
-/// use kyneta_uds::{SocketPath, UnixConnector, UnixTarget};
+/// use kyneta_uds_core::SocketPath;
+/// use kyneta_uds_unix::{UnixConnector, UnixTarget};
 /// use tower::ServiceExt as _;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -101,7 +102,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    pub(crate) fn new(path: SocketPath, source: io::Error) -> Self {
+    /// What an error of connect(2) means for a path.
+    pub fn new(path: SocketPath, source: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match source.kind() {
             Kind::NotFound => Self::NobodyThere { path, source },

@@ -7,7 +7,7 @@ use kyneta_uds_core::{SocketPath, SocketPathError};
 /// Why a path could not be bound. No file that anybody uses was touched.
 ///
 /// ```
-/// use kyneta_uds::{BindError, Listener};
+/// use kyneta_uds_unix::{BindError, Listener};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
