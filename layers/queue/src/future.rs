@@ -5,6 +5,7 @@
 use std::{
     fmt,
     future::Future,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -77,15 +78,15 @@ impl<M> fmt::Debug for SendFuture<M> {
 /// Ready when the kernel has taken all that was called before it was made.
 pub struct Flushed<M> {
     shared: Arc<Shared<M>>,
-    mark: u64,
+    range: Range<u64>,
     seat: Option<Seat>,
 }
 
 impl<M> Flushed<M> {
-    pub(crate) fn new(shared: Arc<Shared<M>>, mark: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<M>>, range: Range<u64>) -> Self {
         Self {
             shared,
-            mark,
+            range,
             seat: None,
         }
     }
@@ -99,7 +100,7 @@ impl<M> Future for Flushed<M> {
         match this
             .shared
             .lock()
-            .flushed(this.mark, &mut this.seat, cx.waker())
+            .flushed(this.range.clone(), &mut this.seat, cx.waker())
         {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
@@ -118,7 +119,7 @@ impl<M> Drop for Flushed<M> {
 impl<M> fmt::Debug for Flushed<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flushed")
-            .field("mark", &self.mark)
+            .field("range", &self.range)
             .finish_non_exhaustive()
     }
 }

@@ -51,12 +51,13 @@ impl<M> Handle<M> {
         }
     }
 
-    /// Ready when the kernel has taken all that was called so far, through any handle.
+    /// Ready when the kernel has taken all that was called so far, through any handle; or an error
+    /// when some of it went down with a connection.
     ///
     /// Cancel safe: dropping it un-sends nothing.
     pub fn flushed(&self) -> Flushed<M> {
-        let mark = self.shared.lock().next();
-        Flushed::new(self.shared.clone(), mark)
+        let outstanding = self.shared.lock().outstanding();
+        Flushed::new(self.shared.clone(), outstanding)
     }
 
     /// Ready, with the reason, when the connection has ended.

@@ -698,6 +698,59 @@ async fn no_slot_is_ever_lost() {
     }
 }
 
+#[tokio::test]
+async fn what_goes_down_with_a_connection_is_told_of_and_the_rest_goes_out_on_the_next() {
+    let pipe = Pipe::with_room(1);
+    let (mut handle, _task) = start(&pipe, QueueConfig::default());
+    let mut sent = Vec::new();
+    for num in 0..8 {
+        sent.push(handle.ready().await.unwrap().call(Num(num)));
+    }
+    let flushed = handle.flushed();
+    settle().await;
+    // One is taken, four are encoded, three wait.
+    assert_eq!(pipe.taken(), [0]);
+    pipe.lose();
+    settle().await;
+    pipe.make_room(100);
+    let mut outcomes = Vec::new();
+    for sent in sent {
+        outcomes.push(sent.await.map_err(|error| is_disconnected(&error, true)));
+    }
+    let taken = pipe.taken();
+    for (num, outcome) in (0..).zip(&outcomes) {
+        match outcome {
+            Ok(()) => assert!(taken.contains(&num), "{num} {taken:?}"),
+            Err(maybe) => assert!(*maybe && (num == 0 || !taken.contains(&num)), "{num}"),
+        }
+    }
+    assert!(outcomes.iter().filter(|outcome| outcome.is_err()).count() >= 4);
+    assert_eq!(taken[taken.len() - 3..], [5, 6, 7]);
+    assert!(is_disconnected(&flushed.await.unwrap_err(), true));
+    // What came before or after is no part of it.
+    handle.flushed().await.unwrap();
+    handle.ready().await.unwrap().call(Num(9)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_comes_back_is_interrupted_when_it_stays_full() {
+    let pipe = Pipe::with_room(0);
+    pipe.0.lock().unwrap().comes_back = true;
+    let after = Duration::from_secs(3);
+    let config = QueueConfig::default()
+        .max_messages(2)
+        .overflow(Overflow::Disconnect { after });
+    let (mut handle, task) = start(&pipe, config);
+    // The buffer's four, the queue's two, and one that waits.
+    send_all(&mut handle, 0..7).await;
+    let reason = pipe.0.lock().unwrap().interrupted.clone().unwrap();
+    assert!(reason.to_string().contains("does not read"), "{reason}");
+    pipe.make_room(100);
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken().last(), Some(&6));
+    assert!(!task.is_finished());
+}
+
 #[test]
 fn auto_traits() {
     fn sound<T: Send + Sync + Unpin>() {}

@@ -1,6 +1,6 @@
 //! Marks: what became of each message, for the futures that ask.
 
-use std::task::Waker;
+use std::{ops::Range, task::Waker};
 
 use kyneta_uds_core::{DisconnectReason, SharedError};
 
@@ -27,12 +27,20 @@ impl<M> Backlog<M> {
         self.next
     }
 
+    /// The messages that the kernel has not taken yet.
+    pub(crate) fn outstanding(&self) -> Range<u64> {
+        self.taken..self.next
+    }
+
     /// What became of message `number`; `None` while that is open, and `waker` is woken when not.
     pub(crate) fn outcome(&mut self, number: u64, waker: &Waker) -> Option<Result<(), SendError>> {
         if let Some(error) = self.refused.remove(&number) {
             return Some(Err(SendError::Refused(error)));
         }
         if number < self.taken {
+            if let Some(error) = self.losses.within(number..number + 1) {
+                return Some(Err(error));
+            }
             let known = number >= self.forgotten;
             return Some(if known {
                 Ok(())
@@ -67,20 +75,24 @@ impl<M> Backlog<M> {
         self.refused.remove(&number);
     }
 
-    /// Ready when all before `mark` are with the kernel. `seat` is where the future waits.
+    /// Ready when all of `range` are with the kernel, or some went down with a connection. `seat` is
+    /// where the future waits.
     pub(crate) fn flushed(
         &mut self,
-        mark: u64,
+        range: Range<u64>,
         seat: &mut Option<Seat>,
         waker: &Waker,
     ) -> Option<Result<(), SendError>> {
-        if mark <= self.taken {
+        if let Some(error) = self.losses.within(range.clone()) {
+            return Some(Err(error));
+        }
+        if range.end <= self.taken {
             return Some(Ok(()));
         }
         if let State::Closed(_) = self.state {
-            return Some(Err(self.disconnected(mark <= self.encoded)));
+            return Some(Err(self.disconnected(range.end <= self.encoded)));
         }
-        self.sit(seat, mark, waker);
+        self.sit(seat, range.end, waker);
         None
     }
 
@@ -152,7 +164,7 @@ mod tests {
         let mut backlog: Backlog<u8> = Backlog::new(1, 1, Overflow::Wait);
         let (mut flushed, mut closed) = (None, None);
         for _ in 0..3 {
-            assert!(backlog.flushed(1, &mut flushed, Waker::noop()).is_none());
+            assert!(backlog.flushed(0..1, &mut flushed, Waker::noop()).is_none());
             assert!(backlog.closed(&mut closed, Waker::noop()).is_none());
             assert_eq!(backlog.seated.len(), 2);
         }

@@ -7,6 +7,7 @@
 //! write buffer, `next` to be queued. One mark instead of a oneshot for each message is what makes
 //! a message cost nanoseconds (a oneshot: some 130).
 
+mod losses;
 mod marks;
 mod slots;
 
@@ -19,7 +20,7 @@ use kyneta_uds_core::{DisconnectReason, SharedError};
 
 pub(crate) use self::marks::Seat;
 pub(crate) use self::slots::{Slot, Ticket};
-use self::{marks::Sitter, slots::InLine};
+use self::{losses::Losses, marks::Sitter, slots::InLine};
 use crate::{config::Overflow, error::SendError};
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ pub(crate) struct Backlog<M> {
     refused: BTreeMap<u64, SharedError>,
     /// Refusals of messages before this one may have been forgotten.
     forgotten: u64,
+    losses: Losses,
 
     /// Senders without a slot, in the order they came.
     line: VecDeque<InLine>,
@@ -123,6 +125,7 @@ impl<M> Backlog<M> {
             taken: 0,
             refused: BTreeMap::new(),
             forgotten: 0,
+            losses: Losses::default(),
             line: VecDeque::new(),
             next_ticket: 0,
             watchers: Vec::new(),

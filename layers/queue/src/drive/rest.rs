@@ -94,7 +94,7 @@ where
             *this.timer_for = Some(deadline);
             this.timer.set(Some(sleep(after)));
         }
-        let Some(timer) = this.timer.as_pin_mut() else {
+        let Some(timer) = this.timer.as_mut().as_pin_mut() else {
             return Continue(());
         };
         // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
@@ -107,11 +107,21 @@ where
         let (level, waiting) = (backlog.level(), backlog.next() - *this.taken);
         drop(backlog);
         Break(match deadline {
-            Deadline::Stall => DisconnectReason::error(Stalled {
-                after,
-                messages: level.messages,
-                bytes: level.bytes,
-            }),
+            Deadline::Stall => {
+                let stalled = DisconnectReason::error(Stalled {
+                    after,
+                    messages: level.messages,
+                    bytes: level.bytes,
+                });
+                if this.channel.interrupt(stalled.clone()) {
+                    // Another connection may do better; it has as long.
+                    *this.timer_for = None;
+                    this.timer.set(None);
+                    cx.waker().wake_by_ref();
+                    return Continue(());
+                }
+                stalled
+            }
             Deadline::Drain if *this.phase == Phase::Deaf => broke(this.broke),
             Deadline::Drain if waiting > 0 => DisconnectReason::error(Undrained {
                 after,

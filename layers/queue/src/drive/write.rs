@@ -11,7 +11,7 @@ use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, SharedError}
 use tower_service::Service;
 
 use super::{Drive, Phase, Step};
-use crate::{config::QueueEvent, shared::Shared};
+use crate::{backlog::Wakes, config::QueueEvent, shared::Shared};
 
 /// How far one round of writing came.
 pub(super) struct Wrote {
@@ -87,23 +87,38 @@ where
                 }
             }
             progress |= messages > 0;
+            let lost = this.channel.lost();
+            if lost.is_some() {
+                // What the channel was at work on went with the rest.
+                this.calling.set(None);
+            }
 
             let mut backlog = this.shared.lock();
             let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
+            let again = lost.is_some();
+            let wakes_of_lost = match lost {
+                Some(reason) if *this.taken < *this.called => {
+                    let range = *this.taken..*this.called;
+                    *this.taken = *this.called;
+                    backlog.lose(range, reason)
+                }
+                _ => Wakes::default(),
+            };
             if this.batch.is_empty() {
                 backlog.take(this.batch);
             }
             let idle = !blocked && this.batch.is_empty();
-            if blocked || idle {
+            if (blocked || idle) && !again {
                 backlog.park(cx.waker(), idle);
             }
             let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
             drop(backlog);
             wakes.wake();
+            wakes_of_lost.wake();
             if drained {
                 this.shared.config.emit(QueueEvent::Drained);
             }
-            if blocked || idle {
+            if (blocked || idle) && !again {
                 let done = idle && *this.taken == *this.called;
                 return Continue(Wrote {
                     progress,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds_core::{Channel, ConnectionInfo, Inbound, Message, WireVersion};
+use kyneta_uds_core::{Channel, ConnectionInfo, DisconnectReason, Inbound, Message, WireVersion};
 use tower::Service;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub(crate) struct State {
     pub(crate) room: usize,
     pub(crate) broken: bool,
     pub(crate) closed: bool,
+    /// It is one that comes back; what it has lost and not told of yet.
+    pub(crate) comes_back: bool,
+    pub(crate) interrupted: Option<DisconnectReason>,
+    lost: Option<DisconnectReason>,
     inbound: VecDeque<Inbound<Num>>,
     eof: bool,
     pub(crate) reads: usize,
@@ -68,6 +72,14 @@ impl Pipe {
         self.change(|state| state.broken = true);
     }
 
+    /// The connection below ends, with what is in the buffer; another takes its place.
+    pub(crate) fn lose(&self) {
+        self.change(|state| {
+            state.buffer.clear();
+            state.lost = Some(DisconnectReason::Closed);
+        });
+    }
+
     pub(crate) fn deliver(&self, inbound: Inbound<Num>) {
         self.change(|state| state.inbound.push_back(inbound));
     }
@@ -97,6 +109,9 @@ impl State {
         if self.broken {
             return Poll::Ready(Err(Broken));
         }
+        if self.lost.is_some() {
+            return Poll::Pending;
+        }
         while self.room > 0 {
             let Some(num) = self.buffer.pop_front() else {
                 break;
@@ -119,7 +134,7 @@ impl Service<Num> for Pipe {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let mut state = self.0.lock().unwrap();
-        if state.buffer.len() < BUFFER {
+        if state.lost.is_none() && state.buffer.len() < BUFFER {
             return Poll::Ready(Ok(()));
         }
         state.flush(cx)
@@ -176,5 +191,19 @@ impl Channel<Num> for Pipe {
 
     fn begin_with(&mut self, _wire: WireVersion) -> bool {
         false
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.0.lock().unwrap().lost.take()
+    }
+
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        let mut state = self.0.lock().unwrap();
+        if state.comes_back {
+            state.buffer.clear();
+            state.lost = Some(reason.clone());
+            state.interrupted = Some(reason);
+        }
+        state.comes_back
     }
 }
