@@ -9,3 +9,4 @@ mod mode;
 mod owner;
 mod race;
 mod support;
+mod watch;

@@ -14,7 +14,9 @@ use std::{
     process::Command,
 };
 
-use kyneta_uds::{BindError, Client, ClientError, Incoming, ListenerOptions, Server};
+use kyneta_uds::{
+    BindError, Client, ClientError, Incoming, ListenerOptions, ReconnectPolicy, Server,
+};
 use tower::service_fn;
 
 pub(crate) struct Dir(pub(crate) tempfile::TempDir);
@@ -68,7 +70,10 @@ pub(crate) async fn bind_as_server(
 
 pub(crate) async fn connect_as_client(path: &Path) -> Result<Client, ClientError> {
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    Client::builder(path).connect(ignore).await
+    Client::builder(path)
+        .reconnect(ReconnectPolicy::off())
+        .connect(ignore)
+        .await
 }
 
 /// What is in the way of a bind: made in a directory, which then says all that is kept alive.

@@ -24,4 +24,4 @@ mod connector;
 mod listener;
 
 pub use connector::{ConnectError, UnixConnector, UnixTarget};
-pub use listener::{BindError, Listener, ListenerOptions};
+pub use listener::{BindError, Listener, ListenerEvent, ListenerOptions, Lost, claim, watch};

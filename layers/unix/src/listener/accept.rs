@@ -1,11 +1,12 @@
 //! Accepting that never dies, after axum and hyper-util.
 //!
-//! In: a listening socket. Out: accepted streams; at the end, those who still wait are turned away in
-//! order. May touch: the socket, tokio's clock.
+//! In: a listening socket, and those that stood at the path before it. Out: accepted streams; at the
+//! end, those who still wait are turned away in order. May touch: the sockets, tokio's clock.
 
 use std::{
     io::{self, Read as _},
     net::Shutdown,
+    os::unix::net::{UnixListener as ForeignListener, UnixStream as ForeignStream},
     time::Duration,
 };
 
@@ -20,17 +21,72 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 /// How many at most are turned away at the end; more than any backlog holds.
 const MOST_WAITING: usize = 65_536;
 
-/// The next stream.
-pub(super) async fn accept(socket: &UnixListener) -> UnixStream {
-    loop {
-        match socket.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) if is_about_one(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "accept failed; trying again in {OUT_OF_RESOURCES:?}");
-                sleep(OUT_OF_RESOURCES).await;
+/// A listening socket, and those that nobody can connect to any more, though some still wait there.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    current: UnixListener,
+    former: Vec<ForeignListener>,
+}
+
+impl From<UnixListener> for Sockets {
+    fn from(current: UnixListener) -> Self {
+        Self {
+            current,
+            former: Vec::new(),
+        }
+    }
+}
+
+impl Sockets {
+    /// Goes on with another socket. Those who wait at the one before are accepted first.
+    pub(super) fn replace(&mut self, next: UnixListener) {
+        match std::mem::replace(&mut self.current, next).into_std() {
+            Ok(former) => self.former.push(former),
+            Err(error) => tracing::error!(%error, "those who waited at the old socket are lost"),
+        }
+    }
+
+    /// The next stream.
+    pub(super) async fn accept(&mut self) -> UnixStream {
+        loop {
+            let accepted = match self.accept_former() {
+                Some(accepted) => accepted,
+                None => self.current.accept().await.map(|(stream, _)| stream),
+            };
+            match accepted {
+                Ok(stream) => return stream,
+                Err(error) if is_about_one(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "accept failed; trying again in {OUT_OF_RESOURCES:?}");
+                    sleep(OUT_OF_RESOURCES).await;
+                }
             }
         }
+    }
+
+    /// `None` when nobody waits at a former socket any more; they are closed then.
+    fn accept_former(&mut self) -> Option<io::Result<UnixStream>> {
+        while let Some(former) = self.former.first() {
+            match former.accept() {
+                Ok((stream, _)) => {
+                    let stream = stream.set_nonblocking(true).map(|()| stream);
+                    return Some(stream.and_then(UnixStream::from_std));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.former.remove(0);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+
+    /// Ends those who wait in order: without it, closing the listener resets them (the reference
+    /// crashes of that).
+    pub(super) fn turn_away(self) {
+        // Asked directly: what tokio has not been told of yet waits just as well.
+        let current = self.current.into_std().ok();
+        self.former.into_iter().chain(current).for_each(turn_away);
     }
 }
 
@@ -39,21 +95,18 @@ fn is_about_one(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::Interrupted
     )
 }
 
-/// Ends those who wait in order: without it, closing the listener resets them (the reference
-/// crashes of that).
-pub(super) fn turn_away(socket: UnixListener) {
-    // Asked directly: what tokio has not been told of yet waits just as well.
-    let Ok(socket) = socket.into_std() else {
-        return;
-    };
+fn turn_away(socket: ForeignListener) {
     for _ in 0..MOST_WAITING {
         match socket.accept() {
             Ok((stream, _)) => end(stream),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_about_one(&error) => {}
+            Err(error) if is_about_one(&error) => {}
             Err(_) => return,
         }
     }
@@ -61,7 +114,7 @@ pub(super) fn turn_away(socket: UnixListener) {
 
 /// Reads what nobody will hear: a socket that is closed with words unread resets the other end.
 /// Shut down first, so that no more can come and reading does not wait.
-fn end(mut stream: std::os::unix::net::UnixStream) {
+fn end(mut stream: ForeignStream) {
     let mut unread = [0; 4096];
     if stream.shutdown(Shutdown::Both).is_ok() {
         while matches!(stream.read(&mut unread), Ok(1..)) {}

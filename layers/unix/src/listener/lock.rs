@@ -8,11 +8,13 @@
 //! again.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
+
+use super::files::{file_id, identity};
 
 /// A held lock.
 #[derive(Debug)]
@@ -32,17 +34,15 @@ impl Lock {
         lock.into()
     }
 
-    /// `None` when somebody else holds it.
-    pub(super) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+    /// `None` when somebody else holds it. A lock file that is made has the read and write bits of
+    /// the socket's `mode`, so that whoever may connect may take over.
+    pub(super) fn try_acquire(path: &Path, mode: u32) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-                .open(path)?;
+            let Some(file) =
+                open(path)?.map_or_else(|| create(path, mode), |file| Ok(Some(file)))?
+            else {
+                continue;
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -52,21 +52,67 @@ impl Lock {
                 file,
                 path: path.into(),
             };
-            if lock.is_current()? {
+            if lock.is_current() {
                 return Ok(Some(lock));
             }
         }
         Err(io::Error::other("the lock file keeps vanishing"))
     }
 
+    /// Which file it is. No other has this number while it is held, even when it has been removed.
+    pub(super) fn inode(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.ino())
+    }
+
     /// True while the file that is locked is the one at the path.
-    fn is_current(&self) -> io::Result<bool> {
-        let held = self.file.metadata()?;
-        match std::fs::symlink_metadata(&self.path) {
-            Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+    pub(super) fn is_current(&self) -> bool {
+        match (self.file.metadata(), identity(&self.path)) {
+            (Ok(held), Ok(there)) => file_id(&held).is_file(there),
+            _ => false,
         }
+    }
+}
+
+/// `None` when there is none. Locking needs no permission to write, so reading is enough where
+/// another user has made the file.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let open = |write| {
+        OpenOptions::new()
+            .read(true)
+            .write(write)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(path)
+    };
+    let opened = match open(true) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // The first refusal is the one to tell.
+            open(false).map_err(|_| error)
+        }
+        opened => opened,
+    };
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// `None` when somebody was faster.
+fn create(path: &Path, mode: u32) -> io::Result<Option<File>> {
+    let mode = 0o600 | (mode & 0o666);
+    let created = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path);
+    match created {
+        Ok(file) => {
+            // Whatever the umask.
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -78,9 +124,9 @@ fn is_lock_file(file: &File) -> bool {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if is_lock_file(&self.file) && self.is_current().unwrap_or(false) {
+        if is_lock_file(&self.file) && self.is_current() {
             // Removed while held, so that nobody can hold it at the same time.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

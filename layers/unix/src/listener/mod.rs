@@ -4,17 +4,28 @@
 //! path, its lock file and a temporary name beside it, and only what is still ours of them.
 
 mod accept;
+pub mod claim;
 mod error;
+mod files;
 mod lock;
+mod notice;
 mod own;
+mod take;
+pub mod watch;
 
-use std::{io, os::unix::fs::PermissionsExt as _};
+use std::{
+    future::poll_fn,
+    io,
+    os::unix::fs::PermissionsExt as _,
+    pin::pin,
+    task::{Context, Poll},
+};
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
 use tokio::net::{UnixListener, UnixStream};
 
-pub use self::error::BindError;
-use self::own::Owned;
+use self::{accept::Sockets, notice::Notice, own::Owned};
+pub use self::{error::BindError, watch::Lost};
 
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
 ///
@@ -36,9 +47,20 @@ use self::own::Owned;
 #[derive(Debug)]
 pub struct Listener {
     /// `None` once closed.
-    socket: Option<UnixListener>,
+    sockets: Option<Sockets>,
     /// `None` when there is no file, or it is somebody else's to remove.
     owned: Option<Owned>,
+    /// When to look after the path; from the first time that somebody asks on.
+    notice: Option<Notice>,
+}
+
+/// What happens to a listener.
+#[derive(Debug)]
+pub enum ListenerEvent {
+    /// Somebody has connected.
+    Accepted(UnixStream),
+    /// The path is not ours any more: nobody new can find us.
+    Lost(Lost),
 }
 
 /// How a path is bound.
@@ -104,19 +126,10 @@ impl ListenerOptions {
         let path = path.try_into().map_err(SocketPathError::from)?;
         match path.as_pathname() {
             Some(_) => {
-                let (socket, owned) = own::bind(&path, self).await?;
-                Ok(Listener {
-                    socket: Some(socket),
-                    owned: Some(owned),
-                })
+                let (socket, owned) = own::bind(path, self)?;
+                Ok(Listener::new(socket, Some(owned)))
             }
-            None => {
-                let socket = own::bind_abstract(&path)?;
-                Ok(Listener {
-                    socket: Some(socket),
-                    owned: None,
-                })
-            }
+            None => Ok(Listener::new(own::bind_abstract(&path)?, None)),
         }
     }
 
@@ -126,6 +139,14 @@ impl ListenerOptions {
 }
 
 impl Listener {
+    fn new(socket: UnixListener, owned: Option<Owned>) -> Self {
+        Self {
+            sockets: Some(socket.into()),
+            owned,
+            notice: None,
+        }
+    }
+
     /// Binds a path with [`ListenerOptions::new`].
     ///
     /// # Errors
@@ -143,22 +164,77 @@ impl Listener {
     ///
     /// Cancel safe.
     pub async fn accept(&mut self) -> UnixStream {
-        match &self.socket {
-            Some(socket) => accept::accept(socket).await,
-            None => std::future::pending().await,
-        }
+        accept(&mut self.sockets).await
     }
 
-    /// Closes the socket and removes its file, if the file is still its own. Those who wait to be
-    /// accepted get an orderly end.
+    /// The next connection, as [`accept`](Self::accept), or that the path is not ours any more. It
+    /// is noticed while this is asked: on Linux as soon as the kernel tells (inotify(7)), else within
+    /// 100 ms; and as long as the path stays lost it is said again every 100 ms.
+    /// A lock file that somebody has removed is made and locked again without a word. A socket that
+    /// was handed over and an abstract name are not watched.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// use kyneta_uds_unix::{Listener, ListenerEvent, Lost};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// let mut listener = Listener::bind(&path).await?;
+    /// std::fs::remove_file(&path)?;
+    /// assert!(matches!(listener.next().await, ListenerEvent::Lost(Lost::Gone)));
+    /// listener.restore().await?;
+    /// assert!(path.exists());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn next(&mut self) -> ListenerEvent {
+        let Self {
+            sockets,
+            owned,
+            notice,
+        } = self;
+        let mut accepted = pin!(accept(sockets));
+        poll_fn(|cx| {
+            if let Some(lost) = owned
+                .as_mut()
+                .and_then(|owned| look_after(owned, notice, cx))
+            {
+                return Poll::Ready(ListenerEvent::Lost(lost));
+            }
+            accepted.as_mut().poll(cx).map(ListenerEvent::Accepted)
+        })
+        .await
+    }
+
+    /// Puts a new socket in the path's place when nothing, or a stale file, is there. Those who wait
+    /// to be accepted are still accepted. Nothing changes while the path is ours.
+    ///
+    /// # Errors
+    /// As [`ListenerOptions::bind`]; [`BindError::InUse`] when the path, or the lock beside it, is
+    /// somebody else's now. This listener goes on as it was.
+    pub async fn restore(&mut self) -> Result<(), BindError> {
+        if let (Some(sockets), Some(owned)) = (&mut self.sockets, &mut self.owned)
+            && let Some(socket) = owned.restore()?
+        {
+            sockets.replace(socket);
+            self.notice = None;
+        }
+        Ok(())
+    }
+
+    /// Removes the file, if it is still ours, gives up the lock, so that the next one can take over at
+    /// once, and closes the socket. Those who wait to be accepted get an orderly end.
     ///
     /// # Errors
     /// When the file could not be removed.
     pub fn close(&mut self) -> io::Result<()> {
         // The file first, so that nobody comes while the backlog is emptied.
         let removed = self.owned.take().map_or(Ok(()), Owned::remove);
-        if let Some(socket) = self.socket.take() {
-            accept::turn_away(socket);
+        if let Some(sockets) = self.sockets.take() {
+            sockets.turn_away();
         }
         removed
     }
@@ -167,10 +243,7 @@ impl Listener {
 impl From<UnixListener> for Listener {
     /// A socket that somebody else has opened (socket activation): its file is never removed.
     fn from(socket: UnixListener) -> Self {
-        Self {
-            socket: Some(socket),
-            owned: None,
-        }
+        Self::new(socket, None)
     }
 }
 
@@ -178,6 +251,39 @@ impl Drop for Listener {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "the socket file could not be removed");
+        }
+    }
+}
+
+/// Pending for ever once closed.
+async fn accept(sockets: &mut Option<Sockets>) -> UnixStream {
+    match sockets {
+        Some(sockets) => sockets.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Looks when it is time to, and is woken when it is again.
+fn look_after(
+    owned: &mut Owned,
+    notice: &mut Option<Notice>,
+    cx: &mut Context<'_>,
+) -> Option<Lost> {
+    loop {
+        let due = notice
+            .get_or_insert_with(|| Notice::of(owned.files()))
+            .poll_due(cx);
+        let Poll::Ready(changed) = due else {
+            return None;
+        };
+        let lost = owned.watch();
+        if lost.is_some() {
+            *notice = Some(Notice::of_none());
+            return lost;
+        }
+        if changed {
+            // The files may be others from now on.
+            *notice = None;
         }
     }
 }

@@ -1,0 +1,117 @@
+//! The questions that are asked of the file system about a path.
+//!
+//! In: a path. Out: what is there. May touch: a connection to what is there, closed at once.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use kyneta_uds_core::{SocketPath, SocketPathError};
+use tokio::net::UnixSocket;
+
+use super::{BindError, claim::FileId};
+
+/// Which file is at a path. Symbolic links are not followed.
+pub(super) fn identity(path: &Path) -> io::Result<FileId> {
+    fs::symlink_metadata(path).map(|metadata| file_id(&metadata))
+}
+
+pub(super) fn file_id(metadata: &fs::Metadata) -> FileId {
+    FileId {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+/// The socket at a path, if anything is there. Symbolic links are not followed.
+pub(super) fn look(path: &SocketPath, file: &Path) -> Result<Option<FileId>, BindError> {
+    let metadata = match fs::symlink_metadata(file) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match parent(file).try_exists() {
+                Ok(false) => Err(BindError::NoDirectory { path: path.clone() }),
+                _ => Ok(None),
+            };
+        }
+        Err(error) => return Err(BindError::io("look at", file, error)),
+    };
+    let kind = match metadata.file_type() {
+        kind if kind.is_socket() => return Ok(Some(file_id(&metadata))),
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a symbolic link, which is not followed",
+        kind if kind.is_file() => "a regular file",
+        _ => "a device or pipe",
+    };
+    Err(BindError::NotASocket {
+        path: path.clone(),
+        kind,
+    })
+}
+
+/// Who listens behind a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nobody,
+    Somebody,
+    /// Somebody whose backlog is full.
+    Busy,
+}
+
+/// Connects to a socket and lets go of it. Does not wait: a full backlog is an answer too.
+pub(super) fn probe(file: &Path) -> io::Result<Behind> {
+    let socket = UnixSocket::new_stream()?;
+    let address = rustix::net::SocketAddrUnix::new(file)?;
+    let connected = rustix::net::connect(&socket, &address).map_err(io::Error::from);
+    match connected.as_ref().map_err(io::Error::kind) {
+        Ok(()) => Ok(Behind::Somebody),
+        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Behind::Nobody),
+        Err(io::ErrorKind::WouldBlock) => Ok(Behind::Busy),
+        Err(_) => connected.map(|()| Behind::Somebody),
+    }
+}
+
+/// The temporary name in the same directory that belongs to a path and to its lock file, by inode.
+///
+/// It follows from them, so that the holder of the lock may remove what a crash has left there. Not
+/// from the path alone: when a stranger removes the lock file, two can hold a lock, and one would
+/// link the other's socket into place.
+pub(super) fn temporary_beside(
+    path: &SocketPath,
+    file: &Path,
+    lock: u64,
+) -> Result<PathBuf, BindError> {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    let short = short(&[&lock.to_le_bytes(), name.as_encoded_bytes()].concat());
+    let temporary = parent(file).join(format!(".k{short}"));
+    match SocketPath::new(&temporary) {
+        Err(SocketPathError::TooLong { len, limit, .. }) => Err(BindError::DirectoryTooDeep {
+            path: path.clone(),
+            len,
+            limit,
+        }),
+        _ => Ok(temporary),
+    }
+}
+
+/// Eight characters, 40 bits, that are the same in every build (FNV-1a). Two names in one directory
+/// share them once in a trillion.
+fn short(name: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (0..8)
+        .filter_map(|i| ALPHABET.get((hash >> (24 + 5 * i)) as usize & 31))
+        .map(|letter| char::from(*letter))
+        .collect()
+}
+
+fn parent(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if parent != "" => parent,
+        _ => Path::new("."),
+    }
+}
