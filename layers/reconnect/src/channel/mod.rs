@@ -1,0 +1,299 @@
+//! The channel: connects, passes messages, and connects again.
+//!
+//! In: a maker of channels and a target that can be asked for again. Out: one channel. May touch:
+//! the channels below, tokio's clock (once a connection, never per message).
+
+mod life;
+mod slow;
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use kyneta_uds_core::{
+    BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion,
+};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use crate::{
+    future::CallFuture,
+    lifecycle::Lifecycle,
+    machine::Input,
+    policy::{Recover, Until},
+};
+
+/// How long a connection must last to be useful if the peer says nothing on it.
+const USEFUL: Duration = Duration::from_secs(5);
+
+/// How long the rest of a connection is waited for: for what was called to be taken by a peer that
+/// has shut its own direction, or for what was said by one that takes no more.
+const PARTING: Duration = Duration::from_millis(500);
+
+/// A channel that comes back. An accepted one passes untouched and never does.
+///
+/// It is made at once and connects while it is polled. Without a connection `poll_ready` is pending
+/// and the stream silent; both fail, with the reason, when the policy has given up. Any of its
+/// `poll_*` drives it, so one owner that always polls the stream heals it even when idle.
+///
+/// * The end of a connection is not the end of the stream. What was called and not flushed may be
+///   lost with it, which [`lost`](Channel::lost) then says; when the peer has ended in good order
+///   and still took all, nothing is lost and nothing said.
+/// * With a policy that [is off](Recover::is_on) it ends with its first connection, as the channel
+///   below does.
+/// * `poll_close` is for good. While there is no connection, it is ready at once.
+/// * After `interrupt` it must be polled again.
+///
+/// All `poll_*` are cancel safe.
+pub struct Reconnecting<S: Service<T>, T, P> {
+    phase: Phase<S::Response, S::Future>,
+    /// Absent for an accepted channel.
+    origin: Option<Origin<S, T, P>>,
+    /// A loss that has not been told.
+    lost: Option<DisconnectReason>,
+    /// Who waits for the loss to be told.
+    waiting: Option<Waker>,
+    /// Set while the connection has not proved useful.
+    proving: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a channel comes back from.
+struct Origin<S, T, P> {
+    maker: S,
+    target: T,
+    life: Lifecycle<P>,
+}
+
+enum Phase<C, F> {
+    /// Connected.
+    Up(C),
+    /// The connection has ended in one direction; the other one is seen to before it is let go of.
+    Parting(C, Parting),
+    /// The connection's end is this channel's end, too. `true`: the peer has ended its direction.
+    Last(C, bool),
+    /// The maker is waited for.
+    Readying,
+    Connecting(Pin<Box<F>>),
+    Waiting(Until),
+    /// Given up. `true`: the stream has said why.
+    Over(DisconnectReason, bool),
+    /// Closed on purpose.
+    Closed,
+}
+
+struct Parting {
+    way: Way,
+    deadline: Pin<Box<Sleep>>,
+}
+
+enum Way {
+    /// The peer has ended: what was called is flushed.
+    Flush,
+    /// Writing has failed, because of this: what the peer said before is read.
+    Read(DisconnectReason),
+}
+
+/// Nothing is pinned in place: channels are `Unpin`, and all else is boxed.
+impl<S: Service<T>, T, P> Unpin for Reconnecting<S, T, P> {}
+
+impl<S: Service<T>, T, P> Reconnecting<S, T, P> {
+    pub(crate) const fn passed(channel: S::Response) -> Self {
+        Self::new(Phase::Last(channel, false), None)
+    }
+
+    const fn new(phase: Phase<S::Response, S::Future>, origin: Option<Origin<S, T, P>>) -> Self {
+        Self {
+            phase,
+            origin,
+            lost: None,
+            waiting: None,
+            proving: None,
+        }
+    }
+
+    /// The channel below, while there is one: the established peer is asked for there.
+    pub const fn get_ref(&self) -> Option<&S::Response> {
+        match &self.phase {
+            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
+                Some(channel)
+            }
+            _ => None,
+        }
+    }
+
+    const fn channel(&mut self) -> Option<&mut S::Response> {
+        match &mut self.phase {
+            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
+                Some(channel)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<S, T, P, C, M> Service<M> for Reconnecting<S, T, P>
+where
+    S: Service<T, Response = C, Error: Into<BoxError>>,
+    C: Channel<M>,
+    P: Recover,
+    T: Redial,
+{
+    type Response = ();
+    type Error = DisconnectReason;
+    type Future = CallFuture<C::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
+        let mut failed = None;
+        if let Phase::Up(channel) | Phase::Last(channel, _) = &mut self.phase
+            && self.lost.is_none()
+        {
+            match channel.poll_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => failed = Some(error),
+            }
+        }
+        self.poll_out(cx, failed, false, C::poll_ready)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: M) -> CallFuture<C::Future> {
+        CallFuture::new(self.channel().map(|channel| channel.call(msg)))
+    }
+}
+
+impl<S, T, P, C, M, E> Stream for Reconnecting<S, T, P>
+where
+    S: Service<T, Response = C, Error: Into<BoxError>>,
+    C: Channel<M> + Service<M, Error = E> + Stream<Item = Result<Inbound<M>, E>>,
+    E: Into<BoxError>,
+    P: Recover,
+    T: Redial,
+{
+    type Item = Result<Inbound<M>, DisconnectReason>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let mut ended = None;
+        if let Phase::Up(channel) | Phase::Last(channel, false) = &mut this.phase {
+            match Pin::new(channel).poll_next(cx) {
+                Poll::Ready(Some(Ok(inbound))) => {
+                    if this.proving.is_some() {
+                        this.prove(matches!(inbound, Inbound::Message(_)), cx);
+                    }
+                    return Poll::Ready(Some(Ok(inbound)));
+                }
+                Poll::Pending => {
+                    if this.proving.is_some() {
+                        this.prove(false, cx);
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Err(error))) => ended = Some(Some(error)),
+                Poll::Ready(None) => ended = Some(None),
+            }
+        }
+        this.poll_in(cx, ended)
+    }
+}
+
+impl<S, T, P, C, M, E> Channel<M> for Reconnecting<S, T, P>
+where
+    S: Service<T, Response = C, Error: Into<BoxError>>,
+    C: Channel<M> + Service<M, Error = E> + Stream<Item = Result<Inbound<M>, E>>,
+    E: Into<BoxError>,
+    P: Recover,
+    T: Redial,
+{
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
+        let mut failed = None;
+        if let Phase::Up(channel) | Phase::Last(channel, _) = &mut self.phase
+            && self.lost.is_none()
+        {
+            match channel.poll_flush(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => failed = Some(error),
+            }
+        }
+        self.poll_out(cx, failed, true, C::poll_flush)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
+        self.feed(Input::Stop, None);
+        match &mut self.phase {
+            Phase::Last(channel, _) => channel.poll_close(cx).map_err(DisconnectReason::error),
+            phase => {
+                *phase = Phase::Closed;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    #[inline]
+    fn buffered(&self) -> usize {
+        let buffered = self.get_ref().map_or(0, C::buffered);
+        // Of what is lost, nobody knows whether the kernel has it.
+        buffered.max(usize::from(self.lost.is_some()))
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.get_ref().map(C::connection).unwrap_or_default()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.channel()
+            .is_some_and(|channel| channel.begin_with(wire))
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        let Some(reason) = self.lost.take() else {
+            return self.channel().and_then(C::lost);
+        };
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+        Some(reason)
+    }
+
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        let comes_back = self.comes_back();
+        match &mut self.phase {
+            Phase::Up(_) | Phase::Parting(..) if comes_back => {
+                self.lose(reason);
+                true
+            }
+            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
+                channel.interrupt(reason)
+            }
+            Phase::Readying | Phase::Connecting(_) | Phase::Waiting(_) => comes_back,
+            Phase::Over(..) | Phase::Closed => false,
+        }
+    }
+}
+
+impl<S: Service<T>, T, P> fmt::Debug for Reconnecting<S, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.phase {
+            Phase::Up(_) => "up",
+            Phase::Parting(..) => "parting",
+            Phase::Last(..) => "last",
+            Phase::Readying => "readying",
+            Phase::Connecting(_) => "connecting",
+            Phase::Waiting(_) => "waiting",
+            Phase::Over(..) => "over",
+            Phase::Closed => "closed",
+        };
+        f.debug_struct("Reconnecting")
+            .field("phase", &phase)
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! The futures: of a channel, ready at once when it connects; and of a message.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use kyneta_uds_core::{BoxError, DisconnectReason};
+use pin_project::pin_project;
+use tower_service::Service;
+
+use crate::{channel::Reconnecting, error::NotConnected};
+
+/// Resolves to a channel: at once to one that connects, to an accepted one when the maker below has
+/// made it.
+#[pin_project]
+pub struct ReconnectFuture<S: Service<T>, T, P> {
+    #[pin]
+    state: State<S::Future, Reconnecting<S, T, P>>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, C> {
+    Passing(#[pin] F),
+    Made(Option<C>),
+}
+
+impl<S: Service<T>, T, P> ReconnectFuture<S, T, P> {
+    pub(crate) const fn passing(accepted: S::Future) -> Self {
+        Self {
+            state: State::Passing(accepted),
+        }
+    }
+
+    pub(crate) const fn made(channel: Reconnecting<S, T, P>) -> Self {
+        Self {
+            state: State::Made(Some(channel)),
+        }
+    }
+}
+
+impl<S: Service<T>, T, P> Future for ReconnectFuture<S, T, P> {
+    type Output = Result<Reconnecting<S, T, P>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Passing(accepted) => {
+                let channel = ready!(accepted.poll(cx))?;
+                Poll::Ready(Ok(Reconnecting::passed(channel)))
+            }
+            StateProj::Made(channel) => match channel.take() {
+                Some(channel) => Poll::Ready(Ok(channel)),
+                // Polled again after it was ready, which a future may answer as it likes.
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<S: Service<T>, T, P> fmt::Debug for ReconnectFuture<S, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectFuture").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a message, as the channel below says. Without a connection it fails.
+#[pin_project]
+pub struct CallFuture<F> {
+    /// Absent when there was no connection.
+    #[pin]
+    inner: Option<F>,
+}
+
+impl<F> CallFuture<F> {
+    pub(crate) const fn new(inner: Option<F>) -> Self {
+        Self { inner }
+    }
+}
+
+impl<F, E> Future for CallFuture<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<(), DisconnectReason>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().inner.as_pin_mut() {
+            Some(inner) => inner.poll(cx).map_err(DisconnectReason::error),
+            None => Poll::Ready(Err(DisconnectReason::error(NotConnected(())))),
+        }
+    }
+}
+
+impl<F> fmt::Debug for CallFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallFuture").finish_non_exhaustive()
+    }
+}

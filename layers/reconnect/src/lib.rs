@@ -1,0 +1,74 @@
+//! A Tower layer: channels become channels that come back after a loss.
+//!
+//! Below it needs a maker of channels, and a target that can be asked for again
+//! ([`Redial`](kyneta_uds_core::Redial)); above it gives a maker of [`Reconnecting`] channels. One
+//! that was accepted passes untouched. When, and whether, it comes back is a policy's to say
+//! ([`Recover`]): [`ReconnectPolicy`], any of tower's backoffs ([`Backoffs`]), or one's own.
+//! [`States`] tells where it stands.
+//!
+//! ```
+//! use futures_util::StreamExt as _;
+//! use kyneta_uds_cbor::CborLayer;
+//! use kyneta_uds_core::{Inbound, Redial};
+//! use kyneta_uds_framing::FramingLayer;
+//! use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy, StateKind};
+//! use std::{io, time::Duration};
+//! use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! // Somewhere that can be connected to again and again; a socket's path is the usual one.
+//! struct Somewhere;
+//! impl Redial for Somewhere {
+//!     fn redial(&self) -> Option<Self> {
+//!         Some(Self)
+//!     }
+//! }
+//!
+//! // Who is there says one number (in CBOR, framed) and hangs up.
+//! async fn connect(_: Somewhere) -> io::Result<DuplexStream> {
+//!     let (ours, mut theirs) = duplex(64);
+//!     theirs.write_all(&[3, 0, 0, 0, 0, 1, 0, 0, 0, 1, 7]).await?;
+//!     Ok(ours)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let layer = ReconnectLayer::new(ReconnectPolicy::new().base(Duration::from_millis(1)));
+//! let states = layer.states();
+//! let mut channel = ServiceBuilder::new()
+//!     .layer(layer)
+//!     .layer(CborLayer::typed::<u8>())
+//!     .layer(FramingLayer::new())
+//!     .service(service_fn(connect))
+//!     .oneshot(Somewhere)
+//!     .await?;
+//! // One stream over three connections.
+//! for _ in 0..3 {
+//!     let inbound = channel.next().await.ok_or("a channel that comes back does not end")??;
+//!     assert_eq!(inbound, Inbound::Message(7));
+//! }
+//! assert_eq!(states.state().kind(), StateKind::Connected);
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoffs;
+mod channel;
+mod error;
+mod future;
+mod layer;
+mod lifecycle;
+mod machine;
+mod policy;
+mod service;
+mod states;
+
+pub use backoffs::Backoffs;
+pub use channel::Reconnecting;
+pub use error::{NotConnected, NotRedialable};
+pub use future::{CallFuture, ReconnectFuture};
+pub use layer::ReconnectLayer;
+pub use machine::{Effect, Input, Machine, Outcome, State, StateKind, Transition};
+pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};
+pub use service::Reconnect;
+pub use states::{Missed, States, Transitions};

@@ -1,0 +1,76 @@
+//! The machine with its policy, its random numbers and its onlookers.
+//!
+//! In: what happened. Out: what is to be done, and what is waited for. May touch: the standard
+//! library's random keys.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use kyneta_uds_core::DisconnectReason;
+
+use crate::{
+    machine::{Effect, Input, Machine, State},
+    policy::{Failure, Recover, Wait},
+    states::States,
+};
+
+pub(crate) struct Lifecycle<P> {
+    machine: Machine,
+    policy: P,
+    states: States,
+}
+
+impl<P: Recover> Lifecycle<P> {
+    pub(crate) fn new(policy: P, states: States) -> Self {
+        Self {
+            machine: Machine::default(),
+            policy,
+            states,
+        }
+    }
+
+    /// What is to be done, and, where a timer is to be set, what it waits for.
+    pub(crate) fn handle(&mut self, input: Input) -> (Vec<Effect>, Option<Wait>) {
+        let mut wait = None;
+        let policy = &mut self.policy;
+        let outcome = self.machine.handle(input, |attempts, reason| {
+            let recovered = policy.recover(Failure::new(attempts, reason, &mut random))?;
+            let delay = recovered.delay;
+            wait = Some(recovered);
+            Ok(delay)
+        });
+        self.states.publish(outcome.transition);
+        (outcome.effects, wait)
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.policy.is_on()
+    }
+
+    /// Why there is no connection any more.
+    pub(crate) fn reason(&self) -> DisconnectReason {
+        match self.machine.state() {
+            State::Disconnected {
+                reason: Some(reason),
+            } => reason.clone(),
+            _ => DisconnectReason::Intentional,
+        }
+    }
+}
+
+/// `[0, 1)`, from the 53 bits that a float of this size holds. The keys of each `RandomState` are
+/// others.
+#[allow(clippy::cast_precision_loss)]
+fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}
+
+/// Those who look on outlive the channel: they are told when it is dropped.
+impl<P> Drop for Lifecycle<P> {
+    fn drop(&mut self) {
+        let stopped = self
+            .machine
+            .handle(Input::Stop, |_, reason| Err(reason.clone()));
+        self.states.publish(stopped.transition);
+    }
+}

@@ -1,0 +1,68 @@
+//! The maker: in, a target; out, a channel that comes back, or an accepted one as it stands.
+
+use std::{
+    fmt, mem,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::{BoxError, Redial};
+use tower_service::Service;
+
+use crate::{channel::Reconnecting, future::ReconnectFuture, policy::Recover, states::States};
+
+/// Makes [`Reconnecting`] channels. See [`ReconnectLayer`](crate::ReconnectLayer).
+#[derive(Clone)]
+pub struct Reconnect<S, P> {
+    inner: S,
+    policy: P,
+    states: States,
+}
+
+impl<S, P> Reconnect<S, P> {
+    pub(crate) const fn new(inner: S, policy: P, states: States) -> Self {
+        Self {
+            inner,
+            policy,
+            states,
+        }
+    }
+
+    /// The maker below.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, P, T> Service<T> for Reconnect<S, P>
+where
+    S: Service<T, Error: Into<BoxError>> + Clone,
+    P: Recover + Clone,
+    T: Redial,
+{
+    type Response = Reconnecting<S, T, P>;
+    type Error = S::Error;
+    type Future = ReconnectFuture<S, T, P>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: T) -> Self::Future {
+        if target.redial().is_none() {
+            return ReconnectFuture::passing(self.inner.call(target));
+        }
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        let (policy, states) = (self.policy.clone(), self.states.clone());
+        ReconnectFuture::made(Reconnecting::connecting(ready, target, policy, states))
+    }
+}
+
+impl<S: fmt::Debug, P: fmt::Debug> fmt::Debug for Reconnect<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconnect")
+            .field("inner", &self.inner)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

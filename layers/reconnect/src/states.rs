@@ -1,0 +1,186 @@
+//! Where the connections of a layer stand, for those who look on.
+//!
+//! In: the transitions of the layer's channels. Out: the last state, and each transition. May
+//! touch: tokio's channels, which never make a channel wait for an onlooker.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use futures_util::stream;
+use tokio::sync::{broadcast, watch};
+
+use crate::machine::{State, StateKind, Transition};
+
+/// Transitions kept for an onlooker who is late.
+const KEPT: usize = 256;
+
+/// Where the connections of a [`ReconnectLayer`](crate::ReconnectLayer) stand. All channels that its
+/// services make publish here, so with more than one the states are told in turns. Cheap to clone.
+///
+/// A channel that is dropped is disconnected on purpose.
+///
+/// ```
+/// use kyneta_uds_reconnect::{ReconnectLayer, StateKind};
+///
+/// let layer = ReconnectLayer::default();
+/// let states = layer.states();
+/// assert_eq!(states.state().kind(), StateKind::Disconnected);
+/// assert!(!states.is_connected());
+/// ```
+#[derive(Clone)]
+pub struct States {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    last: watch::Sender<State>,
+    each: broadcast::Sender<Transition>,
+    hook: OnceLock<Hook>,
+}
+
+type Hook = Box<dyn Fn(&Transition) + Send + Sync>;
+
+impl States {
+    pub(crate) fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                last: watch::Sender::new(State::default()),
+                each: broadcast::Sender::new(KEPT),
+                hook: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Called on each transition, before anybody else is told. The first one counts.
+    pub(crate) fn hook(&self, hook: impl Fn(&Transition) + Send + Sync + 'static) {
+        let _ = self.shared.hook.set(Box::new(hook));
+    }
+
+    pub(crate) fn publish(&self, transition: Option<Transition>) {
+        let Some(transition) = transition else {
+            return;
+        };
+        tracing::debug!(from = %transition.from, to = %transition.to, "connection");
+        if let Some(hook) = self.shared.hook.get() {
+            hook(&transition);
+        }
+        self.shared.last.send_replace(transition.to.clone());
+        // Nobody may be listening, which is the onlookers' business.
+        drop(self.shared.each.send(transition));
+    }
+
+    /// The last state.
+    pub fn state(&self) -> State {
+        self.shared.last.borrow().clone()
+    }
+
+    /// True while the last state is [`State::Connected`].
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.shared.last.borrow(), State::Connected)
+    }
+
+    /// Waits until the last state is one that is wanted; at once, if it is already. One that passes
+    /// before this task has its turn may not be seen: see [`transitions`](Self::transitions).
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # use kyneta_uds_reconnect::{State, States};
+    /// # async fn example(states: States) {
+    /// let given_up = states
+    ///     .wait_for(|state| matches!(state, State::Disconnected { reason: Some(_) }))
+    ///     .await;
+    /// # let _ = given_up;
+    /// # }
+    /// ```
+    pub async fn wait_for(&self, wanted: impl FnMut(&State) -> bool) -> State {
+        let mut last = self.shared.last.subscribe();
+        match last.wait_for(wanted).await {
+            Ok(state) => state.clone(),
+            // It cannot close while `self` holds the sender.
+            Err(_) => self.state(),
+        }
+    }
+
+    /// Waits until the last state is of a kind, as [`wait_for`](Self::wait_for) does.
+    ///
+    /// ```
+    /// # use kyneta_uds_reconnect::{StateKind, States};
+    /// # async fn example(states: States) {
+    /// states.wait_for_kind(StateKind::Connected).await;
+    /// # }
+    /// ```
+    pub async fn wait_for_kind(&self, kind: StateKind) -> State {
+        self.wait_for(|state| state.kind() == kind).await
+    }
+
+    /// Each transition from now on. Who is more than 256 behind is told how many were missed.
+    ///
+    /// ```
+    /// use futures_util::StreamExt as _;
+    /// # use kyneta_uds_reconnect::States;
+    /// # async fn example(states: States) {
+    /// let mut transitions = states.transitions();
+    /// while let Some(Ok(transition)) = transitions.next().await {
+    ///     println!("{} -> {}", transition.from, transition.to);
+    /// }
+    /// # }
+    /// ```
+    pub fn transitions(&self) -> Transitions {
+        let each = self.shared.each.subscribe();
+        let inner = stream::unfold(each, async |mut each| {
+            use broadcast::error::RecvError::{Closed, Lagged};
+            match each.recv().await {
+                Ok(transition) => Some((Ok(transition), each)),
+                Err(Lagged(count)) => Some((Err(Missed(count)), each)),
+                Err(Closed) => None,
+            }
+        });
+        Transitions {
+            inner: Box::pin(inner),
+        }
+    }
+
+    /// The last state as a watch, for those who combine it with others.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.shared.last.subscribe()
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("States")
+            .field(&*self.shared.last.borrow())
+            .finish()
+    }
+}
+
+/// As many transitions came and went before they were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} transitions missed: they were not asked for in time")]
+pub struct Missed(pub u64);
+
+/// Each transition, in order. Ends when the layer, all that it made and all [`States`] are gone.
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Transitions {
+    inner: Pin<Box<dyn Stream<Item = Result<Transition, Missed>> + Send>>,
+}
+
+impl Stream for Transitions {
+    type Item = Result<Transition, Missed>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.inner.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Transitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transitions").finish_non_exhaustive()
+    }
+}
