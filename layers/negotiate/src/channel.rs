@@ -1,0 +1,549 @@
+//! The channel that listens or connects, and changes role.
+//!
+//! In: messages for the others: for the one we are connected to, or for all who are connected to
+//! us. Out: what comes in on the connection that we have made; what comes in on accepted ones goes
+//! to the [`Host`]'s handlers. May touch: the maker below, the path, tokio's clock.
+//!
+//! The [machine](crate::machine) decides; here its effects are carried out, whichever side the
+//! channel is polled from, so that a handler that waits to send does not stop the negotiation.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use kyneta_uds_core::{
+    BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError, SocketPath,
+    WireVersion,
+};
+use kyneta_uds_unix::{BindError, Listener, UnixTarget};
+use pin_project::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower::ServiceExt as _;
+use tower_service::Service;
+
+use crate::{
+    host::Host,
+    hub::Hub,
+    layer::Settings,
+    listening::{Event, Listening},
+    machine::{Bind, Effect, Effects, Input, Negotiation, Probe, Role},
+    outcome,
+    roles::Roles,
+};
+
+/// How long what was called may take to go out after the other side has ended its own direction.
+const PARTING: Duration = Duration::from_millis(500);
+
+/// A maker of channels of `M` over Unix streams: any stack up to there.
+#[diagnostic::on_unimplemented(
+    message = "this stack does not make channels that can listen or connect: `{Self}`",
+    label = "not a maker of channels of `{M}` over Unix streams",
+    note = "below a `NegotiateLayer`, from the top: `EstablishLayer` if the peers are to introduce themselves, any layers of yours, `CborLayer`, `FramingLayer`, then a connector such as `UnixConnector`"
+)]
+pub trait Maker<M>:
+    Service<
+        UnixTarget,
+        Response = Self::Channel,
+        Error = Self::MakeError,
+        Future: Future<Output = Result<Self::Channel, Self::MakeError>> + Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// What it makes.
+    type Channel: Channel<M, Future: Send, Error: Send> + Send + 'static;
+    /// Why it could not.
+    type MakeError: Into<BoxError> + Send;
+}
+
+impl<S, M> Maker<M> for S
+where
+    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
+    S::Response: Channel<M, Future: Send, Error: Send> + Send + 'static,
+{
+    type Channel = S::Response;
+    type MakeError = S::Error;
+}
+
+/// A channel to the others on a path, whoever of them listens. Made by
+/// [`NegotiateLayer`](crate::NegotiateLayer); it never ends by itself.
+pub struct Negotiated<S: Maker<M>, A, M> {
+    path: SocketPath,
+    maker: S,
+    host: A,
+    settings: Settings,
+    roles: Roles,
+    /// Ready when we are asked to leave.
+    leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    machine: Negotiation,
+    work: Option<Work<S, M>>,
+    seat: Seat<S, A, M>,
+    /// Writing to it has failed; what it said before is still read.
+    remnant: Option<S::Channel>,
+    loss: Option<DisconnectReason>,
+    /// Somebody has been connected to us, or we to somebody.
+    in_company: bool,
+}
+
+type Work<S, M> = Pin<Box<dyn Future<Output = Done<S, M>> + Send>>;
+
+/// What the one thing under way came to.
+enum Done<S: Maker<M>, M> {
+    Probed(Result<S::Channel, S::MakeError>),
+    Bound(Result<Box<Listener>, BindError>),
+    Waited,
+}
+
+enum Seat<S: Maker<M>, A, M> {
+    Vacant,
+    Connected(S::Channel),
+    /// The other side has ended its direction; ours is flushed.
+    Parting(S::Channel, Pin<Box<Sleep>>),
+    Listening(Box<Listening<S, A, M>>, Hub<M>),
+    /// The path is given up; what waits for the members is sent.
+    Leaving(Hub<M>),
+}
+
+// Nothing in it is pinned in place.
+impl<S: Maker<M>, A, M> Unpin for Negotiated<S, A, M> {}
+
+impl<S, A, M> Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+    pub(crate) fn new(
+        path: SocketPath,
+        maker: S,
+        host: A,
+        settings: Settings,
+        roles: Roles,
+    ) -> Self {
+        let leaving = Box::pin(roles.leaving().clone().cancelled_owned());
+        let mut this = Self {
+            path,
+            maker,
+            host,
+            settings,
+            roles,
+            leaving: Some(leaving),
+            machine: Negotiation::new(),
+            work: None,
+            seat: Seat::Vacant,
+            remnant: None,
+            loss: None,
+            in_company: false,
+        };
+        this.tell(Input::Start);
+        this
+    }
+
+    /// The present role.
+    pub fn role(&self) -> Role {
+        self.machine.role()
+    }
+
+    /// Carries on with whatever is under way.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.heed(cx);
+            match &mut self.seat {
+                Seat::Listening(listening, hub) => {
+                    hub.reap(cx);
+                    if let Poll::Ready(event) = listening.poll(cx) {
+                        self.listened(event);
+                        continue;
+                    }
+                }
+                Seat::Parting(channel, deadline) => {
+                    let lost = match channel.poll_flush(cx) {
+                        Poll::Ready(flushed) => flushed.is_err(),
+                        Poll::Pending if deadline.as_mut().poll(cx).is_ready() => true,
+                        Poll::Pending => return,
+                    };
+                    self.vacate(lost.then_some(DisconnectReason::Closed));
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(work) = &mut self.work else { return };
+            let Poll::Ready(done) = work.as_mut().poll(cx) else {
+                return;
+            };
+            self.work = None;
+            self.done(done);
+        }
+    }
+
+    /// Leaves if asked to; who negotiates still gets out what waits.
+    fn heed(&mut self, cx: &mut Context<'_>) {
+        if let Some(leaving) = &mut self.leaving
+            && leaving.as_mut().poll(cx).is_ready()
+        {
+            self.leaving = None;
+        }
+        if self.leaving.is_none() && matches!(self.role(), Role::Listener | Role::Connector) {
+            self.tell(Input::Dispose);
+        }
+    }
+
+    fn listened(&mut self, event: Event<M>) {
+        match event {
+            Event::Joined(handle) => {
+                self.in_company = true;
+                if let Seat::Listening(_, hub) = &mut self.seat {
+                    hub.add(handle);
+                }
+            }
+            Event::PathFree => self.tell(Input::PathFree),
+            Event::PathLost => self.tell(Input::PathLost),
+            Event::Restored(Ok(())) => self.tell(Input::Restored(Bind::Done)),
+            Event::Restored(Err(error)) => {
+                let bind = outcome::of_bind(&error);
+                self.tell_with(Input::Restored(bind), error);
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done<S, M>) {
+        match done {
+            Done::Waited => self.tell(Input::TimerFired),
+            Done::Probed(Ok(channel)) => {
+                self.in_company = true;
+                self.seat = Seat::Connected(channel);
+                self.tell(Input::Probed(Probe::Joined));
+            }
+            Done::Probed(Err(error)) => {
+                let error: BoxError = error.into();
+                let probe = outcome::of_probe(&*error);
+                tracing::debug!(%error, ?probe, "probed");
+                self.tell_with(Input::Probed(probe), error);
+            }
+            Done::Bound(Ok(listener)) => {
+                let listening = Listening::new(listener, self.maker.clone(), self.host.clone());
+                let hub = Hub::new(self.settings.regroup, self.in_company);
+                self.seat = Seat::Listening(Box::new(listening), hub);
+                self.tell(Input::Bound(Bind::Done));
+            }
+            Done::Bound(Err(error)) => {
+                let bind = outcome::of_bind(&error);
+                tracing::debug!(%error, ?bind, "bound");
+                self.tell_with(Input::Bound(bind), error);
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let effects = self.machine.on(input, random());
+        self.carry_out(effects, None);
+    }
+
+    /// As [`tell`](Self::tell), with what there is to report.
+    fn tell_with(&mut self, input: Input, error: impl Into<BoxError>) {
+        let effects = self.machine.on(input, random());
+        self.carry_out(effects, Some(error.into()));
+    }
+
+    fn carry_out(&mut self, effects: Effects, mut error: Option<BoxError>) {
+        for effect in effects {
+            match effect {
+                Effect::Probe => {
+                    let probing = self.maker.clone().oneshot(self.path.clone().into());
+                    self.work = Some(Box::pin(async { Done::Probed(probing.await) }));
+                }
+                Effect::Bind => {
+                    let (options, path) = (self.settings.listener, self.path.clone());
+                    self.work = Some(Box::pin(async move {
+                        Done::Bound(options.bind(path).await.map(Box::new))
+                    }));
+                }
+                Effect::Wait(wait) => {
+                    self.work = Some(Box::pin(async move {
+                        sleep(wait).await;
+                        Done::Waited
+                    }));
+                }
+                Effect::Restore => {
+                    if let Seat::Listening(listening, _) = &mut self.seat {
+                        listening.restore();
+                    }
+                }
+                Effect::StopListening => self.stop_listening(),
+                // When we leave for good, the connection is ended by `poll_close`.
+                Effect::Disconnect if self.role() == Role::Disposed => {}
+                Effect::Disconnect => self.seat = Seat::Vacant,
+                Effect::Report => {
+                    if let Some(error) = error.take() {
+                        let error = SharedError::new(error);
+                        self.roles.refuse(error.clone());
+                        self.host.refused(&error);
+                    }
+                }
+                Effect::Announce(role) => {
+                    tracing::info!(path = %self.path, %role, "role");
+                    self.roles.announce(role);
+                    self.host.announced(role);
+                }
+            }
+        }
+        if self.role() == Role::Disposed {
+            self.work = None;
+        }
+    }
+
+    /// The path first: who comes now must not find a door behind which nobody opens.
+    fn stop_listening(&mut self) {
+        if let Seat::Listening(listening, mut hub) = std::mem::replace(&mut self.seat, Seat::Vacant)
+        {
+            listening
+                .close()
+                .into_iter()
+                .for_each(|handle| hub.add(handle));
+            if self.role() == Role::Disposed {
+                self.seat = Seat::Leaving(hub);
+            } else {
+                // The members get what waits for them, and then negotiate as we do.
+                hub.close();
+            }
+        }
+    }
+
+    /// The connection is at its end; what was called on it is lost if there is a reason.
+    fn vacate(&mut self, lost: Option<DisconnectReason>) {
+        self.seat = Seat::Vacant;
+        self.loss = lost.or(self.loss.take());
+        if self.role() == Role::Connector {
+            self.tell(Input::ConnectionLost);
+        }
+    }
+
+    /// Writing has failed: nothing more goes out here, but what came in is still read.
+    fn break_off(&mut self, cx: &mut Context<'_>, error: impl Into<BoxError>) {
+        if let Seat::Connected(channel) = std::mem::replace(&mut self.seat, Seat::Vacant) {
+            self.remnant = Some(channel);
+            self.vacate(Some(DisconnectReason::error(error)));
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<S, A, M> Service<M> for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+    type Response = ();
+    type Error = BoxError;
+    type Future = Called<<S::Channel as Service<M>>::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if !matches!(self.seat, Seat::Connected(_)) {
+            self.advance(cx);
+        }
+        match &mut self.seat {
+            _ if self.loss.is_some() => Poll::Pending,
+            Seat::Connected(channel) => match channel.poll_ready(cx) {
+                Poll::Ready(Err(error)) => {
+                    self.break_off(cx, error);
+                    Poll::Pending
+                }
+                ready => ready.map_err(Into::into),
+            },
+            Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_ready(cx).map(Ok),
+            Seat::Vacant if self.machine.role() == Role::Disposed => {
+                Poll::Ready(Err(DisconnectReason::Intentional.into()))
+            }
+            Seat::Vacant | Seat::Parting(..) => Poll::Pending,
+        }
+    }
+
+    fn call(&mut self, msg: M) -> Self::Future {
+        match &mut self.seat {
+            Seat::Connected(channel) => Called::Below(channel.call(msg)),
+            Seat::Listening(_, hub) | Seat::Leaving(hub) => {
+                hub.call(msg);
+                Called::Done
+            }
+            Seat::Vacant | Seat::Parting(..) => Called::Unready,
+        }
+    }
+}
+
+impl<S, A, M> Stream for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+    type Item = Result<Inbound<M>, BoxError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let Some(remnant) = &mut this.remnant {
+            match Pin::new(remnant).poll_next(cx) {
+                Poll::Ready(Some(Ok(inbound))) => return Poll::Ready(Some(Ok(inbound))),
+                Poll::Ready(_) => this.remnant = None,
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            this.heed(cx);
+            match &mut this.seat {
+                Seat::Connected(channel) => match ready!(Pin::new(channel).poll_next(cx)) {
+                    Some(Ok(inbound)) => return Poll::Ready(Some(Ok(inbound))),
+                    Some(Err(error)) => {
+                        this.vacate(Some(DisconnectReason::error(error)));
+                    }
+                    None => {
+                        let seat = std::mem::replace(&mut this.seat, Seat::Vacant);
+                        if let Seat::Connected(channel) = seat {
+                            this.seat = Seat::Parting(channel, Box::pin(sleep(PARTING)));
+                        }
+                    }
+                },
+                Seat::Vacant if this.machine.role() == Role::Disposed => return Poll::Ready(None),
+                _ => {
+                    this.advance(cx);
+                    if !matches!(this.seat, Seat::Connected(_)) && this.role() != Role::Disposed {
+                        return Poll::Pending;
+                    }
+                    if let Seat::Leaving(_) | Seat::Parting(..) = this.seat {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S, A, M> Channel<M> for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match &mut self.seat {
+            _ if self.loss.is_some() => Poll::Pending,
+            Seat::Connected(channel) => match channel.poll_flush(cx) {
+                Poll::Ready(Err(error)) => {
+                    self.break_off(cx, error);
+                    Poll::Pending
+                }
+                flushed => flushed.map_err(Into::into),
+            },
+            Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_flush(cx).map(Ok),
+            Seat::Parting(..) => {
+                self.advance(cx);
+                match &self.seat {
+                    Seat::Parting(..) => Poll::Pending,
+                    _ if self.loss.is_some() => Poll::Pending,
+                    _ => Poll::Ready(Ok(())),
+                }
+            }
+            Seat::Vacant => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.role() != Role::Disposed {
+            self.tell(Input::Dispose);
+        }
+        match &mut self.seat {
+            Seat::Connected(channel) => channel.poll_close(cx).map_err(Into::into),
+            Seat::Leaving(hub) => {
+                hub.close();
+                ready!(hub.poll_closed(cx));
+                self.seat = Seat::Vacant;
+                Poll::Ready(Ok(()))
+            }
+            _ => {
+                self.seat = Seat::Vacant;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn buffered(&self) -> usize {
+        match &self.seat {
+            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.buffered(),
+            Seat::Listening(_, hub) | Seat::Leaving(hub) => usize::from(!hub.is_flushed()),
+            Seat::Vacant => 0,
+        }
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        match &self.seat {
+            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.connection(),
+            _ => ConnectionInfo::default(),
+        }
+    }
+
+    /// Which wire version an attempt begins with is the maker's to say.
+    fn begin_with(&mut self, _wire: WireVersion) -> bool {
+        false
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.loss.take()
+    }
+
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        if let Seat::Connected(channel) = &mut self.seat {
+            channel.interrupt(reason.clone());
+            self.vacate(Some(reason));
+        }
+        true
+    }
+}
+
+/// From 0 to 1, exclusive: sets the waits of many apart.
+fn random() -> f64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    (RandomState::new().hash_one(0) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// What becomes of a call on a [`Negotiated`] channel.
+#[pin_project(project = CalledState)]
+#[derive(Debug)]
+pub enum Called<F> {
+    /// The connection's own.
+    Below(#[pin] F),
+    /// It is in the queues of all who were there.
+    Done,
+    /// There was no `poll_ready`.
+    Unready,
+}
+
+impl<F, E> Future for Called<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            CalledState::Below(below) => below.poll(cx).map_err(Into::into),
+            CalledState::Done => Poll::Ready(Ok(())),
+            CalledState::Unready => Poll::Ready(Err("called while nobody is connected".into())),
+        }
+    }
+}
+
+impl<S: Maker<M>, A, M> fmt::Debug for Negotiated<S, A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Negotiated")
+            .field("path", &self.path)
+            .field("machine", &self.machine)
+            .finish_non_exhaustive()
+    }
+}

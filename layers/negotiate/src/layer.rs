@@ -1,0 +1,102 @@
+//! The layer and its settings.
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use kyneta_uds_queue::QueueConfig;
+use kyneta_uds_unix::ListenerOptions;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{host::Each, roles::Roles, service::Negotiate};
+
+/// How a path is taken, and for how long an empty group is waited for.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) listener: ListenerOptions,
+    pub(crate) regroup: Duration,
+}
+
+/// Makes channels that listen or connect, and change role, out of channels.
+///
+/// See the [crate](crate) for an example.
+pub struct NegotiateLayer<A, M> {
+    host: A,
+    settings: Settings,
+    roles: Roles,
+    message: PhantomData<fn(M)>,
+}
+
+impl<H: Service<M>, M> NegotiateLayer<Each<H>, M> {
+    /// As the listener, gives each who connects a clone of `handler`, with a queue of
+    /// [`QueueConfig::default`].
+    pub fn new(handler: H) -> Self {
+        Self::hosted(Each::new(handler, QueueConfig::default()))
+    }
+}
+
+impl<A, M> NegotiateLayer<A, M> {
+    /// As the listener, has `host` attend to those who connect. See [`Host`](crate::Host).
+    pub fn hosted(host: A) -> Self {
+        Self {
+            host,
+            settings: Settings {
+                listener: ListenerOptions::new(),
+                regroup: Duration::from_secs(5),
+            },
+            roles: Roles::new(),
+            message: PhantomData,
+        }
+    }
+
+    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    pub fn listener(mut self, options: ListenerOptions) -> Self {
+        self.settings.listener = options;
+        self
+    }
+
+    /// How long a listener whom nobody is connected to holds on to what waits, from the moment that
+    /// somebody last was: after a change of listener the others take a moment to come. Then, and
+    /// where nobody ever was, it goes to nobody, and counts as sent. 5 s by default.
+    pub fn regroup(mut self, regroup: Duration) -> Self {
+        self.settings.regroup = regroup;
+        self
+    }
+
+    /// What the peer is, seen from outside.
+    pub fn roles(&self) -> Roles {
+        self.roles.clone()
+    }
+}
+
+impl<S, A: Clone, M> Layer<S> for NegotiateLayer<A, M> {
+    type Service = Negotiate<S, A, M>;
+
+    fn layer(&self, inner: S) -> Negotiate<S, A, M> {
+        Negotiate::new(
+            inner,
+            self.host.clone(),
+            self.settings.clone(),
+            self.roles.clone(),
+        )
+    }
+}
+
+impl<A: Clone, M> Clone for NegotiateLayer<A, M> {
+    fn clone(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            settings: self.settings.clone(),
+            roles: self.roles.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<A: fmt::Debug, M> fmt::Debug for NegotiateLayer<A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NegotiateLayer")
+            .field("host", &self.host)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

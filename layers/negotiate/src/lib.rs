@@ -1,0 +1,67 @@
+//! A Tower layer: channels become channels that listen or connect, whichever the path asks for.
+//!
+//! Whoever starts first listens, the others connect; when the listener goes, one of the others takes
+//! its place, and the rest connect to that one. Below it needs a maker of channels over Unix streams
+//! ([`UnixTarget`](kyneta_uds_unix::UnixTarget)); above it gives a maker of [`Negotiated`] channels,
+//! which never end by themselves. What is sent goes to the one who listens, or to all who are
+//! connected; what comes in on accepted connections goes to the handlers of the [`Host`].
+//!
+//! ```
+//! use kyneta_uds_cbor::CborLayer;
+//! use kyneta_uds_core::{ChannelMsg, DocId, SocketPath};
+//! use kyneta_uds_framing::FramingLayer;
+//! use kyneta_uds_negotiate::{NegotiateLayer, machine::Role};
+//! use kyneta_uds_queue::QueueLayer;
+//! use kyneta_uds_unix::UnixConnector;
+//! use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let dir = tempfile::tempdir()?;
+//! let path = SocketPath::new(dir.path().join("bus.sock"))?;
+//! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+//! let handler = service_fn(move |msg: ChannelMsg| {
+//!     let seen = seen.clone();
+//!     async move { seen.send(msg).await }
+//! });
+//! let mut roles = Vec::new();
+//! let mut peers = Vec::new();
+//! for _ in 0..2 {
+//!     let negotiate = NegotiateLayer::new(handler.clone());
+//!     let role = negotiate.roles();
+//!     let stack = ServiceBuilder::new()
+//!         .layer(QueueLayer::new(handler.clone()))
+//!         .layer(negotiate)
+//!         .layer(CborLayer::new())
+//!         .layer(FramingLayer::new())
+//!         .service(UnixConnector::new());
+//!     peers.push(stack.oneshot(path.clone()).await?);
+//!     roles.push(role.settled().await?);
+//! }
+//! assert_eq!(roles, [Role::Listener, Role::Connector]);
+//!
+//! let msg = ChannelMsg::Dismiss(DocId::new("settings")?);
+//! for peer in &mut peers {
+//!     peer.ready().await?.call(msg.clone()).await?;
+//!     assert_eq!(inbox.recv().await, Some(msg.clone()));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod channel;
+mod host;
+mod hub;
+mod layer;
+mod listening;
+pub mod machine;
+mod outcome;
+mod roles;
+mod service;
+
+pub use channel::{Called, Maker, Negotiated};
+pub use host::{Each, Host, for_members};
+pub use layer::NegotiateLayer;
+pub use machine::Role;
+pub use roles::Roles;
+pub use service::Negotiate;

@@ -1,0 +1,159 @@
+//! The listening end of a peer: accepts, attends, and watches that the path is still ours.
+//!
+//! In: a listener, a maker, a host. Out: a handle for each who has connected, and what becomes of
+//! the path. May touch: the listener's socket and path, a task of tokio's for each handshake.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use kyneta_uds_core::Message;
+use kyneta_uds_queue::Handle;
+use kyneta_uds_unix::{BindError, Listener, ListenerEvent, Lost, UnixTarget};
+use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
+use tower::ServiceExt as _;
+
+use crate::{channel::Maker, host::Host};
+
+/// A path that is ours, and those who are about to join.
+pub(crate) struct Listening<S, A, M> {
+    maker: S,
+    host: A,
+    watch: Watch,
+    joined: mpsc::UnboundedReceiver<Handle<M>>,
+    joining: mpsc::UnboundedSender<Handle<M>>,
+    /// Handshakes under way; they end with it.
+    attending: JoinSet<()>,
+}
+
+enum Watch {
+    Watching(At<ListenerEvent>),
+    Restoring(At<Result<(), BindError>>),
+    /// The path is lost; what to do about it is not said yet.
+    Lost(Option<Box<Listener>>),
+}
+
+/// A listener at work on something, which it comes back with.
+type At<T> = Pin<Box<dyn Future<Output = (Box<Listener>, T)> + Send>>;
+
+/// What happens at the listening end.
+#[derive(Debug)]
+pub(crate) enum Event<M> {
+    /// Somebody has connected, and is attended to.
+    Joined(Handle<M>),
+    /// The path is not ours any more, nor anybody's who is alive.
+    PathFree,
+    /// The path is somebody else's.
+    PathLost,
+    /// What came of putting the file back in its place.
+    Restored(Result<(), BindError>),
+}
+
+impl<S, A, M> Listening<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message,
+{
+    pub(crate) fn new(listener: Box<Listener>, maker: S, host: A) -> Self {
+        let (joining, joined) = mpsc::unbounded_channel();
+        Self {
+            maker,
+            host,
+            watch: watch(listener),
+            joined,
+            joining,
+            attending: JoinSet::new(),
+        }
+    }
+
+    /// Puts the socket file back in its place.
+    pub(crate) fn restore(&mut self) {
+        if let Watch::Lost(listener) = &mut self.watch
+            && let Some(mut listener) = listener.take()
+        {
+            self.watch = Watch::Restoring(Box::pin(async move {
+                let restored = listener.restore().await;
+                (listener, restored)
+            }));
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
+        while let Poll::Ready(Some(_)) = self.attending.poll_join_next(cx) {}
+        if let Poll::Ready(Some(handle)) = self.joined.poll_recv(cx) {
+            return Poll::Ready(Event::Joined(handle));
+        }
+        loop {
+            match &mut self.watch {
+                Watch::Watching(next) => {
+                    let Poll::Ready((listener, event)) = next.as_mut().poll(cx) else {
+                        return Poll::Pending;
+                    };
+                    match event {
+                        ListenerEvent::Accepted(stream) => {
+                            self.watch = watch(listener);
+                            self.attend(stream);
+                        }
+                        ListenerEvent::Lost(lost) => {
+                            tracing::warn!(?lost, "the path is not ours any more");
+                            self.watch = Watch::Lost(Some(listener));
+                            return Poll::Ready(match lost {
+                                Lost::Taken => Event::PathLost,
+                                _ => Event::PathFree,
+                            });
+                        }
+                    }
+                }
+                Watch::Restoring(restoring) => {
+                    let Poll::Ready((listener, restored)) = restoring.as_mut().poll(cx) else {
+                        return Poll::Pending;
+                    };
+                    self.watch = watch(listener);
+                    return Poll::Ready(Event::Restored(restored));
+                }
+                Watch::Lost(_) => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Gives up the path. Returns those who have just joined.
+    pub(crate) fn close(self) -> Vec<Handle<M>> {
+        let Self { mut joined, .. } = self;
+        std::iter::from_fn(|| joined.try_recv().ok()).collect()
+    }
+
+    /// Sees one accepted stream through its handshake.
+    fn attend(&mut self, stream: UnixStream) {
+        let (maker, host, joining) = (self.maker.clone(), self.host.clone(), self.joining.clone());
+        self.attending.spawn(async move {
+            match maker.oneshot(UnixTarget::Accepted(stream)).await {
+                Ok(channel) => {
+                    // Nobody listens any more: it came too late.
+                    if let Err(late) = joining.send(host.attend(channel)) {
+                        late.0.close();
+                    }
+                }
+                Err(error) => host.not_attended(error),
+            }
+        });
+    }
+}
+
+fn watch(mut listener: Box<Listener>) -> Watch {
+    Watch::Watching(Box::pin(async move {
+        let next = listener.next().await;
+        (listener, next)
+    }))
+}
+
+impl<S, A, M> fmt::Debug for Listening<S, A, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("attending", &self.attending.len())
+            .finish_non_exhaustive()
+    }
+}

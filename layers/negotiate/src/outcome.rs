@@ -1,0 +1,96 @@
+//! What errors of connecting and binding mean for who listens and who connects.
+//!
+//! In: errors. Out: the machine's words for them. Touches nothing.
+
+use std::{error::Error, io};
+
+use kyneta_uds_unix::{BindError, ConnectError};
+
+use crate::machine::{Bind, Probe};
+
+/// What a failed probe says, from the first cause that says anything. The layers between, which
+/// may be the user's, wrap what the connector said.
+pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<ConnectError>() {
+            return match error {
+                ConnectError::NobodyThere { .. } => Probe::NobodyThere,
+                ConnectError::Busy { .. } => Probe::Busy,
+                ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. } => {
+                    Probe::Denied
+                }
+                _ => Probe::Silent,
+            };
+        }
+        // A connector that is not ours says it as the kernel does.
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    return Probe::NobodyThere;
+                }
+                io::ErrorKind::PermissionDenied => return Probe::Denied,
+                _ => {}
+            }
+        }
+        next = error.source();
+    }
+    Probe::Silent
+}
+
+/// What a failed bind says.
+pub(crate) fn of_bind(error: &BindError) -> Bind {
+    match error {
+        BindError::InUse { .. } => Bind::InUse,
+        _ => Bind::Denied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kyneta_uds_core::{BoxError, SocketPath};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("of a layer")]
+    struct Layered(#[source] BoxError);
+
+    #[test]
+    fn what_a_layer_wraps_is_found() {
+        let path = || SocketPath::new("/run/a.sock").unwrap();
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let table: [(BoxError, Probe); 6] = [
+            (
+                ConnectError::NobodyThere {
+                    path: path(),
+                    source: refused(),
+                }
+                .into(),
+                Probe::NobodyThere,
+            ),
+            (
+                ConnectError::Busy {
+                    path: path(),
+                    source: io::ErrorKind::WouldBlock.into(),
+                }
+                .into(),
+                Probe::Busy,
+            ),
+            (
+                ConnectError::NotASocket { path: path() }.into(),
+                Probe::Denied,
+            ),
+            (refused().into(), Probe::NobodyThere),
+            (
+                io::Error::from(io::ErrorKind::BrokenPipe).into(),
+                Probe::Silent,
+            ),
+            ("elapsed".into(), Probe::Silent),
+        ];
+        for (error, probe) in table {
+            let said = error.to_string();
+            assert_eq!(of_probe(&Layered(error)), probe, "{said}");
+        }
+    }
+}

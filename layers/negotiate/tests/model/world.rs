@@ -1,0 +1,266 @@
+//! A path, its lock and its temporary name, the kernel's part, and those who share them.
+//!
+//! Every action is at most one system call that others can see. Files have numbers; a number is
+//! given again once nobody refers to it. The kernel drops a dead process's lock and sockets and
+//! leaves its files.
+
+use std::collections::BTreeMap;
+
+use crate::peer::{Peer, Work};
+
+/// Who listens on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    Peer(u8),
+    Intruder,
+}
+
+/// One that knows nothing of the lock: it unlinks whatever is at the path and binds its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Intruder {
+    pub(crate) socket: Option<u8>,
+    /// It has unlinked and is about to bind.
+    stealing: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    pub(crate) path: Option<u8>,
+    /// The temporary names, by the lock file that they belong to.
+    pub(crate) temporaries: BTreeMap<u8, u8>,
+    pub(crate) lock_file: Option<u8>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) intruder: Intruder,
+    pub(crate) left: Budget,
+}
+
+/// How much may still go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Budget {
+    /// Peers killed, at any step.
+    pub(crate) crashes: u8,
+    /// Peers that leave on purpose, at any step.
+    pub(crate) disposals: u8,
+    /// Paths stolen by the intruder; its deaths and departures.
+    pub(crate) thefts: u8,
+    /// The path, or the lock file, removed by a stranger.
+    pub(crate) removals: u8,
+}
+
+/// What is there before anybody starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nothing,
+    StaleSocket,
+    StaleLock,
+    StaleBoth,
+}
+
+impl Before {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Nothing,
+        Self::StaleSocket,
+        Self::StaleLock,
+        Self::StaleBoth,
+    ];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A peer's next step.
+    Step(u8),
+    Crash(u8),
+    Dispose(u8),
+    Steal,
+    IntruderBinds,
+    IntruderDies,
+    /// As the reference does it: whatever is at the path goes too.
+    IntruderLeaves,
+    RemovePath,
+    RemoveLock,
+}
+
+impl World {
+    pub(crate) fn new(peers: usize, before: Before, left: Budget) -> Self {
+        let stale = matches!(before, Before::StaleSocket | Before::StaleBoth);
+        let lock = matches!(before, Before::StaleLock | Before::StaleBoth);
+        Self {
+            path: stale.then_some(0),
+            // As a crash between the link and its end leaves it.
+            temporaries: (before == Before::StaleBoth)
+                .then_some((0, 0))
+                .into_iter()
+                .collect(),
+            lock_file: lock.then_some(0),
+            peers: vec![Peer::new(); peers],
+            intruder: Intruder::default(),
+            left,
+        }
+    }
+
+    pub(crate) fn actions(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let indices = || 0..self.peers.len() as u8;
+        actions.extend(indices().filter(|&i| self.can_step(i)).map(Action::Step));
+        if self.left.crashes > 0 {
+            actions.extend(
+                indices()
+                    .filter(|&i| self.peer(i).is_up())
+                    .map(Action::Crash),
+            );
+        }
+        if self.left.disposals > 0 {
+            actions.extend(
+                indices()
+                    .filter(|&i| self.peer(i).can_be_disposed())
+                    .map(Action::Dispose),
+            );
+        }
+        // POSIX has no compare-and-unlink: who comes between the two calls is removed. The peers
+        // come there, and the lock keeps them off; whoever knows no lock is not let in.
+        let open = !self.peers.iter().any(Peer::is_about_to_unlink);
+        if self.intruder.stealing && open {
+            actions.push(Action::IntruderBinds);
+        }
+        if self.left.thefts > 0 && !self.intruder.stealing && open {
+            actions.push(Action::Steal);
+            if self.intruder.socket.is_some() {
+                actions.extend([Action::IntruderDies, Action::IntruderLeaves]);
+            }
+        }
+        if self.left.removals > 0 {
+            // The intruder never notices, and nobody can make it.
+            if self.path.is_some() && self.path != self.intruder.socket {
+                actions.push(Action::RemovePath);
+            }
+            if self.lock_file.is_some() {
+                actions.push(Action::RemoveLock);
+            }
+        }
+        actions
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        match action {
+            Action::Step(i) => self.step(i),
+            Action::Crash(i) => {
+                self.left.crashes -= 1;
+                self.peers[usize::from(i)].die();
+                self.close_connections(Owner::Peer(i));
+                self.changed();
+            }
+            Action::Dispose(i) => {
+                self.left.disposals -= 1;
+                self.dispose(i);
+            }
+            Action::Steal => {
+                self.left.thefts -= 1;
+                self.intruder_closes();
+                self.intruder.stealing = true;
+                self.path = None;
+                self.changed();
+            }
+            // Binding and listening are one here: until it listens it looks dead to everybody.
+            Action::IntruderBinds => {
+                self.intruder.stealing = false;
+                if self.path.is_none() {
+                    let socket = self.fresh_file();
+                    self.path = Some(socket);
+                    self.intruder.socket = Some(socket);
+                }
+                self.changed();
+            }
+            Action::IntruderDies => {
+                self.left.thefts -= 1;
+                self.intruder_closes();
+            }
+            Action::IntruderLeaves => {
+                self.left.thefts -= 1;
+                self.intruder_closes();
+                self.path = None;
+            }
+            Action::RemovePath => {
+                self.left.removals -= 1;
+                self.path = None;
+                self.changed();
+            }
+            Action::RemoveLock => {
+                self.left.removals -= 1;
+                self.lock_file = None;
+                self.changed();
+            }
+        }
+    }
+
+    fn intruder_closes(&mut self) {
+        self.intruder.socket = None;
+        self.close_connections(Owner::Intruder);
+        self.changed();
+    }
+
+    /// True when nobody has anything to do, whatever may still go wrong.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.intruder.stealing && !(0..self.peers.len() as u8).any(|i| self.can_step(i))
+    }
+
+    /// One live listener at the path, and everybody who is up connected to it.
+    pub(crate) fn is_one_bus(&self) -> bool {
+        let listener = self.path.and_then(|socket| self.listener(socket));
+        self.peers.iter().enumerate().all(|(i, peer)| {
+            !peer.is_up() || listener.is_some_and(|owner| peer.is_on(owner, i as u8, self.path))
+        })
+    }
+
+    pub(crate) fn peer(&self, i: u8) -> &Peer {
+        &self.peers[usize::from(i)]
+    }
+
+    /// Something that a peer could see has changed: to look again is worth while.
+    pub(crate) fn changed(&mut self) {
+        for peer in &mut self.peers {
+            peer.changed = true;
+        }
+    }
+
+    /// Who would answer a connection to a socket.
+    pub(crate) fn listener(&self, socket: u8) -> Option<Owner> {
+        if self.intruder.socket == Some(socket) {
+            return Some(Owner::Intruder);
+        }
+        let at = self.peers.iter().position(|peer| peer.listens_on(socket))?;
+        Some(Owner::Peer(at as u8))
+    }
+
+    /// Whoever is or waits to be connected to it reads the end.
+    pub(crate) fn close_connections(&mut self, owner: Owner) {
+        for peer in &mut self.peers {
+            if peer.connection == Some(owner) {
+                peer.connection = None;
+            }
+            for work in &mut peer.work {
+                if *work == Work::AwaitAnswer(Some(owner)) {
+                    *work = Work::AwaitAnswer(None);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn fresh_file(&self) -> u8 {
+        fresh(|file| {
+            self.path == Some(file)
+                || self.temporaries.values().any(|&there| there == file)
+                || self.intruder.socket == Some(file)
+                || self.peers.iter().any(|peer| peer.knows_file(file))
+        })
+    }
+
+    pub(crate) fn fresh_lock(&self) -> u8 {
+        fresh(|lock| {
+            self.lock_file == Some(lock) || self.peers.iter().any(|peer| peer.knows_lock(lock))
+        })
+    }
+}
+
+fn fresh(used: impl Fn(u8) -> bool) -> u8 {
+    (0..u8::MAX).find(|&number| !used(number)).unwrap()
+}
