@@ -51,7 +51,9 @@ async fn main() -> Result<(), BoxError> {
             }
         }))
         .await?;
-    println!("client: connected to {}", client.peer().identity().peer_id);
+    if let Some(peer) = client.peer() {
+        println!("client: connected to {}", peer.identity().peer_id);
+    }
 
     let msg = Offer::binary(DocId::new("invoice")?, Version::new("1")?, vec![7; 100_000]).into();
     client.ready().await?.call(msg).await?;

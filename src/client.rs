@@ -1,17 +1,22 @@
-//! The connecting role, made ready: one connection, established at once.
+//! The connecting role, made ready: one connection after the other, under one queue.
 //!
 //! In: a path, settings, a handler. Out: a [`Client`]. May touch: what the stack touches, and one
 //! task of tokio's.
 
 use std::{
+    error::Error,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError};
-use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
+use kyneta_uds_establish::{EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
-use kyneta_uds_queue::{QueueConfig, SendError, SendFuture};
+use kyneta_uds_queue::{Flushed, Handle, QueueConfig, SendError, SendFuture, queue};
+use kyneta_uds_reconnect::{
+    Failure, ReconnectLayer, ReconnectPolicy, Recover, State, States, Transitions, Wait,
+};
 use kyneta_uds_unix::ConnectError;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -19,67 +24,119 @@ use tower_service::Service;
 
 use crate::{
     connection::Connection,
-    event::{EventSender, Events},
+    event::{Event, EventSender, Events},
     handler::Handler,
-    session::{Session, Settings, settings_setters},
+    outgoing::{FromPresent, Outgoing, Tracking},
+    parting::part,
+    roster::{Company, Roster},
+    session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
 /// A client of one listener: `Service<ChannelMsg, Response = ()>`, cloneable.
 ///
-/// It connects once. When the last clone is dropped, what waits is sent and the connection ends;
+/// When the connection is lost it comes back, as its policy says, and what waits in the queue goes
+/// out on the next one, in order. What was on its way when it broke is not sent again: its future
+/// says that it [may have been sent](SendError::may_have_been_sent).
+///
+/// When the last clone is dropped, what waits is sent and the connection ends;
 /// [`dispose`](Self::dispose) also tells the listener that it was on purpose.
 ///
 /// See the [crate](crate) for an example.
 #[derive(Debug, Clone)]
 pub struct Client {
-    connection: Connection,
+    handle: Handle<ChannelMsg>,
+    states: States,
+    outgoing: Outgoing,
     guard: Arc<Guard>,
 }
 
-/// Closes the connection with the last clone.
+/// Closes the queue with the last clone.
 #[derive(Debug)]
 struct Guard {
-    connection: Arc<Connection>,
-    events: EventSender,
+    handle: Handle<ChannelMsg>,
+    roster: Roster,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.connection.handle().close();
+        self.handle.close();
     }
 }
 
 /// Why a client did not connect.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// No socket can have this path.
     #[error(transparent)]
     Path(#[from] SocketPathError),
-    /// Nobody could be connected to.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// A layer of the stack gave up, or nobody introduced itself.
-    #[error("{path}: {source}")]
-    Establish {
+    /// Nobody could be connected to, or nobody introduced itself, as often as the policy allows.
+    #[error("{}{reason}", Of { path, reason })]
+    NotConnected {
         /// Where.
         path: SocketPath,
-        /// Why.
-        source: EstablishError,
+        /// Why not.
+        #[source]
+        reason: DisconnectReason,
     },
 }
 
 impl ClientError {
-    fn new(path: SocketPath, error: EstablishError) -> Self {
-        let source = match error {
-            EstablishError::Make(error) => match error.downcast() {
-                Ok(error) => return Self::Connect(*error),
-                Err(error) => EstablishError::Make(error),
-            },
-            error => error,
-        };
-        Self::Establish { path, source }
+    /// What the connector said last, if it is that which failed.
+    pub fn connect_error(&self) -> Option<&ConnectError> {
+        match self {
+            Self::NotConnected { reason, .. } => connect_error(reason),
+            Self::Path(_) => None,
+        }
+    }
+}
+
+/// The path, where the reason does not name it.
+struct Of<'a> {
+    path: &'a SocketPath,
+    reason: &'a DisconnectReason,
+}
+
+impl std::fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match connect_error(self.reason) {
+            Some(_) => Ok(()),
+            None => write!(f, "{}: ", self.path),
+        }
+    }
+}
+
+fn connect_error(reason: &DisconnectReason) -> Option<&ConnectError> {
+    let DisconnectReason::Error(error) = reason else {
+        return None;
+    };
+    let mut next: Option<&(dyn Error + 'static)> = Some(error.get_ref());
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The policy of a client: the user's, but what does not heal by itself is not tried again.
+#[derive(Debug, Clone)]
+struct Healing<P>(P);
+
+impl<P: Recover> Recover for Healing<P> {
+    fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
+        match connect_error(failure.reason()) {
+            Some(ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }) => {
+                Err(failure.reason().clone())
+            }
+            _ => self.0.recover(failure),
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.is_on()
     }
 }
 
@@ -93,40 +150,83 @@ impl Client {
         ClientBuilder {
             path: path.try_into().map_err(SocketPathError::from),
             settings: Settings::new(default_stack(WireMode::Auto)),
+            reconnect: ReconnectPolicy::new(),
             events: EventSender::new(),
         }
     }
 
-    /// Who listens.
-    pub fn peer(&self) -> &PeerInfo {
-        self.connection.peer()
+    /// Who listens, while it is connected.
+    pub fn peer(&self) -> Option<Arc<PeerInfo>> {
+        Some(self.outgoing.present()?.shared_peer().clone())
     }
 
-    /// The one connection.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// The connection that stands, if any. It ends when it is lost; the client goes on.
+    pub fn connection(&self) -> Option<Connection> {
+        Some(Connection::clone(&*self.outgoing.present()?))
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.states.state()
+    }
+
+    /// Waits for a state. See [`States::wait_for`].
+    ///
+    /// Cancel safe.
+    pub async fn wait_for(&self, wanted: impl FnMut(&State) -> bool) -> State {
+        self.states.wait_for(wanted).await
+    }
+
+    /// Each transition from one state to another, from now on.
+    pub fn transitions(&self) -> Transitions {
+        self.states.transitions()
+    }
+
+    /// Where it stands, for those who wait for it in ways of their own.
+    pub fn states(&self) -> &States {
+        &self.states
     }
 
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
-        self.guard.events.subscribe()
+        self.guard.roster.events().subscribe()
     }
 
-    /// True while messages are let in.
+    /// True while it is connected.
     pub fn is_connected(&self) -> bool {
-        self.connection.is_connected()
+        self.states.is_connected()
     }
 
-    /// Ready, with the reason, when the connection has ended.
+    /// Waits for room and queues a message, without waiting for the kernel, or for a connection
+    /// while there is none. See [`Handle::queue`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+        self.handle.queue(msg).await
+    }
+
+    /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
+    /// connection. See [`Handle::flushed`].
+    pub fn flushed(&self) -> Flushed<ChannelMsg> {
+        self.handle.flushed()
+    }
+
+    /// How many messages wait, and how many bytes they hold.
+    pub fn queued(&self) -> (usize, usize) {
+        self.handle.queued()
+    }
+
+    /// Ready, with the reason, when it has ended for good: disposed of, or given up.
     pub async fn closed(&self) -> DisconnectReason {
-        self.connection.closed().await
+        self.handle.closed().await
     }
 
     /// Tells the listener that this side leaves on purpose, sends what waits, and ends the
-    /// connection, within the queue's drain timeout and 500 ms more if the queue is full. See
-    /// [`Connection::dispose`].
+    /// connection, within the queue's drain timeout and 500 ms more if the queue is full. With no
+    /// connection, what waits has as long to find one.
     pub async fn dispose(self) -> DisconnectReason {
-        self.connection.dispose().await
+        part(&self.handle, self.is_connected()).await
     }
 }
 
@@ -137,36 +237,79 @@ impl Service<ChannelMsg> for Client {
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.connection.poll_ready(cx)
+        self.handle.poll_ready(cx)
     }
 
     #[inline]
     fn call(&mut self, msg: ChannelMsg) -> SendFuture<ChannelMsg> {
-        self.connection.call(msg)
+        self.handle.call(msg)
     }
 }
 
-/// What a [`Client`] is made from.
+/// What a [`Client`] is made from. A clone makes another client, with events of its own.
 #[derive(Debug)]
-pub struct ClientBuilder<S = DefaultStack> {
+pub struct ClientBuilder<S = DefaultStack, P = ReconnectPolicy> {
     path: Result<SocketPath, SocketPathError>,
     settings: Settings<S>,
+    reconnect: P,
     events: EventSender,
 }
 
-impl<S> ClientBuilder<S> {
+impl<S: Clone, P: Clone> Clone for ClientBuilder<S, P> {
+    fn clone(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            settings: self.settings.clone(),
+            reconnect: self.reconnect.clone(),
+            events: EventSender::new(),
+        }
+    }
+}
+
+impl<S, P> ClientBuilder<S, P> {
     settings_setters!("client");
 
-    /// A stack of one's own below the handshake. [`default_stack`] by default.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ClientBuilder<S2> {
+    /// Whether and when it comes back. [`ReconnectPolicy::new`] by default;
+    /// [`ReconnectPolicy::off`] is one connection. What does not heal by itself, a path that is not
+    /// permitted or is no socket, is not tried again, whatever the policy says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kyneta_uds::{Client, ReconnectPolicy};
+    ///
+    /// let policy = ReconnectPolicy::new().max_attempts(3).base(Duration::from_millis(50));
+    /// let client = Client::builder("/run/app/bus.sock").reconnect(policy);
+    /// ```
+    pub fn reconnect<P2>(self, policy: P2) -> ClientBuilder<S, P2>
+    where
+        P2: Recover + Clone + Send + 'static,
+    {
         let Self {
             path,
             settings,
+            events,
+            ..
+        } = self;
+        ClientBuilder {
+            path,
+            settings,
+            reconnect: policy,
+            events,
+        }
+    }
+
+    /// A stack of one's own below the handshake. [`default_stack`] by default.
+    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ClientBuilder<S2, P> {
+        let Self {
+            path,
+            settings,
+            reconnect,
             events,
         } = self;
         ClientBuilder {
             path,
             settings: settings.stack(stack),
+            reconnect,
             events,
         }
     }
@@ -177,34 +320,70 @@ impl<S> ClientBuilder<S> {
     }
 }
 
-impl<S: MakeChannel> ClientBuilder<S> {
+impl<S, P> ClientBuilder<S, P>
+where
+    S: MakeChannel,
+    P: Recover + Clone + Send + 'static,
+{
     /// Connects and introduces itself; ready when the listener has answered. What comes in goes to
-    /// `handler`, one message after the other.
+    /// `handler`, one message after the other. While nobody listens, it tries as long as its policy
+    /// says: by default for some minutes.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
     /// [`ClientError`]: nobody there, not permitted, no answer, with the path.
     pub async fn connect(self, handler: impl Handler) -> Result<Client, ClientError> {
+        let path = self.path.clone()?;
+        let client = self.connect_lazy(handler).await?;
+        let mut company = client.guard.roster.company();
+        // Somebody was here, if only for a moment.
+        let here = company.wait_for(|company| *company != Company::Never);
+        tokio::select! {
+            biased;
+            _ = here => Ok(client),
+            reason = client.closed() => Err(ClientError::NotConnected { path, reason }),
+        }
+    }
+
+    /// As [`connect`](Self::connect), without waiting for the connection: messages wait for it in
+    /// the queue.
+    ///
+    /// # Errors
+    /// [`ClientError`]: no socket can have this path, or the stack fails before it is asked.
+    pub async fn connect_lazy(self, handler: impl Handler) -> Result<Client, ClientError> {
+        let path = self.path?;
+        let roster = Roster::new(self.events);
+        self.settings.introduce(&roster);
         let Settings {
             stack,
             establish,
-            queue,
+            queue: config,
+            ..
         } = self.settings;
-        let path = self.path?;
-        let connecting = establish.layer(stack).oneshot(path.clone().into());
-        let channel = connecting
-            .await
-            .map_err(|error| ClientError::new(path, error))?;
-        let session = Session::new(channel, &queue, &self.events);
-        let connection = session.connection.clone();
-        tokio::spawn(session.run(handler, ()));
+        let outgoing = Outgoing::new(roster.clone());
+        let events = roster.events().clone();
+        let layer = ReconnectLayer::new(Healing(self.reconnect))
+            .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
+        let states = layer.states();
+        let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));
+        let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
+            let reason = DisconnectReason::error(error);
+            ClientError::NotConnected { path, reason }
+        })?;
+        let (handle, driver) = queue(channel, outgoing.watch(config));
+        outgoing.under(handle.clone());
+        let handler = FromPresent::new(handler, outgoing.clone());
+        tokio::spawn(driver.drive(handler));
+        let guard = Arc::new(Guard {
+            handle: handle.clone(),
+            roster,
+        });
         Ok(Client {
-            connection: Connection::clone(&connection),
-            guard: Arc::new(Guard {
-                connection,
-                events: self.events,
-            }),
+            handle,
+            states,
+            outgoing,
+            guard,
         })
     }
 }

@@ -5,15 +5,20 @@
 
 use std::{
     fmt,
-    future::Future,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
 use kyneta_uds_establish::PeerInfo;
 use kyneta_uds_queue::{Handle, SendError, SendFuture};
+use tokio::sync::watch;
 use tower_service::Service;
+
+use crate::parting::part;
 
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///
@@ -40,11 +45,46 @@ use tower_service::Service;
 pub struct Connection {
     handle: Handle<ChannelMsg>,
     peer: Arc<PeerInfo>,
+    end: Arc<End>,
+}
+
+/// The end of one connection. A queue may outlive it.
+#[derive(Debug, Default)]
+struct End {
+    over: AtomicBool,
+    reason: watch::Sender<Option<DisconnectReason>>,
 }
 
 impl Connection {
     pub(crate) fn new(handle: Handle<ChannelMsg>, peer: Arc<PeerInfo>) -> Self {
-        Self { handle, peer }
+        Self {
+            handle,
+            peer,
+            end: Arc::default(),
+        }
+    }
+
+    /// It has ended. Said once.
+    pub(crate) fn ended(&self, reason: DisconnectReason) {
+        self.end.over.store(true, Ordering::Release);
+        self.end.reason.send_replace(Some(reason));
+    }
+
+    #[inline]
+    fn check(&self) -> Result<(), SendError> {
+        if self.end.over.load(Ordering::Acquire) {
+            return Err(self.over());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn over(&self) -> SendError {
+        let reason = self.end.reason.borrow().clone();
+        SendError::Disconnected {
+            reason: reason.unwrap_or(DisconnectReason::Closed),
+            maybe_sent: false,
+        }
     }
 
     /// Who is at the other end.
@@ -70,11 +110,9 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub fn queue(
-        &mut self,
-        msg: ChannelMsg,
-    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
-        self.handle.queue(msg)
+    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+        self.check()?;
+        self.handle.queue(msg).await
     }
 
     /// Ready when the kernel has taken all that was called so far.
@@ -87,31 +125,36 @@ impl Connection {
 
     /// True while messages are let in.
     pub fn is_connected(&self) -> bool {
-        !self.handle.is_closed()
+        self.check().is_ok() && !self.handle.is_closed()
     }
 
     /// Ready, with the reason, when the connection has ended.
+    ///
+    /// Cancel safe.
     pub async fn closed(&self) -> DisconnectReason {
-        self.handle.closed().await
+        let mut reason = self.end.reason.subscribe();
+        tokio::select! {
+            biased;
+            Ok(reason) = reason.wait_for(Option::is_some) => {
+                reason.clone().unwrap_or(DisconnectReason::Closed)
+            }
+            reason = self.handle.closed() => reason,
+        }
     }
 
     /// Tells the peer that this side leaves on purpose, sends what waits, and ends the connection.
     /// Takes at most the queue's drain timeout, and up to 500 ms before it when the queue is full: then
     /// the peer may not be told.
     ///
+    /// Of a connection that this side has made, it ends the [`Client`](crate::Client) or
+    /// [`Peer`](crate::Peer) that made it: what waits is the same.
+    ///
     /// Cancel safe, but what has not been done by then is not: dropped before the queue was closed, the
     /// connection goes on.
     pub async fn dispose(&self) -> DisconnectReason {
-        let mut handle = self.handle.clone();
-        // A queue that stays full is cut by the drain timeout all the same.
-        let _ = tokio::time::timeout(DEPART_ROOM, handle.queue(ChannelMsg::Depart)).await;
-        self.handle.close();
-        self.handle.closed().await
+        part(&self.handle, self.is_connected()).await
     }
 }
-
-/// How long a `depart` waits for room in a full queue. What waits in it matters more.
-const DEPART_ROOM: std::time::Duration = std::time::Duration::from_millis(500);
 
 impl Service<ChannelMsg> for Connection {
     type Response = ();
@@ -120,6 +163,7 @@ impl Service<ChannelMsg> for Connection {
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.check()?;
         self.handle.poll_ready(cx)
     }
 
@@ -138,6 +182,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    #[inline]
+    pub(crate) fn new(message: ChannelMsg, from: Arc<Connection>) -> Self {
+        Self { message, from }
+    }
+
     /// Who sent it.
     pub fn peer(&self) -> &PeerInfo {
         self.from.peer()
@@ -179,9 +228,6 @@ impl<H: Service<Incoming>> Service<ChannelMsg> for WithSender<H> {
 
     #[inline]
     fn call(&mut self, message: ChannelMsg) -> H::Future {
-        self.handler.call(Incoming {
-            message,
-            from: self.from.clone(),
-        })
+        self.handler.call(Incoming::new(message, self.from.clone()))
     }
 }

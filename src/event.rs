@@ -9,7 +9,9 @@ use futures_core::Stream;
 use futures_util::stream::unfold;
 use kyneta_uds_core::{DisconnectReason, Rejection, SharedError};
 use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::QueueEvent;
+use kyneta_uds_reconnect::State;
 use tokio::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
@@ -64,6 +66,26 @@ pub enum Event {
         /// Whose queue.
         peer: Arc<PeerInfo>,
     },
+    /// A peer has introduced itself with the id of one that is here already. Both are served.
+    DuplicatePeer {
+        /// The later one.
+        peer: Arc<PeerInfo>,
+    },
+    /// A peer has introduced itself with this side's own id. It is served.
+    SelfConnection {
+        /// That one.
+        peer: Arc<PeerInfo>,
+    },
+    /// Where a [`Client`](crate::Client) stands from now on.
+    State(State),
+    /// What a [`Peer`](crate::Peer) is from now on.
+    Role(Role),
+    /// Something is in a [`Peer`](crate::Peer)'s way that does not heal by itself; it is tried again
+    /// all the same.
+    InTheWay {
+        /// What.
+        error: SharedError,
+    },
     /// An accepted connection did not become a peer. A probe is not reported.
     NotEstablished {
         /// Why.
@@ -79,9 +101,12 @@ pub enum Event {
 pub enum PeerChange {
     /// It has introduced itself.
     Established,
-    /// Its connection has ended without a `depart`.
+    /// It is back within the departure timeout.
+    Reconnected,
+    /// Its last connection has ended without a `depart`. It may come back.
     Disconnected(DisconnectReason),
-    /// Its connection has ended after a `depart`.
+    /// Its last connection has ended after a `depart`, or it has not come back within the departure
+    /// timeout.
     Departed,
 }
 
@@ -151,6 +176,12 @@ impl EventSender {
             peer: peer.clone(),
             change,
         });
+    }
+
+    pub(crate) fn not_established(&self, error: SharedError) {
+        // It is an event already, and a stranger must not fill anybody's log.
+        tracing::debug!(%error, "an accepted connection did not become a peer");
+        self.send(Event::NotEstablished { error });
     }
 
     /// Passes on what a queue tells, with the peer's name to it.

@@ -9,6 +9,8 @@
 //! | [`FramingLayer`] | byte streams | frame transports |
 //! | [`CborLayer`] | frame transports | channels: a `Service` out, a `Stream` in |
 //! | [`EstablishLayer`] | channels | channels to a peer that has introduced itself |
+//! | [`ReconnectLayer`] | channels | channels that come back after a loss |
+//! | [`NegotiateLayer`] | channels | channels that listen or connect, and change role |
 //! | [`QueueLayer`] | channels | cloneable, bounded handles, with one task below each |
 //!
 //! Tower's own layers fit between any two of them and on top.
@@ -46,6 +48,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Without a server: whoever starts first listens, the others connect, and survivors take over. See
+//! [`Peer`]; the same stack spelled out is at [`join`].
 //!
 //! # Messages of your own
 //!
@@ -93,10 +98,15 @@
 mod broadcast;
 mod client;
 mod connection;
+mod directory;
 mod event;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
+mod outgoing;
+mod parting;
+mod peer;
+mod roster;
 mod serve;
 mod server;
 mod session;
@@ -115,12 +125,18 @@ pub use kyneta_uds_framing::{
     ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
     FramingFuture, FramingLayer, WireMode,
 };
+pub use kyneta_uds_negotiate::{Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles};
 pub use kyneta_uds_queue::{
     Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
     QueueFuture, QueueLayer, SendError, SendFuture, Stalled, Undrained, queue,
 };
+pub use kyneta_uds_reconnect::{
+    Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,
+    Recover, State, StateKind, States, Transition, Transitions, Wait,
+};
 pub use kyneta_uds_unix::{
-    BindError, ConnectError, Listener, ListenerOptions, UnixConnector, UnixTarget,
+    BindError, ConnectError, Listener, ListenerEvent, ListenerOptions, Lost, UnixConnector,
+    UnixTarget,
 };
 
 pub use crate::{
@@ -129,9 +145,10 @@ pub use crate::{
     connection::{Connection, Incoming},
     event::{Event, Events, PeerChange},
     handler::{Handler, MakeHandler},
+    peer::{JoinError, Peer, PeerBuilder},
     serve::{Serve, WithGracefulShutdown, serve},
     server::{Server, ServerBuilder},
-    stack::{DefaultStack, MakeChannel, connect, default_stack},
+    stack::{DefaultStack, MakeChannel, connect, default_stack, join},
 };
 
 #[cfg(feature = "hyperlocal")]

@@ -23,6 +23,7 @@ use tower_layer::Layer as _;
 
 use crate::{
     connection::Connection,
+    event::EventSender,
     handler::MakeHandler,
     server::Server,
     session::{Session, Settings, settings_setters},
@@ -57,7 +58,7 @@ use crate::{
 /// ```
 pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
     serve_as(
-        Server::new(),
+        Server::new(EventSender::new()),
         listener,
         make,
         Settings::new(default_stack(WireMode::Auto)),
@@ -168,10 +169,12 @@ where
 {
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let server = self.server;
+        self.settings.introduce(server.roster());
         let Settings {
             stack,
             establish,
             queue,
+            ..
         } = self.settings;
         let attendant = Attendant {
             server: server.clone(),
@@ -251,12 +254,12 @@ impl<M, S> Attendant<M, S> {
             Ok(handler) => handler,
             Err(error) => return server.not_established(error),
         };
-        let registration = server.add(session.connection.clone());
+        let presence = server.roster().enter(session.connection.clone());
         if server.disposing().is_cancelled() {
             // Too late to be among those who are told `depart`.
             session.connection.handle().close();
         }
-        session.run(handler, registration).await;
+        session.run(handler, presence).await;
     }
 }
 

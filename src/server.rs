@@ -3,10 +3,7 @@
 //! In: a path, settings, a handler. Out: a [`Server`]. May touch: the directory of its peers; what is
 //! accepted is `serve`'s.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
@@ -23,8 +20,9 @@ use tower::make::Shared;
 use crate::{
     broadcast::{Broadcast, broadcast},
     connection::Connection,
-    event::{Event, EventSender, Events},
+    event::{EventSender, Events},
     handler::Handler,
+    roster::Roster,
     serve::serve_as,
     session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
@@ -77,19 +75,9 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Inner {
-    peers: Mutex<Peers>,
-    events: EventSender,
+    roster: Roster,
     disposing: CancellationToken,
     disposed: CancellationToken,
-}
-
-/// More than one connection may bear the same id: that is a diagnostic, not a refusal (wire
-/// section 3.9). The latest one is the peer's.
-#[derive(Debug, Default)]
-struct Peers {
-    by_id: HashMap<PeerId, Vec<(u64, Arc<Connection>)>>,
-    count: usize,
-    next: u64,
 }
 
 impl Server {
@@ -103,60 +91,46 @@ impl Server {
             path: path.try_into().map_err(SocketPathError::from),
             listener: ListenerOptions::new(),
             settings: Settings::new(default_stack(WireMode::Auto)),
-            server: Self::new(),
+            events: EventSender::new(),
         }
     }
 
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(events: EventSender) -> Self {
         Self {
             inner: Arc::new(Inner {
-                peers: Mutex::default(),
-                events: EventSender::new(),
+                roster: Roster::new(events),
                 disposing: CancellationToken::new(),
                 disposed: CancellationToken::new(),
             }),
         }
     }
 
-    /// A handle to a peer.
+    /// A handle to a peer. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
-        self.peers()
-            .by_id
-            .get(peer)?
-            .last()
-            .map(|(_, connection)| Connection::clone(connection))
+        let connection = self.roster().connection(peer)?;
+        Some(Connection::clone(&connection))
     }
 
     /// Handles to all peers, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        let peers = self.peers();
-        let all = peers.by_id.values().flatten();
-        all.map(|(_, connection)| Connection::clone(connection))
-            .collect()
+        let all = self.roster().connections();
+        all.iter().map(|there| Connection::clone(there)).collect()
     }
 
     /// True when the peer has introduced itself and its connection stands.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
-        self.peers().by_id.contains_key(peer)
+        self.roster().is_present(peer)
     }
 
     /// How many connections have introduced themselves.
     pub fn connection_count(&self) -> usize {
-        self.peers().count
+        self.roster().connection_count()
     }
 
     /// Tells a peer `depart`, sends what waits for it, and ends its connections. `None` when there
     /// is no such peer.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
-        let connections: Vec<_> = {
-            let peers = self.peers();
-            peers
-                .by_id
-                .get(peer)?
-                .iter()
-                .map(|(_, connection)| connection.clone())
-                .collect()
-        };
+        let connections = self.roster().connections_of(peer);
         let reasons = join_all(connections.iter().map(|connection| connection.dispose())).await;
         reasons.into_iter().next_back()
     }
@@ -169,7 +143,7 @@ impl Server {
 
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
-        self.inner.events.subscribe()
+        self.event_sender().subscribe()
     }
 
     /// Ends it: no more are accepted and the path is given up, then every peer is told `depart`,
@@ -192,71 +166,36 @@ impl Server {
     }
 
     pub(crate) fn event_sender(&self) -> &EventSender {
-        &self.inner.events
+        self.inner.roster.events()
     }
 
     pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
-        let error = SharedError::new(error);
-        // It is an event already, and a stranger must not fill anybody's log.
-        tracing::debug!(%error, "an accepted connection did not become a peer");
-        self.event_sender().send(Event::NotEstablished { error });
+        self.event_sender().not_established(SharedError::new(error));
     }
 
-    pub(crate) fn add(&self, connection: Arc<Connection>) -> Registration {
-        let peer = connection.peer_id().clone();
-        let mut peers = self.peers();
-        let number = peers.next;
-        peers.next += 1;
-        peers.count += 1;
-        peers
-            .by_id
-            .entry(peer.clone())
-            .or_default()
-            .push((number, connection));
-        Registration {
-            server: self.clone(),
-            peer,
-            number,
-        }
-    }
-
-    fn peers(&self) -> MutexGuard<'_, Peers> {
-        // Nothing that can panic runs under the lock, so poison means nothing.
-        self.inner
-            .peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.inner.roster
     }
 }
 
-/// A connection's entry; gone with it.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    server: Server,
-    peer: PeerId,
-    number: u64,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut peers = self.server.peers();
-        if let Some(connections) = peers.by_id.get_mut(&self.peer) {
-            connections.retain(|(number, _)| *number != self.number);
-            if connections.is_empty() {
-                peers.by_id.remove(&self.peer);
-            }
-            peers.count -= 1;
-        }
-    }
-}
-
-/// What a [`Server`] is made from.
+/// What a [`Server`] is made from. A clone makes another server, with events of its own.
 #[derive(Debug)]
 pub struct ServerBuilder<S = DefaultStack> {
     path: Result<SocketPath, SocketPathError>,
     listener: ListenerOptions,
     settings: Settings<S>,
-    server: Server,
+    events: EventSender,
+}
+
+impl<S: Clone> Clone for ServerBuilder<S> {
+    fn clone(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            listener: self.listener,
+            settings: self.settings.clone(),
+            events: EventSender::new(),
+        }
+    }
 }
 
 impl<S> ServerBuilder<S> {
@@ -275,19 +214,19 @@ impl<S> ServerBuilder<S> {
             path,
             listener,
             settings,
-            server,
+            events,
         } = self;
         ServerBuilder {
             path,
             listener,
             settings: settings.stack(stack),
-            server,
+            events,
         }
     }
 
     /// What happens beside the messages, from the start on.
     pub fn events(&self) -> Events {
-        self.server.events()
+        self.events.subscribe()
     }
 }
 
@@ -299,8 +238,13 @@ impl<S: MakeChannel> ServerBuilder<S> {
     /// [`BindError`]: in use, not permitted, not a socket, with the path.
     pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
         let listener = self.listener.bind(self.path?).await?;
-        let server = self.server.clone();
-        let serve = serve_as(self.server, listener, Shared::new(handler), self.settings);
+        let server = Server::new(self.events);
+        let serve = serve_as(
+            server.clone(),
+            listener,
+            Shared::new(handler),
+            self.settings,
+        );
         tokio::spawn(async move {
             if let Err(error) = serve.await {
                 tracing::warn!(%error, "the socket file could not be removed");

@@ -1,17 +1,18 @@
 //! What the ready-made parts have in common: settings, and the life of one connection.
 //!
-//! In: an established channel and a handler. Out: a [`Connection`] and events about it.
+//! In: settings; an established channel and a handler. Out: a [`Connection`], and its end.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
-use kyneta_uds_establish::{EstablishLayer, Established, PeerInfo};
+use kyneta_uds_establish::{EstablishLayer, Established};
 use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
 
 use crate::{
     connection::{Connection, WithSender},
-    event::{EventSender, PeerChange},
+    event::EventSender,
     handler::Handler,
+    roster::{Presence, Roster},
 };
 
 /// What a [`Server`](crate::Server) or [`Client`](crate::Client) is built from.
@@ -20,6 +21,7 @@ pub(crate) struct Settings<S> {
     pub(crate) stack: S,
     pub(crate) establish: EstablishLayer,
     pub(crate) queue: QueueConfig,
+    pub(crate) departure_timeout: Duration,
 }
 
 impl<S> Settings<S> {
@@ -28,6 +30,7 @@ impl<S> Settings<S> {
             stack,
             establish: EstablishLayer::new(anonymous()),
             queue: QueueConfig::default(),
+            departure_timeout: Duration::from_secs(30),
         }
     }
 
@@ -36,7 +39,14 @@ impl<S> Settings<S> {
             stack,
             establish: self.establish,
             queue: self.queue,
+            departure_timeout: self.departure_timeout,
         }
+    }
+
+    /// Who this side is, for those who keep count of the others.
+    pub(crate) fn introduce(&self, roster: &Roster) {
+        let own_id = self.establish.introduction().identity.peer_id.clone();
+        roster.configure(own_id, self.departure_timeout);
     }
 }
 
@@ -64,6 +74,13 @@ macro_rules! settings_setters {
             self.settings.queue = config;
             self
         }
+
+        /// How long a peer that has gone without a `depart` may be away and still be the same when
+        /// it comes back. 30 s by default; zero is no grace.
+        pub fn departure_timeout(mut self, timeout: Duration) -> Self {
+            self.settings.departure_timeout = timeout;
+            self
+        }
     };
 }
 pub(crate) use settings_setters;
@@ -81,11 +98,10 @@ fn anonymous() -> Identity {
     }
 }
 
-/// A connection that is known and not yet driven.
+/// A connection that was accepted, and is not driven yet.
 pub(crate) struct Session<C> {
     pub(crate) connection: Arc<Connection>,
     driver: Driver<Established<C>, ChannelMsg>,
-    events: EventSender,
 }
 
 impl<C: Channel<ChannelMsg>> Session<C> {
@@ -99,49 +115,33 @@ impl<C: Channel<ChannelMsg>> Session<C> {
         };
         let (handle, driver) = queue(channel, config);
         let connection = Arc::new(Connection::new(handle, peer));
-        Self {
-            connection,
-            driver,
-            events: events.clone(),
-        }
+        Self { connection, driver }
     }
 
-    /// Says that the peer is there, drives the connection to its end, drops `present`, says that it
-    /// is gone.
-    pub(crate) async fn run(self, handler: impl Handler, present: impl Send) -> DisconnectReason {
-        let mut gone = Gone {
-            peer: self.connection.shared_peer().clone(),
-            events: self.events,
+    /// Drives the connection to its end, then lets its peer leave.
+    pub(crate) async fn run(self, handler: impl Handler, presence: Presence) {
+        let mut leaving = Leaving {
+            presence,
+            // Unless it comes to its end.
             reason: DisconnectReason::error(Ended),
         };
-        // Dropped before `gone`, also when the handler panics.
-        let present = present;
-        gone.events.peer(&gone.peer, PeerChange::Established);
         let handler = WithSender {
             handler,
             from: self.connection,
         };
-        let reason = self.driver.drive(handler).await;
-        gone.reason = reason.clone();
-        drop(present);
-        reason
+        let mut drive = pin!(self.driver.drive(handler));
+        leaving.reason = drive.as_mut().await;
     }
 }
 
-/// Says that a peer is gone, whatever ended its task.
-struct Gone {
-    peer: Arc<PeerInfo>,
-    events: EventSender,
+/// Lets a peer leave, whatever ended its task.
+struct Leaving {
+    presence: Presence,
     reason: DisconnectReason,
 }
 
-impl Drop for Gone {
+impl Drop for Leaving {
     fn drop(&mut self) {
-        let change = if self.peer.is_departing() {
-            PeerChange::Departed
-        } else {
-            PeerChange::Disconnected(self.reason.clone())
-        };
-        self.events.peer(&self.peer, change);
+        self.presence.leave(self.reason.clone());
     }
 }

@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use kyneta_uds_cbor::{Cbor, CborLayer, ChannelCodec};
-use kyneta_uds_core::{BoxError, Channel, ChannelMsg};
+use kyneta_uds_core::{BoxError, Channel, ChannelMsg, SocketPath};
 use kyneta_uds_framing::{Framing, FramingLayer, WireMode};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -101,4 +101,45 @@ where
     S: Service<UnixTarget>,
 {
     stack.oneshot(target.into()).await
+}
+
+/// Asks a stack with a `NegotiateLayer` for its place among the others at a path, as
+/// `stack.oneshot(path)` does, and says what is wrong with a senseless order as [`connect`] does.
+///
+/// ```
+/// use kyneta_uds::{
+///     BoxError, ChannelMsg, CborLayer, EstablishLayer, FramingLayer, Identity, NegotiateLayer,
+///     QueueLayer, Role, SocketPath, UnixConnector, join,
+/// };
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// let print = service_fn(async |msg: ChannelMsg| Ok::<_, BoxError>(println!("{msg:?}")));
+/// let negotiate = NegotiateLayer::new(print); // for those who connect to us
+/// let roles = negotiate.roles();
+/// let stack = ServiceBuilder::new()
+///     .layer(QueueLayer::new(print)) // for whom we connect to
+///     .layer(negotiate)
+///     .layer(EstablishLayer::new(Identity::service("billing-1")?))
+///     .timeout(Duration::from_secs(2))
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(UnixConnector::new());
+/// let handle = join(stack, SocketPath::new(&path)?).await?;
+/// assert_eq!(roles.settled().await?, Role::Listener);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As the stack's.
+pub async fn join<S>(stack: S, path: SocketPath) -> Result<S::Response, S::Error>
+where
+    S: Service<SocketPath>,
+{
+    stack.oneshot(path).await
 }

@@ -7,18 +7,14 @@ mod common;
 use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
-use common::{Bus, collect, dismiss, offer, raw};
+use common::{Bus, collect, dismiss, offer, raw, service};
 use kyneta_uds::{
-    ChannelMsg, Client, DisconnectReason, EstablishLayer, Event, Features, Identity, Incoming,
-    Listener, Overflow, PeerChange, PeerId, QueueConfig, Server, WireMode, WireVersion,
+    ChannelMsg, Client, DisconnectReason, EstablishLayer, Event, Features, Incoming, Listener,
+    Overflow, PeerChange, PeerId, QueueConfig, ReconnectPolicy, Server, WireMode, WireVersion,
     default_stack, serve,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::{Service as _, ServiceExt as _, service_fn};
-
-fn service(id: &str) -> Identity {
-    Identity::service(id).unwrap()
-}
 
 fn peer(id: &str) -> PeerId {
     PeerId::new(id).unwrap()
@@ -30,6 +26,7 @@ async fn messages_of_every_size_come_back_intact_and_in_order() {
     let server = bus.echo("echo").await;
     let (handler, mut inbox) = collect(4);
     let mut client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("c"))
         .connect(handler)
         .await
@@ -80,11 +77,13 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
     let (to_a, mut inbox_a) = collect(8);
     let (to_b, mut inbox_b) = collect(8);
     let a = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("a"))
         .connect(to_a)
         .await
         .unwrap();
     let b = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("b"))
         .connect(to_b)
         .await
@@ -98,7 +97,7 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
             panic!("a peer was established")
         };
     }
-    assert_eq!(a.peer().identity().peer_id, peer("s"));
+    assert_eq!(a.peer().unwrap().identity().peer_id, peer("s"));
     assert_eq!(server.connection_count(), 2);
     assert!(server.is_connected(&peer("a")) && !server.is_connected(&peer("c")));
     assert!(server.connection(&peer("c")).is_none());
@@ -134,12 +133,13 @@ async fn peers_are_known_by_id_and_can_be_told_apart() {
     assert_eq!(credentials.pid, Some(std::process::id() as i32));
 
     // On purpose from this side, on purpose from that side.
+    let listener = a.peer().unwrap();
     assert_eq!(
         server.disconnect(&peer("a")).await.unwrap().kind(),
         "intentional"
     );
     assert!(server.disconnect(&peer("a")).await.is_none());
-    assert!(a.peer().is_departing());
+    assert!(listener.is_departing());
     assert_eq!(a.closed().await.kind(), "closed");
     let Some(Event::Peer {
         peer,
@@ -174,6 +174,7 @@ async fn the_end_of_a_server_is_told_and_nothing_queued_is_lost() {
     let server = builder.listen(ignore).await.unwrap();
     let (handler, mut inbox) = collect(1);
     let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("c"))
         .connect(handler)
         .await
@@ -193,12 +194,19 @@ async fn the_end_of_a_server_is_told_and_nothing_queued_is_lost() {
         }
         docs
     });
+    let listener = client.peer().unwrap();
     server.dispose().await;
     assert_eq!(client.closed().await.kind(), "closed");
-    assert!(client.peer().is_departing());
+    assert!(listener.is_departing());
     drop(client);
     assert_eq!(received.await.unwrap(), (0..500).collect::<Vec<_>>());
-    assert!(Client::builder(&bus.path).connect(ignore).await.is_err());
+    assert!(
+        Client::builder(&bus.path)
+            .reconnect(ReconnectPolicy::off())
+            .connect(ignore)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -209,7 +217,11 @@ async fn a_dropped_client_is_disconnected_and_its_messages_arrive() {
     let (handler, mut inbox) = collect(100);
     let _server = builder.listen(handler).await.unwrap();
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    let mut client = Client::builder(&bus.path).connect(ignore).await.unwrap();
+    let mut client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .connect(ignore)
+        .await
+        .unwrap();
     for _ in 0..50 {
         drop(client.ready().await.unwrap().call(dismiss("d")));
     }
@@ -236,12 +248,13 @@ async fn both_wire_versions_are_served_at_once_and_told_apart() {
         let id = format!("wire-{wire}");
         let (handler, mut inbox) = collect(1);
         let mut client = Client::builder(&bus.path)
+            .reconnect(ReconnectPolicy::off())
             .identity(service(&id))
             .stack(default_stack(WireMode::Fixed(wire)))
             .connect(handler)
             .await
             .unwrap();
-        assert_eq!(client.peer().wire(), wire);
+        assert_eq!(client.peer().unwrap().wire(), wire);
         client
             .ready()
             .await
@@ -288,14 +301,18 @@ async fn a_listener_of_one_wire_version_is_joined_within_a_second() {
         tokio::spawn(old_listener(listener, wire, header));
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let started = std::time::Instant::now();
-        let client = Client::builder(&bus.path).connect(ignore).await.unwrap();
+        let client = Client::builder(&bus.path)
+            .reconnect(ReconnectPolicy::off())
+            .connect(ignore)
+            .await
+            .unwrap();
         assert!(
             started.elapsed() < Duration::from_secs(1),
             "{:?}",
             started.elapsed()
         );
-        assert_eq!(client.peer().wire(), version);
-        assert_eq!(client.peer().identity().peer_id.as_str(), "old");
+        assert_eq!(client.peer().unwrap().wire(), version);
+        assert_eq!(client.peer().unwrap().identity().peer_id.as_str(), "old");
     }
 }
 
@@ -325,6 +342,7 @@ async fn silence_on_both_wire_versions_is_said_plainly() {
     tokio::spawn(old_listener(listener, 9, 10));
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
     let error = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .establish(
             EstablishLayer::new(service("c"))
                 .wire_fallback(Duration::from_millis(50))
@@ -347,7 +365,9 @@ async fn a_listener_that_is_slow_to_accept_is_joined_all_the_same() {
     let listener = Listener::bind(&bus.path).await.unwrap();
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
     let establish = EstablishLayer::new(service("c")).wire_fallback(Duration::from_millis(50));
-    let client = Client::builder(&bus.path).establish(establish);
+    let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .establish(establish);
     let client = tokio::spawn(client.connect(ignore));
     // Long enough for both wire versions to have been tried in vain.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -372,6 +392,7 @@ async fn aliasing_off_on_one_side_is_off() {
         ..Features::default()
     };
     let mut client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .establish(EstablishLayer::new(service("plain")).features(features))
         .connect(handler)
         .await
@@ -405,12 +426,14 @@ async fn a_handler_that_panics_ends_its_connection_alone() {
     let server = builder.listen(fragile).await.unwrap();
     let (handler, mut inbox) = collect(1);
     let mut good = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("good"))
         .connect(handler)
         .await
         .unwrap();
     let (handler, _inbox) = collect(1);
     let mut bad = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("bad"))
         .connect(handler)
         .await
@@ -449,6 +472,7 @@ async fn a_probe_is_no_peer_and_no_error() {
         drop(tokio::net::UnixStream::connect(&bus.path).await.unwrap());
     }
     let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("c"))
         .connect(ignore)
         .await
@@ -561,11 +585,12 @@ async fn a_slow_reader_gets_everything_once_and_in_order_and_costs_a_bounded_que
         .max_messages(64)
         .overflow(Overflow::Wait);
     let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .queue(config)
         .connect(ignore)
         .await
         .unwrap();
-    let mut connection = client.connection().clone();
+    let mut connection = client.connection().unwrap();
     let data = Bytes::from(vec![7; SIZE]);
     let mut most = 0;
     for i in 0..COUNT {
@@ -578,7 +603,7 @@ async fn a_slow_reader_gets_everything_once_and_in_order_and_costs_a_bounded_que
         connection.queue(msg).await.unwrap();
         most = most.max(connection.handle().queued().1);
     }
-    client.connection().flushed().await.unwrap();
+    client.flushed().await.unwrap();
     reader.await.unwrap();
     assert!(most <= 65 * (SIZE + 512), "{most} bytes waited");
     client.dispose().await;
@@ -602,6 +627,7 @@ async fn a_peer_that_does_not_read_is_cut_and_the_others_are_not_held_up() {
     stuck.write_all(&raw::frame(3, 1, hello)).await.unwrap();
     let (handler, mut inbox) = collect(1);
     let good = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .identity(service("good"))
         .connect(handler)
         .await

@@ -17,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use common::{Bus, collect, dismiss, offer};
+use common::{Bus, collect, dismiss, offer, service};
 use futures_util::{FutureExt as _, StreamExt as _};
 use kyneta_uds::{
     BoxError, CborChannel, CborLayer, ChannelCodec, ChannelMsg, Client, ClientError,
-    EstablishError, EstablishLayer, FrameTransport, FramingLayer, Handle, Identity, Inbound,
-    Incoming, Listener, Message, QueueConfig, QueueLayer, Server, SocketPath, UnixConnector,
-    UnixTarget,
+    DisconnectReason, EstablishError, EstablishLayer, FrameTransport, FramingLayer, Handle,
+    Inbound, Incoming, Listener, Message, QueueConfig, QueueLayer, ReconnectPolicy, Server,
+    SocketPath, UnixConnector, UnixTarget,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -37,10 +37,6 @@ use tower::{
     service_fn, timeout::error::Elapsed, util::BoxCloneService,
 };
 use tower_test::mock::{self, Mock};
-
-fn service(id: &str) -> Identity {
-    Identity::service(id).unwrap()
-}
 
 /// Puts messages into a channel.
 fn inbox<M: Send + 'static>() -> (
@@ -187,6 +183,7 @@ async fn server_and_client_take_a_stack_with_towers_layers_in_it() {
         .unwrap();
     let ignore = service_fn(|_: Incoming| ready(Ok::<_, Infallible>(())));
     let mut client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .stack(stack)
         .connect(ignore)
         .await
@@ -224,6 +221,7 @@ async fn hyperlocals_connector_is_a_bottom_too() {
         .unwrap();
     let (handler, mut got) = collect(8);
     let mut client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
         .stack(stack())
         .connect(handler)
         .await
@@ -239,7 +237,7 @@ async fn hyperlocals_connector_is_a_bottom_too() {
         assert_eq!(got.recv().await.unwrap().message, offer("d", size));
     }
     assert_eq!(
-        client.peer().credentials(),
+        client.peer().unwrap().credentials(),
         None,
         "hyperlocal hides the socket"
     );
@@ -410,15 +408,20 @@ async fn a_timeout_between_makers_fires_on_a_connector_that_never_connects() {
     let ignore = service_fn(|_: Incoming| ready(Ok::<_, Infallible>(())));
 
     let started = Instant::now();
-    let client = Client::builder("/run/bus.sock").stack(stack.clone());
+    let client = Client::builder("/run/bus.sock")
+        .reconnect(ReconnectPolicy::off())
+        .stack(stack.clone());
     let error = client.connect(ignore).await.unwrap_err();
     assert_eq!(started.elapsed(), limit);
     assert_eq!(error.to_string(), "/run/bus.sock: request timed out");
-    let ClientError::Establish {
-        source: EstablishError::Make(error),
+    let ClientError::NotConnected {
+        reason: DisconnectReason::Error(error),
         ..
     } = error
     else {
+        panic!("{error:?}")
+    };
+    let Some(EstablishError::Make(error)) = error.get_ref().downcast_ref() else {
         panic!("{error:?}")
     };
     assert!(error.is::<Elapsed>());

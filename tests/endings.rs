@@ -20,7 +20,7 @@ use std::{
 use common::{Bus, collect, raw};
 use kyneta_uds::{
     Client, Connection, EstablishLayer, Event, Identity, Incoming, Listener, PeerChange,
-    QueueConfig, Server, serve,
+    QueueConfig, ReconnectPolicy, Server, serve,
 };
 use tower::{make::Shared, service_fn};
 
@@ -123,7 +123,11 @@ async fn a_handler_that_cannot_be_made_ends_the_connection_for_all_who_hold_it()
     let listener = Listener::bind(&bus.path).await.unwrap();
     tokio::spawn(serve(listener, make).into_future());
     let (handler, _inbox) = collect(1);
-    let client = Client::builder(&bus.path).connect(handler).await.unwrap();
+    let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .connect(handler)
+        .await
+        .unwrap();
     assert_eq!(client.closed().await.kind(), "closed");
     assert_eq!(
         connections.recv().await.unwrap().closed().await.kind(),
@@ -144,7 +148,11 @@ async fn a_handler_that_is_never_made_does_not_put_off_the_end() {
     let server = serve.server();
     tokio::spawn(serve.into_future());
     let (handler, _inbox) = collect(1);
-    let client = Client::builder(&bus.path).connect(handler).await.unwrap();
+    let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .connect(handler)
+        .await
+        .unwrap();
     server.dispose().await;
     assert_eq!(client.closed().await.kind(), "closed");
 }
@@ -159,7 +167,11 @@ async fn a_server_that_is_dropped_takes_its_connections_with_it() {
     let mut events = server.events();
     let task = tokio::spawn(serve.into_future());
     let (handler, _inbox) = collect(1);
-    let client = Client::builder(&bus.path).connect(handler).await.unwrap();
+    let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .connect(handler)
+        .await
+        .unwrap();
     events.recv().await.unwrap();
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
@@ -177,6 +189,9 @@ async fn no_limit_is_a_limit_like_any_other() {
     let _server = bus.echo("echo").await;
     let (handler, _inbox) = collect(1);
     let config = QueueConfig::default().drain_timeout(Duration::MAX);
-    let client = Client::builder(&bus.path).establish(forever).queue(config);
+    let client = Client::builder(&bus.path)
+        .reconnect(ReconnectPolicy::off())
+        .establish(forever)
+        .queue(config);
     client.connect(handler).await.unwrap().dispose().await;
 }

@@ -13,12 +13,13 @@ const NO_MESSAGES: &str = "this stack does not make channels: `";
 const NO_BYTES: &str = "is not a byte stream, so it cannot be cut into frames";
 
 /// Each case, and what its first error says.
-const CASES: [(&str, &str); 6] = [
+const CASES: [(&str, &str); 7] = [
     ("cbor_over_the_connector", NO_FRAMES),
     ("establish_over_frames", NO_MESSAGES),
     ("framing_above_cbor", NO_FRAMES),
     ("framing_alone", NO_MESSAGES),
     ("framing_twice", NO_BYTES),
+    ("negotiate_without_cbor", NO_MESSAGES),
     ("queue_without_cbor", NO_MESSAGES),
 ];
 

@@ -57,6 +57,16 @@ pub(crate) fn dismiss(doc: &str) -> ChannelMsg {
     ChannelMsg::Dismiss(DocId::new(doc).unwrap())
 }
 
+pub(crate) fn service(id: &str) -> Identity {
+    Identity::service(id).unwrap()
+}
+
+/// What happens in good time, or never.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let patience = std::time::Duration::from_secs(20);
+    tokio::time::timeout(patience, what).await.unwrap()
+}
+
 /// An offer of `size` bytes that are not all the same.
 pub(crate) fn offer(doc: &str, size: usize) -> ChannelMsg {
     let data: Vec<u8> = (0..size).map(|i| (i * 31 + 7) as u8).collect();

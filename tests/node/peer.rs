@@ -8,8 +8,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    ChannelMsg, Client, Connection, Event, Events, Identity, Incoming, PeerChange, Server,
-    WireVersion,
+    ChannelMsg, Client, Connection, Event, Events, Identity, Incoming, PeerChange, ReconnectPolicy,
+    Server, WireVersion,
 };
 use serde_json::Value;
 use tokio::{
@@ -168,10 +168,12 @@ impl Prepared {
                 (None, Owner::Server(server), events, Box::new(node))
             }
             Listening::Node(node, handler) => {
-                let builder = Client::builder(&self.bus.path).identity(rust());
+                let builder = Client::builder(&self.bus.path)
+                    .reconnect(ReconnectPolicy::off())
+                    .identity(rust());
                 let events = builder.events();
                 let client = soon("a listener", builder.connect(handler)).await.unwrap();
-                let connection = client.connection().clone();
+                let connection = client.connection().unwrap();
                 (Some(connection), Owner::Client(client), events, node)
             }
         };

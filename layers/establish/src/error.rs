@@ -9,8 +9,8 @@ use kyneta_uds_core::{BoxError, WireVersion};
 #[non_exhaustive]
 pub enum EstablishError {
     /// The layers below could not make a connection.
-    #[error(transparent)]
-    Make(BoxError),
+    #[error("{0}")]
+    Make(#[source] BoxError),
     /// The connection broke during the handshake.
     #[error("the connection broke before the peer introduced itself: {0}")]
     Channel(#[source] BoxError),

@@ -35,6 +35,11 @@ impl EstablishLayer {
         }
     }
 
+    /// How this side introduces itself.
+    pub fn introduction(&self) -> &Establish {
+        &self.config.introduction
+    }
+
     /// Which features to announce. Aliasing by default.
     pub fn features(mut self, features: Features) -> Self {
         self.config.introduction.features = Some(features);

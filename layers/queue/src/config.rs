@@ -77,6 +77,11 @@ impl QueueConfig {
         self
     }
 
+    /// What happens when either bound is met.
+    pub fn overflows(&self) -> Overflow {
+        self.overflow
+    }
+
     /// How long the end of a closed connection may take: sending what waits, then the peer's own
     /// end. 5 s by default.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {

@@ -1,0 +1,348 @@
+//! The connections that this side makes, one after the other, under one queue.
+//!
+//! In: established channels. Out: the same, entered in the roster while they stand; and the sender
+//! of each message for the user's handler. May touch: the roster.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use futures_util::{TryFutureExt as _, future::ErrInto};
+use kyneta_uds_core::{
+    BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Redial as _,
+    WireVersion,
+};
+use kyneta_uds_establish::{EstablishError, EstablishService, Established};
+use kyneta_uds_queue::{Handle, QueueConfig};
+use kyneta_uds_unix::UnixTarget;
+use pin_project::pin_project;
+use tower_service::Service;
+
+use crate::{
+    connection::{Connection, Incoming},
+    roster::{Presence, Roster},
+    stack::MakeChannel,
+};
+
+/// What all connections that one side makes have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    roster: Roster,
+    /// The one queue's; set as soon as there is one.
+    handle: OnceLock<Handle<ChannelMsg>>,
+    /// The connection that stands.
+    present: Mutex<Option<Arc<Connection>>>,
+    /// Counts its changes, so that a message costs no lock.
+    changes: AtomicU64,
+}
+
+impl Outgoing {
+    pub(crate) fn new(roster: Roster) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                roster,
+                handle: OnceLock::new(),
+                present: Mutex::new(None),
+                changes: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// The queue that all of them are under.
+    pub(crate) fn under(&self, handle: Handle<ChannelMsg>) {
+        // Said once, by whoever made it.
+        let _ = self.inner.handle.set(handle);
+    }
+
+    /// The connection that stands, if any.
+    pub(crate) fn present(&self) -> Option<Arc<Connection>> {
+        let present = self.inner.present.lock();
+        present.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, connection: Arc<Connection>) {
+        let present = self.inner.present.lock();
+        *present.unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.inner.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Forgets a connection that has ended, unless another has taken its place.
+    fn leave(&self, connection: &Arc<Connection>) {
+        let present = self.inner.present.lock();
+        present
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_if(|present| Arc::ptr_eq(present, connection));
+        self.inner.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// The queue's events, with the name of the peer that is there.
+    pub(crate) fn watch(&self, config: QueueConfig) -> QueueConfig {
+        let this = self.clone();
+        config.and_on_event(move |event| {
+            if let Some(connection) = this.present() {
+                let events = this.inner.roster.events();
+                events.queue(connection.shared_peer(), event);
+            }
+        })
+    }
+}
+
+/// A maker whose channels are entered in the roster. What was accepted passes untouched: its own
+/// session enters it.
+#[derive(Debug, Clone)]
+pub(crate) struct Tracking<S> {
+    inner: EstablishService<S>,
+    outgoing: Outgoing,
+}
+
+impl<S> Tracking<S> {
+    pub(crate) fn new(inner: EstablishService<S>, outgoing: Outgoing) -> Self {
+        Self { inner, outgoing }
+    }
+}
+
+impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
+    type Response = Tracked<S::Channel>;
+    type Error = EstablishError;
+    type Future = Pin<Box<dyn Future<Output = Result<Tracked<S::Channel>, EstablishError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EstablishError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    // Boxed: once a connection.
+    fn call(&mut self, target: UnixTarget) -> Self::Future {
+        let entry = match target.redial() {
+            Some(_) => Entry::Awaited(self.outgoing.clone()),
+            None => Entry::None,
+        };
+        let established = self.inner.call(target);
+        Box::pin(async move {
+            let inner = established.await?;
+            Ok(Tracked { inner, entry })
+        })
+    }
+}
+
+/// An established channel whose peer is in the roster from the first poll to the end.
+#[derive(Debug)]
+pub(crate) struct Tracked<C> {
+    inner: Established<C>,
+    entry: Entry,
+}
+
+#[derive(Debug)]
+enum Entry {
+    None,
+    /// Entered with the first poll, when whoever asked for the channel has said that it stands.
+    Awaited(Outgoing),
+    Entered(Entered),
+}
+
+/// A connection that is in the roster.
+#[derive(Debug)]
+struct Entered {
+    outgoing: Outgoing,
+    connection: Arc<Connection>,
+    presence: Presence,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.outgoing.leave(&self.connection);
+    }
+}
+
+impl<C> Tracked<C> {
+    pub(crate) fn into_inner(self) -> Established<C> {
+        self.inner
+    }
+
+    #[inline]
+    fn enter(&mut self) {
+        if let Entry::Awaited(_) = self.entry {
+            self.enter_now();
+        }
+    }
+
+    #[cold]
+    fn enter_now(&mut self) {
+        if let Entry::Awaited(outgoing) = std::mem::replace(&mut self.entry, Entry::None)
+            && let Some(handle) = outgoing.inner.handle.get()
+        {
+            let peer = self.inner.peer().clone();
+            let connection = Arc::new(Connection::new(handle.clone(), peer));
+            outgoing.set(connection.clone());
+            let presence = outgoing.inner.roster.enter(connection.clone());
+            self.entry = Entry::Entered(Entered {
+                outgoing,
+                connection,
+                presence,
+            });
+        }
+    }
+
+    #[cold]
+    fn leave(&mut self, reason: DisconnectReason) {
+        if let Entry::Entered(mut entered) = std::mem::replace(&mut self.entry, Entry::None) {
+            entered.presence.leave(reason);
+        }
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for Tracked<C> {
+    type Response = ();
+    type Error = BoxError;
+    type Future = ErrInto<C::Future, BoxError>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.enter();
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> Self::Future {
+        self.inner.call(msg).err_into()
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
+    type Item = Result<Inbound<ChannelMsg>, BoxError>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.enter();
+        let polled = match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+            Some(Ok(inbound)) => Some(Ok(inbound)),
+            Some(Err(error)) => {
+                let reason = DisconnectReason::error(error);
+                this.leave(reason.clone());
+                Some(Err(reason.into()))
+            }
+            None => {
+                this.leave(DisconnectReason::Closed);
+                None
+            }
+        };
+        Poll::Ready(polled)
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_flush(cx).map_err(Into::into)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_close(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn buffered(&self) -> usize {
+        self.inner.buffered()
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.inner.connection()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.inner.begin_with(wire)
+    }
+
+    /// Its own end is a loss of whoever makes another.
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        self.leave(reason);
+        false
+    }
+}
+
+/// Gives a user's handler the sender of each message: who is connected to now. One reference count
+/// a message.
+#[derive(Debug)]
+pub(crate) struct FromPresent<H> {
+    handler: H,
+    outgoing: Outgoing,
+    known: Option<Arc<Connection>>,
+    changes: u64,
+}
+
+impl<H> FromPresent<H> {
+    pub(crate) fn new(handler: H, outgoing: Outgoing) -> Self {
+        Self {
+            handler,
+            outgoing,
+            known: None,
+            changes: 0,
+        }
+    }
+}
+
+impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<ChannelMsg>
+    for FromPresent<H>
+{
+    type Response = ();
+    type Error = BoxError;
+    type Future = Handling<H::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.handler.poll_ready(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn call(&mut self, message: ChannelMsg) -> Self::Future {
+        let changes = self.outgoing.inner.changes.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.changes = changes;
+            // Last words are still from whom they are when that one has gone.
+            self.known = self.outgoing.present().or(self.known.take());
+        }
+        match &self.known {
+            Some(from) => {
+                Handling::Handler(self.handler.call(Incoming::new(message, from.clone())))
+            }
+            None => Handling::Nobody,
+        }
+    }
+}
+
+/// A user's handler at work.
+#[pin_project(project = HandlingState)]
+#[derive(Debug)]
+pub(crate) enum Handling<F> {
+    Handler(#[pin] F),
+    /// A message from a connection that was never entered.
+    Nobody,
+}
+
+impl<F, E> Future for Handling<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<(), BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            HandlingState::Handler(handler) => handler.poll(cx).map_err(Into::into),
+            HandlingState::Nobody => Poll::Ready(Err("a message from nobody".into())),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The leaderless role, made ready: whoever starts first listens, the others connect.
+//!
+//! In: a path, settings, a handler. Out: a [`Peer`]. May touch: what the stack touches, the path,
+//! and a task of tokio's for itself and for each who connects.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use kyneta_uds_core::{
+    BoxError, ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath,
+    SocketPathError,
+};
+use kyneta_uds_establish::{EstablishError, EstablishLayer};
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, for_members};
+use kyneta_uds_queue::{Flushed, Handle, Overflow, QueueConfig, SendError, SendFuture, queue};
+use kyneta_uds_unix::ListenerOptions;
+use tokio::time::{Instant, sleep_until};
+use tower::ServiceExt as _;
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::{
+    connection::Connection,
+    event::{Event, EventSender, Events},
+    handler::Handler,
+    outgoing::{FromPresent, Outgoing, Tracked, Tracking},
+    parting::part,
+    roster::{Company, Roster},
+    session::{Session, Settings, settings_setters},
+    stack::{DefaultStack, MakeChannel, default_stack},
+};
+
+/// One of many on a path, none of them special: `Service<ChannelMsg, Response = ()>`, cloneable.
+///
+/// Whoever starts first listens, the others connect to it; when it goes, the next one takes over and
+/// the rest connect to that one. The handle stays the same across every change of role, and so does
+/// what the handler holds.
+///
+/// A message goes to the one who listens, or, if that is us, to all who are connected. While we
+/// negotiate it waits, and then goes out in order; with nobody there, see
+/// [`regroup`](PeerBuilder::regroup). What was on its way when a connection broke is not sent again:
+/// its future says that it [may have been sent](SendError::may_have_been_sent).
+///
+/// When the last clone is dropped, what waits is sent and it ends; [`dispose`](Self::dispose) also
+/// tells the others that it was on purpose.
+///
+/// ```
+/// use kyneta_uds::{DocId, Identity, Incoming, Interest, Peer, Role};
+/// use tower::{Service as _, ServiceExt as _, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+/// let handler = service_fn(move |incoming: Incoming| {
+///     let seen = seen.clone();
+///     async move { seen.send(incoming.message).await }
+/// });
+/// let join = |name: &'static str| {
+///     let (path, handler) = (path.clone(), handler.clone());
+///     async move {
+///         let identity = Identity::service(name).map_err(Box::new)?;
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+///             Peer::builder(path).identity(identity).join(handler).await?,
+///         )
+///     }
+/// };
+/// let billing = join("billing-1").await?;
+/// let mut search = join("search-1").await?;
+/// assert_eq!((billing.role(), search.role()), (Role::Listener, Role::Connector));
+///
+/// let msg = Interest::new(DocId::new("settings")?);
+/// search.ready().await?.call(msg.clone().into()).await?;
+/// assert_eq!(inbox.recv().await, Some(msg.into()));
+///
+/// billing.dispose().await;
+/// search.wait_for(|role| role == Role::Listener).await;
+/// search.dispose().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Peer {
+    handle: Handle<ChannelMsg>,
+    guard: Arc<Guard>,
+}
+
+/// Ends it with the last clone.
+#[derive(Debug)]
+struct Guard {
+    handle: Handle<ChannelMsg>,
+    roles: Roles,
+    roster: Roster,
+    regroup: Duration,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.roles.leave();
+        self.handle.close();
+    }
+}
+
+/// Why a path could not be joined.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// No socket can have this path.
+    #[error(transparent)]
+    Path(#[from] SocketPathError),
+    /// Something is in the way that does not heal by itself: not permitted, not a socket, no
+    /// directory. The source is a [`BindError`](crate::BindError), or holds a
+    /// [`ConnectError`](crate::ConnectError).
+    #[error("{source}")]
+    InTheWay {
+        /// Where.
+        path: SocketPath,
+        /// What.
+        source: SharedError,
+    },
+}
+
+impl Peer {
+    /// One of many at `path`.
+    pub fn builder<P>(path: P) -> PeerBuilder
+    where
+        P: TryInto<SocketPath>,
+        SocketPathError: From<P::Error>,
+    {
+        let mut settings = Settings::new(default_stack(WireMode::Auto));
+        // One who does not read holds up the others once, and not for ever.
+        settings.queue = QueueConfig::default().overflow(Overflow::Disconnect {
+            after: Duration::from_secs(5),
+        });
+        PeerBuilder {
+            path: path.try_into().map_err(SocketPathError::from),
+            listener: ListenerOptions::new(),
+            settings,
+            regroup: Duration::from_secs(5),
+            events: EventSender::new(),
+        }
+    }
+
+    /// The present role.
+    pub fn role(&self) -> Role {
+        self.guard.roles.role()
+    }
+
+    /// Waits for a role. One that lasts shorter than it takes to look may be missed; the
+    /// [events](Self::events) tell of each.
+    ///
+    /// Cancel safe.
+    pub async fn wait_for(&self, wanted: impl Fn(Role) -> bool) -> Role {
+        self.guard.roles.wait_for(wanted).await
+    }
+
+    /// A handle to a peer that we are connected with. Of two with the same id it is the later one.
+    pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
+        let connection = self.guard.roster.connection(peer)?;
+        Some(Connection::clone(&connection))
+    }
+
+    /// Handles to all that we are connected with: the one who listens, or all who are connected to
+    /// us. In no particular order.
+    pub fn connections(&self) -> Vec<Connection> {
+        let all = self.guard.roster.connections();
+        all.iter().map(|there| Connection::clone(there)).collect()
+    }
+
+    /// True when we are connected with the peer.
+    pub fn is_connected(&self, peer: &PeerId) -> bool {
+        self.guard.roster.is_present(peer)
+    }
+
+    /// How many connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.guard.roster.connection_count()
+    }
+
+    /// Waits until somebody is there to hear a message, and is true then. False when we listen, and
+    /// nobody is there, or was within the [regroup](PeerBuilder::regroup) time; or when we have
+    /// ended.
+    ///
+    /// Cancel safe.
+    pub async fn company(&self) -> bool {
+        let mut company = self.guard.roster.company();
+        let far = Instant::now() + Duration::from_secs(86_400);
+        loop {
+            let present = *company.borrow_and_update();
+            let role = self.role();
+            let expected_until = match (present, role) {
+                (Company::Here(_), _) => return true,
+                (_, Role::Disposed) | (Company::Never, Role::Listener) => return false,
+                (Company::Gone(since), Role::Listener) => {
+                    since.checked_add(self.guard.regroup).unwrap_or(far)
+                }
+                _ => far,
+            };
+            if expected_until <= Instant::now() {
+                return false;
+            }
+            tokio::select! {
+                _ = company.changed() => {}
+                _ = self.wait_for(|now| now != role) => {}
+                () = sleep_until(expected_until) => {}
+            }
+        }
+    }
+
+    /// Waits for room and queues a message, without waiting for the kernel, or for anybody to be
+    /// there. See [`Handle::queue`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+        self.handle.queue(msg).await
+    }
+
+    /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
+    /// connection. See [`Handle::flushed`].
+    pub fn flushed(&self) -> Flushed<ChannelMsg> {
+        self.handle.flushed()
+    }
+
+    /// How many messages wait for all, and how many bytes they hold. Those that wait for one of
+    /// many wait in its [connection](Self::connection)'s queue.
+    pub fn queued(&self) -> (usize, usize) {
+        self.handle.queued()
+    }
+
+    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    pub fn events(&self) -> Events {
+        self.guard.roster.events().subscribe()
+    }
+
+    /// Ready, with the reason, when it has been disposed of.
+    pub async fn closed(&self) -> DisconnectReason {
+        self.handle.closed().await
+    }
+
+    /// Leaves: a listener gives up its path, and the next one may take over at once; the others are
+    /// told `depart`, get what waits for them, and are disconnected. Within the queue's drain
+    /// timeout, twice that and 500 ms for a listener one of whose peers does not read.
+    pub async fn dispose(&self) -> DisconnectReason {
+        self.guard.roles.leave();
+        let connected = self.guard.roster.connections();
+        let reason = part(&self.handle, !connected.is_empty()).await;
+        join_all(connected.iter().map(|connection| connection.closed())).await;
+        reason
+    }
+}
+
+impl Service<ChannelMsg> for Peer {
+    type Response = ();
+    type Error = SendError;
+    type Future = SendFuture<ChannelMsg>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.handle.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> SendFuture<ChannelMsg> {
+        self.handle.call(msg)
+    }
+}
+
+/// What a [`Peer`] is made from. A clone makes another peer, with events of its own.
+#[derive(Debug)]
+pub struct PeerBuilder<S = DefaultStack> {
+    path: Result<SocketPath, SocketPathError>,
+    listener: ListenerOptions,
+    settings: Settings<S>,
+    regroup: Duration,
+    events: EventSender,
+}
+
+impl<S: Clone> Clone for PeerBuilder<S> {
+    fn clone(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            listener: self.listener,
+            settings: self.settings.clone(),
+            regroup: self.regroup,
+            events: EventSender::new(),
+        }
+    }
+}
+
+impl<S> PeerBuilder<S> {
+    settings_setters!("peer");
+
+    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    pub fn listener(mut self, options: ListenerOptions) -> Self {
+        self.listener = options;
+        self
+    }
+
+    /// How long one whom nobody is connected with, as the listener, holds on to messages for all,
+    /// from the moment that somebody last was: after a change of listener the others take a moment
+    /// to come. Then, and where nobody ever was, they go to nobody and count as sent. 5 s by
+    /// default.
+    pub fn regroup(mut self, regroup: Duration) -> Self {
+        self.regroup = regroup;
+        self
+    }
+
+    /// A stack of one's own below the handshake, for what connects and for what is accepted.
+    /// [`default_stack`] by default.
+    pub fn stack<S2: MakeChannel>(self, stack: S2) -> PeerBuilder<S2> {
+        let Self {
+            path,
+            listener,
+            settings,
+            regroup,
+            events,
+        } = self;
+        PeerBuilder {
+            path,
+            listener,
+            settings: settings.stack(stack),
+            regroup,
+            events,
+        }
+    }
+
+    /// What happens beside the messages, from the start on.
+    pub fn events(&self) -> Events {
+        self.events.subscribe()
+    }
+}
+
+impl<S: MakeChannel> PeerBuilder<S> {
+    /// Joins the others at the path; ready when there is a role: connected to the one who listens,
+    /// or listening. What comes in goes to `handler`, of which each connection gets a clone, one
+    /// message of a peer after the other.
+    ///
+    /// A listener that is there and does not answer is waited for.
+    ///
+    /// Cancel safe: a dropped attempt leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`JoinError`]: not permitted, not a socket, no directory, with the path.
+    pub async fn join(self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
+        let path = self.path?;
+        let roster = Roster::new(self.events);
+        self.settings.introduce(&roster);
+        let Settings {
+            stack,
+            establish,
+            queue: config,
+            ..
+        } = self.settings;
+        let outgoing = Outgoing::new(roster.clone());
+        let host = Attending {
+            handler: handler.clone(),
+            queue: for_members(config.clone()),
+            roster: roster.clone(),
+        };
+        let negotiate = NegotiateLayer::hosted(host)
+            .listener(self.listener)
+            .regroup(self.regroup);
+        let roles = negotiate.roles();
+        let maker = Tracking::new(establish.layer(stack), outgoing.clone());
+        let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
+        let (handle, driver) = queue(channel, outgoing.watch(config));
+        outgoing.under(handle.clone());
+        let peer = Peer {
+            handle: handle.clone(),
+            guard: Arc::new(Guard {
+                handle,
+                roles,
+                roster,
+                regroup: self.regroup,
+            }),
+        };
+        tokio::spawn(driver.drive(FromPresent::new(handler, outgoing)));
+        match peer.guard.roles.settled().await {
+            Ok(_) => Ok(peer),
+            Err(source) => Err(JoinError::InTheWay { path, source }),
+        }
+    }
+}
+
+/// Attends to those who connect to us: a session and a clone of the handler for each.
+#[derive(Clone)]
+struct Attending<H> {
+    handler: H,
+    queue: QueueConfig,
+    roster: Roster,
+}
+
+impl<H, C> Host<Tracked<C>, EstablishError, ChannelMsg> for Attending<H>
+where
+    H: Handler + Clone,
+    C: kyneta_uds_core::Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+{
+    fn attend(&self, channel: Tracked<C>) -> Handle<ChannelMsg> {
+        let events = self.roster.events();
+        let session = Session::new(channel.into_inner(), &self.queue, events);
+        let handle = session.connection.handle().clone();
+        let presence = self.roster.enter(session.connection.clone());
+        tokio::spawn(session.run(self.handler.clone(), presence));
+        handle
+    }
+
+    fn not_attended(&self, error: EstablishError) {
+        // A probe is part of normal life.
+        if !matches!(error, EstablishError::Closed) {
+            let error: BoxError = error.into();
+            self.roster
+                .events()
+                .not_established(SharedError::new(error));
+        }
+    }
+
+    fn announced(&self, role: Role) {
+        self.roster.events().send(Event::Role(role));
+    }
+
+    fn refused(&self, error: &SharedError) {
+        let error = error.clone();
+        tracing::warn!(%error, "something is in the way");
+        self.roster.events().send(Event::InTheWay { error });
+    }
+}

@@ -1,0 +1,12 @@
+use kyneta_uds::{ChannelMsg, FramingLayer, NegotiateLayer, QueueLayer, SocketPath, UnixConnector, join};
+use tower::{ServiceBuilder, service_fn};
+
+fn main() {
+    let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
+    let stack = ServiceBuilder::new()
+        .layer(QueueLayer::new(ignore))
+        .layer(NegotiateLayer::new(ignore))
+        .layer(FramingLayer::new())
+        .service(UnixConnector::new());
+    let _ = join(stack, SocketPath::new("/run/bus.sock").unwrap());
+}
