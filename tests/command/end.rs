@@ -27,7 +27,7 @@ fn asked_to_end_it_departs_and_leaves_nothing() {
         Ask::Quit,
     ] {
         let (bus, mut listener) = listener(&["--id", "hub"]);
-        let (mut staying, _) = client(&bus, &[]);
+        let (mut staying, _) = client(&bus, &["--no-reconnect"]);
         let (mut leaving, _) = client(&bus, &["--id", "leaving"]);
         let end = |process: &mut Process| {
             match ask {
@@ -166,6 +166,7 @@ fn wrong_usage_is_2_and_a_question_is_0() {
         (&["--version"], 0),
         (&["listen", "--help"], 0),
         (&["connect", "--help"], 0),
+        (&["peer", "--help"], 0),
         (&["wire", "decode", "--help"], 0),
         (&["wire", "encode", "--help"], 0),
         (&["completions", "bash"], 0),
@@ -174,6 +175,11 @@ fn wrong_usage_is_2_and_a_question_is_0() {
         (&["listen"], 2),
         (&["listn", "x"], 2),
         (&["listen", "x", "--no-such-flag"], 2),
+        (&["peer"], 2),
+        (&["peer", "x", "--mode", "8"], 2),
+        (&["connect", "x", "--mode", "600"], 2),
+        (&["connect", "x", "--retries", "-1"], 2),
+        (&["connect", "x", "--retries", "1", "--no-reconnect"], 2),
         (&["listen", "x", "--mode", "8"], 2),
         (&["listen", "x", "--mode", "1777"], 2),
         (&["listen", "x", "--type", "king"], 2),

@@ -10,6 +10,8 @@ mod input;
 mod messages;
 mod neighbours;
 mod path;
+mod peer;
 mod process;
+mod states;
 mod unread;
 mod wire;

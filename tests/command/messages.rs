@@ -86,8 +86,30 @@ fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
 #[test]
 fn both_wire_versions_are_served_at_once_and_told_apart() {
     let (bus, mut listener) = listener(&["--id", "hub"]);
-    let (mut old, to_old) = client(&bus, &["--id", "old", "--wire", "2", "--name", "Old"]);
-    let (mut new, to_new) = client(&bus, &["--id", "new", "--wire", "3", "--type", "bot"]);
+    let (mut old, to_old) = client(
+        &bus,
+        &[
+            "--id",
+            "old",
+            "--wire",
+            "2",
+            "--name",
+            "Old",
+            "--no-reconnect",
+        ],
+    );
+    let (mut new, to_new) = client(
+        &bus,
+        &[
+            "--id",
+            "new",
+            "--wire",
+            "3",
+            "--type",
+            "bot",
+            "--no-reconnect",
+        ],
+    );
     let hub = |wire: u8| {
         json!({"event": "peer", "peer": "hub", "change": "established", "type": "service",
                "wire": wire, "pid": listener.pid(), "uid": to_old["uid"]})

@@ -118,7 +118,8 @@ fn a_listener_of_one_wire_version_is_joined_within_a_second() {
 fn nobody_who_answers_is_said_plainly() {
     let bus = Bus::new();
     let _deaf = UnixListener::bind(&bus.path).unwrap();
-    let mut client = start(&["connect", bus.path.to_str().unwrap(), "--json"]);
+    let path = bus.path.to_str().unwrap();
+    let mut client = start(&["connect", path, "--json", "--no-reconnect"]);
     let event = client.until(&json!({"event": "state", "state": "disconnected"}));
     assert_eq!(event["reason"]["type"], "error", "{event}");
     let end = client.end();

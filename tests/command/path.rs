@@ -23,7 +23,7 @@ fn what_is_in_the_way_is_named_and_left_alone() {
             assert!(end.stderr.contains(name), "{name} in {end:?}");
         }
     };
-    ends(&["connect", path], 1, &[path]);
+    ends(&["connect", path, "--no-reconnect"], 1, &[path]);
     let deep = bus.path.join("a/b");
     ends(
         &["listen", deep.to_str().unwrap()],
@@ -91,7 +91,7 @@ fn of_two_at_once_one_wins() {
 #[test]
 fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
     let (bus, mut killed) = listener(&[]);
-    let (mut orphan, _) = client(&bus, &[]);
+    let (mut orphan, _) = client(&bus, &["--no-reconnect"]);
     killed.signal(Signal::KILL);
     assert_eq!(killed.end().code, -9);
     // Without a word the listener has not departed.
@@ -105,7 +105,7 @@ fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains(path), "{refused:?}");
     assert!(refused.stderr.contains("stale"), "{refused:?}");
-    let nobody = start(&["connect", path]).end();
+    let nobody = start(&["connect", path, "--no-reconnect"]).end();
     assert_eq!(nobody.code, 1);
     assert!(nobody.stderr.contains(path), "{nobody:?}");
 

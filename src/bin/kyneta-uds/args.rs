@@ -16,7 +16,8 @@ use crate::bench::{Pin, Work};
     propagate_version = true,
     max_term_width = 100,
     after_help = "Examples:
-  kyneta-uds demo                                      see two processes talk
+  kyneta-uds demo                                      see four processes talk, and one crash
+  kyneta-uds peer /tmp/bus.sock                        one of many: the first listens, the rest connect
   kyneta-uds listen /tmp/bus.sock --echo               a server that answers
   kyneta-uds connect /tmp/bus.sock                     a client, its messages from stdin
   kyneta-uds wire decode --raw < captured.bin          what do these bytes say?
@@ -33,6 +34,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Be one of many: the first on a path listens, the rest connect, survivors take over
+    #[command(after_help = "Examples:
+  kyneta-uds peer /tmp/bus.sock
+  kyneta-uds peer /run/app/bus.sock --id billing-1 --echo --json
+  kyneta-uds peer /tmp/bus.sock --mode 660 --max-queue 4096 < messages.jsonl")]
+    Peer(Peer),
+
     /// Be a server: listen on a path and exchange messages with all who connect
     #[command(after_help = "Examples:
   kyneta-uds listen /tmp/bus.sock
@@ -44,8 +52,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   kyneta-uds connect /tmp/bus.sock
   kyneta-uds connect /tmp/bus.sock --id shell-1 --json < messages.jsonl
-  kyneta-uds connect @abstract-name --wire 2")]
-    Connect(Bus),
+  kyneta-uds connect /tmp/bus.sock --retries 3 --base-delay 100
+  kyneta-uds connect @abstract-name --wire 2 --no-reconnect")]
+    Connect(Connect),
 
     /// Look at the wire: bytes to messages and back
     #[command(after_help = "Example:
@@ -85,17 +94,56 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Peer {
+    #[command(flatten)]
+    pub(crate) bus: Bus,
+
+    #[command(flatten)]
+    pub(crate) file: File,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Listen {
     #[command(flatten)]
     pub(crate) bus: Bus,
 
-    /// The socket file's permissions, octal
-    #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
-    pub(crate) mode: u32,
+    #[command(flatten)]
+    pub(crate) file: File,
 
     /// Do not remove a stale socket file, one behind which nobody listens any more; fail instead
     #[arg(long)]
     pub(crate) no_cleanup: bool,
+}
+
+/// What whoever listens can choose.
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// The socket file's permissions, octal
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
+    pub(crate) mode: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    #[command(flatten)]
+    pub(crate) bus: Bus,
+
+    /// How many attempts in a row may come to nothing before it gives up
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) retries: u32,
+
+    /// The wait before the first attempt to come back, milliseconds; each one after it waits twice
+    /// as long, and up to a fifth more
+    #[arg(long, value_name = "MS", default_value = "1000")]
+    pub(crate) base_delay: u64,
+
+    /// The longest wait, milliseconds
+    #[arg(long, value_name = "MS", default_value = "30000")]
+    pub(crate) max_delay: u64,
+
+    /// One connection, or none: end when it cannot be made, and when it is lost
+    #[arg(long, conflicts_with_all = ["retries", "base_delay", "max_delay"])]
+    pub(crate) no_reconnect: bool,
 }
 
 /// What everybody on a bus can choose.

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Peer(args) => block_on(bus::peer(args)),
         Command::Listen(args) => block_on(bus::listen(args)),
         Command::Connect(args) => block_on(bus::connect(args)),
         Command::Demo => block_on(demo::demo()),

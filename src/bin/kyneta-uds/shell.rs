@@ -17,6 +17,13 @@ pub(crate) fn log_to_stderr(verbose: u8) -> Result<Logs, Failure> {
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
         .from_env_lossy();
+    // What this warns of is an event on stdout already.
+    let filter = match "kyneta_uds::peer=error".parse() {
+        Ok(quiet) if verbose == 0 && std::env::var_os("RUST_LOG").is_none() => {
+            filter.add_directive(quiet)
+        }
+        _ => filter,
+    };
     let logs = Logs::start()?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -13,7 +13,7 @@ use std::{
 
 use kyneta_uds::{
     BoxError, Bytes, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming,
-    Offer, PeerChange, ReplicaType, SchemaHash, Server, Version,
+    Offer, PeerChange, ReconnectPolicy, ReplicaType, SchemaHash, Server, Version,
 };
 use tokio::sync::Notify;
 use tower::service_fn;
@@ -65,13 +65,14 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
         let meter = meter.clone();
         Client::builder(path)
             .identity(Identity::service("bench-client")?)
+            .reconnect(ReconnectPolicy::off())
             .connect(service_fn(move |incoming: Incoming| {
                 let meter = meter.clone();
                 async move { meter.back(incoming).await }
             }))
             .await?
     };
-    let mut connection = client.connection().clone();
+    let mut connection = client.connection().ok_or("the server has gone")?;
     connection.queue(announcement()?).await?;
     meter
         .echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1)

@@ -1,80 +1,122 @@
 //! `connect`: a client of a path.
 
-use kyneta_uds::{Client, DisconnectReason};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kyneta_uds::{
+    Client, ClientError, DisconnectReason, Failure as Attempt, ReconnectPolicy, Recover, Wait,
+};
 
 use super::{
-    LAST_WORDS, Peers, handler, introduction,
-    print::Printer,
-    queue,
-    report::{Reason, Report, State},
-    stack, stay,
-    teller::{Role, Teller},
+    LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
+    teller::Teller,
 };
 use crate::{
-    args::Bus,
+    args::Connect,
     failure::{Chain, Failure},
     signals::Signals,
 };
 
-/// Connects, and stays until told to end or until the connection ends.
-pub(crate) async fn connect(bus: Bus) -> Result<(), Failure> {
-    let mut signals = Signals::catch()?;
+/// Connects, comes back, and stays until told to end or until there is no coming back.
+pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
+    let bus = &args.bus;
+    let signals = Signals::catch()?;
+    let losses = Losses::default();
+    let policy = Noted {
+        policy: policy(&args),
+        losses: losses.clone(),
+    };
     let builder = Client::builder(bus.path.clone())
-        .establish(introduction(&bus, "connect")?)
-        .queue(queue(&bus))
-        .stack(stack(&bus));
-    let teller = Teller::new(Role::Connector, Printer::start(bus.json)?, builder.events());
-    let wake = builder.events();
-    let connecting = State {
-        attempt: Some(1),
-        ..State::new("connecting")
+        .establish(introduction(bus, "connect")?)
+        .queue(queue(bus))
+        .stack(stack(bus))
+        .reconnect(policy);
+    let teller = Teller::of_client(Printer::start(bus.json)?, builder.events(), losses.clone());
+    let telling = tokio::spawn(teller.clone().attend(builder.events()));
+    let handler = handler(teller.clone(), bus.echo);
+    let joining = async {
+        let client = builder.connect_lazy(handler).await;
+        let client = client.map_err(|error| Failure::Work(error.into()))?;
+        Ok(Peers::Client(client))
     };
-    teller.report(&Report::State(connecting)).await?;
-    let connected = tokio::select! {
-        connected = builder.connect(handler(teller.clone(), bus.echo)) => connected,
-        () = signals.recv() => {
-            disconnected(&teller, Reason::of(&DisconnectReason::Intentional)).await;
-            return Ok(());
-        }
-    };
-    let client = match connected {
-        Ok(client) => client,
-        Err(error) => {
-            let message = Some(Chain(&error).to_string());
-            disconnected(
-                &teller,
-                Reason {
-                    kind: "error",
-                    message,
-                },
-            )
-            .await;
-            return Err(Failure::Work(error.into()));
-        }
-    };
-    let telling = tokio::spawn(teller.clone().attend(wake));
-    let end = stay(Peers::OfClient(client), &teller, &bus, signals).await;
+    let end = stay(joining, &teller, bus, signals).await;
     telling.abort();
-    if let Ok(reason) = &end {
-        disconnected(&teller, Reason::of(reason)).await;
-    }
+    let reason = match &end {
+        Ok(reason) => reason,
+        // Ended by this side, whatever for.
+        Err(_) => &DisconnectReason::Intentional,
+    };
+    let last = Report::disconnected(reason);
+    teller.finish(Some(&last), LAST_WORDS).await;
     match end? {
         DisconnectReason::Intentional => Ok(()),
-        reason => {
-            let why = Chain(&reason);
-            Err(Failure::work(format!(
-                "the connection to {} has ended: {why}",
-                bus.path
-            )))
-        }
+        reason => Err(given_up(bus.path.clone(), reason, losses.last())),
     }
 }
 
-/// The last thing that is told.
-async fn disconnected(teller: &Teller, reason: Reason<'_>) {
-    let last = Report::State(State {
-        reason: Some(reason),
-        ..State::new("disconnected")
-    });
-    teller.finish(Some(&last), LAST_WORDS).await;
+fn policy(args: &Connect) -> ReconnectPolicy {
+    if args.no_reconnect {
+        return ReconnectPolicy::off();
+    }
+    ReconnectPolicy::new()
+        .max_attempts(args.retries)
+        .base(Duration::from_millis(args.base_delay))
+        .max(Duration::from_millis(args.max_delay))
+}
+
+/// Why there is no coming back, in a sentence.
+fn given_up(
+    path: kyneta_uds::SocketPath,
+    reason: DisconnectReason,
+    last: Option<DisconnectReason>,
+) -> Failure {
+    match (&reason, last) {
+        (DisconnectReason::MaxRetriesExceeded { .. }, Some(last)) => {
+            let last = ClientError::NotConnected { path, reason: last };
+            Failure::work(format!("{reason}: {}", Chain(&last)))
+        }
+        (DisconnectReason::Error(_), _) => {
+            Failure::Work(ClientError::NotConnected { path, reason }.into())
+        }
+        _ => Failure::work(format!("the connection to {path} has ended: {reason}")),
+    }
+}
+
+/// The last reason that an attempt failed, or that a connection was lost for. The states do not
+/// name it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Losses {
+    last: Arc<Mutex<Option<DisconnectReason>>>,
+}
+
+impl Losses {
+    pub(super) fn last(&self) -> Option<DisconnectReason> {
+        let last = self.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, reason: &DisconnectReason) {
+        let last = self.last.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+    }
+}
+
+/// A policy whose reasons are noted.
+#[derive(Debug, Clone)]
+struct Noted {
+    policy: ReconnectPolicy,
+    losses: Losses,
+}
+
+impl Recover for Noted {
+    fn recover(&mut self, attempt: Attempt<'_>) -> Result<Wait, DisconnectReason> {
+        self.losses.note(attempt.reason());
+        self.policy.recover(attempt)
+    }
+
+    fn is_on(&self) -> bool {
+        self.policy.is_on()
+    }
 }

@@ -1,14 +1,12 @@
 //! `listen`: the server of a path.
 
+use std::future::ready;
+
 use kyneta_uds::{ListenerOptions, Server};
 
 use super::{
-    LAST_WORDS, Peers, handler, introduction,
-    print::Printer,
-    queue,
-    report::Report,
-    stack, stay,
-    teller::{Role, Teller},
+    LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
+    teller::Teller,
 };
 use crate::{args::Listen, failure::Failure, signals::Signals};
 
@@ -22,10 +20,10 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         .stack(stack(bus))
         .listener(
             ListenerOptions::new()
-                .mode(args.mode)
+                .mode(args.file.mode)
                 .cleanup(!args.no_cleanup),
         );
-    let teller = Teller::new(Role::Listener, Printer::start(bus.json)?, builder.events());
+    let teller = Teller::new(Printer::start(bus.json)?, builder.events());
     let wake = builder.events();
     let server = builder
         .listen(handler(teller.clone(), bus.echo))
@@ -38,7 +36,8 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         })
         .await?;
     let telling = tokio::spawn(teller.clone().attend(wake));
-    let end = stay(Peers::OfServer(server), &teller, bus, signals).await;
+    let joined = ready(Ok(Peers::Server(server)));
+    let end = stay(joined, &teller, bus, signals).await;
     telling.abort();
     teller.finish(None, LAST_WORDS).await;
     end.map(drop)

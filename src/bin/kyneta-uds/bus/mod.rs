@@ -1,4 +1,4 @@
-//! Being on a bus: `listen` and `connect`.
+//! Being on a bus: `peer`, `listen` and `connect`.
 //!
 //! In: JSON lines on stdin, messages from peers. Out: events on stdout, messages to peers. Touches
 //! the socket, and stdin and stdout by a thread of their own each, so that neither ever holds up
@@ -7,6 +7,7 @@
 mod connect;
 mod input;
 mod listen;
+mod peer;
 mod print;
 mod report;
 mod role;
@@ -16,6 +17,7 @@ mod teller;
 
 pub(crate) use connect::connect;
 pub(crate) use listen::listen;
+pub(crate) use peer::peer;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -23,7 +25,10 @@ use kyneta_uds::{
     CborLayer, ChannelMsg, DefaultStack, DisconnectReason, EstablishLayer, Features, FramingLayer,
     Identity, Incoming, Overflow, QueueConfig, UnixConnector,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::SetOnce,
+    time::{sleep, timeout},
+};
 use tower::{Layer as _, Service, service_fn};
 
 use self::{role::Peers, send::Sends, teller::Teller};
@@ -101,27 +106,44 @@ fn handler(
 /// Why it is time to end.
 enum Why {
     Asked,
-    Unread(Failure),
+    Failed(Failure),
     Deserted(DisconnectReason),
 }
 
-/// Serves stdin until it is time to end, and ends in good order.
+/// Serves stdin until it is time to end, and ends in good order. What is to be sent waits until
+/// `joining` has come to something.
 async fn stay(
-    peers: Peers,
+    joining: impl Future<Output = Result<Peers, Failure>>,
     teller: &Arc<Teller>,
     bus: &Bus,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
     let commands = input::commands(bus.max_frame)?;
-    let (sends, telling) = Sends::new(peers.clone(), teller.clone(), stall_limit(bus));
+    let joined = Arc::new(SetOnce::new());
+    let (sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
+    let staying = async {
+        match joining.await {
+            Ok(peers) => {
+                // Set once, here.
+                let _ = joined.set(peers.clone());
+                Why::Deserted(peers.deserted().await)
+            }
+            Err(failure) => Why::Failed(failure),
+        }
+    };
     let why = tokio::select! {
         () = signals.recv() => Why::Asked,
         () = sends.until_quit(commands) => Why::Asked,
-        failure = teller.broken() => Why::Unread(failure),
-        reason = peers.deserted() => Why::Deserted(reason),
+        failure = teller.broken() => Why::Failed(failure),
+        why = staying => why,
+    };
+    let parting = async {
+        if let Some(peers) = joined.get() {
+            peers.clone().dispose().await;
+        }
     };
     let done = tokio::select! {
-        () = peers.dispose() => Ok(()),
+        () = parting => Ok(()),
         () = sleep(PARTING) => {
             tracing::warn!("not all was sent within {PARTING:?}");
             Ok(())
@@ -134,7 +156,7 @@ async fn stay(
     }
     match why {
         Why::Asked => done.map(|()| DisconnectReason::Intentional),
-        Why::Unread(failure) => Err(failure),
+        Why::Failed(failure) => Err(failure),
         Why::Deserted(reason) => Ok(reason),
     }
 }

@@ -1,8 +1,8 @@
 //! What is told on stdout: the events, for programs and for people.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, WireVersion};
+use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, WireVersion};
 use serde::Serialize;
 
 use super::summary::Summary;
@@ -18,8 +18,10 @@ use crate::{
 pub(super) enum Report<'a> {
     /// The path is ours, and connections are accepted.
     Listening { path: String },
-    /// Where the client stands.
-    State(State<'a>),
+    /// What the peer is from now on.
+    Role { role: String },
+    /// Where the client stands from now on.
+    State(State),
     /// A peer has come or gone.
     Peer(PeerChanged<'a>),
     /// A message has come in.
@@ -37,21 +39,25 @@ pub(super) enum Report<'a> {
 
 /// Where the client stands.
 #[derive(Serialize)]
-pub(super) struct State<'a> {
-    pub(super) state: &'static str,
+pub(super) struct State {
+    state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) attempt: Option<u32>,
+    attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<Reason<'a>>,
+    delay_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
 }
 
-/// Why it is disconnected.
+/// Why there is no connection any more.
 #[derive(Serialize)]
-pub(super) struct Reason<'a> {
+pub(super) struct Reason {
     #[serde(rename = "type")]
-    pub(super) kind: &'a str,
+    kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) message: Option<String>,
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
 }
 
 /// A peer has come or gone.
@@ -69,7 +75,7 @@ pub(super) struct PeerChanged<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<Reason<'a>>,
+    pub(super) reason: Option<Reason>,
 }
 
 impl<'a> PeerChanged<'a> {
@@ -93,6 +99,42 @@ impl<'a> PeerChanged<'a> {
 }
 
 impl<'a> Report<'a> {
+    pub(super) fn role(role: Role) -> Self {
+        let role = role.to_string();
+        Self::Role { role }
+    }
+
+    pub(super) const fn connecting(attempt: u32) -> Self {
+        let mut state = State::new("connecting");
+        state.attempt = Some(attempt);
+        Self::State(state)
+    }
+
+    pub(super) const fn connected() -> Self {
+        Self::State(State::new("connected"))
+    }
+
+    pub(super) fn reconnecting(
+        attempt: u32,
+        delay: Option<Duration>,
+        last: Option<&DisconnectReason>,
+    ) -> Self {
+        let delay_ms = |delay: Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        Self::State(State {
+            attempt: Some(attempt),
+            delay_ms: delay.map(delay_ms),
+            reason: last.map(Reason::of),
+            ..State::new("reconnecting")
+        })
+    }
+
+    pub(super) fn disconnected(reason: &DisconnectReason) -> Self {
+        Self::State(State {
+            reason: Some(Reason::of(reason)),
+            ..State::new("disconnected")
+        })
+    }
+
     pub(super) fn message(peer: &'a str, msg: &'a ChannelMsg) -> Self {
         Self::Message {
             peer,
@@ -127,26 +169,23 @@ impl<'a> Report<'a> {
                 "*",
                 format_args!("listening on {path}; Ctrl-C ends it"),
             ),
-            Self::State(state) => {
-                let ink = if state.state == "connected" {
-                    Ink::Good
-                } else {
-                    Ink::Faint
+            Self::Role { role } => {
+                let ink = match role.as_str() {
+                    "listener" | "connector" => Ink::Good,
+                    _ => Ink::Faint,
                 };
-                // What failed stands on stderr.
-                let why = state
-                    .reason
-                    .as_ref()
-                    .map(|reason| format!(" ({})", reason.kind));
-                line(
-                    ink,
-                    "*",
-                    format_args!("{}{}", state.state, why.unwrap_or_default()),
-                )
+                line(ink, "*", format_args!("{role}"))
+            }
+            Self::State(state) => {
+                let ink = match state.state {
+                    "connected" => Ink::Good,
+                    _ => Ink::Faint,
+                };
+                line(ink, "*", format_args!("{state}"))
             }
             Self::Peer(peer) => {
                 let (ink, sign) = match peer.change {
-                    "established" => (Ink::Good, "+"),
+                    "established" | "reconnected" => (Ink::Good, "+"),
                     _ => (Ink::Bad, "-"),
                 };
                 line(ink, sign, format_args!("{}", PeerLine { peer, style }))
@@ -179,25 +218,46 @@ impl<'a> Report<'a> {
     }
 }
 
-impl State<'_> {
-    pub(super) const fn new(state: &'static str) -> Self {
+impl State {
+    const fn new(state: &'static str) -> Self {
         Self {
             state,
             attempt: None,
+            delay_ms: None,
             reason: None,
         }
     }
 }
 
-impl Reason<'_> {
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state)?;
+        if let Some(attempt) = self.attempt {
+            write!(f, ", attempt {attempt}")?;
+        }
+        if let Some(delay) = self.delay_ms {
+            write!(f, " in {:?}", Duration::from_millis(delay))?;
+        }
+        // What ends it for good stands on stderr.
+        match &self.reason {
+            Some(reason) if self.attempt.is_some() => f.write_str(&reason.aside()),
+            Some(reason) => write!(f, " ({})", reason.kind),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Reason {
     pub(super) fn of(reason: &DisconnectReason) -> Self {
-        let message = match reason {
-            DisconnectReason::Error(error) => Some(Chain(error.get_ref()).to_string()),
-            _ => None,
+        let (message, attempts) = match reason {
+            DisconnectReason::Error(error) => (Some(Chain(error.get_ref()).to_string()), None),
+            DisconnectReason::MaxRetriesExceeded { attempts } => (None, Some(*attempts)),
+            _ => (None, None),
         };
         Self {
             kind: reason.kind(),
             message,
+            attempts,
         }
     }
 

@@ -3,24 +3,27 @@
 //! In: commands. Out: messages to peers; `sent` reports, in the order of the commands, each once
 //! the kernels have taken its message. A command waits for room in the queues, not for the kernels.
 //!
-//! As reports keep their order, a peer that takes nothing could hold up all others here as well as
-//! in its queue: once stdin waits for what is untold, it has the stall limit's time, too.
+//! As reports keep their order, one of many that takes nothing could hold up all others here as well
+//! as in its queue: once stdin waits for what is untold, it has the stall limit's time, too.
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use kyneta_uds::{ChannelMsg, Connection, PeerId, SendFuture};
+use kyneta_uds::{ChannelMsg, Connection, PeerId, SendError, SendFuture};
 use tokio::{
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        SetOnce,
+        mpsc::{self, Receiver, Sender},
+    },
     task::JoinHandle,
     time::timeout,
 };
-use tower::{Service as _, ServiceExt as _};
+use tower::{Service, ServiceExt as _};
 
 use super::{
     input::{Asked, Command},
     report::Report,
-    role::Peers,
+    role::{Everybody, One, Outgoing, Peers},
     teller::Teller,
 };
 
@@ -29,20 +32,27 @@ use super::{
 const UNTOLD: usize = 16 << 10;
 
 /// One command's messages, on their way.
-type OnTheirWay = Vec<(Connection, SendFuture<ChannelMsg>)>;
+type OnTheirWay = Vec<OnItsWay>;
+
+struct OnItsWay {
+    sent: SendFuture<ChannelMsg>,
+    /// Whose it is, if it has connected to us: one of many.
+    member: Option<Connection>,
+}
 
 /// Does what is asked.
 #[derive(Debug)]
 pub(super) struct Sends {
-    peers: Peers,
+    peers: Arc<SetOnce<Peers>>,
     teller: Arc<Teller>,
     untold: Sender<OnTheirWay>,
 }
 
 impl Sends {
-    /// Also returns the task that tells of what was sent; it ends when all is told.
+    /// Sends wait for `peers`. Also returns the task that tells of what was sent; it ends when all
+    /// is told.
     pub(super) fn new(
-        peers: Peers,
+        peers: Arc<SetOnce<Peers>>,
         teller: Arc<Teller>,
         stall_limit: Duration,
     ) -> (Self, JoinHandle<()>) {
@@ -64,31 +74,48 @@ impl Sends {
         while let Some(asked) = commands.recv().await {
             match asked {
                 Ok(Command::Quit) => return,
-                Ok(Command::Send { msg, to }) => self.send(msg, to).await,
+                Ok(Command::Send { msg, to }) => {
+                    let on_their_way = match to {
+                        None => self.to_all(msg).await,
+                        Some(peer) => self.to_one(msg, &peer).await.into_iter().collect(),
+                    };
+                    // Fails only when the command ends.
+                    let _ = self.untold.send(on_their_way).await;
+                }
                 Err(message) => self.complain("bad-input", message).await,
             }
         }
         pending::<()>().await;
     }
 
-    async fn send(&self, msg: ChannelMsg, to: Option<PeerId>) {
-        let receivers = match &to {
-            None => self.peers.all(),
-            Some(peer) => match self.peers.one(peer) {
-                Some(connection) => vec![connection],
-                None => {
-                    let message = format!("no peer {peer:?} is here");
-                    self.complain("unknown-peer", message).await;
-                    Vec::new()
-                }
-            },
-        };
-        let sends = receivers
-            .into_iter()
-            .map(|connection| enqueue(connection, msg.clone()));
-        let on_their_way = join_all(sends).await.into_iter().flatten().collect();
-        // Fails only when the command ends.
-        let _ = self.untold.send(on_their_way).await;
+    async fn to_all(&self, msg: ChannelMsg) -> OnTheirWay {
+        match self.peers.wait().await.all().await {
+            Everybody::Members(members) => {
+                let sends = members
+                    .into_iter()
+                    .map(|member| to_member(member, msg.clone()));
+                join_all(sends).await.into_iter().flatten().collect()
+            }
+            Everybody::Through(outgoing) => {
+                let sent = match outgoing {
+                    Outgoing::Client(client) => enqueue(client, msg).await,
+                    Outgoing::Peer(peer) => enqueue(peer, msg).await,
+                };
+                sent.map(OnItsWay::outgoing).into_iter().collect()
+            }
+        }
+    }
+
+    async fn to_one(&self, msg: ChannelMsg, peer: &PeerId) -> Option<OnItsWay> {
+        match self.peers.wait().await.one(peer).await {
+            Some(One::Member(member)) => to_member(member, msg).await,
+            Some(One::Host(host)) => enqueue(host, msg).await.map(OnItsWay::outgoing),
+            None => {
+                let message = format!("no peer {peer:?} is here");
+                self.complain("unknown-peer", message).await;
+                None
+            }
+        }
     }
 
     async fn complain(&self, code: &str, message: String) {
@@ -97,21 +124,36 @@ impl Sends {
     }
 }
 
+impl OnItsWay {
+    const fn outgoing(sent: SendFuture<ChannelMsg>) -> Self {
+        Self { sent, member: None }
+    }
+}
+
+async fn to_member(member: Connection, msg: ChannelMsg) -> Option<OnItsWay> {
+    let sent = enqueue(member.clone(), msg).await?;
+    let member = Some(member);
+    Some(OnItsWay { sent, member })
+}
+
 /// Waits for room. `None` when the peer has gone, which its own event tells.
-async fn enqueue(
-    mut connection: Connection,
-    msg: ChannelMsg,
-) -> Option<(Connection, SendFuture<ChannelMsg>)> {
-    let sent = connection.ready().await.ok()?.call(msg);
-    Some((connection, sent))
+async fn enqueue<S>(mut to: S, msg: ChannelMsg) -> Option<SendFuture<ChannelMsg>>
+where
+    S: Service<ChannelMsg, Error = SendError, Future = SendFuture<ChannelMsg>>,
+{
+    Some(to.ready().await.ok()?.call(msg))
 }
 
 async fn tell(mut queue: Receiver<OnTheirWay>, teller: Arc<Teller>, stall_limit: Duration) {
     while let Some(on_their_way) = queue.recv().await {
         let mut count = 0;
-        for (connection, sent) in on_their_way {
-            let taken = taken(&connection, sent, &queue, &teller, stall_limit);
-            count += usize::from(taken.await);
+        for OnItsWay { sent, member } in on_their_way {
+            let taken = match member {
+                Some(member) => taken(&member, sent, &queue, &teller, stall_limit).await,
+                // It holds up nobody else, and its queue has a limit of its own.
+                None => sent.await.is_ok(),
+            };
+            count += usize::from(taken);
         }
         if teller.report(&Report::Sent { count }).await.is_err() {
             return;
@@ -119,10 +161,10 @@ async fn tell(mut queue: Receiver<OnTheirWay>, teller: Arc<Teller>, stall_limit:
     }
 }
 
-/// True when the peer's kernel has taken the message. A peer that keeps stdin waiting for the stall
+/// True when the member's kernel has taken the message. One that keeps stdin waiting for the stall
 /// limit is disconnected.
 async fn taken(
-    connection: &Connection,
+    member: &Connection,
     sent: SendFuture<ChannelMsg>,
     untold: &Receiver<OnTheirWay>,
     teller: &Teller,
@@ -137,10 +179,10 @@ async fn taken(
         }
     }
     let message = format!("the peer has taken nothing for {stall_limit:?} and holds up the others");
-    let peer = connection.peer_id().as_str();
+    let peer = member.peer_id().as_str();
     let _ = teller
         .report(&Report::error_of(peer, "stalled", &message))
         .await;
-    connection.handle().abort();
+    member.handle().abort();
     sent.await.is_ok()
 }

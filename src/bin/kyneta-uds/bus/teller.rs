@@ -10,37 +10,36 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, Event, Events, FramingError, Incoming, PeerChange, PeerInfo, Stalled,
+    DisconnectReason, Event, Events, FramingError, Incoming, PeerChange, PeerInfo, Role, Stalled,
+    State,
 };
 
 use super::{
+    connect::Losses,
     print::Printer,
-    report::{PeerChanged, Reason, Report, State},
+    report::{PeerChanged, Reason, Report},
 };
 use crate::failure::{Chain, Failure};
-
-/// Which role's events are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Listener,
-    /// Whose one peer is its connection: that has a state.
-    Connector,
-}
 
 /// Tells on stdout what happens.
 #[derive(Debug)]
 pub(super) struct Teller {
-    role: Role,
     printer: Printer,
     events: Mutex<Events>,
+    /// Why a client's last attempt failed.
+    losses: Losses,
 }
 
 impl Teller {
-    pub(super) fn new(role: Role, printer: Printer, events: Events) -> Arc<Self> {
+    pub(super) fn new(printer: Printer, events: Events) -> Arc<Self> {
+        Self::of_client(printer, events, Losses::default())
+    }
+
+    pub(super) fn of_client(printer: Printer, events: Events, losses: Losses) -> Arc<Self> {
         Arc::new(Self {
-            role,
             printer,
             events: Mutex::new(events),
+            losses,
         })
     }
 
@@ -113,6 +112,21 @@ impl Teller {
             Event::HandlerFailed { peer, error } => {
                 self.error_of(peer, "handler-failed", &chain(error));
             }
+            Event::DuplicatePeer { peer } => {
+                let message = "another peer with this id is here already; both are served";
+                self.error_of(peer, "duplicate-peer", message);
+            }
+            Event::SelfConnection { peer } => {
+                let message = "a peer with this side's own id is here; it is served";
+                self.error_of(peer, "self-connection", message);
+            }
+            Event::State(state) => self.state(state),
+            // Told last of all, when what is on its way has been told of.
+            Event::Role(Role::Disposed) => {}
+            Event::Role(role) => self.printer.put(&Report::role(*role)),
+            Event::InTheWay { error } => {
+                self.printer.put(&Report::error("in-the-way", chain(error)));
+            }
             Event::NotEstablished { error } => {
                 self.printer
                     .put(&Report::error(code(error.get_ref()), chain(error)));
@@ -136,16 +150,27 @@ impl Teller {
         }
     }
 
+    fn state(&self, state: &State) {
+        let report = match state {
+            // Told last of all, when what is on its way has been told of.
+            State::Disconnected { .. } => return,
+            State::Connecting { attempt } => Report::connecting(*attempt),
+            State::Connected => Report::connected(),
+            State::Reconnecting { attempt, delay } => {
+                Report::reconnecting(*attempt, *delay, self.losses.last().as_ref())
+            }
+        };
+        self.printer.put(&report);
+    }
+
     fn peer(&self, peer: &PeerInfo, change: &PeerChange) {
         let (name, reason) = match change {
             PeerChange::Established => ("established", None),
+            PeerChange::Reconnected => ("reconnected", None),
             PeerChange::Departed => ("departed", None),
             PeerChange::Disconnected(reason) => ("disconnected", Some(reason)),
             _ => return,
         };
-        if self.role == Role::Connector && matches!(change, PeerChange::Established) {
-            self.printer.put(&Report::State(State::new("connected")));
-        }
         if let Some(DisconnectReason::Error(error)) = reason {
             self.error_of(peer, code(error.get_ref()), &chain(error));
         }

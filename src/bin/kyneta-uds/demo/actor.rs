@@ -1,10 +1,15 @@
 //! One process of the demo.
 
-use std::{ffi::OsStr, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
 };
 
@@ -24,7 +29,13 @@ pub(super) struct Actor {
     style: Style,
     child: Child,
     stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: UnboundedReceiver<Line>,
+}
+
+/// Something said.
+pub(super) struct Line {
+    pub(super) at: Instant,
+    pub(super) text: String,
 }
 
 impl Actor {
@@ -47,7 +58,8 @@ impl Actor {
                 "a process was started without stdin and stdout",
             ));
         };
-        let lines = BufReader::new(stdout).lines();
+        let (heard, lines) = unbounded_channel();
+        tokio::spawn(listen(stdout, heard));
         Ok(Self {
             name,
             ink,
@@ -58,14 +70,14 @@ impl Actor {
         })
     }
 
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Gives it a line on stdin and shows it.
     pub(super) async fn told(&mut self, line: &str) -> Result<(), Failure> {
-        self.show(
-            &self
-                .style
-                .paint(Ink::Faint, format_args!("$ {line}"))
-                .to_string(),
-        )?;
+        let shown = self.style.paint(Ink::Faint, format!("$ {line}"));
+        self.show(&shown.to_string())?;
         self.stdin.write_all(line.as_bytes()).await?;
         Ok(self.stdin.write_all(b"\n").await?)
     }
@@ -76,40 +88,49 @@ impl Actor {
         self.says("> sent").await
     }
 
+    /// Its next line. It must have one.
+    pub(super) async fn line(&mut self) -> Result<Line, Failure> {
+        match timeout(PATIENCE, self.lines.recv()).await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(Failure::work(format!("{} has ended", self.name))),
+            Err(_) => Err(Failure::work(format!(
+                "{} has said nothing for {PATIENCE:?}",
+                self.name
+            ))),
+        }
+    }
+
     /// Shows what it says, up to a line that contains `what`.
     pub(super) async fn says(&mut self, what: &str) -> Result<(), Failure> {
-        let heard = async {
-            while let Some(line) = self.lines.next_line().await? {
-                self.show(&line)?;
-                if line.contains(what) {
-                    return Ok(());
-                }
+        loop {
+            let line = self.line().await?;
+            self.show(&line.text)?;
+            if line.text.contains(what) {
+                return Ok(());
             }
-            Err(Failure::work(format!(
-                "{} ended without saying {what:?}",
-                self.name
-            )))
-        };
-        timeout(PATIENCE, heard).await.unwrap_or_else(|_| {
-            Err(Failure::work(format!(
-                "{} has not said {what:?} for {PATIENCE:?}",
-                self.name
-            )))
-        })
+        }
     }
 
-    /// Kills it, as a crash would.
-    pub(super) async fn crashes(mut self) -> Result<(), Failure> {
+    /// Kills it, as a crash would; that instant.
+    pub(super) async fn crashes(mut self) -> Result<Instant, Failure> {
         self.show(&self.style.paint(Ink::Faint, "$ kill -9").to_string())?;
-        Ok(self.child.kill().await?)
+        let now = Instant::now();
+        self.child.kill().await?;
+        Ok(now)
     }
 
-    /// Asks it to end, and shows what it says until it has.
-    pub(super) async fn leaves(mut self) -> Result<(), Failure> {
+    /// Asks it to end; that instant.
+    pub(super) async fn asked_to_leave(&mut self) -> Result<Instant, Failure> {
+        let now = Instant::now();
         self.told(r#"{"quit":true}"#).await?;
+        Ok(now)
+    }
+
+    /// Shows what it says until it has ended in good order.
+    pub(super) async fn leaves(mut self) -> Result<(), Failure> {
         let last_words = async {
-            while let Some(line) = self.lines.next_line().await? {
-                self.show(&line)?;
+            while let Some(line) = self.lines.recv().await {
+                self.show(&line.text)?;
             }
             let status = self.child.wait().await?;
             if status.success() {
@@ -122,8 +143,25 @@ impl Actor {
             .unwrap_or_else(|_| Err(Failure::work(format!("{} does not end", self.name))))
     }
 
+    /// Shows a line that was heard `after` something.
+    pub(super) fn show_after(&self, line: &str, after: Duration) -> Result<(), Failure> {
+        let after = format!("{:6.1} ms", after.as_secs_f64() * 1e3);
+        self.show(&format!("{} {line}", self.style.paint(Ink::Faint, after)))
+    }
+
     fn show(&self, line: &str) -> Result<(), Failure> {
         let name = self.style.paint(self.ink, format!("{:>6} |", self.name));
         out::line(format!("{name} {line}").as_bytes())
+    }
+}
+
+/// Notes when each line came. Ends with the process.
+async fn listen(stdout: ChildStdout, heard: UnboundedSender<Line>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(text)) = lines.next_line().await {
+        let at = Instant::now();
+        if heard.send(Line { at, text }).is_err() {
+            return;
+        }
     }
 }

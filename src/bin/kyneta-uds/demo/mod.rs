@@ -1,10 +1,11 @@
 //! `demo`: processes on a socket of their own exchange messages while one looks on.
 //!
 //! In: nothing. Out: what each process says, and what it is told to do. Touches a directory of its
-//! own, removed at the end, and runs this command's own `listen` and `connect` in it.
+//! own, removed at the end, and runs this command's own `peer` in it.
 
 mod actor;
 mod script;
+mod takeover;
 
 use std::time::Duration;
 
@@ -19,9 +20,8 @@ pub(crate) async fn demo() -> Result<(), Failure> {
     let dir = tempfile::Builder::new()
         .prefix("kyneta-uds-demo-")
         .tempdir()?;
-    let path = dir.path().join("bus.sock");
     tokio::select! {
-        played = script::play(&path) => played?,
+        played = script::play(dir.path()) => played?,
         () = signals.recv() => {}
     }
     Ok(dir.close()?)
