@@ -5,6 +5,7 @@
 
 use std::{
     error::Error,
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -202,8 +203,11 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
-        self.handle.queue(msg).await
+    pub fn queue(
+        &mut self,
+        msg: ChannelMsg,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+        self.handle.queue(msg)
     }
 
     /// Ready when the kernel has taken all that was called so far, or some of it was lost with a

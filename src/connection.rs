@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    future::{Future, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::Either;
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
 use kyneta_uds_establish::PeerInfo;
 use kyneta_uds_queue::{Handle, SendError, SendFuture};
@@ -110,9 +112,15 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
-        self.check()?;
-        self.handle.queue(msg).await
+    // A future of its own around the handle's would move the message once more.
+    pub fn queue(
+        &mut self,
+        msg: ChannelMsg,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+        match self.check() {
+            Ok(()) => Either::Left(self.handle.queue(msg)),
+            Err(error) => Either::Right(ready(Err(error))),
+        }
     }
 
     /// Ready when the kernel has taken all that was called so far.

@@ -10,7 +10,8 @@ use crate::connection::{Connection, Incoming};
 /// A service that takes what a peer sends, one message after the other. While it is not ready, or
 /// its future is not, nothing more is read from that peer. A future that fails is an
 /// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a `poll_ready`
-/// that fails ends it, and so does a panic.
+/// that fails ends it, and so does a panic. While it is at work on what a peer has sent, that peer's
+/// silent end is not seen: what takes long belongs into a task of its own.
 ///
 /// Every fitting tower service is one.
 ///

@@ -44,7 +44,9 @@ struct Inner {
     handle: OnceLock<Handle<ChannelMsg>>,
     /// The connection that stands.
     present: Mutex<Option<Arc<Connection>>>,
-    /// Counts its changes, so that a message costs no lock.
+    /// Whose message came in last. One that has failed may still be read when the next one stands.
+    speaker: Mutex<Option<Arc<Connection>>>,
+    /// Counts the changes of speaker, so that a message costs no lock.
     changes: AtomicU64,
 }
 
@@ -55,6 +57,7 @@ impl Outgoing {
                 roster,
                 handle: OnceLock::new(),
                 present: Mutex::new(None),
+                speaker: Mutex::new(None),
                 changes: AtomicU64::new(0),
             }),
         }
@@ -75,7 +78,19 @@ impl Outgoing {
     fn set(&self, connection: Arc<Connection>) {
         let present = self.inner.present.lock();
         *present.unwrap_or_else(PoisonError::into_inner) = Some(connection);
-        self.inner.changes.fetch_add(1, Ordering::Release);
+    }
+
+    fn speaker(&self) -> Option<Arc<Connection>> {
+        let speaker = self.inner.speaker.lock();
+        speaker.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What comes in from here on is of this connection. Returns the count of this change.
+    #[cold]
+    fn speaks(&self, connection: Arc<Connection>) -> u64 {
+        let speaker = self.inner.speaker.lock();
+        *speaker.unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.inner.changes.fetch_add(1, Ordering::Release) + 1
     }
 
     /// Forgets a connection that has ended, unless another has taken its place.
@@ -84,13 +99,16 @@ impl Outgoing {
         present
             .unwrap_or_else(PoisonError::into_inner)
             .take_if(|present| Arc::ptr_eq(present, connection));
-        self.inner.changes.fetch_add(1, Ordering::Release);
     }
 
     /// The queue's events, with the name of the peer that is there.
     pub(crate) fn watch(&self, config: QueueConfig) -> QueueConfig {
-        let this = self.clone();
+        // Held by the queue, whose handle is held here: a circle would never be let go of.
+        let inner = Arc::downgrade(&self.inner);
         config.and_on_event(move |event| {
+            let Some(this) = inner.upgrade().map(|inner| Self { inner }) else {
+                return;
+            };
             if let Some(connection) = this.present() {
                 let events = this.inner.roster.events();
                 events.queue(connection.shared_peer(), event);
@@ -131,7 +149,11 @@ impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
         let established = self.inner.call(target);
         Box::pin(async move {
             let inner = established.await?;
-            Ok(Tracked { inner, entry })
+            Ok(Tracked {
+                inner,
+                entry,
+                closing: false,
+            })
         })
     }
 }
@@ -141,6 +163,8 @@ impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
 pub(crate) struct Tracked<C> {
     inner: Established<C>,
     entry: Entry,
+    /// This side has ended it; the peer's own end follows.
+    closing: bool,
 }
 
 #[derive(Debug)]
@@ -157,6 +181,17 @@ struct Entered {
     outgoing: Outgoing,
     connection: Arc<Connection>,
     presence: Presence,
+    /// The change of speaker that was its own; 0 before its first message.
+    spoke: u64,
+}
+
+impl Entered {
+    #[inline]
+    fn speak(&mut self) {
+        if self.spoke == 0 || self.outgoing.inner.changes.load(Ordering::Acquire) != self.spoke {
+            self.spoke = self.outgoing.speaks(self.connection.clone());
+        }
+    }
 }
 
 impl Drop for Entered {
@@ -190,6 +225,7 @@ impl<C> Tracked<C> {
                 outgoing,
                 connection,
                 presence,
+                spoke: 0,
             });
         }
     }
@@ -227,14 +263,23 @@ impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
         let this = self.get_mut();
         this.enter();
         let polled = match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
-            Some(Ok(inbound)) => Some(Ok(inbound)),
+            Some(Ok(inbound)) => {
+                if let Entry::Entered(entered) = &mut this.entry {
+                    entered.speak();
+                }
+                Some(Ok(inbound))
+            }
             Some(Err(error)) => {
                 let reason = DisconnectReason::error(error);
                 this.leave(reason.clone());
                 Some(Err(reason.into()))
             }
             None => {
-                this.leave(DisconnectReason::Closed);
+                this.leave(if this.closing {
+                    DisconnectReason::Intentional
+                } else {
+                    DisconnectReason::Closed
+                });
                 None
             }
         };
@@ -249,6 +294,7 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.closing = true;
         self.inner.poll_close(cx).map_err(Into::into)
     }
 
@@ -272,8 +318,7 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
     }
 }
 
-/// Gives a user's handler the sender of each message: who is connected to now. One reference count
-/// a message.
+/// Gives a user's handler the sender of each message. One reference count a message.
 #[derive(Debug)]
 pub(crate) struct FromPresent<H> {
     handler: H,
@@ -310,8 +355,7 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
         let changes = self.outgoing.inner.changes.load(Ordering::Acquire);
         if changes != self.changes {
             self.changes = changes;
-            // Last words are still from whom they are when that one has gone.
-            self.known = self.outgoing.present().or(self.known.take());
+            self.known = self.outgoing.speaker();
         }
         match &self.known {
             Some(from) => {

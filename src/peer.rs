@@ -4,6 +4,7 @@
 //! and a task of tokio's for itself and for each who connects.
 
 use std::{
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -44,7 +45,8 @@ use crate::{
 /// A message goes to the one who listens, or, if that is us, to all who are connected. While we
 /// negotiate it waits, and then goes out in order; with nobody there, see
 /// [`regroup`](PeerBuilder::regroup). What was on its way when a connection broke is not sent again:
-/// its future says that it [may have been sent](SendError::may_have_been_sent).
+/// its future says that it [may have been sent](SendError::may_have_been_sent). One for all is done
+/// when the kernel has taken it for each, or that one has gone; who has gone, the events tell.
 ///
 /// When the last clone is dropped, what waits is sent and it ends; [`dispose`](Self::dispose) also
 /// tells the others that it was on purpose.
@@ -218,8 +220,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub async fn queue(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
-        self.handle.queue(msg).await
+    pub fn queue(
+        &mut self,
+        msg: ChannelMsg,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+        self.handle.queue(msg)
     }
 
     /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
@@ -305,8 +310,8 @@ impl<S> PeerBuilder<S> {
 
     /// How long one whom nobody is connected with, as the listener, holds on to messages for all,
     /// from the moment that somebody last was: after a change of listener the others take a moment
-    /// to come. Then, and where nobody ever was, they go to nobody and count as sent. 5 s by
-    /// default.
+    /// to come. Then, and where nobody ever was, and at once when it leaves, they go to nobody and
+    /// count as sent. 5 s by default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
         self.regroup = regroup;
         self

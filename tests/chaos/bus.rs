@@ -80,6 +80,11 @@ impl Bus {
         self.launch(options, Process::start)
     }
 
+    /// Starts one more, which may not do what root may; its id.
+    pub(crate) fn start_unprivileged(&mut self) -> String {
+        self.launch(&[], Process::unprivileged)
+    }
+
     /// Starts many at the same instant; that instant.
     pub(crate) fn start_together(&mut self, count: usize) -> Instant {
         let mark = self.log.mark();

@@ -90,7 +90,7 @@ fn nothing_is_lost(bus: &Bus, sender: &str) {
 }
 
 /// They leave nothing behind.
-fn all_leave(mut bus: Bus) {
+pub(crate) fn all_leave(mut bus: Bus) {
     for id in bus.all_but("nobody") {
         bus.process(&id).signal(Signal::TERM);
     }

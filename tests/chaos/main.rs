@@ -31,6 +31,8 @@ mod standing;
 mod stranger;
 mod toll;
 
+mod accounted;
+mod bad_input;
 mod graceful;
 mod idle;
 mod intruder;

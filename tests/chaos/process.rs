@@ -22,6 +22,9 @@ use crate::{DEADLINE, log::Log};
 /// Starts at once when told to. Says an empty line when it waits to be told.
 const GATE: &str = r#"echo; read -r _; exec "$0" "$@""#;
 
+/// Root may write anywhere, and becomes somebody who may not (setpriv(1)).
+const AS_NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// Where the command is.
 fn binary() -> OsString {
     match std::env::var_os("KYNETA_BIN") {
@@ -43,6 +46,29 @@ impl Process {
         let mut command = Command::new(binary());
         command.args(args);
         Self::of(command, who, log, stderr)
+    }
+
+    /// The same, but it may not do what root may.
+    pub(crate) fn unprivileged(
+        who: &str,
+        args: &[OsString],
+        log: &Arc<Log>,
+        stderr: PathBuf,
+    ) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return Self::start(who, args, log, stderr);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(AS_NOBODY).arg(binary()).args(args);
+        Self::of(command, who, log, stderr)
+    }
+
+    /// Nobody can be nobody here.
+    pub(crate) fn never_unprivileged() -> bool {
+        let mut command = Command::new("setpriv");
+        command.args(AS_NOBODY).arg(binary()).arg("--version");
+        let mut worked = || command.stdout(Stdio::null()).status();
+        rustix::process::geteuid().is_root() && !worked().is_ok_and(|status| status.success())
     }
 
     /// The same, but it waits for [`open`](Self::open).

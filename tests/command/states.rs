@@ -183,6 +183,8 @@ fn a_listener_that_does_not_read_is_left_and_found_again() {
             r#"{{"send":{{"type":"offer","docId":"d","version":"{i}","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
         ));
     }
+    client.until(&json!({"event": "error", "code": "stalled", "peer": "hub"}));
+    client.until(&json!({"event": "peer", "peer": "hub", "change": "disconnected"}));
     let waiting = client.until(&json!({"event": "state", "state": "reconnecting"}));
     let why = waiting["reason"]["message"].as_str().unwrap();
     assert!(why.contains("does not read"), "{waiting}");

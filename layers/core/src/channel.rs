@@ -41,7 +41,8 @@ pub trait Channel<M>:
     + Stream<Item = Result<Inbound<M>, <Self as Service<M>>::Error>>
     + Unpin
 {
-    /// Ready when the kernel has taken all that was called.
+    /// Ready when the kernel has taken all that was called. Polled with nothing called, too, while
+    /// nobody reads: whatever else the channel has to see to goes on meanwhile.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
     /// Flushes, then ends this direction. The other one may still be read.

@@ -22,7 +22,7 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_unix::{BindError, Listener, UnixTarget};
 use pin_project::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
@@ -38,6 +38,17 @@ use crate::{
 
 /// How long what was called may take to go out after the other side has ended its own direction.
 const PARTING: Duration = Duration::from_millis(500);
+
+/// A connection that is over sooner was none: somebody accepts, and lets go at once.
+const BRIEF: Duration = Duration::from_millis(20);
+
+/// How many such connections in a row are followed by another at once.
+const FREELY: u32 = 2;
+
+/// The wait before the next one. It doubles with each, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A maker of channels of `M` over Unix streams: any stack up to there.
 #[diagnostic::on_unimplemented(
@@ -88,6 +99,10 @@ pub struct Negotiated<S: Maker<M>, A, M> {
     loss: Option<DisconnectReason>,
     /// Somebody has been connected to us, or we to somebody.
     in_company: bool,
+    /// When the connection was made.
+    since: Option<Instant>,
+    /// Brief connections in a row.
+    brief: u32,
 }
 
 type Work<S, M> = Pin<Box<dyn Future<Output = Done<S, M>> + Send>>;
@@ -139,6 +154,8 @@ where
             remnant: None,
             loss: None,
             in_company: false,
+            since: None,
+            brief: 0,
         };
         this.tell(Input::Start);
         this
@@ -216,6 +233,7 @@ where
             Done::Waited => self.tell(Input::TimerFired),
             Done::Probed(Ok(channel)) => {
                 self.in_company = true;
+                self.since = Some(Instant::now());
                 self.seat = Seat::Connected(channel);
                 self.tell(Input::Probed(Probe::Joined));
             }
@@ -255,7 +273,13 @@ where
             match effect {
                 Effect::Probe => {
                     let probing = self.maker.clone().oneshot(self.path.clone().into());
-                    self.work = Some(Box::pin(async { Done::Probed(probing.await) }));
+                    let pause = pause_after(self.brief);
+                    self.work = Some(Box::pin(async move {
+                        if let Some(pause) = pause {
+                            sleep(pause).await;
+                        }
+                        Done::Probed(probing.await)
+                    }));
                 }
                 Effect::Bind => {
                     let (options, path) = (self.settings.listener, self.path.clone());
@@ -306,6 +330,7 @@ where
                 .into_iter()
                 .for_each(|handle| hub.add(handle));
             if self.role() == Role::Disposed {
+                hub.expect_nobody();
                 self.seat = Seat::Leaving(hub);
             } else {
                 // The members get what waits for them, and then negotiate as we do.
@@ -319,6 +344,15 @@ where
         self.seat = Seat::Vacant;
         self.loss = lost.or(self.loss.take());
         if self.role() == Role::Connector {
+            let brief = self
+                .since
+                .take()
+                .is_some_and(|since| since.elapsed() < BRIEF);
+            self.brief = if brief {
+                self.brief.saturating_add(1)
+            } else {
+                0
+            };
             self.tell(Input::ConnectionLost);
         }
     }
@@ -430,6 +464,9 @@ where
     M: Message + Clone,
 {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if !matches!(self.seat, Seat::Connected(_)) {
+            self.advance(cx);
+        }
         match &mut self.seat {
             _ if self.loss.is_some() => Poll::Pending,
             Seat::Connected(channel) => match channel.poll_flush(cx) {
@@ -440,14 +477,7 @@ where
                 flushed => flushed.map_err(Into::into),
             },
             Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_flush(cx).map(Ok),
-            Seat::Parting(..) => {
-                self.advance(cx);
-                match &self.seat {
-                    Seat::Parting(..) => Poll::Pending,
-                    _ if self.loss.is_some() => Poll::Pending,
-                    _ => Poll::Ready(Ok(())),
-                }
-            }
+            Seat::Parting(..) => Poll::Pending,
             Seat::Vacant => Poll::Ready(Ok(())),
         }
     }
@@ -502,6 +532,13 @@ where
         }
         true
     }
+}
+
+/// What keeps a listener that turns everybody away from being asked without end.
+fn pause_after(brief: u32) -> Option<Duration> {
+    let doublings = brief.checked_sub(FREELY)?;
+    let pause = FIRST_PAUSE.saturating_mul(1 << doublings.min(16));
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 /// From 0 to 1, exclusive: sets the waits of many apart.

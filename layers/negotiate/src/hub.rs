@@ -70,6 +70,11 @@ impl<M: Message + Clone> Hub<M> {
         });
     }
 
+    /// Nobody will come any more.
+    pub(crate) fn expect_nobody(&mut self) {
+        (self.regroup, self.hold) = (Duration::ZERO, None);
+    }
+
     /// Forgets those who have ended.
     pub(crate) fn reap(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(key)) = self.ends.poll_next_unpin(cx) {
@@ -80,7 +85,7 @@ impl<M: Message + Clone> Hub<M> {
         }
     }
 
-    /// Ready when each has room, and when nobody is here whom somebody waits for.
+    /// Ready when each who is not at its end has room, or when nobody is here, or waited for.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.reap(cx);
         if self.members.is_empty() {
@@ -89,15 +94,25 @@ impl<M: Message + Clone> Hub<M> {
                 None => Poll::Ready(()),
             };
         }
-        let mut all = true;
+        let (mut all, mut any) = (true, false);
         for member in &mut self.members {
-            // One that fails has ended, and is about to be reaped.
+            // One that fails lets no more in; when it has ended it is reaped.
             if !member.ready {
                 member.ready = matches!(member.handle.poll_ready(cx), Poll::Ready(Ok(())));
                 all &= member.ready || member.handle.is_closed();
             }
+            any |= member.ready;
+            // Looked at before more is called: who never pauses must not put off the rest's news.
+            if let Flush::Waiting(_) = member.flush {
+                let _ = member.poll_flush(cx);
+            }
         }
-        if all { Poll::Ready(()) } else { Poll::Pending }
+        // With all of them at their end nobody would get it.
+        if all && any {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Queues a copy with each who has room.

@@ -56,7 +56,8 @@ impl<A, M> NegotiateLayer<A, M> {
 
     /// How long a listener whom nobody is connected to holds on to what waits, from the moment that
     /// somebody last was: after a change of listener the others take a moment to come. Then, and
-    /// where nobody ever was, it goes to nobody, and counts as sent. 5 s by default.
+    /// where nobody ever was, and at once when it leaves, it goes to nobody, and counts as sent. 5 s
+    /// by default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
         self.settings.regroup = regroup;
         self

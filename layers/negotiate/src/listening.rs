@@ -23,8 +23,10 @@ pub(crate) struct Listening<S, A, M> {
     maker: S,
     host: A,
     watch: Watch,
-    joined: mpsc::UnboundedReceiver<Handle<M>>,
-    joining: mpsc::UnboundedSender<Handle<M>>,
+    /// The last restoration was refused: that the path is lost has been said.
+    refused: bool,
+    joined: mpsc::UnboundedReceiver<Joined<M>>,
+    joining: mpsc::UnboundedSender<Joined<M>>,
     /// Handshakes under way; they end with it.
     attending: JoinSet<()>,
 }
@@ -34,6 +36,24 @@ enum Watch {
     Restoring(At<Result<(), BindError>>),
     /// The path is lost; what to do about it is not said yet.
     Lost(Option<Box<Listener>>),
+}
+
+/// Somebody who is attended to. Ends when nobody takes it: one that is in no hub would believe for
+/// ever that we listen.
+struct Joined<M>(Option<Handle<M>>);
+
+impl<M> Joined<M> {
+    fn take(mut self) -> Option<Handle<M>> {
+        self.0.take()
+    }
+}
+
+impl<M> Drop for Joined<M> {
+    fn drop(&mut self) {
+        if let Some(late) = &self.0 {
+            late.close();
+        }
+    }
 }
 
 /// A listener at work on something, which it comes back with.
@@ -64,6 +84,7 @@ where
             maker,
             host,
             watch: watch(listener),
+            refused: false,
             joined,
             joining,
             attending: JoinSet::new(),
@@ -84,7 +105,9 @@ where
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
         while let Poll::Ready(Some(_)) = self.attending.poll_join_next(cx) {}
-        if let Poll::Ready(Some(handle)) = self.joined.poll_recv(cx) {
+        if let Poll::Ready(Some(joined)) = self.joined.poll_recv(cx)
+            && let Some(handle) = joined.take()
+        {
             return Poll::Ready(Event::Joined(handle));
         }
         loop {
@@ -99,7 +122,9 @@ where
                             self.attend(stream);
                         }
                         ListenerEvent::Lost(lost) => {
-                            tracing::warn!(?lost, "the path is not ours any more");
+                            if !self.refused {
+                                tracing::warn!(?lost, "the path is not ours any more");
+                            }
                             self.watch = Watch::Lost(Some(listener));
                             return Poll::Ready(match lost {
                                 Lost::Taken => Event::PathLost,
@@ -113,6 +138,7 @@ where
                         return Poll::Pending;
                     };
                     self.watch = watch(listener);
+                    self.refused = restored.is_err();
                     return Poll::Ready(Event::Restored(restored));
                 }
                 Watch::Lost(_) => return Poll::Pending,
@@ -123,7 +149,9 @@ where
     /// Gives up the path. Returns those who have just joined.
     pub(crate) fn close(self) -> Vec<Handle<M>> {
         let Self { mut joined, .. } = self;
-        std::iter::from_fn(|| joined.try_recv().ok()).collect()
+        // Whoever joins from here on is too late.
+        joined.close();
+        std::iter::from_fn(|| joined.try_recv().ok()?.take()).collect()
     }
 
     /// Sees one accepted stream through its handshake.
@@ -131,12 +159,8 @@ where
         let (maker, host, joining) = (self.maker.clone(), self.host.clone(), self.joining.clone());
         self.attending.spawn(async move {
             match maker.oneshot(UnixTarget::Accepted(stream)).await {
-                Ok(channel) => {
-                    // Nobody listens any more: it came too late.
-                    if let Err(late) = joining.send(host.attend(channel)) {
-                        late.0.close();
-                    }
-                }
+                // Sent to nobody when we listen no more: it came too late.
+                Ok(channel) => drop(joining.send(Joined(Some(host.attend(channel))))),
                 Err(error) => host.not_attended(error),
             }
         });

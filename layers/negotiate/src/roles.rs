@@ -72,7 +72,10 @@ impl Roles {
         let there =
             |standing: &Standing| standing.role != Role::Negotiating || standing.refusal.is_some();
         match standing.wait_for(there).await {
-            Ok(standing) => standing.refusal.clone().map_or(Ok(standing.role), Err),
+            Ok(standing) => match (standing.role, &standing.refusal) {
+                (Role::Negotiating, Some(refusal)) => Err(refusal.clone()),
+                (role, _) => Ok(role),
+            },
             Err(_) => Ok(Role::Disposed),
         }
     }

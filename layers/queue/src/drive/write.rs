@@ -79,7 +79,11 @@ where
                 *this.called += 1;
                 this.calling.set(Some(this.channel.call(msg)));
             };
-            if !blocked && *this.taken < *this.called {
+            // While the handler is at work nobody polls the stream: then this is what makes a channel
+            // that comes back, or that others connect to, go on.
+            let unread = this.handling.is_some() || !*this.handler_ready;
+            let alone = unread && *this.phase == Phase::Open;
+            if !blocked && (*this.taken < *this.called || alone) {
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(())) => *this.taken = *this.called,

@@ -266,7 +266,8 @@ where
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
         let comes_back = self.comes_back();
         match &mut self.phase {
-            Phase::Up(_) | Phase::Parting(..) if comes_back => {
+            Phase::Up(channel) | Phase::Parting(channel, _) if comes_back => {
+                channel.interrupt(reason.clone());
                 self.lose(reason);
                 true
             }
