@@ -104,7 +104,8 @@ fn a_bus_outlives_its_directory() {
     let listener = bus.one().listener;
     let others = bus.all_but(&listener);
     let mark = bus.log.mark();
-    fs::remove_dir_all(&directory).unwrap();
+    // Its lock file is there again at once, as long as there is a directory.
+    while fs::remove_dir_all(&directory).is_err() {}
     let complaint = in_the_way(&bus, mark, &listener);
     assert!(
         complaint.contains(bus.path.to_str().unwrap()),
@@ -170,11 +171,18 @@ fn a_full_disk_is_named_and_listened_on_when_it_has_room() {
     bus.process(other).signal(Signal::CONT);
     let complaint = in_the_way(&bus, mark, other);
     assert!(complaint.contains("No space left"), "{complaint}");
-    assert!(
-        complaint.contains(bus.lock_path().to_str().unwrap()),
-        "{complaint}"
-    );
-    assert!(bus.inode().is_some(), "the stale file has been removed");
+    // The kernel gives back what the killed one held when it likes: there may be room for the lock
+    // by now, and none for what comes after it.
+    if complaint.contains("lock") {
+        let lock = bus.lock_path();
+        assert!(complaint.contains(lock.to_str().unwrap()), "{complaint}");
+        assert!(bus.inode().is_some(), "the stale file has been removed");
+    } else {
+        assert!(
+            complaint.contains(bus.path.to_str().unwrap()),
+            "{complaint}"
+        );
+    }
 
     let newcomer = bus.start(&[]);
     let complaint = end_of(&mut bus, &newcomer);

@@ -20,7 +20,7 @@ use kyneta_uds_core::{
     BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError, SocketPath,
     WireVersion,
 };
-use kyneta_uds_unix::{BindError, Listener, UnixTarget};
+use kyneta_uds_unix::{BindError, Listener, UnixTarget, prepare};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt as _;
@@ -40,9 +40,9 @@ use crate::{
 const PARTING: Duration = Duration::from_millis(500);
 
 /// A connection that is over sooner was none: somebody accepts, and lets go at once.
-const BRIEF: Duration = Duration::from_millis(20);
+const BRIEF: Duration = Duration::from_millis(100);
 
-/// How many such connections in a row are followed by another at once.
+/// How many such connections in a row, to one process, are followed by another at once.
 const FREELY: u32 = 2;
 
 /// The wait before the next one. It doubles with each, up to [`LONGEST_PAUSE`].
@@ -99,11 +99,14 @@ pub struct Negotiated<S: Maker<M>, A, M> {
     loss: Option<DisconnectReason>,
     /// Somebody has been connected to us, or we to somebody.
     in_company: bool,
-    /// When the connection was made.
-    since: Option<Instant>,
-    /// Brief connections in a row.
-    brief: u32,
+    /// When the connection was made, and to which process.
+    since: Option<(Instant, Pid)>,
+    /// Brief connections in a row to one process.
+    brief: (u32, Pid),
 }
+
+/// Of the process at the other end, where the kernel tells.
+type Pid = Option<i32>;
 
 type Work<S, M> = Pin<Box<dyn Future<Output = Done<S, M>> + Send>>;
 
@@ -155,8 +158,9 @@ where
             loss: None,
             in_company: false,
             since: None,
-            brief: 0,
+            brief: (0, None),
         };
+        prepare();
         this.tell(Input::Start);
         this
     }
@@ -233,7 +237,9 @@ where
             Done::Waited => self.tell(Input::TimerFired),
             Done::Probed(Ok(channel)) => {
                 self.in_company = true;
-                self.since = Some(Instant::now());
+                let credentials = channel.connection().credentials;
+                let pid = credentials.and_then(|credentials| credentials.pid);
+                self.since = Some((Instant::now(), pid));
                 self.seat = Seat::Connected(channel);
                 self.tell(Input::Probed(Probe::Joined));
             }
@@ -273,7 +279,7 @@ where
             match effect {
                 Effect::Probe => {
                     let probing = self.maker.clone().oneshot(self.path.clone().into());
-                    let pause = pause_after(self.brief);
+                    let pause = pause_after(self.brief.0);
                     self.work = Some(Box::pin(async move {
                         if let Some(pause) = pause {
                             sleep(pause).await;
@@ -344,14 +350,13 @@ where
         self.seat = Seat::Vacant;
         self.loss = lost.or(self.loss.take());
         if self.role() == Role::Connector {
-            let brief = self
-                .since
-                .take()
-                .is_some_and(|since| since.elapsed() < BRIEF);
-            self.brief = if brief {
-                self.brief.saturating_add(1)
-            } else {
-                0
+            self.brief = match self.since.take() {
+                // Another process each time is one that takes over and dies.
+                Some((since, pid)) if since.elapsed() < BRIEF && pid == self.brief.1 => {
+                    (self.brief.0.saturating_add(1), pid)
+                }
+                Some((_, pid)) => (0, pid),
+                None => (0, None),
             };
             self.tell(Input::ConnectionLost);
         }

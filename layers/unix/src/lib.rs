@@ -24,4 +24,6 @@ mod connector;
 mod listener;
 
 pub use connector::{ConnectError, UnixConnector, UnixTarget};
-pub use listener::{BindError, Listener, ListenerEvent, ListenerOptions, Lost, claim, watch};
+pub use listener::{
+    BindError, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
+};

@@ -93,6 +93,8 @@ pub enum Answer {
     InUse,
     /// Somebody else has it and has not accepted for long: the backlog is full.
     Busy,
+    /// Nobody is there yet, but the socket is so new that somebody may be about to listen.
+    Newborn,
 }
 
 /// What follows.
@@ -117,6 +119,8 @@ pub enum Because {
     Alive,
     /// A connection was put off.
     Busy,
+    /// Its socket is newly bound: in a moment it is alive, or stale.
+    Newborn,
     /// The path was empty, or stale, and is not any more.
     JustBound,
 }
@@ -139,6 +143,7 @@ impl Claim {
             (Self::LookUnderLock, Answer::Socket(seen)) => Self::Probe(seen),
             (Self::Probe(_), Answer::InUse) => return Next::InUse(Because::Alive),
             (Self::Probe(_), Answer::Busy) => return Next::InUse(Because::Busy),
+            (Self::Probe(_), Answer::Newborn) => return Next::InUse(Because::Newborn),
             (Self::Probe(_), Answer::Nothing) if !cleanup => return Next::Stale,
             (Self::Probe(seen), Answer::Nothing) => Self::LookOnceMore(seen),
             // Somebody who keeps no lock may have bound it since it was probed.

@@ -4,6 +4,7 @@
 //! path, its lock file and a temporary name beside it, and only what is still ours of them.
 
 mod accept;
+mod changes;
 pub mod claim;
 mod error;
 mod files;
@@ -25,7 +26,7 @@ use kyneta_uds_core::{SocketPath, SocketPathError};
 use tokio::net::{UnixListener, UnixStream};
 
 use self::{accept::Sockets, notice::Notice, own::Owned};
-pub use self::{error::BindError, watch::Lost};
+pub use self::{changes::prepare, error::BindError, watch::Lost};
 
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
 ///
@@ -126,7 +127,7 @@ impl ListenerOptions {
         let path = path.try_into().map_err(SocketPathError::from)?;
         match path.as_pathname() {
             Some(_) => {
-                let (socket, owned) = own::bind(path, self)?;
+                let (socket, owned) = own::bind(path, self).await?;
                 Ok(Listener::new(socket, Some(owned)))
             }
             None => Ok(Listener::new(own::bind_abstract(&path)?, None)),
@@ -210,14 +211,17 @@ impl Listener {
     }
 
     /// Puts a new socket in the path's place when nothing, or a stale file, is there. Those who wait
-    /// to be accepted are still accepted. Nothing changes while the path is ours.
+    /// to be accepted are still accepted. Nothing changes while the path is ours. It waits 20 ms
+    /// first: who removes a path is often about to bind it.
+    ///
+    /// Cancel safe.
     ///
     /// # Errors
     /// As [`ListenerOptions::bind`]; [`BindError::InUse`] when the path, or the lock beside it, is
     /// somebody else's now. This listener goes on as it was.
     pub async fn restore(&mut self) -> Result<(), BindError> {
         if let (Some(sockets), Some(owned)) = (&mut self.sockets, &mut self.owned)
-            && let Some(socket) = owned.restore()?
+            && let Some(socket) = owned.restore().await?
         {
             sockets.replace(socket);
             self.notice = None;

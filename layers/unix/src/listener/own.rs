@@ -9,17 +9,21 @@ use std::{
     fs, io,
     os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf, absolute},
+    time::Duration,
 };
 
 use kyneta_uds_core::SocketPath;
-use tokio::net::{UnixListener, UnixSocket};
+use tokio::{
+    net::{UnixListener, UnixSocket},
+    time::sleep,
+};
 
 use super::{
     BindError, ListenerOptions,
     claim::FileId,
     files::{Behind, file_id, identity, probe},
     lock::Lock,
-    take::{BACKLOG, take},
+    take::{BACKLOG, is_newborn, take},
     watch::{Lost, Seen, Verdict, Watch},
 };
 use crate::connector::os_path;
@@ -38,8 +42,26 @@ pub(super) struct Owned {
     lock: Option<Lock>,
 }
 
+/// How long a path that is lost is left to whoever has removed it.
+const AFTER_YOU: Duration = Duration::from_millis(20);
+
+/// Between two looks at a path whose socket is newly bound.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Takes a pathname.
-pub(super) fn bind(
+pub(super) async fn bind(
+    path: SocketPath,
+    options: ListenerOptions,
+) -> Result<(UnixListener, Owned), BindError> {
+    loop {
+        match bind_now(path.clone(), options) {
+            Err(error) if is_newborn(&error) => sleep(MOMENT).await,
+            done => return done,
+        }
+    }
+}
+
+fn bind_now(
     path: SocketPath,
     options: ListenerOptions,
 ) -> Result<(UnixListener, Owned), BindError> {
@@ -122,14 +144,25 @@ impl Owned {
 
     fn probe(&self) -> Seen {
         match probe(&self.file) {
-            Ok(Behind::Nobody) => Seen::Nothing,
+            Ok(Behind::Nobody | Behind::NobodyYet) => Seen::Nothing,
             Ok(Behind::Somebody | Behind::Busy) => Seen::Alive,
             Err(_) => Seen::Other,
         }
     }
 
     /// Puts a new socket in the path's place. `None` when the path is ours as it is.
-    pub(super) fn restore(&mut self) -> Result<Option<UnixListener>, BindError> {
+    /// Who removes a path may be about to bind it: that one goes first.
+    pub(super) async fn restore(&mut self) -> Result<Option<UnixListener>, BindError> {
+        sleep(AFTER_YOU).await;
+        loop {
+            match self.restore_now() {
+                Err(error) if is_newborn(&error) => sleep(MOMENT).await,
+                done => return done,
+            }
+        }
+    }
+
+    fn restore_now(&mut self) -> Result<Option<UnixListener>, BindError> {
         if self.look() == Seen::Ours {
             return Ok(None);
         }

@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixSocket};
 use super::{
     BindError, ListenerOptions,
     claim::{Answer, Because, Claim, FileId, Next},
-    files::{Behind, identity, look, probe, temporary_beside},
+    files::{Behind, identity, look, mark_as_listened, probe, temporary_beside},
     lock::Lock,
 };
 
@@ -74,12 +74,21 @@ pub(super) fn take(
     }
 }
 
+/// How a path is in use whose socket nobody listens at yet. It is worth another try in a moment.
+const NEWBORN: &str = "somebody is about to listen there";
+
+/// True when a path that could not be taken is clear in a moment, one way or the other.
+pub(super) fn is_newborn(error: &BindError) -> bool {
+    matches!(error, BindError::InUse { by, .. } if *by == NEWBORN)
+}
+
 const fn text(because: Because) -> &'static str {
     match because {
         Because::Locked => "somebody holds the lock beside it",
         Because::Alive => "somebody listens there",
         Because::Busy => "somebody listens there, though its backlog is full",
         Because::JustBound => "somebody else has bound it just now",
+        Because::Newborn => NEWBORN,
     }
 }
 
@@ -103,6 +112,7 @@ impl Taking<'_> {
                     Behind::Nobody => Answer::Nothing,
                     Behind::Somebody => Answer::InUse,
                     Behind::Busy => Answer::Busy,
+                    Behind::NobodyYet => Answer::Newborn,
                 }
             }
             Claim::RemoveStale => {
@@ -187,6 +197,7 @@ impl Temporary {
         self.exists = true;
         fs::set_permissions(file, options.permissions())
             .map_err(|error| BindError::io("set the mode of", file, error))?;
+        mark_as_listened(file).map_err(|error| BindError::io("set the times of", file, error))?;
         Ok(socket)
     }
 
