@@ -50,9 +50,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often something is done: `short`, or `long` when asked for.
 fn times(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+fn is_long() -> bool {
     match std::env::var("KYNETA_CHAOS").as_deref() {
-        Ok("long") => long,
-        Ok("") | Err(_) => short,
+        Ok("long") => true,
+        Ok("") | Err(_) => false,
         Ok(other) => panic!("KYNETA_CHAOS={other}: only `long` is known"),
     }
 }

@@ -177,12 +177,15 @@ impl Prepared {
                 (Some(connection), Owner::Client(client), events, node)
             }
         };
-        let peer = match soon("a peer", events.recv()).await {
-            Some(Event::Peer {
-                peer,
-                change: PeerChange::Established,
-            }) => peer,
-            other => panic!("{}: {other:?}", self.setting),
+        let peer = loop {
+            match soon("a peer", events.recv()).await {
+                Some(Event::Peer {
+                    peer,
+                    change: PeerChange::Established,
+                }) => break peer,
+                Some(Event::State(_)) => {}
+                other => panic!("{}: {other:?}", self.setting),
+            }
         };
         let rust = match &owner {
             Owner::Server(server) => server.connection(&peer.identity().peer_id),
@@ -231,7 +234,7 @@ impl Pair {
         loop {
             match soon("an end", self.events.recv()).await {
                 Some(Event::Peer { change, .. }) => return change,
-                Some(Event::HighWater { .. } | Event::Drained { .. }) => {}
+                Some(Event::HighWater { .. } | Event::Drained { .. } | Event::State(_)) => {}
                 other => panic!("{other:?}"),
             }
         }

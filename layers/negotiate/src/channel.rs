@@ -36,7 +36,8 @@ use crate::{
     roles::Roles,
 };
 
-/// How long what was called may take to go out after the other side has ended its own direction.
+/// How long the rest of a connection may take that is over: what was called, to go out to one who has
+/// ended its own direction; or what was said, to come in from one who takes no more.
 const PARTING: Duration = Duration::from_millis(500);
 
 /// A connection that is over sooner was none: somebody accepts, and lets go at once.
@@ -94,8 +95,8 @@ pub struct Negotiated<S: Maker<M>, A, M> {
     machine: Negotiation,
     work: Option<Work<S, M>>,
     seat: Seat<S, A, M>,
-    /// Writing to it has failed; what it said before is still read.
-    remnant: Option<S::Channel>,
+    /// Writing to it has failed; what it said before is still read, for a while.
+    remnant: Option<(S::Channel, Pin<Box<Sleep>>)>,
     loss: Option<DisconnectReason>,
     /// Somebody has been connected to us, or we to somebody.
     in_company: bool,
@@ -365,7 +366,7 @@ where
     /// Writing has failed: nothing more goes out here, but what came in is still read.
     fn break_off(&mut self, cx: &mut Context<'_>, error: impl Into<BoxError>) {
         if let Seat::Connected(channel) = std::mem::replace(&mut self.seat, Seat::Vacant) {
-            self.remnant = Some(channel);
+            self.remnant = Some((channel, Box::pin(sleep(PARTING))));
             self.vacate(Some(DisconnectReason::error(error)));
             cx.waker().wake_by_ref();
         }
@@ -425,11 +426,11 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if let Some(remnant) = &mut this.remnant {
+        if let Some((remnant, deadline)) = &mut this.remnant {
             match Pin::new(remnant).poll_next(cx) {
                 Poll::Ready(Some(Ok(inbound))) => return Poll::Ready(Some(Ok(inbound))),
-                Poll::Ready(_) => this.remnant = None,
-                Poll::Pending => {}
+                Poll::Pending if deadline.as_mut().poll(cx).is_pending() => {}
+                _ => this.remnant = None,
             }
         }
         loop {
