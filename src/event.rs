@@ -80,8 +80,8 @@ pub enum Event {
     State(State),
     /// What a [`Peer`](crate::Peer) is from now on.
     Role(Role),
-    /// Something is in a [`Peer`](crate::Peer)'s way that does not heal by itself; it is tried again
-    /// all the same.
+    /// Something is in a [`Peer`](crate::Peer)'s way, or in that of a listener whose path was lost, that
+    /// does not heal by itself; it is tried again all the same.
     InTheWay {
         /// What.
         error: SharedError,

@@ -11,11 +11,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::Identity;
+use kyneta_uds_core::{Identity, SharedError};
 use kyneta_uds_establish::{EstablishError, EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{Listener, UnixTarget};
+use kyneta_uds_unix::{Listener, ListenerEvent, Lost, UnixTarget};
 use tokio::{net::UnixStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -23,7 +23,7 @@ use tower_layer::Layer as _;
 
 use crate::{
     connection::Connection,
-    event::EventSender,
+    event::{Event, EventSender},
     handler::MakeHandler,
     server::Server,
     session::{Session, Settings, settings_setters},
@@ -194,13 +194,20 @@ where
             }
         };
         tokio::pin!(shutdown);
+        let mut regain = Regain {
+            server: server.clone(),
+            refused: false,
+        };
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                stream = self.listener.accept() => {
-                    tasks.spawn(attendant.clone().attend(stream));
-                }
+                event = self.listener.next() => match event {
+                    ListenerEvent::Accepted(stream) => {
+                        tasks.spawn(attendant.clone().attend(stream));
+                    }
+                    ListenerEvent::Lost(lost) => regain.regain(&mut self.listener, lost).await,
+                },
             }
         }
         // The path first: who comes now must not find a door behind which nobody opens.
@@ -210,6 +217,31 @@ where
         tasks.close();
         tasks.wait().await;
         closed
+    }
+}
+
+/// Puts the socket file back when it has been removed. Those who are connected notice nothing.
+struct Regain {
+    server: Server,
+    /// The last try was refused, which has been said.
+    refused: bool,
+}
+
+impl Regain {
+    /// While the path stays lost, this comes again ten times a second.
+    async fn regain(&mut self, listener: &mut Listener, lost: Lost) {
+        if !self.refused {
+            tracing::warn!(?lost, "the path is not ours any more");
+        }
+        let regained = listener.restore().await;
+        let refused = regained.is_err();
+        if let Err(error) = regained
+            && !self.refused
+        {
+            let error = SharedError::new(error);
+            self.server.event_sender().send(Event::InTheWay { error });
+        }
+        self.refused = refused;
     }
 }
 

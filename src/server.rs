@@ -34,7 +34,8 @@ use crate::{
 ///
 /// ```
 /// use kyneta_uds::{
-///     ChannelMsg, Client, DocId, Event, Identity, Incoming, PeerChange, PeerId, Server,
+///     ChannelMsg, Client, DocId, Event, Identity, Incoming, PeerChange, PeerId, ReconnectPolicy,
+///     Server,
 /// };
 /// use tower::service_fn;
 ///
@@ -47,7 +48,8 @@ use crate::{
 /// let mut events = builder.events(); // from the start on
 /// let server = builder.listen(ignore).await?;
 /// let me = Identity::service("billing-1")?;
-/// let client = Client::builder(&path).identity(me).connect(ignore).await?;
+/// let once = ReconnectPolicy::off(); // else it would come back
+/// let client = Client::builder(&path).identity(me).reconnect(once).connect(ignore).await?;
 ///
 /// let Some(Event::Peer { peer, change: PeerChange::Established }) = events.recv().await else {
 ///     panic!("somebody has introduced itself");

@@ -268,6 +268,39 @@ async fn who_is_away_for_a_while_comes_back_and_who_stays_away_departs() {
 }
 
 #[tokio::test]
+async fn a_server_whose_file_is_removed_or_replaced_is_found_again_when_it_can_be() {
+    let bus = Bus::new();
+    let (handler, mut inbox) = collect(8);
+    let builder = Server::builder(&bus.path);
+    let mut events = builder.events();
+    let server = builder.listen(handler).await.unwrap();
+    let (mut first, _inbox) = join(&bus, "first").await;
+
+    std::fs::remove_file(&bus.path).unwrap();
+    let (mut second, _inbox) = join(&bus, "second").await;
+    assert_eq!(second.role(), Role::Connector);
+    for (peer, name) in [(&mut first, "first"), (&mut second, "second")] {
+        say(peer, name).await;
+        hear(&mut inbox, name, name).await;
+    }
+
+    std::fs::remove_file(&bus.path).unwrap();
+    std::fs::write(&bus.path, "mine").unwrap();
+    let error = loop {
+        if let Event::InTheWay { error } = soon(events.recv()).await.unwrap() {
+            break error.to_string();
+        }
+    };
+    assert!(error.contains("not a socket"), "{error}");
+    say(&mut first, "still here").await;
+    hear(&mut inbox, "first", "still here").await;
+    std::fs::remove_file(&bus.path).unwrap();
+    let (third, _inbox) = join(&bus, "third").await;
+    assert_eq!(third.role(), Role::Connector);
+    server.dispose().await;
+}
+
+#[tokio::test]
 async fn ones_own_id_at_the_other_end_is_noticed() {
     let bus = Bus::new();
     let (_a, _inbox) = join(&bus, "a").await;
