@@ -163,7 +163,7 @@ impl Client {
 
     /// The connection that stands, if any. It ends when it is lost; the client goes on.
     pub fn connection(&self) -> Option<Connection> {
-        Some(Connection::clone(&*self.outgoing.present()?))
+        Some(Connection::of(&self.outgoing.present()?))
     }
 
     /// Where it stands.

@@ -66,6 +66,11 @@ impl Connection {
         }
     }
 
+    /// One to hand out.
+    pub(crate) fn of(shared: &Arc<Self>) -> Self {
+        Self::clone(shared)
+    }
+
     /// It has ended. Said once.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         self.end.over.store(true, Ordering::Release);

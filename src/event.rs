@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_core::Stream;
 use futures_util::stream::unfold;
-use kyneta_uds_core::{DisconnectReason, Rejection, SharedError};
-use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_core::{BoxError, DisconnectReason, Rejection, SharedError};
+use kyneta_uds_establish::{EstablishError, PeerInfo};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::QueueEvent;
 use kyneta_uds_reconnect::State;
@@ -178,7 +178,15 @@ impl EventSender {
         });
     }
 
-    pub(crate) fn not_established(&self, error: SharedError) {
+    /// An accepted stream has come to nothing in the handshake. A probe is part of normal life.
+    pub(crate) fn not_introduced(&self, error: EstablishError) {
+        if !matches!(error, EstablishError::Closed) {
+            self.not_established(error);
+        }
+    }
+
+    pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
+        let error = SharedError::new(error);
         // It is an event already, and a stranger must not fill anybody's log.
         tracing::debug!(%error, "an accepted connection did not become a peer");
         self.send(Event::NotEstablished { error });

@@ -4,17 +4,20 @@
 //! of each message for the user's handler. May touch: the roster.
 
 use std::{
-    future::Future,
+    future::{Future, Ready, ready},
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{self, Context, Poll},
 };
 
 use futures_core::Stream;
-use futures_util::{TryFutureExt as _, future::ErrInto};
+use futures_util::{
+    TryFutureExt as _,
+    future::{Either, ErrInto},
+};
 use kyneta_uds_core::{
     BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Redial as _,
     WireVersion,
@@ -22,7 +25,6 @@ use kyneta_uds_core::{
 use kyneta_uds_establish::{EstablishError, EstablishService, Established};
 use kyneta_uds_queue::{Handle, QueueConfig};
 use kyneta_uds_unix::UnixTarget;
-use pin_project::pin_project;
 use tower_service::Service;
 
 use crate::{
@@ -262,7 +264,7 @@ impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.enter();
-        let polled = match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+        let polled = match task::ready!(Pin::new(&mut this.inner).poll_next(cx)) {
             Some(Ok(inbound)) => {
                 if let Entry::Entered(entered) = &mut this.entry {
                     entered.speak();
@@ -343,7 +345,8 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
 {
     type Response = ();
     type Error = BoxError;
-    type Future = Handling<H::Future>;
+    /// The handler at work; or at once, for a message from a connection that was never entered.
+    type Future = Either<ErrInto<H::Future, BoxError>, Ready<Result<(), BoxError>>>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -359,34 +362,10 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
         }
         match &self.known {
             Some(from) => {
-                Handling::Handler(self.handler.call(Incoming::new(message, from.clone())))
+                let incoming = Incoming::new(message, from.clone());
+                Either::Left(self.handler.call(incoming).err_into())
             }
-            None => Handling::Nobody,
-        }
-    }
-}
-
-/// A user's handler at work.
-#[pin_project(project = HandlingState)]
-#[derive(Debug)]
-pub(crate) enum Handling<F> {
-    Handler(#[pin] F),
-    /// A message from a connection that was never entered.
-    Nobody,
-}
-
-impl<F, E> Future for Handling<F>
-where
-    F: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<(), BoxError>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            HandlingState::Handler(handler) => handler.poll(cx).map_err(Into::into),
-            HandlingState::Nobody => Poll::Ready(Err("a message from nobody".into())),
+            None => Either::Right(ready(Err("a message from nobody".into()))),
         }
     }
 }

@@ -12,8 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
-    BoxError, ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath,
-    SocketPathError,
+    ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath, SocketPathError,
 };
 use kyneta_uds_establish::{EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
@@ -164,15 +163,13 @@ impl Peer {
 
     /// A handle to a peer that we are connected with. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
-        let connection = self.guard.roster.connection(peer)?;
-        Some(Connection::clone(&connection))
+        self.guard.roster.connection(peer)
     }
 
     /// Handles to all that we are connected with: the one who listens, or all who are connected to
     /// us. In no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        let all = self.guard.roster.connections();
-        all.iter().map(|there| Connection::clone(there)).collect()
+        self.guard.roster.connections()
     }
 
     /// True when we are connected with the peer.
@@ -256,7 +253,7 @@ impl Peer {
         self.guard.roles.leave();
         let connected = self.guard.roster.connections();
         let reason = part(&self.handle, !connected.is_empty()).await;
-        join_all(connected.iter().map(|connection| connection.closed())).await;
+        join_all(connected.iter().map(Connection::closed)).await;
         reason
     }
 }
@@ -417,13 +414,7 @@ where
     }
 
     fn not_attended(&self, error: EstablishError) {
-        // A probe is part of normal life.
-        if !matches!(error, EstablishError::Closed) {
-            let error: BoxError = error.into();
-            self.roster
-                .events()
-                .not_established(SharedError::new(error));
-        }
+        self.roster.events().not_introduced(error);
     }
 
     fn announced(&self, role: Role) {

@@ -97,20 +97,24 @@ impl Roster {
     }
 
     /// The latest connection of a peer.
-    pub(crate) fn connection(&self, id: &PeerId) -> Option<Arc<Connection>> {
-        self.inner.book().directory.connection(id).cloned()
+    pub(crate) fn connection(&self, id: &PeerId) -> Option<Connection> {
+        let book = self.inner.book();
+        book.directory.connection(id).map(Connection::of)
     }
 
     /// All connections of a peer, the latest last.
-    pub(crate) fn connections_of(&self, id: &PeerId) -> Vec<Arc<Connection>> {
+    pub(crate) fn connections_of(&self, id: &PeerId) -> Vec<Connection> {
         let book = self.inner.book();
-        book.directory.connections_of(id).cloned().collect()
+        book.directory
+            .connections_of(id)
+            .map(Connection::of)
+            .collect()
     }
 
     /// All connections, in no particular order.
-    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+    pub(crate) fn connections(&self) -> Vec<Connection> {
         let book = self.inner.book();
-        book.directory.connections().cloned().collect()
+        book.directory.connections().map(Connection::of).collect()
     }
 
     pub(crate) fn connection_count(&self) -> usize {

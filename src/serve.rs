@@ -12,10 +12,10 @@ use std::{
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{Identity, SharedError};
-use kyneta_uds_establish::{EstablishError, EstablishLayer, EstablishService};
+use kyneta_uds_establish::{EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{Listener, ListenerEvent, Lost, UnixTarget};
+use kyneta_uds_unix::{Listener, ListenerEvent, UnixTarget};
 use tokio::{net::UnixStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -206,7 +206,7 @@ where
                     ListenerEvent::Accepted(stream) => {
                         tasks.spawn(attendant.clone().attend(stream));
                     }
-                    ListenerEvent::Lost(lost) => regain.regain(&mut self.listener, lost).await,
+                    ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
                 },
             }
         }
@@ -229,10 +229,7 @@ struct Regain {
 
 impl Regain {
     /// While the path stays lost, this comes again ten times a second.
-    async fn regain(&mut self, listener: &mut Listener, lost: Lost) {
-        if !self.refused {
-            tracing::warn!(?lost, "the path is not ours any more");
-        }
+    async fn regain(&mut self, listener: &mut Listener) {
         let regained = listener.restore().await;
         let refused = regained.is_err();
         if let Err(error) = regained
@@ -272,9 +269,7 @@ impl<M, S> Attendant<M, S> {
         };
         let channel = match established {
             Ok(channel) => channel,
-            // A probe: part of normal life.
-            Err(EstablishError::Closed) => return,
-            Err(error) => return server.not_established(error),
+            Err(error) => return server.event_sender().not_introduced(error),
         };
         let session = Session::new(channel, &queue, server.event_sender());
         let making = make.oneshot(Connection::clone(&session.connection));
@@ -284,7 +279,7 @@ impl<M, S> Attendant<M, S> {
         };
         let handler = match made {
             Ok(handler) => handler,
-            Err(error) => return server.not_established(error),
+            Err(error) => return server.event_sender().not_established(error),
         };
         let presence = server.roster().enter(session.connection.clone());
         if server.disposing().is_cancelled() {

@@ -7,8 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
-    BoxError, ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath,
-    SocketPathError,
+    ChannelMsg, DisconnectReason, Identity, PeerId, SocketPath, SocketPathError,
 };
 use kyneta_uds_establish::EstablishLayer;
 use kyneta_uds_framing::WireMode;
@@ -109,14 +108,12 @@ impl Server {
 
     /// A handle to a peer. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
-        let connection = self.roster().connection(peer)?;
-        Some(Connection::clone(&connection))
+        self.roster().connection(peer)
     }
 
     /// Handles to all peers, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        let all = self.roster().connections();
-        all.iter().map(|there| Connection::clone(there)).collect()
+        self.roster().connections()
     }
 
     /// True when the peer has introduced itself and its connection stands.
@@ -133,7 +130,7 @@ impl Server {
     /// is no such peer.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
         let connections = self.roster().connections_of(peer);
-        let reasons = join_all(connections.iter().map(|connection| connection.dispose())).await;
+        let reasons = join_all(connections.iter().map(Connection::dispose)).await;
         reasons.into_iter().next_back()
     }
 
@@ -169,10 +166,6 @@ impl Server {
 
     pub(crate) fn event_sender(&self) -> &EventSender {
         self.inner.roster.events()
-    }
-
-    pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
-        self.event_sender().not_established(SharedError::new(error));
     }
 
     pub(crate) fn roster(&self) -> &Roster {

@@ -43,13 +43,8 @@ const PARTING: Duration = Duration::from_millis(500);
 /// A connection that is over sooner was none: somebody accepts, and lets go at once.
 const BRIEF: Duration = Duration::from_millis(100);
 
-/// How many such connections in a row, to one process, are followed by another at once.
-const FREELY: u32 = 2;
-
-/// The wait before the next one. It doubles with each, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Such a connection, after so many in a row to one process, is being turned away.
+const PATIENT: u8 = 2;
 
 /// A maker of channels of `M` over Unix streams: any stack up to there.
 #[diagnostic::on_unimplemented(
@@ -102,8 +97,8 @@ pub struct Negotiated<S: Maker<M>, A, M> {
     in_company: bool,
     /// When the connection was made, and to which process.
     since: Option<(Instant, Pid)>,
-    /// Brief connections in a row to one process.
-    brief: (u32, Pid),
+    /// Brief connections in a row to one process, after the first.
+    brief: (u8, Pid),
 }
 
 /// Of the process at the other end, where the kernel tells.
@@ -265,13 +260,13 @@ where
     }
 
     fn tell(&mut self, input: Input) {
-        let effects = self.machine.on(input, random());
+        let effects = self.machine.on(input, fastrand::f64());
         self.carry_out(effects, None);
     }
 
     /// As [`tell`](Self::tell), with what there is to report.
     fn tell_with(&mut self, input: Input, error: impl Into<BoxError>) {
-        let effects = self.machine.on(input, random());
+        let effects = self.machine.on(input, fastrand::f64());
         self.carry_out(effects, Some(error.into()));
     }
 
@@ -280,13 +275,7 @@ where
             match effect {
                 Effect::Probe => {
                     let probing = self.maker.clone().oneshot(self.path.clone().into());
-                    let pause = pause_after(self.brief.0);
-                    self.work = Some(Box::pin(async move {
-                        if let Some(pause) = pause {
-                            sleep(pause).await;
-                        }
-                        Done::Probed(probing.await)
-                    }));
+                    self.work = Some(Box::pin(async { Done::Probed(probing.await) }));
                 }
                 Effect::Bind => {
                     let (options, path) = (self.settings.listener, self.path.clone());
@@ -359,7 +348,10 @@ where
                 Some((_, pid)) => (0, pid),
                 None => (0, None),
             };
-            self.tell(Input::ConnectionLost);
+            self.tell(match self.brief.0 {
+                times @ PATIENT.. => Input::TurnedAway { times: times - 1 },
+                _ => Input::ConnectionLost,
+            });
         }
     }
 
@@ -538,19 +530,6 @@ where
         }
         true
     }
-}
-
-/// What keeps a listener that turns everybody away from being asked without end.
-fn pause_after(brief: u32) -> Option<Duration> {
-    let doublings = brief.checked_sub(FREELY)?;
-    let pause = FIRST_PAUSE.saturating_mul(1 << doublings.min(16));
-    Some(pause.min(LONGEST_PAUSE))
-}
-
-/// From 0 to 1, exclusive: sets the waits of many apart.
-fn random() -> f64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    (RandomState::new().hash_one(0) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// What becomes of a call on a [`Negotiated`] channel.

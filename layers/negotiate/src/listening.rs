@@ -23,8 +23,6 @@ pub(crate) struct Listening<S, A, M> {
     maker: S,
     host: A,
     watch: Watch,
-    /// The last restoration was refused: that the path is lost has been said.
-    refused: bool,
     joined: mpsc::UnboundedReceiver<Joined<M>>,
     joining: mpsc::UnboundedSender<Joined<M>>,
     /// Handshakes under way; they end with it.
@@ -84,7 +82,6 @@ where
             maker,
             host,
             watch: watch(listener),
-            refused: false,
             joined,
             joining,
             attending: JoinSet::new(),
@@ -122,9 +119,6 @@ where
                             self.attend(stream);
                         }
                         ListenerEvent::Lost(lost) => {
-                            if !self.refused {
-                                tracing::warn!(?lost, "the path is not ours any more");
-                            }
                             self.watch = Watch::Lost(Some(listener));
                             return Poll::Ready(match lost {
                                 Lost::Taken => Event::PathLost,
@@ -138,7 +132,6 @@ where
                         return Poll::Pending;
                     };
                     self.watch = watch(listener);
-                    self.refused = restored.is_err();
                     return Poll::Ready(Event::Restored(restored));
                 }
                 Watch::Lost(_) => return Poll::Pending,

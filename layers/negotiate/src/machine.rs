@@ -94,6 +94,12 @@ pub enum Input {
     Bound(Bind),
     /// The connection that a probe has become is gone for good.
     ConnectionLost,
+    /// As [`ConnectionLost`](Self::ConnectionLost), and at once, and not for the first time: who
+    /// listens lets us in and lets go.
+    TurnedAway {
+        /// How often in a row.
+        times: u8,
+    },
     /// The listener's path is not its own any more, and nobody else's either: the file is gone, or
     /// nobody listens behind what is there.
     PathFree,
@@ -222,6 +228,18 @@ impl Negotiation {
             ) => negotiate(step, tries, denials, input, random),
             (State::Listener { restoring, denied }, input) => listen(restoring, denied, input),
             (State::Connector, Input::ConnectionLost) => afresh(State::Connector),
+            (State::Connector, Input::TurnedAway { times }) => {
+                let wait = Effect::Wait(for_somebody(times, random));
+                let state = State::Negotiating {
+                    step: Step::Waiting,
+                    tries: more(times),
+                    denials: 0,
+                };
+                (
+                    state,
+                    leave(State::Connector, Role::Negotiating, Some(wait)),
+                )
+            }
             // A probe that stands twice is one connection.
             (State::Connector, Input::Probed(_)) => (State::Connector, vec![]),
             (State::Connector, input) => (State::Connector, too_late(input)),
@@ -275,10 +293,7 @@ fn negotiate(step: Step, tries: u8, denials: u8, input: Input, random: f64) -> (
                 tries: more(tries),
                 denials: 0,
             },
-            vec![Effect::Wait(jittered(
-                doubled(FIRST_WAIT, tries, LONGEST_WAIT),
-                random,
-            ))],
+            vec![Effect::Wait(for_somebody(tries, random))],
         ),
         (Step::Probing, Input::Probed(Probe::Denied))
         | (Step::Binding, Input::Bound(Bind::Denied)) => {
@@ -366,7 +381,8 @@ fn doubled(first: Duration, times: u8, longest: Duration) -> Duration {
         .min(longest)
 }
 
-/// Half to one and a half times as long.
-fn jittered(wait: Duration, random: f64) -> Duration {
-    wait.mul_f64(0.5 + random.clamp(0.0, 1.0))
+/// The wait for somebody else after so many: half to one and a half times as long, so that many come
+/// apart.
+fn for_somebody(tries: u8, random: f64) -> Duration {
+    doubled(FIRST_WAIT, tries, LONGEST_WAIT).mul_f64(0.5 + random.clamp(0.0, 1.0))
 }

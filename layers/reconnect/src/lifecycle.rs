@@ -1,9 +1,7 @@
 //! The machine with its policy, its random numbers and its onlookers.
 //!
-//! In: what happened. Out: what is to be done, and what is waited for. May touch: the standard
-//! library's random keys.
-
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+//! In: what happened. Out: what is to be done, and what is waited for. May touch: a
+//! generator of random numbers.
 
 use kyneta_uds_core::DisconnectReason;
 
@@ -33,7 +31,7 @@ impl<P: Recover> Lifecycle<P> {
         let mut wait = None;
         let policy = &mut self.policy;
         let outcome = self.machine.handle(input, |attempts, reason| {
-            let recovered = policy.recover(Failure::new(attempts, reason, &mut random))?;
+            let recovered = policy.recover(Failure::new(attempts, reason, &mut fastrand::f64))?;
             let delay = recovered.delay;
             wait = Some(recovered);
             Ok(delay)
@@ -55,14 +53,6 @@ impl<P: Recover> Lifecycle<P> {
             _ => DisconnectReason::Intentional,
         }
     }
-}
-
-/// `[0, 1)`, from the 53 bits that a float of this size holds. The keys of each `RandomState` are
-/// others.
-#[allow(clippy::cast_precision_loss)]
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 11;
-    bits as f64 / (1u64 << 53) as f64
 }
 
 /// Those who look on outlive the channel: they are told when it is dropped.

@@ -7,7 +7,7 @@ use kyneta_uds_negotiate::machine::{
     Role::{self, Connector, Disposed, Listener, Negotiating},
 };
 
-const INPUTS: [Input; 18] = [
+const INPUTS: [Input; 19] = [
     Input::Start,
     Input::Probed(Probe::Joined),
     Input::Probed(Probe::NobodyThere),
@@ -18,6 +18,7 @@ const INPUTS: [Input; 18] = [
     Input::Bound(Bind::InUse),
     Input::Bound(Bind::Denied),
     Input::ConnectionLost,
+    Input::TurnedAway { times: 3 },
     Input::PathFree,
     Input::Restored(Bind::Done),
     Input::Restored(Bind::InUse),
@@ -69,6 +70,8 @@ pub(crate) fn at(inputs: &[Input]) -> Negotiation {
 }
 
 const FIRST: Effect = Effect::Wait(Duration::from_micros(500));
+/// After three that came to nothing.
+const FOURTH: Effect = Effect::Wait(Duration::from_millis(4));
 const LONG: Effect = Effect::Wait(Duration::from_millis(250));
 
 /// What is to come of it. Whatever is not here changes nothing and does nothing.
@@ -100,6 +103,9 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("waiting" | "denied", Input::TimerFired) => to(Negotiating, &[Ask]),
 
         ("connector", Input::ConnectionLost) => to(Negotiating, &[Announce(Negotiating), Ask]),
+        ("connector", Input::TurnedAway { .. }) => {
+            to(Negotiating, &[Announce(Negotiating), FOURTH])
+        }
         ("listener" | "restoring", Input::PathLost)
         | ("restoring", Input::Restored(Bind::InUse)) => {
             to(Negotiating, &[StopListening, Announce(Negotiating), Ask])

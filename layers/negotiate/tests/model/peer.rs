@@ -123,6 +123,7 @@ impl Peer {
             Input::Probed(Probe::Joined),
             Input::Bound(Bind::Done),
             Input::ConnectionLost,
+            Input::TurnedAway { times: 1 },
             Input::PathFree,
             Input::PathLost,
             Input::TimerFired,

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, ops::Range};
 
 use kyneta_uds_core::DisconnectReason;
 
-use super::{Backlog, Wakes};
+use super::Backlog;
 use crate::error::SendError;
 
 /// How many losses are kept for futures that have not asked yet.
@@ -55,13 +55,10 @@ impl Losses {
 }
 
 impl<M> Backlog<M> {
-    /// All of `range`, which the kernel has not been known to take, went down with a connection.
-    pub(crate) fn lose(&mut self, range: Range<u64>, reason: DisconnectReason) -> Wakes {
-        let mut wakes = Wakes::default();
-        self.taken = range.end;
+    /// All of `range`, which the kernel has not been known to take, went down with a connection. The
+    /// next [`progress`](Self::progress) goes past it, and wakes who waits.
+    pub(crate) fn lose(&mut self, range: Range<u64>, reason: DisconnectReason) {
         self.losses.add(range, reason);
-        self.reached(self.taken, &mut wakes);
-        wakes
     }
 }
 

@@ -11,7 +11,7 @@ use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, SharedError}
 use tower_service::Service;
 
 use super::{Drive, Phase, Step};
-use crate::{backlog::Wakes, config::QueueEvent, shared::Shared};
+use crate::{config::QueueEvent, shared::Shared};
 
 /// How far one round of writing came.
 pub(super) struct Wrote {
@@ -98,16 +98,14 @@ where
             }
 
             let mut backlog = this.shared.lock();
-            let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
             let again = lost.is_some();
-            let wakes_of_lost = match lost {
-                Some(reason) if *this.taken < *this.called => {
-                    let range = *this.taken..*this.called;
-                    *this.taken = *this.called;
-                    backlog.lose(range, reason)
-                }
-                _ => Wakes::default(),
-            };
+            if let Some(reason) = lost
+                && *this.taken < *this.called
+            {
+                backlog.lose(*this.taken..*this.called, reason);
+                *this.taken = *this.called;
+            }
+            let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
             if this.batch.is_empty() {
                 backlog.take(this.batch);
             }
@@ -118,7 +116,6 @@ where
             let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
             drop(backlog);
             wakes.wake();
-            wakes_of_lost.wake();
             if drained {
                 this.shared.config.emit(QueueEvent::Drained);
             }

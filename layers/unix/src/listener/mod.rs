@@ -274,18 +274,21 @@ fn look_after(
     cx: &mut Context<'_>,
 ) -> Option<Lost> {
     loop {
-        let due = notice
-            .get_or_insert_with(|| Notice::of(owned.files()))
-            .poll_due(cx);
-        let Poll::Ready(changed) = due else {
+        let watching = notice.get_or_insert_with(|| Notice::of(owned.files()));
+        let Poll::Ready(changed) = watching.poll_due(cx) else {
             return None;
         };
+        let known = watching.knows_of_a_loss();
         let lost = owned.watch();
-        if lost.is_some() {
+        if let Some(lost) = lost {
+            // Once a loss, however often it is asked for.
+            if !known {
+                tracing::warn!(?lost, "the path is not ours any more");
+            }
             *notice = Some(Notice::of_none());
-            return lost;
+            return Some(lost);
         }
-        if changed {
+        if changed || known {
             // The files may be others from now on.
             *notice = None;
         }

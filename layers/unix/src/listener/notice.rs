@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use super::changes::Changes;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
+
+use super::changes::Changes;
 
 /// How often to look where the kernel tells of changes.
 const SELDOM: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ const OFTEN: Duration = Duration::from_millis(100);
 pub(super) struct Notice {
     ticks: Interval,
     changes: Option<Changes>,
+    is_of_none: bool,
 }
 
 impl Notice {
@@ -35,7 +37,11 @@ impl Notice {
         let changes = Changes::of(files);
         let mut ticks = interval(if changes.is_some() { SELDOM } else { OFTEN });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, changes }
+        Self {
+            ticks,
+            changes,
+            is_of_none: false,
+        }
     }
 
     /// Of a path that is not ours: there is no file to be told of.
@@ -45,7 +51,13 @@ impl Notice {
         Self {
             ticks,
             changes: None,
+            is_of_none: true,
         }
+    }
+
+    /// Made by [`of_none`](Self::of_none)? Then that the path is lost is known.
+    pub(super) const fn knows_of_a_loss(&self) -> bool {
+        self.is_of_none
     }
 
     /// Ready when a look is due. True when a file has changed, and others may be there now.
