@@ -5,7 +5,6 @@
 
 use std::{
     error::Error,
-    future::Future,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -14,7 +13,7 @@ use std::{
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError};
 use kyneta_uds_establish::{EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
-use kyneta_uds_queue::{Flushed, Handle, QueueConfig, SendError, SendFuture, queue};
+use kyneta_uds_queue::{Flushed, Handle, QueueConfig, Queueing, SendError, SendFuture, queue};
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, States, Transitions, Wait,
 };
@@ -203,10 +202,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub fn queue(
-        &mut self,
-        msg: ChannelMsg,
-    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+    pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
         self.handle.queue(msg)
     }
 

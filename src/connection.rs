@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    future::{Future, ready},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,10 +13,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::future::Either;
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
 use kyneta_uds_establish::PeerInfo;
-use kyneta_uds_queue::{Handle, SendError, SendFuture};
+use kyneta_uds_queue::{Handle, Queueing, SendError, SendFuture};
 use tokio::sync::watch;
 use tower_service::Service;
 
@@ -57,6 +56,42 @@ struct End {
     reason: watch::Sender<Option<DisconnectReason>>,
 }
 
+impl End {
+    #[inline]
+    fn check(&self) -> Result<(), SendError> {
+        if self.over.load(Ordering::Acquire) {
+            return Err(self.error());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn error(&self) -> SendError {
+        let reason = self.reason.borrow().clone();
+        SendError::Disconnected {
+            reason: reason.unwrap_or(DisconnectReason::Closed),
+            maybe_sent: false,
+        }
+    }
+}
+
+/// Lets a message into the queue while the connection stands. Not an enum of the two cases: that
+/// would move the message once more.
+struct Gated<'a> {
+    end: &'a End,
+    queueing: Queueing<'a, ChannelMsg>,
+}
+
+impl Future for Gated<'_> {
+    type Output = Result<(), SendError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.end.check()?;
+        Pin::new(&mut self.queueing).poll(cx)
+    }
+}
+
 impl Connection {
     pub(crate) fn new(handle: Handle<ChannelMsg>, peer: Arc<PeerInfo>) -> Self {
         Self {
@@ -75,23 +110,6 @@ impl Connection {
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         self.end.over.store(true, Ordering::Release);
         self.end.reason.send_replace(Some(reason));
-    }
-
-    #[inline]
-    fn check(&self) -> Result<(), SendError> {
-        if self.end.over.load(Ordering::Acquire) {
-            return Err(self.over());
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn over(&self) -> SendError {
-        let reason = self.end.reason.borrow().clone();
-        SendError::Disconnected {
-            reason: reason.unwrap_or(DisconnectReason::Closed),
-            maybe_sent: false,
-        }
     }
 
     /// Who is at the other end.
@@ -117,14 +135,14 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    // A future of its own around the handle's would move the message once more.
+    #[inline]
     pub fn queue(
         &mut self,
         msg: ChannelMsg,
     ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
-        match self.check() {
-            Ok(()) => Either::Left(self.handle.queue(msg)),
-            Err(error) => Either::Right(ready(Err(error))),
+        Gated {
+            end: &self.end,
+            queueing: self.handle.queue(msg),
         }
     }
 
@@ -138,7 +156,7 @@ impl Connection {
 
     /// True while messages are let in.
     pub fn is_connected(&self) -> bool {
-        self.check().is_ok() && !self.handle.is_closed()
+        self.end.check().is_ok() && !self.handle.is_closed()
     }
 
     /// Ready, with the reason, when the connection has ended.
@@ -176,7 +194,7 @@ impl Service<ChannelMsg> for Connection {
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.check()?;
+        self.end.check()?;
         self.handle.poll_ready(cx)
     }
 

@@ -128,7 +128,7 @@ pub use kyneta_uds_framing::{
 pub use kyneta_uds_negotiate::{Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles};
 pub use kyneta_uds_queue::{
     Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
-    QueueFuture, QueueLayer, SendError, SendFuture, Stalled, Undrained, queue,
+    QueueFuture, QueueLayer, Queueing, SendError, SendFuture, Stalled, Undrained, queue,
 };
 pub use kyneta_uds_reconnect::{
     Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,

@@ -4,7 +4,6 @@
 //! and a task of tokio's for itself and for each who connects.
 
 use std::{
-    future::Future,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +16,9 @@ use kyneta_uds_core::{
 use kyneta_uds_establish::{EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, for_members};
-use kyneta_uds_queue::{Flushed, Handle, Overflow, QueueConfig, SendError, SendFuture, queue};
+use kyneta_uds_queue::{
+    Flushed, Handle, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
+};
 use kyneta_uds_unix::ListenerOptions;
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt as _;
@@ -217,10 +218,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub fn queue(
-        &mut self,
-        msg: ChannelMsg,
-    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'_> {
+    pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
         self.handle.queue(msg)
     }
 

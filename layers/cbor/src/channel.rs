@@ -82,16 +82,23 @@ impl<F: Frames, C: Codec> Stream for CborChannel<F, C> {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { frames, codec } = self.get_mut();
-        let inbound = match ready!(frames.poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(transport(error)))),
-            Some(Ok(Frame::Skipped(fault))) => Inbound::Rejected(Rejection::Frame(fault)),
-            Some(Ok(Frame::Payload(payload))) => match codec.decode(payload) {
-                Ok(msg) => Inbound::Message(msg),
-                Err(rejection) => Inbound::Rejected(rejection),
-            },
-        };
-        Poll::Ready(Some(Ok(inbound)))
+        if let Some(payload) = frames.arrived() {
+            return codec.decode_then(payload, |decoded| Poll::Ready(Some(Ok(inbound(decoded)))));
+        }
+        Poll::Ready(match ready!(frames.poll_frame(cx)) {
+            Some(Ok(Frame::Payload(payload))) => Some(Ok(inbound(codec.decode(payload)))),
+            Some(Ok(Frame::Skipped(fault))) => Some(Ok(Inbound::Rejected(Rejection::Frame(fault)))),
+            Some(Err(error)) => Some(Err(transport(error))),
+            None => None,
+        })
+    }
+}
+
+#[inline(always)]
+fn inbound<M>(decoded: Result<M, Rejection>) -> Inbound<M> {
+    match decoded {
+        Ok(msg) => Inbound::Message(msg),
+        Err(rejection) => Inbound::Rejected(rejection),
     }
 }
 

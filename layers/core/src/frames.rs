@@ -71,6 +71,12 @@ impl<'a> Payload<'a> {
         self.slice
     }
 
+    /// The bytes that it is a range of: all of one read.
+    #[inline]
+    pub fn read(&self) -> &'a Bytes {
+        self.read
+    }
+
     /// A part that outlives the lending, without a copy: it keeps the read buffer alive. A range
     /// outside the payload is cut to it.
     #[inline]
@@ -103,6 +109,10 @@ pub trait Frames: Unpin {
 
     /// The next frame; `None` when the peer has ended its direction between two frames.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>>;
+
+    /// The next frame's payload if it has arrived and is complete: what [`poll_frame`](Self::poll_frame)
+    /// would yield, without a detour over memory. `None` says nothing.
+    fn arrived(&mut self) -> Option<Payload<'_>>;
 
     /// Ready when there is room in the write buffer.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;

@@ -96,7 +96,10 @@ impl Identity {
     ///
     /// # Errors
     /// [`TextTooLong`] when the name has more than [`Name::MAX`] bytes.
-    pub fn named(mut self, name: impl Into<bytestring::ByteString>) -> Result<Self, TextTooLong> {
+    pub fn named(
+        mut self,
+        name: impl AsRef<str> + Into<bytestring::ByteString>,
+    ) -> Result<Self, TextTooLong> {
         self.name = Some(Name::new(name)?);
         Ok(self)
     }

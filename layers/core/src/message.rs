@@ -76,14 +76,18 @@ impl ChannelMsg {
 }
 
 impl Message for ChannelMsg {
+    #[inline]
     fn size(&self) -> usize {
         let held = match self {
             Self::Offer(offer) => {
                 offer.data.len()
-                    + offer.version.len()
-                    + offer.lineage.as_ref().map_or(0, |lineage| lineage.len())
+                    + offer.version.as_bytes().len()
+                    + offer
+                        .lineage
+                        .as_ref()
+                        .map_or(0, |lineage| lineage.as_str().len())
             }
-            Self::Interest(interest) => interest.version.as_ref().map_or(0, |v| v.len()),
+            Self::Interest(interest) => interest.version.as_ref().map_or(0, |v| v.as_bytes().len()),
             Self::Present(docs) => docs.iter().map(DocEntry::size).sum(),
             Self::Establish(_) | Self::Depart | Self::Dismiss(_) | Self::Vacant(_) => 0,
         };
@@ -187,7 +191,11 @@ impl ReplicaType {
     ///
     /// # Errors
     /// [`TextTooLong`] when the name has more than [`ReplicaName::MAX`] bytes.
-    pub fn new(name: impl Into<ByteString>, major: f64, minor: f64) -> Result<Self, TextTooLong> {
+    pub fn new(
+        name: impl AsRef<str> + Into<ByteString>,
+        major: f64,
+        minor: f64,
+    ) -> Result<Self, TextTooLong> {
         Ok(Self {
             name: ReplicaName::new(name)?,
             major,

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use futures_core::Stream;
@@ -116,22 +116,25 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
-            let inbound = ready!(Pin::new(&mut this.inner).poll_next(cx));
-            let msg = match inbound {
-                // What most messages are is passed on without being moved through the machine.
-                Some(Ok(Inbound::Message(ref msg))) if msg.is_sync() => {
-                    return Poll::Ready(inbound);
+        // One local, returned as it stands: what most messages are is not moved on its way.
+        let mut polled = Pin::new(&mut this.inner).poll_next(cx);
+        while let Poll::Ready(Some(Ok(Inbound::Message(msg)))) = &mut polled
+            && !msg.is_sync()
+        {
+            let msg = std::mem::replace(msg, ChannelMsg::Depart);
+            polled = match this.handshake.received(msg) {
+                // Documents alone are delivered.
+                Reaction::Deliver(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg)))),
+                Reaction::Departing => {
+                    this.peer.departing.store(true, Ordering::Relaxed);
+                    Pin::new(&mut this.inner).poll_next(cx)
                 }
-                Some(Ok(Inbound::Message(msg))) => msg,
-                other => return Poll::Ready(other),
+                Reaction::Nothing | Reaction::Established { .. } => {
+                    Pin::new(&mut this.inner).poll_next(cx)
+                }
             };
-            match this.handshake.received(msg) {
-                Reaction::Deliver(msg) => return Poll::Ready(Some(Ok(Inbound::Message(msg)))),
-                Reaction::Departing => this.peer.departing.store(true, Ordering::Relaxed),
-                Reaction::Nothing | Reaction::Established { .. } => {}
-            }
         }
+        polled
     }
 }
 

@@ -138,10 +138,10 @@ impl FrameParser {
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
         if let Some(range) = self.next_ready() {
-            return Ok(Some(self.lend(range)));
+            return Ok(Some(Frame::Payload(self.lend(range))));
         }
         Ok(match self.step()? {
-            Step::Payload(range) => Some(self.lend(range)),
+            Step::Payload(range) => Some(Frame::Payload(self.lend(range))),
             Step::Skipped(fault) => Some(Frame::Skipped(fault)),
             Step::NeedMore => None,
         })
@@ -209,8 +209,8 @@ impl FrameParser {
 
     /// A payload at the place that [`next_ready`](Self::next_ready) or [`step`](Self::step) told.
     #[inline]
-    pub(crate) fn lend(&self, range: Range<usize>) -> Frame<'_> {
-        Frame::Payload(Payload::new(&self.ready, range).on(self.outbound_wire()))
+    pub(crate) fn lend(&self, range: Range<usize>) -> Payload<'_> {
+        Payload::new(&self.ready, range).on(self.outbound_wire())
     }
 
     /// Goes on to the next frame, whatever it takes.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use kyneta_uds_core::{
-    ConnectionInfo, Credentials, Frame, Frames, PayloadWriter, WireVersion, WriteBuf,
+    ConnectionInfo, Credentials, Frame, Frames, Payload, PayloadWriter, WireVersion, WriteBuf,
 };
 use tokio_util::io::poll_read_buf;
 
@@ -160,15 +160,18 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>> {
-        if let Some(range) = self.parser.next_ready() {
-            return Poll::Ready(Some(Ok(self.parser.lend(range))));
-        }
         Poll::Ready(match ready!(self.poll_step(cx)) {
-            Ok(Step::Payload(range)) => Some(Ok(self.parser.lend(range))),
+            Ok(Step::Payload(range)) => Some(Ok(Frame::Payload(self.parser.lend(range)))),
             Ok(Step::Skipped(fault)) => Some(Ok(Frame::Skipped(fault))),
             Ok(Step::NeedMore) => None,
             Err(error) => Some(Err(error)),
         })
+    }
+
+    #[inline(always)]
+    fn arrived(&mut self) -> Option<Payload<'_>> {
+        let range = self.parser.next_ready()?;
+        Some(self.parser.lend(range))
     }
 
     #[inline]

@@ -8,12 +8,12 @@ use std::{
     ops::Range,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::DisconnectReason;
+use kyneta_uds_core::{DisconnectReason, Message};
 
-use crate::{backlog::Seat, error::SendError, shared::Shared};
+use crate::{backlog::Seat, error::SendError, handle::Handle, shared::Shared};
 
 /// Ready when the kernel has taken the message's bytes. Dropping it does not un-send.
 pub struct SendFuture<M> {
@@ -72,6 +72,74 @@ impl<M> Drop for SendFuture<M> {
 impl<M> fmt::Debug for SendFuture<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendFuture").finish_non_exhaustive()
+    }
+}
+
+/// Ready when the message is in the queue. Until then it has not been queued, and dropping this drops
+/// it.
+///
+/// Written by hand: an `async fn` would move the message twice more than it must be.
+pub struct Queueing<'a, M: Message> {
+    handle: &'a mut Handle<M>,
+    /// Absent once it is queued.
+    msg: Option<M>,
+    /// A place in the line, or a slot, is held for it.
+    waiting: bool,
+}
+
+impl<'a, M: Message> Queueing<'a, M> {
+    #[inline]
+    pub(crate) const fn new(handle: &'a mut Handle<M>, msg: M) -> Self {
+        Self {
+            handle,
+            msg: Some(msg),
+            waiting: false,
+        }
+    }
+
+    #[cold]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.waiting = true;
+        let slot = ready!(self.handle.poll_slot(cx));
+        self.waiting = false;
+        slot?;
+        Poll::Ready(match self.msg.take() {
+            Some(msg) => self.handle.push(msg).map(drop),
+            // Polled again after it was ready: it is queued.
+            None => Ok(()),
+        })
+    }
+}
+
+/// The message is never pinned.
+impl<M: Message> Unpin for Queueing<'_, M> {}
+
+impl<M: Message> Future for Queueing<'_, M> {
+    type Output = Result<(), SendError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.handle.push_at_once(&mut this.msg) {
+            return Poll::Ready(Ok(()));
+        }
+        this.wait(cx)
+    }
+}
+
+impl<M: Message> Drop for Queueing<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        // Given up while it waits, it leaves the line: a slot that nobody uses would starve others.
+        if self.waiting {
+            self.handle.give_back();
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Queueing<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queueing").finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
@@ -16,7 +15,7 @@ use crate::{
     backlog::{Level, Pushed, Slot, Ticket},
     config::QueueEvent,
     error::SendError,
-    future::{Closed, Flushed, SendFuture},
+    future::{Closed, Flushed, Queueing, SendFuture},
     shared::Shared,
 };
 
@@ -101,31 +100,29 @@ impl<M: Message> Handle<M> {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub async fn queue(&mut self, msg: M) -> Result<(), SendError> {
-        // With room and no line, one turn of the lock instead of two.
-        let msg = match self.push_at_once(msg) {
-            Ok(()) => return Ok(()),
-            Err(msg) => msg,
-        };
-        // Given up while it waits, it leaves the line: a slot that nobody uses would starve others.
-        let waiting = Waiting(self);
-        poll_fn(|cx| waiting.0.poll_slot(cx)).await?;
-        waiting.0.push(msg).map(drop)
+    #[inline]
+    pub fn queue(&mut self, msg: M) -> Queueing<'_, M> {
+        Queueing::new(self, msg)
     }
 
+    /// With room and no line, one turn of the lock instead of two. True when the message was taken.
     #[inline]
-    fn push_at_once(&mut self, msg: M) -> Result<(), M> {
+    pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>) -> bool {
         if !matches!(self.slot, State::None) {
-            return Err(msg);
+            return false;
         }
-        let size = msg.size();
-        let pushed = self.shared.lock().push_at_once(msg, size)?;
-        self.pushed(pushed);
-        Ok(())
+        let size = msg.as_ref().map_or(0, M::size);
+        match self.shared.lock().push_at_once(msg, size) {
+            Some(pushed) => {
+                self.pushed(pushed);
+                true
+            }
+            None => false,
+        }
     }
 
     #[inline]
-    fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let ticket = match self.slot {
             State::Reserved => return Poll::Ready(Ok(())),
             State::Waiting(ticket) => Some(ticket),
@@ -157,7 +154,7 @@ impl<M: Message> Handle<M> {
     }
 
     #[inline]
-    fn push(&mut self, msg: M) -> Result<u64, SendError> {
+    pub(crate) fn push(&mut self, msg: M) -> Result<u64, SendError> {
         let size = msg.size();
         let slot = std::mem::replace(&mut self.slot, State::None);
         let mut backlog = self.shared.lock();
@@ -215,18 +212,9 @@ impl<M> Clone for Handle<M> {
     }
 }
 
-/// A handle whose turn is waited for; without it, it waits no more.
-struct Waiting<'a, M>(&'a mut Handle<M>);
-
-impl<M> Drop for Waiting<'_, M> {
-    fn drop(&mut self) {
-        self.0.give_back();
-    }
-}
-
 impl<M> Handle<M> {
     /// Gives back a slot, or the place in the line.
-    fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         match std::mem::replace(&mut self.slot, State::None) {
             State::Waiting(ticket) => {
                 let wakes = self.shared.lock().leave(ticket);

@@ -54,7 +54,7 @@ mod shared;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use drive::{Drive, Driver, queue};
 pub use error::{Ended, SendError, Stalled, Undrained};
-pub use future::{Closed, Flushed, SendFuture};
+pub use future::{Closed, Flushed, Queueing, SendFuture};
 pub use handle::Handle;
 pub use layer::QueueLayer;
 pub use service::{Queue, QueueFuture};

@@ -55,6 +55,18 @@ pub trait Codec {
     /// [`Rejection`] when the payload is none; the connection goes on.
     fn decode(&mut self, payload: Payload<'_>) -> Result<Self::Message, Rejection>;
 
+    /// As [`decode`](Self::decode), and makes of the outcome what `done` does. A codec whose messages
+    /// are large calls it for each kind apart: so a message is made where it goes, and not moved
+    /// right after its fields were written, which costs more than reading them.
+    #[inline(always)]
+    fn decode_then<R>(
+        &mut self,
+        payload: Payload<'_>,
+        done: impl Fn(Result<Self::Message, Rejection>) -> R,
+    ) -> R {
+        done(self.decode(payload))
+    }
+
     /// The message that was encoded last did not go out: what encoding it has changed is undone.
     /// Does nothing unless a codec keeps state about what it has sent.
     fn not_sent(&mut self) {}

@@ -255,7 +255,11 @@ fn from_payload(offer: &Offer) -> Value {
             Data::Bytes(bytes) => from_bytes(bytes),
         },
     );
-    put(&mut out, "lineage", offer.lineage.as_deref());
+    put(
+        &mut out,
+        "lineage",
+        offer.lineage.as_ref().map(Lineage::as_str),
+    );
     out.into()
 }
 

@@ -2,7 +2,8 @@
 
 use ciborium::Value;
 use kyneta_uds_core::{
-    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, PayloadKind, ProtocolVersion, SyncMode,
+    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Lineage, PayloadKind, ProtocolVersion,
+    SyncMode,
 };
 
 type Pairs = Vec<(Value, Value)>;
@@ -37,7 +38,7 @@ pub(crate) fn value(msg: &ChannelMsg) -> Value {
             put(&mut map, "v", msg.version.as_str());
             put(&mut map, "doc", msg.doc.as_str());
             put_some(&mut map, "r", msg.reciprocate);
-            put_some(&mut map, "ln", msg.lineage.as_deref());
+            put_some(&mut map, "ln", msg.lineage.as_ref().map(Lineage::as_str));
         }
         ChannelMsg::Dismiss(doc) => document(&mut map, 0x13, doc),
         ChannelMsg::Vacant(doc) => document(&mut map, 0x14, doc),

@@ -162,14 +162,14 @@ impl<M> Backlog<M> {
         Ok(self.accept(msg, size))
     }
 
-    /// Queues a message without a slot, if there is room and nobody waits for it; else gives it
-    /// back.
+    /// Queues a message without a slot, if there is room and nobody waits for it; else leaves it
+    /// where it is.
     #[inline]
-    pub(crate) fn push_at_once(&mut self, msg: M, size: usize) -> Result<Pushed, M> {
+    pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> Option<Pushed> {
         if self.is_closed() || !self.line.is_empty() || !self.has_room() {
-            return Err(msg);
+            return None;
         }
-        Ok(self.accept(msg, size))
+        Some(self.accept(msg.take()?, size))
     }
 
     #[inline]
@@ -244,6 +244,11 @@ impl<M> Backlog<M> {
             Some(driver) => driver.clone_from(waker),
             driver => *driver = Some(waker.clone()),
         }
+    }
+
+    /// The driver is at work: it takes what waits before it rests again.
+    pub(crate) fn awake(&mut self) {
+        self.idle = false;
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -202,6 +202,8 @@ where
     M: Message,
 {
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
+        // What a handler queues meanwhile is written below: it needs to wake nobody.
+        self.shared.lock().awake();
         let mut written = false;
         let mut turns = 0;
         loop {

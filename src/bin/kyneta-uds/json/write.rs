@@ -3,8 +3,8 @@
 use std::fmt;
 
 use kyneta_uds::{
-    ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Offer, PayloadKind,
-    ProtocolVersion, SchemaHash, SyncMode,
+    ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Lineage, Offer,
+    PayloadKind, ProtocolVersion, SchemaHash, SyncMode,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -173,7 +173,11 @@ impl Serialize for Payload<'_> {
             Data::Text(text) => map.serialize_entry("data", &**text)?,
             Data::Bytes(bytes) => map.serialize_entry("data", &BytesJson(bytes))?,
         }
-        optional(&mut map, "lineage", offer.lineage.as_deref())?;
+        optional(
+            &mut map,
+            "lineage",
+            offer.lineage.as_ref().map(Lineage::as_str),
+        )?;
         map.end()
     }
 }

@@ -106,13 +106,15 @@ impl<T: Aliased> Announced<T> {
         }
     }
 
+    #[cold]
     fn look_up(&mut self, text: &T) -> Option<u32> {
         if self.order.is_empty() {
             return None;
         }
-        let (known, alias) = self.aliases.get_key_value(text)?;
-        self.last = Some((known.clone(), *alias));
-        Some(*alias)
+        let alias = *self.aliases.get(text)?;
+        // The asked one, not the announced one: the next is most likely to be the same allocation.
+        self.last = Some((text.clone(), alias));
+        Some(alias)
     }
 
     pub(super) fn announce(&mut self, text: &T, limits: &DecodeLimits) -> Announcement {

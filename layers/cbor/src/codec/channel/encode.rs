@@ -80,12 +80,12 @@ fn offer(msg: &Offer, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter
         Data::Text(text) => bulk(TEXT, text.as_bytes(), out),
     }
     out.put_slice(b"\x61v");
-    text(&msg.version, out);
+    text(msg.version.as_bytes(), out);
     doc_ref(&msg.doc, sent, mutual, out);
     reciprocate(msg.reciprocate, out);
     if let Some(lineage) = &msg.lineage {
         out.put_slice(b"\x62ln");
-        text(lineage, out);
+        text(lineage.as_str().as_bytes(), out);
     }
 }
 
@@ -95,12 +95,12 @@ fn interest(msg: &Interest, sent: &mut Outbound, mutual: bool, out: &mut Payload
     doc_ref(&msg.doc, sent, mutual, out);
     if let Some(version) = &msg.version {
         out.put_slice(b"\x61v");
-        text(version, out);
+        text(version.as_bytes(), out);
     }
     reciprocate(msg.reciprocate, out);
 }
 
-#[inline]
+#[inline(always)]
 fn doc_ref(doc: &DocId, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter<'_>) {
     let alias = if mutual { sent.docs.get(doc) } else { None };
     match alias {
@@ -110,7 +110,7 @@ fn doc_ref(doc: &DocId, sent: &mut Outbound, mutual: bool, out: &mut PayloadWrit
         }
         None => {
             out.put_slice(b"\x63doc");
-            text(doc.as_str(), out);
+            text(doc.as_str().as_bytes(), out);
         }
     }
 }
@@ -169,13 +169,13 @@ fn entry(
         + u8::from(matches!(schema, Schema::New(_)))
         + u8::from(supported.is_some());
     out.put_slice(&[MAP | keys, 0x61, b'd']);
-    text(entry.doc.as_str(), out);
+    text(entry.doc.as_str().as_bytes(), out);
     if let Some(alias) = alias {
         out.put_slice(b"\x61a");
         head(UINT, u64::from(alias), out);
     }
     out.put_slice(b"\x62rt\x83");
-    text(&entry.replica.name, out);
+    text(entry.replica.name.as_bytes(), out);
     number(entry.replica.major, out);
     number(entry.replica.minor, out);
     let mode = match entry.mode {
@@ -187,13 +187,13 @@ fn entry(
     match schema {
         Schema::New(alias) => {
             out.put_slice(b"\x62sh");
-            text(entry.schema.as_str(), out);
+            text(entry.schema.as_str().as_bytes(), out);
             out.put_slice(b"\x62sa");
             head(UINT, u64::from(alias), out);
         }
         Schema::Again => {
             out.put_slice(b"\x62sh");
-            text(entry.schema.as_str(), out);
+            text(entry.schema.as_str().as_bytes(), out);
         }
         Schema::Alias(alias) => {
             out.put_slice(b"\x63shx");
@@ -204,7 +204,7 @@ fn entry(
         out.put_slice(b"\x63shs");
         head(ARRAY, hashes.len() as u64, out);
         for hash in hashes {
-            text(hash.as_str(), out);
+            text(hash.as_str().as_bytes(), out);
         }
     }
 }
@@ -220,13 +220,13 @@ fn establish(msg: &Establish, sent: &mut Outbound, out: &mut PayloadWriter<'_>) 
         + u8::from(version.is_some());
     out.put_slice(&[MAP | keys, 0x61, b't', 0x01]);
     out.put_slice(b"\x62id");
-    text(msg.identity.peer_id.as_str(), out);
+    text(msg.identity.peer_id.as_str().as_bytes(), out);
     if let Some(name) = name {
         out.put_slice(b"\x61n");
-        text(name, out);
+        text(name.as_bytes(), out);
     }
     out.put_slice(b"\x61y");
-    text(msg.identity.peer_type.name(), out);
+    text(msg.identity.peer_type.name().as_bytes(), out);
     if let Some(found) = &msg.features {
         out.put_slice(b"\x61f");
         features(found, out);
@@ -275,10 +275,10 @@ fn number(number: f64, out: &mut PayloadWriter<'_>) {
     }
 }
 
-#[inline]
-fn text(text: &str, out: &mut PayloadWriter<'_>) {
+#[inline(always)]
+fn text(text: &[u8], out: &mut PayloadWriter<'_>) {
     head(TEXT, text.len() as u64, out);
-    out.put_slice(text.as_bytes());
+    out.put_slice(text);
 }
 
 #[inline]
@@ -288,7 +288,7 @@ fn bulk(major: u8, bytes: &Bytes, out: &mut PayloadWriter<'_>) {
 }
 
 /// A major type and its number, in the shortest form.
-#[inline]
+#[inline(always)]
 fn head(major: u8, number: u64, out: &mut PayloadWriter<'_>) {
     match number {
         0..24 => out.put_u8(major | number as u8),
@@ -297,6 +297,7 @@ fn head(major: u8, number: u64, out: &mut PayloadWriter<'_>) {
     }
 }
 
+#[cold]
 fn long_head(major: u8, number: u64, out: &mut PayloadWriter<'_>) {
     if let Ok(number) = u16::try_from(number) {
         out.put_u8(major | 25);

@@ -3,8 +3,9 @@
 //! One pass from the front. It takes nothing that [`general`](super::general) would refuse and
 //! reports nothing itself: at the first surprise it gives up without a trace.
 
-use std::{ops::Range, str::from_utf8};
+use std::str::from_utf8;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use kyneta_uds_core::{
     ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name, Offer,
@@ -20,45 +21,14 @@ use super::{
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 
-/// `None`: not as expected.
-///
-/// Each kind is made where it is returned: an offer is large enough for a move to show.
+/// An offer, which most messages are. `None`: not as expected.
 #[inline(always)]
-pub(super) fn message(
-    payload: &Payload<'_>,
-    known: &mut Inbound,
-    limits: &DecodeLimits,
-) -> Option<Result<ChannelMsg, Rejection>> {
-    let mut cursor = Cursor {
-        payload,
-        rest: payload.as_slice(),
-    };
-    let cursor = &mut cursor;
-    let [keys, b'\x61', b't', kind] = *cursor.chunk()? else {
+pub(super) fn offer(payload: &Payload<'_>, known: &mut Inbound) -> Option<Offer> {
+    let cursor = &mut Cursor::new(payload);
+    let [keys, b'\x61', b't', 0x12] = *cursor.chunk()? else {
         return None;
     };
     let keys = keys.checked_sub(0xa0)?;
-    match kind {
-        0x12 => Some(Ok(ChannelMsg::Offer(offer(cursor, keys, known)?))),
-        0x11 => Some(Ok(ChannelMsg::Interest(interest(cursor, keys, known)?))),
-        0x13 if keys == 2 => Some(Ok(ChannelMsg::Dismiss(last_doc_ref(cursor, known)?))),
-        0x14 if keys == 2 => Some(Ok(ChannelMsg::Vacant(last_doc_ref(cursor, known)?))),
-        0x10 if keys == 2 => {
-            let raw = present(cursor, limits)?;
-            Some(raw.resolve(known, limits).map_err(Rejection::Alias))
-        }
-        0x01 => {
-            let establish = establish(cursor, keys)?;
-            known.takes_aliases = establish.aliases();
-            Some(Ok(ChannelMsg::Establish(establish)))
-        }
-        0x02 if keys == 1 => cursor.end().map(|()| Ok(ChannelMsg::Depart)),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<Offer> {
     let [kind_key @ .., kind] = *cursor.chunk::<4>()?;
     let [encoding_key @ .., encoding] = *cursor.chunk::<4>()?;
     if kind_key != *b"\x62pk" || encoding_key != *b"\x62pe" || !cursor.eat(b"\x61d") {
@@ -76,10 +46,7 @@ fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<O
     };
     let (major, len) = cursor.head()?;
     let data = match major {
-        BYTES => {
-            let range = cursor.range(len)?;
-            Data::Bytes(cursor.payload.slice(range))
-        }
+        BYTES => Data::Bytes(cursor.bytes(len)?),
         TEXT => Data::Text(cursor.byte_string(len)?),
         _ => return None,
     };
@@ -88,7 +55,7 @@ fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<O
     let doc = doc_ref(cursor, known)?;
     let reciprocate = reciprocate(cursor)?;
     let lineage = if cursor.eat(b"\x62ln") {
-        Some(cursor.text_slice()?)
+        Some(known.lineage(cursor.text()?).ok()?)
     } else {
         None
     };
@@ -106,7 +73,36 @@ fn offer(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<O
     })
 }
 
-fn interest(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
+/// Any other message. `None`: not as expected.
+pub(super) fn message(
+    payload: &Payload<'_>,
+    known: &mut Inbound,
+    limits: &DecodeLimits,
+) -> Option<Result<ChannelMsg, Rejection>> {
+    let cursor = &mut Cursor::new(payload);
+    let [keys, b'\x61', b't', kind] = *cursor.chunk()? else {
+        return None;
+    };
+    let keys = keys.checked_sub(0xa0)?;
+    match kind {
+        0x11 => Some(Ok(ChannelMsg::Interest(interest(cursor, keys, known)?))),
+        0x13 if keys == 2 => Some(Ok(ChannelMsg::Dismiss(last_doc_ref(cursor, known)?))),
+        0x14 if keys == 2 => Some(Ok(ChannelMsg::Vacant(last_doc_ref(cursor, known)?))),
+        0x10 if keys == 2 => {
+            let raw = present(cursor, limits)?;
+            Some(raw.resolve(known, limits).map_err(Rejection::Alias))
+        }
+        0x01 => {
+            let establish = establish(cursor, keys)?;
+            known.takes_aliases = establish.aliases();
+            Some(Ok(ChannelMsg::Establish(establish)))
+        }
+        0x02 if keys == 1 => cursor.end().map(|()| Ok(ChannelMsg::Depart)),
+        _ => None,
+    }
+}
+
+fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
     let doc = doc_ref(cursor, known)?;
     let version = if cursor.eat(b"\x61v") {
         Some(cursor.text_slice()?)
@@ -125,7 +121,7 @@ fn interest(cursor: &mut Cursor<'_, '_>, keys: u8, known: &mut Inbound) -> Optio
 }
 
 #[inline]
-fn doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocId> {
+fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
     if cursor.eat(b"\x62dx") {
         let alias = u32::try_from(cursor.uint()?).ok()?;
         return match known.docs.get_index(alias)? {
@@ -137,7 +133,7 @@ fn doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocId> {
     known.doc(cursor.text()?).ok()
 }
 
-fn last_doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocId> {
+fn last_doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
     let doc = doc_ref(cursor, known)?;
     cursor.end()?;
     Some(doc)
@@ -145,7 +141,7 @@ fn last_doc_ref(cursor: &mut Cursor<'_, '_>, known: &mut Inbound) -> Option<DocI
 
 /// None when it is odd, `Some(None)` when it is absent.
 #[inline]
-fn reciprocate(cursor: &mut Cursor<'_, '_>) -> Option<Option<bool>> {
+fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
     if cursor.eat(b"\x61r") {
         cursor.boolean().map(Some)
     } else {
@@ -153,11 +149,11 @@ fn reciprocate(cursor: &mut Cursor<'_, '_>) -> Option<Option<bool>> {
     }
 }
 
-fn establish(cursor: &mut Cursor<'_, '_>, keys: u8) -> Option<Establish> {
+fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
     cursor.eat(b"\x62id").then_some(())?;
     let peer_id = PeerId::new(cursor.text()?).ok()?;
     let name = if cursor.eat(b"\x61n") {
-        Some(Name::new(ByteString::from(cursor.text()?)).ok()?)
+        Some(Name::new(cursor.text()?).ok()?)
     } else {
         None
     };
@@ -184,7 +180,7 @@ fn establish(cursor: &mut Cursor<'_, '_>, keys: u8) -> Option<Establish> {
     })
 }
 
-fn features(cursor: &mut Cursor<'_, '_>) -> Option<Features> {
+fn features(cursor: &mut Cursor<'_>) -> Option<Features> {
     let keys = cursor.byte()?.checked_sub(0xa0)?;
     let mut flag = |key| {
         if cursor.eat(key) {
@@ -203,7 +199,7 @@ fn features(cursor: &mut Cursor<'_, '_>) -> Option<Features> {
     })
 }
 
-fn present<'a>(cursor: &mut Cursor<'_, 'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
+fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
     cursor.eat(b"\x64docs").then_some(())?;
     let len = cursor.array()?;
     let mut raw = Raw::default();
@@ -217,7 +213,7 @@ fn present<'a>(cursor: &mut Cursor<'_, 'a>, limits: &DecodeLimits) -> Option<Raw
 }
 
 fn entry<'a>(
-    cursor: &mut Cursor<'_, 'a>,
+    cursor: &mut Cursor<'a>,
     raw: &mut Raw<'a>,
     limits: &DecodeLimits,
 ) -> Option<RawEntry<'a>> {
@@ -277,12 +273,21 @@ fn entry<'a>(
 }
 
 /// What is left of a payload.
-struct Cursor<'p, 'a> {
-    payload: &'p Payload<'a>,
+struct Cursor<'a> {
+    /// What the payload is a range of.
+    read: &'a Bytes,
     rest: &'a [u8],
 }
 
-impl<'a> Cursor<'_, 'a> {
+impl<'a> Cursor<'a> {
+    #[inline(always)]
+    fn new(payload: &Payload<'a>) -> Self {
+        Self {
+            read: payload.read(),
+            rest: payload.as_slice(),
+        }
+    }
+
     #[inline]
     fn end(&self) -> Option<()> {
         self.rest.is_empty().then_some(())
@@ -362,33 +367,42 @@ impl<'a> Cursor<'_, 'a> {
         Some(taken)
     }
 
-    /// Where the next `len` bytes stand in the payload.
+    /// The next `len` bytes, as a range of the read buffer.
     #[inline(always)]
-    fn range(&mut self, len: u64) -> Option<Range<usize>> {
-        let start = self.payload.as_slice().len() - self.rest.len();
+    fn bytes(&mut self, len: u64) -> Option<Bytes> {
         let taken = self.take(len)?;
-        Some(start..start + taken.len())
+        Some(self.read.slice_ref(taken))
     }
 
     #[inline(always)]
     fn byte_string(&mut self, len: u64) -> Option<ByteString> {
-        // A byte order mark is taken off on the other path.
         (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        let range = self.range(len)?;
-        ByteString::try_from(self.payload.slice(range)).ok()
+        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
+        ByteString::try_from(self.bytes(len)?).ok()
     }
 
     #[inline(always)]
     fn text_slice<const MAX: usize>(&mut self) -> Option<Text<MAX>> {
         let (major, len) = self.head()?;
         (major == TEXT).then_some(())?;
-        Text::new(self.byte_string(len)?).ok()
+        if len <= Text::<MAX>::SHORT as u64 {
+            Text::new(self.str(len)?).ok()
+        } else {
+            Text::new(self.byte_string(len)?).ok()
+        }
     }
 
     #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
         let (major, len) = self.head()?;
-        (major == TEXT && !self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
+        (major == TEXT).then_some(())?;
+        self.str(len)
+    }
+
+    #[inline(always)]
+    fn str(&mut self, len: u64) -> Option<&'a str> {
+        // A byte order mark is taken off on the other path.
+        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
         from_utf8(self.take(len)?).ok()
     }
 }

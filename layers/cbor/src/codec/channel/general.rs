@@ -98,10 +98,7 @@ fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establis
     };
     let identity = Identity {
         peer_id: PeerId::new(id).map_err(too_long("id"))?,
-        name: name
-            .map(|name| Name::new(ByteString::from(name)))
-            .transpose()
-            .map_err(too_long("n"))?,
+        name: name.map(Name::new).transpose().map_err(too_long("n"))?,
         peer_type,
     };
     Ok(Establish {
@@ -310,16 +307,18 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
         Some(item) if payload.wire() == Some(WireVersion::V2) && !matches!(item, Item::Text(_)) => {
             None
         }
-        _ => optional_slice(payload, fields, "ln")?,
+        _ => fields.optional_text("ln")?,
     };
+    let doc = doc.resolve(known)?;
+    let lineage = lineage.map(|text| known.lineage(text));
     Ok(Offer {
-        doc: doc.resolve(known)?,
+        doc,
         kind,
         encoding,
         data,
         version,
         reciprocate,
-        lineage,
+        lineage: lineage.transpose().map_err(too_long("ln"))?,
     })
 }
 

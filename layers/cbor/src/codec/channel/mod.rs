@@ -18,7 +18,7 @@ mod shape;
 mod walk;
 
 use kyneta_uds_core::{
-    ChannelMsg, DocId, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
+    ChannelMsg, DocId, Lineage, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
 };
 
 use self::{alias::Aliases, announce::Announced};
@@ -82,7 +82,12 @@ struct Inbound {
     takes_aliases: bool,
     /// The document that was last named in full, so that naming it again allocates nothing.
     last_doc: Option<DocId>,
+    /// The lineage that an offer had last: those of one peer hardly ever change.
+    last_lineage: Option<Lineage>,
 }
+
+/// The longest lineage that is kept for the next offer, bytes.
+const KEPT_LINEAGE: usize = 1 << 10;
 
 impl ChannelCodec {
     /// A codec for a fresh connection, with default limits.
@@ -113,14 +118,25 @@ impl Codec for ChannelCodec {
         Ok(())
     }
 
-    #[inline(always)]
     fn decode(&mut self, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
+        self.decode_then(payload, |decoded| decoded)
+    }
+
+    #[inline(always)]
+    fn decode_then<R>(
+        &mut self,
+        payload: Payload<'_>,
+        done: impl Fn(Result<ChannelMsg, Rejection>) -> R,
+    ) -> R {
         let Self {
             inbound, limits, ..
         } = self;
+        if let Some(offer) = fast::offer(&payload, inbound) {
+            return done(Ok(ChannelMsg::Offer(offer)));
+        }
         match fast::message(&payload, inbound, limits) {
-            Some(decoded) => decoded,
-            None => general::message(payload, inbound, limits),
+            Some(decoded) => done(decoded),
+            None => done(general::message(payload, inbound, limits)),
         }
     }
 
@@ -147,5 +163,16 @@ impl Inbound {
         let doc = DocId::new(text)?;
         self.last_doc = Some(doc.clone());
         Ok(doc)
+    }
+
+    fn lineage(&mut self, text: &str) -> Result<Lineage, TextTooLong> {
+        if let Some(last) = &self.last_lineage
+            && last.as_str() == text
+        {
+            return Ok(last.clone());
+        }
+        let lineage = Lineage::new(text)?;
+        self.last_lineage = (text.len() <= KEPT_LINEAGE).then(|| lineage.clone());
+        Ok(lineage)
     }
 }
