@@ -3,6 +3,7 @@
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod demo;

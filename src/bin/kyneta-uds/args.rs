@@ -70,7 +70,8 @@ pub(crate) enum Command {
         after_help = "Examples:
   kyneta-uds bench
   kyneta-uds bench --work rtt --size 64 --pin same
-  kyneta-uds bench --work stream --work pipe --rounds 9 --json"
+  kyneta-uds bench --work stream --work pipe --rounds 9 --json
+  kyneta-uds bench --work fan --size 64 --size 1KiB"
     )]
     Bench(Bench),
 

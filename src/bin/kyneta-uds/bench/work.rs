@@ -5,6 +5,9 @@ use clap::ValueEnum;
 /// How many messages are under way in `pipe`.
 pub(super) const IN_FLIGHT: u64 = 64;
 
+/// How many peers receive in `fan`.
+pub(super) const PEERS: usize = 100;
+
 /// A pattern of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
@@ -16,10 +19,12 @@ pub(crate) enum Work {
     Bulk,
     /// Messages there and back, 64 in flight
     Pipe,
+    /// Small messages, each from one process to 100 peers
+    Fan,
 }
 
 impl Work {
-    pub(super) const ALL: [Self; 4] = [Self::Rtt, Self::Stream, Self::Pipe, Self::Bulk];
+    pub(super) const ALL: [Self; 5] = [Self::Rtt, Self::Stream, Self::Pipe, Self::Bulk, Self::Fan];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -27,13 +32,14 @@ impl Work {
             Self::Stream => "stream",
             Self::Bulk => "bulk",
             Self::Pipe => "pipe",
+            Self::Fan => "fan",
         }
     }
 
     /// The sizes that it is measured with unless others are asked for.
     pub(super) const fn sizes(self) -> &'static [usize] {
         match self {
-            Self::Rtt | Self::Pipe => &[64],
+            Self::Rtt | Self::Pipe | Self::Fan => &[64],
             Self::Stream => &[64, 1024],
             Self::Bulk => &[64 << 10, 1 << 20],
         }
@@ -46,7 +52,7 @@ pub(crate) struct Task {
     pub(crate) work: Work,
     /// Of each message's data, bytes.
     pub(crate) size: usize,
-    /// How many messages.
+    /// How many messages; a broadcast is one.
     pub(crate) count: u64,
 }
 
@@ -57,9 +63,11 @@ impl Task {
             Work::Rtt => 10_000,
             Work::Pipe => 200_000,
             Work::Stream | Work::Bulk => 2_000_000,
+            Work::Fan => 5_000,
         };
+        let copies = if matches!(work, Work::Fan) { PEERS } else { 1 };
         // Copies there and back cost about a gigabyte a second, whatever the number of messages.
-        let by_bytes = (1 << 30) / (size as u64 + 64);
+        let by_bytes = (1 << 30) / ((size as u64 + 64) * copies as u64);
         let count = if by_bytes < most { by_bytes } else { most };
         Self {
             work,
@@ -68,7 +76,7 @@ impl Task {
         }
     }
 
-    /// Round trips before the clock starts.
+    /// Round trips, or broadcasts, before the clock starts.
     pub(super) const fn warm_up(self) -> u64 {
         if self.size > 1 << 16 { 5 } else { 200 }
     }

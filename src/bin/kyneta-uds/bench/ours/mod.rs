@@ -1,8 +1,10 @@
 //! The same work through the public API, with CBOR and aliasing on, as a user would send it.
 //!
 //! The server's handler sends back each offer of the document `echo`; of the document `sink` it
-//! answers those that ask it to. The client's handler counts what comes back, and in `rtt` and
-//! `pipe` sends the next one.
+//! answers those that ask it to; of `fan` see there. The client's handler counts what comes back, and
+//! in `rtt` and `pipe` sends the next one.
+
+mod fan;
 
 use std::{
     convert::Infallible,
@@ -15,7 +17,7 @@ use kyneta_uds::{
     BoxError, Bytes, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming,
     Offer, PeerChange, ReconnectPolicy, ReplicaType, SchemaHash, Server, Version,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tower::service_fn;
 
 use super::{
@@ -30,25 +32,46 @@ const SINK: &str = "sink";
 pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> Result<(), BoxError> {
     let builder = Server::builder(path).identity(Identity::service("bench-server")?);
     let mut events = builder.events();
-    let server = builder.listen(service_fn(answer)).await?;
+    let (order, mut orders) = mpsc::channel(1);
+    let answering = service_fn(move |incoming: Incoming| {
+        // A clone for each message would be felt in the other works.
+        let order = fan::is_order(&incoming.message).then(|| order.clone());
+        answer(incoming, order)
+    });
+    let server = builder.listen(answering).await?;
     ready();
-    while let Some(event) = events.recv().await {
-        if let Event::Peer {
-            change: PeerChange::Departed | PeerChange::Disconnected(_),
-            ..
-        } = event
-        {
-            break;
+    loop {
+        tokio::select! {
+            Some(order) = orders.recv() => fan::tell(&server, &mut events, order).await?,
+            event = events.recv() => if has_gone(event) {
+                break;
+            }
         }
     }
     server.dispose().await;
     Ok(())
 }
 
-async fn answer(incoming: Incoming) -> Result<(), Infallible> {
+fn has_gone(event: Option<Event>) -> bool {
+    let Some(event) = event else {
+        return true;
+    };
+    matches!(
+        event,
+        Event::Peer {
+            change: PeerChange::Departed | PeerChange::Disconnected(_),
+            ..
+        }
+    )
+}
+
+/// `order` takes what is not to be answered here: what is long must not hold up a handler.
+async fn answer(incoming: Incoming, order: Option<mpsc::Sender<Offer>>) -> Result<(), Infallible> {
     if let ChannelMsg::Offer(offer) = &incoming.message {
         // A client that has gone gets no answer.
-        if offer.doc.as_str() == ECHO {
+        if let Some(order) = order {
+            let _ = order.send(offer.clone()).await;
+        } else if offer.doc.as_str() == ECHO {
             let _ = incoming.from().queue(incoming.message).await;
         } else if offer.reciprocate == Some(true) {
             let received = ChannelMsg::Dismiss(offer.doc.clone());
@@ -60,6 +83,12 @@ async fn answer(incoming: Incoming) -> Result<(), Infallible> {
 
 /// The client half.
 pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
+    let (doc, window) = match task.work {
+        Work::Rtt => (ECHO, 1),
+        Work::Pipe => (ECHO, IN_FLIGHT),
+        Work::Stream | Work::Bulk => (SINK, 0),
+        Work::Fan => return fan::run(path, task).await,
+    };
     let meter = Arc::new(Meter::default());
     let client = {
         let meter = meter.clone();
@@ -73,16 +102,11 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
             .await?
     };
     let mut connection = client.connection().ok_or("the server has gone")?;
-    connection.queue(announcement()?).await?;
+    connection.queue(announcement(&[ECHO, SINK])?).await?;
     meter
         .echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1)
         .await?;
     meter.restart();
-    let (doc, window) = match task.work {
-        Work::Rtt => (ECHO, 1),
-        Work::Pipe => (ECHO, IN_FLIGHT),
-        Work::Stream | Work::Bulk => (SINK, 0),
-    };
     let offer = offer(doc, task)?;
     if doc == ECHO {
         meter
@@ -96,17 +120,18 @@ pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
     figures.ok_or_else(|| "the clock was never started".into())
 }
 
-/// Both documents get an alias.
-fn announcement() -> Result<ChannelMsg, BoxError> {
-    let entry = |doc| -> Result<_, BoxError> {
+/// Each of the documents gets an alias.
+fn announcement(docs: &[&'static str]) -> Result<ChannelMsg, BoxError> {
+    let entry = |doc: &&'static str| -> Result<_, BoxError> {
         let replica = ReplicaType::new("bench", 1.0, 0.0)?;
         Ok(DocEntry::new(
-            DocId::new(doc)?,
+            DocId::new(*doc)?,
             replica,
             SchemaHash::new("00")?,
         ))
     };
-    Ok(ChannelMsg::Present(vec![entry(ECHO)?, entry(SINK)?]))
+    let entries = docs.iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(ChannelMsg::Present(entries))
 }
 
 fn offer(doc: &str, task: Task) -> Result<Offer, BoxError> {

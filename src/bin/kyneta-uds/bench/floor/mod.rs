@@ -3,6 +3,9 @@
 //! As little as can be done and still be the same work: frames with a 10-byte header, writes
 //! gathered to 64 KiB, reads of 64 KiB, headers looked at and payloads passed over.
 
+mod fan;
+mod scan;
+
 use std::{io, path::Path, time::Instant};
 
 use tokio::{
@@ -10,18 +13,19 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use self::scan::{Scan, header};
 use super::{
     figures::{Figures, Stopwatch},
     work::{IN_FLIGHT, Task, Work},
 };
 
 const BLOCK: usize = 64 << 10;
-const HEADER: usize = 10;
 
 /// Byte 1 of a header: what the server does with the frame.
 const ECHO: u8 = 0;
 const COUNT: u8 = 1;
 const ANSWER: u8 = 2;
+const FAN: u8 = 3;
 
 /// The server half; `ready` is called once a client may come. Ends with its first client.
 pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> io::Result<()> {
@@ -36,6 +40,9 @@ pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> io::Result<()> {
             return Ok(());
         };
         let seen = scan.feed(bytes);
+        if scan.kind == FAN {
+            return fan::serve(&listener, stream, bytes).await;
+        }
         if scan.kind == ECHO {
             stream.write_all(bytes).await?;
         } else if seen > 0 && scan.completed == ANSWER {
@@ -46,6 +53,12 @@ pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> io::Result<()> {
 
 /// The client half.
 pub(super) async fn run(path: &Path, task: Task) -> io::Result<Figures> {
+    let window = match task.work {
+        Work::Rtt => Some(1),
+        Work::Pipe => Some(IN_FLIGHT),
+        Work::Stream | Work::Bulk => None,
+        Work::Fan => return fan::run(path, task).await,
+    };
     let mut link = Link {
         stream: UnixStream::connect(path).await?,
         scan: Scan::default(),
@@ -55,10 +68,10 @@ pub(super) async fn run(path: &Path, task: Task) -> io::Result<Figures> {
     };
     link.echo(task.warm_up(), 1, |_| {}).await?;
     let mut watch = Stopwatch::start();
-    match task.work {
-        Work::Rtt => link.echo(task.count, 1, |at| watch.lap(at)).await?,
-        Work::Pipe => link.echo(task.count, IN_FLIGHT, |_| {}).await?,
-        Work::Stream | Work::Bulk => link.push(task.count).await?,
+    match window {
+        Some(1) => link.echo(task.count, 1, |at| watch.lap(at)).await?,
+        Some(window) => link.echo(task.count, window, |_| {}).await?,
+        None => link.push(task.count).await?,
     }
     Ok(watch.stop("bare tokio", task))
 }
@@ -150,82 +163,5 @@ fn seen(scan: &mut Scan, block: &[u8], read: usize) -> io::Result<u64> {
     match block.get(..read) {
         Some(bytes) if !bytes.is_empty() => Ok(scan.feed(bytes)),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-fn header(kind: u8, len: usize) -> [u8; HEADER] {
-    let [a, b, c, d] = (len as u32).to_be_bytes();
-    [3, kind, a, b, c, d, 0, 0, 0, 0]
-}
-
-/// Counts frames in bytes that may be cut anywhere.
-#[derive(Default)]
-struct Scan {
-    /// The kind of the frame that is being read, or was last.
-    kind: u8,
-    /// The kind of the last one that was read to its end.
-    completed: u8,
-    header: [u8; HEADER],
-    have: usize,
-    payload_left: usize,
-}
-
-impl Scan {
-    /// Takes bytes; how many frames they complete.
-    fn feed(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut frames = 0;
-        loop {
-            // The common case first: header and payload lie whole before us.
-            while self.have == 0
-                && let Some(([_, kind, a, b, c, d, ..], rest)) = bytes.split_first_chunk::<HEADER>()
-                && let Some(rest) = rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..)
-            {
-                (self.kind, self.completed) = (*kind, *kind);
-                bytes = rest;
-                frames += 1;
-            }
-            if self.have < HEADER {
-                let part = bytes.len().min(HEADER - self.have);
-                for (to, from) in self.header.iter_mut().skip(self.have).zip(bytes) {
-                    *to = *from;
-                }
-                self.have += part;
-                bytes = bytes.get(part..).unwrap_or_default();
-                if self.have < HEADER {
-                    return frames;
-                }
-                let [_, kind, a, b, c, d, ..] = self.header;
-                self.kind = kind;
-                self.payload_left = u32::from_be_bytes([a, b, c, d]) as usize;
-            }
-            let part = bytes.len().min(self.payload_left);
-            self.payload_left -= part;
-            bytes = bytes.get(part..).unwrap_or_default();
-            if self.payload_left > 0 {
-                return frames;
-            }
-            self.have = 0;
-            self.completed = self.kind;
-            frames += 1;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_counted_however_they_are_cut() {
-        let mut bytes = Vec::new();
-        for len in [0usize, 1, 9, 10, 11, 200] {
-            bytes.extend_from_slice(&header(COUNT, len));
-            bytes.extend(std::iter::repeat_n(3, len));
-        }
-        for piece in 1..bytes.len() {
-            let mut scan = Scan::default();
-            let seen: u64 = bytes.chunks(piece).map(|chunk| scan.feed(chunk)).sum();
-            assert_eq!((seen, scan.have), (6, 0), "in pieces of {piece}");
-        }
     }
 }
