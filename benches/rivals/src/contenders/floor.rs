@@ -1,0 +1,166 @@
+//! The floor: a bare tokio `UnixStream`, as little as can be done and still be the same work.
+//!
+//! Frames with a 10-byte header, writes gathered to 64 KiB, reads of 64 KiB, headers looked at and
+//! payloads passed over.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+};
+
+use super::{Contender, Facts, gone};
+use crate::{
+    BoxError,
+    link::{Duplex, Link},
+    works::{Pace, Task},
+};
+
+const BLOCK: usize = 64 << 10;
+const HEADER: usize = 10;
+
+pub(super) struct Floor;
+
+impl Contender for Floor {
+    const FACTS: Facts = Facts {
+        name: "floor",
+        title: "bare tokio",
+        package: "tokio",
+        note: "the floor, a `UnixStream` by hand: 10-byte headers, writes coalesced to 64 KiB, \
+               reads of 64 KiB, payloads passed over",
+        pace: Pace {
+            one_way: 30e6,
+            piped: 1.2e6,
+            bytes: 4e9,
+        },
+    };
+
+    async fn serve(path: &Path, task: Task, ready: fn()) -> Result<(), BoxError> {
+        let listener = UnixListener::bind(path)?;
+        ready();
+        let (mut stream, _) = listener.accept().await?;
+        let mut block = vec![0; BLOCK];
+        let mut scan = Scan::default();
+        let mut back = Vec::with_capacity(2 * BLOCK);
+        let mut got = 0;
+        loop {
+            let read = stream.read(&mut block).await?;
+            let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(());
+            };
+            let echo = task.work.window().is_some() || got < task.warm_up();
+            let frames = scan.feed(bytes);
+            got += frames;
+            if echo {
+                back.extend_from_slice(bytes);
+                // A client that still writes does not read.
+                if frames > 0 {
+                    stream.write_all(&back).await?;
+                    back.clear();
+                }
+            } else if got == task.total() {
+                stream.write_all(&header(task.size)).await?;
+                stream.write_all(&task.data()).await?;
+            }
+        }
+    }
+
+    async fn connect(path: &Path, task: Task) -> Result<impl Link, BoxError> {
+        Ok(Bare {
+            stream: UnixStream::connect(path).await?,
+            out: Vec::with_capacity(2 * BLOCK),
+            block: vec![0; BLOCK],
+            scan: Scan::default(),
+            payload: task.data(),
+        })
+    }
+}
+
+struct Bare {
+    stream: UnixStream,
+    out: Vec<u8>,
+    block: Vec<u8>,
+    scan: Scan,
+    payload: Bytes,
+}
+
+impl Duplex for Bare {
+    async fn feed(&mut self) -> Result<(), BoxError> {
+        self.out.extend_from_slice(&header(self.payload.len()));
+        self.out.extend_from_slice(&self.payload);
+        if self.out.len() >= BLOCK {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BoxError> {
+        self.stream.write_all(&self.out).await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    async fn back(&mut self) -> Result<u64, BoxError> {
+        loop {
+            let read = self.stream.read(&mut self.block).await?;
+            let bytes = self.block.get(..read).filter(|bytes| !bytes.is_empty());
+            let frames = self.scan.feed(bytes.ok_or_else(gone)?);
+            if frames > 0 {
+                return Ok(frames);
+            }
+        }
+    }
+}
+
+fn header(len: usize) -> [u8; HEADER] {
+    let [a, b, c, d] = (len as u32).to_be_bytes();
+    [3, 0, a, b, c, d, 0, 0, 0, 0]
+}
+
+/// Counts frames in bytes that may be cut anywhere.
+#[derive(Default)]
+struct Scan {
+    header: [u8; HEADER],
+    have: usize,
+    payload_left: usize,
+}
+
+impl Scan {
+    /// Takes bytes; how many frames they complete.
+    fn feed(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut frames = 0;
+        loop {
+            // The common case first: header and payload lie whole before us.
+            while self.have == 0
+                && let Some(([_, _, a, b, c, d, ..], rest)) = bytes.split_first_chunk::<HEADER>()
+                && let Some(rest) = rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..)
+            {
+                bytes = rest;
+                frames += 1;
+            }
+            if self.have < HEADER {
+                let part = bytes.len().min(HEADER - self.have);
+                for (to, from) in self.header.iter_mut().skip(self.have).zip(bytes) {
+                    *to = *from;
+                }
+                self.have += part;
+                bytes = bytes.get(part..).unwrap_or_default();
+                if self.have < HEADER {
+                    return frames;
+                }
+                let [_, _, a, b, c, d, ..] = self.header;
+                self.payload_left = u32::from_be_bytes([a, b, c, d]) as usize;
+            }
+            let part = bytes.len().min(self.payload_left);
+            self.payload_left -= part;
+            bytes = bytes.get(part..).unwrap_or_default();
+            if self.payload_left > 0 {
+                return frames;
+            }
+            self.have = 0;
+            frames += 1;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Who takes part. Each moves the same data through its idiomatic API with its default settings.
+
+mod cbor;
+mod delimited;
+mod floor;
+mod framed;
+mod ours;
+mod tarpc;
+mod tonic;
+mod zeromq;
+
+use std::{path::Path, time::Duration};
+
+use futures::future::LocalBoxFuture;
+
+use crate::{
+    BoxError,
+    link::{Link, measure},
+    works::{Pace, Task},
+};
+
+/// One who takes part: two halves over one Unix socket.
+trait Contender {
+    const FACTS: Facts;
+
+    /// The half that answers what [`Task::answers`] says; calls `ready` once a client may come.
+    async fn serve(path: &Path, task: Task, ready: fn()) -> Result<(), BoxError>;
+
+    /// The half that measures, connected.
+    async fn connect(path: &Path, task: Task) -> Result<impl Link, BoxError>;
+}
+
+/// What is said of a contender.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What the table calls it.
+    pub(crate) title: &'static str,
+    /// Its crate, whose version the table tells.
+    pub(crate) package: &'static str,
+    /// What it does here.
+    pub(crate) note: &'static str,
+    pub(crate) pace: Pace,
+}
+
+type Running<'a, T> = LocalBoxFuture<'a, Result<T, BoxError>>;
+
+/// A contender as a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) facts: Facts,
+    pub(crate) serve: fn(&Path, Task, fn()) -> Running<'_, ()>,
+    pub(crate) run: fn(&Path, Task) -> Running<'_, Duration>,
+}
+
+const fn entry<C: Contender + 'static>() -> Entry {
+    Entry {
+        facts: C::FACTS,
+        serve: |path, task, ready| Box::pin(C::serve(path, task, ready)),
+        run: |path, task| {
+            Box::pin(async move { measure(&mut C::connect(path, task).await?, task).await })
+        },
+    }
+}
+
+/// What the others are held against.
+pub(crate) const FLOOR: Entry = entry::<floor::Floor>();
+
+/// All, in the table's order.
+pub(crate) const ALL: [Entry; 7] = [
+    FLOOR,
+    entry::<ours::Ours>(),
+    entry::<delimited::Delimited>(),
+    entry::<cbor::Cbor>(),
+    entry::<tonic::Tonic>(),
+    entry::<zeromq::ZeroMq>(),
+    entry::<tarpc::Tarpc>(),
+];
+
+/// The one of that name.
+pub(crate) fn find(name: &str) -> Result<Entry, String> {
+    let names = ALL.map(|entry| entry.facts.name);
+    ALL.into_iter()
+        .find(|entry| entry.facts.name == name)
+        .ok_or_else(|| format!("there are {}", names.join(", ")))
+}
+
+/// The other half has ended before its work was done.
+fn gone() -> BoxError {
+    "the other half has gone".into()
+}

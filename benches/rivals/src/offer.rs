@@ -1,0 +1,32 @@
+//! The message of libraries that have typed ones: what a kyneta-uds offer says, as serde or prost
+//! sees it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::works::Task;
+
+/// The document's name.
+pub(crate) const DOC: &str = "sink";
+/// Its version.
+pub(crate) const VERSION: &str = "1";
+
+#[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    #[prost(string, tag = "1")]
+    pub(crate) doc: String,
+    #[prost(string, tag = "2")]
+    pub(crate) version: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) data: Bytes,
+}
+
+impl Offer {
+    pub(crate) fn of(task: Task) -> Self {
+        Self {
+            doc: DOC.to_owned(),
+            version: VERSION.to_owned(),
+            data: task.data(),
+        }
+    }
+}
