@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
 
+mod common;
+
+use common::{Ends, offer, present};
 use divan::{Bencher, black_box, counter::BytesCount};
-use kyneta_uds::{
-    Bytes, ChannelCodec, ChannelMsg, Codec, DocEntry, DocId, Establish, Features, Identity, Offer,
-    Payload, ReplicaType, SchemaHash, SerdeCodec, Version, WriteBuf,
-};
+use kyneta_uds::{Bytes, Codec, Payload, SerdeCodec, WriteBuf};
 use serde::{Deserialize, Serialize};
 
 fn main() {
@@ -17,67 +17,6 @@ fn main() {
 
 /// Payload sizes, bytes.
 const SIZES: [usize; 4] = [0, 64, 1024, 65_536];
-
-/// Two ends of a connection that have introduced themselves and announced their documents.
-struct Ends {
-    sender: ChannelCodec,
-    receiver: ChannelCodec,
-    buf: WriteBuf,
-}
-
-impl Ends {
-    fn new(docs: usize) -> Self {
-        let mut ends = Self {
-            sender: ChannelCodec::new(),
-            receiver: ChannelCodec::new(),
-            buf: WriteBuf::default(),
-        };
-        let establish = Establish::new(Identity::service("peer").unwrap());
-        let establish = ChannelMsg::from(establish.features(Features::aliasing()));
-        let there = ends.encode(&establish);
-        ends.decode(&there);
-        std::mem::swap(&mut ends.sender, &mut ends.receiver);
-        let back = ends.encode(&establish);
-        ends.decode(&back);
-        std::mem::swap(&mut ends.sender, &mut ends.receiver);
-        let announced = ends.encode(&present(docs));
-        ends.decode(&announced);
-        ends
-    }
-
-    fn encode(&mut self, msg: &ChannelMsg) -> Bytes {
-        self.sender.encode(msg, &mut self.buf.writer()).unwrap();
-        let mut bytes = Vec::new();
-        while !self.buf.is_empty() {
-            let front = self.buf.front();
-            bytes.extend_from_slice(front);
-            let written = front.len();
-            self.buf.advance(written);
-        }
-        bytes.into()
-    }
-
-    fn decode(&mut self, bytes: &Bytes) -> ChannelMsg {
-        let payload = Payload::new(bytes, 0..bytes.len());
-        self.receiver.decode(payload).unwrap()
-    }
-}
-
-fn present(docs: usize) -> ChannelMsg {
-    let entry = |i| {
-        DocEntry::new(
-            DocId::new(format!("document-{i}")).unwrap(),
-            ReplicaType::new("loro", 1.0, 0.0).unwrap(),
-            SchemaHash::new("00a1b2c3d4e5f60718293a4b5c6d7e8f90").unwrap(),
-        )
-    };
-    ChannelMsg::Present((0..docs).map(entry).collect())
-}
-
-fn offer(size: usize) -> ChannelMsg {
-    let doc = DocId::new("document-0").unwrap();
-    Offer::binary(doc, Version::new("17").unwrap(), vec![7; size]).into()
-}
 
 /// Into a lent buffer that is emptied at once; a large payload is attached, not copied.
 #[divan::bench(args = SIZES)]

@@ -1,0 +1,73 @@
+//! A layer of a user's own: around a channel it is a channel, around a handle a service.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use kyneta_uds::{Channel, ConnectionInfo, WireVersion};
+use tower::Service;
+
+/// Passes everything on; if `TRACE`, it says so to whoever subscribes. Nobody does.
+#[derive(Debug)]
+pub(crate) struct Pass<S, const TRACE: bool = false>(S);
+
+pub(crate) fn one<S>(inner: S) -> Pass<S> {
+    Pass(inner)
+}
+
+pub(crate) fn five<S>(inner: S) -> Pass<Pass<Pass<Pass<Pass<S>>>>> {
+    one(one(one(one(one(inner)))))
+}
+
+pub(crate) fn traced<S>(inner: S) -> Pass<S, true> {
+    Pass(inner)
+}
+
+impl<S: Service<R>, R, const TRACE: bool> Service<R> for Pass<S, TRACE> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        if TRACE {
+            tracing::trace!("call");
+        }
+        self.0.call(request)
+    }
+}
+
+impl<S: Stream + Unpin, const TRACE: bool> Stream for Pass<S, TRACE> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+impl<S: Channel<M>, M, const TRACE: bool> Channel<M> for Pass<S, TRACE> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_close(cx)
+    }
+
+    fn buffered(&self) -> usize {
+        self.0.buffered()
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.0.connection()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.0.begin_with(wire)
+    }
+}

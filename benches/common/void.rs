@@ -1,0 +1,74 @@
+//! A channel in memory that takes every message at once, and out of which comes nothing, or always
+//! the same.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use kyneta_uds::{Channel, ChannelMsg, ConnectionInfo, Inbound, WireVersion};
+use tower::Service;
+
+#[derive(Debug, Default)]
+pub(crate) struct Void {
+    inbound: Option<ChannelMsg>,
+}
+
+impl Void {
+    /// Out of it comes this, as often as one looks.
+    pub(crate) fn of(msg: ChannelMsg) -> Self {
+        Self { inbound: Some(msg) }
+    }
+}
+
+impl Service<ChannelMsg> for Void {
+    type Response = ();
+    type Error = Infallible;
+    type Future = Ready<Result<(), Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, msg: ChannelMsg) -> Self::Future {
+        black_box(&msg);
+        ready(Ok(()))
+    }
+}
+
+impl Stream for Void {
+    type Item = Result<Inbound<ChannelMsg>, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &self.inbound {
+            Some(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg.clone())))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Channel<ChannelMsg> for Void {
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn buffered(&self) -> usize {
+        0
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        ConnectionInfo::default()
+    }
+
+    fn begin_with(&mut self, _: WireVersion) -> bool {
+        false
+    }
+}

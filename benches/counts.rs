@@ -1,0 +1,273 @@
+//! How many instructions a message takes. Counted by callgrind, so neither the clock nor what else
+//! the machine is at plays a part: the same binary gives the same figures.
+//!
+//! `bash .ci/counts` runs this and holds the figures against `counts.json`.
+
+#![allow(missing_docs)] // The macros make modules and say nothing of them.
+#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+
+mod common;
+
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    hint::black_box,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use common::{Ends, Void, establish, five, offer, present, traced};
+use gungraun::{
+    Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use kyneta_uds::{
+    Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
+    FrameTransport, FramingLayer, Handle, Incoming, QueueConfig, QueueLayer, Server, queue,
+};
+use tempfile::TempDir;
+use tokio::{
+    net::UnixStream,
+    runtime::{Builder, Runtime},
+    sync::Notify,
+};
+use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
+
+/// Messages of each figure; the script divides by it.
+const COUNT: usize = 10_000;
+
+/// Payload bytes of each.
+const SIZE: usize = 64;
+
+// Into a lent buffer, document by alias.
+#[library_benchmark]
+#[bench::alone((Ends::new(1), offer(SIZE)))]
+fn encode((mut ends, msg): (Ends, ChannelMsg)) -> Ends {
+    for _ in 0..COUNT {
+        let Ends { sender, buf, .. } = &mut ends;
+        sender.encode(black_box(&msg), &mut buf.writer()).unwrap();
+        buf.advance(buf.len());
+    }
+    ends
+}
+
+fn encoded() -> (Ends, Bytes) {
+    let mut ends = Ends::new(1);
+    let bytes = ends.encode(&offer(SIZE));
+    (ends, bytes)
+}
+
+// Out of a read's bytes, and dropped.
+#[library_benchmark]
+#[bench::alone(encoded())]
+fn decode((mut ends, bytes): (Ends, Bytes)) -> Ends {
+    for _ in 0..COUNT {
+        black_box(ends.decode(black_box(&bytes)));
+    }
+    ends
+}
+
+// Through a handle and its driver, into a channel that costs nothing.
+#[library_benchmark]
+#[bench::alone(Queued::over(Void::default()))]
+#[bench::with_five_layers(Queued::over(five(Void::default())))]
+fn queue_and_drive(mut queued: Queued) -> Queued {
+    queued.send();
+    queued
+}
+
+struct Queued {
+    handle: Handle<ChannelMsg>,
+    drive: Pin<Box<dyn Future<Output = ()>>>,
+    msgs: Vec<ChannelMsg>,
+}
+
+impl Queued {
+    /// The driver has its turn after as many messages.
+    const BATCH: usize = 50;
+
+    fn over(channel: impl Channel<ChannelMsg> + 'static) -> Self {
+        let (handle, driver) = queue(channel, QueueConfig::default());
+        let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
+        let drive = driver.drive(ignore);
+        let mut queued = Self {
+            handle,
+            drive: Box::pin(async move { drop(drive.await) }),
+            msgs: vec![offer(SIZE); COUNT],
+        };
+        queued.send(); // Whatever has to grow has grown.
+        queued.msgs = vec![offer(SIZE); COUNT];
+        queued
+    }
+
+    fn send(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        for (i, msg) in self.msgs.drain(..).enumerate() {
+            assert!(pin!(self.handle.queue(msg)).poll(&mut cx).is_ready());
+            if (i + 1) % Self::BATCH == 0 {
+                assert!(self.drive.as_mut().poll(&mut cx).is_pending());
+            }
+        }
+    }
+}
+
+// All of it: handle, queue, codec, frames, a socket, and up to the other end's handler.
+#[library_benchmark]
+#[bench::alone(Stream::new(|channel| channel))]
+#[bench::with_five_layers(Stream::new(five))]
+#[bench::with_a_trace(Stream::new(traced))]
+fn stream(mut stream: Stream) -> Stream {
+    stream.send();
+    stream
+}
+
+/// Both ends of a socket, on one thread.
+struct Stream {
+    runtime: Runtime,
+    here: Handle<ChannelMsg>,
+    _there: Handle<ChannelMsg>,
+    arrived: Arc<Arrived>,
+    msg: ChannelMsg,
+}
+
+#[derive(Default)]
+struct Arrived {
+    offers: AtomicUsize,
+    all: Notify,
+}
+
+impl Arrived {
+    fn count(&self, msg: &ChannelMsg) {
+        if let ChannelMsg::Offer(_) = msg
+            && (self.offers.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(COUNT)
+        {
+            self.all.notify_one();
+        }
+    }
+}
+
+type Bare = CborChannel<FrameTransport<UnixStream>, ChannelCodec>;
+
+impl Stream {
+    /// `wrap` puts a user's layers between queue and codec.
+    fn new<C>(wrap: impl Fn(Bare) -> C + Clone) -> Self
+    where
+        C: Channel<ChannelMsg> + Service<ChannelMsg, Future: Send> + Send + 'static,
+    {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let arrived = Arc::<Arrived>::default();
+        let count = {
+            let arrived = arrived.clone();
+            service_fn(move |msg: ChannelMsg| {
+                arrived.count(&msg);
+                ready(Ok::<(), Infallible>(()))
+            })
+        };
+        let stack = ServiceBuilder::new()
+            .layer(QueueLayer::new(count))
+            .map_response(wrap)
+            .layer(CborLayer::new())
+            .layer(FramingLayer::new())
+            .service(service_fn(async |io: UnixStream| Ok::<_, Infallible>(io)));
+        let (here, there) = runtime.block_on(async {
+            let (here, there) = UnixStream::pair().unwrap();
+            let mut here = stack.clone().oneshot(here).await.unwrap();
+            let mut there = stack.oneshot(there).await.unwrap();
+            here.queue(establish()).await.unwrap();
+            there.queue(establish()).await.unwrap();
+            here.queue(present(1)).await.unwrap();
+            (here, there)
+        });
+        let mut stream = Self {
+            runtime,
+            here,
+            _there: there,
+            arrived,
+            msg: offer(SIZE),
+        };
+        stream.send(); // Aliases are known, and whatever has to grow has grown.
+        stream
+    }
+
+    fn send(&mut self) {
+        self.runtime.block_on(async {
+            for _ in 0..COUNT {
+                self.here.queue(self.msg.clone()).await.unwrap();
+            }
+            self.arrived.all.notified().await;
+        });
+    }
+}
+
+// As most will have it: a client and a server, ready-made.
+#[library_benchmark]
+#[bench::alone(Bus::new())]
+fn client_to_server(mut bus: Bus) -> Bus {
+    bus.send();
+    bus
+}
+
+/// A server and its client, on one thread.
+struct Bus {
+    runtime: Runtime,
+    client: Client,
+    _server: Server,
+    _dir: TempDir,
+    arrived: Arc<Arrived>,
+    msg: ChannelMsg,
+}
+
+impl Bus {
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        let arrived = Arc::<Arrived>::default();
+        let count = {
+            let arrived = arrived.clone();
+            service_fn(move |incoming: Incoming| {
+                arrived.count(&incoming.message);
+                ready(Ok::<(), Infallible>(()))
+            })
+        };
+        let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+        let (client, server) = runtime.block_on(async {
+            let server = Server::builder(&path).listen(count).await.unwrap();
+            let mut client = Client::builder(&path).connect(ignore).await.unwrap();
+            client.queue(present(1)).await.unwrap();
+            (client, server)
+        });
+        let mut bus = Self {
+            runtime,
+            client,
+            _server: server,
+            _dir: dir,
+            arrived,
+            msg: offer(SIZE),
+        };
+        bus.send(); // Whatever has to grow has grown.
+        bus
+    }
+
+    fn send(&mut self) {
+        self.runtime.block_on(async {
+            for _ in 0..COUNT {
+                self.client.queue(self.msg.clone()).await.unwrap();
+            }
+            self.arrived.all.notified().await;
+        });
+    }
+}
+
+library_benchmark_group!(
+    name = offer_of_64_bytes,
+    benchmarks = [encode, decode, queue_and_drive, stream, client_to_server]
+);
+
+main!(
+    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
+    library_benchmark_groups = offer_of_64_bytes
+);

@@ -1,0 +1,114 @@
+//! What a layer of a user's own costs a message: passing it on costs next to nothing, however many
+//! layers there are, and so does a `tracing` call site to which nobody subscribes.
+//!
+//! `cargo bench --bench layers`; of a thousand messages, so 1 us there is 1 ns a message.
+
+#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+
+mod common;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Waker},
+};
+
+use common::{Void, five, offer, one, traced};
+use divan::{Bencher, black_box};
+use futures_core::Stream;
+use kyneta_uds::{ChannelMsg, Inbound, QueueConfig, queue};
+use tower::{Service, service_fn};
+
+fn main() {
+    divan::main();
+}
+
+/// Messages each time.
+const COUNT: usize = 1000;
+
+/// The queue's driver has its turn after as many messages.
+const BATCH: usize = 50;
+
+const LAYERS: [usize; 3] = [0, 1, 5];
+
+/// Down through layers around a channel.
+#[divan::bench(args = LAYERS)]
+fn send(bencher: Bencher<'_, '_>, layers: usize) {
+    match layers {
+        0 => send_to(bencher, Void::default()),
+        1 => send_to(bencher, one(Void::default())),
+        _ => send_to(bencher, five(Void::default())),
+    }
+}
+
+#[divan::bench]
+fn send_traced(bencher: Bencher<'_, '_>) {
+    send_to(bencher, traced(Void::default()));
+}
+
+fn send_to(bencher: Bencher<'_, '_>, mut channel: impl Service<ChannelMsg, Response = ()>) {
+    let msg = offer(64);
+    let mut cx = Context::from_waker(Waker::noop());
+    bencher.bench_local(|| {
+        for _ in 0..COUNT {
+            assert!(channel.poll_ready(&mut cx).is_ready());
+            let calling = pin!(channel.call(msg.clone()));
+            assert!(calling.poll(&mut cx).is_ready());
+        }
+    });
+}
+
+/// Up through layers around a channel.
+#[divan::bench(args = LAYERS)]
+fn receive(bencher: Bencher<'_, '_>, layers: usize) {
+    let source = Void::of(offer(64));
+    match layers {
+        0 => receive_from(bencher, source),
+        1 => receive_from(bencher, one(source)),
+        _ => receive_from(bencher, five(source)),
+    }
+}
+
+type Item = Result<Inbound<ChannelMsg>, Infallible>;
+
+fn receive_from(bencher: Bencher<'_, '_>, mut channel: impl Stream<Item = Item> + Unpin) {
+    let mut cx = Context::from_waker(Waker::noop());
+    bencher.bench_local(|| {
+        for _ in 0..COUNT {
+            black_box(Pin::new(&mut channel).poll_next(&mut cx)).is_ready();
+        }
+    });
+}
+
+/// Through layers around a handle, its queue and its driver.
+#[divan::bench(args = LAYERS)]
+fn call(bencher: Bencher<'_, '_>, layers: usize) {
+    let (handle, driver) = queue(Void::default(), QueueConfig::default());
+    let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
+    let drive = driver.drive(ignore);
+    match layers {
+        0 => call_and_drive(bencher, handle, drive),
+        1 => call_and_drive(bencher, one(handle), drive),
+        _ => call_and_drive(bencher, five(handle), drive),
+    }
+}
+
+fn call_and_drive(
+    bencher: Bencher<'_, '_>,
+    mut handle: impl Service<ChannelMsg>,
+    drive: impl Future,
+) {
+    let msg = offer(64);
+    let mut drive = pin!(drive);
+    let mut cx = Context::from_waker(Waker::noop());
+    bencher.bench_local(|| {
+        for i in 0..COUNT {
+            assert!(handle.poll_ready(&mut cx).is_ready());
+            drop(handle.call(msg.clone()));
+            if i % BATCH == 0 {
+                assert!(drive.as_mut().poll(&mut cx).is_pending());
+            }
+        }
+    });
+}
