@@ -5,18 +5,15 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
 use kyneta_uds_establish::PeerInfo;
 use kyneta_uds_queue::{Handle, Queueing, SendError, SendFuture};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tower_service::Service;
 
 use crate::parting::part;
@@ -52,26 +49,38 @@ pub struct Connection {
 /// The end of one connection. A queue may outlive it.
 #[derive(Debug, Default)]
 struct End {
-    over: AtomicBool,
-    reason: watch::Sender<Option<DisconnectReason>>,
+    reason: OnceLock<DisconnectReason>,
+    /// Wakes those who wait for it. The smallest that tokio has: every idle connection holds one.
+    told: Notify,
 }
 
 impl End {
     #[inline]
     fn check(&self) -> Result<(), SendError> {
-        if self.over.load(Ordering::Acquire) {
-            return Err(self.error());
+        match self.reason.get() {
+            None => Ok(()),
+            Some(reason) => Err(over(reason)),
         }
-        Ok(())
     }
 
-    #[cold]
-    fn error(&self) -> SendError {
-        let reason = self.reason.borrow().clone();
-        SendError::Disconnected {
-            reason: reason.unwrap_or(DisconnectReason::Closed),
-            maybe_sent: false,
+    async fn told(&self) -> DisconnectReason {
+        loop {
+            let mut told = pin!(self.told.notified());
+            // From here on it is told; looked at only then, the reason cannot be missed.
+            told.as_mut().enable();
+            if let Some(reason) = self.reason.get() {
+                return reason.clone();
+            }
+            told.await;
         }
+    }
+}
+
+#[cold]
+fn over(reason: &DisconnectReason) -> SendError {
+    SendError::Disconnected {
+        reason: reason.clone(),
+        maybe_sent: false,
     }
 }
 
@@ -108,8 +117,9 @@ impl Connection {
 
     /// It has ended. Said once.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
-        self.end.over.store(true, Ordering::Release);
-        self.end.reason.send_replace(Some(reason));
+        // The first one stays.
+        let _ = self.end.reason.set(reason);
+        self.end.told.notify_waiters();
     }
 
     /// Who is at the other end.
@@ -163,12 +173,9 @@ impl Connection {
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> DisconnectReason {
-        let mut reason = self.end.reason.subscribe();
         tokio::select! {
             biased;
-            Ok(reason) = reason.wait_for(Option::is_some) => {
-                reason.clone().unwrap_or(DisconnectReason::Closed)
-            }
+            reason = self.end.told() => reason,
             reason = self.handle.closed() => reason,
         }
     }

@@ -204,7 +204,7 @@ where
                 () = &mut shutdown => break,
                 event = self.listener.next() => match event {
                     ListenerEvent::Accepted(stream) => {
-                        tasks.spawn(attendant.clone().attend(stream));
+                        tasks.spawn(attendant.clone().attend(stream, tasks.clone()));
                     }
                     ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
                 },
@@ -242,7 +242,7 @@ impl Regain {
     }
 }
 
-/// Sees one accepted stream from its handshake to its end.
+/// Sees one accepted stream through its handshake, and starts its session.
 #[derive(Clone)]
 struct Attendant<M, S> {
     server: Server,
@@ -252,7 +252,7 @@ struct Attendant<M, S> {
 }
 
 impl<M, S> Attendant<M, S> {
-    async fn attend(self, stream: UnixStream)
+    async fn attend(self, stream: UnixStream, tasks: TaskTracker)
     where
         M: MakeHandler,
         S: MakeChannel,
@@ -286,7 +286,8 @@ impl<M, S> Attendant<M, S> {
             // Too late to be among those who are told `depart`.
             session.connection.handle().close();
         }
-        session.run(handler, presence).await;
+        // In a task of its own: this one is as large as the handshake was.
+        tasks.spawn(session.run(handler, presence));
     }
 }
 

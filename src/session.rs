@@ -2,8 +2,9 @@
 //!
 //! In: settings; an established channel and a handler. Out: a [`Connection`], and its end.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
 use kyneta_uds_establish::{EstablishLayer, Established};
 use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
@@ -119,7 +120,10 @@ impl<C: Channel<ChannelMsg>> Session<C> {
     }
 
     /// Drives the connection to its end, then lets its peer leave.
-    pub(crate) async fn run(self, handler: impl Handler, presence: Presence) {
+    ///
+    /// Not an `async fn`: that would hold the connection once for each name that it bears on its way,
+    /// and an idle connection consists of little else.
+    pub(crate) fn run(self, handler: impl Handler, presence: Presence) -> impl Future<Output = ()> {
         let mut leaving = Leaving {
             presence,
             // Unless it comes to its end.
@@ -129,8 +133,11 @@ impl<C: Channel<ChannelMsg>> Session<C> {
             handler,
             from: self.connection,
         };
-        let mut drive = pin!(self.driver.drive(handler));
-        leaving.reason = drive.as_mut().await;
+        self.driver.drive(handler).map(move |reason| {
+            // All of it moves in here, not its field alone: it leaves when it is dropped.
+            let leaving = &mut leaving;
+            leaving.reason = reason;
+        })
     }
 }
 

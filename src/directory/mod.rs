@@ -92,8 +92,8 @@ pub(crate) struct Directory<C, P> {
 #[derive(Debug)]
 enum Presence<C, P> {
     Here {
-        /// By number, so the latest is the last. Never empty.
-        channels: BTreeMap<u64, Channel<C, P>>,
+        /// The latest is the last. Never empty; nearly always one.
+        channels: Vec<(u64, Channel<C, P>)>,
         /// One of its channels that have closed had said `depart`.
         departing: bool,
     },
@@ -146,7 +146,7 @@ impl<C, P: Clone> Directory<C, P> {
             // What it has said on another channel, `depart` included, holds for the peer, and a
             // channel more takes nothing back.
             Some(Presence::Here { channels, .. }) => {
-                channels.insert(number, channel);
+                channels.push((number, channel));
                 ChangeKind::Duplicate
             }
             Some(Presence::Away(absence)) => {
@@ -187,9 +187,10 @@ impl<C, P: Clone> Directory<C, P> {
         else {
             return changes;
         };
-        let Some(Channel { peer, .. }) = channels.remove(&number) else {
+        let Some(at) = channels.iter().position(|(known, _)| *known == number) else {
             return changes;
         };
+        let (_, Channel { peer, .. }) = channels.remove(at);
         self.connections -= 1;
         *leaving |= departing;
         if !channels.is_empty() {
@@ -279,14 +280,14 @@ impl<C, P> Presence<C, P> {
     /// It begins with nothing said: a `depart` belongs to an earlier stay.
     fn arrived(number: u64, channel: Channel<C, P>) -> Self {
         Self::Here {
-            channels: BTreeMap::from([(number, channel)]),
+            channels: vec![(number, channel)],
             departing: false,
         }
     }
 
     fn connections(&self) -> impl DoubleEndedIterator<Item = &C> {
         let channels = match self {
-            Self::Here { channels, .. } => Some(channels.values()),
+            Self::Here { channels, .. } => Some(channels.iter().map(|(_, channel)| channel)),
             Self::Away(_) => None,
         };
         channels

@@ -19,7 +19,7 @@ const RETAIN_BUSY: usize = 128 << 10;
 /// What [`WriteBuf::release`] keeps, bytes: a request and its answer need no allocation.
 const RETAIN_IDLE: usize = 1 << 10;
 
-/// What a buffer that has proved busy takes at once instead of growing into it, bytes.
+/// The most that a buffer which was busy takes at once instead of growing into it, bytes.
 const FIRST: usize = 64 << 10;
 
 /// Bytes on their way to the kernel.
@@ -44,8 +44,10 @@ pub struct WriteBuf {
     /// How many bytes have been cut off the front of `small`: positions stay valid without being
     /// rewritten.
     base: u64,
-    /// The last release gave a large buffer back.
-    was_busy: bool,
+    /// The most copied bytes that it has held since the last release.
+    most: usize,
+    /// How large the buffer was that the last release gave back, up to `FIRST`.
+    released: usize,
 }
 
 impl fmt::Debug for WriteBuf {
@@ -118,7 +120,7 @@ impl WriteBuf {
     /// A writer of one payload.
     #[inline]
     pub fn writer(&mut self) -> PayloadWriter<'_> {
-        if self.was_busy {
+        if self.released > 0 {
             self.take_room();
         }
         PayloadWriter { buf: self }
@@ -207,15 +209,17 @@ impl WriteBuf {
             return;
         }
         if self.small.capacity() > RETAIN_IDLE {
+            self.released = self.most.min(FIRST);
             self.small = Vec::new();
-            self.was_busy = true;
         }
+        self.most = 0;
         self.attached = VecDeque::new();
     }
 
     /// Starts over at the front; an emptied buffer only.
     fn reset(&mut self) {
         self.base += self.small.len() as u64;
+        self.most = self.most.max(self.small.len());
         self.sent = 0;
         if self.small.capacity() > RETAIN_BUSY {
             self.small = Vec::new();
@@ -224,11 +228,11 @@ impl WriteBuf {
         }
     }
 
-    /// After a release: what was busy once will grow again, so it takes the room in one go.
+    /// After a release: what has grown will grow again, so it takes as much room in one go.
     #[cold]
     fn take_room(&mut self) {
-        self.was_busy = false;
-        self.small.reserve(FIRST);
+        self.small.reserve(self.released);
+        self.released = 0;
     }
 
     /// Where in `small` an attached payload's position is.
@@ -427,6 +431,10 @@ mod tests {
         assert_eq!(buf.capacity(), 0);
         buf.writer().put_u8(1);
         assert!(buf.capacity() >= FIRST, "and takes it back at once");
+        buf.advance(1);
+        buf.release();
+        buf.writer().put_u8(1);
+        assert!(buf.capacity() <= RETAIN_IDLE, "but once");
         buf.advance(1);
 
         buf.writer().put_slice(&[0; RETAIN_BUSY + 1]);

@@ -4,8 +4,8 @@
 //!
 //! Rooms of 64 KiB are what a busy connection wants (reads of 4 KiB: 40 M small messages a second,
 //! 16 KiB: 47, 64 KiB: 53, 256 KiB: 60), and what an idle one must not hold. So a connection whose
-//! last burst was small waits with a kibibyte, which is enough for a request and its answer without
-//! an allocation, and one whose last burst was large with nothing at all.
+//! last burst was small waits with a kibibyte or half of one, which is enough for a request and its
+//! answer without an allocation, and one whose last burst was large with nothing at all.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -14,6 +14,9 @@ const BUSY: usize = 64 << 10;
 
 /// The room for a read on a quiet connection, and what one at rest may hold, bytes.
 pub(crate) const QUIET: usize = 1 << 10;
+
+/// A burst after which half of that will do, bytes.
+const SMALL: usize = QUIET / 4;
 
 /// The most that a busy connection keeps after large frames, bytes; and the most room that is made
 /// in one go for a frame as large as one that has arrived before.
@@ -82,9 +85,14 @@ impl ReadBuffer {
         let len = self.bytes.len();
         let spare = self.bytes.capacity() - len;
         if self.quiet && self.taken + len < QUIET {
+            let base = if self.backing <= QUIET / 2 && self.taken + len <= SMALL {
+                QUIET / 2
+            } else {
+                QUIET
+            };
             // Room for a whole small burst each time, so that it takes one read and no more.
-            if spare < QUIET - len && !self.bytes.try_reclaim(QUIET - len) && spare < QUIET / 2 {
-                self.make_room(QUIET, missing);
+            if spare < base - len && !self.bytes.try_reclaim(base - len) && spare < base / 2 {
+                self.make_room(base, missing);
             }
         } else if spare < BUSY / 2 || (self.backing > RETAIN && len < BUSY / 2) {
             self.make_room(BUSY, missing);
@@ -111,10 +119,16 @@ impl ReadBuffer {
     /// Gives memory back: called when nothing more is to be read for now.
     pub(crate) fn rest(&mut self) {
         let len = self.bytes.len();
-        self.quiet = self.taken + len < QUIET;
-        self.taken = 0;
-        if self.backing > QUIET && len < QUIET / 2 {
-            self.replace(if self.quiet || len > 0 { QUIET } else { 0 });
+        let burst = std::mem::take(&mut self.taken) + len;
+        self.quiet = burst < QUIET;
+        let keep = match burst {
+            _ if len >= QUIET / 2 => return,
+            0..=SMALL => QUIET / 2,
+            _ if self.quiet || len > 0 => QUIET,
+            _ => 0,
+        };
+        if self.backing > keep {
+            self.replace(keep);
         }
     }
 

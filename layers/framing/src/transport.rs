@@ -93,7 +93,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(FramingError::Io(error))),
                 Poll::Pending => {
-                    self.rest();
+                    self.parser.rest();
                     return Poll::Pending;
                 }
             }
@@ -129,12 +129,6 @@ impl<Io: ByteStream> FrameTransport<Io> {
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Nothing more to read for now: what is not in use is given back.
-    fn rest(&mut self) {
-        self.parser.rest();
-        self.out.release();
     }
 }
 
@@ -197,7 +191,10 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.poll_flush_all(cx).map_err(FramingError::Io)
+        ready!(self.poll_flush_all(cx)).map_err(FramingError::Io)?;
+        // Who flushes has no more to write for now.
+        self.out.release();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

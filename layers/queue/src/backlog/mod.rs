@@ -23,6 +23,12 @@ pub(crate) use self::slots::{Slot, Ticket};
 use self::{losses::Losses, marks::Sitter, slots::InLine};
 use crate::{config::Overflow, error::SendError};
 
+/// How many messages there is room for at rest.
+const KEPT: usize = 1;
+
+/// How many futures that wait for their messages there is room for at rest: what one takes.
+const KEPT_WATCHERS: usize = 4;
+
 #[derive(Debug)]
 pub(crate) struct Backlog<M> {
     max_messages: usize,
@@ -30,6 +36,8 @@ pub(crate) struct Backlog<M> {
     overflow: Overflow,
 
     queue: VecDeque<M>,
+    /// The most that have waited at once since memory was last given back, and before that.
+    burst: (usize, usize),
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
@@ -116,6 +124,7 @@ impl<M> Backlog<M> {
             max_bytes,
             overflow,
             queue: VecDeque::new(),
+            burst: (0, 0),
             messages: 0,
             bytes: 0,
             reserved: 0,
@@ -178,6 +187,10 @@ impl<M> Backlog<M> {
         self.next += 1;
         self.messages += 1;
         self.bytes += size;
+        self.burst.0 = self.burst.0.max(self.messages);
+        if self.queue.capacity() == 0 {
+            self.queue.reserve_exact(self.burst.1.max(KEPT));
+        }
         self.queue.push_back(msg);
         let driver = if self.idle {
             self.idle = false;
@@ -234,6 +247,23 @@ impl<M> Backlog<M> {
     /// Takes all that waits into `batch`, which must be empty.
     pub(crate) fn take(&mut self, batch: &mut VecDeque<M>) {
         std::mem::swap(&mut self.queue, batch);
+    }
+
+    /// Gives memory back, and takes `batch` back: called when nothing waits. What is kept serves a
+    /// request and its answer; after more than that the next burst takes its room in one go.
+    pub(crate) fn shrink(&mut self, batch: &mut VecDeque<M>) {
+        self.burst = (0, self.burst.0);
+        if self.queue.capacity() == 0 {
+            self.take(batch);
+        } else if batch.capacity() > 0 {
+            *batch = VecDeque::new();
+        }
+        if self.queue.capacity() > KEPT {
+            self.queue = VecDeque::new();
+        }
+        if self.watchers.is_empty() && self.watchers.capacity() > KEPT_WATCHERS {
+            self.watchers = Vec::new();
+        }
     }
 
     /// The driver rests: until a message comes if it is `idle`, and in any case until senders

@@ -140,8 +140,8 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// The channel at work on a message; ready at once unless a layer of the user's waits.
     #[pin]
     calling: Option<C::Future>,
-    #[pin]
-    timer: Option<Sleep>,
+    /// Boxed: it is hardly ever set, and there are many idle connections.
+    timer: Option<Pin<Box<Sleep>>>,
     timer_for: Option<Deadline>,
     channel: C,
     handler: H,

@@ -81,10 +81,10 @@ where
         written: bool,
         wanted: Option<(Deadline, Duration)>,
     ) -> Step {
-        let mut this = self.project();
+        let this = self.project();
         let Some((deadline, after)) = wanted else {
             if this.timer_for.take().is_some() {
-                this.timer.set(None);
+                *this.timer = None;
             }
             return Continue(());
         };
@@ -92,15 +92,15 @@ where
         let fresh = *this.timer_for != Some(deadline) || (deadline == Deadline::Stall && written);
         if fresh {
             *this.timer_for = Some(deadline);
-            this.timer.set(Some(sleep(after)));
+            *this.timer = Some(Box::pin(sleep(after)));
         }
-        let Some(timer) = this.timer.as_mut().as_pin_mut() else {
+        let Some(timer) = this.timer else {
             return Continue(());
         };
         // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
         // coop) before the timer has its turn.
         let due = timer.deadline() <= Instant::now();
-        if !due && timer.poll(cx).is_pending() {
+        if !due && timer.as_mut().poll(cx).is_pending() {
             return Continue(());
         }
         let backlog = this.shared.lock();
@@ -116,7 +116,7 @@ where
                 if this.channel.interrupt(stalled.clone()) {
                     // Another connection may do better; it has as long.
                     *this.timer_for = None;
-                    this.timer.set(None);
+                    *this.timer = None;
                     cx.waker().wake_by_ref();
                     return Continue(());
                 }

@@ -110,6 +110,9 @@ where
                 backlog.take(this.batch);
             }
             let idle = !blocked && this.batch.is_empty();
+            if idle {
+                backlog.shrink(this.batch);
+            }
             if (blocked || idle) && !again {
                 backlog.park(cx.waker(), idle);
             }

@@ -72,11 +72,15 @@ pub(super) enum Announcement {
     Full,
 }
 
+/// So many are searched one by one: a table of their own would be larger than they are.
+const FEW: usize = 8;
+
 #[derive(Debug, Clone)]
 pub(super) struct Announced<T> {
-    aliases: HashMap<T, u32>,
-    /// In the order of their aliases, to take back the last ones.
+    /// In the order of their aliases.
     order: Vec<T>,
+    /// Where in it each is, or nothing while they are few.
+    aliases: HashMap<T, u32>,
     bytes: usize,
     /// Messages about one document come in runs: the last look-up answers most.
     last: Option<(T, u32)>,
@@ -85,8 +89,8 @@ pub(super) struct Announced<T> {
 impl<T> Default for Announced<T> {
     fn default() -> Self {
         Self {
-            aliases: HashMap::new(),
             order: Vec::new(),
+            aliases: HashMap::new(),
             bytes: 0,
             last: None,
         }
@@ -108,10 +112,12 @@ impl<T: Aliased> Announced<T> {
 
     #[cold]
     fn look_up(&mut self, text: &T) -> Option<u32> {
-        if self.order.is_empty() {
-            return None;
-        }
-        let alias = *self.aliases.get(text)?;
+        let alias = if self.aliases.is_empty() {
+            let at = self.order.iter().position(|known| known == text)?;
+            at as u32
+        } else {
+            *self.aliases.get(text)?
+        };
         // The asked one, not the announced one: the next is most likely to be the same allocation.
         self.last = Some((text.clone(), alias));
         Some(alias)
@@ -128,7 +134,12 @@ impl<T: Aliased> Announced<T> {
         };
         self.bytes = bytes;
         self.order.push(text.clone());
-        self.aliases.insert(text.clone(), alias);
+        if self.order.len() > FEW || !self.aliases.is_empty() {
+            let known = self.aliases.len();
+            let fresh = (0..).zip(&self.order).skip(known);
+            self.aliases
+                .extend(fresh.map(|(alias, text)| (text.clone(), alias)));
+        }
         Announcement::New(alias)
     }
 
@@ -139,5 +150,33 @@ impl<T: Aliased> Announced<T> {
             self.aliases.remove(&text);
         }
         self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_or_many_each_has_its_alias_and_what_was_taken_back_has_none() {
+        let doc = |n: usize| DocId::new(format!("d{n}")).unwrap();
+        let limits = DecodeLimits::default();
+        let mut announced = Announced::default();
+        let mut count = 0;
+        for len in [FEW + 3, 2, 3 * FEW, FEW, FEW + 1, 0, 1] {
+            announced.truncate(len);
+            count = len.min(count);
+            for n in count..len {
+                assert_eq!(
+                    announced.announce(&doc(n), &limits),
+                    Announcement::New(n as u32)
+                );
+            }
+            count = len;
+            for n in 0..4 * FEW {
+                let alias = (n < len).then_some(n as u32);
+                assert_eq!(announced.get(&doc(n)), alias, "{n} of {len}");
+            }
+        }
     }
 }

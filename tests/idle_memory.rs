@@ -1,0 +1,194 @@
+//! What a connection on which nothing happens holds on the server's heap.
+//!
+//! The other ends are bare sockets in another process that speak the wire by hand. Each introduces
+//! itself, announces a document, has a large message, many at once and a few sent back, and is silent.
+//!
+//! Ten thousand of them, and what they add to the process's resident memory:
+//! `cargo test --release --test idle_memory -- --ignored --nocapture --test-threads 1`.
+//! Which lines hold the bytes: `KYNETA_DHAT=/tmp/idle.json` before the test of 500.
+
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
+mod common;
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::Stdio,
+};
+
+use common::{Bus, raw::frame};
+use kyneta_uds::{Incoming, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tower::service_fn;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// What one may hold, bytes.
+const LIMIT: usize = 4096;
+
+/// What each sends and gets back: so many offers at once, of so many bytes. None of it is to be held.
+const BURSTS: [(usize, usize); 4] = [(1, 200_000), (200, 64), (1, 64), (1, 64)];
+
+#[tokio::test]
+async fn each_of_500_idle_connections_holds_at_most_4_kib() {
+    let profiler = match std::env::var_os("KYNETA_DHAT") {
+        Some(file) => dhat::Profiler::builder()
+            .file_name(file)
+            .trim_backtraces(None)
+            .build(),
+        None => dhat::Profiler::builder().testing().build(),
+    };
+    assert!(heap_of_each(500).await <= LIMIT);
+    drop(profiler);
+}
+
+#[tokio::test]
+#[ignore = "ten thousand descriptors"]
+async fn each_of_10_000_idle_connections_holds_at_most_4_kib() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    assert!(heap_of_each(10_000).await <= LIMIT);
+}
+
+#[tokio::test]
+#[ignore = "ten thousand descriptors; the only one of its process"]
+async fn each_of_10_000_idle_connections_adds_at_most_4_kib_of_resident_memory() {
+    let count = 10_000;
+    let bus = Bus::new();
+    let server = serve(&bus.path).await;
+    let before = common::resident_bytes();
+    let _others = others(&bus.path, &server, count).await;
+    let each = common::resident_bytes().saturating_sub(before) / count;
+    println!("{count} idle connections: {each} bytes of resident memory each");
+    assert!(each <= LIMIT);
+}
+
+/// Bytes, on average.
+async fn heap_of_each(count: usize) -> usize {
+    let bus = Bus::new();
+    let server = serve(&bus.path).await;
+    let before = dhat::HeapStats::get();
+    let _others = others(&bus.path, &server, count).await;
+    let after = dhat::HeapStats::get();
+    let bytes = (after.curr_bytes - before.curr_bytes) / count;
+    let blocks = (after.curr_blocks - before.curr_blocks) as f64 / count as f64;
+    println!("{count} idle connections: {bytes} bytes each, in {blocks:.1} blocks");
+    bytes
+}
+
+/// One that sends everything back.
+async fn serve(path: &Path) -> Server {
+    let echo = service_fn(async |incoming: Incoming| incoming.from().queue(incoming.message).await);
+    Server::builder(path).listen(echo).await.unwrap()
+}
+
+/// As many as `count` connect, say what they have to say, and are silent until this is dropped. A
+/// process of their own, so that what they hold is not counted.
+async fn others(path: &Path, server: &Server, count: usize) -> Child {
+    raise_descriptor_limit();
+    let mut others = Command::new(std::env::current_exe().unwrap())
+        .args(["the_other_ends", "--exact", "--ignored", "--nocapture"])
+        .env("KYNETA_OTHERS", path)
+        .env("KYNETA_COUNT", count.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(others.stdout.take().unwrap()).lines();
+    while said.next_line().await.unwrap().unwrap() != SILENT {}
+    assert_eq!(server.connection_count(), count);
+    others
+}
+
+const SILENT: &str = "all have fallen silent";
+
+#[test]
+#[ignore = "the other process of the other tests"]
+fn the_other_ends() {
+    let Some(path) = std::env::var_os("KYNETA_OTHERS") else {
+        return;
+    };
+    let count = std::env::var("KYNETA_COUNT").unwrap().parse().unwrap();
+    raise_descriptor_limit();
+    let _others = talk(path.as_ref(), count);
+    println!("{SILENT}");
+    // Ends with the one that asked for it.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// As far as it may be.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+}
+
+fn talk(path: &Path, count: usize) -> Vec<UnixStream> {
+    let said = what_is_said();
+    let connect = |number| {
+        let mut other = UnixStream::connect(path).unwrap();
+        other.write_all(&frame(3, 1, &establish(number))).unwrap();
+        receive(&mut other);
+        for (times, frames) in &said {
+            other.write_all(frames).unwrap();
+            (0..*times).for_each(|_| receive(&mut other));
+        }
+        other
+    };
+    (0..count).map(connect).collect()
+}
+
+/// So many frames at once, and their bytes.
+fn what_is_said() -> Vec<(usize, Vec<u8>)> {
+    let mut seq = 1; // of the introduction
+    let mut repeat = |times, payload: &[u8]| {
+        let mut frames = Vec::new();
+        for _ in 0..times {
+            seq += 1;
+            frames.extend(frame(3, seq, payload));
+        }
+        (times, frames)
+    };
+    let mut said = vec![repeat(1, PRESENT)];
+    said.extend(BURSTS.map(|(times, size)| repeat(times, &offer(size))));
+    said
+}
+
+/// `{t: 1, id: "peer-00000", y: "bot", f: {a: true}}`
+fn establish(number: usize) -> Vec<u8> {
+    let mut payload = b"\xa4\x61t\x01\x62id\x6a".to_vec();
+    write!(payload, "peer-{number:05}").unwrap();
+    payload.extend(b"\x61y\x63bot\x61f\xa1\x61a\xf5");
+    payload
+}
+
+/// `{t: 16, docs: [{d: "doc", a: 0, rt: ["loro", 1, 0], ms: 0, sh: "hash", sa: 0}]}`
+const PRESENT: &[u8] =
+    b"\xa2\x61t\x10\x64docs\x81\xa6\x61d\x63doc\x61a\x00\x62rt\x83\x64loro\x01\x00\
+    \x62ms\x00\x62sh\x64hash\x62sa\x00";
+
+/// `{t: 18, pk: 0, pe: 1, d: bytes, v: "1", dx: 0}`
+fn offer(size: usize) -> Vec<u8> {
+    let mut payload = b"\xa6\x61t\x12\x62pk\x00\x62pe\x01\x61d\x5a".to_vec();
+    payload.extend((size as u32).to_be_bytes());
+    payload.extend(vec![7; size]);
+    payload.extend(b"\x61v\x611\x62dx\x00");
+    payload
+}
+
+/// Reads a frame of wire version 3 away.
+fn receive(other: &mut UnixStream) {
+    let mut header = [0; 10];
+    other.read_exact(&mut header).unwrap();
+    let [version, kind, len @ .., _, _, _, _] = header;
+    assert_eq!((version, kind), (3, 0));
+    let mut payload = vec![0; u32::from_be_bytes(len) as usize];
+    other.read_exact(&mut payload).unwrap();
+}
