@@ -19,8 +19,9 @@ const RETAIN_BUSY: usize = 128 << 10;
 /// What [`WriteBuf::release`] keeps, bytes: a request and its answer need no allocation.
 const RETAIN_IDLE: usize = 1 << 10;
 
-/// The most that a buffer which was busy takes at once instead of growing into it, bytes.
-const FIRST: usize = 64 << 10;
+/// The most that a buffer which was busy takes at once instead of growing into it, bytes: what is
+/// gathered before it is written, and the message that exceeds it.
+const FIRST: usize = 80 << 10;
 
 /// Bytes on their way to the kernel.
 ///

@@ -36,8 +36,6 @@ pub(crate) struct Backlog<M> {
     overflow: Overflow,
 
     queue: VecDeque<M>,
-    /// The most that have waited at once since memory was last given back, and before that.
-    burst: (usize, usize),
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
@@ -124,7 +122,6 @@ impl<M> Backlog<M> {
             max_bytes,
             overflow,
             queue: VecDeque::new(),
-            burst: (0, 0),
             messages: 0,
             bytes: 0,
             reserved: 0,
@@ -187,9 +184,8 @@ impl<M> Backlog<M> {
         self.next += 1;
         self.messages += 1;
         self.bytes += size;
-        self.burst.0 = self.burst.0.max(self.messages);
         if self.queue.capacity() == 0 {
-            self.queue.reserve_exact(self.burst.1.max(KEPT));
+            self.queue.reserve_exact(KEPT);
         }
         self.queue.push_back(msg);
         let driver = if self.idle {
@@ -249,19 +245,20 @@ impl<M> Backlog<M> {
         std::mem::swap(&mut self.queue, batch);
     }
 
-    /// Gives memory back, and takes `batch` back: called when nothing waits. What is kept serves a
-    /// request and its answer; after more than that the next burst takes its room in one go.
+    /// True when more memory is held than a connection at rest should hold.
+    pub(crate) fn has_slack(&self, batch: &VecDeque<M>) -> bool {
+        self.queue.capacity().max(batch.capacity()) > KEPT
+            || self.watchers.capacity() > KEPT_WATCHERS
+    }
+
+    /// Gives back the memory of what is empty.
     pub(crate) fn shrink(&mut self, batch: &mut VecDeque<M>) {
-        self.burst = (0, self.burst.0);
-        if self.queue.capacity() == 0 {
-            self.take(batch);
-        } else if batch.capacity() > 0 {
-            *batch = VecDeque::new();
+        for queue in [&mut self.queue, batch] {
+            if queue.is_empty() {
+                *queue = VecDeque::new();
+            }
         }
-        if self.queue.capacity() > KEPT {
-            self.queue = VecDeque::new();
-        }
-        if self.watchers.is_empty() && self.watchers.capacity() > KEPT_WATCHERS {
+        if self.watchers.is_empty() {
             self.watchers = Vec::new();
         }
     }

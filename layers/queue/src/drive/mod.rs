@@ -9,6 +9,7 @@
 
 mod read;
 mod rest;
+mod slack;
 mod write;
 
 use std::{
@@ -26,7 +27,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use self::rest::Deadline;
+use self::{rest::Deadline, slack::Slack};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
 /// Turns before other tasks have theirs.
@@ -110,6 +111,7 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             calling: None,
             timer: None,
             timer_for: None,
+            slack: None,
             channel,
             handler,
             shared,
@@ -143,6 +145,8 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// Boxed: it is hardly ever set, and there are many idle connections.
     timer: Option<Pin<Box<Sleep>>>,
     timer_for: Option<Deadline>,
+    /// Set while there is memory to be given back.
+    slack: Option<Slack>,
     channel: C,
     handler: H,
     shared: Arc<Shared<M>>,
@@ -220,6 +224,7 @@ where
                 cx.waker().wake_by_ref();
             }
             if !more_in || turns == TURNS {
+                self.as_mut().keep_slack(cx, written, wrote.slack);
                 return self.rest(cx, written, wrote);
             }
         }

@@ -21,6 +21,8 @@ pub(super) struct Wrote {
     pub(super) closing: bool,
     /// Senders stand in line.
     pub(super) stuck: bool,
+    /// Nothing waits, and there is memory to be given back.
+    pub(super) slack: bool,
 }
 
 impl Wrote {
@@ -29,6 +31,7 @@ impl Wrote {
         done: false,
         closing: false,
         stuck: false,
+        slack: false,
     };
 }
 
@@ -110,13 +113,11 @@ where
                 backlog.take(this.batch);
             }
             let idle = !blocked && this.batch.is_empty();
-            if idle {
-                backlog.shrink(this.batch);
-            }
             if (blocked || idle) && !again {
                 backlog.park(cx.waker(), idle);
             }
             let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
+            let slack = idle && backlog.has_slack(this.batch);
             drop(backlog);
             wakes.wake();
             if drained {
@@ -129,6 +130,7 @@ where
                     done,
                     closing,
                     stuck,
+                    slack,
                 });
             }
         }
