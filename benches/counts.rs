@@ -80,6 +80,7 @@ fn queue_and_drive(mut queued: Queued) -> Queued {
 }
 
 struct Queued {
+    runtime: Runtime,
     handle: Handle<ChannelMsg>,
     drive: Pin<Box<dyn Future<Output = ()>>>,
     msgs: Vec<ChannelMsg>,
@@ -90,10 +91,12 @@ impl Queued {
     const BATCH: usize = 50;
 
     fn over(channel: impl Channel<ChannelMsg> + 'static) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (handle, driver) = queue(channel, QueueConfig::default());
         let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
         let drive = driver.drive(ignore);
         let mut queued = Self {
+            runtime,
             handle,
             drive: Box::pin(async move { drop(drive.await) }),
             msgs: vec![offer(SIZE); COUNT],
@@ -104,6 +107,7 @@ impl Queued {
     }
 
     fn send(&mut self) {
+        let _inside = self.runtime.enter();
         let mut cx = Context::from_waker(Waker::noop());
         for (i, msg) in self.msgs.drain(..).enumerate() {
             assert!(pin!(self.handle.queue(msg)).poll(&mut cx).is_ready());

@@ -18,6 +18,7 @@ use common::{Void, five, offer, one, traced};
 use divan::{Bencher, black_box};
 use futures_core::Stream;
 use kyneta_uds::{ChannelMsg, Inbound, QueueConfig, queue};
+use tokio::runtime::Builder;
 use tower::{Service, service_fn};
 
 fn main() {
@@ -84,6 +85,8 @@ fn receive_from(bencher: Bencher<'_, '_>, mut channel: impl Stream<Item = Item> 
 /// Through layers around a handle, its queue and its driver.
 #[divan::bench(args = LAYERS)]
 fn call(bencher: Bencher<'_, '_>, layers: usize) {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
     let (handle, driver) = queue(Void::default(), QueueConfig::default());
     let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
     let drive = driver.drive(ignore);

@@ -96,6 +96,8 @@ impl<M> Drop for Undriven<M> {
 impl<C: Channel<M>, M: Message> Driver<C, M> {
     /// The connection's whole life: ready, with the reason, when it has ended. Dropping it ends the
     /// connection at once.
+    ///
+    /// It is to be polled inside a tokio runtime whose time is enabled.
     pub fn drive<H>(self, handler: H) -> Drive<C, H, M>
     where
         H: Service<M, Response = (), Error: Into<BoxError>>,
