@@ -178,6 +178,9 @@ async fn who_is_turned_away_does_not_come_again_without_end() {
     }
     // Each wait is at least half of twice the one before; without any they take a few milliseconds.
     let took = start.elapsed();
-    assert!(took > Duration::from_millis(60), "{times} times in {took:?}");
+    assert!(
+        took > Duration::from_millis(60),
+        "{times} times in {took:?}"
+    );
     joining.abort();
 }

@@ -46,3 +46,16 @@ fn a_size_of_nothing_and_one_of_many_reads_reach_a_hundred_peers() {
         "{end:#?}"
     );
 }
+
+#[test]
+fn ours_can_spin() {
+    let args = [
+        "bench", "--work", "rtt", "--rounds", "1", "--count", "20", "--spin", "50", "--json",
+    ];
+    let end = start(&args).finish();
+    assert_eq!(
+        (end.code, end.stderr.as_str(), end.rest.len()),
+        (0, "", 1),
+        "{end:#?}"
+    );
+}

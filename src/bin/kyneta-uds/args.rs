@@ -1,6 +1,6 @@
 //! What may stand on the command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -70,6 +70,7 @@ pub(crate) enum Command {
         after_help = "Examples:
   kyneta-uds bench
   kyneta-uds bench --work rtt --size 64 --pin same
+  kyneta-uds bench --work rtt --pin split --spin 50
   kyneta-uds bench --work stream --work pipe --rounds 9 --json
   kyneta-uds bench --work fan --size 64 --size 1KiB"
     )]
@@ -261,6 +262,10 @@ pub(crate) struct Bench {
     #[arg(long, default_value = "none")]
     pub(crate) pin: Pin,
 
+    /// Have our connections look for more for so long before they sleep
+    #[arg(long, value_name = "MICROSECONDS", value_parser = micros)]
+    pub(crate) spin: Option<Duration>,
+
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -314,6 +319,10 @@ pub(crate) struct SeatArgs {
     /// Run on the how-manieth of the cores allowed, from 0
     #[arg(long, value_name = "N")]
     pub(crate) core: Option<usize>,
+
+    /// Have connections look for more for so long before they sleep
+    #[arg(long, value_name = "MICROSECONDS", value_parser = micros, conflicts_with = "floor")]
+    pub(crate) spin: Option<Duration>,
 }
 
 /// A wire version, or to find out.
@@ -379,6 +388,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a number from 1 on".to_owned()),
     }
+}
+
+fn micros(text: &str) -> Result<Duration, String> {
+    let number = text.parse().map(Duration::from_micros);
+    number.map_err(|_| "expected a number of microseconds".to_owned())
 }
 
 fn bytes(text: &str) -> Result<u32, String> {

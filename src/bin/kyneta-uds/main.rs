@@ -77,6 +77,7 @@ async fn bench(args: args::Bench) -> Result<(), Failure> {
     let seat = |seat: args::SeatArgs| Seat {
         side: if seat.floor { Side::Floor } else { Side::Ours },
         core: seat.core,
+        spin: seat.spin,
     };
     match args.half {
         Some(BenchHalf::Server { path, seat: args }) => bench::server(&path, seat(args)).await,
@@ -101,6 +102,7 @@ async fn bench(args: args::Bench) -> Result<(), Failure> {
                 count: args.count,
                 rounds: args.rounds,
                 pin: args.pin,
+                spin: args.spin,
                 json: args.json,
             };
             bench::drive(plan).await

@@ -1,7 +1,8 @@
 //! The one task of a connection: it reads, hands over, encodes and flushes.
 //!
 //! In: a channel, a handler, the shared backlog. Out: the reason why it ended. May touch: the
-//! channel, the handler, tokio's clock (for the two deadlines, never per message).
+//! channel, the handler, tokio's clock (for the two deadlines, never per message), and the core's
+//! where it is to spin.
 //!
 //! Both directions are driven by every poll, so a handler that waits for room to reply does not
 //! stop the writing that makes the room. A poll handles a bounded number of messages; the
@@ -10,13 +11,14 @@
 mod read;
 mod rest;
 mod slack;
+mod spin;
 mod write;
 
 use std::{
     collections::VecDeque,
     fmt,
     future::Future,
-    ops::ControlFlow::{self, Break},
+    ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -27,7 +29,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use self::{rest::Deadline, slack::Slack};
+use self::{read::READ_BUDGET, rest::Deadline, slack::Slack, spin::Spin};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
 /// Turns before other tasks have theirs.
@@ -108,6 +110,7 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
         } = self;
         undriven.driven = true;
         let shared = undriven.shared.clone();
+        let spin = Spin::new(shared.config.spin);
         Drive {
             handling: None,
             calling: None,
@@ -123,6 +126,7 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             taken: 0,
             phase: Phase::Open,
             broke: None,
+            spin,
         }
     }
 }
@@ -161,6 +165,8 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     phase: Phase,
     /// Why writing has failed.
     broke: Option<DisconnectReason>,
+    /// Absent unless it is asked for.
+    spin: Option<Box<Spin>>,
 }
 
 /// Why a connection ends whose writing has failed.
@@ -210,14 +216,16 @@ where
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         // What a handler queues meanwhile is written below: it needs to wake nobody.
         self.shared.lock().awake();
-        let mut written = false;
+        let (mut read, mut written) = (false, false);
         let mut turns = 0;
         loop {
             if self.shared.abort.load(Ordering::Acquire) {
                 return Break(DisconnectReason::Intentional);
             }
-            let more_in = self.as_mut().read(cx)?;
+            let came_in = self.as_mut().read(cx)?;
+            let more_in = came_in == READ_BUDGET;
             let wrote = self.as_mut().write(cx)?;
+            read |= came_in > 0;
             written |= wrote.progress;
             turns += 1;
             if more_in && turns == TURNS {
@@ -227,7 +235,11 @@ where
             }
             if !more_in || turns == TURNS {
                 self.as_mut().keep_slack(cx, written, wrote.slack);
-                return self.rest(cx, written, wrote);
+                self.as_mut().rest(cx, written, wrote)?;
+                if let Some(spin) = self.project().spin {
+                    spin.turned(cx, read || written);
+                }
+                return Continue(());
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{Drive, Phase, Step, broke};
 use crate::config::QueueEvent;
 
 /// Inbound messages before the write side has its turn.
-const READ_BUDGET: usize = 128;
+pub(super) const READ_BUDGET: usize = 128;
 
 impl<C, H, M> Drive<C, H, M>
 where
@@ -21,13 +21,14 @@ where
     H: Service<M, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Reads and hands over, until either end is pending. True when there is more to do.
-    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<bool> {
+    /// Reads and hands over, until either end is pending. As many as came in;
+    /// [`READ_BUDGET`] when there is more to do.
+    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<usize> {
         let mut this = self.project();
-        for _ in 0..READ_BUDGET {
+        for came_in in 0..READ_BUDGET {
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
                 match handling.poll(cx) {
-                    Poll::Pending => return Continue(false),
+                    Poll::Pending => return Continue(came_in),
                     Poll::Ready(done) => {
                         this.handling.set(None);
                         if let Err(error) = done {
@@ -39,17 +40,17 @@ where
                 }
             }
             if let Phase::Draining { peer: true } = this.phase {
-                return Continue(false);
+                return Continue(came_in);
             }
             if !*this.handler_ready {
                 match this.handler.poll_ready(cx) {
-                    Poll::Pending => return Continue(false),
+                    Poll::Pending => return Continue(came_in),
                     Poll::Ready(Ok(())) => *this.handler_ready = true,
                     Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
                 }
             }
             match Pin::new(&mut *this.channel).poll_next(cx) {
-                Poll::Pending => return Continue(false),
+                Poll::Pending => return Continue(came_in),
                 Poll::Ready(Some(Ok(Inbound::Message(msg)))) => {
                     *this.handler_ready = false;
                     this.handling.set(Some(this.handler.call(msg)));
@@ -69,6 +70,6 @@ where
                 },
             }
         }
-        Continue(true)
+        Continue(READ_BUDGET)
     }
 }

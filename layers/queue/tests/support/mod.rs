@@ -1,5 +1,6 @@
 //! A channel whose kernel is a number: how many messages it takes.
 
+#![allow(dead_code)] // Each test uses its part.
 #![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 
 use std::{

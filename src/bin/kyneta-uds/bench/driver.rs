@@ -1,6 +1,6 @@
 //! Runs the halves, round by round, ours and the floor in turn, and takes the medians.
 
-use std::{io, path::Path, process::Stdio};
+use std::{io, path::Path, process::Stdio, time::Duration};
 
 use serde::Serialize;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    Pin, Side,
+    Pin, Seat, Side,
     figures::Figures,
     table::{HEAD, Row},
     work::{Task, Work},
@@ -27,10 +27,20 @@ pub(crate) struct Plan {
     pub(crate) count: Option<u64>,
     pub(crate) rounds: usize,
     pub(crate) pin: Pin,
+    /// How long our connections look for more before they sleep.
+    pub(crate) spin: Option<Duration>,
     pub(crate) json: bool,
 }
 
 impl Plan {
+    /// Of server and client. The bare socket has nothing to spin.
+    fn seats(&self, side: Side) -> (Seat, Seat) {
+        let (server, client) = self.pin.cores();
+        let spin = self.spin.filter(|_| side == Side::Ours);
+        let seat = |core| Seat { side, core, spin };
+        (seat(server), seat(client))
+    }
+
     fn tasks(&self) -> Vec<Task> {
         let works = if self.works.is_empty() {
             &Work::ALL[..]
@@ -77,8 +87,8 @@ pub(crate) async fn drive(plan: Plan) -> Result<(), Failure> {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
         for round in 0..plan.rounds {
             let path = |name: &str| dir.path().join(format!("{name}-{number}-{round}"));
-            ours.push(measure(&path("ours"), task, Side::Ours, plan.pin).await?);
-            floor.push(measure(&path("floor"), task, Side::Floor, plan.pin).await?);
+            ours.push(measure(&path("ours"), task, plan.seats(Side::Ours)).await?);
+            floor.push(measure(&path("floor"), task, plan.seats(Side::Floor)).await?);
         }
         let (Some(ours), Some(floor)) = (median(ours), median(floor)) else {
             continue;
@@ -108,9 +118,12 @@ fn median(mut runs: Vec<Figures>) -> Option<Figures> {
 }
 
 /// One run of two processes over a socket of their own.
-async fn measure(path: &Path, task: Task, side: Side, pin: Pin) -> Result<Figures, Failure> {
-    let (server_core, client_core) = pin.cores();
-    let mut server = half("server", path, &[], side, server_core)?.spawn()?;
+async fn measure(
+    path: &Path,
+    task: Task,
+    (server_seat, client_seat): (Seat, Seat),
+) -> Result<Figures, Failure> {
+    let mut server = half("server", path, &[], server_seat)?.spawn()?;
     let ready = first_line(&mut server).await?;
     if ready.trim() != "ready" {
         return Err(Failure::work(
@@ -122,7 +135,7 @@ async fn measure(path: &Path, task: Task, side: Side, pin: Pin) -> Result<Figure
         &task.size.to_string(),
         &task.count.to_string(),
     ];
-    let mut client = half("client", path, &what, side, client_core)?.spawn()?;
+    let mut client = half("client", path, &what, client_seat)?.spawn()?;
     let line = first_line(&mut client).await?;
     client.wait().await?;
     // The server has done its work, however far it has come in noticing.
@@ -131,20 +144,17 @@ async fn measure(path: &Path, task: Task, side: Side, pin: Pin) -> Result<Figure
         .map_err(|_| Failure::work("the bench's client gave no figures; its reason stands above"))
 }
 
-fn half(
-    name: &str,
-    path: &Path,
-    what: &[&str],
-    side: Side,
-    core: Option<usize>,
-) -> io::Result<Command> {
+fn half(name: &str, path: &Path, what: &[&str], seat: Seat) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", name]).arg(path).args(what);
-    if side == Side::Floor {
+    if seat.side == Side::Floor {
         command.arg("--floor");
     }
-    if let Some(core) = core {
+    if let Some(core) = seat.core {
         command.args(["--core", &core.to_string()]);
+    }
+    if let Some(spin) = seat.spin {
+        command.args(["--spin", &spin.as_micros().to_string()]);
     }
     command
         .stdin(Stdio::null())

@@ -15,7 +15,9 @@ pub(crate) use driver::{Plan, drive};
 pub(crate) use pin::Pin;
 pub(crate) use work::{Task, Work};
 
-use std::{io::Write, path::Path};
+use std::{io::Write, path::Path, time::Duration};
+
+use kyneta_uds::QueueConfig;
 
 use crate::failure::Failure;
 
@@ -31,6 +33,8 @@ pub(crate) enum Side {
 pub(crate) struct Seat {
     pub(crate) side: Side,
     pub(crate) core: Option<usize>,
+    /// How long our connections look for more before they sleep.
+    pub(crate) spin: Option<Duration>,
 }
 
 impl Seat {
@@ -38,6 +42,10 @@ impl Seat {
         self.core
             .map_or(Ok(()), pin::stay_on)
             .map_err(Failure::from)
+    }
+
+    fn queue(self) -> QueueConfig {
+        QueueConfig::default().spin(self.spin.unwrap_or_default())
     }
 }
 
@@ -49,7 +57,9 @@ pub(crate) async fn server(path: &Path, seat: Seat) -> Result<(), Failure> {
         let _ = writeln!(std::io::stdout(), "ready");
     };
     match seat.side {
-        Side::Ours => ours::serve(path, ready).await.map_err(Failure::Work)?,
+        Side::Ours => ours::serve(path, seat.queue(), ready)
+            .await
+            .map_err(Failure::Work)?,
         Side::Floor => floor::serve(path, ready).await?,
     }
     Ok(())
@@ -59,7 +69,9 @@ pub(crate) async fn server(path: &Path, seat: Seat) -> Result<(), Failure> {
 pub(crate) async fn client(path: &Path, task: Task, seat: Seat) -> Result<(), Failure> {
     seat.take()?;
     let figures = match seat.side {
-        Side::Ours => ours::run(path, task).await.map_err(Failure::Work)?,
+        Side::Ours => ours::run(path, task, seat.queue())
+            .await
+            .map_err(Failure::Work)?,
         Side::Floor => floor::run(path, task).await?,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&figures)?)?;

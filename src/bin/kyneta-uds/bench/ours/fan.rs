@@ -16,8 +16,8 @@ use std::{
 
 use futures_util::future::{join_all, select_all};
 use kyneta_uds::{
-    BoxError, ChannelMsg, Client, Events, Identity, Incoming, Offer, ReconnectPolicy, Server,
-    Version,
+    BoxError, ChannelMsg, Client, Events, Identity, Incoming, Offer, QueueConfig, ReconnectPolicy,
+    Server, Version,
 };
 use tokio::sync::Notify;
 use tower::service_fn;
@@ -63,13 +63,14 @@ pub(super) async fn tell(
 }
 
 /// The client half: a hundred clients, each with an identity and a connection of its own.
-pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
+pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<Figures, BoxError> {
     let crowd = Arc::new(Crowd::default());
     let mut clients = Vec::with_capacity(PEERS);
     for number in 0..PEERS {
         let crowd = crowd.clone();
         let client = Client::builder(path)
             .identity(Identity::service(format!("bench-client-{number}"))?)
+            .queue(queue.clone())
             .reconnect(ReconnectPolicy::off())
             .connect(service_fn(move |incoming: Incoming| {
                 let crowd = crowd.clone();

@@ -15,7 +15,7 @@ use std::{
 
 use kyneta_uds::{
     BoxError, Bytes, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming,
-    Offer, PeerChange, ReconnectPolicy, ReplicaType, SchemaHash, Server, Version,
+    Offer, PeerChange, QueueConfig, ReconnectPolicy, ReplicaType, SchemaHash, Server, Version,
 };
 use tokio::sync::{Notify, mpsc};
 use tower::service_fn;
@@ -29,8 +29,14 @@ const ECHO: &str = "echo";
 const SINK: &str = "sink";
 
 /// The server half; `ready` is called once a client may come. Ends with its first client.
-pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> Result<(), BoxError> {
-    let builder = Server::builder(path).identity(Identity::service("bench-server")?);
+pub(super) async fn serve(
+    path: &Path,
+    queue: QueueConfig,
+    ready: impl FnOnce(),
+) -> Result<(), BoxError> {
+    let builder = Server::builder(path)
+        .identity(Identity::service("bench-server")?)
+        .queue(queue);
     let mut events = builder.events();
     let (order, mut orders) = mpsc::channel(1);
     let answering = service_fn(move |incoming: Incoming| {
@@ -82,18 +88,19 @@ async fn answer(incoming: Incoming, order: Option<mpsc::Sender<Offer>>) -> Resul
 }
 
 /// The client half.
-pub(super) async fn run(path: &Path, task: Task) -> Result<Figures, BoxError> {
+pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<Figures, BoxError> {
     let (doc, window) = match task.work {
         Work::Rtt => (ECHO, 1),
         Work::Pipe => (ECHO, IN_FLIGHT),
         Work::Stream | Work::Bulk => (SINK, 0),
-        Work::Fan => return fan::run(path, task).await,
+        Work::Fan => return fan::run(path, task, queue).await,
     };
     let meter = Arc::new(Meter::default());
     let client = {
         let meter = meter.clone();
         Client::builder(path)
             .identity(Identity::service("bench-client")?)
+            .queue(queue)
             .reconnect(ReconnectPolicy::off())
             .connect(service_fn(move |incoming: Incoming| {
                 let meter = meter.clone();
