@@ -36,6 +36,8 @@ pub(crate) struct Backlog<M> {
     overflow: Overflow,
 
     queue: VecDeque<M>,
+    /// The most that have stood in it since that was last asked for.
+    most: usize,
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
@@ -122,6 +124,7 @@ impl<M> Backlog<M> {
             max_bytes,
             overflow,
             queue: VecDeque::new(),
+            most: 0,
             messages: 0,
             bytes: 0,
             reserved: 0,
@@ -188,6 +191,7 @@ impl<M> Backlog<M> {
             self.queue.reserve_exact(KEPT);
         }
         self.queue.push_back(msg);
+        self.most = self.most.max(self.queue.len());
         let driver = if self.idle {
             self.idle = false;
             self.driver.take()
@@ -251,8 +255,12 @@ impl<M> Backlog<M> {
             || self.watchers.capacity() > KEPT_WATCHERS
     }
 
-    /// Gives back the memory of what is empty.
-    pub(crate) fn shrink(&mut self, batch: &mut VecDeque<M>) {
+    /// Gives back the memory of what is empty, unless that was needed since this was last asked for.
+    /// True when it was not.
+    pub(crate) fn shrink(&mut self, batch: &mut VecDeque<M>) -> bool {
+        if std::mem::take(&mut self.most) > KEPT {
+            return false;
+        }
         for queue in [&mut self.queue, batch] {
             if queue.is_empty() {
                 *queue = VecDeque::new();
@@ -261,6 +269,7 @@ impl<M> Backlog<M> {
         if self.watchers.is_empty() {
             self.watchers = Vec::new();
         }
+        true
     }
 
     /// The driver rests: until a message comes if it is `idle`, and in any case until senders

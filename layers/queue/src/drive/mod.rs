@@ -29,7 +29,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use self::{read::READ_BUDGET, rest::Deadline, slack::Slack, spin::Spin};
+use self::{read::READ_BUDGET, rest::Deadline, spin::Spin};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
 /// Turns before other tasks have theirs.
@@ -152,7 +152,7 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     timer: Option<Pin<Box<Sleep>>>,
     timer_for: Option<Deadline>,
     /// Set while there is memory to be given back.
-    slack: Option<Slack>,
+    slack: Option<Pin<Box<Sleep>>>,
     channel: C,
     handler: H,
     shared: Arc<Shared<M>>,
@@ -234,7 +234,7 @@ where
                 cx.waker().wake_by_ref();
             }
             if !more_in || turns == TURNS {
-                self.as_mut().keep_slack(cx, written, wrote.slack);
+                self.as_mut().keep_slack(cx, wrote.slack);
                 self.as_mut().rest(cx, written, wrote)?;
                 if let Some(spin) = self.project().spin {
                     spin.turned(cx, read || written);
