@@ -1,7 +1,10 @@
 //! The kernel's word that a file was unlinked, replaced or moved: inotify(7), where there is one.
 //!
-//! In: files. Out: a wake when something has happened to one of them. May touch: one inotify
-//! descriptor and one thread, which sleeps in read(2), for the whole process.
+//! In: files. Out: a wake when something has happened to one of them, and one each second. May touch:
+//! one inotify descriptor and one thread, which sleeps in poll(2), for the whole process.
+//!
+//! The thread keeps the second, so that a runtime with nothing else to wait for keeps no timer: with
+//! one, each of its turns asks for the time and sets the kernel's timer, some 4 % of a round trip.
 //!
 //! One for all, and never closed: closing an inotify descriptor waits for the kernel's other readers,
 //! some ten milliseconds. A process that is killed closes its descriptors from the highest to the
@@ -29,6 +32,12 @@ mod linux {
     };
 
     use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        io::Errno,
+    };
+
+    use super::super::notice::SELDOM;
 
     /// Readies the process for being told of changes to a listener's files. Best done before it
     /// makes its first connection; done by itself, but later, with the first [`Listener`] that asks
@@ -59,8 +68,17 @@ mod linux {
 
     #[derive(Debug, Default)]
     struct Rung {
-        rung: bool,
+        why: Option<Why>,
         waker: Option<Waker>,
+    }
+
+    /// Why a look is due.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Why {
+        /// A second is over.
+        Time,
+        /// Something has happened to a file.
+        Change,
     }
 
     /// Changes to some files.
@@ -78,8 +96,11 @@ mod linux {
                 | WatchMask::DELETE_SELF
                 | WatchMask::MOVE_SELF
                 | WatchMask::DONT_FOLLOW;
+            let bell = Bell::default();
+            // The first look is due at once.
+            bell.ring(Why::Time);
             let mut this = Self {
-                bell: Arc::default(),
+                bell: Arc::new(bell),
                 watched: Vec::new(),
             };
             for file in files {
@@ -92,11 +113,11 @@ mod linux {
             Some(this)
         }
 
-        /// Ready when something has happened, whatever it was.
-        pub(in super::super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        /// Ready when a look is due: true when something has happened, whatever it was.
+        pub(in super::super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
             let mut state = lock(&self.bell.state);
-            if std::mem::take(&mut state.rung) {
-                return Poll::Ready(());
+            if let Some(why) = state.why.take() {
+                return Poll::Ready(why == Why::Change);
             }
             match &mut state.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -138,22 +159,55 @@ mod linux {
         /// Room for some events; what does not fit is read by the next turn.
         const ROOM: usize = 1024;
         let mut room = [0; ROOM];
-        // It fails for reasons that stay: then the look a second has to do.
-        while let Ok(events) = inotify.read_events_blocking(&mut room) {
+        loop {
+            let events = match wait(&inotify) {
+                Ok(false) => {
+                    ring_all(bells);
+                    continue;
+                }
+                Ok(true) => inotify.read_events(&mut room),
+                Err(error) => Err(error.into()),
+            };
+            // It fails for reasons that stay: then the look a second has to do.
+            let Ok(events) = events else {
+                thread::sleep(SELDOM);
+                ring_all(bells);
+                continue;
+            };
             for event in events {
                 let bell = lock(bells).get(&event.wd).cloned();
                 if let Some(bell) = bell {
-                    bell.ring();
+                    bell.ring(Why::Change);
                 }
             }
         }
     }
 
+    /// True when there are events, false when a second is over.
+    fn wait(inotify: &Inotify) -> Result<bool, Errno> {
+        let second = Timespec {
+            tv_sec: SELDOM.as_secs() as _,
+            tv_nsec: 0,
+        };
+        match poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&second)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ring_all(bells: &Bells) {
+        let all: Vec<_> = lock(bells).values().cloned().collect();
+        for bell in all {
+            bell.ring(Why::Time);
+        }
+    }
+
     impl Bell {
-        fn ring(&self) {
+        fn ring(&self, why: Why) {
             let waker = {
                 let mut state = lock(&self.state);
-                state.rung = true;
+                state.why = state.why.max(Some(why));
                 state.waker.take()
             };
             if let Some(waker) = waker {
@@ -187,7 +241,7 @@ mod none {
             None
         }
 
-        pub(in super::super) fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        pub(in super::super) fn poll(&mut self, _: &mut Context<'_>) -> Poll<bool> {
             match *self {}
         }
     }
