@@ -1,7 +1,7 @@
 //! Slack: memory that a burst has grown, given back when the connection has come to rest.
 //!
 //! Not at once: the next burst would allocate it again, and each page of it would be faulted in again,
-//! which costs a stream a tenth of its speed.
+//! which costs a stream a quarter of its speed.
 
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 
