@@ -3,6 +3,10 @@
 //! Frames with a 10-byte header, writes gathered to 64 KiB, reads of 64 KiB, headers looked at and
 //! payloads passed over.
 
+// The frames of the floor that `kyneta-uds bench` has.
+#[path = "../../../../src/bin/kyneta-uds/bench/floor/scan.rs"]
+mod scan;
+
 use std::path::Path;
 
 use bytes::Bytes;
@@ -11,6 +15,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use self::scan::{Scan, header};
 use super::{Contender, Facts, gone};
 use crate::{
     BoxError,
@@ -19,7 +24,9 @@ use crate::{
 };
 
 const BLOCK: usize = 64 << 10;
-const HEADER: usize = 10;
+
+/// There is but one kind of frame here.
+const KIND: u8 = 0;
 
 pub(super) struct Floor;
 
@@ -61,7 +68,7 @@ impl Contender for Floor {
                     back.clear();
                 }
             } else if got == task.total() {
-                stream.write_all(&header(task.size)).await?;
+                stream.write_all(&header(KIND, task.size)).await?;
                 stream.write_all(&task.data()).await?;
             }
         }
@@ -88,7 +95,8 @@ struct Bare {
 
 impl Duplex for Bare {
     async fn feed(&mut self) -> Result<(), BoxError> {
-        self.out.extend_from_slice(&header(self.payload.len()));
+        self.out
+            .extend_from_slice(&header(KIND, self.payload.len()));
         self.out.extend_from_slice(&self.payload);
         if self.out.len() >= BLOCK {
             self.flush().await?;
@@ -110,57 +118,6 @@ impl Duplex for Bare {
             if frames > 0 {
                 return Ok(frames);
             }
-        }
-    }
-}
-
-fn header(len: usize) -> [u8; HEADER] {
-    let [a, b, c, d] = (len as u32).to_be_bytes();
-    [3, 0, a, b, c, d, 0, 0, 0, 0]
-}
-
-/// Counts frames in bytes that may be cut anywhere.
-#[derive(Default)]
-struct Scan {
-    header: [u8; HEADER],
-    have: usize,
-    payload_left: usize,
-}
-
-impl Scan {
-    /// Takes bytes; how many frames they complete.
-    fn feed(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut frames = 0;
-        loop {
-            // The common case first: header and payload lie whole before us.
-            while self.have == 0
-                && let Some(([_, _, a, b, c, d, ..], rest)) = bytes.split_first_chunk::<HEADER>()
-                && let Some(rest) = rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..)
-            {
-                bytes = rest;
-                frames += 1;
-            }
-            if self.have < HEADER {
-                let part = bytes.len().min(HEADER - self.have);
-                for (to, from) in self.header.iter_mut().skip(self.have).zip(bytes) {
-                    *to = *from;
-                }
-                self.have += part;
-                bytes = bytes.get(part..).unwrap_or_default();
-                if self.have < HEADER {
-                    return frames;
-                }
-                let [_, _, a, b, c, d, ..] = self.header;
-                self.payload_left = u32::from_be_bytes([a, b, c, d]) as usize;
-            }
-            let part = bytes.len().min(self.payload_left);
-            self.payload_left -= part;
-            bytes = bytes.get(part..).unwrap_or_default();
-            if self.payload_left > 0 {
-                return frames;
-            }
-            self.have = 0;
-            frames += 1;
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Against how many messages may wait.
 
-use super::{SMALL, at};
+use super::{SMALL, at, streams};
 use crate::{
     Error,
-    ours::{self, Stream},
+    ours::Stream,
     place::Places,
     section::{Axis, Section, Series, Ticks},
-    sweep::{Effort, sweep},
+    sweep::Effort,
     verdict::{Cost, changed},
 };
 
@@ -14,18 +14,14 @@ const DEPTHS: [usize; 7] = [1, 4, 16, 64, 256, 1024, 4096];
 
 pub(super) async fn measure(effort: Effort, places: &Places) -> Result<Section, Error> {
     let title = "Depth of the queue";
-    let ways = [("kyneta-uds", ())];
-    let count = |(), depth: usize| (100_000 * depth as u64).min(1_000_000);
-    let series = sweep(title, effort, &ways, &DEPTHS, count, async |point| {
-        let work = Stream {
-            depth: point.x,
-            docs: 1,
-            size: SMALL,
-            count: point.count,
-        };
-        ours::stream(places, point.path, work).await
-    })
-    .await?;
+    let count = |depth: usize| (100_000 * depth as u64).min(1_000_000);
+    let work = |depth, count| Stream {
+        depth,
+        docs: 1,
+        size: SMALL,
+        count,
+    };
+    let series = streams(title, effort, places, &DEPTHS, count, work).await?;
     Ok(Section {
         name: "depth",
         title,

@@ -1,12 +1,12 @@
 //! Against the number of documents that have an alias.
 
-use super::{DEPTH, SMALL, at};
+use super::{DEPTH, SMALL, at, streams};
 use crate::{
     Error,
-    ours::{self, Stream},
+    ours::Stream,
     place::Places,
     section::{Axis, Section, Series, Ticks},
-    sweep::{Effort, sweep},
+    sweep::Effort,
     verdict::{Cost, changed},
 };
 
@@ -14,24 +14,13 @@ const DOCUMENTS: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 
 pub(super) async fn measure(effort: Effort, places: &Places) -> Result<Section, Error> {
     let title = "Number of documents";
-    let ways = [("kyneta-uds", ())];
-    let series = sweep(
-        title,
-        effort,
-        &ways,
-        &DOCUMENTS,
-        |(), _| 1_000_000,
-        async |point| {
-            let work = Stream {
-                depth: DEPTH,
-                docs: point.x,
-                size: SMALL,
-                count: point.count,
-            };
-            ours::stream(places, point.path, work).await
-        },
-    )
-    .await?;
+    let work = |docs, count| Stream {
+        depth: DEPTH,
+        docs,
+        size: SMALL,
+        count,
+    };
+    let series = streams(title, effort, places, &DOCUMENTS, |_| 1_000_000, work).await?;
     Ok(Section {
         name: "documents",
         title,

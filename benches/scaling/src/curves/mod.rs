@@ -6,7 +6,13 @@ mod flavour;
 mod payload;
 mod peers;
 
-use crate::{Error, place::Places, section::Section, sweep::Effort};
+use crate::{
+    Error,
+    ours::{self, Stream},
+    place::Places,
+    section::{Section, Series},
+    sweep::{Effort, sweep},
+};
 
 /// Of a small message's data, bytes.
 const SMALL: usize = 64;
@@ -24,6 +30,23 @@ pub(crate) async fn all(effort: Effort) -> Result<Vec<Section>, Error> {
         depth::measure(effort, &places).await?,
         flavour::measure(effort, &places).await?,
     ])
+}
+
+/// The same stream at each of `xs`: `count` says of how many messages, `work` of what kind.
+async fn streams(
+    title: &'static str,
+    effort: Effort,
+    places: &Places,
+    xs: &[usize],
+    count: impl Fn(usize) -> u64,
+    work: impl Fn(usize, u64) -> Stream,
+) -> Result<Vec<Series>, Error> {
+    let ways = [("kyneta-uds", ())];
+    let count = |(), x| count(x);
+    sweep(title, effort, &ways, xs, count, async |point| {
+        ours::stream(places, point.path, work(point.x, point.count)).await
+    })
+    .await
 }
 
 /// The time at a point of a series that holds it.
