@@ -18,6 +18,7 @@ mod frames;
 mod identity;
 mod message;
 mod path;
+mod per_minute;
 mod rejection;
 mod target;
 mod text;
@@ -36,6 +37,7 @@ pub use message::{
     ReplicaType, SyncMode,
 };
 pub use path::{SocketPath, SocketPathError};
+pub use per_minute::PerMinute;
 pub use rejection::{AliasFault, FrameFault, Rejection};
 pub use target::{Redial, Target};
 pub use text::{DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, Text, TextTooLong, Version};

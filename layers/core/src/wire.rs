@@ -67,6 +67,11 @@ impl fmt::Display for WireVersion {
 }
 
 /// Who is at the other end of a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
+///
+/// ```
+/// let root = kyneta_uds_core::Credentials { uid: 0, gid: 0, pid: Some(1) };
+/// assert_eq!(root.to_string(), "uid 0 (gid 0, pid 1)");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// Effective user.
@@ -75,6 +80,16 @@ pub struct Credentials {
     pub gid: u32,
     /// Process; the kernel of some platforms does not tell.
     pub pid: Option<i32>,
+}
+
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {} (gid {}", self.uid, self.gid)?;
+        match self.pid {
+            Some(pid) => write!(f, ", pid {pid})"),
+            None => f.write_str(")"),
+        }
+    }
 }
 
 /// What a channel knows of the connection under it.

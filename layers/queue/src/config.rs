@@ -6,6 +6,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Rejection, SharedError};
 
+use crate::budget::Budget;
+
 /// What happens to senders when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
@@ -38,6 +40,9 @@ pub struct QueueConfig {
     pub(crate) max_messages: usize,
     pub(crate) max_bytes: usize,
     pub(crate) overflow: Overflow,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) write_stall: Duration,
+    pub(crate) max_errors: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) spin: Duration,
     pub(crate) on_event: Option<OnEvent>,
@@ -51,6 +56,9 @@ impl Default for QueueConfig {
             max_messages: 1024,
             max_bytes: 16 << 20,
             overflow: Overflow::Wait,
+            budget: None,
+            write_stall: Duration::from_secs(30),
+            max_errors: 1000,
             drain_timeout: Duration::from_secs(5),
             spin: Duration::ZERO,
             on_event: None,
@@ -82,6 +90,33 @@ impl QueueConfig {
     /// What happens when either bound is met.
     pub fn overflows(&self) -> Overflow {
         self.overflow
+    }
+
+    /// Room that this queue shares with others, on top of its own bounds. None by default. Every clone
+    /// of the configuration shares the same one.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// The room that is shared, if any.
+    pub fn shared_budget(&self) -> Option<&Budget> {
+        self.budget.as_ref()
+    }
+
+    /// How long the kernel may take no byte of what was written before the connection ends with
+    /// [`Stalled`](crate::Stalled), whether or not the queue is full: its peer does not read. A
+    /// channel that comes back takes another connection. 30 s by default; `Duration::MAX` is for ever.
+    pub fn write_stall(mut self, limit: Duration) -> Self {
+        self.write_stall = limit;
+        self
+    }
+
+    /// How many frames and messages of a minute may be rejected before the connection ends with
+    /// [`TooManyErrors`](crate::TooManyErrors). 1,000 by default.
+    pub fn max_errors_per_minute(mut self, errors: u32) -> Self {
+        self.max_errors = errors;
+        self
     }
 
     /// How long the end of a closed connection may take: sending what waits, then the peer's own
@@ -148,6 +183,9 @@ impl fmt::Debug for QueueConfig {
             .field("max_messages", &self.max_messages)
             .field("max_bytes", &self.max_bytes)
             .field("overflow", &self.overflow)
+            .field("budget", &self.budget)
+            .field("write_stall", &self.write_stall)
+            .field("max_errors_per_minute", &self.max_errors)
             .field("drain_timeout", &self.drain_timeout)
             .field("spin", &self.spin)
             .finish_non_exhaustive()

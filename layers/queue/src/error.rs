@@ -48,16 +48,27 @@ impl SendError {
     }
 }
 
-/// The peer did not read: the queue stayed full for the time that the policy allows.
+/// The peer did not read: the queue stayed full, or the kernel took no byte of what was written, for
+/// the time that the configuration allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the peer does not read: {messages} messages, {bytes} bytes have waited for {after:?}")]
 pub struct Stalled {
-    /// How long the queue stayed full.
+    /// For how long nothing went out.
     pub after: Duration,
-    /// How many messages waited.
+    /// How many messages waited to be taken by the kernel.
     pub messages: usize,
-    /// How many bytes they held.
+    /// How many bytes they held: those not written yet by their size, the others as written.
     pub bytes: usize,
+}
+
+/// The peer has sent more that is no message than a minute's worth of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the peer has sent more than {limit} frames or messages in a minute that had to be rejected"
+)]
+pub struct TooManyErrors {
+    /// How many a minute may be.
+    pub limit: u32,
 }
 
 /// The connection was closed, and not all that waited could be sent within the drain timeout.

@@ -42,6 +42,7 @@
 //! when the handle is dropped.
 
 mod backlog;
+mod budget;
 mod config;
 mod drive;
 mod error;
@@ -51,9 +52,10 @@ mod layer;
 mod service;
 mod shared;
 
+pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use drive::{Drive, Driver, queue};
-pub use error::{Ended, SendError, Stalled, Undrained};
+pub use error::{Ended, SendError, Stalled, TooManyErrors, Undrained};
 pub use future::{Closed, Flushed, Queueing, SendFuture};
 pub use handle::Handle;
 pub use layer::QueueLayer;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kyneta_uds_core::DisconnectReason;
 
-use crate::{backlog::Backlog, config::QueueConfig};
+use crate::{backlog::Backlog, budget::Lease, config::QueueConfig};
 
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
@@ -26,6 +26,7 @@ impl<M> Shared<M> {
                 config.max_messages,
                 config.max_bytes,
                 config.overflow,
+                config.budget.clone().map(Lease::new),
             )),
             config,
             refusals: AtomicBool::new(false),

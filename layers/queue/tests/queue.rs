@@ -8,11 +8,14 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 
 use kyneta_uds_core::{DisconnectReason, Inbound, Rejection};
-use kyneta_uds_queue::{Handle, Overflow, QueueConfig, QueueEvent, SendError, Stalled, queue};
+use kyneta_uds_queue::{
+    Budget, Handle, Overflow, QueueConfig, QueueEvent, SendError, Stalled, TooManyErrors, queue,
+};
 use support::{BUFFER, Num, Pipe, REFUSED};
 use tokio::task::{JoinHandle, yield_now};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
@@ -35,6 +38,20 @@ async fn settle() {
 async fn send_all(handle: &mut Handle<Num>, nums: impl IntoIterator<Item = u32>) {
     for num in nums {
         handle.queue(Num(num)).await.unwrap();
+    }
+}
+
+fn rejected() -> Inbound<Num> {
+    Inbound::Rejected(Rejection::Decode {
+        what: "bad".into(),
+        at: 0,
+    })
+}
+
+/// Queues as many as there is room for.
+fn fill(handle: &mut Handle<Num>) {
+    while let Poll::Ready(ready) = task::spawn(handle.ready()).poll() {
+        drop(ready.unwrap().call(Num(0)));
     }
 }
 
@@ -211,24 +228,110 @@ async fn disconnect_ends_a_connection_that_stays_full() {
         *stalled,
         Stalled {
             after,
-            messages: 2,
-            bytes: 200
+            // Two wait in the queue, four in the write buffer, which counts each as one byte.
+            messages: 6,
+            bytes: 204
         }
     );
     assert!(feeder.await.unwrap() >= 24);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_that_nobody_waits_for_is_left_alone() {
-    let after = Duration::from_secs(5);
-    let config = QueueConfig::default()
-        .max_messages(2)
-        .overflow(Overflow::Disconnect { after });
+async fn a_full_queue_that_nobody_waits_for_is_left_alone_until_the_write_stall() {
+    let started = tokio::time::Instant::now();
+    for (stall, lasts) in [(30, 30), (90, 90), (u64::MAX, 600)] {
+        let after = Duration::from_secs(5);
+        let config = QueueConfig::default()
+            .max_messages(2)
+            .overflow(Overflow::Disconnect { after })
+            .write_stall(Duration::from_secs(stall));
+        let pipe = Pipe::with_room(0);
+        let (mut handle, task) = start(&pipe, config);
+        send_all(&mut handle, 0..6).await;
+        let begun = started.elapsed().as_secs();
+        let ended = tokio::time::timeout(Duration::from_secs(600), task).await;
+        assert_eq!(started.elapsed().as_secs() - begun, lasts);
+        assert_eq!(ended.is_ok(), stall != u64::MAX);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_within_the_write_stall_puts_it_off() {
+    let config = QueueConfig::default().write_stall(Duration::from_secs(10));
     let pipe = Pipe::with_room(0);
     let (mut handle, task) = start(&pipe, config);
-    send_all(&mut handle, 0..6).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    let started = tokio::time::Instant::now();
+    send_all(&mut handle, 0..20).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        pipe.make_room(1);
+    }
+    let reason = task.await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 27 + 10);
+    assert!(reason.to_string().contains("does not read"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_written_is_no_stall() {
+    let config = QueueConfig::default().write_stall(Duration::from_secs(10));
+    let pipe = Pipe::with_room(3);
+    let (mut handle, task) = start(&pipe, config);
+    send_all(&mut handle, 0..3).await;
+    handle.flushed().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(!task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_errors_than_a_minute_may_have_end_the_connection() {
+    let seen = Arc::new(Mutex::new(0));
+    let config = QueueConfig::default().max_errors_per_minute(3).on_event({
+        let seen = seen.clone();
+        move |event| *seen.lock().unwrap() += usize::from(matches!(event, QueueEvent::Rejected(_)))
+    });
+    let pipe = Pipe::with_room(0);
+    let (_handle, task) = start(&pipe, config);
+    for _ in 0..2 {
+        (0..3).for_each(|_| pipe.deliver(rejected()));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(!task.is_finished());
+    }
+    (0..4).for_each(|_| pipe.deliver(rejected()));
+    let DisconnectReason::Error(error) = task.await.unwrap() else {
+        panic!("an error")
+    };
+    let too_many = error.get_ref().downcast_ref::<TooManyErrors>().unwrap();
+    assert_eq!(*too_many, TooManyErrors { limit: 3 });
+    assert_eq!(*seen.lock().unwrap(), 10, "each is told");
+}
+
+#[tokio::test]
+async fn queues_that_share_a_budget_are_full_together_and_none_starves() {
+    // Of each queue 64 messages are free.
+    let budget = Budget::new(1, usize::MAX);
+    let config = QueueConfig::default().budget(budget.clone());
+    let pipes = [(); 2].map(|()| Pipe::with_room(0));
+    let mut queues = pipes.each_ref().map(|pipe| start(pipe, config.clone()));
+    // The first has one message more, which uses the budget up.
+    for ((handle, _), messages) in queues.iter_mut().zip([65, 64]) {
+        fill(handle);
+        // Four move into the write buffer.
+        settle().await;
+        fill(handle);
+        assert_eq!(handle.queued().0, messages);
+        assert_eq!(budget.used(), (64, 0), "in steps");
+    }
+    // One whose peer reads goes on, though the other holds what it holds.
+    pipes[0].make_room(2000);
+    let (handle, _) = &mut queues[0];
+    for num in 0..1000 {
+        handle.queue(Num(num)).await.unwrap();
+        settle().await;
+    }
+    pipes[1].break_it();
+    drop(queues);
+    settle().await;
+    assert_eq!(budget.used(), (0, 0), "all is given back");
 }
 
 #[tokio::test]
@@ -492,11 +595,7 @@ async fn events_tell_of_full_empty_bad_and_failed() {
         drop(handle.ready().await.unwrap().call(Num(num)));
     }
     pipe.deliver(Inbound::Message(Num(9)));
-    let rejection = Rejection::Decode {
-        what: "bad".into(),
-        at: 0,
-    };
-    pipe.deliver(Inbound::Rejected(rejection));
+    pipe.deliver(rejected());
     pipe.make_room(10);
     assert_pending!(drive.poll());
     let events = events.lock().unwrap();

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn who_waits_has_one_seat_and_gives_it_up() {
-        let mut backlog: Backlog<u8> = Backlog::new(1, 1, Overflow::Wait);
+        let mut backlog: Backlog<u8> = Backlog::new(1, 1, Overflow::Wait, None);
         let (mut flushed, mut closed) = (None, None);
         for _ in 0..3 {
             assert!(backlog.flushed(0..1, &mut flushed, Waker::noop()).is_none());

@@ -21,7 +21,7 @@ use kyneta_uds_core::{DisconnectReason, SharedError};
 pub(crate) use self::marks::Seat;
 pub(crate) use self::slots::{Slot, Ticket};
 use self::{losses::Losses, marks::Sitter, slots::InLine};
-use crate::{config::Overflow, error::SendError};
+use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// How many messages there is room for at rest.
 const KEPT: usize = 1;
@@ -34,6 +34,7 @@ pub(crate) struct Backlog<M> {
     max_messages: usize,
     max_bytes: usize,
     overflow: Overflow,
+    lease: Option<Lease>,
 
     queue: VecDeque<M>,
     /// The most that have stood in it since that was last asked for.
@@ -118,11 +119,17 @@ pub(crate) struct Level {
 }
 
 impl<M> Backlog<M> {
-    pub(crate) fn new(max_messages: usize, max_bytes: usize, overflow: Overflow) -> Self {
+    pub(crate) fn new(
+        max_messages: usize,
+        max_bytes: usize,
+        overflow: Overflow,
+        lease: Option<Lease>,
+    ) -> Self {
         Self {
             max_messages,
             max_bytes,
             overflow,
+            lease,
             queue: VecDeque::new(),
             most: 0,
             messages: 0,
@@ -147,7 +154,23 @@ impl<M> Backlog<M> {
     }
 
     fn has_room(&self) -> bool {
-        self.messages + self.reserved < self.max_messages && self.bytes < self.max_bytes
+        self.messages + self.reserved < self.max_messages && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        let lacks_room = |lease: &Lease| !lease.has_room(self.messages, self.bytes);
+        self.messages >= self.max_messages
+            || self.bytes >= self.max_bytes
+            || self.lease.as_ref().is_some_and(lacks_room)
+    }
+
+    /// What waits is another number now.
+    #[inline]
+    fn hold(&mut self, messages: usize, bytes: usize) {
+        (self.messages, self.bytes) = (messages, bytes);
+        if let Some(lease) = &mut self.lease {
+            lease.hold(messages, bytes);
+        }
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -185,8 +208,7 @@ impl<M> Backlog<M> {
     fn accept(&mut self, msg: M, size: usize) -> Pushed {
         let number = self.next;
         self.next += 1;
-        self.messages += 1;
-        self.bytes += size;
+        self.hold(self.messages + 1, self.bytes.saturating_add(size));
         if self.queue.capacity() == 0 {
             self.queue.reserve_exact(KEPT);
         }
@@ -198,8 +220,7 @@ impl<M> Backlog<M> {
         } else {
             None
         };
-        let became_full =
-            !self.full && (self.messages >= self.max_messages || self.bytes >= self.max_bytes);
+        let became_full = !self.full && self.is_full();
         self.full |= became_full;
         let full = became_full.then(|| self.level());
         Pushed {
@@ -294,8 +315,10 @@ impl<M> Backlog<M> {
     /// `messages` of `bytes` have been encoded; the kernel has taken all before `taken`. Returns
     /// true when a queue that was full has become empty.
     pub(crate) fn progress(&mut self, messages: usize, bytes: usize, taken: u64) -> (bool, Wakes) {
-        self.messages = self.messages.saturating_sub(messages);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.hold(
+            self.messages.saturating_sub(messages),
+            self.bytes.saturating_sub(bytes),
+        );
         self.encoded += messages as u64;
         let mut wakes = if messages > 0 {
             self.grant()
@@ -316,7 +339,7 @@ impl<M> Backlog<M> {
     pub(crate) fn end(&mut self, encoded: u64, reason: DisconnectReason) -> (VecDeque<M>, Wakes) {
         self.encoded = encoded;
         self.state = State::Closed(reason);
-        (self.messages, self.bytes) = (0, 0);
+        self.hold(0, 0);
         let mut wakes = Wakes::default();
         for waits in self.line.drain(..) {
             wakes.push(Some(waits.waker));

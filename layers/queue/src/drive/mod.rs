@@ -24,9 +24,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, PerMinute};
 use pin_project::{pin_project, pinned_drop};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use self::{read::READ_BUDGET, rest::Deadline, spin::Spin};
@@ -115,7 +115,8 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             handling: None,
             calling: None,
             timer: None,
-            timer_for: None,
+            waiting: None,
+            errors: None,
             slack: None,
             channel,
             handler,
@@ -150,7 +151,10 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     calling: Option<C::Future>,
     /// Boxed: it is hardly ever set, and there are many idle connections.
     timer: Option<Pin<Box<Sleep>>>,
-    timer_for: Option<Deadline>,
+    /// What is waited for, and since when.
+    waiting: Option<(Deadline, Instant)>,
+    /// Of what the peer sent; absent until something of it had to be rejected.
+    errors: Option<Box<PerMinute>>,
     /// Set while there is memory to be given back.
     slack: Option<Pin<Box<Sleep>>>,
     channel: C,
@@ -216,7 +220,7 @@ where
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         // What a handler queues meanwhile is written below: it needs to wake nobody.
         self.shared.lock().awake();
-        let (mut read, mut written) = (false, false);
+        let (mut read, mut written, mut moved) = (false, false, false);
         let mut turns = 0;
         loop {
             if self.shared.abort.load(Ordering::Acquire) {
@@ -227,6 +231,7 @@ where
             let wrote = self.as_mut().write(cx)?;
             read |= came_in > 0;
             written |= wrote.progress;
+            moved |= wrote.moved;
             turns += 1;
             if more_in && turns == TURNS {
                 // Others have their turn first. The end and the deadlines are seen to all the same:
@@ -235,7 +240,7 @@ where
             }
             if !more_in || turns == TURNS {
                 self.as_mut().keep_slack(cx, wrote.slack);
-                self.as_mut().rest(cx, written, wrote)?;
+                self.as_mut().rest(cx, moved, wrote)?;
                 if let Some(spin) = self.project().spin {
                     spin.turned(cx, read || written);
                 }

@@ -6,11 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Inbound, Message, SharedError};
+use kyneta_uds_core::{
+    BoxError, Channel, DisconnectReason, Inbound, Message, PerMinute, SharedError,
+};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{Drive, Phase, Step, broke};
-use crate::config::QueueEvent;
+use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages before the write side has its turn.
 pub(super) const READ_BUDGET: usize = 128;
@@ -56,7 +59,15 @@ where
                     this.handling.set(Some(this.handler.call(msg)));
                 }
                 Poll::Ready(Some(Ok(Inbound::Rejected(rejection)))) => {
-                    this.shared.config.emit(QueueEvent::Rejected(rejection));
+                    let config = &this.shared.config;
+                    config.emit(QueueEvent::Rejected(rejection));
+                    let limit = config.max_errors;
+                    let errors = this
+                        .errors
+                        .get_or_insert_with(|| Box::new(PerMinute::new(limit)));
+                    if errors.take(Instant::now().into_std()).is_none() {
+                        return Break(DisconnectReason::error(TooManyErrors { limit }));
+                    }
                 }
                 Poll::Ready(Some(Err(_))) if *this.phase == Phase::Deaf => {
                     return Break(broke(this.broke));

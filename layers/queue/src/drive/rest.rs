@@ -8,7 +8,7 @@ use std::{
 };
 
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{Drive, Phase, Step, broke, write::Wrote};
@@ -20,7 +20,7 @@ use crate::{
 /// What the one timer is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deadline {
-    /// The queue has been full, with nothing going out.
+    /// The queue has been full, or something written, with nothing going out.
     Stall,
     /// The end takes too long.
     Drain,
@@ -36,7 +36,7 @@ where
     pub(super) fn rest(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        written: bool,
+        moved: bool,
         wrote: Wrote,
     ) -> Step {
         let this = self.as_mut().project();
@@ -62,45 +62,58 @@ where
                 }
             }
         }
-        let wanted = match (*this.phase, this.shared.config.overflow) {
-            (Phase::Draining { .. } | Phase::Lingering | Phase::Deaf, _) => {
-                Some((Deadline::Drain, this.shared.config.drain_timeout))
+        let config = &this.shared.config;
+        let wanted = match *this.phase {
+            Phase::Open => {
+                let full = match config.overflow {
+                    Overflow::Disconnect { after } if wrote.stuck => Some(after),
+                    _ => None,
+                };
+                let unread = wrote.blocked.then_some(config.write_stall);
+                let after = full.into_iter().chain(unread).min();
+                after.map(|after| (Deadline::Stall, after))
             }
-            (Phase::Open, Overflow::Disconnect { after }) if wrote.stuck => {
-                Some((Deadline::Stall, after))
-            }
-            _ => None,
+            _ => Some((Deadline::Drain, config.drain_timeout)),
         };
-        self.keep_time(cx, written, wanted)
+        self.keep_time(cx, moved, wanted)
     }
 
-    /// Keeps the one timer: set when a deadline begins, unset when its cause is gone.
+    /// Keeps the one timer, and ends the connection when it is due.
     fn keep_time(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        written: bool,
+        moved: bool,
         wanted: Option<(Deadline, Duration)>,
     ) -> Step {
         let this = self.project();
         let Some((deadline, after)) = wanted else {
-            if this.timer_for.take().is_some() {
+            if this.waiting.take().is_some() {
                 *this.timer = None;
             }
             return Continue(());
         };
-        // A stall is over with every message that goes out; a drain has one deadline.
-        let fresh = *this.timer_for != Some(deadline) || (deadline == Deadline::Stall && written);
-        if fresh {
-            *this.timer_for = Some(deadline);
-            *this.timer = Some(Box::pin(sleep(after)));
-        }
-        let Some(timer) = this.timer else {
-            return Continue(());
+        let now = Instant::now();
+        let since = match *this.waiting {
+            // A stall is over with every byte that goes out; a drain has one deadline.
+            Some((Deadline::Drain, since)) if deadline == Deadline::Drain => since,
+            Some((Deadline::Stall, since)) if deadline == Deadline::Stall && !moved => since,
+            _ => now,
+        };
+        *this.waiting = Some((deadline, since));
+        let Some(due) = since.checked_add(after) else {
+            return Continue(()); // never
         };
         // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
         // coop) before the timer has its turn.
-        let due = timer.deadline() <= Instant::now();
-        if !due && timer.as_mut().poll(cx).is_pending() {
+        if now < due {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            // One that fires too early is set again only then: a stall's begins anew all the time.
+            if timer.deadline() > due || timer.deadline() <= now {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
             return Continue(());
         }
         let backlog = this.shared.lock();
@@ -110,12 +123,12 @@ where
             Deadline::Stall => {
                 let stalled = DisconnectReason::error(Stalled {
                     after,
-                    messages: level.messages,
-                    bytes: level.bytes,
+                    messages: usize::try_from(waiting).unwrap_or(usize::MAX),
+                    bytes: level.bytes.saturating_add(this.channel.buffered()),
                 });
                 if this.channel.interrupt(stalled.clone()) {
                     // Another connection may do better; it has as long.
-                    *this.timer_for = None;
+                    *this.waiting = None;
                     *this.timer = None;
                     cx.waker().wake_by_ref();
                     return Continue(());

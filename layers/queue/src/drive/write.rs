@@ -15,10 +15,15 @@ use crate::{config::QueueEvent, shared::Shared};
 
 /// How far one round of writing came.
 pub(super) struct Wrote {
+    /// Something was encoded.
     pub(super) progress: bool,
+    /// The kernel has taken something.
+    pub(super) moved: bool,
     /// Nothing waits and the kernel has all.
     pub(super) done: bool,
     pub(super) closing: bool,
+    /// The kernel has not taken all that was written.
+    pub(super) blocked: bool,
     /// Senders stand in line.
     pub(super) stuck: bool,
     /// Nothing waits, and there is memory to be given back.
@@ -28,8 +33,10 @@ pub(super) struct Wrote {
 impl Wrote {
     const NOTHING: Self = Self {
         progress: false,
+        moved: false,
         done: false,
         closing: false,
+        blocked: false,
         stuck: false,
         slack: false,
     };
@@ -49,6 +56,7 @@ where
         }
         let mut this = self.as_mut().project();
         let mut progress = false;
+        let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
             let (mut messages, mut bytes) = (0, 0);
             let blocked = loop {
@@ -125,8 +133,12 @@ where
             }
             if (blocked || idle) && !again {
                 let done = idle && *this.taken == *this.called;
+                let left = this.channel.buffered();
                 return Continue(Wrote {
                     progress,
+                    // With nothing encoded, fewer bytes are some that the kernel has taken.
+                    moved: *this.taken > taken || (!progress && left < held),
+                    blocked: left > 0,
                     done,
                     closing,
                     stuck,
