@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
-use kyneta_uds_core::{BoxError, WireVersion};
+use kyneta_uds_core::{BoxError, Credentials, PeerId, WireVersion};
 
 /// Why a peer did not become known. The connection is closed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,23 @@ pub enum EstablishError {
     /// life (wire section 3.7).
     #[error("the peer closed the connection before it introduced itself")]
     Closed,
+    /// The peer has introduced itself, and is none to deal with.
+    #[error("the peer {peer}{} is not admitted", Of(*credentials))]
+    NotAdmitted {
+        /// Who it says it is.
+        peer: PeerId,
+        /// Who the kernel says it is.
+        credentials: Option<Credentials>,
+        /// Of the kind [`PermissionDenied`](io::ErrorKind::PermissionDenied), for those who look for
+        /// the kind of an error.
+        source: io::Error,
+    },
+    /// The peer has sent much, and has not introduced itself.
+    #[error("the peer has not introduced itself in more than {limit} frames or messages")]
+    TooManyStrays {
+        /// How many may be.
+        limit: u32,
+    },
     /// The peer is there and says nothing.
     #[error("no answer to establish{} within {}", Tried(tried), Took(*waited))]
     Unanswered {
@@ -47,6 +64,17 @@ impl EstablishError {
             next = error.source();
         }
         self
+    }
+}
+
+struct Of(Option<Credentials>);
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(credentials) => write!(f, " of {credentials}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,19 +1,23 @@
 //! The layer and its settings.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Establish, Features, Identity};
 use tower_layer::Layer;
 
-use crate::service::EstablishService;
+use crate::{channel::PeerInfo, service::EstablishService};
 
-/// How a side introduces itself and how long it waits.
-#[derive(Debug, Clone)]
+/// How a side introduces itself, how long it waits, and whom it deals with.
+#[derive(Clone)]
 pub(crate) struct EstablishConfig {
     pub(crate) introduction: Establish,
     pub(crate) timeout: Duration,
     pub(crate) fallback: Duration,
+    pub(crate) max_strays: u32,
+    pub(crate) admit: Option<Admit>,
 }
+
+type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
 
 /// Makes channels whose peer is known out of channels.
 ///
@@ -31,6 +35,8 @@ impl EstablishLayer {
                 introduction: Establish::new(identity).features(Features::aliasing()),
                 timeout: Duration::from_secs(5),
                 fallback: Duration::from_millis(500),
+                max_strays: 1000,
+                admit: None,
             },
         }
     }
@@ -59,6 +65,56 @@ impl EstablishLayer {
     pub fn wire_fallback(mut self, fallback: Duration) -> Self {
         self.config.fallback = fallback;
         self
+    }
+
+    /// How many frames and messages before its introduction a peer may send, all of which are ignored
+    /// (wire section 3). 1,000 by default; one more is [`EstablishError::TooManyStrays`].
+    ///
+    /// [`EstablishError::TooManyStrays`]: crate::EstablishError::TooManyStrays
+    pub fn max_strays(mut self, strays: u32) -> Self {
+        self.config.max_strays = strays;
+        self
+    }
+
+    /// Whom to deal with, by what they say of themselves and what the kernel says of them
+    /// ([`PeerInfo::credentials`]). Asked once a peer has introduced itself, on either side, before it
+    /// is answered: be quick. Who is not admitted is hung up on, without a word.
+    /// Everybody by default.
+    ///
+    /// What a peer says of itself it may have made up: a rule about names is worth as much as whom
+    /// the credentials let in.
+    ///
+    /// ```
+    /// use kyneta_uds_core::Identity;
+    /// use kyneta_uds_establish::EstablishLayer;
+    ///
+    /// // Root's services alone may call themselves so.
+    /// let layer = EstablishLayer::new(Identity::service("billing-1")?).admit(|peer| {
+    ///     let is_root = peer.credentials().is_some_and(|of| of.uid == 0);
+    ///     is_root || !peer.identity().peer_id.as_str().starts_with("system-")
+    /// });
+    /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+    /// ```
+    pub fn admit(mut self, admit: impl Fn(&PeerInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.config.admit = Some(Arc::new(admit));
+        self
+    }
+}
+
+impl EstablishConfig {
+    pub(crate) fn admits(&self, peer: &PeerInfo) -> bool {
+        self.admit.as_ref().is_none_or(|admit| admit(peer))
+    }
+}
+
+impl fmt::Debug for EstablishConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EstablishConfig")
+            .field("introduction", &self.introduction)
+            .field("timeout", &self.timeout)
+            .field("wire_fallback", &self.fallback)
+            .field("max_strays", &self.max_strays)
+            .finish_non_exhaustive()
     }
 }
 

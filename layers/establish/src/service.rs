@@ -5,7 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    mem,
+    io, mem,
     pin::Pin,
     sync::{
         Arc,
@@ -192,9 +192,18 @@ async fn introduce<C: Channel<ChannelMsg>>(
     config: &EstablishConfig,
 ) -> Result<PeerInfo, EstablishError> {
     if handshake.side() == Side::Connecting {
-        send(channel, config).await?;
+        // Who hangs up at once may have done so before or after a word of ours.
+        send(channel, config)
+            .await
+            .map_err(EstablishError::closed_if_gone)?;
     }
+    let mut strays = 0;
     loop {
+        let limit = config.max_strays;
+        if strays > limit {
+            return Err(EstablishError::TooManyStrays { limit });
+        }
+        strays += 1;
         let inbound = poll_fn(|cx| Pin::new(&mut *channel).poll_next(cx)).await;
         let msg = match inbound {
             Some(Ok(Inbound::Message(msg))) => msg,
@@ -206,13 +215,21 @@ async fn introduce<C: Channel<ChannelMsg>>(
             None => return Err(EstablishError::Closed),
         };
         if let Reaction::Established { peer, answer } = handshake.received(msg) {
+            let peer = PeerInfo::new(peer, channel.connection());
+            if !config.admits(&peer) {
+                return Err(EstablishError::NotAdmitted {
+                    peer: peer.identity().peer_id.clone(),
+                    credentials: peer.credentials(),
+                    source: io::ErrorKind::PermissionDenied.into(),
+                });
+            }
             if answer {
                 // Who has gone in the meantime was as good as a probe.
                 send(channel, config)
                     .await
                     .map_err(EstablishError::closed_if_gone)?;
             }
-            return Ok(PeerInfo::new(peer, channel.connection()));
+            return Ok(peer);
         }
     }
 }
