@@ -80,8 +80,8 @@ async fn main() -> Result<(), BoxError> {
     let mut listener = Listener::bind(path.clone()).await?;
     info!("listening at {path}");
     let (alice, bob) = tokio::try_join!(connecting.oneshot(path.into()), async {
-        let accepted = UnixTarget::Accepted(listener.accept().await);
-        accepting.oneshot(accepted).await
+        let (stream, _permit) = listener.accept().await;
+        accepting.oneshot(UnixTarget::Accepted(stream)).await
     })?;
 
     // What comes out is a service of messages, and tower's layers stand on that too.

@@ -11,19 +11,20 @@ use std::{
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError};
-use kyneta_uds_establish::{EstablishLayer, PeerInfo};
+use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::{Flushed, Handle, QueueConfig, Queueing, SendError, SendFuture, queue};
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, States, Transitions, Wait,
 };
-use kyneta_uds_unix::ConnectError;
+use kyneta_uds_unix::{Allow, AuthorizeLayer, ConnectError, NotAllowed};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
     connection::Connection,
+    counts::Counts,
     event::{Event, EventSender, Events},
     handler::Handler,
     outgoing::{FromPresent, Outgoing, Tracking},
@@ -108,31 +109,43 @@ impl std::fmt::Display for Of<'_> {
 }
 
 fn connect_error(reason: &DisconnectReason) -> Option<&ConnectError> {
-    let DisconnectReason::Error(error) = reason else {
-        return None;
-    };
-    let mut next: Option<&(dyn Error + 'static)> = Some(error.get_ref());
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        next = error.source();
-    }
-    None
+    causes(reason).find_map(|error| error.downcast_ref())
 }
 
-/// The policy of a client: the user's, but what does not heal by itself is not tried again.
+/// An error, what caused it, and so on.
+fn causes(reason: &DisconnectReason) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: Option<&(dyn Error + 'static)> = match reason {
+        DisconnectReason::Error(error) => Some(error.get_ref()),
+        _ => None,
+    };
+    std::iter::successors(first, |error: &&(dyn Error + 'static)| (**error).source())
+}
+
+fn does_not_heal(error: &(dyn Error + 'static)) -> bool {
+    let connects = error.downcast_ref().is_some_and(|error| {
+        matches!(
+            error,
+            ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }
+        )
+    });
+    let admits = matches!(
+        error.downcast_ref(),
+        Some(EstablishError::NotAdmitted { .. })
+    );
+    connects || admits || error.is::<NotAllowed>()
+}
+
+/// The policy of a client: the user's, but what does not heal by itself is not tried again: the path
+/// or whoever listens there.
 #[derive(Debug, Clone)]
 struct Healing<P>(P);
 
 impl<P: Recover> Recover for Healing<P> {
     fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
-        match connect_error(failure.reason()) {
-            Some(ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }) => {
-                Err(failure.reason().clone())
-            }
-            _ => self.0.recover(failure),
+        if causes(failure.reason()).any(does_not_heal) {
+            return Err(failure.reason().clone());
         }
+        self.0.recover(failure)
     }
 
     fn is_on(&self) -> bool {
@@ -150,6 +163,7 @@ impl Client {
         ClientBuilder {
             path: path.try_into().map_err(SocketPathError::from),
             settings: Settings::new(default_stack(WireMode::Auto)),
+            allow_listener: Allow::anyone(),
             reconnect: ReconnectPolicy::new(),
             events: EventSender::new(),
         }
@@ -185,6 +199,11 @@ impl Client {
     /// Where it stands, for those who wait for it in ways of their own.
     pub fn states(&self) -> &States {
         &self.states
+    }
+
+    /// How often each of the bounds was met, and what else went wrong.
+    pub fn counts(&self) -> Counts {
+        self.guard.roster.events().counts()
     }
 
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
@@ -251,6 +270,7 @@ impl Service<ChannelMsg> for Client {
 pub struct ClientBuilder<S = DefaultStack, P = ReconnectPolicy> {
     path: Result<SocketPath, SocketPathError>,
     settings: Settings<S>,
+    allow_listener: Allow,
     reconnect: P,
     events: EventSender,
 }
@@ -260,6 +280,7 @@ impl<S: Clone, P: Clone> Clone for ClientBuilder<S, P> {
         Self {
             path: self.path.clone(),
             settings: self.settings.clone(),
+            allow_listener: self.allow_listener.clone(),
             reconnect: self.reconnect.clone(),
             events: EventSender::new(),
         }
@@ -287,12 +308,14 @@ impl<S, P> ClientBuilder<S, P> {
         let Self {
             path,
             settings,
+            allow_listener,
             events,
             ..
         } = self;
         ClientBuilder {
             path,
             settings,
+            allow_listener,
             reconnect: policy,
             events,
         }
@@ -303,15 +326,24 @@ impl<S, P> ClientBuilder<S, P> {
         let Self {
             path,
             settings,
+            allow_listener,
             reconnect,
             events,
         } = self;
         ClientBuilder {
             path,
+            allow_listener,
             settings: settings.stack(stack),
             reconnect,
             events,
         }
+    }
+
+    /// Whom to find listening. Whoever does by default; with
+    /// [`Allow::same_uid`] a socket that another user has bound at the path is none to talk to.
+    pub fn allow_listener(mut self, allow: Allow) -> Self {
+        self.allow_listener = allow;
+        self
     }
 
     /// What happens beside the messages, from the start on.
@@ -351,7 +383,7 @@ where
     ///
     /// # Errors
     /// [`ClientError`]: no socket can have this path, or the stack fails before it is asked.
-    pub async fn connect_lazy(self, handler: impl Handler) -> Result<Client, ClientError> {
+    pub async fn connect_lazy(mut self, handler: impl Handler) -> Result<Client, ClientError> {
         let path = self.path?;
         let roster = Roster::new(self.events);
         self.settings.introduce(&roster);
@@ -366,6 +398,7 @@ where
         let layer = ReconnectLayer::new(Healing(self.reconnect))
             .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
         let states = layer.states();
+        let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
         let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let reason = DisconnectReason::error(error);

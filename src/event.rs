@@ -1,24 +1,33 @@
 //! What happens beside the messages: peers that come and go, messages that cannot be passed on.
 //!
-//! In: what connections, queues and listeners tell. Out: [`Event`]s to whoever subscribed. Touches
-//! nothing else.
+//! In: what connections, queues and listeners tell. Out: [`Event`]s to whoever subscribed, a count of
+//! them, and few log lines. May touch: the clock for a log line.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use futures_core::Stream;
 use futures_util::stream::unfold;
-use kyneta_uds_core::{BoxError, DisconnectReason, Rejection, SharedError};
+use kyneta_uds_core::{BoxError, DisconnectReason, PerMinute, Rejection, SharedError};
 use kyneta_uds_establish::{EstablishError, PeerInfo};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::QueueEvent;
 use kyneta_uds_reconnect::State;
+use kyneta_uds_unix::Refusal;
 use tokio::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
 };
 
+use crate::counts::Counts;
+
 /// How many events wait for a reader that is slow.
 const CAPACITY: usize = 4096;
+
+/// Log lines a minute about peers, unless chosen otherwise.
+pub(crate) const LOG_LINES: u32 = 600;
 
 /// What happens beside the messages.
 #[derive(Debug, Clone)]
@@ -86,6 +95,11 @@ pub enum Event {
         /// What.
         error: SharedError,
     },
+    /// Somebody has connected, and was hung up on at once: not allowed, or one too many.
+    TurnedAway {
+        /// Who, and why.
+        refusal: Refusal,
+    },
     /// An accepted connection did not become a peer. A probe is not reported.
     NotEstablished {
         /// Why.
@@ -146,36 +160,76 @@ impl Events {
     }
 }
 
-/// Where events are sent. With nobody listening they cost a lock each.
+/// Where events are sent, and counted. With nobody listening they cost two locks each.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     sender: broadcast::Sender<Event>,
+    counts: Mutex<Counts>,
+    log: Mutex<PerMinute>,
 }
 
 impl EventSender {
     pub(crate) fn new() -> Self {
         Self {
-            sender: broadcast::Sender::new(CAPACITY),
+            inner: Arc::new(Inner {
+                sender: broadcast::Sender::new(CAPACITY),
+                counts: Mutex::default(),
+                log: Mutex::new(PerMinute::new(LOG_LINES)),
+            }),
         }
+    }
+
+    /// How many lines a minute are logged from now on.
+    pub(crate) fn log_lines(&self, per_minute: u32) {
+        *lock(&self.inner.log) = PerMinute::new(per_minute);
     }
 
     pub(crate) fn subscribe(&self) -> Events {
         Events {
-            receiver: self.sender.subscribe(),
+            receiver: self.inner.sender.subscribe(),
         }
     }
 
+    pub(crate) fn counts(&self) -> Counts {
+        *lock(&self.inner.counts)
+    }
+
     pub(crate) fn send(&self, event: Event) {
+        lock(&self.inner.counts).count(&event);
         // Nobody listening is no fault.
-        let _ = self.sender.send(event);
+        let _ = self.inner.sender.send(event);
     }
 
     pub(crate) fn peer(&self, peer: &Arc<PeerInfo>, change: PeerChange) {
-        tracing::info!(peer = %peer.identity().peer_id, ?change, "peer");
+        if let Some(unsaid) = self.line() {
+            let of = peer.credentials();
+            tracing::info!(
+                peer = %peer.identity().peer_id,
+                uid = of.map(|of| of.uid),
+                pid = of.and_then(|of| of.pid),
+                ?change,
+                unsaid,
+                "peer"
+            );
+        }
         self.send(Event::Peer {
             peer: peer.clone(),
             change,
         });
+    }
+
+    /// May a line that strangers cause be logged? After so many that were not.
+    fn line(&self) -> Option<u64> {
+        let line = lock(&self.inner.log).take(Instant::now());
+        if line.is_none() {
+            lock(&self.inner.counts).log_lines_left_out += 1;
+        }
+        line
     }
 
     /// An accepted stream has come to nothing in the handshake. A probe is part of normal life.
@@ -217,4 +271,9 @@ impl EventSender {
             _ => return,
         });
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that can panic runs under the locks, so poison means nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

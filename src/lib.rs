@@ -81,7 +81,8 @@
 //!
 //! let mut listener = Listener::bind(path.clone()).await?;
 //! let mut ours = stack.clone().oneshot(path.into()).await?;
-//! let _theirs = stack.oneshot(UnixTarget::Accepted(listener.accept().await)).await?;
+//! let (stream, _permit) = listener.accept().await;
+//! let _theirs = stack.oneshot(UnixTarget::Accepted(stream)).await?;
 //! ours.ready().await?.call(Tick(7)).await?;
 //! assert_eq!(inbox.recv().await, Some(Tick(7)));
 //! # Ok(())
@@ -98,6 +99,7 @@
 mod broadcast;
 mod client;
 mod connection;
+mod counts;
 mod directory;
 mod event;
 mod handler;
@@ -127,22 +129,24 @@ pub use kyneta_uds_framing::{
 };
 pub use kyneta_uds_negotiate::{Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles};
 pub use kyneta_uds_queue::{
-    Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig, QueueEvent,
-    QueueFuture, QueueLayer, Queueing, SendError, SendFuture, Stalled, Undrained, queue,
+    Budget, Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig,
+    QueueEvent, QueueFuture, QueueLayer, Queueing, SendError, SendFuture, Stalled, TooManyErrors,
+    Undrained, queue,
 };
 pub use kyneta_uds_reconnect::{
     Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,
     Recover, State, StateKind, States, Transition, Transitions, Wait,
 };
 pub use kyneta_uds_unix::{
-    BindError, ConnectError, Listener, ListenerEvent, ListenerOptions, Lost, UnixConnector,
-    UnixTarget,
+    Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, Listener,
+    ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, UnixConnector, UnixTarget,
 };
 
 pub use crate::{
     broadcast::Broadcast,
     client::{Client, ClientBuilder, ClientError},
     connection::{Connection, Incoming},
+    counts::Counts,
     event::{Event, Events, PeerChange},
     handler::{Handler, MakeHandler},
     peer::{JoinError, Peer, PeerBuilder},

@@ -4,6 +4,7 @@
 //! and a task of tokio's for itself and for each who connects.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +20,7 @@ use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, for_members};
 use kyneta_uds_queue::{
     Flushed, Handle, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
-use kyneta_uds_unix::ListenerOptions;
+use kyneta_uds_unix::{Allow, AuthorizeLayer, ListenerOptions, Refusal};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -27,6 +28,7 @@ use tower_service::Service;
 
 use crate::{
     connection::Connection,
+    counts::Counts,
     event::{Event, EventSender, Events},
     handler::Handler,
     outgoing::{FromPresent, Outgoing, Tracked, Tracking},
@@ -119,13 +121,29 @@ pub enum JoinError {
     /// Something is in the way that does not heal by itself: not permitted, not a socket, no
     /// directory. The source is a [`BindError`](crate::BindError), or holds a
     /// [`ConnectError`](crate::ConnectError).
-    #[error("{source}")]
+    #[error("{}{source}", Of { path, source })]
     InTheWay {
         /// Where.
         path: SocketPath,
         /// What.
         source: SharedError,
     },
+}
+
+/// The path, where the source does not name it.
+struct Of<'a> {
+    path: &'a SocketPath,
+    source: &'a SharedError,
+}
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.to_string();
+        match self.source.to_string().contains(&path) {
+            true => Ok(()),
+            false => write!(f, "{path}: "),
+        }
+    }
 }
 
 impl Peer {
@@ -137,12 +155,13 @@ impl Peer {
     {
         let mut settings = Settings::new(default_stack(WireMode::Auto));
         // One who does not read holds up the others once, and not for ever.
-        settings.queue = QueueConfig::default().overflow(Overflow::Disconnect {
+        settings.queue = settings.queue.overflow(Overflow::Disconnect {
             after: Duration::from_secs(5),
         });
         PeerBuilder {
             path: path.try_into().map_err(SocketPathError::from),
             listener: ListenerOptions::new(),
+            allow_listener: None,
             settings,
             regroup: Duration::from_secs(5),
             events: EventSender::new(),
@@ -234,6 +253,11 @@ impl Peer {
         self.handle.queued()
     }
 
+    /// How often each of the bounds was met, and what else went wrong.
+    pub fn counts(&self) -> Counts {
+        self.guard.roster.events().counts()
+    }
+
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
         self.guard.roster.events().subscribe()
@@ -277,6 +301,7 @@ impl Service<ChannelMsg> for Peer {
 pub struct PeerBuilder<S = DefaultStack> {
     path: Result<SocketPath, SocketPathError>,
     listener: ListenerOptions,
+    allow_listener: Option<Allow>,
     settings: Settings<S>,
     regroup: Duration,
     events: EventSender,
@@ -286,7 +311,8 @@ impl<S: Clone> Clone for PeerBuilder<S> {
     fn clone(&self) -> Self {
         Self {
             path: self.path.clone(),
-            listener: self.listener,
+            listener: self.listener.clone(),
+            allow_listener: self.allow_listener.clone(),
             settings: self.settings.clone(),
             regroup: self.regroup,
             events: EventSender::new(),
@@ -297,9 +323,17 @@ impl<S: Clone> Clone for PeerBuilder<S> {
 impl<S> PeerBuilder<S> {
     settings_setters!("peer");
 
-    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    /// The file's mode, who may come in, and how many. [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
         self.listener = options;
+        self
+    }
+
+    /// Whom to find listening. By default whomever the [`listener`](Self::listener)'s options allow
+    /// in: a group is of one mind about who belongs. Somebody else at the path is
+    /// [`Event::InTheWay`].
+    pub fn allow_listener(mut self, allow: Allow) -> Self {
+        self.allow_listener = Some(allow);
         self
     }
 
@@ -318,6 +352,7 @@ impl<S> PeerBuilder<S> {
         let Self {
             path,
             listener,
+            allow_listener,
             settings,
             regroup,
             events,
@@ -325,6 +360,7 @@ impl<S> PeerBuilder<S> {
         PeerBuilder {
             path,
             listener,
+            allow_listener,
             settings: settings.stack(stack),
             regroup,
             events,
@@ -348,8 +384,11 @@ impl<S: MakeChannel> PeerBuilder<S> {
     ///
     /// # Errors
     /// [`JoinError`]: not permitted, not a socket, no directory, with the path.
-    pub async fn join(self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
+    pub async fn join(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
         let path = self.path?;
+        let allow_listener = self
+            .allow_listener
+            .unwrap_or_else(|| self.listener.allows().clone());
         let roster = Roster::new(self.events);
         self.settings.introduce(&roster);
         let Settings {
@@ -368,7 +407,10 @@ impl<S: MakeChannel> PeerBuilder<S> {
             .listener(self.listener)
             .regroup(self.regroup);
         let roles = negotiate.roles();
-        let maker = Tracking::new(establish.layer(stack), outgoing.clone());
+        let maker = Tracking::new(
+            establish.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
+            outgoing.clone(),
+        );
         let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
         let (handle, driver) = queue(channel, outgoing.watch(config));
         outgoing.under(handle.clone());
@@ -407,12 +449,17 @@ where
         let session = Session::new(channel.into_inner(), &self.queue, events);
         let handle = session.connection.handle().clone();
         let presence = self.roster.enter(session.connection.clone());
-        tokio::spawn(session.run(self.handler.clone(), presence));
+        session.spawn(self.handler.clone(), presence, ());
         handle
     }
 
     fn not_attended(&self, error: EstablishError) {
         self.roster.events().not_introduced(error);
+    }
+
+    fn not_admitted(&self, refusal: &Refusal) {
+        let refusal = *refusal;
+        self.roster.events().send(Event::TurnedAway { refusal });
     }
 
     fn announced(&self, role: Role) {

@@ -15,11 +15,12 @@ use kyneta_uds_core::{Identity, SharedError};
 use kyneta_uds_establish::{EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{Listener, ListenerEvent, UnixTarget};
+use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
 use tokio::{net::UnixStream, time::sleep};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
+use tracing::Instrument as _;
 
 use crate::{
     connection::Connection,
@@ -203,8 +204,13 @@ where
                 biased;
                 () = &mut shutdown => break,
                 event = self.listener.next() => match event {
-                    ListenerEvent::Accepted(stream) => {
-                        tasks.spawn(attendant.clone().attend(stream, tasks.clone()));
+                    ListenerEvent::Accepted(stream, permit) => {
+                        let span = permit.span();
+                        let attending = attendant.clone().attend(stream, permit, tasks.clone());
+                        tasks.spawn(attending.instrument(span));
+                    }
+                    ListenerEvent::Refused(refusal) => {
+                        server.event_sender().send(Event::TurnedAway { refusal });
                     }
                     ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
                 },
@@ -252,7 +258,7 @@ struct Attendant<M, S> {
 }
 
 impl<M, S> Attendant<M, S> {
-    async fn attend(self, stream: UnixStream, tasks: TaskTracker)
+    async fn attend(self, stream: UnixStream, permit: Permit, tasks: TaskTracker)
     where
         M: MakeHandler,
         S: MakeChannel,
@@ -287,7 +293,7 @@ impl<M, S> Attendant<M, S> {
             session.connection.handle().close();
         }
         // In a task of its own: this one is as large as the handshake was.
-        tasks.spawn(session.run(handler, presence));
+        session.spawn(handler, presence, (permit, tasks.token()));
     }
 }
 

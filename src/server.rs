@@ -19,6 +19,7 @@ use tower::make::Shared;
 use crate::{
     broadcast::{Broadcast, broadcast},
     connection::Connection,
+    counts::Counts,
     event::{EventSender, Events},
     handler::Handler,
     roster::Roster,
@@ -140,6 +141,11 @@ impl Server {
         broadcast(self.connections(), msg).await
     }
 
+    /// How often each of the bounds was met, and what else went wrong.
+    pub fn counts(&self) -> Counts {
+        self.event_sender().counts()
+    }
+
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
         self.event_sender().subscribe()
@@ -186,7 +192,7 @@ impl<S: Clone> Clone for ServerBuilder<S> {
     fn clone(&self) -> Self {
         Self {
             path: self.path.clone(),
-            listener: self.listener,
+            listener: self.listener.clone(),
             settings: self.settings.clone(),
             events: EventSender::new(),
         }
@@ -196,7 +202,7 @@ impl<S: Clone> Clone for ServerBuilder<S> {
 impl<S> ServerBuilder<S> {
     settings_setters!("server");
 
-    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    /// The file's mode, who may come in, and how many. [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
         self.listener = options;
         self

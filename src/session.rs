@@ -7,11 +7,12 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
 use kyneta_uds_establish::{EstablishLayer, Established};
-use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
+use kyneta_uds_queue::{Budget, Driver, Ended, QueueConfig, queue};
+use tracing::{Instrument as _, Span, field::display};
 
 use crate::{
     connection::{Connection, WithSender},
-    event::EventSender,
+    event::{EventSender, LOG_LINES},
     handler::Handler,
     roster::{Presence, Roster},
 };
@@ -23,6 +24,7 @@ pub(crate) struct Settings<S> {
     pub(crate) establish: EstablishLayer,
     pub(crate) queue: QueueConfig,
     pub(crate) departure_timeout: Duration,
+    pub(crate) log_lines: u32,
 }
 
 impl<S> Settings<S> {
@@ -32,6 +34,7 @@ impl<S> Settings<S> {
             establish: EstablishLayer::new(anonymous()),
             queue: QueueConfig::default(),
             departure_timeout: Duration::from_secs(30),
+            log_lines: LOG_LINES,
         }
     }
 
@@ -41,11 +44,17 @@ impl<S> Settings<S> {
             establish: self.establish,
             queue: self.queue,
             departure_timeout: self.departure_timeout,
+            log_lines: self.log_lines,
         }
     }
 
-    /// Who this side is, for those who keep count of the others.
-    pub(crate) fn introduce(&self, roster: &Roster) {
+    /// Who this side is, for those who keep count of the others; and what its queues share.
+    pub(crate) fn introduce(&mut self, roster: &Roster) {
+        if self.queue.shared_budget().is_none() {
+            // Here and not from the start: a clone of a builder makes another server.
+            self.queue = self.queue.clone().budget(Budget::default());
+        }
+        roster.events().log_lines(self.log_lines);
         let own_id = self.establish.introduction().identity.peer_id.clone();
         roster.configure(own_id, self.departure_timeout);
     }
@@ -70,7 +79,9 @@ macro_rules! settings_setters {
             self
         }
 
-        /// The bounds of each peer's queue. [`QueueConfig::default`] by default.
+        /// The bounds of each peer's queue. [`QueueConfig::default`] by default, with a
+        /// [`Budget::default`](crate::Budget) for all of them together; a configuration without a
+        /// budget gets that one.
         pub fn queue(mut self, config: QueueConfig) -> Self {
             self.settings.queue = config;
             self
@@ -80,6 +91,13 @@ macro_rules! settings_setters {
         /// it comes back. 30 s by default; zero is no grace.
         pub fn departure_timeout(mut self, timeout: Duration) -> Self {
             self.settings.departure_timeout = timeout;
+            self
+        }
+
+        /// How many log lines a minute are written of peers that come and go. 600 by default; the line
+        /// after says how many were left out. Each is an event all the same.
+        pub fn log_lines(mut self, per_minute: u32) -> Self {
+            self.settings.log_lines = per_minute;
             self
         }
     };
@@ -119,13 +137,35 @@ impl<C: Channel<ChannelMsg>> Session<C> {
         Self { connection, driver }
     }
 
-    /// Drives the connection to its end, then lets its peer leave.
-    ///
+    /// Has a task drive the connection to its end, let its peer leave, and then let go of `held`. In
+    /// the present span, if there is one: where nobody collects spans an idle connection holds none.
+    pub(crate) fn spawn(self, handler: impl Handler, presence: Presence, held: impl Send + 'static)
+    where
+        C: Send + 'static,
+        C::Future: Send,
+    {
+        let span = Span::current();
+        span.record("peer", display(self.connection.peer_id()));
+        span.record("wire", self.connection.peer().wire().byte());
+        let run = self.run(handler, presence, held);
+        if span.is_disabled() {
+            tokio::spawn(run);
+        } else {
+            tokio::spawn(run.instrument(span));
+        }
+    }
+
     /// Not an `async fn`: that would hold the connection once for each name that it bears on its way,
     /// and an idle connection consists of little else.
-    pub(crate) fn run(self, handler: impl Handler, presence: Presence) -> impl Future<Output = ()> {
+    fn run<K>(
+        self,
+        handler: impl Handler,
+        presence: Presence,
+        held: K,
+    ) -> impl Future<Output = ()> {
         let mut leaving = Leaving {
             presence,
+            _held: held,
             // Unless it comes to its end.
             reason: DisconnectReason::error(Ended),
         };
@@ -142,12 +182,13 @@ impl<C: Channel<ChannelMsg>> Session<C> {
 }
 
 /// Lets a peer leave, whatever ended its task.
-struct Leaving {
+struct Leaving<K> {
     presence: Presence,
+    _held: K,
     reason: DisconnectReason,
 }
 
-impl Drop for Leaving {
+impl<K> Drop for Leaving<K> {
     fn drop(&mut self) {
         self.presence.leave(self.reason.clone());
     }

@@ -141,7 +141,7 @@ async fn a_stack_spelled_out_joins_two_ends_of_a_socket() {
     };
     let connecting = stack("alice", to_alice).oneshot(SocketPath::new(&bus.path).unwrap().into());
     let accepting = async {
-        let stream = listener.accept().await;
+        let (stream, _permit) = listener.accept().await;
         stack("bob", to_bob)
             .oneshot(UnixTarget::Accepted(stream))
             .await

@@ -15,7 +15,7 @@ use crate::{
     DEADLINE,
     bus::Bus,
     messages::received,
-    process::{Process, Signal},
+    process::{NOBODY, Process, Signal},
 };
 
 /// How soon a bus heals when it can.
@@ -61,7 +61,7 @@ fn where_nobody_may_write_a_peer_connects_and_listens_once_it_may() {
         fs::set_permissions(bus.directory.path(), Permissions::from_mode(mode)).unwrap();
     };
     may_write(&bus, 0o777);
-    let listener = bus.start(&["--mode", "666"]);
+    let listener = bus.start(&["--mode", "666", "--allow-uid", NOBODY]);
     bus.until(0, &listener, &json!({"event": "role", "role": "listener"}));
     may_write(&bus, 0o555);
     let one = [bus.start_unprivileged(), bus.start_unprivileged()];

@@ -22,6 +22,9 @@ use crate::{DEADLINE, log::Log};
 /// Starts at once when told to. Says an empty line when it waits to be told.
 const GATE: &str = r#"echo; read -r _; exec "$0" "$@""#;
 
+/// The user of those that are unprivileged where the tests are root's.
+pub(crate) const NOBODY: &str = "65534";
+
 /// Root may write anywhere, and becomes somebody who may not (setpriv(1)).
 const AS_NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 

@@ -17,7 +17,7 @@ async fn those_who_wait_to_be_accepted_get_an_orderly_end() {
         let mut listener = Listener::bind(dir.path()).await.unwrap();
         if driven {
             let _first = ForeignStream::connect(dir.path()).unwrap();
-            listener.accept().await;
+            let _ = listener.accept().await;
         }
         let mut streams: Vec<_> = (0..waiting)
             .map(|_| ForeignStream::connect(dir.path()).unwrap())

@@ -130,8 +130,8 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
         let _alive = in_the_way(&path);
         let before = dir.state();
         let text = text.replace("{path}", path.to_str().unwrap());
-        let listener = options.bind(&path).await.unwrap_err();
-        let server = bind_as_server(&path, options).await.unwrap_err();
+        let listener = options.clone().bind(&path).await.unwrap_err();
+        let server = bind_as_server(&path, options.clone()).await.unwrap_err();
         for error in [listener, server] {
             assert_eq!(error.to_string(), text);
             assert!(format!("{error:?}").starts_with(variant), "{error:?}");

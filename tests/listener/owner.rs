@@ -26,7 +26,7 @@ async fn a_stale_socket_is_replaced_and_all_is_gone_at_the_end() {
     let mut listener = Listener::bind(dir.path()).await.unwrap();
     assert_eq!(dir.names(), ["bus.sock", "bus.sock.lock"]);
     let _stream = ForeignStream::connect(dir.path()).unwrap();
-    listener.accept().await;
+    let _ = listener.accept().await;
     listener.close().unwrap();
     listener.close().unwrap();
     assert!(dir.names().is_empty());
@@ -52,7 +52,7 @@ async fn a_symbolic_link_to_a_listener_is_connected_through() {
     symlink(dir.path(), &link).unwrap();
     let target = SocketPath::new(&link).unwrap();
     let _stream = UnixConnector::new().oneshot(target.into()).await.unwrap();
-    listener.accept().await;
+    let _ = listener.accept().await;
 }
 
 /// What somebody else has put there since is not removed.
@@ -103,7 +103,7 @@ async fn a_socket_that_was_handed_over_is_not_removed() {
     let before = dir.state();
     let mut listener = Listener::from(socket);
     let _stream = ForeignStream::connect(dir.path()).unwrap();
-    listener.accept().await;
+    let _ = listener.accept().await;
     listener.close().unwrap();
     drop(listener);
     assert_eq!(dir.state(), before);
@@ -148,7 +148,7 @@ async fn an_abstract_name_has_one_owner_and_no_file() {
     // The name is this and nothing more: others find it too.
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let _foreign = ForeignStream::connect_addr(&address).unwrap();
-    listener.accept().await;
+    let _ = listener.accept().await;
     assert!(!Path::new(&path).exists() && !Path::new(&format!("{path}.lock")).exists());
     listener.close().unwrap();
     assert!(matches!(

@@ -26,14 +26,14 @@ const LONG: Duration = Duration::from_secs(10);
 async fn lost(listener: &mut Listener) -> Lost {
     match timeout(LONG, listener.next()).await.unwrap() {
         ListenerEvent::Lost(lost) => lost,
-        ListenerEvent::Accepted(stream) => panic!("{stream:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
 async fn accepted(listener: &mut Listener) -> tokio::net::UnixStream {
     match timeout(LONG, listener.next()).await.unwrap() {
-        ListenerEvent::Accepted(stream) => stream,
-        ListenerEvent::Lost(lost) => panic!("{lost:?}"),
+        ListenerEvent::Accepted(stream, _) => stream,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -212,10 +212,10 @@ where
 
     fn listened(&mut self, event: Event<M>) {
         match event {
-            Event::Joined(handle) => {
+            Event::Joined(member) => {
                 self.in_company = true;
                 if let Seat::Listening(_, hub) = &mut self.seat {
-                    hub.add(handle);
+                    hub.add(member);
                 }
             }
             Event::PathFree => self.tell(Input::PathFree),
@@ -278,7 +278,7 @@ where
                     self.work = Some(Box::pin(async { Done::Probed(probing.await) }));
                 }
                 Effect::Bind => {
-                    let (options, path) = (self.settings.listener, self.path.clone());
+                    let (options, path) = (self.settings.listener.clone(), self.path.clone());
                     self.work = Some(Box::pin(async move {
                         Done::Bound(options.bind(path).await.map(Box::new))
                     }));
@@ -324,7 +324,7 @@ where
             listening
                 .close()
                 .into_iter()
-                .for_each(|handle| hub.add(handle));
+                .for_each(|member| hub.add(member));
             if self.role() == Role::Disposed {
                 hub.expect_nobody();
                 self.seat = Seat::Leaving(hub);

@@ -7,6 +7,7 @@ use std::fmt;
 
 use kyneta_uds_core::{BoxError, Channel, Message, SharedError};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
+use kyneta_uds_unix::Refusal;
 use tower_service::Service;
 
 use crate::machine::Role;
@@ -22,6 +23,11 @@ pub trait Host<C, E, M>: Clone + Send + 'static {
 
     /// An accepted stream did not become a channel.
     fn not_attended(&self, error: E);
+
+    /// Somebody has connected, and was hung up on at once. It has been logged.
+    fn not_admitted(&self, refusal: &Refusal) {
+        let _ = refusal;
+    }
 
     /// This is the role from now on.
     fn announced(&self, role: Role) {

@@ -17,6 +17,8 @@ use kyneta_uds_queue::{Flushed, Handle};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service as _;
 
+use crate::listening::Member as Joined;
+
 /// Those who have connected to us.
 pub(crate) struct Hub<M> {
     members: Vec<Member<M>>,
@@ -54,12 +56,14 @@ impl<M: Message + Clone> Hub<M> {
         }
     }
 
-    pub(crate) fn add(&mut self, handle: Handle<M>) {
+    pub(crate) fn add(&mut self, joined: Joined<M>) {
+        let Joined { handle, permit } = joined;
         let (key, closed) = (self.next, handle.closed());
         self.next += 1;
         self.hold = None;
         self.ends.push(Box::pin(async move {
             closed.await;
+            drop(permit);
             key
         }));
         self.members.push(Member {

@@ -12,9 +12,10 @@ use std::{
 
 use kyneta_uds_core::Message;
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{BindError, Listener, ListenerEvent, Lost, UnixTarget};
+use kyneta_uds_unix::{BindError, Listener, ListenerEvent, Lost, Permit, UnixTarget};
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use crate::{channel::Maker, host::Host};
 
@@ -36,12 +37,18 @@ enum Watch {
     Lost(Option<Box<Listener>>),
 }
 
-/// Somebody who is attended to. Ends when nobody takes it: one that is in no hub would believe for
-/// ever that we listen.
-struct Joined<M>(Option<Handle<M>>);
+/// Somebody who is attended to.
+#[derive(Debug)]
+pub(crate) struct Member<M> {
+    pub(crate) handle: Handle<M>,
+    pub(crate) permit: Permit,
+}
+
+/// Ends when nobody takes it: one that is in no hub would believe for ever that we listen.
+struct Joined<M>(Option<Member<M>>);
 
 impl<M> Joined<M> {
-    fn take(mut self) -> Option<Handle<M>> {
+    fn take(mut self) -> Option<Member<M>> {
         self.0.take()
     }
 }
@@ -49,7 +56,7 @@ impl<M> Joined<M> {
 impl<M> Drop for Joined<M> {
     fn drop(&mut self) {
         if let Some(late) = &self.0 {
-            late.close();
+            late.handle.close();
         }
     }
 }
@@ -61,7 +68,7 @@ type At<T> = Pin<Box<dyn Future<Output = (Box<Listener>, T)> + Send>>;
 #[derive(Debug)]
 pub(crate) enum Event<M> {
     /// Somebody has connected, and is attended to.
-    Joined(Handle<M>),
+    Joined(Member<M>),
     /// The path is not ours any more, nor anybody's who is alive.
     PathFree,
     /// The path is somebody else's.
@@ -103,9 +110,9 @@ where
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
         while let Poll::Ready(Some(_)) = self.attending.poll_join_next(cx) {}
         if let Poll::Ready(Some(joined)) = self.joined.poll_recv(cx)
-            && let Some(handle) = joined.take()
+            && let Some(member) = joined.take()
         {
-            return Poll::Ready(Event::Joined(handle));
+            return Poll::Ready(Event::Joined(member));
         }
         loop {
             match &mut self.watch {
@@ -114,9 +121,13 @@ where
                         return Poll::Pending;
                     };
                     match event {
-                        ListenerEvent::Accepted(stream) => {
+                        ListenerEvent::Accepted(stream, permit) => {
                             self.watch = watch(listener);
-                            self.attend(stream);
+                            self.attend(stream, permit);
+                        }
+                        ListenerEvent::Refused(refusal) => {
+                            self.watch = watch(listener);
+                            self.host.not_admitted(&refusal);
                         }
                         ListenerEvent::Lost(lost) => {
                             self.watch = Watch::Lost(Some(listener));
@@ -140,7 +151,7 @@ where
     }
 
     /// Gives up the path. Returns those who have just joined.
-    pub(crate) fn close(self) -> Vec<Handle<M>> {
+    pub(crate) fn close(self) -> Vec<Member<M>> {
         let Self { mut joined, .. } = self;
         // Whoever joins from here on is too late.
         joined.close();
@@ -148,15 +159,20 @@ where
     }
 
     /// Sees one accepted stream through its handshake.
-    fn attend(&mut self, stream: UnixStream) {
+    fn attend(&mut self, stream: UnixStream, permit: Permit) {
         let (maker, host, joining) = (self.maker.clone(), self.host.clone(), self.joining.clone());
-        self.attending.spawn(async move {
+        let span = permit.span();
+        let attending = async move {
             match maker.oneshot(UnixTarget::Accepted(stream)).await {
-                // Sent to nobody when we listen no more: it came too late.
-                Ok(channel) => drop(joining.send(Joined(Some(host.attend(channel))))),
+                Ok(channel) => {
+                    let handle = host.attend(channel);
+                    // Sent to nobody when we listen no more: it came too late.
+                    let _ = joining.send(Joined(Some(Member { handle, permit })));
+                }
                 Err(error) => host.not_attended(error),
             }
-        });
+        };
+        self.attending.spawn(attending.instrument(span));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{error::Error, io};
 
-use kyneta_uds_unix::{BindError, ConnectError};
+use kyneta_uds_unix::{BindError, ConnectError, NotAllowed};
 
 use crate::machine::{Bind, Probe};
 
@@ -22,6 +22,9 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
                 }
                 _ => Probe::Silent,
             };
+        }
+        if error.is::<NotAllowed>() {
+            return Probe::Denied;
         }
         // A connector that is not ours says it as the kernel does.
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -60,7 +63,7 @@ mod tests {
     fn what_a_layer_wraps_is_found() {
         let path = || SocketPath::new("/run/a.sock").unwrap();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let table: [(BoxError, Probe); 6] = [
+        let table: [(BoxError, Probe); 7] = [
             (
                 ConnectError::NobodyThere {
                     path: path(),
@@ -81,6 +84,7 @@ mod tests {
                 ConnectError::NotASocket { path: path() }.into(),
                 Probe::Denied,
             ),
+            (NotAllowed { credentials: None }.into(), Probe::Denied),
             (refused().into(), Probe::NobodyThere),
             (
                 io::Error::from(io::ErrorKind::BrokenPipe).into(),

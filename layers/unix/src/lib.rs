@@ -15,15 +15,22 @@
 //! let path = SocketPath::new(dir.path().join("bus.sock"))?;
 //! let mut listener = Listener::bind(path.clone()).await?;
 //! let ours = UnixConnector::new().oneshot(path.into()).await?;
-//! let theirs = listener.accept().await;
+//! let (theirs, _permit) = listener.accept().await;
 //! # Ok(())
 //! # }
 //! ```
 
+mod allow;
+mod authorize;
 mod connector;
+mod door;
 mod listener;
+mod who;
 
+pub use allow::Allow;
+pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
 pub use connector::{ConnectError, UnixConnector, UnixTarget};
+pub use door::{Permit, Refusal};
 pub use listener::{
     BindError, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
 };

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use kyneta_uds::{PeerType, SocketPath, WireMode, WireVersion};
+use kyneta_uds::{Allow, ListenerOptions, PeerType, SocketPath, WireMode, WireVersion};
 
 use crate::bench::{Pin, Work};
 
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   kyneta-uds listen /tmp/bus.sock
   kyneta-uds listen /run/app/bus.sock --mode 660 --echo --json
+  kyneta-uds listen /run/app/bus.sock --mode 666 --allow-uid 33
   echo '{\"send\":{\"type\":\"dismiss\",\"docId\":\"d\"}}' | kyneta-uds listen /tmp/bus.sock")]
     Listen(Listen),
 
@@ -123,6 +124,19 @@ pub(crate) struct File {
     /// The socket file's permissions, octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     pub(crate) mode: u32,
+
+    /// Let in processes of this user as well, by number; those of our own user always are (may be
+    /// repeated)
+    #[arg(long, value_name = "UID")]
+    pub(crate) allow_uid: Vec<u32>,
+}
+
+impl File {
+    /// How the path is bound, and who may come in.
+    pub(crate) fn options(&self) -> ListenerOptions {
+        let allow = Allow::same_uid().or(Allow::uids(self.allow_uid.iter().copied()));
+        ListenerOptions::new().mode(self.mode).allow(allow)
+    }
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ mod wire;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -44,8 +45,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Peer(args) => block_on(bus::peer(args)),
-        Command::Listen(args) => block_on(bus::listen(args)),
+        Command::Peer(args) => block_on_many(bus::peer(args)),
+        Command::Listen(args) => block_on_many(bus::listen(args)),
         Command::Connect(args) => block_on(bus::connect(args)),
         Command::Demo => block_on(demo::demo()),
         Command::Wire {
@@ -108,6 +109,16 @@ async fn bench(args: args::Bench) -> Result<(), Failure> {
             bench::drive(plan).await
         }
     }
+}
+
+/// As [`block_on`], with as many connections as may be: each takes a descriptor, and shells allow
+/// 1,024 where the system allows many more.
+fn block_on_many(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    // Without, it is as many as before.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+    block_on(work)
 }
 
 /// One thread is enough for everything here, and the fastest for one connection.

@@ -112,6 +112,14 @@ fn turn_away(socket: ForeignListener) {
     }
 }
 
+/// Ends one that was accepted, in order.
+pub(super) fn hang_up(stream: UnixStream) {
+    // One that cannot be had is closed all the same.
+    if let Ok(stream) = stream.into_std() {
+        end(stream);
+    }
+}
+
 /// Reads what nobody will hear: a socket that is closed with words unread resets the other end.
 /// Shut down first, so that no more can come and reading does not wait.
 fn end(mut stream: ForeignStream) {

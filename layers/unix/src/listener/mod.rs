@@ -19,14 +19,23 @@ use std::{
     io,
     os::unix::fs::PermissionsExt as _,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{SocketPath, SocketPathError};
+use kyneta_uds_core::{Credentials, SocketPath, SocketPathError};
 use tokio::net::{UnixListener, UnixStream};
 
-use self::{accept::Sockets, notice::Notice, own::Owned};
+use self::{
+    accept::{Sockets, hang_up},
+    notice::Notice,
+    own::Owned,
+};
 pub use self::{changes::prepare, error::BindError, watch::Lost};
+use crate::{
+    allow::Allow,
+    door::{Door, Permit, Refusal, Rules},
+};
 
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
 ///
@@ -53,34 +62,42 @@ pub struct Listener {
     owned: Option<Owned>,
     /// When to look after the path; from the first time that somebody asks on.
     notice: Option<Notice>,
+    door: Arc<Door>,
 }
 
 /// What happens to a listener.
 #[derive(Debug)]
 pub enum ListenerEvent {
-    /// Somebody has connected.
-    Accepted(UnixStream),
+    /// Somebody has connected; the permit is to be kept as long as the stream.
+    Accepted(UnixStream, Permit),
+    /// Somebody has connected, and was hung up on at once.
+    Refused(Refusal),
     /// The path is not ours any more: nobody new can find us.
     Lost(Lost),
 }
 
-/// How a path is bound.
+/// How a path is bound, and who may come in.
 ///
 /// ```
-/// use kyneta_uds_unix::ListenerOptions;
+/// use kyneta_uds_unix::{Allow, ListenerOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("bus.sock");
-/// let shared_with_group = ListenerOptions::new().mode(0o660).bind(&path).await?;
+/// let shared_with_www = ListenerOptions::new()
+///     .mode(0o666)
+///     .allow(Allow::same_uid().or(Allow::uids([33])))
+///     .bind(&path)
+///     .await?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerOptions {
     mode: u32,
     cleanup: bool,
+    rules: Rules,
 }
 
 impl Default for ListenerOptions {
@@ -90,26 +107,67 @@ impl Default for ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// Mode 0600, stale files removed.
-    pub const fn new() -> Self {
+    /// Mode 0600, stale files removed, processes of our own user let in, 16,384 at once.
+    pub fn new() -> Self {
         Self {
             mode: 0o600,
             cleanup: true,
+            rules: Rules::new(),
         }
     }
 
     /// The file's permission bits, in force before the path is visible. 0600 by default. An
     /// abstract name has no file and so no mode.
-    pub const fn mode(mut self, mode: u32) -> Self {
+    pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode & 0o777;
         self
     }
 
     /// Whether a socket file behind which nobody listens any more is removed. True by default;
     /// when false, it is [`BindError::Stale`].
-    pub const fn cleanup(mut self, cleanup: bool) -> Self {
+    pub fn cleanup(mut self, cleanup: bool) -> Self {
         self.cleanup = cleanup;
         self
+    }
+
+    /// Whom to let in, on top of what the file's mode and its directory say.
+    /// [`Allow::same_uid`] by default. Who is refused is hung up on before anything is read
+    /// ([`ListenerEvent::Refused`]).
+    pub fn allow(mut self, allow: Allow) -> Self {
+        self.rules.allow = allow;
+        self
+    }
+
+    /// Whom it lets in.
+    pub fn allows(&self) -> &Allow {
+        &self.rules.allow
+    }
+
+    /// How many connections may be open at once, those in their handshake among them. 16,384 by
+    /// default. Each takes a file descriptor: see `ulimit -n`.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.rules.max_connections = connections;
+        self
+    }
+
+    /// How many of them may be of one user. By default three quarters of
+    /// [`max_connections`](Self::max_connections).
+    pub fn max_connections_per_uid(mut self, connections: usize) -> Self {
+        self.rules.max_per_uid = Some(connections);
+        self
+    }
+
+    /// How many log lines a minute are written of those who are refused. 60 by default; the line after
+    /// says how many were left out. Each is an event all the same.
+    pub fn log_lines(mut self, per_minute: u32) -> Self {
+        self.rules.log_lines = per_minute;
+        self
+    }
+
+    /// Takes over a socket that somebody else has opened (socket activation): its file, if it has
+    /// one, is never removed, and its mode is as it is.
+    pub fn adopt(self, socket: UnixListener) -> Listener {
+        Listener::new(socket, None, self.rules)
     }
 
     /// Binds a path. Never two at once: a lock beside the path (`PATH.lock`) decides among those
@@ -127,24 +185,26 @@ impl ListenerOptions {
         let path = path.try_into().map_err(SocketPathError::from)?;
         match path.as_pathname() {
             Some(_) => {
+                let rules = self.rules.clone();
                 let (socket, owned) = own::bind(path, self).await?;
-                Ok(Listener::new(socket, Some(owned)))
+                Ok(Listener::new(socket, Some(owned), rules))
             }
-            None => Ok(Listener::new(own::bind_abstract(&path)?, None)),
+            None => Ok(self.adopt(own::bind_abstract(&path)?)),
         }
     }
 
-    fn permissions(self) -> std::fs::Permissions {
+    fn permissions(&self) -> std::fs::Permissions {
         std::fs::Permissions::from_mode(self.mode)
     }
 }
 
 impl Listener {
-    fn new(socket: UnixListener, owned: Option<Owned>) -> Self {
+    fn new(socket: UnixListener, owned: Option<Owned>, rules: Rules) -> Self {
         Self {
             sockets: Some(socket.into()),
             owned,
             notice: None,
+            door: Door::new(rules),
         }
     }
 
@@ -160,15 +220,23 @@ impl Listener {
         ListenerOptions::new().bind(path).await
     }
 
-    /// The next connection. Never fails: a connection that was given up before it was accepted is
-    /// skipped, and out of file descriptors it waits and tries again. Pending for ever once closed.
+    /// The next connection, and its place among those allowed at once: keep it as long. Never fails:
+    /// a connection that was given up before it was accepted is skipped, one that is refused is
+    /// closed, with a log line, and out of file descriptors it waits and tries again. Pending for
+    /// ever once closed.
     ///
     /// Cancel safe.
-    pub async fn accept(&mut self) -> UnixStream {
-        accept(&mut self.sockets).await
+    pub async fn accept(&mut self) -> (UnixStream, Permit) {
+        loop {
+            let stream = accept(&mut self.sockets).await;
+            if let ListenerEvent::Accepted(stream, permit) = admit(&self.door, stream) {
+                return (stream, permit);
+            }
+        }
     }
 
-    /// The next connection, as [`accept`](Self::accept), or that the path is not ours any more. It
+    /// The next connection, as [`accept`](Self::accept), or who was refused, or that the path is not
+    /// ours any more. That
     /// is noticed while this is asked: on Linux as soon as the kernel tells (inotify(7)), else within
     /// 100 ms; and as long as the path stays lost it is said again every 100 ms.
     /// A lock file that somebody has removed is made and locked again without a word. A socket that
@@ -196,6 +264,7 @@ impl Listener {
             sockets,
             owned,
             notice,
+            door,
         } = self;
         let mut accepted = pin!(accept(sockets));
         poll_fn(|cx| {
@@ -205,7 +274,8 @@ impl Listener {
             {
                 return Poll::Ready(ListenerEvent::Lost(lost));
             }
-            accepted.as_mut().poll(cx).map(ListenerEvent::Accepted)
+            let stream = accepted.as_mut().poll(cx);
+            stream.map(|stream| admit(door, stream))
         })
         .await
     }
@@ -245,9 +315,9 @@ impl Listener {
 }
 
 impl From<UnixListener> for Listener {
-    /// A socket that somebody else has opened (socket activation): its file is never removed.
+    /// As [`ListenerOptions::adopt`], for processes of our own user.
     fn from(socket: UnixListener) -> Self {
-        Self::new(socket, None)
+        ListenerOptions::new().adopt(socket)
     }
 }
 
@@ -257,6 +327,27 @@ impl Drop for Listener {
             tracing::warn!(%error, "the socket file could not be removed");
         }
     }
+}
+
+/// Asks at the door. Who may not come in is hung up on.
+fn admit(door: &Arc<Door>, stream: UnixStream) -> ListenerEvent {
+    match door.admit(credentials(&stream)) {
+        Ok(permit) => ListenerEvent::Accepted(stream, permit),
+        Err(refusal) => {
+            hang_up(stream);
+            ListenerEvent::Refused(refusal)
+        }
+    }
+}
+
+/// Who has connected, as the kernel says.
+fn credentials(stream: &UnixStream) -> Option<Credentials> {
+    let cred = stream.peer_cred().ok()?;
+    Some(Credentials {
+        uid: cred.uid(),
+        gid: cred.gid(),
+        pid: cred.pid(),
+    })
 }
 
 /// Pending for ever once closed.

@@ -54,7 +54,7 @@ pub(super) async fn bind(
     options: ListenerOptions,
 ) -> Result<(UnixListener, Owned), BindError> {
     loop {
-        match bind_now(path.clone(), options) {
+        match bind_now(path.clone(), options.clone()) {
             Err(error) if is_newborn(&error) => sleep(MOMENT).await,
             done => return done,
         }
@@ -70,7 +70,7 @@ fn bind_now(
     let file = absolute(&given).map_err(|error| BindError::io("find", &given, error))?;
     let lock_file = Lock::path_for(&file);
     let mut lock = None;
-    let (socket, identity) = take(&path, &given, &lock_file, options, &mut lock)?;
+    let (socket, identity) = take(&path, &given, &lock_file, &options, &mut lock)?;
     let owned = Owned {
         path,
         file,
@@ -172,7 +172,7 @@ impl Owned {
             &self.path,
             &self.file,
             &self.lock_file,
-            self.options,
+            &self.options,
             &mut self.lock,
         )?;
         self.identity = identity;

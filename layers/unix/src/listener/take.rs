@@ -28,7 +28,7 @@ struct Taking<'a> {
     /// The path as the system calls take it.
     file: &'a Path,
     lock_file: &'a Path,
-    options: ListenerOptions,
+    options: &'a ListenerOptions,
     lock: &'a mut Option<Lock>,
     temporary: Temporary,
     bound: Option<UnixSocket>,
@@ -40,7 +40,7 @@ pub(super) fn take(
     path: &SocketPath,
     file: &Path,
     lock_file: &Path,
-    options: ListenerOptions,
+    options: &ListenerOptions,
     lock: &mut Option<Lock>,
 ) -> Result<(UnixListener, FileId), BindError> {
     let mut step = match lock {
@@ -187,7 +187,7 @@ impl Temporary {
         remove(file).map_err(|error| BindError::io("remove the leftover", file, error))
     }
 
-    fn bind(&mut self, options: ListenerOptions) -> Result<UnixSocket, BindError> {
+    fn bind(&mut self, options: &ListenerOptions) -> Result<UnixSocket, BindError> {
         let file = &self.path;
         let socket = UnixSocket::new_stream()
             .map_err(|error| BindError::io("make a socket for", file, error))?;

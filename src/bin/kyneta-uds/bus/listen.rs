@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use kyneta_uds::{ListenerOptions, Server};
+use kyneta_uds::Server;
 
 use super::{
     LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
@@ -18,11 +18,7 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         .establish(introduction(bus, "listen")?)
         .queue(queue(bus))
         .stack(stack(bus))
-        .listener(
-            ListenerOptions::new()
-                .mode(args.file.mode)
-                .cleanup(!args.no_cleanup),
-        );
+        .listener(args.file.options().cleanup(!args.no_cleanup));
     let teller = Teller::new(Printer::start(bus.json)?, builder.events());
     let wake = builder.events();
     let server = builder

@@ -1,6 +1,6 @@
 //! `peer`: one of many on a path.
 
-use kyneta_uds::{DisconnectReason, ListenerOptions, Peer, Role};
+use kyneta_uds::{DisconnectReason, Peer, Role};
 
 use super::{
     LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
@@ -20,7 +20,7 @@ pub(crate) async fn peer(args: args::Peer) -> Result<(), Failure> {
         .establish(introduction(bus, "peer")?)
         .queue(queue(bus))
         .stack(stack(bus))
-        .listener(ListenerOptions::new().mode(args.file.mode));
+        .listener(args.file.options());
     let teller = Teller::new(Printer::start(bus.json)?, builder.events());
     let telling = tokio::spawn(teller.clone().attend(builder.events()));
     let handler = handler(teller.clone(), bus.echo);

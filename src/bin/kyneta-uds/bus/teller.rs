@@ -10,8 +10,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, Event, Events, FramingError, Incoming, PeerChange, PeerInfo, Role, Stalled,
-    State,
+    DisconnectReason, Event, Events, FramingError, Incoming, PeerChange, PeerInfo, Refusal, Role,
+    Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -127,6 +127,13 @@ impl Teller {
             Event::InTheWay { error } => {
                 self.printer.put(&Report::error("in-the-way", chain(error)));
             }
+            Event::TurnedAway { refusal } => {
+                let code = match refusal {
+                    Refusal::NotAllowed { .. } => "not-allowed",
+                    _ => "too-many-connections",
+                };
+                self.printer.put(&Report::error(code, refusal));
+            }
             Event::NotEstablished { error } => {
                 self.printer
                     .put(&Report::error(code(error.get_ref()), chain(error)));
@@ -196,6 +203,9 @@ fn code(error: &(dyn Error + 'static)) -> &'static str {
     while let Some(error) = next {
         if error.is::<Stalled>() {
             return "stalled";
+        }
+        if error.is::<TooManyErrors>() {
+            return "too-many-errors";
         }
         match error.downcast_ref() {
             Some(FramingError::Io(_)) | None => {}

@@ -1,0 +1,123 @@
+//! Who may come in: policies on what the kernel says of the process at the other end.
+//!
+//! In: credentials. Out: yes or no. Touches nothing; [`Allow::same_uid`] asks for our own user once.
+
+use std::{fmt, sync::Arc};
+
+use kyneta_uds_core::Credentials;
+
+/// Whom to deal with, by the credentials that the kernel vouches for (unix(7), `SO_PEERCRED`).
+///
+/// They are those of the process that connected, or that began to listen, at that moment; a
+/// descriptor that it hands to another process keeps them. Where the kernel tells nothing,
+/// [`anyone`](Self::anyone) alone says yes.
+///
+/// ```
+/// use kyneta_uds_core::Credentials;
+/// use kyneta_uds_unix::Allow;
+///
+/// let of = |uid| Some(Credentials { uid, gid: 100, pid: None });
+/// let ours_and_www = Allow::uids([1000]).or(Allow::uids([33]));
+/// assert!(ours_and_www.allows(of(33)));
+/// assert!(!ours_and_www.allows(of(0))); // not even root, unless it is named
+/// assert!(!ours_and_www.allows(None));
+/// assert!(Allow::gids([100]).allows(of(0)));
+/// assert!(Allow::when(|peer| peer.uid >= 1000).allows(of(1000)));
+/// assert!(Allow::anyone().allows(None));
+/// ```
+#[derive(Clone)]
+pub struct Allow {
+    rule: Rule,
+}
+
+#[derive(Clone)]
+enum Rule {
+    Anyone,
+    Uids(Arc<[u32]>),
+    Gids(Arc<[u32]>),
+    When(Arc<dyn Fn(&Credentials) -> bool + Send + Sync>),
+    Either(Arc<(Rule, Rule)>),
+}
+
+impl Allow {
+    /// Processes of our own effective user, and of no other: not of root either, unless that is us.
+    pub fn same_uid() -> Self {
+        Self::uids([rustix::process::geteuid().as_raw()])
+    }
+
+    /// Processes of these users.
+    pub fn uids(uids: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            rule: Rule::Uids(uids.into_iter().collect()),
+        }
+    }
+
+    /// Processes whose effective group is one of these. A user's further groups are not seen: to let
+    /// in the members of a group, whatever group they act as, give the file a mode of 0660 and that
+    /// group, and say [`anyone`](Self::anyone).
+    pub fn gids(gids: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            rule: Rule::Gids(gids.into_iter().collect()),
+        }
+    }
+
+    /// Whoever the file's mode and its directory let through, and the kernel's word is not asked for.
+    /// An abstract name has neither: then it is every process of the network namespace.
+    pub const fn anyone() -> Self {
+        Self { rule: Rule::Anyone }
+    }
+
+    /// Whomever a predicate likes. It is called once a connection: be quick.
+    pub fn when(predicate: impl Fn(&Credentials) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            rule: Rule::When(Arc::new(predicate)),
+        }
+    }
+
+    /// Those whom this or the other allows.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            rule: Rule::Either(Arc::new((self.rule, other.rule))),
+        }
+    }
+
+    /// The answer about one process.
+    pub fn allows(&self, credentials: Option<Credentials>) -> bool {
+        self.rule.allows(credentials.as_ref())
+    }
+}
+
+impl Rule {
+    fn allows(&self, credentials: Option<&Credentials>) -> bool {
+        match (self, credentials) {
+            (Self::Anyone, _) => true,
+            (Self::Either(both), _) => both.0.allows(credentials) || both.1.allows(credentials),
+            (_, None) => false,
+            (Self::Uids(uids), Some(peer)) => uids.contains(&peer.uid),
+            (Self::Gids(gids), Some(peer)) => gids.contains(&peer.gid),
+            (Self::When(predicate), Some(peer)) => predicate(peer),
+        }
+    }
+}
+
+impl fmt::Debug for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rule.fmt(f)
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("Anyone"),
+            Self::Uids(uids) => f.debug_tuple("Uids").field(uids).finish(),
+            Self::Gids(gids) => f.debug_tuple("Gids").field(gids).finish(),
+            Self::When(_) => f.write_str("When(..)"),
+            Self::Either(both) => f
+                .debug_tuple("Either")
+                .field(&both.0)
+                .field(&both.1)
+                .finish(),
+        }
+    }
+}

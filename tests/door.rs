@@ -1,0 +1,314 @@
+//! Who may come in, how many, and what they may do: each bound is an event with its reason, a count,
+//! and the end of that connection alone.
+
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
+mod common;
+
+use std::{path::Path, time::Duration};
+
+use common::{Bus, collect, dismiss, raw::frame, service, soon};
+use kyneta_uds::{
+    Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, EstablishError,
+    EstablishLayer, Event, Events, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
+    ReconnectPolicy, Refusal, Role, Server, ServerBuilder, TooManyErrors,
+};
+use rustix::process::geteuid;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
+
+fn nobody() -> Allow {
+    Allow::uids([])
+}
+
+async fn serve(builder: ServerBuilder) -> (Server, Events) {
+    let events = builder.events();
+    let (handler, _) = collect(1);
+    (builder.listen(handler).await.unwrap(), events)
+}
+
+fn client(path: &Path, id: &str) -> ClientBuilder {
+    Client::builder(path)
+        .identity(service(id))
+        .reconnect(ReconnectPolicy::off())
+}
+
+async fn connect(builder: ClientBuilder) -> Result<Client, ClientError> {
+    soon(builder.connect(collect(1).0)).await
+}
+
+/// `{t: 1, id: "raw", y: "bot"}`
+const ESTABLISH: &[u8] = b"\xa3\x61t\x01\x62id\x63raw\x61y\x63bot";
+
+/// `{t: 99}`: well-formed, and no message.
+const NO_MESSAGE: &[u8] = b"\xa1\x61t\x18\x63";
+
+/// True when the other side has ended it.
+async fn is_ended(mut stream: UnixStream) -> bool {
+    soon(stream.read_to_end(&mut Vec::new())).await.is_ok()
+}
+
+async fn next_end(events: &mut Events) -> DisconnectReason {
+    loop {
+        if let Some(Event::Peer {
+            change: PeerChange::Disconnected(reason),
+            ..
+        }) = soon(events.recv()).await
+        {
+            return reason;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_allowed_is_hung_up_on_before_a_word() {
+    let bus = Bus::new();
+    let options = ListenerOptions::new().allow(nobody());
+    let (server, mut events) = serve(Server::builder(&bus.path).listener(options)).await;
+    let stranger = UnixStream::connect(&bus.path).await.unwrap();
+    assert!(is_ended(stranger).await);
+    let Some(Event::TurnedAway { refusal }) = soon(events.recv()).await else {
+        panic!("turned away")
+    };
+    assert!(matches!(refusal, Refusal::NotAllowed { .. }));
+    let credentials = refusal.credentials().unwrap();
+    assert_eq!(credentials.uid, geteuid().as_raw());
+    assert_eq!(credentials.pid, Some(std::process::id() as i32));
+    assert_eq!(server.counts().not_allowed, 1);
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn one_too_many_waits_for_a_place() {
+    let bus = Bus::new();
+    let options = ListenerOptions::new().max_connections(2);
+    let (server, mut events) = serve(Server::builder(&bus.path).listener(options)).await;
+    let a = connect(client(&bus.path, "a")).await.unwrap();
+    // One that has not introduced itself takes a place as well.
+    let silent = UnixStream::connect(&bus.path).await.unwrap();
+    let late = connect(client(&bus.path, "late")).await.unwrap_err();
+    assert!(late.to_string().contains("closed"), "{late}");
+    let refusal = loop {
+        if let Event::TurnedAway { refusal } = soon(events.recv()).await.unwrap() {
+            break refusal;
+        }
+    };
+    assert!(matches!(refusal, Refusal::TooMany { limit: 2, .. }));
+    assert_eq!(server.counts().too_many, 1);
+    drop(silent);
+    let b = soon(async {
+        loop {
+            if let Ok(b) = connect(client(&bus.path, "b")).await {
+                break b;
+            }
+        }
+    })
+    .await;
+    a.dispose().await;
+    b.dispose().await;
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn one_user_has_a_share() {
+    let bus = Bus::new();
+    let options = ListenerOptions::new().max_connections_per_uid(1);
+    let (server, _events) = serve(Server::builder(&bus.path).listener(options)).await;
+    let _a = connect(client(&bus.path, "a")).await.unwrap();
+    connect(client(&bus.path, "b")).await.unwrap_err();
+    assert_eq!(server.counts().too_many_of_uid, 1);
+}
+
+#[tokio::test]
+async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
+    let bus = Bus::new();
+    let options = ListenerOptions::new().max_connections(1);
+    let join = |id| {
+        let builder = Peer::builder(&bus.path)
+            .identity(service(id))
+            .listener(options.clone());
+        soon(builder.join(collect(1).0))
+    };
+    let listener = join("a").await.unwrap();
+    assert_eq!(listener.role(), Role::Listener);
+    for _ in 0..3 {
+        let orderly = soon(join("b")).await.unwrap();
+        assert_eq!(listener.connection_count(), 1);
+        orderly.dispose().await;
+        let mut rude = soon(async {
+            loop {
+                let mut stream = UnixStream::connect(&bus.path).await.unwrap();
+                // Refused as long as the one before is leaving.
+                if stream.write_all(&frame(3, 1, ESTABLISH)).await.is_ok()
+                    && stream.read_u8().await.is_ok()
+                {
+                    break stream;
+                }
+            }
+        })
+        .await;
+        rude.write_all(b"\xff").await.unwrap();
+        assert!(is_ended(rude).await);
+    }
+    listener.dispose().await;
+}
+
+#[tokio::test]
+async fn who_is_not_admitted_gets_no_answer() {
+    let bus = Bus::new();
+    let establish =
+        EstablishLayer::new(service("s")).admit(|peer| peer.identity().peer_id.as_str() != "bad");
+    let (server, mut events) = serve(Server::builder(&bus.path).establish(establish)).await;
+    connect(client(&bus.path, "bad")).await.unwrap_err();
+    let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
+        panic!("not established")
+    };
+    let said = error.to_string();
+    let uid = format!("the peer bad of uid {} (", geteuid().as_raw());
+    assert!(said.starts_with(&uid), "{said}");
+    assert_eq!(server.counts().not_admitted, 1);
+    let good = connect(client(&bus.path, "good")).await.unwrap();
+    assert_eq!(server.counts().established, 1);
+    good.dispose().await;
+}
+
+#[tokio::test]
+async fn a_client_says_whom_it_expects_to_listen() {
+    let bus = Bus::new();
+    let server = bus.echo("s").await;
+    // For good, though its policy would try again.
+    let not_allowed = Client::builder(&bus.path).allow_listener(nobody());
+    let error = soon(not_allowed.connect(collect(1).0)).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("listens there, which is not allowed"),
+        "{error}"
+    );
+    let layer = EstablishLayer::new(service("c")).admit(|_| false);
+    let not_admitted = Client::builder(&bus.path).establish(layer);
+    let error = soon(not_admitted.connect(collect(1).0)).await.unwrap_err();
+    assert!(error.to_string().contains("is not admitted"), "{error}");
+    assert!(
+        connect(client(&bus.path, "c").allow_listener(Allow::same_uid()))
+            .await
+            .is_ok()
+    );
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn a_peer_says_whom_it_expects_to_listen() {
+    let bus = Bus::new();
+    let server = bus.echo("s").await;
+    let options = ListenerOptions::new().allow(nobody());
+    let by_its_own_door = Peer::builder(&bus.path).listener(options.clone());
+    let error = soon(by_its_own_door.join(collect(1).0)).await.unwrap_err();
+    assert!(matches!(error, JoinError::InTheWay { .. }), "{error}");
+    let apart = Peer::builder(&bus.path)
+        .listener(options)
+        .allow_listener(Allow::anyone());
+    let peer = soon(apart.join(collect(1).0)).await.unwrap();
+    assert_eq!(peer.role(), Role::Connector);
+    let layer = EstablishLayer::new(service("c")).admit(|_| false);
+    let not_admitted = Peer::builder(&bus.path).establish(layer);
+    let error = soon(not_admitted.join(collect(1).0)).await.unwrap_err();
+    assert!(error.to_string().contains("is not admitted"), "{error}");
+    peer.dispose().await;
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn who_talks_and_does_not_introduce_itself_is_cut() {
+    let bus = Bus::new();
+    let establish = EstablishLayer::new(service("s")).max_strays(10);
+    let (server, mut events) = serve(Server::builder(&bus.path).establish(establish)).await;
+    let mut stranger = UnixStream::connect(&bus.path).await.unwrap();
+    let strays: Vec<u8> = (1..=11).flat_map(|seq| frame(3, seq, NO_MESSAGE)).collect();
+    stranger.write_all(&strays).await.unwrap();
+    let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
+        panic!("not established")
+    };
+    let error = error.get_ref().downcast_ref::<EstablishError>();
+    assert!(
+        matches!(error, Some(EstablishError::TooManyStrays { limit: 10 })),
+        "{error:?}"
+    );
+    assert!(is_ended(stranger).await);
+    assert_eq!(server.counts().not_introduced, 1);
+    // Ten of them are ignored.
+    let mut slow = UnixStream::connect(&bus.path).await.unwrap();
+    let mut words: Vec<u8> = (1..=10).flat_map(|seq| frame(3, seq, NO_MESSAGE)).collect();
+    words.extend(frame(3, 11, ESTABLISH));
+    slow.write_all(&words).await.unwrap();
+    assert_eq!(soon(slow.read_u8()).await.unwrap(), 3, "it is answered");
+}
+
+#[tokio::test]
+async fn a_peer_may_make_so_many_errors() {
+    let bus = Bus::new();
+    let queue = QueueConfig::default().max_errors_per_minute(5);
+    let (server, mut events) = serve(Server::builder(&bus.path).queue(queue)).await;
+    let mut peer = UnixStream::connect(&bus.path).await.unwrap();
+    let mut words = frame(3, 1, ESTABLISH);
+    words.extend((2..=7).flat_map(|seq| frame(3, seq, NO_MESSAGE)));
+    peer.write_all(&words).await.unwrap();
+    let DisconnectReason::Error(error) = next_end(&mut events).await else {
+        panic!("an error")
+    };
+    let error = error.get_ref().downcast_ref::<TooManyErrors>();
+    assert_eq!(error, Some(&TooManyErrors { limit: 5 }));
+    let counts = server.counts();
+    assert_eq!((counts.too_many_errors, counts.messages_rejected), (1, 6));
+}
+
+#[tokio::test]
+async fn who_never_reads_is_cut_by_the_write_stall() {
+    let bus = Bus::new();
+    let queue = QueueConfig::default().write_stall(Duration::from_millis(200));
+    let (server, mut events) = serve(Server::builder(&bus.path).queue(queue)).await;
+    let mut peer = UnixStream::connect(&bus.path).await.unwrap();
+    peer.write_all(&frame(3, 1, ESTABLISH)).await.unwrap();
+    while server.connection_count() == 0 {
+        soon(events.recv()).await;
+    }
+    let mut connection = server.connections().remove(0);
+    let big = common::offer("d", 1 << 20);
+    connection.queue(big).await.unwrap();
+    let reason = next_end(&mut events).await;
+    assert!(reason.to_string().contains("does not read"), "{reason}");
+    assert_eq!(server.counts().stalled, 1);
+    // One with nothing to read is left alone.
+    let quiet = connect(client(&bus.path, "quiet")).await.unwrap();
+    server.broadcast(dismiss("d")).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(quiet.is_connected());
+}
+
+/// What the stress of a thousand comes to, the log and its reader are spared.
+#[tokio::test]
+async fn log_lines_and_events_are_bounded() -> Result<(), BoxError> {
+    let bus = Bus::new();
+    let builder = Server::builder(&bus.path).log_lines(1);
+    let (server, _events) = serve(builder).await;
+    for id in ["a", "b", "c"] {
+        connect(client(&bus.path, id)).await?.dispose().await;
+    }
+    while server.connection_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Three have come and gone: two lines each, of which one was written.
+    let left_out = soon(async {
+        loop {
+            match server.counts().log_lines_left_out {
+                5 => break 5,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert_eq!(left_out, 5);
+    Ok(())
+}
