@@ -32,5 +32,5 @@ pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
 pub use connector::{ConnectError, UnixConnector, UnixTarget};
 pub use door::{Permit, Refusal};
 pub use listener::{
-    BindError, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
+    BindError, DirectoryRisk, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
 };

@@ -13,7 +13,7 @@ use kyneta_uds_core::{SocketPath, SocketPathError};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use tokio::net::UnixSocket;
 
-use super::{BindError, claim::FileId};
+use super::{BindError, DirectoryRisk, claim::FileId};
 
 /// Which file is at a path. Symbolic links are not followed.
 pub(super) fn identity(path: &Path) -> io::Result<FileId> {
@@ -51,6 +51,14 @@ pub(super) fn look(path: &SocketPath, file: &Path) -> Result<Option<FileId>, Bin
         path: path.clone(),
         kind,
     })
+}
+
+/// What others may do to a file because of its directory. One that cannot be looked at says nothing.
+pub(super) fn risk(file: &Path) -> Option<DirectoryRisk> {
+    let directory = parent(file);
+    let metadata = fs::metadata(directory).ok()?;
+    let ours = rustix::process::geteuid().as_raw();
+    DirectoryRisk::of(directory, metadata.uid(), metadata.mode(), ours)
 }
 
 /// Who listens behind a socket.

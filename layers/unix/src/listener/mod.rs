@@ -11,6 +11,7 @@ mod files;
 mod lock;
 mod notice;
 mod own;
+mod risk;
 mod take;
 pub mod watch;
 
@@ -31,7 +32,7 @@ use self::{
     notice::Notice,
     own::Owned,
 };
-pub use self::{changes::prepare, error::BindError, watch::Lost};
+pub use self::{changes::prepare, error::BindError, risk::DirectoryRisk, watch::Lost};
 use crate::{
     allow::Allow,
     door::{Door, Permit, Refusal, Rules},
@@ -218,6 +219,14 @@ impl Listener {
         SocketPathError: From<P::Error>,
     {
         ListenerOptions::new().bind(path).await
+    }
+
+    /// What others may do to the path because of the directory that it is in; it is logged as a
+    /// warning, too, when the path is bound. `None` of a directory that nobody but its owner, this
+    /// user or root, can replace a file in; of an abstract name, which has none; and of a socket that
+    /// was handed over, which is not looked at.
+    pub fn risk(&self) -> Option<&DirectoryRisk> {
+        self.owned.as_ref()?.risk()
     }
 
     /// The next connection, and its place among those allowed at once: keep it as long. Never fails:

@@ -19,9 +19,9 @@ use tokio::{
 };
 
 use super::{
-    BindError, ListenerOptions,
+    BindError, DirectoryRisk, ListenerOptions,
     claim::FileId,
-    files::{Behind, file_id, identity, probe},
+    files::{Behind, file_id, identity, probe, risk},
     lock::Lock,
     take::{BACKLOG, is_newborn, take},
     watch::{Lost, Seen, Verdict, Watch},
@@ -40,6 +40,8 @@ pub(super) struct Owned {
     identity: FileId,
     /// `None` when somebody has removed its file, and it could not be had again yet.
     lock: Option<Lock>,
+    /// As it was when the path was bound.
+    risk: Option<DirectoryRisk>,
 }
 
 /// How long a path that is lost is left to whoever has removed it.
@@ -71,6 +73,10 @@ fn bind_now(
     let lock_file = Lock::path_for(&file);
     let mut lock = None;
     let (socket, identity) = take(&path, &given, &lock_file, &options, &mut lock)?;
+    let risk = risk(&file);
+    if let Some(risk) = &risk {
+        tracing::warn!(%path, "{risk}");
+    }
     let owned = Owned {
         path,
         file,
@@ -78,6 +84,7 @@ fn bind_now(
         options,
         identity,
         lock,
+        risk,
     };
     Ok((socket, owned))
 }
@@ -102,6 +109,10 @@ impl Owned {
     /// What is ours beside the socket itself: its file, and the lock's.
     pub(super) fn files(&self) -> [&Path; 2] {
         [&self.file, &self.lock_file]
+    }
+
+    pub(super) const fn risk(&self) -> Option<&DirectoryRisk> {
+        self.risk.as_ref()
     }
 
     /// What has become of the path, if it is not ours any more. Three system calls while it is.

@@ -1,0 +1,154 @@
+//! What others may do to a path because of the directory that it is in, as a pure check.
+//!
+//! In: a directory's owner and mode, and who we are. Out: a [`DirectoryRisk`], if there is one. Touches
+//! nothing.
+//!
+//! Who may write to a directory may remove our socket and put another in its place. A group that may
+//! is no risk here: that is how a path is shared with those who may take it over, and where each user
+//! has a group of one's own it is every directory.
+
+use std::path::{Path, PathBuf};
+
+/// Somebody else may remove or replace the socket, because the directory lets them. The path is bound
+/// all the same.
+///
+/// Looked at once, when the path is bound, and of the directory itself alone: who may replace that, or
+/// one above it, is not asked.
+///
+/// ```
+/// use std::{fs, os::unix::fs::PermissionsExt as _};
+/// use kyneta_uds_unix::{DirectoryRisk, Listener};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
+/// let listener = Listener::bind(dir.join("bus.sock")).await?;
+/// assert!(matches!(listener.risk(), Some(DirectoryRisk::WorldWritable { .. })));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryRisk {
+    /// Any user may write to it, and it has no sticky bit, so any user may remove the socket.
+    #[error(
+        "any user can replace the files in {directory} (mode {mode:04o}, owner uid {uid}): make it \
+         writable by its owner alone (chmod 755), or by all but with the sticky bit (chmod 1777)"
+    )]
+    WorldWritable {
+        /// The directory.
+        directory: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is another user's, who is not root and may remove the socket, whatever its mode.
+    #[error(
+        "uid {uid} can replace the files in {directory} (mode {mode:04o}), because it is its owner: use \
+         a directory that belongs to this process's user (uid {ours}) or to root"
+    )]
+    OwnedByOther {
+        /// The directory.
+        directory: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Its permission bits.
+        mode: u32,
+        /// Who we are: the effective uid.
+        ours: u32,
+    },
+}
+
+/// Nobody can keep it from doing what it likes.
+const ROOT: u32 = 0;
+
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// A file in it can be removed by its own owner, the directory's owner and root alone.
+const STICKY: u32 = 0o1000;
+
+impl DirectoryRisk {
+    /// The greater one, if there is any.
+    pub(super) fn of(directory: &Path, uid: u32, mode: u32, ours: u32) -> Option<Self> {
+        let mode = mode & 0o7777;
+        let directory = || directory.into();
+        if mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0 {
+            return Some(Self::WorldWritable {
+                directory: directory(),
+                uid,
+                mode,
+            });
+        }
+        (uid != ours && uid != ROOT).then(|| Self::OwnedByOther {
+            directory: directory(),
+            uid,
+            mode,
+            ours,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_a_directory_is_and_who_may_write_to_it_makes_the_risk() {
+        #[derive(Debug, PartialEq)]
+        enum Is {
+            Safe,
+            WorldWritable,
+            OwnedByOther,
+        }
+        use Is::{OwnedByOther, Safe, WorldWritable};
+        let table = [
+            // The file type is among the bits that a stat gives.
+            (0o040_700, 1000, 1000, Safe),
+            (0o755, 1000, 1000, Safe),
+            (0o755, 0, 1000, Safe),
+            (0o1777, 0, 1000, Safe),
+            (0o1777, 1000, 1000, Safe),
+            (0o775, 1000, 1000, Safe),
+            (0o2770, 0, 1000, Safe),
+            (0o040_777, 1000, 1000, WorldWritable),
+            (0o777, 0, 1000, WorldWritable),
+            (0o702, 0, 0, WorldWritable),
+            // The greater one is told.
+            (0o777, 1001, 1000, WorldWritable),
+            (0o755, 1001, 1000, OwnedByOther),
+            // The sticky bit does not bind the directory's owner.
+            (0o1777, 1001, 1000, OwnedByOther),
+            (0o500, 1001, 1000, OwnedByOther),
+            (0o700, 1000, 0, OwnedByOther),
+        ];
+        for (mode, uid, ours, is) in table {
+            let risk = match DirectoryRisk::of(Path::new("/run/app"), uid, mode, ours) {
+                None => Safe,
+                Some(DirectoryRisk::WorldWritable { .. }) => WorldWritable,
+                Some(DirectoryRisk::OwnedByOther { .. }) => OwnedByOther,
+            };
+            assert_eq!(risk, is, "mode {mode:o} of {uid}, we are {ours}");
+        }
+    }
+
+    #[test]
+    fn a_risk_says_where_and_what_to_do() {
+        let text = |mode, uid| {
+            let risk = DirectoryRisk::of(Path::new("/run/app"), uid, mode, 1000);
+            risk.map(|risk| risk.to_string()).unwrap_or_default()
+        };
+        assert_eq!(
+            text(0o040_777, 1000),
+            "any user can replace the files in /run/app (mode 0777, owner uid 1000): make it writable \
+             by its owner alone (chmod 755), or by all but with the sticky bit (chmod 1777)"
+        );
+        assert_eq!(
+            text(0o041_777, 1001),
+            "uid 1001 can replace the files in /run/app (mode 1777), because it is its owner: use a \
+             directory that belongs to this process's user (uid 1000) or to root"
+        );
+    }
+}
