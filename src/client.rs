@@ -125,7 +125,9 @@ fn does_not_heal(error: &(dyn Error + 'static)) -> bool {
     let connects = error.downcast_ref().is_some_and(|error| {
         matches!(
             error,
-            ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }
+            ConnectError::NotPermitted { .. }
+                | ConnectError::NotASocket { .. }
+                | ConnectError::Symlink { .. }
         )
     });
     let admits = matches!(

@@ -273,10 +273,20 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
             "cannot connect to {path}: Not a directory (os error 20)",
         ),
         (
-            "Io",
+            "Symlink",
             "bus.sock",
-            |path| Box::new(symlink(path, path)),
-            "cannot connect to {path}: Too many levels of symbolic links (os error 40)",
+            |path| Box::new(symlink("nowhere", path)),
+            "{path} is a symbolic link, which is not followed: connect to its target",
+        ),
+        (
+            "Symlink",
+            "bus.sock",
+            |path| {
+                let target = path.with_extension("target");
+                symlink(&target, path).unwrap();
+                Box::new(ForeignListener::bind(target).unwrap())
+            },
+            "{path} is a symbolic link, which is not followed: connect to its target",
         ),
     ];
     for (variant, name, in_the_way, text) in table {

@@ -17,9 +17,9 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
             return match error {
                 ConnectError::NobodyThere { .. } => Probe::NobodyThere,
                 ConnectError::Busy { .. } => Probe::Busy,
-                ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. } => {
-                    Probe::Denied
-                }
+                ConnectError::NotPermitted { .. }
+                | ConnectError::NotASocket { .. }
+                | ConnectError::Symlink { .. } => Probe::Denied,
                 _ => Probe::Silent,
             };
         }
@@ -63,7 +63,7 @@ mod tests {
     fn what_a_layer_wraps_is_found() {
         let path = || SocketPath::new("/run/a.sock").unwrap();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let table: [(BoxError, Probe); 7] = [
+        let table: [(BoxError, Probe); 8] = [
             (
                 ConnectError::NobodyThere {
                     path: path(),
@@ -85,6 +85,7 @@ mod tests {
                 Probe::Denied,
             ),
             (NotAllowed { credentials: None }.into(), Probe::Denied),
+            (ConnectError::Symlink { path: path() }.into(), Probe::Denied),
             (refused().into(), Probe::NobodyThere),
             (
                 io::Error::from(io::ErrorKind::BrokenPipe).into(),

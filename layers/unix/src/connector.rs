@@ -3,6 +3,7 @@
 //! In: a [`UnixTarget`]. Out: tokio's `UnixStream`. May touch: the file system's sockets.
 
 use std::{
+    fs::{self, FileType},
     future::Future,
     io,
     os::unix::fs::FileTypeExt as _,
@@ -27,6 +28,13 @@ const KNOCKS: u32 = 8;
 ///
 /// A listener whose backlog is full is a live listener (`EAGAIN`, connect(2)): it is tried again
 /// for some 250 ms before the error says so.
+///
+/// A symbolic link at the end of a path is not followed, as a [`Listener`](crate::Listener) follows
+/// none. It is looked for just before connecting, and whoever may write to the directory can put one
+/// there in between: against that one, only a directory helps that others cannot write to, or one with
+/// the sticky bit, where files are their owner's to replace (there Linux follows no stranger's link,
+/// `fs.protected_symlinks`). Links on the way to the directory are followed. An abstract name is nobody's
+/// file: anybody may listen there, and the listener's credentials tell who does.
 ///
 /// ```
 /// use kyneta_uds_core::SocketPath;
@@ -91,6 +99,13 @@ pub enum ConnectError {
         /// Where.
         path: SocketPath,
     },
+    /// There is a symbolic link at the end of the path. Who has put it there would choose whom we
+    /// talk to.
+    #[error("{path} is a symbolic link, which is not followed: connect to its target")]
+    Symlink {
+        /// Where.
+        path: SocketPath,
+    },
     /// Anything else.
     #[error("cannot connect to {path}: {source}")]
     Io {
@@ -118,10 +133,13 @@ impl ConnectError {
 }
 
 fn is_other_file(path: &SocketPath) -> bool {
-    let Some(path) = path.as_pathname() else {
-        return false;
-    };
-    std::fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket())
+    kind(path).is_some_and(|kind| !kind.is_socket())
+}
+
+/// What is at a path, if anything is. Symbolic links are not followed; an abstract name has no file.
+fn kind(path: &SocketPath) -> Option<FileType> {
+    let metadata = fs::symlink_metadata(path.as_pathname()?).ok()?;
+    Some(metadata.file_type())
 }
 
 /// The path as tokio takes it: an abstract name begins with NUL.
@@ -138,6 +156,9 @@ pub(crate) fn os_path(path: &SocketPath) -> PathBuf {
 
 /// Connects, knocking at a full backlog for a while.
 pub(crate) async fn connect(path: SocketPath) -> Result<UnixStream, ConnectError> {
+    if kind(&path).is_some_and(|kind| kind.is_symlink()) {
+        return Err(ConnectError::Symlink { path });
+    }
     let os_path = os_path(&path);
     for knock in 0..KNOCKS {
         match UnixStream::connect(&os_path).await {
