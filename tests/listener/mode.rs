@@ -122,3 +122,20 @@ async fn what_is_not_permitted_is_told() {
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     mode(dir.0.path(), 0o700);
 }
+
+/// Opening a pipe to read would wait for somebody who writes; then this test hangs.
+#[tokio::test]
+async fn a_pipe_in_place_of_the_lock_is_not_waited_for() {
+    // Root may write to it, which waits for nobody.
+    let Some(_child) = Child::run("mode::a_pipe_in_place_of_the_lock_is_not_waited_for", true)
+    else {
+        return;
+    };
+    let dir = Dir::new();
+    let mode = rustix::fs::Mode::from_raw_mode(0o444);
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, dir.lock(), pipe, mode, 0).unwrap();
+    let before = dir.state();
+    drop(Listener::bind(dir.path()).await.unwrap());
+    assert_eq!(dir.state(), before);
+}

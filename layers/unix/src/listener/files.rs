@@ -4,7 +4,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -94,6 +94,45 @@ pub(super) fn mark_as_listened(file: &Path) -> io::Result<()> {
     Ok(utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// Sets the mode of a socket, and of nothing that somebody has put in its place: in a directory that
+/// others may write to, a link to a file of ours would have that file's mode set instead.
+#[cfg(target_os = "linux")]
+pub(super) fn set_mode(file: &Path, mode: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let there = open(file, flags, Mode::empty())?;
+    if !FileType::from_raw_mode(fstat(&there)?.st_mode).is_socket() {
+        return Err(replaced());
+    }
+    // By way of its descriptor: chmod(2) follows links, and fchmod(2) does not take such a one.
+    let itself = format!("/proc/self/fd/{}", there.as_raw_fd());
+    match chmod(Path::new(&itself), mode) {
+        // Without /proc, a moment is left in which it can be replaced.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => chmod(file, mode),
+        done => done,
+    }
+}
+
+/// As on Linux, but a moment is left in which it can be replaced.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn set_mode(file: &Path, mode: u32) -> io::Result<()> {
+    if !fs::symlink_metadata(file)?.file_type().is_socket() {
+        return Err(replaced());
+    }
+    chmod(file, mode)
+}
+
+fn chmod(file: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode))
+}
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody has replaced it")
+}
+
 /// True when the file has come to be just now, and bears no mark. Its change time is what no one can
 /// set.
 fn is_newborn(file: &Path) -> bool {
@@ -167,5 +206,41 @@ fn parent(file: &Path) -> &Path {
     match file.parent() {
         Some(parent) if parent != "" => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::*;
+
+    #[test]
+    fn the_mode_of_a_socket_is_set_and_of_nothing_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, file, link) = (
+            dir.path().join("socket"),
+            dir.path().join("file"),
+            dir.path().join("link"),
+        );
+        let mode = |file: &Path| fs::metadata(file).unwrap().mode() & 0o7777;
+
+        let _socket = UnixListener::bind(&socket).unwrap();
+        for wanted in [0o600, 0o666] {
+            set_mode(&socket, wanted).unwrap();
+            assert_eq!(mode(&socket), wanted);
+        }
+        fs::write(&file, "ours").unwrap();
+        chmod(&file, 0o600).unwrap();
+        for target in [&file, &socket] {
+            symlink(target, &link).unwrap();
+            let before = mode(target);
+            for in_its_place in [&link, &file] {
+                let error = set_mode(in_its_place, 0o640).unwrap_err();
+                assert_eq!(error.to_string(), "somebody has replaced it");
+            }
+            assert_eq!(mode(target), before);
+            fs::remove_file(&link).unwrap();
+        }
     }
 }

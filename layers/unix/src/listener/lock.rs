@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use super::files::{file_id, identity};
 
 /// A held lock.
@@ -74,13 +76,14 @@ impl Lock {
 }
 
 /// `None` when there is none. Locking needs no permission to write, so reading is enough where
-/// another user has made the file.
+/// another user has made the file. Whatever another user has made there, it is not followed
+/// elsewhere, not truncated, and not waited for, as opening a pipe to read would.
 fn open(path: &Path) -> io::Result<Option<File>> {
     let open = |write| {
         OpenOptions::new()
             .read(true)
             .write(write)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
             .open(path)
     };
     let opened = match open(true) {

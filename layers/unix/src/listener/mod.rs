@@ -18,7 +18,6 @@ pub mod watch;
 use std::{
     future::poll_fn,
     io,
-    os::unix::fs::PermissionsExt as _,
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -192,10 +191,6 @@ impl ListenerOptions {
             }
             None => Ok(self.adopt(own::bind_abstract(&path)?)),
         }
-    }
-
-    fn permissions(&self) -> std::fs::Permissions {
-        std::fs::Permissions::from_mode(self.mode)
     }
 }
 

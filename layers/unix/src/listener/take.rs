@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixSocket};
 use super::{
     BindError, ListenerOptions,
     claim::{Answer, Because, Claim, FileId, Next},
-    files::{Behind, identity, look, mark_as_listened, probe, temporary_beside},
+    files::{Behind, identity, look, mark_as_listened, probe, set_mode, temporary_beside},
     lock::Lock,
 };
 
@@ -195,7 +195,7 @@ impl Temporary {
             .bind(file)
             .map_err(|error| BindError::io("bind", file, error))?;
         self.exists = true;
-        fs::set_permissions(file, options.permissions())
+        set_mode(file, options.mode)
             .map_err(|error| BindError::io("set the mode of", file, error))?;
         mark_as_listened(file).map_err(|error| BindError::io("set the times of", file, error))?;
         Ok(socket)
@@ -220,5 +220,46 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    /// The temporary name can be known beforehand, so somebody may have put a link there.
+    #[tokio::test]
+    async fn a_link_at_the_temporary_name_is_neither_followed_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, target) = (dir.path().join("bus.sock"), dir.path().join("target"));
+        fs::write(&target, "theirs").unwrap();
+        let path = SocketPath::new(&file).unwrap();
+        let lock_file = Lock::path_for(&file);
+        // A lock file that is there is used as it is, so its number is known.
+        fs::write(&lock_file, "").unwrap();
+        let inode = fs::metadata(&lock_file).unwrap().ino();
+        let temporary = temporary_beside(&path, &file, inode).unwrap();
+        symlink(&target, &temporary).unwrap();
+        let before = fs::metadata(&target).unwrap();
+
+        let error = ListenerOptions::new()
+            .mode(0o666)
+            .bind(&file)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot bind {}: Address already in use (os error 98)",
+                temporary.display()
+            )
+        );
+        let after = fs::metadata(&target).unwrap();
+        assert_eq!(after.mode(), before.mode());
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+        assert_eq!(fs::read_link(&temporary).unwrap(), target);
+        assert!(!file.exists() && !lock_file.exists());
     }
 }
