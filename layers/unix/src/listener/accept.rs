@@ -4,16 +4,20 @@
 //! end, those who still wait are turned away in order. May touch: the sockets, tokio's clock.
 
 use std::{
+    future::poll_fn,
     io::{self, Read as _},
     net::Shutdown,
     os::unix::net::{UnixListener as ForeignListener, UnixStream as ForeignStream},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{
     net::{UnixListener, UnixStream},
-    time::sleep,
+    time::{Instant, sleep},
 };
+
+use super::outage::Outage;
 
 /// How long to wait when the system is out of something: long enough for a connection to end.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
@@ -26,6 +30,7 @@ const MOST_WAITING: usize = 65_536;
 pub(super) struct Sockets {
     current: UnixListener,
     former: Vec<ForeignListener>,
+    outage: Outage,
 }
 
 impl From<UnixListener> for Sockets {
@@ -33,6 +38,7 @@ impl From<UnixListener> for Sockets {
         Self {
             current,
             former: Vec::new(),
+            outage: Outage::default(),
         }
     }
 }
@@ -49,19 +55,36 @@ impl Sockets {
     /// The next stream.
     pub(super) async fn accept(&mut self) -> UnixStream {
         loop {
-            let accepted = match self.accept_former() {
-                Some(accepted) => accepted,
-                None => self.current.accept().await.map(|(stream, _)| stream),
-            };
-            match accepted {
+            match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok(stream) => return stream,
                 Err(error) if is_about_one(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "accept failed; trying again in {OUT_OF_RESOURCES:?}");
+                    if self.outage.failed(Instant::now()) {
+                        tracing::error!(
+                            %error,
+                            "nobody can be accepted; tried again every {OUT_OF_RESOURCES:?}"
+                        );
+                    }
                     sleep(OUT_OF_RESOURCES).await;
                 }
             }
         }
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
+        let polled = match self.accept_former() {
+            Some(accepted) => Poll::Ready(accepted),
+            None => self.current.poll_accept(cx).map_ok(|(stream, _)| stream),
+        };
+        // A socket at which nobody waits works as well.
+        let works = match &polled {
+            Poll::Ready(Err(error)) => is_about_one(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => true,
+        };
+        if works && let Some(lasted) = self.outage.worked(Instant::now) {
+            tracing::warn!(?lasted, "connections are accepted again");
+        }
+        polled
     }
 
     /// `None` when nobody waits at a former socket any more; they are closed then.

@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod lock;
 mod notice;
+mod outage;
 mod own;
 mod risk;
 mod take;
@@ -226,8 +227,8 @@ impl Listener {
 
     /// The next connection, and its place among those allowed at once: keep it as long. Never fails:
     /// a connection that was given up before it was accepted is skipped, one that is refused is
-    /// closed, with a log line, and out of file descriptors it waits and tries again. Pending for
-    /// ever once closed.
+    /// closed, with a log line, and out of file descriptors it waits and tries again, every 100 ms, with
+    /// one line in the log when that begins and one when it is over. Pending for ever once closed.
     ///
     /// Cancel safe.
     pub async fn accept(&mut self) -> (UnixStream, Permit) {
@@ -240,9 +241,8 @@ impl Listener {
     }
 
     /// The next connection, as [`accept`](Self::accept), or who was refused, or that the path is not
-    /// ours any more. That
-    /// is noticed while this is asked: on Linux as soon as the kernel tells (inotify(7)), else within
-    /// 100 ms; and as long as the path stays lost it is said again every 100 ms.
+    /// ours any more. That is noticed while this is asked: on Linux as soon as the kernel tells
+    /// (inotify(7)), else within 100 ms; and as long as the path stays lost it is said again every 100 ms.
     /// A lock file that somebody has removed is made and locked again without a word. A socket that
     /// was handed over and an abstract name are not watched.
     ///

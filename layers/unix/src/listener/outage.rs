@@ -1,0 +1,50 @@
+//! An outage: the time in which nobody can be accepted, so that it is told when it begins and when it
+//! ends, and not each time that it is found to last.
+//!
+//! In: what came of each try, and when. Out: whether that is to be told. Touches nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    since: Option<Instant>,
+}
+
+impl Outage {
+    /// A try has failed. True when it is the first.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        let first = self.since.is_none();
+        self.since.get_or_insert(now);
+        first
+    }
+
+    /// A try has not failed. How long the outage has lasted that this ends, if there was one; the
+    /// clock is not asked otherwise.
+    pub(super) fn worked(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        let since = self.since.take()?;
+        Some(now().duration_since(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut outage = Outage::default();
+        for begin in [0, 5_000] {
+            assert_eq!(outage.worked(|| unreachable!()), None);
+            assert!(outage.failed(at(begin)));
+            for again in 1..20 {
+                assert!(!outage.failed(at(begin + 100 * again)));
+            }
+            let lasted = outage.worked(|| at(begin + 2_000));
+            assert_eq!(lasted, Some(Duration::from_secs(2)));
+        }
+    }
+}
