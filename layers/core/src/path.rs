@@ -19,6 +19,10 @@ const LIMIT: usize = 103;
 /// A text that begins with `@` is a name in Linux's abstract namespace (as `ss` and systemd write
 /// it); to mean a file of that name, say `./@name`.
 ///
+/// An abstract name has no file, so neither a mode nor a directory protects it: any process in the same
+/// network namespace, whatever its user, may connect, and may take the name before its listener does.
+/// All that protects it is that each side looks at who the other is: the connection's credentials.
+///
 /// ```
 /// use kyneta_uds_core::SocketPath;
 ///

@@ -40,6 +40,12 @@ use crate::{
 
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
 ///
+/// Who can write to the directory can put another socket, or a link, in its place; [`risk`](Self::risk)
+/// says when that is anybody else. No symbolic link is followed at the path, at its lock or at the
+/// temporary name. In a directory with the sticky bit, such as /tmp, nobody can touch our files, but
+/// anybody may take the names before us. Of an abstract name, anybody may, and anybody in the same
+/// network namespace may connect: there the credentials are the only protection, on both sides.
+///
 /// ```
 /// use kyneta_uds_unix::Listener;
 ///
@@ -118,7 +124,8 @@ impl ListenerOptions {
     }
 
     /// The file's permission bits, in force before the path is visible. 0600 by default. An
-    /// abstract name has no file and so no mode.
+    /// abstract name has no file and so no mode: any user may connect, and the only protection is
+    /// [`allow`](Self::allow).
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode & 0o777;
         self
