@@ -222,13 +222,14 @@ where
         self.shared.lock().awake();
         let (mut read, mut written, mut moved) = (false, false, false);
         let mut turns = 0;
+        self.aborted()?;
         loop {
-            if self.shared.abort.load(Ordering::Acquire) {
-                return Break(DisconnectReason::Intentional);
-            }
             let came_in = self.as_mut().read(cx)?;
             let more_in = came_in == READ_BUDGET;
             let wrote = self.as_mut().write(cx)?;
+            // Only who is parked is woken, so the abort that came before writing has parked us is
+            // seen here or not at all.
+            self.aborted()?;
             read |= came_in > 0;
             written |= wrote.progress;
             moved |= wrote.moved;
@@ -251,6 +252,13 @@ where
 }
 
 impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
+    fn aborted(&self) -> Step {
+        if self.shared.abort.load(Ordering::Acquire) {
+            return Break(DisconnectReason::Intentional);
+        }
+        Continue(())
+    }
+
     fn finish(self: Pin<&mut Self>, reason: DisconnectReason) {
         let mut this = self.project();
         if std::mem::replace(this.phase, Phase::Ended) == Phase::Ended {
