@@ -49,8 +49,11 @@ mod error;
 mod future;
 mod handle;
 mod layer;
+#[cfg(all(test, kyneta_loom))]
+mod orders;
 mod service;
 mod shared;
+mod sync;
 
 pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};

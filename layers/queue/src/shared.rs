@@ -1,11 +1,15 @@
 //! The backlog behind its lock, shared by handles, futures and the driver.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use kyneta_uds_core::DisconnectReason;
 
-use crate::{backlog::Backlog, budget::Lease, config::QueueConfig};
+use crate::{
+    backlog::Backlog,
+    budget::Lease,
+    config::QueueConfig,
+    sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard},
+};
 
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
