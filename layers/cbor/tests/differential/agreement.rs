@@ -10,7 +10,8 @@ use kyneta_uds_core::{
 
 use crate::{oracle, random::Random};
 
-const ROUNDS: usize = 4_000;
+/// Miri takes a thousand times as long.
+const ROUNDS: usize = if cfg!(miri) { 100 } else { 4_000 };
 
 pub(crate) fn encode(codec: &mut ChannelCodec, msg: &ChannelMsg) -> Bytes {
     let mut buf = WriteBuf::default();
@@ -226,7 +227,7 @@ fn damaged_messages_are_refused_or_read_alike() {
             other => panic!("{other:?} of {damaged:02x?}"),
         }
     }
-    assert!(read > 100, "{read}");
+    assert!(read > ROUNDS / 40, "{read}");
 }
 
 fn with_unknown_key(bytes: &[u8]) -> Option<Bytes> {

@@ -130,7 +130,8 @@ fn every_kind_of_frame_in_one_go() {
 fn the_same_at_every_cut_and_byte_by_byte() {
     for wire in [V2, V3] {
         let (bytes, want) = everything(wire);
-        for cut in 0..=bytes.len() {
+        // Miri takes a thousand times as long.
+        for cut in (0..=bytes.len()).step_by(if cfg!(miri) { 50 } else { 1 }) {
             let (head, tail) = bytes.split_at(cut);
             assert_eq!(
                 parse(WireMode::Auto, &[head, tail]).0,
@@ -156,7 +157,8 @@ fn the_same_at_random_cuts_read_into_the_lent_buffer() {
     };
     for wire in [V2, V3] {
         let (bytes, want) = everything(wire);
-        for round in 0..300 {
+        // Miri takes a thousand times as long.
+        for round in 0..if cfg!(miri) { 4 } else { 300 } {
             let (mut parser, mut out) = (FrameParser::new(WireMode::Auto, LIMIT), Vec::new());
             let mut rest = &bytes[..];
             while !rest.is_empty() {
@@ -476,6 +478,7 @@ fn a_header_alone_costs_nothing_and_growth_follows_what_arrives() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn skipping_64_mib_needs_no_memory() {
     for fed in [false, true] {
         let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
@@ -496,6 +499,7 @@ fn skipping_64_mib_needs_no_memory() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn at_rest_little_is_held() {
     let small = frame(3, 0, 1, &[0; 64]);
     let busy: Vec<u8> = (2..1000)
@@ -520,6 +524,7 @@ fn at_rest_little_is_held() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn a_busy_connection_shrinks_after_a_large_message() {
     let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
     read(&mut parser, &frame(3, 0, 1, &vec![0; 32 << 20]), 200_000);
@@ -531,6 +536,7 @@ fn a_busy_connection_shrinks_after_a_large_message() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
 fn a_busy_connection_reads_into_the_same_memory_again() {
     let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
     let batch: Vec<u8> = (0..1000)

@@ -354,6 +354,7 @@ async fn a_stream_that_takes_nothing_is_broken() {
 
 #[cfg(unix)]
 #[tokio::test]
+#[cfg_attr(miri, ignore = "Miri has no sockets")]
 async fn a_unix_stream_tells_who_is_there() {
     let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
     let credentials = over(ours)
