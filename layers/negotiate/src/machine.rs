@@ -384,5 +384,11 @@ fn doubled(first: Duration, times: u8, longest: Duration) -> Duration {
 /// The wait for somebody else after so many: half to one and a half times as long, so that many come
 /// apart.
 fn for_somebody(tries: u8, random: f64) -> Duration {
-    doubled(FIRST_WAIT, tries, LONGEST_WAIT).mul_f64(0.5 + random.clamp(0.0, 1.0))
+    // `clamp` would let pass what is no number, and there is no such wait.
+    let random = if random.is_nan() {
+        0.5
+    } else {
+        random.clamp(0.0, 1.0)
+    };
+    doubled(FIRST_WAIT, tries, LONGEST_WAIT).mul_f64(0.5 + random)
 }

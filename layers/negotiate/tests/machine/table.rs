@@ -178,6 +178,7 @@ fn waits_double_to_their_longest_and_are_set_apart() {
         assert_eq!(waits(probe, 0.0), micros(middle.map(|wait| wait / 2)));
         assert_eq!(waits(probe, 1.0), micros(middle.map(|wait| wait / 2 * 3)));
         assert_eq!(waits(probe, f64::INFINITY), waits(probe, 1.0));
+        assert_eq!(waits(probe, f64::NAN), waits(probe, 0.5));
     }
     let denied: Vec<_> = waits(Probe::Denied, 0.9)
         .iter()
