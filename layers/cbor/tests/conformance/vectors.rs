@@ -1,15 +1,20 @@
 //! Reads a vector file and expands its shorthands; the file's first element describes them.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use kyneta_uds_core::WireVersion;
 use serde_json::Value;
 
 pub(crate) const WIRES: [WireVersion; 2] = [WireVersion::V2, WireVersion::V3];
 
-fn read(name: &str) -> Value {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
-    let text = fs::read_to_string(dir.join(name)).expect("the vectors are part of the repository");
+pub(crate) fn read(name: &str) -> Value {
+    // The fuzz crate reads them, too, from another depth.
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|dir| dir.join("tests/vectors").join(name))
+        .find(|file| file.exists())
+        .expect("the vectors are part of the repository");
+    let text = fs::read_to_string(file).expect("a vector file is text");
     serde_json::from_str(&text).expect("a vector file is JSON")
 }
 

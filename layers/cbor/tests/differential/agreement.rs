@@ -8,7 +8,10 @@ use kyneta_uds_core::{
     ReplicaType, SchemaHash, WireVersion, WriteBuf,
 };
 
-use crate::{oracle, random::Random};
+use crate::{
+    oracle::{self, with_unknown_key},
+    random::Random,
+};
 
 /// Miri takes a thousand times as long.
 const ROUNDS: usize = if cfg!(miri) { 100 } else { 4_000 };
@@ -80,24 +83,8 @@ fn our_bytes_are_what_the_oracle_says() {
         let msg = random.message();
         // A fresh codec knows no alias and announces some, which the oracle does not.
         let mut value = to_value(&encode(&mut ChannelCodec::new(), &msg));
-        without_announcements(&mut value);
+        oracle::without_announcements(&mut value);
         assert_eq!(value, oracle::value(&msg), "{msg:?}");
-    }
-}
-
-fn without_announcements(value: &mut Value) {
-    let Value::Map(pairs) = value else {
-        panic!("a map")
-    };
-    for (key, value) in pairs {
-        if let (Some("docs"), Value::Array(docs)) = (key.as_text(), value) {
-            for doc in docs {
-                let Value::Map(pairs) = doc else {
-                    panic!("a map")
-                };
-                pairs.retain(|(key, _)| !matches!(key.as_text(), Some("a" | "sa")));
-            }
-        }
     }
 }
 
@@ -228,16 +215,6 @@ fn damaged_messages_are_refused_or_read_alike() {
         }
     }
     assert!(read > ROUNDS / 40, "{read}");
-}
-
-fn with_unknown_key(bytes: &[u8]) -> Option<Bytes> {
-    let (&first, rest) = bytes.split_first()?;
-    (0xa0..0xb7).contains(&first).then(|| {
-        let mut out = vec![first + 1];
-        out.extend(b"\x64zzzz\xf6");
-        out.extend(rest);
-        out.into()
-    })
 }
 
 fn entry(doc: &str, hash: &str) -> DocEntry {

@@ -1,5 +1,6 @@
 //! What CBOR a message is, said with ciborium's `Value`: written independently of the codec.
 
+use bytes::Bytes;
 use ciborium::Value;
 use kyneta_uds_core::{
     ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Lineage, PayloadKind, ProtocolVersion,
@@ -110,4 +111,33 @@ fn put_some(map: &mut Pairs, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         put(map, key, value);
     }
+}
+
+/// What a codec writes for its peer to number is taken out of a `present`.
+pub(crate) fn without_announcements(value: &mut Value) {
+    let Value::Map(pairs) = value else {
+        panic!("a map")
+    };
+    for (key, value) in pairs {
+        if let (Some("docs"), Value::Array(docs)) = (key.as_text(), value) {
+            for doc in docs {
+                let Value::Map(pairs) = doc else {
+                    panic!("a map")
+                };
+                pairs.retain(|(key, _)| !matches!(key.as_text(), Some("a" | "sa")));
+            }
+        }
+    }
+}
+
+/// The key of [`with_unknown_key`].
+pub(crate) const UNKNOWN_KEY: &[u8] = b"\x64zzzz";
+
+/// The same message with an unknown key in front, which sends it the general way. `None` when it is
+/// no map, or not one of few keys.
+pub(crate) fn with_unknown_key(bytes: &[u8]) -> Option<Bytes> {
+    let (&first, rest) = bytes.split_first()?;
+    (0xa0..0xb7)
+        .contains(&first)
+        .then(|| [&[first + 1], UNKNOWN_KEY, b"\xf6", rest].concat().into())
 }

@@ -1,0 +1,160 @@
+//! Writes inputs made from the vectors into `fuzz/found`; `.ci/fuzz corpus` then keeps those that it
+//! takes to reach all that they reach.
+
+use std::{fs, io, path::Path};
+
+use kyneta_uds_core::WireVersion;
+use serde_json::Value;
+
+#[expect(dead_code, reason = "messages are built elsewhere")]
+#[path = "../../layers/cbor/tests/conformance/vectors.rs"]
+mod vectors;
+
+use vectors::{WIRES, bytes, captured, cases, list, read};
+
+/// The longest that is worth a place in the repository, bytes.
+const LONGEST: usize = 1024;
+
+fn main() -> io::Result<()> {
+    for wire in WIRES {
+        for case in cases(wire, "inbound") {
+            let parts = [&case["setup"], &case["bytes"], &case["after"]["bytes"]];
+            stream(wire, &parts.map(stream_of).concat())?;
+        }
+        for case in cases(wire, "session") {
+            let frames = list(&case["steps"]).iter().map(|step| {
+                let raw = step.get("raw").or(step.get("frame"));
+                raw.filter(|frame| frame.get("$sha256").is_none())
+            });
+            stream(
+                wire,
+                &frames.flatten().map(stream_of).collect::<Vec<_>>().concat(),
+            )?;
+        }
+        let captured = captured(wire);
+        for direction in ["A->B", "B->A"] {
+            let chunks = list(&captured["sequence"]).iter();
+            let said = chunks.filter(|chunk| chunk["dir"] == direction);
+            let frames: Vec<u8> = said.flat_map(|chunk| stream_of(&chunk["frames"])).collect();
+            stream(wire, &frames[..frames.len().min(LONGEST)])?;
+        }
+    }
+    client()?;
+    negotiate()
+}
+
+/// Hex, shorthands or a list of them; nothing for what is absent.
+fn stream_of(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(parts) => parts.iter().flat_map(stream_of).collect(),
+        value => bytes(value),
+    }
+}
+
+/// A stream of frames is an input of `frames`; its messages are one of `session`, and its payloads of
+/// `decode`.
+fn stream(wire: WireVersion, bytes: &[u8]) -> io::Result<()> {
+    if bytes.len() > LONGEST {
+        return Ok(());
+    }
+    let fixed = wire.byte();
+    write("frames", &[&[fixed | 8, 0, 0, 0, 0], bytes].concat())?;
+    write("frames", &[&[8 | 16, 3, 0, 1, 77], bytes].concat())?;
+    let how = 0b1110 | u8::from(wire == WireVersion::V3);
+    write("session", &[&[how, 0, 0, 0, 0, 0, 0, 0], bytes].concat())?;
+    write(
+        "session",
+        &[&[how | 0x50, 9, 1, 0, 30, 1, 20, 3], bytes].concat(),
+    )?;
+    let mut several = Vec::new();
+    let mut rest = bytes;
+    while let Some(&[_, _, a, b, c, d]) = rest.first_chunk() {
+        let size = u32::from_be_bytes([a, b, c, d]) as usize;
+        let Some(payload) = rest.get(wire.header_len()..wire.header_len().saturating_add(size))
+        else {
+            break;
+        };
+        rest = &rest[wire.header_len() + size..];
+        several.extend((size as u16).to_be_bytes());
+        several.extend(payload);
+        write("decode", &[&[0x90 | (fixed - 1)], payload].concat())?;
+        write("decode", &[&[0x40], payload].concat())?;
+    }
+    write("decode", &[&[0x98 | (fixed - 1)], &several[..]].concat())?;
+    write("decode", &[&[0x8c], &several[..]].concat())
+}
+
+/// The walks of the reference, each with the policies of `mealy-client.json` and a few more.
+fn client() -> io::Result<()> {
+    for case in list(&read("mealy-client.json")) {
+        let byte = |msg: &Value| match msg["type"].as_str().unwrap_or_default() {
+            "start" => 0,
+            "connection-opened" => 1,
+            "connection-closed" => 3,
+            "connection-error" => 4,
+            "reconnect-timer-fired" => 6,
+            _ => 7,
+        };
+        let steps: Vec<u8> = list(&case["steps"])
+            .iter()
+            .map(|step| byte(&step["msg"]))
+            .collect();
+        for policy in [
+            [0, 10, 3, 4],
+            [1, 10, 3, 4],
+            [2, 3, 2, 7],
+            [0, 0, 0, 0],
+            [2, 255, 6, 5],
+        ] {
+            write("client", &[&policy, &steps[..]].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of the reference: a way to the role, then the message.
+fn negotiate() -> io::Result<()> {
+    for case in list(&read("mealy-peer.json")) {
+        let way: &[u8] = match case["model"]["role"].as_str().unwrap_or_default() {
+            "listener" => &[0, 9, 2, 9, 6, 9],
+            "connector" => &[0, 9, 1, 9],
+            "disposed" => &[0, 9, 19, 0],
+            _ => &[0, 9],
+        };
+        let what = match case["msg"]["type"].as_str().unwrap_or_default() {
+            "probe-result" => match case["msg"]["result"].as_str().unwrap_or_default() {
+                "connected" => 1,
+                "eaddrinuse" => 3,
+                "eacces" => 5,
+                _ => 2,
+            },
+            "transport-added" | "role-established" => 6,
+            "listen-failed" => 7,
+            "transport-disconnected" | "connection-lost" => 12,
+            "dispose" => 19,
+            _ => 18,
+        };
+        for honest in 0..2 {
+            write("negotiate", &[&[honest], way, &[what, 200, 18, 3]].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// Under a name that follows from what is in it: once each.
+fn write(target: &str, input: &[u8]) -> io::Result<()> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("found")
+        .join(target);
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join(name(input)), input)
+}
+
+/// FNV-1a.
+fn name(input: &[u8]) -> impl AsRef<Path> {
+    let hash = input.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -1,0 +1,183 @@
+//! Messages out of any payload: both ways of reading agree, what is read can be written and read
+//! again, and ciborium says of it what we say.
+//!
+//! Input: how (1 byte), then the payload, or several of them, each behind its length (2 bytes).
+
+use std::{fmt::Debug, ops::Range};
+
+use bytes::Bytes;
+use ciborium::Value;
+use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
+use kyneta_uds_core::{ChannelMsg, Payload, Rejection, WireVersion, WriteBuf};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    normal::{normal, same},
+    oracle,
+};
+
+/// Limits that an input can reach.
+const TIGHT: DecodeLimits = DecodeLimits {
+    max_aliases: 4,
+    max_alias_bytes: 64,
+    max_docs: 6,
+    max_depth: 5,
+    max_keys: 12,
+};
+
+/// What stands for any message type that serde knows.
+#[derive(Debug, Serialize, Deserialize)]
+enum Typed {
+    Ping,
+    Put {
+        key: String,
+        #[serde(with = "serde_bytes")]
+        value: Vec<u8>,
+    },
+    Many(Vec<Option<f64>>),
+}
+
+pub fn decode(data: &[u8]) {
+    let Some((&how, rest)) = data.split_first() else {
+        return;
+    };
+    let read = Bytes::copy_from_slice(rest);
+    match how >> 6 {
+        0 => of_serde::<Typed>(&read),
+        1 => of_serde::<Value>(&read),
+        _ => of_channel(how, &read),
+    }
+}
+
+fn of_channel(how: u8, read: &Bytes) {
+    let wire = [
+        None,
+        Some(WireVersion::V2),
+        Some(WireVersion::V3),
+        Some(WireVersion::V3),
+    ][usize::from(how & 3)];
+    let tight = how & 4 != 0;
+    let limits = if tight {
+        TIGHT
+    } else {
+        DecodeLimits::default()
+    };
+    let (several, against_ciborium) = (how & 8 != 0, how & 16 != 0);
+
+    let mut codec = ChannelCodec::new().limits(limits);
+    let mut general = codec.clone();
+    for range in payloads(read, several) {
+        let payload = Payload::new(read, range);
+        let decoded = codec.decode(on(payload, wire));
+        // One key more may be one too many where limits are tight.
+        if !tight {
+            let bytes = other_way(payload.as_slice());
+            let whole = Payload::new(&bytes, 0..bytes.len());
+            alike(&decoded, &general.decode(on(whole, wire)));
+        }
+        if let Ok(msg) = decoded {
+            comes_back(&msg, wire);
+            if against_ciborium {
+                is_what_ciborium_says(&normal(&msg, wire));
+            }
+        }
+    }
+}
+
+fn on(payload: Payload<'_>, wire: Option<WireVersion>) -> Payload<'_> {
+    match wire {
+        Some(wire) => payload.on(wire),
+        None => payload,
+    }
+}
+
+/// Where the payloads are: the whole, or each behind its length.
+fn payloads(read: &[u8], several: bool) -> impl Iterator<Item = Range<usize>> {
+    let (end, mut at, mut done) = (read.len(), 0, false);
+    std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        if !several {
+            done = true;
+            return Some(0..end);
+        }
+        let &[high, low] = read.get(at..)?.first_chunk()?;
+        let start = at + 2;
+        at = start + usize::from(u16::from_be_bytes([high, low]));
+        Some(start..at.min(end))
+    })
+}
+
+/// The same payload for the general way of reading, where that can be had.
+fn other_way(payload: &[u8]) -> Bytes {
+    let key = oracle::UNKNOWN_KEY;
+    let has_it = payload.windows(key.len()).any(|window| window == key);
+    let detour = oracle::with_unknown_key(payload).filter(|_| !has_it);
+    detour.unwrap_or_else(|| Bytes::copy_from_slice(payload))
+}
+
+fn alike(one: &Result<ChannelMsg, Rejection>, other: &Result<ChannelMsg, Rejection>) {
+    match (one, other) {
+        (Ok(one), Ok(other)) => assert!(same(one, other), "{one:?}\n{other:?}"),
+        (Err(one), Err(other)) => {
+            assert_eq!((one.code(), one.sub()), (other.code(), other.sub()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Decoded, then encoded, then decoded is the same; encoded again, byte for byte.
+fn comes_back(msg: &ChannelMsg, wire: Option<WireVersion>) {
+    let (bytes, normal) = (encode(msg), normal(msg, wire));
+    let payload = Payload::new(&bytes, 0..bytes.len());
+    let again = ChannelCodec::new().decode(on(payload, wire)).unwrap();
+    assert!(same(&again, &normal), "{again:?}\n{normal:?}");
+    if *msg == normal {
+        assert_eq!(encode(&again), bytes);
+    }
+}
+
+fn encode(msg: &ChannelMsg) -> Bytes {
+    let mut buf = WriteBuf::default();
+    ChannelCodec::new().encode(msg, &mut buf.writer()).unwrap();
+    drain(&mut buf)
+}
+
+fn is_what_ciborium_says(msg: &ChannelMsg) {
+    // A number that is none is not equal to itself, in its values neither.
+    #[expect(clippy::eq_op)]
+    if msg != msg {
+        return;
+    }
+    let mut value = ciborium::from_reader(&encode(msg)[..]).unwrap();
+    oracle::without_announcements(&mut value);
+    assert_eq!(value, oracle::value(msg));
+}
+
+/// The codec of all other types: what it reads it can write, and reads the same again.
+fn of_serde<T: Debug + Serialize + DeserializeOwned>(read: &Bytes) {
+    let mut codec = SerdeCodec::<T>::new();
+    let Ok(msg) = codec.decode(Payload::new(read, 0..read.len())) else {
+        return;
+    };
+    let mut buf = WriteBuf::default();
+    codec.encode(&msg, &mut buf.writer()).unwrap();
+    let bytes = drain(&mut buf);
+    let again = codec.decode(Payload::new(&bytes, 0..bytes.len())).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{msg:?}"));
+}
+
+/// All that is to be written.
+fn drain(buf: &mut WriteBuf) -> Bytes {
+    if buf.is_contiguous() {
+        return Bytes::copy_from_slice(buf.front());
+    }
+    let mut bytes = Vec::with_capacity(buf.len());
+    while !buf.is_empty() {
+        let front = buf.front();
+        bytes.extend_from_slice(front);
+        buf.advance(front.len());
+    }
+    bytes.into()
+}

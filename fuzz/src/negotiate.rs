@@ -1,0 +1,208 @@
+//! The negotiation of who listens: what is asked for is under way once, what is held is given back,
+//! and who is disposed of does nothing any more.
+//!
+//! Input: whether the world is an honest one (1 byte), then two bytes for each input: what happens,
+//! the random number.
+
+use std::time::Duration;
+
+use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Role};
+
+const PROBES: [Probe; 5] = [
+    Probe::Joined,
+    Probe::NobodyThere,
+    Probe::Busy,
+    Probe::Silent,
+    Probe::Denied,
+];
+const BINDS: [Bind; 3] = [Bind::Done, Bind::InUse, Bind::Denied];
+
+/// Half of the first wait, and the longest after a refusal.
+const WAITS: std::ops::RangeInclusive<Duration> =
+    Duration::from_micros(250)..=Duration::from_secs(1);
+
+pub fn negotiate(data: &[u8]) {
+    let Some((&honest, inputs)) = data.split_first() else {
+        return;
+    };
+    let (inputs, _) = inputs.as_chunks();
+    if honest & 1 == 0 {
+        anything(inputs);
+    } else {
+        World::default().run(inputs);
+    }
+}
+
+fn random(byte: u8) -> f64 {
+    match byte {
+        // Whoever hands it in may be wrong.
+        255 => f64::NAN,
+        254 => f64::INFINITY,
+        byte => f64::from(byte) / 254.0,
+    }
+}
+
+/// Inputs that nobody waits for, in any order.
+fn anything(inputs: &[[u8; 2]]) {
+    let mut machine = Negotiation::new();
+    for &[what, number] in inputs {
+        let input = match what % 20 {
+            0 => Input::Start,
+            probe @ 1..=5 => Input::Probed(PROBES[usize::from(probe - 1)]),
+            bind @ 6..=8 => Input::Bound(BINDS[usize::from(bind - 6)]),
+            bind @ 9..=11 => Input::Restored(BINDS[usize::from(bind - 9)]),
+            12 => Input::ConnectionLost,
+            13..=15 => Input::TurnedAway { times: number },
+            16 => Input::PathFree,
+            17 => Input::PathLost,
+            18 => Input::TimerFired,
+            _ => Input::Dispose,
+        };
+        step(&mut machine, input, number);
+    }
+}
+
+/// One input, and what holds of any.
+fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
+    let before = machine.role();
+    let effects = machine.on(input, random(number));
+    let after = machine.role();
+    let mut announced = None;
+    for effect in &effects {
+        match effect {
+            Effect::Announce(role) => {
+                assert!(announced.replace(*role).is_none(), "a role is told once");
+            }
+            Effect::Wait(wait) => assert!(WAITS.contains(wait), "{wait:?}"),
+            Effect::Report => assert!(matches!(
+                input,
+                Input::Probed(Probe::Denied)
+                    | Input::Bound(Bind::Denied)
+                    | Input::Restored(Bind::Denied)
+            )),
+            _ => {}
+        }
+        let gives_back = matches!(effect, Effect::StopListening | Effect::Disconnect);
+        assert!(before != Role::Disposed || gives_back, "{effect:?}");
+    }
+    // It begins as negotiating, and says so at its start.
+    assert!(before == after || announced.is_some());
+    assert!(announced.is_none_or(|role| role == after));
+    assert!(before != Role::Disposed || after == Role::Disposed);
+    assert!(input != Input::Dispose || after == Role::Disposed);
+    effects
+}
+
+/// What a peer has asked for and not been answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Asked {
+    Start,
+    Probe,
+    Bind,
+    Wait,
+    Restore,
+}
+
+/// A world that answers what it is asked, and in which connections and paths get lost.
+struct World {
+    machine: Negotiation,
+    asked: Option<Asked>,
+    connected: bool,
+    listening: bool,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            machine: Negotiation::new(),
+            asked: Some(Asked::Start),
+            connected: false,
+            listening: false,
+        }
+    }
+}
+
+impl World {
+    fn run(mut self, inputs: &[[u8; 2]]) {
+        for &[what, number] in inputs {
+            let input = self.input(what, number);
+            self.tell(input, number);
+        }
+        self.tell(Input::Dispose, 0);
+        // Its answers may be on their way.
+        for answer in [
+            Input::Probed(Probe::Joined),
+            Input::Bound(Bind::Done),
+            Input::TimerFired,
+        ] {
+            self.tell(answer, 0);
+        }
+    }
+
+    fn input(&mut self, what: u8, number: u8) -> Input {
+        let (some, which) = (what & 1 == 0, usize::from(what >> 1));
+        match (self.asked, self.machine.role()) {
+            (_, _) if what == 0xff => Input::Dispose,
+            (Some(Asked::Restore), Role::Listener) if !some => Input::PathLost,
+            (Some(asked), _) => match asked {
+                Asked::Start => Input::Start,
+                Asked::Probe => Input::Probed(PROBES[which % PROBES.len()]),
+                Asked::Bind => Input::Bound(BINDS[which % BINDS.len()]),
+                Asked::Wait => Input::TimerFired,
+                Asked::Restore => Input::Restored(BINDS[which % BINDS.len()]),
+            },
+            (None, Role::Listener) if some => Input::PathFree,
+            (None, Role::Listener) => Input::PathLost,
+            (None, Role::Connector) if some => Input::ConnectionLost,
+            (None, Role::Connector) => Input::TurnedAway { times: number },
+            (None, role) => {
+                assert_eq!(role, Role::Disposed, "it waits for nothing, and for ever");
+                Input::Start
+            }
+        }
+    }
+
+    fn tell(&mut self, input: Input, number: u8) {
+        match input {
+            Input::Probed(Probe::Joined) => self.connected = true,
+            Input::Bound(Bind::Done) => self.listening = true,
+            Input::ConnectionLost | Input::TurnedAway { .. } => self.connected = false,
+            _ => {}
+        }
+        match input {
+            Input::Start
+            | Input::Probed(_)
+            | Input::Bound(_)
+            | Input::Restored(_)
+            | Input::TimerFired => self.asked = None,
+            // What is under way is let go of with the role.
+            Input::Dispose | Input::PathLost => self.asked = None,
+            _ => {}
+        }
+        for effect in step(&mut self.machine, input, number) {
+            let asked = match effect {
+                Effect::Probe => Asked::Probe,
+                Effect::Bind => Asked::Bind,
+                Effect::Wait(_) => Asked::Wait,
+                Effect::Restore => Asked::Restore,
+                Effect::StopListening => {
+                    assert!(std::mem::take(&mut self.listening));
+                    continue;
+                }
+                Effect::Disconnect => {
+                    assert!(std::mem::take(&mut self.connected));
+                    continue;
+                }
+                Effect::Report | Effect::Announce(_) => continue,
+            };
+            assert_eq!(self.asked.replace(asked), None, "one thing at a time");
+        }
+        let role = self.machine.role();
+        assert_eq!(self.connected, role == Role::Connector);
+        assert_eq!(self.listening, role == Role::Listener);
+        assert_eq!(
+            self.asked.is_some(),
+            role == Role::Negotiating || self.asked == Some(Asked::Restore)
+        );
+    }
+}

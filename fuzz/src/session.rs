@@ -1,0 +1,287 @@
+//! Whole sessions between two peers: messages, encoded, in frames, cut anywhere, decoded, through the
+//! handshake. What arrives is what was sent. A payload that is damaged on its way leaves the stream in
+//! step; a damaged header may end the connection, with an error.
+//!
+//! Input: how (1 byte), sizes of the cuts (4), which message is damaged, where and with what (3); then
+//! any messages, or the frames of some, which are decoded first.
+
+use arbitrary::Unstructured;
+use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
+use kyneta_uds_core::{
+    ChannelMsg, Establish, Features, Frame, Identity, Rejection, WireVersion, WriteBuf,
+};
+use kyneta_uds_establish::{Handshake, Reaction, Side};
+use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, WireMode};
+
+use super::{
+    cuts::Cuts,
+    messages,
+    normal::{normal, same},
+};
+
+/// The most messages of a session.
+const MOST: usize = 24;
+
+/// A large frame comes in few pieces more, so that an input takes no longer than others.
+const CHUNKS: usize = 64;
+
+pub fn session(data: &[u8]) {
+    let Some((&[how, a, b, c, d, which, at, with], rest)) = data.split_first_chunk() else {
+        return;
+    };
+    let wire = match how & 1 {
+        0 => WireVersion::V2,
+        _ => WireVersion::V3,
+    };
+    let mut session = Session {
+        wire,
+        cuts: Cuts::new([a, b, c, d]),
+        connecting: Peer::new(Side::Connecting, wire, how & 2 != 0),
+        accepting: Peer::new(Side::Accepting, wire, how & 4 != 0),
+    };
+    session.introduce();
+    let messages = match how & 8 {
+        0 => any_messages(rest),
+        _ => decoded_messages(rest),
+    };
+    let both_ways = how & 0x10 != 0;
+    let damage = match how >> 6 {
+        0 | 3 => None,
+        1 => Some(Damage::Change { at, with }),
+        _ if with & 1 == 0 => Some(Damage::Remove { at }),
+        _ => Some(Damage::Insert { at, with }),
+    };
+    for (nr, msg) in messages.iter().enumerate() {
+        let back = both_ways && nr % 2 == 1;
+        match damage {
+            Some(damage) if nr == usize::from(which) % MOST => {
+                let rest = &messages[nr..];
+                return session.go_on_damaged(rest, damage);
+            }
+            _ => session.pass(msg, back),
+        }
+    }
+}
+
+fn any_messages(bytes: &[u8]) -> Vec<ChannelMsg> {
+    let mut u = Unstructured::new(bytes);
+    let mut made = Vec::new();
+    while !u.is_empty() && made.len() < MOST {
+        let Ok(msg) = messages::message(&mut u) else {
+            break;
+        };
+        made.push(msg);
+    }
+    made
+}
+
+/// What a peer of either wire version has said; so captured sessions are inputs, too.
+fn decoded_messages(bytes: &[u8]) -> Vec<ChannelMsg> {
+    let mut parser = FrameParser::new(WireMode::Auto, bytes.len());
+    let mut codec = ChannelCodec::new();
+    parser.feed(bytes);
+    let mut made = Vec::new();
+    while made.len() < MOST
+        && let Ok(Some(frame)) = parser.next_frame()
+    {
+        if let Frame::Payload(payload) = frame {
+            made.extend(codec.decode(payload));
+        }
+    }
+    made
+}
+
+/// What happens to one frame.
+#[derive(Clone, Copy)]
+enum Damage {
+    Change { at: u8, with: u8 },
+    Remove { at: u8 },
+    Insert { at: u8, with: u8 },
+}
+
+impl Damage {
+    /// True when the frame is as long as its header says, and says what it is.
+    fn inflict(self, frame: &mut Vec<u8>, wire: WireVersion) -> bool {
+        match self {
+            Self::Change { at, with } => {
+                let at = usize::from(at) % frame.len();
+                frame[at] ^= with;
+                at >= wire.header_len()
+            }
+            Self::Remove { at } => {
+                frame.remove(usize::from(at) % frame.len());
+                false
+            }
+            Self::Insert { at, with } => {
+                frame.insert(usize::from(at) % frame.len(), with);
+                false
+            }
+        }
+    }
+}
+
+/// One side of the connection, without a socket.
+struct Peer {
+    codec: ChannelCodec,
+    writer: FrameWriter,
+    buf: WriteBuf,
+    parser: FrameParser,
+    handshake: Handshake,
+    takes_aliases: bool,
+}
+
+impl Peer {
+    fn new(side: Side, wire: WireVersion, takes_aliases: bool) -> Self {
+        let mode = match side {
+            Side::Connecting => WireMode::Fixed(wire),
+            Side::Accepting => WireMode::Auto,
+        };
+        let limit = FramingConfig::new().frame_limit();
+        Self {
+            codec: ChannelCodec::new(),
+            writer: FrameWriter::new(limit),
+            buf: WriteBuf::default(),
+            parser: FrameParser::new(mode, limit),
+            handshake: Handshake::new(side),
+            takes_aliases,
+        }
+    }
+
+    fn establish(&self) -> Establish {
+        let identity = Identity::service(format!("{:?}", self.handshake.side())).unwrap();
+        Establish::new(identity).features(Features {
+            alias: Some(self.takes_aliases),
+            ..Features::default()
+        })
+    }
+
+    fn write(&mut self, wire: WireVersion, msg: &ChannelMsg) {
+        let codec = &mut self.codec;
+        let too_large = |size, limit| EncodeError::TooLarge { size, limit };
+        self.writer
+            .write(wire, &mut self.buf, |out| codec.encode(msg, out), too_large)
+            .unwrap();
+    }
+}
+
+struct Session {
+    wire: WireVersion,
+    cuts: Cuts,
+    connecting: Peer,
+    accepting: Peer,
+}
+
+impl Session {
+    fn introduce(&mut self) {
+        let ours = self.connecting.establish();
+        let theirs = self.accepting.establish();
+        let arrived = self.carry(&ours.clone().into(), false);
+        let reaction = self.accepting.handshake.received(arrived);
+        let (peer, answer) = (ours, true);
+        assert_eq!(reaction, Reaction::Established { peer, answer });
+        let arrived = self.carry(&theirs.clone().into(), true);
+        let reaction = self.connecting.handshake.received(arrived);
+        let (peer, answer) = (theirs, false);
+        assert_eq!(reaction, Reaction::Established { peer, answer });
+        assert_eq!(self.accepting.parser.wire(), Some(self.wire));
+    }
+
+    fn ends(&mut self, back: bool) -> (&mut Peer, &mut Peer) {
+        match back {
+            false => (&mut self.connecting, &mut self.accepting),
+            true => (&mut self.accepting, &mut self.connecting),
+        }
+    }
+
+    /// One message from one peer's codec to the other's.
+    fn carry(&mut self, msg: &ChannelMsg, back: bool) -> ChannelMsg {
+        let (wire, mut cuts) = (self.wire, self.cuts.clone());
+        let (from, to) = self.ends(back);
+        from.write(wire, msg);
+        let mut arrived = None;
+        let least = from.buf.len() / CHUNKS;
+        while !from.buf.is_empty() {
+            let front = from.buf.front();
+            let n = cuts.size_of(least).min(front.len());
+            to.parser.feed(&front[..n]);
+            from.buf.advance(n);
+            while let Some(frame) = to.parser.next_frame().unwrap() {
+                let Frame::Payload(payload) = frame else {
+                    panic!("{frame:?}");
+                };
+                let decoded = to.codec.decode(payload).unwrap();
+                assert!(arrived.replace(decoded).is_none(), "one frame, one message");
+            }
+        }
+        assert!(to.parser.is_between_frames());
+        assert_eq!(to.parser.copies_dropped(), 0);
+        self.cuts = cuts;
+        arrived.unwrap()
+    }
+
+    /// A message that arrives as it was sent, and what the peer makes of it.
+    fn pass(&mut self, msg: &ChannelMsg, back: bool) {
+        let arrived = self.carry(msg, back);
+        let normal = normal(msg, Some(self.wire));
+        assert!(same(&arrived, &normal), "{arrived:?}\n{normal:?}");
+        let (_, to) = self.ends(back);
+        match to.handshake.received(arrived) {
+            Reaction::Nothing => assert_eq!(normal.kind(), "establish"),
+            Reaction::Departing => assert_eq!(normal.kind(), "depart"),
+            Reaction::Deliver(delivered) => assert!(same(&delivered, &normal)),
+            other @ Reaction::Established { .. } => panic!("{other:?}"),
+        }
+    }
+
+    /// The first of the messages is damaged.
+    fn go_on_damaged(mut self, messages: &[ChannelMsg], damage: Damage) {
+        let wire = self.wire;
+        let Self {
+            connecting: from,
+            accepting: to,
+            cuts,
+            ..
+        } = &mut self;
+        let mut in_step = true;
+        let (mut sent, mut arrived) = (0, 0);
+        for msg in messages {
+            from.write(wire, msg);
+            let mut bytes = Vec::with_capacity(from.buf.len());
+            while !from.buf.is_empty() {
+                bytes.extend_from_slice(from.buf.front());
+                let n = from.buf.front().len();
+                from.buf.advance(n);
+            }
+            if sent == 0 {
+                in_step = damage.inflict(&mut bytes, wire);
+            }
+            sent += 1;
+            let least = bytes.len() / CHUNKS;
+            for chunk in bytes.chunks(cuts.size_of(least).max(least.max(1))) {
+                to.parser.feed(chunk);
+                loop {
+                    match to.parser.next_frame() {
+                        Ok(None) => break,
+                        Ok(Some(Frame::Payload(payload))) => {
+                            arrived += 1;
+                            take(to.codec.decode(payload), &mut to.handshake);
+                        }
+                        Ok(Some(Frame::Skipped(_))) => arrived += 1,
+                        // The end of the connection.
+                        Err(_) => return assert!(!in_step),
+                    }
+                }
+            }
+            assert!(!in_step || sent == arrived, "{arrived} of {sent} frames");
+        }
+    }
+}
+
+fn take(decoded: Result<ChannelMsg, Rejection>, handshake: &mut Handshake) {
+    match decoded {
+        Ok(msg) => {
+            handshake.received(msg);
+        }
+        Err(rejection) => assert_ne!(rejection.code(), "reassembly-failed"),
+    }
+}
