@@ -15,7 +15,7 @@ use kyneta_uds_establish::{EstablishError, PeerInfo};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::QueueEvent;
 use kyneta_uds_reconnect::State;
-use kyneta_uds_unix::Refusal;
+use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tokio::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
@@ -94,6 +94,11 @@ pub enum Event {
     InTheWay {
         /// What.
         error: SharedError,
+    },
+    /// The directory of the path that was bound lets others replace the socket.
+    UnsafeDirectory {
+        /// Who may, and what to do about it.
+        risk: DirectoryRisk,
     },
     /// Somebody has connected, and was hung up on at once: not allowed, or one too many.
     TurnedAway {
@@ -208,6 +213,7 @@ impl EventSender {
     pub(crate) fn peer(&self, peer: &Arc<PeerInfo>, change: PeerChange) {
         if let Some(unsaid) = self.line() {
             let of = peer.credentials();
+            let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::info!(
                 peer = %peer.identity().peer_id,
                 uid = of.map(|of| of.uid),

@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio_util::either::Either;
 use tower_service::Service;
 
-use kyneta_uds_unix::{ConnectError, UnixTarget};
+use kyneta_uds_unix::{ConnectError, UnixTarget, no_symlink};
 
 /// Connects through [`hyperlocal::UnixConnector`]. Pathnames only: abstract names have no URI.
 ///
@@ -69,7 +69,7 @@ impl Service<UnixTarget> for HyperlocalConnector {
         Box::pin(async move {
             let path = match target {
                 Target::Accepted(stream) => return Ok(Either::Right(stream)),
-                Target::Connect(path) => path,
+                Target::Connect(path) => no_symlink(path)?,
             };
             let Some(pathname) = path.as_pathname() else {
                 let source = io::Error::new(

@@ -138,8 +138,9 @@ pub use kyneta_uds_reconnect::{
     Recover, State, StateKind, States, Transition, Transitions, Wait,
 };
 pub use kyneta_uds_unix::{
-    Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, Listener,
-    ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, UnixConnector, UnixTarget,
+    Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, DirectoryRisk,
+    Listener, ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, UnixConnector,
+    UnixTarget, no_symlink,
 };
 
 pub use crate::{

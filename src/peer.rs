@@ -20,7 +20,7 @@ use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, for_members};
 use kyneta_uds_queue::{
     Flushed, Handle, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
-use kyneta_uds_unix::{Allow, AuthorizeLayer, ListenerOptions, Refusal};
+use kyneta_uds_unix::{Allow, AuthorizeLayer, DirectoryRisk, ListenerOptions, Refusal};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -460,6 +460,11 @@ where
     fn not_admitted(&self, refusal: &Refusal) {
         let refusal = *refusal;
         self.roster.events().send(Event::TurnedAway { refusal });
+    }
+
+    fn at_risk(&self, risk: &DirectoryRisk) {
+        let risk = risk.clone();
+        self.roster.events().send(Event::UnsafeDirectory { risk });
     }
 
     fn announced(&self, role: Role) {

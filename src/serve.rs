@@ -171,6 +171,10 @@ where
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let server = self.server;
         self.settings.introduce(server.roster());
+        if let Some(risk) = self.listener.risk() {
+            let risk = risk.clone();
+            server.event_sender().send(Event::UnsafeDirectory { risk });
+        }
         let Settings {
             stack,
             establish,

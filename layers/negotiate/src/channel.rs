@@ -246,6 +246,9 @@ where
                 self.tell_with(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {
+                if let Some(risk) = listener.risk() {
+                    self.host.at_risk(risk);
+                }
                 let listening = Listening::new(listener, self.maker.clone(), self.host.clone());
                 let hub = Hub::new(self.settings.regroup, self.in_company);
                 self.seat = Seat::Listening(Box::new(listening), hub);

@@ -7,7 +7,7 @@ use std::fmt;
 
 use kyneta_uds_core::{BoxError, Channel, Message, SharedError};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
-use kyneta_uds_unix::Refusal;
+use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tower_service::Service;
 
 use crate::machine::Role;
@@ -27,6 +27,11 @@ pub trait Host<C, E, M>: Clone + Send + 'static {
     /// Somebody has connected, and was hung up on at once. It has been logged.
     fn not_admitted(&self, refusal: &Refusal) {
         let _ = refusal;
+    }
+
+    /// The directory of the path that we listen at lets others replace the socket. It has been logged.
+    fn at_risk(&self, risk: &DirectoryRisk) {
+        let _ = risk;
     }
 
     /// This is the role from now on.

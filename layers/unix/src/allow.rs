@@ -81,6 +81,11 @@ impl Allow {
         }
     }
 
+    /// True when nobody but our own user is allowed, whatever else the file's mode says.
+    pub(crate) fn is_same_uid(&self) -> bool {
+        self.rule.is_of(rustix::process::geteuid().as_raw())
+    }
+
     /// The answer about one process.
     pub fn allows(&self, credentials: Option<Credentials>) -> bool {
         self.rule.allows(credentials.as_ref())
@@ -96,6 +101,14 @@ impl Rule {
             (Self::Uids(uids), Some(peer)) => uids.contains(&peer.uid),
             (Self::Gids(gids), Some(peer)) => gids.contains(&peer.gid),
             (Self::When(predicate), Some(peer)) => predicate(peer),
+        }
+    }
+
+    fn is_of(&self, ours: u32) -> bool {
+        match self {
+            Self::Uids(uids) => uids.iter().all(|uid| *uid == ours),
+            Self::Either(both) => both.0.is_of(ours) && both.1.is_of(ours),
+            Self::Anyone | Self::Gids(_) | Self::When(_) => false,
         }
     }
 }

@@ -154,11 +154,34 @@ pub(crate) fn os_path(path: &SocketPath) -> PathBuf {
     }
 }
 
+/// The path, unless there is a symbolic link at its end: for connectors that follow one.
+///
+/// ```
+/// use kyneta_uds_core::SocketPath;
+/// use kyneta_uds_unix::{ConnectError, no_symlink};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let link = dir.path().join("link");
+/// std::os::unix::fs::symlink("elsewhere", &link)?;
+/// let error = no_symlink(SocketPath::new(&link)?).unwrap_err();
+/// assert!(matches!(error, ConnectError::Symlink { .. }));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`ConnectError::Symlink`].
+pub fn no_symlink(path: SocketPath) -> Result<SocketPath, ConnectError> {
+    match kind(&path) {
+        Some(kind) if kind.is_symlink() => Err(ConnectError::Symlink { path }),
+        _ => Ok(path),
+    }
+}
+
 /// Connects, knocking at a full backlog for a while.
 pub(crate) async fn connect(path: SocketPath) -> Result<UnixStream, ConnectError> {
-    if kind(&path).is_some_and(|kind| kind.is_symlink()) {
-        return Err(ConnectError::Symlink { path });
-    }
+    let path = no_symlink(path)?;
     let os_path = os_path(&path);
     for knock in 0..KNOCKS {
         match UnixStream::connect(&os_path).await {

@@ -129,6 +129,7 @@ impl Door {
             return;
         };
         let uid = refusal.credentials().map(|peer| peer.uid);
+        let unsaid = (unsaid > 0).then_some(unsaid);
         tracing::warn!(uid, unsaid, "refused: {refusal}");
     }
 }

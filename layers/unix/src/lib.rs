@@ -29,7 +29,7 @@ mod who;
 
 pub use allow::Allow;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
-pub use connector::{ConnectError, UnixConnector, UnixTarget};
+pub use connector::{ConnectError, UnixConnector, UnixTarget, no_symlink};
 pub use door::{Permit, Refusal};
 pub use listener::{
     BindError, DirectoryRisk, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,

@@ -37,7 +37,7 @@ impl Lock {
     }
 
     /// `None` when somebody else holds it. A lock file that is made has the read and write bits of
-    /// the socket's `mode`, so that whoever may connect may take over.
+    /// `mode`, which is the socket's where others are allowed to connect: they may take over.
     pub(super) fn try_acquire(path: &Path, mode: u32) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
             let Some(file) =

@@ -172,6 +172,15 @@ impl ListenerOptions {
         self
     }
 
+    /// Of the lock beside the path. Whoever can open it can hold it, and so keep others from listening:
+    /// with those alone allowed who are our own user, nobody else needs to.
+    fn lock_mode(&self) -> u32 {
+        match self.rules.allow.is_same_uid() {
+            true => 0o600,
+            false => self.mode,
+        }
+    }
+
     /// Takes over a socket that somebody else has opened (socket activation): its file, if it has
     /// one, is never removed, and its mode is as it is.
     pub fn adopt(self, socket: UnixListener) -> Listener {

@@ -136,7 +136,8 @@ impl Owned {
         if !self.lock.as_ref().is_some_and(Lock::is_current) {
             // The one that is held is of no use: dropped before the next is tried.
             self.lock = None;
-            self.lock = Lock::try_acquire(&self.lock_file, self.options.mode).unwrap_or_default();
+            self.lock =
+                Lock::try_acquire(&self.lock_file, self.options.lock_mode()).unwrap_or_default();
         }
         match self.lock {
             Some(_) => Seen::Ours,

@@ -100,7 +100,7 @@ impl Taking<'_> {
                 look(self.path, file)?.map_or(Answer::Nothing, Answer::Socket)
             }
             Claim::Lock => {
-                *self.lock = Lock::try_acquire(self.lock_file, self.options.mode)
+                *self.lock = Lock::try_acquire(self.lock_file, self.options.lock_mode())
                     .map_err(|error| BindError::io("open the lock", self.lock_file, error))?;
                 match self.lock {
                     Some(_) => Answer::Done,

@@ -127,6 +127,9 @@ impl Teller {
             Event::InTheWay { error } => {
                 self.printer.put(&Report::error("in-the-way", chain(error)));
             }
+            Event::UnsafeDirectory { risk } => {
+                self.printer.put(&Report::error("unsafe-directory", risk));
+            }
             Event::TurnedAway { refusal } => {
                 let code = match refusal {
                     Refusal::NotAllowed { .. } => "not-allowed",
