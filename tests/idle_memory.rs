@@ -18,9 +18,8 @@ use std::{
     process::Stdio,
 };
 
-use common::{Bus, raw::frame};
+use common::{Bus, raise_descriptor_limit, raw::frame};
 use kyneta_uds::{Incoming, Server};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -134,13 +133,6 @@ fn the_other_ends() {
     println!("{SILENT}");
     // Ends with the one that asked for it.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-}
-
-/// As far as it may be.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.maximum;
-    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
 }
 
 fn talk(path: &Path, count: usize) -> Vec<UnixStream> {

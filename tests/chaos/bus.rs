@@ -179,7 +179,7 @@ impl Bus {
         }
     }
 
-    fn pid_of(&self, id: &str) -> u32 {
+    pub(crate) fn pid_of(&self, id: &str) -> u32 {
         let ours = self.processes.get(id).map(Process::pid);
         ours.unwrap_or_else(std::process::id)
     }

@@ -34,6 +34,14 @@ impl Figures {
     }
 }
 
+impl FromIterator<Duration> for Figures {
+    fn from_iter<I: IntoIterator<Item = Duration>>(all: I) -> Self {
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_unstable();
+        Self(all)
+    }
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |percent| self.percentile(percent).as_secs_f64() * 1e3;
@@ -59,6 +67,8 @@ fn figures_of_1_to_200_ms() {
         figures.to_string(),
         "p50 100.00 ms, p99 198.00 ms, max 200.00 ms (n = 200)"
     );
+    let same: Figures = figures.0.iter().rev().copied().collect();
+    assert_eq!(same.0, figures.0);
     let target = Duration::from_millis(100);
     assert_eq!(figures.against(50, target), "target p50 <= 100ms met");
     assert_eq!(figures.against(51, target), "target p51 <= 100ms MISSED");

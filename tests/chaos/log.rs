@@ -76,6 +76,11 @@ impl Log {
         self.known().entries.len()
     }
 
+    /// Forgets what was said, not how everybody stands.
+    pub(crate) fn forget(&self) {
+        self.known().entries.clear();
+    }
+
     /// Looks at what is known, without waiting.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         look(&self.known())

@@ -81,7 +81,8 @@ impl Process {
         Self::of(command, who, log, stderr)
     }
 
-    fn of(mut command: Command, who: &str, log: &Arc<Log>, stderr: PathBuf) -> Self {
+    /// Starts whatever tells on stdout, in lines, what happens to it.
+    pub(crate) fn of(mut command: Command, who: &str, log: &Arc<Log>, stderr: PathBuf) -> Self {
         command
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())

@@ -5,6 +5,7 @@
 use std::{convert::Infallible, future::Future, path::PathBuf, pin::Pin};
 
 use kyneta_uds::{ChannelMsg, DocId, Identity, Incoming, Offer, Server, Version};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tower::{Service as _, ServiceExt as _, service_fn, util::BoxCloneService};
 
@@ -76,12 +77,49 @@ pub(crate) fn offer(doc: &str, size: usize) -> ChannelMsg {
 
 /// This process's resident memory.
 pub(crate) fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
+    vitals::resident_bytes("self")
+}
+
+/// As many open files as may be.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+}
+
+/// What the kernel says of a process (proc(5)): its number, or `self`.
+pub(crate) mod vitals {
+    use std::{fmt::Display, fs};
+
+    pub(crate) fn resident_bytes(pid: impl Display) -> usize {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let resident = status.split_once("VmRSS:").unwrap().1;
+        let kib: usize = resident.split_whitespace().next().unwrap().parse().unwrap();
+        kib << 10
+    }
+
+    /// How many files are open.
+    pub(crate) fn descriptors(pid: impl Display) -> usize {
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    }
+
+    pub(crate) fn threads(pid: impl Display) -> usize {
+        fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+    }
 }
 
 pub(crate) mod raw {
+    use kyneta_uds::{ChannelCodec, ChannelMsg, Codec as _, WriteBuf};
+
+    /// A message's payload, without aliases.
+    pub(crate) fn payload(msg: &ChannelMsg) -> Vec<u8> {
+        let mut payload = WriteBuf::default();
+        ChannelCodec::new()
+            .encode(msg, &mut payload.writer())
+            .unwrap();
+        payload.front().to_vec()
+    }
+
     /// A complete frame.
     pub(crate) fn frame(wire: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![wire, 0];

@@ -8,11 +8,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
+    ops::AddAssign,
     time::{Duration, Instant},
 };
 
 use super::{
-    Load,
+    Calls, Load,
     call::{Call, Outcome},
 };
 use crate::log::{Known, Log};
@@ -39,7 +40,7 @@ impl Ledger {
     /// `by_one`: no message goes to more than one.
     pub(super) fn new(
         known: &Known,
-        calls: &BTreeMap<&str, Vec<Call>>,
+        calls: &Calls,
         kills: &Kills,
         load: &Load,
         by_one: bool,
@@ -204,6 +205,18 @@ pub(super) fn story(log: &Log) -> String {
         }
     }
     story
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.went_on += other.went_on;
+        self.taken_received += other.taken_received;
+        self.taken_killed += other.taken_killed;
+        self.maybe_received += other.maybe_received;
+        self.maybe_not += other.maybe_not;
+        self.wrong.extend(other.wrong);
+    }
 }
 
 impl fmt::Display for Ledger {

@@ -6,6 +6,7 @@
 mod call;
 mod ledger;
 mod sender;
+mod soak;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,9 @@ use self::{
     ledger::{Kills, Ledger},
     sender::{Kind, Sender},
 };
-use crate::{DEADLINE, bus::Bus, graceful::all_leave, is_long, standing::listeners, times};
+use crate::{
+    DEADLINE, bus::Bus, graceful::all_leave, is_long, log::Log, standing::listeners, times,
+};
 
 const RECEIVERS: usize = 4;
 const SENDERS: [&str; 3] = ["a", "b", "c"];
@@ -29,6 +32,9 @@ const EVERY: Duration = Duration::from_millis(200);
 
 /// What cannot be accounted for is seldom alone; so much of it is shown.
 const SHOWN: usize = 10;
+
+/// What each of the senders has sent.
+type Calls = BTreeMap<&'static str, Vec<Call>>;
 
 /// How messages are sent.
 #[derive(Debug)]
@@ -91,16 +97,8 @@ fn account(kind: Kind, load: &Load) {
     let count = times(1000, 10_000);
     let (mut bus, _) = Bus::of(RECEIVERS);
     let senders = SENDERS.map(|id| Sender::new(kind, id, &bus.path, &bus.log));
-    let (calls, kills) = thread::scope(|scope| {
-        // Holds nothing: whoever waits for them to send learns of it at that very moment.
-        let (now, sending) = sync_channel(0);
-        let calls = senders.each_ref().map(|sender| {
-            let now = now.clone();
-            scope.spawn(move || sender.send(count, load, &now))
-        });
-        drop(now);
-        let kills = kill_listeners(&mut bus, &senders, &sending);
-        (calls.map(|calls| calls.join().unwrap()), kills)
+    let (calls, kills) = send(&senders, count, load, |sending| {
+        kill_listeners(&mut bus, &senders, sending)
     });
     // The last one may have started just now.
     bus.one();
@@ -113,17 +111,62 @@ fn account(kind: Kind, load: &Load) {
     });
     assert!(told.is_some(), "somebody's stdout does not end");
 
-    let calls: BTreeMap<&str, Vec<Call>> = SENDERS.into_iter().zip(calls).collect();
     let ledger = log.look(|known| Ledger::new(known, &calls, &kills, load, kind == Kind::Client));
     println!(
         "{kind:?}s, {} at a time, {} kills: {ledger}",
         load.at_a_time,
         kills.len()
     );
+    nothing_is_wrong(&ledger, &log);
+}
+
+fn nothing_is_wrong(ledger: &Ledger, log: &Log) {
     if !ledger.wrong.is_empty() {
         let some = &ledger.wrong[..ledger.wrong.len().min(SHOWN)];
-        panic!("{some:#?}\n{}", ledger::story(&log));
+        panic!("{some:#?}\n{}", ledger::story(log));
     }
+}
+
+/// All senders send so many each, while somebody does something else that ends when nobody sends any
+/// more. What was sent, and what came of the other thing.
+fn send<T>(
+    senders: &[Sender; SENDERS.len()],
+    count: usize,
+    load: &Load,
+    meanwhile: impl FnOnce(&Receiver<()>) -> T,
+) -> (Calls, T) {
+    thread::scope(|scope| {
+        // Holds nothing: whoever waits for them to send learns of it at that very moment.
+        let (now, sending) = sync_channel(0);
+        let calls = senders.each_ref().map(|sender| {
+            let now = now.clone();
+            scope.spawn(move || sender.send(count, load, &now))
+        });
+        drop(now);
+        let meanwhile = meanwhile(&sending);
+        let calls = calls.map(|calls| calls.join().unwrap());
+        (SENDERS.into_iter().zip(calls).collect(), meanwhile)
+    })
+}
+
+/// True when somebody sends right now, false when nobody will any more.
+fn somebody_sends(sending: &Receiver<()>) -> bool {
+    match sending.recv_timeout(DEADLINE) {
+        Ok(()) => true,
+        Err(RecvTimeoutError::Disconnected) => false,
+        Err(RecvTimeoutError::Timeout) => panic!("nobody sends"),
+    }
+}
+
+/// Waits until one of ours or of the senders listens.
+fn listener(bus: &Bus) -> String {
+    let mut members = bus.all_but("nobody");
+    members.extend(SENDERS.map(String::from));
+    let listener = bus.log.wait(DEADLINE, |known| {
+        let all = listeners(&known.standings, members.iter().map(String::as_str));
+        Some((*all.first()?).to_owned())
+    });
+    listener.unwrap_or_else(|| panic!("nobody listens"))
 }
 
 /// Until nobody sends any more, has whoever listens go, while somebody sends: a process is killed
@@ -132,17 +175,9 @@ fn kill_listeners(bus: &mut Bus, senders: &[Sender], sending: &Receiver<()>) -> 
     let mut kills = Kills::new();
     loop {
         let next = Instant::now() + EVERY;
-        let mut members = bus.all_but("nobody");
-        members.extend(SENDERS.map(String::from));
-        let listener = bus.log.wait(DEADLINE, |known| {
-            let all = listeners(&known.standings, members.iter().map(String::as_str));
-            Some((*all.first()?).to_owned())
-        });
-        let listener = listener.unwrap_or_else(|| panic!("nobody listens"));
-        match sending.recv_timeout(DEADLINE) {
-            Ok(()) => {}
-            Err(RecvTimeoutError::Disconnected) => return kills,
-            Err(RecvTimeoutError::Timeout) => panic!("nobody sends"),
+        let listener = listener(bus);
+        if !somebody_sends(sending) {
+            return kills;
         }
         if let Some(sender) = senders.iter().find(|sender| sender.id == listener) {
             sender.ask_to_leave();
