@@ -1,0 +1,62 @@
+//! Hostile neighbours: processes on the socket that lie, are silent, do not read, come in thousands,
+//! or belong to somebody else. The service is a process of its own, so that what it holds is its own.
+//!
+//! Short by default. `KYNETA_HOSTILE=long` has it done at full size; of a release build the figures
+//! are worth reading:
+//!
+//! ```sh
+//! KYNETA_HOSTILE=long cargo nextest run --release --features cli --test hostile
+//! ```
+//!
+//! nextest has them done one after the other, with nothing beside them (`.config/nextest.toml`); plain
+//! `cargo test` needs `-- --test-threads=1 --nocapture` for that.
+#![cfg(feature = "cli")]
+// Only tests call what stands here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../chaos/figures.rs"]
+mod figures;
+#[allow(dead_code)] // Chaos asks for more.
+#[path = "../chaos/log.rs"]
+mod log;
+#[allow(dead_code)]
+#[path = "../chaos/process.rs"]
+mod process;
+#[allow(dead_code)]
+#[path = "../chaos/standing.rs"]
+mod standing;
+
+mod bystanders;
+mod neighbour;
+mod patience;
+mod service;
+mod target;
+
+mod flood;
+mod header;
+mod mixed;
+mod never_reads;
+mod other_uid;
+mod out_of_descriptors;
+
+use std::time::Duration;
+
+/// How long anything may take, on a machine that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const MIB: usize = 1 << 20;
+
+/// How much of something: `short`, or `long` when asked for.
+fn size<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+fn is_long() -> bool {
+    match std::env::var("KYNETA_HOSTILE").as_deref() {
+        Ok("long") => true,
+        Ok("") | Err(_) => false,
+        Ok(other) => panic!("KYNETA_HOSTILE={other}: only `long` is known"),
+    }
+}
