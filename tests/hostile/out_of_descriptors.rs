@@ -8,6 +8,7 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::{
+    DEADLINE,
     common::offer,
     neighbour::{Neighbour, WIRE, establish},
     size,
@@ -87,7 +88,9 @@ fn out_of_descriptors_it_serves_who_is_there_and_goes_on_when_others_leave() {
 fn is_answered(other: &mut Neighbour, within: Duration) -> bool {
     other.stream.set_read_timeout(Some(within)).unwrap();
     let mut first = [0];
-    match other.stream.read(&mut first) {
+    let read = other.stream.read(&mut first);
+    other.stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    match read {
         Ok(read) => {
             assert_eq!((read, first[0]), (1, WIRE));
             true

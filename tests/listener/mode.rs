@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use kyneta_uds::{BindError, Listener, ListenerOptions};
+use kyneta_uds::{Allow, BindError, Listener, ListenerOptions};
 
 use crate::support::{Child, Dir, bind_as_server, connect_as_client, stale};
 
@@ -22,12 +22,19 @@ async fn the_mode_is_the_one_asked_for_whatever_the_umask() {
         return;
     };
     for mask in [0o000, 0o022, 0o077, 0o777] {
-        for mode in [0o600, 0o660, 0o666] {
+        // Whoever may connect may take over, and nobody else holds the lock.
+        for (mode, allow, lock_mode) in [
+            (0o600, Allow::anyone(), 0o600),
+            (0o660, Allow::anyone(), 0o660),
+            (0o666, Allow::anyone(), 0o666),
+            (0o666, Allow::same_uid(), 0o600),
+        ] {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
             let dir = Dir::new();
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
             let listener = ListenerOptions::new()
                 .mode(mode)
+                .allow(allow)
                 .bind(dir.path())
                 .await
                 .unwrap();
@@ -35,7 +42,7 @@ async fn the_mode_is_the_one_asked_for_whatever_the_umask() {
             assert!(metadata.file_type().is_socket());
             assert_eq!(metadata.mode() & 0o7777, mode, "umask {mask:o}");
             let lock = fs::symlink_metadata(dir.lock()).unwrap().mode();
-            assert_eq!(lock & 0o7777, mode, "who may connect may take over");
+            assert_eq!(lock & 0o7777, lock_mode, "of {mode:o}");
             drop(listener);
             assert!(dir.names().is_empty());
         }

@@ -29,11 +29,11 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-use self::{read::READ_BUDGET, rest::Deadline, spin::Spin};
+use self::{rest::Deadline, spin::Spin};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
-/// Turns before other tasks have theirs.
-const TURNS: usize = 16;
+/// Inbound bytes, by the size of messages, before other tasks have their turn: some 80 µs of work.
+const POLL_BYTES: usize = 64 << 10;
 
 /// Splits a channel into a handle and the driver of its one task, for those who spawn it
 /// themselves. [`QueueLayer`](crate::QueueLayer) does both.
@@ -221,25 +221,24 @@ where
         // What a handler queues meanwhile is written below: it needs to wake nobody.
         self.shared.lock().awake();
         let (mut read, mut written, mut moved) = (false, false, false);
-        let mut turns = 0;
+        let mut left = POLL_BYTES;
         self.aborted()?;
         loop {
-            let came_in = self.as_mut().read(cx)?;
-            let more_in = came_in == READ_BUDGET;
+            let came_in = self.as_mut().read(cx, &mut left)?;
             let wrote = self.as_mut().write(cx)?;
             // Only who is parked is woken, so the abort that came before writing has parked us is
             // seen here or not at all.
             self.aborted()?;
-            read |= came_in > 0;
+            read |= came_in.any;
             written |= wrote.progress;
             moved |= wrote.moved;
-            turns += 1;
-            if more_in && turns == TURNS {
+            let over = came_in.more && left == 0;
+            if over {
                 // Others have their turn first. The end and the deadlines are seen to all the same:
                 // a peer that never pauses must not put them off.
                 cx.waker().wake_by_ref();
             }
-            if !more_in || turns == TURNS {
+            if !came_in.more || over {
                 self.as_mut().keep_slack(cx, wrote.slack);
                 self.as_mut().rest(cx, moved, wrote)?;
                 if let Some(spin) = self.project().spin {

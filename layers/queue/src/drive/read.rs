@@ -16,7 +16,17 @@ use super::{Drive, Phase, Step, broke};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages before the write side has its turn.
-pub(super) const READ_BUDGET: usize = 128;
+const READ_BUDGET: usize = 128;
+
+/// What anything that comes in counts at least, bytes.
+const LEAST: usize = 64;
+
+/// What one round of reading came to.
+pub(super) struct Read {
+    pub(super) any: bool,
+    /// There is more to do.
+    pub(super) more: bool,
+}
 
 impl<C, H, M> Drive<C, H, M>
 where
@@ -24,14 +34,19 @@ where
     H: Service<M, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Reads and hands over, until either end is pending. As many as came in;
-    /// [`READ_BUDGET`] when there is more to do.
-    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<usize> {
+    /// Reads and hands over, until either end is pending, or as many bytes have come in as are `left`
+    /// of this poll's.
+    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>, left: &mut usize) -> Step<Read> {
         let mut this = self.project();
-        for came_in in 0..READ_BUDGET {
+        let rest = |any| Continue(Read { any, more: false });
+        for round in 0..READ_BUDGET {
+            let any = round > 0;
+            if *left == 0 {
+                break;
+            }
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
                 match handling.poll(cx) {
-                    Poll::Pending => return Continue(came_in),
+                    Poll::Pending => return rest(any),
                     Poll::Ready(done) => {
                         this.handling.set(None);
                         if let Err(error) = done {
@@ -43,22 +58,24 @@ where
                 }
             }
             if let Phase::Draining { peer: true } = this.phase {
-                return Continue(came_in);
+                return rest(any);
             }
             if !*this.handler_ready {
                 match this.handler.poll_ready(cx) {
-                    Poll::Pending => return Continue(came_in),
+                    Poll::Pending => return rest(any),
                     Poll::Ready(Ok(())) => *this.handler_ready = true,
                     Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
                 }
             }
             match Pin::new(&mut *this.channel).poll_next(cx) {
-                Poll::Pending => return Continue(came_in),
+                Poll::Pending => return rest(any),
                 Poll::Ready(Some(Ok(Inbound::Message(msg)))) => {
                     *this.handler_ready = false;
+                    *left = left.saturating_sub(msg.size().max(LEAST));
                     this.handling.set(Some(this.handler.call(msg)));
                 }
                 Poll::Ready(Some(Ok(Inbound::Rejected(rejection)))) => {
+                    *left = left.saturating_sub(LEAST);
                     let config = &this.shared.config;
                     config.emit(QueueEvent::Rejected(rejection));
                     let limit = config.max_errors;
@@ -81,6 +98,9 @@ where
                 },
             }
         }
-        Continue(READ_BUDGET)
+        Continue(Read {
+            any: true,
+            more: true,
+        })
     }
 }
