@@ -43,6 +43,9 @@ pub(crate) fn crowd(
 ) -> JoinHandle<Vec<PutUpWith>> {
     let (path, kinds) = (path.to_owned(), kinds.to_vec());
     thread::spawn(move || {
+        // What the bad ones burn themselves is not the service's: on few cores they would take it from
+        // the good ones. On Linux this is of one thread.
+        let _ = rustix::process::nice(19);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
