@@ -18,9 +18,6 @@ const FREE: Held = Held {
     bytes: 16 << 10,
 };
 
-/// What is taken and given back at once.
-const STEP: Held = FREE;
-
 /// Room that many queues share: messages and bytes that wait, in all.
 ///
 /// When it is used up, a queue that holds 64 messages or 16 KiB is full, whatever its own bounds are,
@@ -73,7 +70,7 @@ impl Budget {
         }
     }
 
-    /// How many messages and bytes are taken, in steps of 64 and 16 KiB.
+    /// How many messages and bytes are taken, in steps of 64 messages and 16 KiB.
     pub fn used(&self) -> (usize, usize) {
         let Pool {
             messages, bytes, ..
@@ -103,60 +100,48 @@ impl fmt::Debug for Budget {
 #[derive(Debug)]
 pub(crate) struct Lease {
     budget: Budget,
-    taken: Held,
+    /// What the queue may hold with what it has taken.
+    upto: Held,
 }
 
 impl Lease {
     pub(crate) const fn new(budget: Budget) -> Self {
-        Self {
-            budget,
-            taken: Held {
-                messages: 0,
-                bytes: 0,
-            },
-        }
+        Self { budget, upto: FREE }
     }
 
     /// May a queue that holds so much let in one more?
     #[inline]
     pub(crate) fn has_room(&self, messages: usize, bytes: usize) -> bool {
-        (messages < FREE.messages && bytes < FREE.bytes) || self.budget.has_room()
+        (messages < self.upto.messages && bytes < self.upto.bytes) || self.budget.has_room()
+    }
+
+    /// The queue holds so much now, which is more than before.
+    #[inline]
+    pub(crate) fn grow(&mut self, messages: usize, bytes: usize) {
+        if messages > self.upto.messages || bytes > self.upto.bytes {
+            self.hold(messages, bytes);
+        }
     }
 
     /// The queue holds so much now: takes what that needs, and gives back what it does not.
-    #[inline]
     pub(crate) fn hold(&mut self, messages: usize, bytes: usize) {
         let pool = &*self.budget.pool;
-        settle(
-            &pool.messages,
-            &mut self.taken.messages,
-            messages,
-            FREE.messages,
-            STEP.messages,
-        );
-        settle(
-            &pool.bytes,
-            &mut self.taken.bytes,
-            bytes,
-            FREE.bytes,
-            STEP.bytes,
-        );
+        settle::<{ FREE.messages }>(&pool.messages, &mut self.upto.messages, messages);
+        settle::<{ FREE.bytes }>(&pool.bytes, &mut self.upto.bytes, bytes);
     }
 }
 
-/// Brings what is taken of one kind to what is held beyond what is free, in whole steps. A step more
-/// than needed is kept, so that a queue at a border does not take and give back all the time.
-#[inline]
-fn settle(pool: &AtomicUsize, taken: &mut usize, held: usize, free: usize, step: usize) {
-    let beyond = held.saturating_sub(free);
-    if beyond > *taken {
-        let more = (beyond - *taken).div_ceil(step) * step;
-        pool.fetch_add(more, Relaxed);
-        *taken += more;
-    } else if *taken - beyond >= 2 * step || (beyond == 0 && *taken > 0) {
-        let needed = beyond.div_ceil(step) * step;
-        pool.fetch_sub(*taken - needed, Relaxed);
-        *taken = needed;
+/// Brings what may be held of one kind to what is, in whole steps, which are as large as what is free.
+/// A step more than needed is kept, so that a queue at a border does not take and give back all the
+/// time.
+fn settle<const FREE: usize>(pool: &AtomicUsize, upto: &mut usize, held: usize) {
+    let needed = held.div_ceil(FREE).max(1).saturating_mul(FREE);
+    if needed > *upto {
+        pool.fetch_add(needed - *upto, Relaxed);
+        *upto = needed;
+    } else if *upto > needed && (needed == FREE || *upto - needed > FREE) {
+        pool.fetch_sub(*upto - needed, Relaxed);
+        *upto = needed;
     }
 }
 
@@ -174,7 +159,7 @@ mod tests {
     fn what_is_taken_follows_what_is_held() {
         let budget = Budget::new(1_000_000, 1 << 20);
         let mut lease = Lease::new(budget.clone());
-        let step = STEP.bytes;
+        let step = FREE.bytes;
         // Held bytes, then what is taken.
         let table = [
             (0, 0),
@@ -198,14 +183,14 @@ mod tests {
             assert_eq!(budget.used(), (0, taken), "{held} held");
         }
         lease.hold(FREE.messages + 1, 0);
-        assert_eq!(budget.used(), (STEP.messages, 0));
+        assert_eq!(budget.used(), (FREE.messages, 0));
         drop(lease);
         assert_eq!(budget.used(), (0, 0));
     }
 
     #[test]
     fn a_used_up_budget_leaves_each_queue_what_is_free() {
-        let budget = Budget::new(1_000_000, 4 * STEP.bytes);
+        let budget = Budget::new(1_000_000, 4 * FREE.bytes);
         let mut greedy = Lease::new(budget.clone());
         let modest = Lease::new(budget.clone());
         assert!(modest.has_room(FREE.messages, FREE.bytes));
@@ -214,7 +199,7 @@ mod tests {
             bytes += 1000;
             greedy.hold(1, bytes);
         }
-        assert!(bytes <= FREE.bytes + 4 * STEP.bytes, "{bytes}");
+        assert!(bytes < 6 * FREE.bytes + 1000, "{bytes}");
         assert!(modest.has_room(FREE.messages - 1, FREE.bytes - 1));
         assert!(!modest.has_room(1, FREE.bytes));
         assert!(!modest.has_room(FREE.messages, 1));

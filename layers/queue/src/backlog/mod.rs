@@ -43,6 +43,10 @@ pub(crate) struct Backlog<M> {
     messages: usize,
     bytes: usize,
     reserved: usize,
+    /// As much waits as may. As of when that was last another number: what others that share the budget
+    /// do in between is seen with the next message in or out.
+    filled: bool,
+    /// It was filled, and has not been empty since.
     full: bool,
 
     next: u64,
@@ -135,6 +139,7 @@ impl<M> Backlog<M> {
             messages: 0,
             bytes: 0,
             reserved: 0,
+            filled: false,
             full: false,
             next: 0,
             encoded: 0,
@@ -154,23 +159,24 @@ impl<M> Backlog<M> {
     }
 
     fn has_room(&self) -> bool {
-        self.messages + self.reserved < self.max_messages && !self.is_full()
+        !self.filled && self.messages + self.reserved < self.max_messages
     }
 
-    fn is_full(&self) -> bool {
-        let lacks_room = |lease: &Lease| !lease.has_room(self.messages, self.bytes);
-        self.messages >= self.max_messages
-            || self.bytes >= self.max_bytes
-            || self.lease.as_ref().is_some_and(lacks_room)
-    }
-
-    /// What waits is another number now.
-    #[inline]
+    /// Less waits now.
     fn hold(&mut self, messages: usize, bytes: usize) {
         (self.messages, self.bytes) = (messages, bytes);
         if let Some(lease) = &mut self.lease {
             lease.hold(messages, bytes);
         }
+        self.filled = self.is_filled();
+    }
+
+    #[inline]
+    fn is_filled(&self) -> bool {
+        let lacks_room = |lease: &Lease| !lease.has_room(self.messages, self.bytes);
+        self.messages >= self.max_messages
+            || self.bytes >= self.max_bytes
+            || self.lease.as_ref().is_some_and(lacks_room)
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -208,7 +214,11 @@ impl<M> Backlog<M> {
     fn accept(&mut self, msg: M, size: usize) -> Pushed {
         let number = self.next;
         self.next += 1;
-        self.hold(self.messages + 1, self.bytes.saturating_add(size));
+        self.messages += 1;
+        self.bytes += size;
+        if let Some(lease) = &mut self.lease {
+            lease.grow(self.messages, self.bytes);
+        }
         if self.queue.capacity() == 0 {
             self.queue.reserve_exact(KEPT);
         }
@@ -220,7 +230,8 @@ impl<M> Backlog<M> {
         } else {
             None
         };
-        let became_full = !self.full && self.is_full();
+        self.filled = self.is_filled();
+        let became_full = self.filled && !self.full;
         self.full |= became_full;
         let full = became_full.then(|| self.level());
         Pushed {
