@@ -18,6 +18,12 @@ const GOOD: u32 = 100;
 /// Each of the good ones has a round trip so often.
 const EVERY: Duration = Duration::from_millis(20);
 
+/// What waits in all queues together: the default budget.
+const QUEUED: usize = 256 * MIB;
+
+/// What 2,200 connections hold beside it: what they are about to write, and to read.
+const BESIDE: usize = 128 * MIB;
+
 /// Who has not introduced itself by then is turned out: the default.
 const ESTABLISH: Duration = Duration::from_secs(5);
 
@@ -67,6 +73,7 @@ fn good_neighbours_are_served_beside_bad_ones() {
         before as f64 / MIB as f64,
         peak as f64 / MIB as f64
     );
+    assert!(peak < before + QUEUED + BESIDE, "{peak} bytes");
     let alone = figures(&trips, |due| due < begin || due > over);
     let beside = figures(&trips, |due| due >= begin && due < end);
     let [p99_alone, p99_beside] = [&alone, &beside].map(|figures| figures.percentile(99));

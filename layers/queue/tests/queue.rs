@@ -312,8 +312,8 @@ async fn queues_that_share_a_budget_are_full_together_and_none_starves() {
     let config = QueueConfig::default().budget(budget.clone());
     let pipes = [(); 2].map(|()| Pipe::with_room(0));
     let mut queues = pipes.each_ref().map(|pipe| start(pipe, config.clone()));
-    // The first has one message more, which uses the budget up, and fills what it has taken.
-    for ((handle, _), messages) in queues.iter_mut().zip([128, 64]) {
+    // The first has one message more, which uses the budget up.
+    for ((handle, _), messages) in queues.iter_mut().zip([65, 64]) {
         fill(handle);
         // Four move into the write buffer.
         settle().await;
