@@ -121,38 +121,51 @@ fn causes(reason: &DisconnectReason) -> impl Iterator<Item = &(dyn Error + 'stat
     std::iter::successors(first, |error: &&(dyn Error + 'static)| (**error).source())
 }
 
-fn does_not_heal(error: &(dyn Error + 'static)) -> bool {
-    let connects = error.downcast_ref().is_some_and(|error| {
+/// The policy of a client: the user's, but what does not heal by itself is not tried again: the path
+/// or whoever listens there.
+#[derive(Debug, Clone)]
+struct Healing<P> {
+    policy: P,
+    /// Whoever listens was one to deal with: that somebody else does may pass.
+    was_useful: bool,
+}
+
+impl<P: Recover> Recover for Healing<P> {
+    fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
+        self.was_useful |= failure.attempts() == 0;
+        let hopeless = match self.was_useful {
+            false => causes(failure.reason()).any(does_not_heal),
+            true => causes(failure.reason()).any(never_heals),
+        };
+        if hopeless {
+            return Err(failure.reason().clone());
+        }
+        self.policy.recover(failure)
+    }
+
+    fn is_on(&self) -> bool {
+        self.policy.is_on()
+    }
+}
+
+/// Not by itself: something at the path is in the way.
+fn never_heals(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(|error| {
         matches!(
             error,
-            ConnectError::NotPermitted { .. }
-                | ConnectError::NotASocket { .. }
-                | ConnectError::Symlink { .. }
+            ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }
         )
-    });
+    })
+}
+
+/// Nor that somebody else listens there, where nobody else ever did.
+fn does_not_heal(error: &(dyn Error + 'static)) -> bool {
+    let connects = matches!(error.downcast_ref(), Some(ConnectError::Symlink { .. }));
     let admits = matches!(
         error.downcast_ref(),
         Some(EstablishError::NotAdmitted { .. })
     );
-    connects || admits || error.is::<NotAllowed>()
-}
-
-/// The policy of a client: the user's, but what does not heal by itself is not tried again: the path
-/// or whoever listens there.
-#[derive(Debug, Clone)]
-struct Healing<P>(P);
-
-impl<P: Recover> Recover for Healing<P> {
-    fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
-        if causes(failure.reason()).any(does_not_heal) {
-            return Err(failure.reason().clone());
-        }
-        self.0.recover(failure)
-    }
-
-    fn is_on(&self) -> bool {
-        self.0.is_on()
-    }
+    never_heals(error) || connects || admits || error.is::<NotAllowed>()
 }
 
 impl Client {
@@ -397,8 +410,11 @@ where
         } = self.settings;
         let outgoing = Outgoing::new(roster.clone());
         let events = roster.events().clone();
-        let layer = ReconnectLayer::new(Healing(self.reconnect))
-            .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
+        let layer = ReconnectLayer::new(Healing {
+            policy: self.reconnect,
+            was_useful: false,
+        })
+        .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
         let states = layer.states();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
         let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));

@@ -48,6 +48,9 @@ pub struct Counts {
     /// [`timeout`](crate::EstablishLayer::timeout), with more than
     /// [`max_strays`](crate::EstablishLayer::max_strays), or broken before.
     pub not_introduced: u64,
+    /// Peers that have introduced themselves and for whom no handler could be made
+    /// ([`MakeHandler`](crate::MakeHandler)).
+    pub not_served: u64,
     /// Frames that were skipped: of an unknown type or version, or fragments.
     pub frames_skipped: u64,
     /// Payloads that could not be read, or were over one of the
@@ -100,7 +103,8 @@ impl Counts {
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
                 Some(EstablishError::NotAdmitted { .. }) => &mut self.not_admitted,
                 _ if is_too_large(error.get_ref()) => &mut self.too_large,
-                _ => &mut self.not_introduced,
+                Some(_) => &mut self.not_introduced,
+                None => &mut self.not_served,
             },
             Event::Rejected { rejection, .. } => self.of_rejection(rejection),
             Event::HighWater { .. } => &mut self.queues_full,

@@ -215,7 +215,8 @@ impl EventSender {
             let of = peer.credentials();
             let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::info!(
-                peer = %peer.identity().peer_id,
+                // Quoted: it is what a stranger says, line breaks and all.
+                peer = ?peer.identity().peer_id,
                 uid = of.map(|of| of.uid),
                 pid = of.and_then(|of| of.pid),
                 ?change,

@@ -346,7 +346,9 @@ impl<S> PeerBuilder<S> {
         self
     }
 
-    /// A stack of one's own below the handshake, for what connects and for what is accepted.
+    /// A stack of one's own below the handshake, for what connects and for what is accepted. One whose
+    /// connector hides who listens (a `HyperlocalConnector`) can tell no listener from another: it
+    /// takes [`allow_listener(Allow::anyone())`](Self::allow_listener).
     /// [`default_stack`] by default.
     pub fn stack<S2: MakeChannel>(self, stack: S2) -> PeerBuilder<S2> {
         let Self {

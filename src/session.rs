@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
 use kyneta_uds_establish::{EstablishLayer, Established};
 use kyneta_uds_queue::{Budget, Driver, Ended, QueueConfig, queue};
-use tracing::{Instrument as _, Span, field::display};
+use tracing::{Instrument as _, Span, field::debug};
 
 use crate::{
     connection::{Connection, WithSender},
@@ -145,7 +145,8 @@ impl<C: Channel<ChannelMsg>> Session<C> {
         C::Future: Send,
     {
         let span = Span::current();
-        span.record("peer", display(self.connection.peer_id()));
+        // Quoted: it is what a stranger says, line breaks and all.
+        span.record("peer", debug(self.connection.peer_id()));
         span.record("wire", self.connection.peer().wire().byte());
         let run = self.run(handler, presence, held);
         if span.is_disabled() {

@@ -11,7 +11,7 @@ use common::{Bus, collect, dismiss, raw::frame, service, soon};
 use kyneta_uds::{
     Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, EstablishError,
     EstablishLayer, Event, Events, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
-    ReconnectPolicy, Refusal, Role, Server, ServerBuilder, TooManyErrors,
+    ReconnectPolicy, Refusal, Role, Server, ServerBuilder, State, TooManyErrors,
 };
 use rustix::process::geteuid;
 use tokio::{
@@ -166,7 +166,7 @@ async fn who_is_not_admitted_gets_no_answer() {
         panic!("not established")
     };
     let said = error.to_string();
-    let uid = format!("the peer bad of uid {} (", geteuid().as_raw());
+    let uid = format!("the peer \"bad\" of uid {} (", geteuid().as_raw());
     assert!(said.starts_with(&uid), "{said}");
     assert_eq!(server.counts().not_admitted, 1);
     let good = connect(client(&bus.path, "good")).await.unwrap();
@@ -197,6 +197,52 @@ async fn a_client_says_whom_it_expects_to_listen() {
             .is_ok()
     );
     server.dispose().await;
+}
+
+#[tokio::test]
+async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
+    let bus = Bus::new();
+    let server = bus.echo("s").await;
+    let is_s =
+        EstablishLayer::new(service("c")).admit(|peer| peer.identity().peer_id.as_str() == "s");
+    let quickly = ReconnectPolicy::new()
+        .base(Duration::from_millis(20))
+        .max(Duration::from_millis(20))
+        .max_attempts(1000);
+    let (handler, mut inbox) = collect(1);
+    let builder = Client::builder(&bus.path)
+        .establish(is_s)
+        .reconnect(quickly);
+    let mut client = soon(builder.connect(handler)).await.unwrap();
+    // Useful: something has come in.
+    client.queue(dismiss("d")).await.unwrap();
+    soon(inbox.recv()).await.unwrap();
+    server.dispose().await;
+
+    let builder = Server::builder(&bus.path).identity(service("stranger"));
+    let mut seen = builder.events();
+    let (stranger, _) = serve(builder).await;
+    // Somebody has come to the stranger, and has left.
+    next_end(&mut seen).await;
+    stranger.dispose().await;
+    let server = bus.echo("s").await;
+    soon(client.wait_for(|state| matches!(state, State::Connected))).await;
+    client.dispose().await;
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_calls_itself_is_quoted_in_errors() {
+    let bus = Bus::new();
+    let layer = EstablishLayer::new(service("s")).admit(|_| false);
+    let (_server, mut events) = serve(Server::builder(&bus.path).establish(layer)).await;
+    connect(client(&bus.path, "x\nERROR forged"))
+        .await
+        .unwrap_err();
+    let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
+        panic!("not established")
+    };
+    assert!(!error.to_string().contains('\n'), "{error}");
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 //! In: the messages of the channel below. Out: those about documents. May touch: that channel.
 
 use std::{
-    pin::Pin,
+    future::Future,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,9 +17,13 @@ use kyneta_uds_core::{
     Channel, ChannelMsg, ConnectionInfo, Credentials, DisconnectReason, Establish, Identity,
     Inbound, WireVersion,
 };
+use tokio::task::yield_now;
 use tower_service::Service;
 
 use crate::handshake::{Handshake, Reaction};
+
+/// How many messages in a row that concern nobody above are passed over before others have their turn.
+const MOST_IGNORED: u32 = 128;
 
 /// Who is at the other end of an [`Established`] channel. Shared: it outlives the channel.
 #[derive(Debug)]
@@ -116,6 +121,7 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        let mut ignored = 0;
         // One local, returned as it stands: what most messages are is not moved on its way.
         let mut polled = Pin::new(&mut this.inner).poll_next(cx);
         while let Poll::Ready(Some(Ok(Inbound::Message(msg)))) = &mut polled
@@ -127,12 +133,19 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
                 Reaction::Deliver(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg)))),
                 Reaction::Departing => {
                     this.peer.departing.store(true, Ordering::Relaxed);
-                    Pin::new(&mut this.inner).poll_next(cx)
+                    Poll::Pending
                 }
-                Reaction::Nothing | Reaction::Established { .. } => {
-                    Pin::new(&mut this.inner).poll_next(cx)
-                }
+                Reaction::Nothing | Reaction::Established { .. } => Poll::Pending,
             };
+            if polled.is_pending() {
+                ignored += 1;
+                if ignored == MOST_IGNORED {
+                    // Others have their turn first.
+                    let _ = pin!(yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
+                polled = Pin::new(&mut this.inner).poll_next(cx);
+            }
         }
         polled
     }

@@ -19,7 +19,7 @@ pub enum EstablishError {
     #[error("the peer closed the connection before it introduced itself")]
     Closed,
     /// The peer has introduced itself, and is none to deal with.
-    #[error("the peer {peer}{} is not admitted", Of(*credentials))]
+    #[error("the peer {peer:?}{} is not admitted", Of(*credentials))]
     NotAdmitted {
         /// Who it says it is.
         peer: PeerId,

@@ -3,14 +3,16 @@
 //! In: a byte stream; payloads to write. Out: frames; bytes to the stream. May touch: that stream.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
 use kyneta_uds_core::{
     ConnectionInfo, Credentials, Frame, Frames, Payload, PayloadWriter, WireVersion, WriteBuf,
 };
+use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 
 use crate::{
@@ -28,6 +30,10 @@ use crate::{
 /// 16 KiB 48; 32 KiB 53; 64 KiB 54; 128 KiB 62; 256 KiB 54. Beyond 64 KiB there is memory to pay
 /// and little to gain.
 const HIGH_WATER: usize = 64 << 10;
+
+/// Bytes that are read with no frame to show for them, parts of a large one or copies, before others have
+/// their turn.
+const MOST_PASSED: usize = 256 << 10;
 
 /// Slices given to one vectored write: eight large payloads and what stands between them.
 const SLICES: usize = 16;
@@ -78,10 +84,15 @@ impl<Io: ByteStream> FrameTransport<Io> {
 
     /// Reads until there is a frame. [`Step::NeedMore`]: no more will come.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FramingError>> {
+        let mut passed = 0;
         loop {
             match self.parser.step() {
                 Ok(Step::NeedMore) => {}
                 done => return Poll::Ready(done),
+            }
+            if passed >= MOST_PASSED {
+                let _ = pin!(yield_now()).poll(cx);
+                return Poll::Pending;
             }
             match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
                 Poll::Ready(Ok(0)) => {
@@ -90,7 +101,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
                         Some((have, want)) => Err(FramingError::Truncated { have, want }),
                     });
                 }
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(read)) => passed += read,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(FramingError::Io(error))),
                 Poll::Pending => {
                     self.parser.rest();

@@ -23,7 +23,7 @@ const FREE: Held = Held {
 /// When it is used up, a queue that holds 64 messages or 16 KiB is full, whatever its own bounds are,
 /// and does what its [`Overflow`](crate::Overflow) says. Those first 64 messages and 16 KiB of each queue
 /// do not count. As with one queue's bound, a message is let in while there is room, so the last one of
-/// each queue may exceed it.
+/// each sender may exceed it.
 ///
 /// ```
 /// use kyneta_uds_queue::{Budget, QueueConfig};

@@ -272,6 +272,40 @@ async fn a_byte_within_the_write_stall_puts_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_without_room_begins_when_somebody_waits_for_it() {
+    let after = Duration::from_secs(5);
+    let config = QueueConfig::default()
+        .max_messages(2)
+        .overflow(Overflow::Disconnect { after });
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, config);
+    // Unread for a while, with nobody waiting.
+    send_all(&mut handle, 0..6).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let started = tokio::time::Instant::now();
+    handle.queue(Num(6)).await.unwrap_err();
+    assert_eq!(started.elapsed(), after);
+    assert!(task.await.unwrap().to_string().contains("for 5s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_that_goes_out_as_another_comes_in_puts_the_stall_off() {
+    let config = QueueConfig::default().write_stall(Duration::from_secs(10));
+    let pipe = Pipe::with_room(0);
+    let (mut handle, task) = start(&pipe, config);
+    send_all(&mut handle, 0..2).await;
+    settle().await;
+    for num in 0..60 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Both are seen in one turn.
+        handle.queue(Num(num)).await.unwrap();
+        pipe.make_room(1);
+    }
+    assert!(!task.is_finished());
+    assert!(pipe.taken().len() >= 58);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_written_is_no_stall() {
     let config = QueueConfig::default().write_stall(Duration::from_secs(10));
     let pipe = Pipe::with_room(3);

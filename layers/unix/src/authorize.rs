@@ -32,7 +32,7 @@ use crate::{allow::Allow, who::Who};
 /// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), kyneta_uds_core::BoxError> {
 /// # let dir = tempfile::tempdir()?;
 /// let path = SocketPath::new(dir.path().join("bus.sock"))?;
 /// let _listener = Listener::bind(path.clone()).await?;

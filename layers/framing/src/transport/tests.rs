@@ -366,3 +366,21 @@ async fn a_unix_stream_tells_who_is_there() {
     }
     assert_eq!(over(duplex(1).0).connection().credentials, None);
 }
+
+/// What has no frame to show for it does not keep others waiting.
+#[tokio::test]
+async fn a_large_frame_is_read_in_more_than_one_go() {
+    let (ours, mut theirs) = tokio::io::duplex(2 << 20);
+    let mut transport = FrameTransport::new(ours, FramingConfig::new());
+    let mut part = vec![2, 0, 0, 0x20, 0, 0];
+    part.resize(1 << 20, 0);
+    theirs.write_all(&part).await.unwrap();
+    for _ in 0..2 {
+        let mut frame = tokio_test::task::spawn(std::future::poll_fn(|cx| {
+            transport.poll_frame(cx).map(|frame| frame.is_some())
+        }));
+        tokio_test::assert_pending!(frame.poll());
+        tokio::task::yield_now().await;
+        assert!(frame.is_woken(), "there is more to read");
+    }
+}

@@ -326,12 +326,14 @@ impl<M> Backlog<M> {
     /// `messages` of `bytes` have been encoded; the kernel has taken all before `taken`. Returns
     /// true when a queue that was full has become empty.
     pub(crate) fn progress(&mut self, messages: usize, bytes: usize, taken: u64) -> (bool, Wakes) {
+        let was_filled = self.filled;
         self.hold(
             self.messages.saturating_sub(messages),
             self.bytes.saturating_sub(bytes),
         );
         self.encoded += messages as u64;
-        let mut wakes = if messages > 0 {
+        // Others may have given back what this one lacked.
+        let mut wakes = if messages > 0 || (was_filled && !self.filled) {
             self.grant()
         } else {
             Wakes::default()

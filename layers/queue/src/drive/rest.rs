@@ -17,13 +17,46 @@ use crate::{
     error::{Stalled, Undrained},
 };
 
-/// What the one timer is set for.
+/// Since when each of the deadlines is waited for that are.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Something is written, and the kernel takes nothing of it.
+    blocked: Option<Instant>,
+    /// Senders stand in line, and the kernel takes nothing.
+    stuck: Option<Instant>,
+    /// The end has begun.
+    ending: Option<Instant>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deadline {
+enum Deadline {
     /// The queue has been full, or something written, with nothing going out.
     Stall,
     /// The end takes too long.
     Drain,
+}
+
+/// One deadline: whether it is waited for, whether it begins anew, and how long it is.
+struct Limit<'a> {
+    since: &'a mut Option<Instant>,
+    waits: bool,
+    again: bool,
+    after: Duration,
+}
+
+impl Limit<'_> {
+    /// When it is due, and after how long; `None` when it is not waited for, or for ever.
+    fn due(self, now: Instant) -> Option<(Instant, Duration)> {
+        if !self.waits {
+            *self.since = None;
+            return None;
+        }
+        if self.again {
+            *self.since = None;
+        }
+        let since = *self.since.get_or_insert(now);
+        Some((since.checked_add(self.after)?, self.after))
+    }
 }
 
 impl<C, H, M> Drive<C, H, M>
@@ -63,45 +96,58 @@ where
             }
         }
         let config = &this.shared.config;
-        let wanted = match *this.phase {
-            Phase::Open => {
-                let full = match config.overflow {
-                    Overflow::Disconnect { after } if wrote.stuck => Some(after),
-                    _ => None,
-                };
-                let unread = wrote.blocked.then_some(config.write_stall);
-                let after = full.into_iter().chain(unread).min();
-                after.map(|after| (Deadline::Stall, after))
-            }
-            _ => Some((Deadline::Drain, config.drain_timeout)),
+        let open = *this.phase == Phase::Open;
+        let (room, can_end) = match config.overflow {
+            Overflow::Disconnect { after } => (after, true),
+            _ => (Duration::MAX, false),
         };
-        self.keep_time(cx, moved, wanted)
+        if open && !wrote.blocked && !wrote.stuck {
+            // The clock is not asked.
+            *this.waiting = Waiting::default();
+            *this.timer = None;
+            return Continue(());
+        }
+        let now = Instant::now();
+        let blocked = Limit {
+            since: &mut this.waiting.blocked,
+            waits: open && wrote.blocked,
+            again: moved,
+            after: config.write_stall,
+        };
+        let stuck = Limit {
+            since: &mut this.waiting.stuck,
+            waits: open && wrote.stuck && can_end,
+            again: moved,
+            after: room,
+        };
+        let ending = Limit {
+            since: &mut this.waiting.ending,
+            waits: !open,
+            again: false,
+            after: config.drain_timeout,
+        };
+        let due = [blocked.due(now), stuck.due(now), ending.due(now)];
+        let due = due.into_iter().flatten().min();
+        let deadline = if open {
+            Deadline::Stall
+        } else {
+            Deadline::Drain
+        };
+        self.keep_time(cx, now, due, deadline)
     }
 
     /// Keeps the one timer, and ends the connection when it is due.
     fn keep_time(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        moved: bool,
-        wanted: Option<(Deadline, Duration)>,
+        now: Instant,
+        due: Option<(Instant, Duration)>,
+        deadline: Deadline,
     ) -> Step {
         let this = self.project();
-        let Some((deadline, after)) = wanted else {
-            if this.waiting.take().is_some() {
-                *this.timer = None;
-            }
+        let Some((due, after)) = due else {
+            *this.timer = None;
             return Continue(());
-        };
-        let now = Instant::now();
-        let since = match *this.waiting {
-            // A stall is over with every byte that goes out; a drain has one deadline.
-            Some((Deadline::Drain, since)) if deadline == Deadline::Drain => since,
-            Some((Deadline::Stall, since)) if deadline == Deadline::Stall && !moved => since,
-            _ => now,
-        };
-        *this.waiting = Some((deadline, since));
-        let Some(due) = since.checked_add(after) else {
-            return Continue(()); // never
         };
         // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
         // coop) before the timer has its turn.
@@ -128,7 +174,7 @@ where
                 });
                 if this.channel.interrupt(stalled.clone()) {
                     // Another connection may do better; it has as long.
-                    *this.waiting = None;
+                    *this.waiting = Waiting::default();
                     *this.timer = None;
                     cx.waker().wake_by_ref();
                     return Continue(());

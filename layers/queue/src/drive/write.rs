@@ -55,7 +55,7 @@ where
             return Continue(Wrote::NOTHING);
         }
         let mut this = self.as_mut().project();
-        let mut progress = false;
+        let (mut progress, mut moved) = (false, false);
         let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
             let (mut messages, mut bytes) = (0, 0);
@@ -94,12 +94,17 @@ where
             // that comes back, or that others connect to, go on.
             let unread = this.handling.is_some() || !*this.handler_ready;
             let alone = unread && *this.phase == Phase::Open;
-            if !blocked && (*this.taken < *this.called || alone) {
+            // What stands before one that a layer of the user's holds back goes out all the same.
+            let held_back = u64::from(this.calling.is_some());
+            let given = *this.called - held_back;
+            if *this.taken < given || (!blocked && alone) {
+                let before = this.channel.buffered();
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
-                    Poll::Ready(Ok(())) => *this.taken = *this.called,
+                    Poll::Ready(Ok(())) => *this.taken = given,
                     Poll::Ready(Err(error)) => return self.broken(cx, error.into()),
                 }
+                moved |= this.channel.buffered() < before;
             }
             progress |= messages > 0;
             let lost = this.channel.lost();
@@ -137,7 +142,7 @@ where
                 return Continue(Wrote {
                     progress,
                     // With nothing encoded, fewer bytes are some that the kernel has taken.
-                    moved: *this.taken > taken || (!progress && left < held),
+                    moved: moved || *this.taken > taken || (!progress && left < held),
                     blocked: left > 0,
                     done,
                     closing,

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use kyneta_uds_core::PerMinute;
 use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep},
@@ -22,6 +23,9 @@ use super::outage::Outage;
 /// How long to wait when the system is out of something: long enough for a connection to end.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
 
+/// Log lines a minute of outages.
+const LINES: u32 = 10;
+
 /// How many at most are turned away at the end; more than any backlog holds.
 const MOST_WAITING: usize = 65_536;
 
@@ -31,6 +35,8 @@ pub(super) struct Sockets {
     current: UnixListener,
     former: Vec<ForeignListener>,
     outage: Outage,
+    /// Of outages: where one descriptor at a time is freed they begin and end ten times a second.
+    lines: PerMinute,
 }
 
 impl From<UnixListener> for Sockets {
@@ -39,6 +45,7 @@ impl From<UnixListener> for Sockets {
             current,
             former: Vec::new(),
             outage: Outage::default(),
+            lines: PerMinute::new(LINES),
         }
     }
 }
@@ -59,7 +66,8 @@ impl Sockets {
                 Ok(stream) => return stream,
                 Err(error) if is_about_one(&error) => {}
                 Err(error) => {
-                    if self.outage.failed(Instant::now()) {
+                    let now = Instant::now();
+                    if self.outage.failed(now) && self.lines.take(now.into_std()).is_some() {
                         tracing::error!(
                             %error,
                             "nobody can be accepted; tried again every {OUT_OF_RESOURCES:?}"
@@ -81,7 +89,10 @@ impl Sockets {
             Poll::Ready(Err(error)) => is_about_one(error),
             Poll::Ready(Ok(_)) | Poll::Pending => true,
         };
-        if works && let Some(lasted) = self.outage.worked(Instant::now) {
+        if works
+            && let Some(lasted) = self.outage.worked(Instant::now)
+            && self.lines.take(Instant::now().into_std()).is_some()
+        {
             tracing::warn!(?lasted, "connections are accepted again");
         }
         polled

@@ -147,10 +147,10 @@ impl Teller {
                 bytes,
             } => {
                 let peer = &peer.identity().peer_id;
-                tracing::info!(%peer, messages, bytes, "the peer's queue is full");
+                tracing::info!(?peer, messages, bytes, "the peer's queue is full");
             }
             Event::Drained { peer } => {
-                tracing::info!(peer = %peer.identity().peer_id, "the peer's queue is empty again");
+                tracing::info!(peer = ?peer.identity().peer_id, "the peer's queue is empty again");
             }
             Event::Missed(count) => {
                 let message = format!("{count} events went by untold: stdout was too slow");
