@@ -9,6 +9,7 @@ use crate::{
     bystanders::{Bystanders, Trip},
     figures::Figures,
     patience::{Bad, crowd},
+    service::QUEUED,
     size,
     target::Target,
 };
@@ -18,11 +19,9 @@ const GOOD: u32 = 100;
 /// Each of the good ones has a round trip so often.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// What waits in all queues together: the default budget.
-const QUEUED: usize = 256 * MIB;
-
-/// What 2,200 connections hold beside it: what they are about to write, and to read.
-const BESIDE: usize = 128 * MIB;
+/// What 2,200 connections hold beside what waits, which is up to half of the reads that it came in: what
+/// they are about to write, and to read.
+const BESIDE: usize = 64 * MIB;
 
 /// Who has not introduced itself by then is turned out: the default.
 const ESTABLISH: Duration = Duration::from_secs(5);
@@ -73,7 +72,6 @@ fn good_neighbours_are_served_beside_bad_ones() {
         before as f64 / MIB as f64,
         peak as f64 / MIB as f64
     );
-    assert!(peak < before + QUEUED + BESIDE, "{peak} bytes");
     let alone = figures(&trips, |due| due < begin || due > over);
     let beside = figures(&trips, |due| due >= begin && due < end);
     let [p99_alone, p99_beside] = [&alone, &beside].map(|figures| figures.percentile(99));
@@ -86,6 +84,7 @@ fn good_neighbours_are_served_beside_bad_ones() {
         due >= begin && due < begin + Duration::from_secs(1)
     });
     println!("in the first second, in which all come: {first}");
+    assert!(peak < before + 2 * QUEUED + BESIDE, "{peak} bytes");
     // Short runs are run wherever, beside whatever, unoptimised.
     assert!(
         p99_beside <= size(20, 2) * p99_alone,

@@ -9,16 +9,20 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use kyneta_uds::{Incoming, Offer, Overflow, QueueConfig, Server, ServerBuilder, Version};
+use kyneta_uds::{Budget, Incoming, Offer, Overflow, QueueConfig, Server, ServerBuilder, Version};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 use tower::service_fn;
 
 use crate::{
+    MIB,
     common::service,
     process::Process,
     target::{Target, this_binary},
 };
+
+/// What may wait for all connections together, bytes.
+pub(crate) const QUEUED: usize = 64 * MIB;
 
 /// What it does, how long a peer may take nothing, and how many messages may wait for it.
 const WORK: &str = "KYNETA_SERVICE";
@@ -61,12 +65,17 @@ fn the_service() {
     let stall = Duration::from_millis(number(STALL));
     let builder = Server::builder(env::var("KYNETA_SERVICE_PATH").unwrap().as_str())
         .identity(service(Target::ID));
-    let queue = QueueConfig::default().max_messages(number(QUEUE) as usize);
+    let queue = QueueConfig::default()
+        .max_messages(number(QUEUE) as usize)
+        .budget(Budget::new(usize::MAX, QUEUED));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         match work.as_str() {
             "echo" => {
-                let queue = queue.overflow(Overflow::Disconnect { after: stall });
+                // Unread is unread, though others may give back room meanwhile.
+                let queue = queue
+                    .overflow(Overflow::Disconnect { after: stall })
+                    .write_stall(stall);
                 echo(builder.queue(queue)).await;
             }
             _ => {
