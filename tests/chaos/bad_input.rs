@@ -23,19 +23,28 @@ const SOON: Duration = Duration::from_secs(3);
 
 #[test]
 fn what_is_no_socket_is_named_and_left_alone() {
-    for (thing, make) in [
+    for (thing, make, complaint_is) in [
         (
             "directory",
             (|path| fs::create_dir(path).unwrap()) as fn(&Path),
+            "socket",
         ),
-        ("file", |path| fs::write(path, "precious").unwrap()),
-        ("link", |path| symlink("elsewhere", path).unwrap()),
+        (
+            "file",
+            |path| fs::write(path, "precious").unwrap(),
+            "socket",
+        ),
+        (
+            "link",
+            |path| symlink("elsewhere", path).unwrap(),
+            "symbolic link",
+        ),
     ] {
         let mut bus = Bus::new();
         make(&bus.path);
         let before = bus.inode();
         let complaint = refused(&mut bus, &[]);
-        assert!(complaint.contains("socket"), "{thing}: {complaint}");
+        assert!(complaint.contains(complaint_is), "{thing}: {complaint}");
         assert_eq!(bus.inode(), before, "{thing}");
         assert_eq!(bus.files(), ["bus.sock"], "{thing}");
     }
