@@ -90,6 +90,13 @@ impl<M> Handle<M> {
         let level = self.shared.lock().level();
         (level.messages, level.bytes)
     }
+
+    /// How many messages have gone out since the start, whatever became of them: with the kernel,
+    /// refused, or lost with a connection that they were on their way on. It is a mark that the queue
+    /// keeps anyway; asking takes its lock once.
+    pub fn gone_out(&self) -> u64 {
+        self.shared.lock().outstanding().start
+    }
 }
 
 impl<M: Message> Handle<M> {

@@ -233,6 +233,12 @@ impl Listener {
         ListenerOptions::new().bind(path).await
     }
 
+    /// Where it listens, as given when it was bound. `None` of an abstract name and of a socket that was
+    /// handed over, and once closed.
+    pub fn path(&self) -> Option<&SocketPath> {
+        Some(self.owned.as_ref()?.path())
+    }
+
     /// What others may do to the path because of the directory that it is in; it is logged as a
     /// warning, too, when the path is bound. `None` of a directory that nobody but its owner, this
     /// user or root, can replace a file in; of an abstract name, which has none; and of a socket that

@@ -111,6 +111,11 @@ impl Owned {
         [&self.file, &self.lock_file]
     }
 
+    /// As given.
+    pub(super) const fn path(&self) -> &SocketPath {
+        &self.path
+    }
+
     pub(super) const fn risk(&self) -> Option<&DirectoryRisk> {
         self.risk.as_ref()
     }
