@@ -216,6 +216,16 @@ impl Client {
         &self.states
     }
 
+    #[cfg(feature = "status")]
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.guard.roster
+    }
+
+    #[cfg(feature = "status")]
+    pub(crate) const fn handle(&self) -> &Handle<ChannelMsg> {
+        &self.handle
+    }
+
     /// How often each of the bounds was met, and what else went wrong.
     pub fn counts(&self) -> Counts {
         self.guard.roster.events().counts()
@@ -402,6 +412,8 @@ where
         let path = self.path?;
         let roster = Roster::new(self.events);
         self.settings.introduce(&roster);
+        #[cfg(feature = "status")]
+        roster.about().at(path.clone());
         let Settings {
             stack,
             establish,

@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 use tower_service::Service;
 
 use crate::parting::part;
+#[cfg(feature = "status")]
+use crate::status::Tenure;
 
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///
@@ -52,6 +54,8 @@ struct End {
     reason: OnceLock<DisconnectReason>,
     /// Wakes those who wait for it. The smallest that tokio has: every idle connection holds one.
     told: Notify,
+    #[cfg(feature = "status")]
+    tenure: Tenure,
 }
 
 impl End {
@@ -110,6 +114,22 @@ impl Connection {
         }
     }
 
+    /// Of those that share a queue, one after the other.
+    #[cfg(feature = "status")]
+    pub(crate) fn sharing(mut self) -> Self {
+        let tenure = Tenure::after(self.handle.gone_out());
+        self.end = Arc::new(End {
+            tenure,
+            ..End::default()
+        });
+        self
+    }
+
+    #[cfg(feature = "status")]
+    pub(crate) fn tenure(&self) -> &Tenure {
+        &self.end.tenure
+    }
+
     /// One to hand out.
     pub(crate) fn of(shared: &Arc<Self>) -> Self {
         Self::clone(shared)
@@ -117,6 +137,8 @@ impl Connection {
 
     /// It has ended. Said once.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
+        #[cfg(feature = "status")]
+        self.end.tenure.over(self.handle.gone_out());
         // The first one stays.
         let _ = self.end.reason.set(reason);
         self.end.told.notify_waiters();

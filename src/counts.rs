@@ -29,6 +29,8 @@ use crate::event::{Event, PeerChange};
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "status", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "status", serde(default))]
 #[non_exhaustive]
 pub struct Counts {
     /// Peers that have introduced themselves, each time that they did.

@@ -94,6 +94,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `hyperlocal` | yes | `HyperlocalConnector`: a stack's bottom on hyperlocal's connector |
+//! | `status` | no | [`status`]: what a role is doing, as a value, over HTTP on a Unix socket, as metrics |
 //! | `cli` | no | the command `kyneta-uds`; nothing for the library |
 
 mod broadcast;
@@ -113,6 +114,8 @@ mod serve;
 mod server;
 mod session;
 mod stack;
+#[cfg(feature = "status")]
+pub mod status;
 
 pub use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,

@@ -220,7 +220,10 @@ impl<C> Tracked<C> {
             && let Some(handle) = outgoing.inner.handle.get()
         {
             let peer = self.inner.peer().clone();
-            let connection = Arc::new(Connection::new(handle.clone(), peer));
+            let connection = Connection::new(handle.clone(), peer);
+            #[cfg(feature = "status")]
+            let connection = connection.sharing();
+            let connection = Arc::new(connection);
             outgoing.set(connection.clone());
             let presence = outgoing.inner.roster.enter(connection.clone());
             self.entry = Entry::Entered(Entered {

@@ -253,6 +253,16 @@ impl Peer {
         self.handle.queued()
     }
 
+    #[cfg(feature = "status")]
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.guard.roster
+    }
+
+    #[cfg(feature = "status")]
+    pub(crate) const fn handle(&self) -> &Handle<ChannelMsg> {
+        &self.handle
+    }
+
     /// How often each of the bounds was met, and what else went wrong.
     pub fn counts(&self) -> Counts {
         self.guard.roster.events().counts()
@@ -393,6 +403,8 @@ impl<S: MakeChannel> PeerBuilder<S> {
             .unwrap_or_else(|| self.listener.allows().clone());
         let roster = Roster::new(self.events);
         self.settings.introduce(&roster);
+        #[cfg(feature = "status")]
+        roster.about().at(path.clone());
         let Settings {
             stack,
             establish,

@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+#[cfg(feature = "status")]
+use crate::status::About;
 use crate::{
     connection::Connection,
     directory::{Change, ChangeKind, Config, Directory, Key},
@@ -33,12 +35,17 @@ struct Inner {
     book: Mutex<Book>,
     events: EventSender,
     company: watch::Sender<Company>,
+    #[cfg(feature = "status")]
+    about: About,
 }
 
 struct Book {
     directory: Directory<Arc<Connection>, Arc<PeerInfo>>,
     /// A task waits for the next departure.
     waits: bool,
+    /// How many messages have gone out on connections that have ended.
+    #[cfg(feature = "status")]
+    gone_out: u64,
 }
 
 /// Whether anybody is here.
@@ -59,21 +66,40 @@ impl Roster {
                 book: Mutex::new(Book {
                     directory: Directory::new(Config::default()),
                     waits: false,
+                    #[cfg(feature = "status")]
+                    gone_out: 0,
                 }),
                 events,
                 company: watch::Sender::new(Company::Never),
+                #[cfg(feature = "status")]
+                about: About::default(),
             }),
         }
     }
 
     /// Whom this side is known as, and how long a peer may be away.
     pub(crate) fn configure(&self, own_id: PeerId, departure_timeout: Duration) {
+        #[cfg(feature = "status")]
+        self.about().is(own_id.clone());
         let config = Config {
             departure_timeout,
             own_id: Some(own_id),
             ..Config::default()
         };
         self.inner.book().directory.configure(config);
+    }
+
+    #[cfg(feature = "status")]
+    pub(crate) fn about(&self) -> &About {
+        &self.inner.about
+    }
+
+    /// All connections, and how many messages have gone out on those that have ended.
+    #[cfg(feature = "status")]
+    pub(crate) fn present_and_gone(&self) -> (Vec<Connection>, u64) {
+        let book = self.inner.book();
+        let present = book.directory.connections().map(Connection::of).collect();
+        (present, book.gone_out)
     }
 
     pub(crate) fn events(&self) -> &EventSender {
@@ -228,6 +254,10 @@ impl Presence {
         let inner = &self.roster.inner;
         let mut book = inner.book();
         self.connection.ended(reason.clone());
+        #[cfg(feature = "status")]
+        {
+            book.gone_out += self.connection.tenure().gone_out(self.connection.handle());
+        }
         let changes = book
             .directory
             .closed(key, departing, Instant::now().into_std());

@@ -171,6 +171,10 @@ where
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let server = self.server;
         self.settings.introduce(server.roster());
+        #[cfg(feature = "status")]
+        if let Some(path) = self.listener.path() {
+            server.roster().about().at(path.clone());
+        }
         if let Some(risk) = self.listener.risk() {
             let risk = risk.clone();
             server.event_sender().send(Event::UnsafeDirectory { risk });

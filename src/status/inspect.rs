@@ -1,0 +1,107 @@
+//! Looking at a role.
+//!
+//! In: a role's handles. Out: a [`Snapshot`]. May touch: their locks, each as long as copying takes, one
+//! after the other.
+
+use std::time::Duration;
+
+use kyneta_uds_core::ChannelMsg;
+use kyneta_uds_negotiate::Role;
+use kyneta_uds_queue::Handle;
+use kyneta_uds_reconnect::StateKind;
+
+use super::snapshot::{PeerStatus, Queued, Snapshot, Standing};
+use crate::{client::Client, connection::Connection, peer::Peer, roster::Roster, server::Server};
+
+/// What can say what it is doing. A closure that makes snapshots can, too.
+pub trait Inspect {
+    /// What it is doing now. Takes as long as copying does: some hundred nanoseconds a peer.
+    fn snapshot(&self) -> Snapshot;
+}
+
+impl<F: Fn() -> Snapshot> Inspect for F {
+    fn snapshot(&self) -> Snapshot {
+        self()
+    }
+}
+
+impl Inspect for Server {
+    fn snapshot(&self) -> Snapshot {
+        let role = match self.disposing().is_cancelled() {
+            true => Standing::Disposed,
+            false => Standing::Listener,
+        };
+        of(role, self.roster(), None)
+    }
+}
+
+impl Inspect for Peer {
+    fn snapshot(&self) -> Snapshot {
+        let role = match self.role() {
+            Role::Negotiating => Standing::Negotiating,
+            Role::Listener => Standing::Listener,
+            Role::Connector => Standing::Connector,
+            Role::Disposed => Standing::Disposed,
+        };
+        of(role, self.roster(), Some(self.handle()))
+    }
+}
+
+impl Inspect for Client {
+    fn snapshot(&self) -> Snapshot {
+        let role = match self.state().kind() {
+            StateKind::Connecting => Standing::Connecting,
+            StateKind::Connected => Standing::Connected,
+            StateKind::Reconnecting => Standing::Reconnecting,
+            StateKind::Disconnected => Standing::Disconnected,
+        };
+        of(role, self.roster(), Some(self.handle()))
+    }
+}
+
+/// `queue` is the one that outlives connections, where there is one.
+fn of(role: Standing, roster: &Roster, queue: Option<&Handle<ChannelMsg>>) -> Snapshot {
+    let about = roster.about();
+    let (present, gone_out) = roster.present_and_gone();
+    let mut snapshot = Snapshot::new(role, about.id().map_or("", |id| id.as_str()));
+    snapshot.path = about.path().map(ToString::to_string);
+    snapshot.uptime_ms = millis(about.age());
+    snapshot.counts = roster.events().counts();
+    snapshot.queued = queue.map_or_else(Queued::default, queued);
+    snapshot.sent = gone_out;
+    for connection in &present {
+        let peer = peer(connection);
+        snapshot.sent = snapshot.sent.saturating_add(peer.sent);
+        if !connection.tenure().shares_its_queue() {
+            snapshot.queued.add(peer.queued);
+        }
+        snapshot.peers.push(peer);
+    }
+    snapshot.peers.sort_by(|a, b| a.id.cmp(&b.id));
+    snapshot
+}
+
+fn peer(connection: &Connection) -> PeerStatus {
+    let (peer, tenure) = (connection.peer(), connection.tenure());
+    let (identity, of) = (peer.identity(), peer.credentials());
+    PeerStatus {
+        id: identity.peer_id.as_str().to_owned(),
+        name: identity.name.as_ref().map(|name| name.as_str().to_owned()),
+        peer_type: identity.peer_type.name().to_owned(),
+        wire: peer.wire().byte(),
+        uid: of.map(|of| of.uid),
+        pid: of.and_then(|of| of.pid),
+        connected_ms: millis(tenure.age()),
+        queued: queued(connection.handle()),
+        sent: tenure.gone_out(connection.handle()),
+    }
+}
+
+fn queued(handle: &Handle<ChannelMsg>) -> Queued {
+    let (messages, bytes) = handle.queued();
+    Queued { messages, bytes }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,346 @@
+//! A snapshot as metrics: for the `metrics` facade, and as Prometheus text. Pure, but for the facade.
+//!
+//! Names follow OpenTelemetry's messaging conventions where those have one, and are `kyneta_uds.*` where
+//! not. There is no series for each peer: ids come and go, and a monitoring system keeps each for ever;
+//! `/status` has them.
+//!
+//! The text is written here and not by `metrics-exporter-prometheus`: 21 crates more (of 0.18, without
+//! its HTTP), a registry and sketches for histograms, for what is one pass over a snapshot.
+
+use std::fmt::Write as _;
+
+use super::snapshot::Snapshot;
+use crate::counts::Counts;
+
+/// One number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Measure {
+    name: &'static str,
+    help: &'static str,
+    label: Option<(&'static str, &'static str)>,
+    value: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Value {
+    /// Only ever grows.
+    Counter(u64),
+    /// Comes and goes.
+    Gauge(f64),
+}
+
+const SYSTEM: (&str, &str) = ("messaging.system", "kyneta_uds");
+
+impl Snapshot {
+    /// Hands all of it to the process's [`metrics`] recorder, if it has one: call it as often as the
+    /// figures are to be fresh. Counters are set to where they stand. Of several roles in one process
+    /// the last one's figures stand; give each a recorder of its own
+    /// ([`metrics::with_local_recorder`]).
+    ///
+    /// ```
+    /// use kyneta_uds::status::Inspect;
+    /// use std::time::Duration;
+    ///
+    /// async fn publish(role: impl Inspect) {
+    ///     loop {
+    ///         role.snapshot().record();
+    ///         tokio::time::sleep(Duration::from_secs(10)).await;
+    ///     }
+    /// }
+    /// ```
+    pub fn record(&self) {
+        for measure in measures(self) {
+            let Measure { name, help, .. } = measure;
+            let labels: Vec<_> = measure.label.into_iter().collect();
+            match measure.value {
+                Value::Counter(value) => {
+                    metrics::describe_counter!(name, help);
+                    metrics::counter!(name, &labels).absolute(value);
+                }
+                Value::Gauge(value) => {
+                    metrics::describe_gauge!(name, help);
+                    metrics::gauge!(name, &labels).set(value);
+                }
+            }
+        }
+    }
+}
+
+/// All of it, as Prometheus reads it (text format 0.0.4).
+pub(super) fn prometheus(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    for measure in measures(snapshot) {
+        // A `String` takes all that is written.
+        let _ = measure.write(&mut text);
+    }
+    text
+}
+
+impl Measure {
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let (kind, suffix) = match self.value {
+            Value::Counter(_) => ("counter", "_total"),
+            Value::Gauge(_) => ("gauge", ""),
+        };
+        let name = format!("{}{suffix}", self.name.replace('.', "_"));
+        writeln!(text, "# HELP {name} {}", self.help)?;
+        writeln!(text, "# TYPE {name} {kind}")?;
+        text.push_str(&name);
+        if let Some((label, value)) = self.label {
+            // Labels are all our own words: nothing in them is to be escaped.
+            write!(text, "{{{}=\"{value}\"}}", label.replace('.', "_"))?;
+        }
+        match self.value {
+            Value::Counter(value) => writeln!(text, " {value}"),
+            Value::Gauge(value) => writeln!(text, " {value}"),
+        }
+    }
+}
+
+fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
+    let gauge = |name, help, value: f64| Measure {
+        name,
+        help,
+        label: None,
+        value: Value::Gauge(value),
+    };
+    let messaging = [
+        Measure {
+            name: "messaging.client.sent.messages",
+            help: "Messages that have gone out, each as often as it had receivers",
+            label: Some(SYSTEM),
+            value: Value::Counter(snapshot.sent),
+        },
+        Measure {
+            label: Some(SYSTEM),
+            ..gauge(
+                "messaging.client.connection.count",
+                "Connections to peers that have introduced themselves",
+                snapshot.peers.len() as f64,
+            )
+        },
+    ];
+    let healthy = snapshot.health().is_ok();
+    let ours = [
+        Measure {
+            label: Some(("role", snapshot.role.name())),
+            ..gauge("kyneta_uds.role", "1 for the present role", 1.0)
+        },
+        gauge(
+            "kyneta_uds.healthy",
+            "1 when it listens or is connected, else 0",
+            f64::from(u8::from(healthy)),
+        ),
+        gauge(
+            "kyneta_uds.uptime.seconds",
+            "How long it has been there",
+            snapshot.uptime_ms as f64 / 1000.0,
+        ),
+        gauge(
+            "kyneta_uds.queued.messages",
+            "Messages that wait, whomever for",
+            snapshot.queued.messages as f64,
+        ),
+        gauge(
+            "kyneta_uds.queued.bytes",
+            "Bytes that they hold",
+            snapshot.queued.bytes as f64,
+        ),
+    ];
+    messaging
+        .into_iter()
+        .chain(ours)
+        .chain(counters(&snapshot.counts))
+}
+
+/// Every count. Taken apart without `..`, so that a new one is not forgotten here.
+fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
+    let Counts {
+        established,
+        not_allowed,
+        too_many,
+        too_many_of_uid,
+        not_admitted,
+        not_introduced,
+        frames_skipped,
+        payloads_rejected,
+        messages_rejected,
+        aliases_rejected,
+        too_large,
+        too_many_errors,
+        queues_full,
+        stalled,
+        undrained,
+        broken,
+        messages_refused,
+        handler_failures,
+        log_lines_left_out,
+    } = *counts;
+    [
+        (
+            "kyneta_uds.established",
+            "Peers that have introduced themselves",
+            established,
+        ),
+        (
+            "kyneta_uds.not_allowed",
+            "Connections of processes that are not allowed in",
+            not_allowed,
+        ),
+        (
+            "kyneta_uds.too_many",
+            "Connections over the limit",
+            too_many,
+        ),
+        (
+            "kyneta_uds.too_many_of_uid",
+            "Connections over the limit of one user",
+            too_many_of_uid,
+        ),
+        (
+            "kyneta_uds.not_admitted",
+            "Peers that were not admitted",
+            not_admitted,
+        ),
+        (
+            "kyneta_uds.not_introduced",
+            "Connections that did not introduce themselves",
+            not_introduced,
+        ),
+        (
+            "kyneta_uds.frames_skipped",
+            "Frames of an unknown type or version, or fragments",
+            frames_skipped,
+        ),
+        (
+            "kyneta_uds.payloads_rejected",
+            "Payloads that could not be read",
+            payloads_rejected,
+        ),
+        (
+            "kyneta_uds.messages_rejected",
+            "Payloads that were no message",
+            messages_rejected,
+        ),
+        (
+            "kyneta_uds.aliases_rejected",
+            "Aliases that could not be used",
+            aliases_rejected,
+        ),
+        (
+            "kyneta_uds.too_large",
+            "Connections that ended because a frame was too large",
+            too_large,
+        ),
+        (
+            "kyneta_uds.too_many_errors",
+            "Connections that ended over the errors a minute",
+            too_many_errors,
+        ),
+        (
+            "kyneta_uds.queues_full",
+            "Times that a queue became full",
+            queues_full,
+        ),
+        (
+            "kyneta_uds.stalled",
+            "Connections that ended because their peer did not read",
+            stalled,
+        ),
+        (
+            "kyneta_uds.undrained",
+            "Connections that ended with messages unsent",
+            undrained,
+        ),
+        (
+            "kyneta_uds.broken",
+            "Connections that ended with any other error",
+            broken,
+        ),
+        (
+            "kyneta_uds.messages_refused",
+            "Messages of our own that could not be encoded",
+            messages_refused,
+        ),
+        (
+            "kyneta_uds.handler_failures",
+            "Messages that the handler failed on",
+            handler_failures,
+        ),
+        (
+            "kyneta_uds.log_lines_left_out",
+            "Log lines left out",
+            log_lines_left_out,
+        ),
+    ]
+    .into_iter()
+    .map(|(name, help, value)| Measure {
+        name,
+        help,
+        label: None,
+        value: Value::Counter(value),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{super::snapshot::tests::example, *};
+
+    #[test]
+    fn the_text_has_each_number_under_its_name() {
+        let text = prometheus(&example());
+        for line in [
+            "# TYPE messaging_client_sent_messages_total counter",
+            "messaging_client_sent_messages_total{messaging_system=\"kyneta_uds\"} 9",
+            "messaging_client_connection_count{messaging_system=\"kyneta_uds\"} 2",
+            "kyneta_uds_role{role=\"listener\"} 1",
+            "kyneta_uds_healthy 1",
+            "kyneta_uds_uptime_seconds 61.5",
+            "kyneta_uds_queued_messages 2",
+            "kyneta_uds_queued_bytes 34",
+            "# HELP kyneta_uds_stalled_total Connections that ended because their peer did not read",
+            "kyneta_uds_stalled_total 1",
+            "kyneta_uds_broken_total 0",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_text_is_three_lines_a_number_and_names_are_legal_and_different() {
+        let text = prometheus(&example());
+        let mut names = HashSet::new();
+        let lines: Vec<_> = text.lines().collect();
+        for three in lines.chunks(3) {
+            let [help, of, number] = three else {
+                panic!("{three:?}");
+            };
+            let name = help.split(' ').nth(2).unwrap();
+            assert!(help.starts_with("# HELP ") && of.starts_with(&format!("# TYPE {name} ")));
+            assert!(number.starts_with(name), "{number}");
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            );
+            assert!(names.insert(name.to_owned()), "{name} twice");
+        }
+    }
+
+    #[test]
+    fn every_count_is_a_counter_of_its_own_number() {
+        let names = serde_json::to_value(Counts::default()).unwrap();
+        let names: Vec<_> = names.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(counters(&Counts::default()).count(), names.len());
+        for name in names {
+            let counts: Counts =
+                serde_json::from_value(serde_json::json!({ name.as_str(): 7 })).unwrap();
+            let met: Vec<_> = counters(&counts)
+                .filter(|measure| measure.value == Value::Counter(7))
+                .map(|measure| measure.name)
+                .collect();
+            assert_eq!(met, [format!("kyneta_uds.{name}")]);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What a role is doing, as a value. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::counts::Counts;
+
+/// What a [`Server`](crate::Server), [`Peer`](crate::Peer) or [`Client`](crate::Client) was doing when
+/// it was asked. As JSON, fields have these names, and what is `None` is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Where it stands.
+    pub role: Standing,
+    /// Its own peer id.
+    pub id: String,
+    /// The path of the bus; `None` of a listener that was handed its socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How long it has been there, milliseconds.
+    pub uptime_ms: u64,
+    /// All that waits, whomever for.
+    pub queued: Queued,
+    /// How many messages have gone out since the start, each as often as it had receivers. What was
+    /// on its way when a connection broke counts with the next connection, or not at all.
+    pub sent: u64,
+    /// Whom it is connected with, by id.
+    pub peers: Vec<PeerStatus>,
+    /// How often each of the bounds was met, and what else went wrong.
+    pub counts: Counts,
+}
+
+/// One connection. Two peers with the same id are two entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Who it says it is.
+    pub id: String,
+    /// What it says it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it says it is: user, bot or service.
+    #[serde(rename = "type")]
+    pub peer_type: String,
+    /// The wire version that it speaks: 2 or 3.
+    pub wire: u8,
+    /// Whose process it is; `None` when the connector hides the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Which process it is, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// How long the connection has stood, milliseconds.
+    pub connected_ms: u64,
+    /// What waits for it. For the one that this side connects to, that is all that waits.
+    pub queued: Queued,
+    /// How many messages have gone out on the connection.
+    pub sent: u64,
+}
+
+/// What waits in a queue, or in several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Queued {
+    /// How many messages.
+    pub messages: usize,
+    /// How many bytes they hold.
+    pub bytes: usize,
+}
+
+/// Where a role stands: a [`Role`](crate::Role) or a [`State`](crate::State), by its name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Standing {
+    /// A `Server`, or a `Peer` whose path it is.
+    Listener,
+    /// A `Peer` that is connected to the one whose path it is.
+    Connector,
+    /// A `Peer` that is neither yet, or not any more.
+    Negotiating,
+    /// A `Server` or `Peer` that has ended, or is about to.
+    Disposed,
+    /// A `Client` that connects for the first time.
+    Connecting,
+    /// A `Client` that is connected.
+    Connected,
+    /// A `Client` that has lost its connection and comes back.
+    Reconnecting,
+    /// A `Client` that has ended.
+    Disconnected,
+}
+
+impl Standing {
+    /// Its name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::Connector => "connector",
+            Self::Negotiating => "negotiating",
+            Self::Disposed => "disposed",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// Why a role does not do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}: neither listening nor connected", self.0.name())]
+pub struct Unhealthy(pub(super) Standing);
+
+impl Snapshot {
+    /// One of nothing yet: for those who answer before there is anything to ask.
+    pub fn new(role: Standing, id: impl Into<String>) -> Self {
+        Self {
+            role,
+            id: id.into(),
+            path: None,
+            uptime_ms: 0,
+            queued: Queued::default(),
+            sent: 0,
+            peers: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether it does its work: listens, or is connected. That nobody has connected to it is no
+    /// fault.
+    ///
+    /// # Errors
+    /// [`Unhealthy`] says where it stands instead.
+    pub const fn health(&self) -> Result<(), Unhealthy> {
+        match self.role {
+            Standing::Listener | Standing::Connector | Standing::Connected => Ok(()),
+            role => Err(Unhealthy(role)),
+        }
+    }
+}
+
+impl Queued {
+    pub(super) fn add(&mut self, other: Self) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json, to_value};
+
+    use super::*;
+
+    pub(in super::super) const ALL: [(Standing, bool); 8] = [
+        (Standing::Listener, true),
+        (Standing::Connector, true),
+        (Standing::Negotiating, false),
+        (Standing::Disposed, false),
+        (Standing::Connecting, false),
+        (Standing::Connected, true),
+        (Standing::Reconnecting, false),
+        (Standing::Disconnected, false),
+    ];
+
+    /// A listener with a peer of which much is known and one of which little is.
+    pub(in super::super) fn example() -> Snapshot {
+        let queued = |messages, bytes| Queued { messages, bytes };
+        let peer = |id: &str| PeerStatus {
+            id: id.into(),
+            name: None,
+            peer_type: "service".into(),
+            wire: 2,
+            uid: None,
+            pid: None,
+            connected_ms: 5,
+            queued: queued(0, 0),
+            sent: 0,
+        };
+        Snapshot {
+            path: Some("/run/bus.sock".into()),
+            uptime_ms: 61_500,
+            queued: queued(2, 34),
+            sent: 9,
+            peers: vec![
+                PeerStatus {
+                    name: Some("Billing".into()),
+                    wire: 3,
+                    uid: Some(1000),
+                    pid: Some(4242),
+                    queued: queued(2, 34),
+                    sent: 7,
+                    ..peer("billing-1")
+                },
+                peer("z"),
+            ],
+            counts: Counts {
+                stalled: 1,
+                ..Counts::default()
+            },
+            ..Snapshot::new(Standing::Listener, "hub")
+        }
+    }
+
+    #[test]
+    fn json_and_back() {
+        let json = to_value(example()).unwrap();
+        let mut expected = json!({
+            "role": "listener", "id": "hub", "path": "/run/bus.sock", "uptime_ms": 61_500,
+            "queued": {"messages": 2, "bytes": 34}, "sent": 9,
+            "peers": [
+                {"id": "billing-1", "name": "Billing", "type": "service", "wire": 3, "uid": 1000,
+                 "pid": 4242, "connected_ms": 5, "queued": {"messages": 2, "bytes": 34}, "sent": 7},
+                {"id": "z", "type": "service", "wire": 2, "connected_ms": 5,
+                 "queued": {"messages": 0, "bytes": 0}, "sent": 0},
+            ],
+        });
+        expected["counts"] = to_value(example().counts).unwrap();
+        assert_eq!(json, expected);
+        assert_eq!(json["counts"]["stalled"], 1);
+        assert_eq!(serde_json::from_value::<Snapshot>(json).unwrap(), example());
+    }
+
+    #[test]
+    fn counts_that_an_older_one_does_not_know_are_none() {
+        let mut json = to_value(example()).unwrap();
+        json["counts"] = json!({"stalled": 1});
+        assert_eq!(serde_json::from_value::<Snapshot>(json).unwrap(), example());
+    }
+
+    #[test]
+    fn each_standing_has_a_name_and_is_well_or_not() {
+        for (standing, well) in ALL {
+            assert_eq!(to_value(standing).unwrap(), Value::from(standing.name()));
+            let health = Snapshot::new(standing, "x").health();
+            assert_eq!(health.is_ok(), well, "{standing:?}");
+            if let Err(reason) = health {
+                assert!(reason.to_string().starts_with(standing.name()), "{reason}");
+            }
+        }
+    }
+}
