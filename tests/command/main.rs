@@ -15,5 +15,6 @@ mod path;
 mod peer;
 mod process;
 mod states;
+mod status;
 mod unread;
 mod wire;

@@ -20,6 +20,7 @@ use crate::bench::{Pin, Work};
   kyneta-uds peer /tmp/bus.sock                        one of many: the first listens, the rest connect
   kyneta-uds listen /tmp/bus.sock --echo               a server that answers
   kyneta-uds connect /tmp/bus.sock                     a client, its messages from stdin
+  kyneta-uds status /tmp/status.sock                   what is the one with --status doing?
   kyneta-uds wire decode --raw < captured.bin          what do these bytes say?
   kyneta-uds bench                                     what does a message cost here?"
 )]
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   kyneta-uds peer /tmp/bus.sock
   kyneta-uds peer /run/app/bus.sock --id billing-1 --echo --json
+  kyneta-uds peer /tmp/bus.sock --status /tmp/status.sock
   kyneta-uds peer /tmp/bus.sock --mode 660 --max-queue 4096 < messages.jsonl")]
     Peer(Peer),
 
@@ -56,6 +58,17 @@ pub(crate) enum Command {
   kyneta-uds connect /tmp/bus.sock --retries 3 --base-delay 100
   kyneta-uds connect @abstract-name --wire 2 --no-reconnect")]
     Connect(Connect),
+
+    /// Look at one that runs: its role, its peers, what waits, what went wrong
+    ///
+    /// Asks at the socket that `peer`, `listen` or `connect` was given with --status, or that a
+    /// service of your own answers at. What is asked for is HTTP: curl has it, too.
+    #[command(after_help = "Examples:
+  kyneta-uds status /tmp/status.sock
+  kyneta-uds status /tmp/status.sock --watch
+  kyneta-uds status /tmp/status.sock --json | jq .peers
+  curl --unix-socket /tmp/status.sock http://localhost/status    or /metrics, or /healthz")]
+    Status(Status),
 
     /// Look at the wire: bytes to messages and back
     #[command(after_help = "Example:
@@ -140,6 +153,21 @@ impl File {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Where it answers
+    #[arg(value_hint = ValueHint::FilePath, value_parser = socket_path)]
+    pub(crate) path: SocketPath,
+
+    /// Print the JSON as it comes, on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Ask again each second, until told to end
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Connect {
     #[command(flatten)]
     pub(crate) bus: Bus,
@@ -196,6 +224,10 @@ pub(crate) struct Bus {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Say at this socket what this one is doing: HTTP, for `kyneta-uds status` and curl
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = socket_path)]
+    pub(crate) status: Option<SocketPath>,
 
     /// The largest frame, in and out, bytes (64KiB and 64MiB are understood)
     #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]

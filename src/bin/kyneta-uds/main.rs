@@ -14,6 +14,7 @@ mod logs;
 mod out;
 mod shell;
 mod signals;
+mod status;
 mod style;
 mod wire;
 
@@ -48,6 +49,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Peer(args) => block_on_many(bus::peer(args)),
         Command::Listen(args) => block_on_many(bus::listen(args)),
         Command::Connect(args) => block_on(bus::connect(args)),
+        Command::Status(args) => block_on(status::status(args)),
         Command::Demo => block_on(demo::demo()),
         Command::Wire {
             command:

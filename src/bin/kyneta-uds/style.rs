@@ -27,6 +27,10 @@ pub(crate) enum Ink {
 pub(crate) struct Style(bool);
 
 impl Style {
+    /// Without.
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self(false);
+
     /// Colours on a terminal, unless `NO_COLOR` is set (no-color.org).
     pub(crate) fn of_stdout() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -11,7 +11,7 @@ use kyneta_uds::{
 
 use super::{
     LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
-    teller::Teller,
+    teller::Teller, window::Window,
 };
 use crate::{
     args::Connect,
@@ -23,13 +23,15 @@ use crate::{
 pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
     let bus = &args.bus;
     let signals = Signals::catch()?;
+    let introduction = introduction(bus, "connect")?;
+    let window = Window::of(bus, &introduction).await?;
     let losses = Losses::default();
     let policy = Noted {
         policy: policy(&args),
         losses: losses.clone(),
     };
     let builder = Client::builder(bus.path.clone())
-        .establish(introduction(bus, "connect")?)
+        .establish(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .reconnect(policy);
@@ -41,7 +43,7 @@ pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
         let client = client.map_err(|error| Failure::Work(error.into()))?;
         Ok(Peers::Client(client))
     };
-    let end = stay(joining, &teller, bus, signals).await;
+    let end = stay(joining, &teller, bus, window, signals).await;
     telling.abort();
     let reason = match &end {
         Ok(reason) => reason,

@@ -6,7 +6,7 @@ use kyneta_uds::Server;
 
 use super::{
     LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
-    teller::Teller,
+    teller::Teller, window::Window,
 };
 use crate::{args::Listen, failure::Failure, signals::Signals};
 
@@ -14,8 +14,10 @@ use crate::{args::Listen, failure::Failure, signals::Signals};
 pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let bus = &args.bus;
     let signals = Signals::catch()?;
+    let introduction = introduction(bus, "listen")?;
+    let window = Window::of(bus, &introduction).await?;
     let builder = Server::builder(bus.path.clone())
-        .establish(introduction(bus, "listen")?)
+        .establish(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .listener(args.file.options().cleanup(!args.no_cleanup));
@@ -33,7 +35,7 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         .await?;
     let telling = tokio::spawn(teller.clone().attend(wake));
     let joined = ready(Ok(Peers::Server(server)));
-    let end = stay(joined, &teller, bus, signals).await;
+    let end = stay(joined, &teller, bus, window, signals).await;
     telling.abort();
     teller.finish(None, LAST_WORDS).await;
     end.map(drop)

@@ -14,6 +14,7 @@ mod role;
 mod send;
 mod summary;
 mod teller;
+mod window;
 
 pub(crate) use connect::connect;
 pub(crate) use listen::listen;
@@ -31,7 +32,7 @@ use tokio::{
 };
 use tower::{Layer as _, Service, service_fn};
 
-use self::{role::Peers, send::Sends, teller::Teller};
+use self::{role::Peers, send::Sends, teller::Teller, window::Window};
 use crate::{args::Bus, failure::Failure, signals::Signals};
 
 /// How long parting from all peers may take: what a queue has for draining, and some more.
@@ -116,10 +117,12 @@ async fn stay(
     joining: impl Future<Output = Result<Peers, Failure>>,
     teller: &Arc<Teller>,
     bus: &Bus,
+    window: Option<Window>,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
     let commands = input::commands(bus.max_frame)?;
     let joined = Arc::new(SetOnce::new());
+    let endpoint = window.map(|window| window.open(joined.clone()));
     let (sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
     let staying = async {
         match joining.await {
@@ -150,6 +153,9 @@ async fn stay(
         }
         () = signals.recv() => Err(Failure::work("told to end twice: what waited is not sent")),
     };
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
     // What was sent is told of, unless nobody listens or nobody has the patience.
     if done.is_ok() {
         let _ = timeout(LAST_WORDS, telling).await;

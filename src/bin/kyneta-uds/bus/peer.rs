@@ -4,7 +4,7 @@ use kyneta_uds::{DisconnectReason, Peer, Role};
 
 use super::{
     LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
-    teller::Teller,
+    teller::Teller, window::Window,
 };
 use crate::{
     args,
@@ -16,8 +16,10 @@ use crate::{
 pub(crate) async fn peer(args: args::Peer) -> Result<(), Failure> {
     let bus = &args.bus;
     let signals = Signals::catch()?;
+    let introduction = introduction(bus, "peer")?;
+    let window = Window::of(bus, &introduction).await?;
     let builder = Peer::builder(bus.path.clone())
-        .establish(introduction(bus, "peer")?)
+        .establish(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .listener(args.file.options());
@@ -30,7 +32,7 @@ pub(crate) async fn peer(args: args::Peer) -> Result<(), Failure> {
             .map(Peers::Peer)
             .map_err(|error| Failure::Work(error.into()))
     };
-    let end = stay(joining, &teller, bus, signals).await;
+    let end = stay(joining, &teller, bus, window, signals).await;
     telling.abort();
     let disposed = Report::role(Role::Disposed);
     teller.finish(Some(&disposed), LAST_WORDS).await;

@@ -1,6 +1,9 @@
 //! Whom a message can be sent to, in each role.
 
-use kyneta_uds::{Client, Connection, DisconnectReason, Peer, PeerId, Role, Server};
+use kyneta_uds::{
+    Client, Connection, DisconnectReason, Peer, PeerId, Role, Server,
+    status::{Inspect, Snapshot},
+};
 
 /// The peers of a listener, the one of a connector, or of one who may be either.
 #[derive(Debug, Clone)]
@@ -78,6 +81,16 @@ impl Peers {
             Self::Server(_) => std::future::pending().await,
             Self::Client(client) => client.closed().await,
             Self::Peer(peer) => peer.closed().await,
+        }
+    }
+}
+
+impl Inspect for Peers {
+    fn snapshot(&self) -> Snapshot {
+        match self {
+            Self::Server(server) => server.snapshot(),
+            Self::Client(client) => client.snapshot(),
+            Self::Peer(peer) => peer.snapshot(),
         }
     }
 }

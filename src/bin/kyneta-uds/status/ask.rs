@@ -1,0 +1,83 @@
+//! Asks a status socket: one HTTP request over hyperlocal's connector.
+//!
+//! In: a path. Out: the answer's body. Touches the socket.
+
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
+use hyper::{
+    Request, StatusCode,
+    body::{Body as _, Incoming},
+    client::conn::http1::handshake,
+    header::HOST,
+};
+use hyper_util::rt::TokioIo;
+use kyneta_uds::{BoxError, HyperlocalConnector, SocketPath};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use crate::failure::{Chain, Failure};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The largest answer, bytes: some 16,000 peers with names of 4 KiB.
+const LIMIT: usize = 64 << 20;
+
+/// What `/status` says there.
+pub(super) async fn ask(path: &SocketPath) -> Result<Vec<u8>, Failure> {
+    match timeout(PATIENCE, get(path)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => {
+            let said = Chain(&*error).to_string();
+            // A connector names it itself.
+            let name = path.to_string();
+            Err(match said.contains(&name) {
+                true => Failure::work(said),
+                false => Failure::work(format!("{name}: {said}")),
+            })
+        }
+        Err(_) => Err(Failure::work(format!(
+            "{path}: no answer within {PATIENCE:?}"
+        ))),
+    }
+}
+
+async fn get(path: &SocketPath) -> Result<Vec<u8>, BoxError> {
+    let stream = HyperlocalConnector::new()
+        .oneshot(path.clone().into())
+        .await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let asking = async {
+        let request = Request::get("/status")
+            .header(HOST, "localhost")
+            .body(String::new())?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(format!("answers {status} to GET /status").into());
+        }
+        read(response.into_body()).await
+    };
+    tokio::pin!(asking, connection);
+    tokio::select! {
+        answer = &mut asking => answer,
+        // It may have ended with the answer read.
+        ended = &mut connection => {
+            ended?;
+            asking.await
+        }
+    }
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, BoxError> {
+    let mut whole = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        if let Some(data) = frame?.data_ref() {
+            if whole.len() + data.len() > LIMIT {
+                return Err(format!("the answer is over {LIMIT} bytes").into());
+            }
+            whole.extend_from_slice(data);
+        }
+    }
+    Ok(whole)
+}

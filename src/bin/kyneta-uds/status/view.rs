@@ -1,0 +1,259 @@
+//! A snapshot for a person. Pure.
+
+use std::fmt;
+
+use kyneta_uds::status::{PeerStatus, Queued, Snapshot};
+
+use crate::style::{Ink, Plain, Style};
+
+/// How many peers are shown, those first for whom most waits: a screenful.
+const SHOWN: usize = 30;
+
+/// Displays a snapshot in short: counts of nothing are left out.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) style: Style,
+}
+
+impl fmt::Display for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { snapshot, style } = self;
+        let ink = match snapshot.health() {
+            Ok(()) => Ink::Good,
+            Err(_) => Ink::Bad,
+        };
+        write!(
+            f,
+            "{}  {}",
+            style.paint(ink, snapshot.role.name()),
+            style.paint(Ink::Strong, Plain(&snapshot.id))
+        )?;
+        if let Some(path) = &snapshot.path {
+            write!(f, "  {}", Plain(path))?;
+        }
+        writeln!(f, "  up {}", Time(snapshot.uptime_ms))?;
+        let (waits, sent) = (Waits(snapshot.queued), snapshot.sent);
+        writeln!(
+            f,
+            "queued {waits}, sent {sent}, peers {}",
+            snapshot.peers.len()
+        )?;
+        self.peers(f)?;
+        self.counts(f)
+    }
+}
+
+impl View<'_> {
+    fn peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut peers: Vec<_> = self.snapshot.peers.iter().collect();
+        // Stable: by id where as much waits.
+        peers.sort_by_key(|peer| std::cmp::Reverse(peer.queued.bytes));
+        let more = peers.len().saturating_sub(SHOWN);
+        peers.truncate(SHOWN);
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let head = [
+            "PEER", "NAME", "TYPE", "WIRE", "UID", "PID", "FOR", "QUEUED", "SENT",
+        ];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(peers.into_iter().map(row));
+        writeln!(f)?;
+        self.table(f, &rows)?;
+        match more {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} more, all of them with --json"),
+        }
+    }
+
+    /// Columns as wide as their widest, the first line a headline.
+    fn table<const N: usize>(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        rows: &[[String; N]],
+    ) -> fmt::Result {
+        let mut widths = [0; N];
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for (index, row) in rows.iter().enumerate() {
+            let cells = row.iter().zip(widths);
+            let line: Vec<_> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            let line = line.join("  ");
+            match index {
+                0 => writeln!(f, "{}", self.style.paint(Ink::Faint, line.trim_end()))?,
+                _ => writeln!(f, "{}", line.trim_end())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Their names are those of the JSON.
+        let counts = serde_json::to_value(self.snapshot.counts).unwrap_or_default();
+        let met = counts.as_object().into_iter().flatten();
+        let met = met.filter_map(|(name, count)| Some((name, count.as_u64()?)));
+        let mut rows = vec![["COUNT".to_owned(), String::new()]];
+        rows.extend(
+            met.filter(|(_, count)| *count > 0)
+                .map(|(name, count)| [name.replace('_', " "), count.to_string()]),
+        );
+        if rows.len() == 1 {
+            return Ok(());
+        }
+        writeln!(f)?;
+        self.table(f, &rows)
+    }
+}
+
+fn row(peer: &PeerStatus) -> [String; 9] {
+    let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    [
+        short(&peer.id),
+        peer.name.as_deref().map_or_else(|| "-".to_owned(), short),
+        short(&peer.peer_type),
+        peer.wire.to_string(),
+        number(peer.uid.map(i64::from)),
+        number(peer.pid.map(i64::from)),
+        Time(peer.connected_ms).to_string(),
+        Waits(peer.queued).to_string(),
+        peer.sent.to_string(),
+    ]
+}
+
+/// A stranger's word, cut where it would break the table.
+fn short(text: &str) -> String {
+    const WIDTH: usize = 32;
+    let plain = Plain(text).to_string();
+    match plain.char_indices().nth(WIDTH) {
+        None => plain,
+        Some((end, _)) => format!("{}...", plain.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Milliseconds for a person.
+struct Time(u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1000;
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{}.{} s", seconds, self.0 % 1000 / 100),
+            (0, 0, _) => write!(f, "{minutes} min {} s", seconds % 60),
+            (0, _, _) => write!(f, "{hours} h {} min", minutes % 60),
+            _ => write!(f, "{days} d {} h", hours % 24),
+        }
+    }
+}
+
+/// What waits, for a person.
+struct Waits(Queued);
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Queued { messages, bytes } = self.0;
+        match (messages, bytes) {
+            (0, _) => f.write_str("0"),
+            (_, 0..10_000) => write!(f, "{messages} ({bytes} B)"),
+            (_, 10_000..10_240_000) => write!(f, "{messages} ({} KiB)", bytes >> 10),
+            _ => write!(f, "{messages} ({} MiB)", bytes >> 20),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn view(json: Value) -> String {
+        View {
+            snapshot: &from_value(json).unwrap(),
+            style: Style::PLAIN,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_snapshot_in_short() {
+        let nobody = json!({
+            "role": "negotiating", "id": "me", "uptime_ms": 1_234,
+            "queued": {"messages": 0, "bytes": 0}, "sent": 0, "peers": [], "counts": {},
+        });
+        let expected = "negotiating  me  up 1.2 s\nqueued 0, sent 0, peers 0\n";
+        assert_eq!(view(nobody), expected);
+
+        let two = json!({
+            "role": "listener", "id": "hub", "path": "/run/bus.sock", "uptime_ms": 61_000,
+            "queued": {"messages": 2, "bytes": 34}, "sent": 9,
+            "peers": [
+                {"id": "a", "type": "service", "wire": 2, "connected_ms": 5,
+                 "queued": {"messages": 0, "bytes": 0}, "sent": 0},
+                {"id": "billing-1", "name": "Bil\u{1b}[2Jling", "type": "bot", "wire": 3, "uid": 1000,
+                 "pid": 4242, "connected_ms": 3_600_000,
+                 "queued": {"messages": 2, "bytes": 34}, "sent": 7},
+            ],
+            "counts": {"stalled": 1, "too_many_of_uid": 20},
+        });
+        let expected = "\
+listener  hub  /run/bus.sock  up 1 min 1 s
+queued 2 (34 B), sent 9, peers 2
+
+PEER       NAME              TYPE     WIRE  UID   PID   FOR        QUEUED    SENT
+billing-1  Bil\\u{1b}[2Jling  bot      3     1000  4242  1 h 0 min  2 (34 B)  7
+a          -                 service  2     -     -     0.0 s      0         0
+
+COUNT
+stalled          1
+too many of uid  20
+";
+        assert_eq!(view(two), expected);
+    }
+
+    #[test]
+    fn of_many_peers_those_are_shown_for_whom_most_waits() {
+        let peers: Vec<_> = (0..SHOWN + 2)
+            .map(|i| {
+                json!({"id": format!("p{i}"), "type": "bot", "wire": 3, "connected_ms": 0,
+                       "queued": {"messages": 1, "bytes": i}, "sent": 0})
+            })
+            .collect();
+        let text = view(json!({
+            "role": "listener", "id": "hub", "uptime_ms": 0,
+            "queued": {"messages": 0, "bytes": 0}, "sent": 0, "peers": peers, "counts": {},
+        }));
+        assert!(text.contains("p31 ") && text.contains("p2 ") && !text.contains("p1 "));
+        assert!(text.ends_with("and 2 more, all of them with --json\n"));
+    }
+
+    #[test]
+    fn times_and_sizes() {
+        for (ms, expected) in [
+            (0, "0.0 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min 0 s"),
+            (3_599_999, "59 min 59 s"),
+            (86_399_999, "23 h 59 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(Time(ms).to_string(), expected);
+        }
+        for (messages, bytes, expected) in [
+            (0, 0, "0"),
+            (1, 0, "1 (0 B)"),
+            (3, 9_999, "3 (9999 B)"),
+            (3, 10_240, "3 (10 KiB)"),
+            (1024, 64 << 20, "1024 (64 MiB)"),
+        ] {
+            assert_eq!(Waits(Queued { messages, bytes }).to_string(), expected);
+        }
+        assert_eq!(short(&"x".repeat(33)), "x".repeat(32) + "...");
+    }
+}

@@ -1,0 +1,219 @@
+//! Looking in: `--status` on those who are on a bus, and `status` that asks them.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    common::Bus,
+    messages::{client, listener},
+    process::{End, Signal, start},
+};
+
+/// A socket for the status beside that of the bus.
+fn beside(bus: &Bus, name: &str) -> String {
+    bus.path.with_file_name(name).to_str().unwrap().to_owned()
+}
+
+/// What `status` says, which must go well.
+fn status(args: &[&str]) -> Vec<String> {
+    let End { code, rest, stderr } = start(&[&["status"], args].concat()).end();
+    assert_eq!((code, stderr.as_str()), (0, ""), "{rest:?}");
+    rest
+}
+
+fn json_status(path: &str) -> Value {
+    let lines = status(&[path, "--json"]);
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    serde_json::from_str(line).unwrap()
+}
+
+/// By hand, as curl does it.
+fn get(path: &str, target: &str) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_listener_and_a_client_are_looked_at() {
+    // The path is made with the bus's directory.
+    let (bus, plain) = listener(&[]);
+    plain.stop();
+    let (of_hub, of_client) = (beside(&bus, "hub.sock"), beside(&bus, "client.sock"));
+    let mut hub = crate::messages::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
+    let options = ["--id", "c", "--name", "Cee", "--status", &of_client];
+    let (client, _) = client(&bus, &options);
+    hub.until(&json!({"event": "peer", "peer": "c"}));
+    hub.say(json!({"send": {"type": "dismiss", "docId": "d"}}));
+    hub.until(&json!({"event": "sent", "count": 1}));
+
+    let seen = json_status(&of_hub);
+    assert_eq!(
+        (&seen["role"], &seen["id"], &seen["sent"]),
+        (&json!("listener"), &json!("hub"), &json!(1)),
+        "{seen}"
+    );
+    assert_eq!(seen["path"], bus.path.to_str().unwrap());
+    let peer = &seen["peers"][0];
+    assert_eq!((&peer["id"], &peer["name"]), (&json!("c"), &json!("Cee")));
+    assert_eq!(peer["pid"], client.pid());
+    let seen = json_status(&of_client);
+    assert_eq!(
+        (&seen["role"], &seen["peers"][0]["id"]),
+        (&json!("connected"), &json!("hub"))
+    );
+
+    let lines = status(&[&of_hub]);
+    assert!(lines[0].starts_with("listener  hub  "), "{lines:?}");
+    assert!(
+        lines[1].starts_with("queued 0, sent 1, peers 1"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[3].starts_with("PEER ") && lines[4].starts_with("c "),
+        "{lines:?}"
+    );
+    assert!(!lines.concat().contains('\x1b'), "{lines:?}");
+
+    assert!(get(&of_hub, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(get(&of_hub, "/metrics").contains("\nkyneta_uds_established_total 1\n"));
+
+    // The client outlives its listener, and says so.
+    hub.stop();
+    assert!(!fs::exists(&of_hub).unwrap());
+    let health = get(&of_client, "/healthz");
+    assert!(
+        health.starts_with("HTTP/1.1 503 ") && health.contains("reconnecting"),
+        "{health}"
+    );
+    client.stop();
+    assert!(!fs::exists(&of_client).unwrap());
+}
+
+#[test]
+fn a_peer_that_waits_for_a_role_is_looked_at_and_then_as_what_it_has_become() {
+    let bus = Bus::new();
+    // Alive, and silent.
+    let stuck = UnixListener::bind(&bus.path).unwrap();
+    let path = bus.path.to_str().unwrap();
+    let window = beside(&bus, "peer.sock");
+    let args = ["peer", path, "--json", "--id", "me", "--status", &window];
+    let mut peer = start(&args);
+    let _connected = stuck.accept().unwrap();
+    let seen = json_status(&window);
+    assert_eq!(
+        (&seen["role"], &seen["id"], &seen["path"]),
+        (&json!("negotiating"), &json!("me"), &json!(path))
+    );
+    assert!(get(&window, "/healthz").starts_with("HTTP/1.1 503 "));
+    drop((stuck, _connected));
+    peer.until(&json!({"event": "role", "role": "listener"}));
+    assert_eq!(json_status(&window)["role"], "listener");
+    assert!(get(&window, "/healthz").starts_with("HTTP/1.1 200 "));
+    peer.stop();
+    assert!(!fs::exists(&window).unwrap());
+}
+
+#[test]
+fn watching_goes_on_until_told_to_end_or_until_nobody_answers() {
+    let bus = Bus::new();
+    let window = beside(&bus, "status.sock");
+    let hub = crate::messages::listener_at(&bus, &["--status", &window]);
+    let mut json = start(&["status", &window, "--watch", "--json"]);
+    let (first, second) = (json.next(), json.next());
+    let times = [&first, &second].map(|seen| seen["uptime_ms"].as_u64().unwrap());
+    assert!(times[1] >= times[0] + 900, "{times:?}");
+    json.stop();
+    let mut watching = start(&["status", &window, "--watch"]);
+    assert!(watching.line().starts_with("listener  "));
+    hub.stop();
+    let end = watching.end();
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.stderr.contains(&window), "{end:?}");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_the_path() {
+    let bus = Bus::new();
+    let (path, window) = (bus.path.to_str().unwrap(), beside(&bus, "s.sock"));
+    let ends = |args: &[&str], code: i32, names: &[&str]| {
+        let end = start(args).end();
+        assert_eq!((end.code, end.rest.len()), (code, 0), "{args:?}: {end:?}");
+        for name in names {
+            assert!(end.stderr.contains(name), "{name} in {end:?}");
+        }
+    };
+    ends(&["status", &window], 1, &[&window]);
+    ends(&["status"], 2, &["<PATH>"]);
+    ends(&["status", "@abstract"], 1, &["@abstract"]);
+    ends(&["listen", path, "--status", path], 2, &[path, "--status"]);
+    // Nobody has been disturbed by then.
+    fs::write(&window, "precious").unwrap();
+    for role in ["listen", "peer", "connect"] {
+        ends(
+            &[role, path, "--status", &window],
+            1,
+            &[&window, "not a socket"],
+        );
+        assert!(!bus.path.exists());
+    }
+    assert_eq!(fs::read(&window).unwrap(), b"precious");
+
+    // Those who answer with something else.
+    for (answer, names) in [
+        ("rubbish", &[][..]),
+        ("", &[]),
+        (
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            &["404"],
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            &["not with a status"],
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}", &[]),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n{}",
+            &[],
+        ),
+    ] {
+        let _ = fs::remove_file(&window);
+        let other = UnixListener::bind(&window).unwrap();
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(answer.as_bytes()).unwrap();
+            let _ = stream.shutdown(Shutdown::Write);
+        });
+        ends(
+            &["status", &window],
+            1,
+            &[&[window.as_str()], names].concat(),
+        );
+        answering.join().unwrap();
+    }
+}
+
+#[test]
+fn a_crashed_ones_socket_is_taken_over_by_the_next() {
+    let bus = Bus::new();
+    let window = beside(&bus, "status.sock");
+    let mut first = crate::messages::listener_at(&bus, &["--status", &window]);
+    first.signal(Signal::KILL);
+    first.end();
+    assert!(fs::exists(&window).unwrap());
+    let second = crate::messages::listener_at(&bus, &["--id", "second", "--status", &window]);
+    assert_eq!(json_status(&window)["id"], "second");
+    second.stop();
+}
