@@ -1,5 +1,5 @@
-//! A stack of one's own: tower's timeout and a tracing layer among the layers, and both ends of a
-//! socket in one process.
+//! A stack of one's own: tower's timeout and rate limit and a tracing layer among the layers, and both
+//! ends of a socket in one process.
 //!
 //! `cargo run --example custom_stack`
 
@@ -87,6 +87,7 @@ async fn main() -> Result<(), BoxError> {
     // What comes out is a service of messages, and tower's layers stand on that too.
     let mut alice = ServiceBuilder::new()
         .layer(trace("message"))
+        .rate_limit(1_000, Duration::from_secs(1)) // above the timeout: waiting is not counted
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
         .service(alice);
     for doc in ["settings", "inbox", "calendar"] {
