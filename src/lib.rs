@@ -52,6 +52,9 @@
 //! Without a server: whoever starts first listens, the others connect, and survivors take over. See
 //! [`Peer`]; the same stack spelled out is at [`join`].
 //!
+//! Which stack to choose, what a sender may rely on, how to come from the TypeScript package: the
+//! [`guide`].
+//!
 //! # Messages of your own
 //!
 //! Any serde type, without kyneta's handshake: [`CborLayer::typed`], and no [`EstablishLayer`].
@@ -103,6 +106,7 @@ mod connection;
 mod counts;
 mod directory;
 mod event;
+pub mod guide;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
