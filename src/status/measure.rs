@@ -162,6 +162,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         too_many_of_uid,
         not_admitted,
         not_introduced,
+        not_served,
         frames_skipped,
         payloads_rejected,
         messages_rejected,
@@ -206,6 +207,11 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
             "kyneta_uds.not_introduced",
             "Connections that did not introduce themselves",
             not_introduced,
+        ),
+        (
+            "kyneta_uds.not_served",
+            "Peers for whom no handler could be made",
+            not_served,
         ),
         (
             "kyneta_uds.frames_skipped",
