@@ -10,14 +10,14 @@ mod common;
 
 use std::{
     convert::Infallible,
-    future::{Future, ready},
+    future::{Future, Ready, ready},
     hint::black_box,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use common::{Ends, Void, establish, five, offer, present, traced};
@@ -26,7 +26,8 @@ use gungraun::{
 };
 use kyneta_uds::{
     Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
-    FrameTransport, FramingLayer, Handle, Incoming, QueueConfig, QueueLayer, Server, queue,
+    FrameTransport, FramingLayer, Handle, Handler, Incoming, QueueConfig, QueueLayer, Server,
+    queue, trace::TraceLayer,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -34,7 +35,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     sync::Notify,
 };
-use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, layer::util::Identity, service_fn};
 
 /// Messages of each figure; the script divides by it.
 const COUNT: usize = 10_000;
@@ -153,6 +154,25 @@ impl Arrived {
     }
 }
 
+/// Counts what it is given.
+#[derive(Clone)]
+struct Count(Arc<Arrived>);
+
+impl Service<Incoming> for Count {
+    type Response = ();
+    type Error = Infallible;
+    type Future = Ready<Result<(), Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, incoming: Incoming) -> Self::Future {
+        self.0.count(&incoming.message);
+        ready(Ok(()))
+    }
+}
+
 type Bare = CborChannel<FrameTransport<UnixStream>, ChannelCodec>;
 
 impl Stream {
@@ -208,7 +228,8 @@ impl Stream {
 
 // As most will have it: a client and a server, ready-made.
 #[library_benchmark]
-#[bench::alone(Bus::new())]
+#[bench::alone(Bus::new(Identity::new()))]
+#[bench::with_a_trace_layer(Bus::new(TraceLayer::new()))]
 fn client_to_server(mut bus: Bus) -> Bus {
     bus.send();
     bus
@@ -225,21 +246,16 @@ struct Bus {
 }
 
 impl Bus {
-    fn new() -> Self {
+    /// `layer` goes around the server's handler.
+    fn new<L: Layer<Count, Service: Handler + Clone>>(layer: L) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bus.sock");
         let arrived = Arc::<Arrived>::default();
-        let count = {
-            let arrived = arrived.clone();
-            service_fn(move |incoming: Incoming| {
-                arrived.count(&incoming.message);
-                ready(Ok::<(), Infallible>(()))
-            })
-        };
+        let handler = layer.layer(Count(arrived.clone()));
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let (client, server) = runtime.block_on(async {
-            let server = Server::builder(&path).listen(count).await.unwrap();
+            let server = Server::builder(&path).listen(handler).await.unwrap();
             let mut client = Client::builder(&path).connect(ignore).await.unwrap();
             client.queue(present(1)).await.unwrap();
             (client, server)

@@ -17,9 +17,9 @@ use std::{
 use common::{Void, five, offer, one, traced};
 use divan::{Bencher, black_box};
 use futures_core::Stream;
-use kyneta_uds::{ChannelMsg, Inbound, QueueConfig, queue};
+use kyneta_uds::{ChannelMsg, Inbound, QueueConfig, queue, trace::TraceLayer};
 use tokio::runtime::Builder;
-use tower::{Service, service_fn};
+use tower::{Layer as _, Service, service_fn};
 
 fn main() {
     divan::main();
@@ -46,6 +46,11 @@ fn send(bencher: Bencher<'_, '_>, layers: usize) {
 #[divan::bench]
 fn send_traced(bencher: Bencher<'_, '_>) {
     send_to(bencher, traced(Void::default()));
+}
+
+#[divan::bench]
+fn send_trace_layer(bencher: Bencher<'_, '_>) {
+    send_to(bencher, TraceLayer::new().layer(Void::default()));
 }
 
 fn send_to(bencher: Bencher<'_, '_>, mut channel: impl Service<ChannelMsg, Response = ()>) {

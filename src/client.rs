@@ -437,7 +437,7 @@ where
         let (handle, driver) = queue(channel, outgoing.watch(config));
         outgoing.under(handle.clone());
         let handler = FromPresent::new(handler, outgoing.clone());
-        tokio::spawn(driver.drive(handler));
+        tokio::spawn(outgoing.in_span(driver.drive(handler)));
         let guard = Arc::new(Guard {
             handle: handle.clone(),
             roster,

@@ -120,6 +120,7 @@ mod session;
 mod stack;
 #[cfg(feature = "status")]
 pub mod status;
+pub mod trace;
 
 pub use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,

@@ -1,13 +1,13 @@
 //! The connections that this side makes, one after the other, under one queue.
 //!
 //! In: established channels. Out: the same, entered in the roster while they stand; and the sender
-//! of each message for the user's handler. May touch: the roster.
+//! of each message for the user's handler; and the span that each is in. May touch: the roster.
 
 use std::{
     future::{Future, Ready, ready},
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{self, Context, Poll},
@@ -22,10 +22,16 @@ use kyneta_uds_core::{
     BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Redial as _,
     WireVersion,
 };
-use kyneta_uds_establish::{EstablishError, EstablishService, Established};
+use kyneta_uds_establish::{EstablishError, EstablishService, Established, PeerInfo};
 use kyneta_uds_queue::{Handle, QueueConfig};
 use kyneta_uds_unix::UnixTarget;
+use pin_project::pin_project;
 use tower_service::Service;
+use tracing::{
+    Instrument as _, Span,
+    field::{Empty, debug},
+    info_span,
+};
 
 use crate::{
     connection::{Connection, Incoming},
@@ -44,8 +50,10 @@ struct Inner {
     roster: Roster,
     /// The one queue's; set as soon as there is one.
     handle: OnceLock<Handle<ChannelMsg>>,
-    /// The connection that stands.
-    present: Mutex<Option<Arc<Connection>>>,
+    /// The connection that stands, and its span.
+    present: Mutex<Option<(Arc<Connection>, Span)>>,
+    /// Counts its changes, so that a turn of the driver costs no lock.
+    stood: AtomicU64,
     /// Whose message came in last. One that has failed may still be read when the next one stands.
     speaker: Mutex<Option<Arc<Connection>>>,
     /// Counts the changes of speaker, so that a message costs no lock.
@@ -59,6 +67,7 @@ impl Outgoing {
                 roster,
                 handle: OnceLock::new(),
                 present: Mutex::new(None),
+                stood: AtomicU64::new(0),
                 speaker: Mutex::new(None),
                 changes: AtomicU64::new(0),
             }),
@@ -73,13 +82,23 @@ impl Outgoing {
 
     /// The connection that stands, if any.
     pub(crate) fn present(&self) -> Option<Arc<Connection>> {
-        let present = self.inner.present.lock();
-        present.unwrap_or_else(PoisonError::into_inner).clone()
+        let present = self.inner.present();
+        present.as_ref().map(|(connection, _)| connection.clone())
     }
 
-    fn set(&self, connection: Arc<Connection>) {
-        let present = self.inner.present.lock();
-        *present.unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    fn set(&self, connection: Arc<Connection>, span: Span) {
+        *self.inner.present() = Some((connection, span));
+        self.inner.stood.fetch_add(1, Ordering::Release);
+    }
+
+    /// The driver of the queue, in the span of the connection that stands.
+    pub(crate) fn in_span<D>(&self, driver: D) -> InSpan<D> {
+        InSpan {
+            driver,
+            outgoing: self.clone(),
+            stood: 0,
+            span: Span::none(),
+        }
     }
 
     fn speaker(&self) -> Option<Arc<Connection>> {
@@ -97,10 +116,13 @@ impl Outgoing {
 
     /// Forgets a connection that has ended, unless another has taken its place.
     fn leave(&self, connection: &Arc<Connection>) {
-        let present = self.inner.present.lock();
-        present
-            .unwrap_or_else(PoisonError::into_inner)
-            .take_if(|present| Arc::ptr_eq(present, connection));
+        let left = self
+            .inner
+            .present()
+            .take_if(|(present, _)| Arc::ptr_eq(present, connection));
+        if left.is_some() {
+            self.inner.stood.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// The queue's events, with the name of the peer that is there.
@@ -116,6 +138,42 @@ impl Outgoing {
                 events.queue(connection.shared_peer(), event);
             }
         })
+    }
+}
+
+impl Inner {
+    fn present(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Span)>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A driver, each of whose turns is in the span of the connection that stands when it begins.
+#[pin_project]
+#[derive(Debug)]
+pub(crate) struct InSpan<D> {
+    #[pin]
+    driver: D,
+    outgoing: Outgoing,
+    stood: u64,
+    span: Span,
+}
+
+impl<D: Future> Future for InSpan<D> {
+    type Output = D::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
+        let this = self.project();
+        let stood = this.outgoing.inner.stood.load(Ordering::Acquire);
+        if stood != *this.stood {
+            *this.stood = stood;
+            let present = this.outgoing.inner.present();
+            *this.span = present
+                .as_ref()
+                .map_or_else(Span::none, |(_, span)| span.clone());
+        }
+        let _inside = this.span.enter();
+        this.driver.poll(cx)
     }
 }
 
@@ -144,20 +202,46 @@ impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
 
     // Boxed: once a connection.
     fn call(&mut self, target: UnixTarget) -> Self::Future {
-        let entry = match target.redial() {
-            Some(_) => Entry::Awaited(self.outgoing.clone()),
-            None => Entry::None,
+        let (entry, span) = match target.redial() {
+            Some(_) => (Entry::Awaited(self.outgoing.clone()), span()),
+            // The one in whose span it was accepted goes on.
+            None => (Entry::None, Span::none()),
         };
-        let established = self.inner.call(target);
+        let established = self.inner.call(target).instrument(span.clone());
         Box::pin(async move {
             let inner = established.await?;
             Ok(Tracked {
                 inner,
                 entry,
+                span,
                 closing: false,
             })
         })
     }
+}
+
+/// The span of a connection that this side makes, from the first attempt on. As that of one that is
+/// accepted ([`Permit::span`](crate::Permit::span)), but that nobody is known yet.
+fn span() -> Span {
+    info_span!(
+        "connection",
+        uid = Empty,
+        gid = Empty,
+        pid = Empty,
+        peer = Empty,
+        wire = Empty,
+    )
+}
+
+fn record(span: &Span, peer: &PeerInfo) {
+    if let Some(of) = peer.credentials() {
+        span.record("uid", of.uid);
+        span.record("gid", of.gid);
+        span.record("pid", of.pid);
+    }
+    // Quoted: it is what a stranger says, line breaks and all.
+    span.record("peer", debug(&peer.identity().peer_id));
+    span.record("wire", peer.wire().byte());
 }
 
 /// An established channel whose peer is in the roster from the first poll to the end.
@@ -165,6 +249,7 @@ impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
 pub(crate) struct Tracked<C> {
     inner: Established<C>,
     entry: Entry,
+    span: Span,
     /// This side has ended it; the peer's own end follows.
     closing: bool,
 }
@@ -220,11 +305,12 @@ impl<C> Tracked<C> {
             && let Some(handle) = outgoing.inner.handle.get()
         {
             let peer = self.inner.peer().clone();
+            record(&self.span, &peer);
             let connection = Connection::new(handle.clone(), peer);
             #[cfg(feature = "status")]
             let connection = connection.sharing();
             let connection = Arc::new(connection);
-            outgoing.set(connection.clone());
+            outgoing.set(connection.clone(), self.span.clone());
             let presence = outgoing.inner.roster.enter(connection.clone());
             self.entry = Entry::Entered(Entered {
                 outgoing,

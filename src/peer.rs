@@ -437,7 +437,8 @@ impl<S: MakeChannel> PeerBuilder<S> {
                 regroup: self.regroup,
             }),
         };
-        tokio::spawn(driver.drive(FromPresent::new(handler, outgoing)));
+        let handler = FromPresent::new(handler, outgoing.clone());
+        tokio::spawn(outgoing.in_span(driver.drive(handler)));
         match peer.guard.roles.settled().await {
             Ok(_) => Ok(peer),
             Err(source) => Err(JoinError::InTheWay { path, source }),

@@ -35,6 +35,7 @@ pub trait Message: Send + 'static {
 /// use kyneta_uds_core::{ChannelMsg, DocId};
 /// let msg = ChannelMsg::Dismiss(DocId::new("settings")?);
 /// assert_eq!(msg.kind(), "dismiss");
+/// assert_eq!(msg.doc().map(DocId::as_str), Some("settings"));
 /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,17 @@ impl ChannelMsg {
             Self::Offer(_) => "offer",
             Self::Dismiss(_) => "dismiss",
             Self::Vacant(_) => "vacant",
+        }
+    }
+
+    /// The document that it is about, where it is about a single one.
+    pub const fn doc(&self) -> Option<&DocId> {
+        match self {
+            Self::Interest(Interest { doc, .. })
+            | Self::Offer(Offer { doc, .. })
+            | Self::Dismiss(doc)
+            | Self::Vacant(doc) => Some(doc),
+            Self::Establish(_) | Self::Depart | Self::Present(_) => None,
         }
     }
 
