@@ -1,16 +1,21 @@
-//! What composes from the Tower world beyond `composition` (timeout, limits and load shed stand there):
-//! buffer, retry, steer, `Shared`, an axum router, tower-http's trace. Each over a real socket.
+//! What composes from the Tower world: limits, load shed, timeout, buffer, retry, steer, `Shared`, layers in
+//! tonic's style, an axum router, tower-http's trace. Each over a real socket; what exactly limits and
+//! load shed do at a full queue is in `composition`.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 mod common;
 
 use std::{
     convert::Infallible,
-    future::{IntoFuture as _, Ready, ready},
+    future::{Future, IntoFuture as _, Ready, ready},
+    mem,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -21,12 +26,14 @@ use axum::{
     routing::post,
 };
 use common::{Bus, collect, dismiss, offer, service, soon};
-use kyneta_uds::{ChannelMsg, Client, Incoming, Listener, SendError, Server, serve};
-use tower::{
-    Service as _, ServiceBuilder, ServiceExt as _, make::Shared, retry::Policy, service_fn,
-    steer::Steer,
+use kyneta_uds::{
+    ChannelMsg, Client, Incoming, Listener, SendError, Server, WireMode, default_stack, serve,
+    trace::TraceLayer,
 };
-use tower_http::trace::TraceLayer;
+use tower::{
+    Service, ServiceBuilder, ServiceExt as _, make::Shared, retry::Policy, service_fn, steer::Steer,
+};
+use tower_http::trace::TraceLayer as HttpTraceLayer;
 
 async fn client(bus: &Bus, id: &str) -> Client {
     let ignore = service_fn(|_: Incoming| ready(Ok::<_, Infallible>(())));
@@ -78,6 +85,99 @@ async fn buffer_above_a_handle_keeps_order_and_is_cloneable() {
     for i in 0..20 {
         assert_eq!(soon(got.recv()).await.unwrap().message, offer("d", i));
     }
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn limits_load_shed_timeout_buffer_and_retry_stand_above_one_handle_together() {
+    let bus = Bus::new();
+    let (handler, mut got) = collect(64);
+    let handler = ServiceBuilder::new()
+        .layer(TraceLayer::new())
+        .concurrency_limit(1)
+        .service(handler);
+    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
+    let handle = client(&bus, "a").await;
+    let top = ServiceBuilder::new()
+        .buffer(8)
+        .load_shed()
+        .concurrency_limit(4)
+        .rate_limit(1_000, Duration::from_secs(1))
+        .layer(TraceLayer::new())
+        .timeout(Duration::from_secs(5))
+        .retry(UnlessSent(1))
+        .service(handle);
+    for i in 0..20 {
+        soon(top.clone().oneshot(offer("d", i))).await.unwrap();
+    }
+    for i in 0..20 {
+        assert_eq!(soon(got.recv()).await.unwrap().message, offer("d", i));
+    }
+    server.dispose().await;
+}
+
+/// A layer as people write them for tonic: it clones the service, takes the one that is ready along into
+/// a boxed future, and waits for things of its own before it calls.
+#[derive(Clone)]
+struct AfterAWhile<S> {
+    inner: S,
+    waited: Arc<AtomicUsize>,
+}
+
+impl<S> AfterAWhile<S> {
+    fn new(inner: S, waited: &Arc<AtomicUsize>) -> Self {
+        let waited = waited.clone();
+        Self { inner, waited }
+    }
+}
+
+impl<S, R> Service<R> for AfterAWhile<S>
+where
+    S: Service<R, Future: Send> + Clone + Send + 'static,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let clone = self.inner.clone();
+        let mut ready = mem::replace(&mut self.inner, clone);
+        let waited = self.waited.clone();
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            waited.fetch_add(1, Ordering::Relaxed);
+            ready.call(request).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn layers_in_tonics_style_stand_around_handles_handlers_and_makers() {
+    let bus = Bus::new();
+    let waited = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+    let [above_handle, above_handler, above_maker] = &waited;
+    let (handler, mut got) = collect(8);
+    let handler = AfterAWhile::new(handler, above_handler);
+    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
+    let ignore = service_fn(|_: Incoming| ready(Ok::<_, Infallible>(())));
+    let client = Client::builder(&bus.path)
+        .stack(AfterAWhile::new(default_stack(WireMode::Auto), above_maker))
+        .connect(ignore);
+    let mut client = AfterAWhile::new(soon(client).await.unwrap(), above_handle);
+    for i in 0..10 {
+        let sent = client.ready().await.unwrap().call(offer("d", i));
+        soon(sent).await.unwrap();
+        assert_eq!(soon(got.recv()).await.unwrap().message, offer("d", i));
+    }
+    let waited = waited
+        .each_ref()
+        .map(|waited| waited.load(Ordering::Relaxed));
+    assert_eq!(waited, [10, 10, 1]);
     server.dispose().await;
 }
 
@@ -173,11 +273,12 @@ async fn an_axum_router_with_towers_http_trace_sends_on_the_bus() {
     let server = Server::builder(&bus.path).listen(handler).await.unwrap();
     let traced = Arc::new(AtomicUsize::new(0));
     let seen = traced.clone();
-    let trace =
-        TraceLayer::new_for_http().on_request(move |request: &Request<Body>, _: &tracing::Span| {
+    let trace = HttpTraceLayer::new_for_http().on_request(
+        move |request: &Request<Body>, _: &tracing::Span| {
             assert_eq!(request.uri().path(), "/dismiss/settings");
             seen.fetch_add(1, Ordering::Relaxed);
-        });
+        },
+    );
     let router = Router::new()
         .route("/dismiss/{doc}", post(dismissed))
         .layer(trace)
