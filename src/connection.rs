@@ -244,6 +244,8 @@ pub struct Incoming {
 impl Incoming {
     #[inline]
     pub(crate) fn new(message: ChannelMsg, from: Arc<Connection>) -> Self {
+        #[cfg(feature = "status")]
+        from.tenure().comes_in();
         Self { message, from }
     }
 

@@ -43,9 +43,9 @@ struct Book {
     directory: Directory<Arc<Connection>, Arc<PeerInfo>>,
     /// A task waits for the next departure.
     waits: bool,
-    /// How many messages have gone out on connections that have ended.
+    /// How many messages have gone out and come in on connections that have ended.
     #[cfg(feature = "status")]
-    gone_out: u64,
+    passed: (u64, u64),
 }
 
 /// Whether anybody is here.
@@ -67,7 +67,7 @@ impl Roster {
                     directory: Directory::new(Config::default()),
                     waits: false,
                     #[cfg(feature = "status")]
-                    gone_out: 0,
+                    passed: (0, 0),
                 }),
                 events,
                 company: watch::Sender::new(Company::Never),
@@ -94,12 +94,12 @@ impl Roster {
         &self.inner.about
     }
 
-    /// All connections, and how many messages have gone out on those that have ended.
+    /// All connections, and how many messages have gone out and come in on those that have ended.
     #[cfg(feature = "status")]
-    pub(crate) fn present_and_gone(&self) -> (Vec<Connection>, u64) {
+    pub(crate) fn present_and_passed(&self) -> (Vec<Connection>, (u64, u64)) {
         let book = self.inner.book();
         let present = book.directory.connections().map(Connection::of).collect();
-        (present, book.gone_out)
+        (present, book.passed)
     }
 
     pub(crate) fn events(&self) -> &EventSender {
@@ -256,7 +256,9 @@ impl Presence {
         self.connection.ended(reason.clone());
         #[cfg(feature = "status")]
         {
-            book.gone_out += self.connection.tenure().gone_out(self.connection.handle());
+            let tenure = self.connection.tenure();
+            book.passed.0 += tenure.gone_out(self.connection.handle());
+            book.passed.1 += tenure.come_in();
         }
         let changes = book
             .directory

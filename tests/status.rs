@@ -79,7 +79,8 @@ async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
     let seen = ask(&path).await;
     assert_eq!((seen.role, seen.id.as_str()), (Standing::Listener, "hub"));
     assert_eq!(seen.path.as_deref(), bus.path.to_str());
-    assert_eq!((seen.sent, seen.counts.established), (3, 1));
+    assert_eq!((seen.sent, seen.received), (3, 3));
+    assert_eq!(seen.counts.established, 1);
     let [peer] = &seen.peers[..] else {
         panic!("{seen:?}");
     };
@@ -96,8 +97,10 @@ async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
     assert!(peer.connected_ms <= seen.uptime_ms);
 
     let seen = client.snapshot();
-    assert_eq!((seen.role, seen.sent), (Standing::Connected, 3));
-    assert_eq!((seen.peers[0].id.as_str(), seen.peers[0].sent), ("hub", 3));
+    assert_eq!(seen.role, Standing::Connected);
+    assert_eq!((seen.sent, seen.received), (3, 3));
+    let peer = &seen.peers[0];
+    assert_eq!((peer.id.as_str(), peer.sent, peer.received), ("hub", 3, 3));
 
     let (status, text) = get(&path, "/metrics").await;
     let sent = "messaging_client_sent_messages_total{messaging_system=\"kyneta_uds\"} 3\n";
@@ -110,7 +113,7 @@ async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
         soon(events.recv()).await.unwrap();
     }
     let seen = ask(&path).await;
-    assert_eq!((seen.peers.len(), seen.sent), (0, 3));
+    assert_eq!((seen.peers.len(), seen.sent, seen.received), (0, 3, 3));
 
     assert_eq!(get(&path, "/healthz").await, (200, "ok\n".to_owned()));
     server.dispose().await;
@@ -383,6 +386,99 @@ async fn dropping_it_removes_its_socket_and_one_that_was_removed_is_put_back() {
         }
     })
     .await;
+}
+
+/// Windows of a second with and without somebody who asks every 10 ms, in turn, so that what else the
+/// machine does is felt by both.
+#[test]
+#[ignore = "a minute, release, a quiet machine"]
+fn asked_100_times_a_second_under_load_p99_moves_by_at_most_5_percent() {
+    const WINDOWS: usize = 30;
+    const WINDOW: Duration = Duration::from_secs(1);
+    let bus = Bus::new();
+    let path = beside(&bus);
+    // The server and its endpoint have a thread, as a service would; the load and the asker others.
+    let (up, is_up) = std::sync::mpsc::channel();
+    let (bus_path, status_path) = (bus.path.clone(), path.clone());
+    std::thread::spawn(move || {
+        one_thread().block_on(async move {
+            let echo = service_fn(async |incoming: Incoming| {
+                incoming.from().queue(incoming.message).await
+            });
+            let server = Server::builder(bus_path).listen(echo).await.unwrap();
+            let _endpoint = Endpoint::bind(status_path, server.clone()).await.unwrap();
+            up.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    is_up.recv().unwrap();
+    let load = one_thread();
+    let mut clients = load.block_on(async {
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            let (handler, inbox) = collect(8);
+            let client = Client::builder(&bus.path).connect(handler).await.unwrap();
+            clients.push((client, inbox));
+        }
+        clients
+    });
+    let mut window = |asked: bool| {
+        let until = std::time::Instant::now() + WINDOW;
+        let path = path.clone();
+        let asker = asked.then(|| {
+            std::thread::spawn(move || {
+                let mut answers = 0;
+                let answered = one_thread();
+                while std::time::Instant::now() < until {
+                    let (status, _) = answered.block_on(get(&path, "/status"));
+                    assert_eq!(status, 200);
+                    answers += 1;
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                answers
+            })
+        });
+        let round_trips = clients.iter_mut().map(async |(client, inbox)| {
+            let mut taken = Vec::new();
+            while std::time::Instant::now() < until {
+                let sent = std::time::Instant::now();
+                client.queue(offer("d", 64)).await.unwrap();
+                inbox.recv().await.unwrap();
+                taken.push(sent.elapsed());
+            }
+            taken
+        });
+        let taken = load.block_on(futures_util::future::join_all(round_trips));
+        let mut taken: Vec<_> = taken.into_iter().flatten().collect();
+        let p99 = taken.len() * 99 / 100;
+        let answers = asker.map_or(0, |asker| asker.join().unwrap());
+        (*taken.select_nth_unstable(p99).1, taken.len(), answers)
+    };
+    window(true); // warm
+    let (mut alone, mut asked) = (Vec::new(), Vec::new());
+    let (mut answers, mut round_trips) = (0, 0);
+    for _ in 0..WINDOWS {
+        alone.push(window(false).0);
+        let (p99, count, answered) = window(true);
+        asked.push(p99);
+        answers += answered;
+        round_trips += count;
+    }
+    let median = |of: &mut Vec<Duration>| *of.select_nth_unstable(WINDOWS / 2).1;
+    let (alone, asked) = (median(&mut alone), median(&mut asked));
+    let ratio = asked.as_secs_f64() / alone.as_secs_f64();
+    println!(
+        "p99 {alone:?}, asked {asked:?}: {ratio:.3}; {answers} answers, {round_trips} round trips"
+    );
+    assert!(answers >= 80 * WINDOWS, "asked too seldom");
+    assert!(ratio <= 1.05);
+}
+
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 #[test]

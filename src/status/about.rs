@@ -4,7 +4,10 @@
 //! clock.
 
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -61,6 +64,8 @@ pub(crate) struct Tenure {
     after: Option<u64>,
     /// How many messages went out in it; set at the end.
     gone_out: OnceLock<u64>,
+    /// How many have come in. Written by the connection's one driver alone.
+    come_in: AtomicU64,
 }
 
 impl Default for Tenure {
@@ -69,6 +74,7 @@ impl Default for Tenure {
             since: Instant::now(),
             after: None,
             gone_out: OnceLock::new(),
+            come_in: AtomicU64::new(0),
         }
     }
 }
@@ -92,6 +98,18 @@ impl Tenure {
         let so_far = self.up_to(handle.gone_out());
         // Looked at second: what goes out on the next connection is not this one's.
         self.gone_out.get().copied().unwrap_or(so_far)
+    }
+
+    /// A message has come in, and goes to the handler.
+    #[inline]
+    pub(crate) fn comes_in(&self) {
+        // Not `fetch_add`: nobody else writes.
+        let so_far = self.come_in.load(Ordering::Relaxed);
+        self.come_in.store(so_far + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn come_in(&self) -> u64 {
+        self.come_in.load(Ordering::Relaxed)
     }
 
     pub(super) fn shares_its_queue(&self) -> bool {

@@ -62,16 +62,17 @@ impl Inspect for Client {
 /// `queue` is the one that outlives connections, where there is one.
 fn of(role: Standing, roster: &Roster, queue: Option<&Handle<ChannelMsg>>) -> Snapshot {
     let about = roster.about();
-    let (present, gone_out) = roster.present_and_gone();
+    let (present, (sent, received)) = roster.present_and_passed();
     let mut snapshot = Snapshot::new(role, about.id().map_or("", |id| id.as_str()));
     snapshot.path = about.path().map(ToString::to_string);
     snapshot.uptime_ms = millis(about.age());
     snapshot.counts = roster.events().counts();
     snapshot.queued = queue.map_or_else(Queued::default, queued);
-    snapshot.sent = gone_out;
+    (snapshot.sent, snapshot.received) = (sent, received);
     for connection in &present {
         let peer = peer(connection);
         snapshot.sent = snapshot.sent.saturating_add(peer.sent);
+        snapshot.received = snapshot.received.saturating_add(peer.received);
         if !connection.tenure().shares_its_queue() {
             snapshot.queued.add(peer.queued);
         }
@@ -94,6 +95,7 @@ fn peer(connection: &Connection) -> PeerStatus {
         connected_ms: millis(tenure.age()),
         queued: queued(connection.handle()),
         sent: tenure.gone_out(connection.handle()),
+        received: tenure.come_in(),
     }
 }
 

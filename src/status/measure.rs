@@ -112,6 +112,12 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
             value: Value::Counter(snapshot.sent),
         },
         Measure {
+            name: "messaging.client.consumed.messages",
+            help: "Messages that have come in and gone to the handler",
+            label: Some(SYSTEM),
+            value: Value::Counter(snapshot.received),
+        },
+        Measure {
             label: Some(SYSTEM),
             ..gauge(
                 "messaging.client.connection.count",
@@ -300,6 +306,7 @@ mod tests {
         for line in [
             "# TYPE messaging_client_sent_messages_total counter",
             "messaging_client_sent_messages_total{messaging_system=\"kyneta_uds\"} 9",
+            "messaging_client_consumed_messages_total{messaging_system=\"kyneta_uds\"} 5",
             "messaging_client_connection_count{messaging_system=\"kyneta_uds\"} 2",
             "kyneta_uds_role{role=\"listener\"} 1",
             "kyneta_uds_healthy 1",

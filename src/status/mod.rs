@@ -35,9 +35,8 @@
 //! # }
 //! ```
 //!
-//! All of it is asked for, nothing is kept: a message costs the same with and without. That is also
-//! why messages that come in are not counted: nothing below the handler numbers them. Those that go
-//! out are, by the marks that the queue keeps anyway.
+//! All of it is asked for and next to nothing is kept: what goes out is known by the marks that the queue
+//! has anyway, and what comes in is a number that the connection's own task counts up.
 
 mod about;
 mod answer;

@@ -23,6 +23,10 @@ pub struct Snapshot {
     /// How many messages have gone out since the start, each as often as it had receivers. What was
     /// on its way when a connection broke counts with the next connection, or not at all.
     pub sent: u64,
+    /// How many messages have come in since the start, and gone to the handler. Of a connection that was
+    /// given up, what is read of it afterwards is not in here.
+    #[serde(default)]
+    pub received: u64,
     /// Whom it is connected with, by id.
     pub peers: Vec<PeerStatus>,
     /// How often each of the bounds was met, and what else went wrong.
@@ -55,6 +59,9 @@ pub struct PeerStatus {
     pub queued: Queued,
     /// How many messages have gone out on the connection.
     pub sent: u64,
+    /// How many have come in on it, and gone to the handler.
+    #[serde(default)]
+    pub received: u64,
 }
 
 /// What waits in a queue, or in several.
@@ -120,6 +127,7 @@ impl Snapshot {
             uptime_ms: 0,
             queued: Queued::default(),
             sent: 0,
+            received: 0,
             peers: Vec::new(),
             counts: Counts::default(),
         }
@@ -175,12 +183,14 @@ pub(super) mod tests {
             connected_ms: 5,
             queued: queued(0, 0),
             sent: 0,
+            received: 0,
         };
         Snapshot {
             path: Some("/run/bus.sock".into()),
             uptime_ms: 61_500,
             queued: queued(2, 34),
             sent: 9,
+            received: 5,
             peers: vec![
                 PeerStatus {
                     name: Some("Billing".into()),
@@ -189,6 +199,7 @@ pub(super) mod tests {
                     pid: Some(4242),
                     queued: queued(2, 34),
                     sent: 7,
+                    received: 4,
                     ..peer("billing-1")
                 },
                 peer("z"),
@@ -206,12 +217,12 @@ pub(super) mod tests {
         let json = to_value(example()).unwrap();
         let mut expected = json!({
             "role": "listener", "id": "hub", "path": "/run/bus.sock", "uptime_ms": 61_500,
-            "queued": {"messages": 2, "bytes": 34}, "sent": 9,
+            "queued": {"messages": 2, "bytes": 34}, "sent": 9, "received": 5,
             "peers": [
                 {"id": "billing-1", "name": "Billing", "type": "service", "wire": 3, "uid": 1000,
-                 "pid": 4242, "connected_ms": 5, "queued": {"messages": 2, "bytes": 34}, "sent": 7},
+                 "pid": 4242, "connected_ms": 5, "queued": {"messages": 2, "bytes": 34}, "sent": 7, "received": 4},
                 {"id": "z", "type": "service", "wire": 2, "connected_ms": 5,
-                 "queued": {"messages": 0, "bytes": 0}, "sent": 0},
+                 "queued": {"messages": 0, "bytes": 0}, "sent": 0, "received": 0},
             ],
         });
         expected["counts"] = to_value(example().counts).unwrap();

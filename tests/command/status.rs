@@ -77,7 +77,7 @@ fn a_listener_and_a_client_are_looked_at() {
     let lines = status(&[&of_hub]);
     assert!(lines[0].starts_with("listener  hub  "), "{lines:?}");
     assert!(
-        lines[1].starts_with("queued 0, sent 1, peers 1"),
+        lines[1].starts_with("queued 0, sent 1, received 0, peers 1"),
         "{lines:?}"
     );
     assert!(

@@ -517,6 +517,11 @@ async fn states_are_waited_for_watched_and_told_one_by_one() {
         .await;
     assert_eq!(waited.kind(), StateKind::Connected);
     assert_eq!(started.elapsed().as_secs(), 2);
+    // No longer than one likes.
+    let disconnected = states.wait_for_kind(StateKind::Disconnected);
+    let disconnected = timeout(Duration::from_secs(1), disconnected).await;
+    assert!(disconnected.is_err());
+    assert_eq!(started.elapsed().as_secs(), 3);
     assert!(watch.has_changed().unwrap());
     task.abort();
     assert!(task.await.is_err());

@@ -33,11 +33,11 @@ impl fmt::Display for View<'_> {
             write!(f, "  {}", Plain(path))?;
         }
         writeln!(f, "  up {}", Time(snapshot.uptime_ms))?;
-        let (waits, sent) = (Waits(snapshot.queued), snapshot.sent);
+        let Snapshot { sent, received, .. } = snapshot;
+        let (waits, peers) = (Waits(snapshot.queued), snapshot.peers.len());
         writeln!(
             f,
-            "queued {waits}, sent {sent}, peers {}",
-            snapshot.peers.len()
+            "queued {waits}, sent {sent}, received {received}, peers {peers}"
         )?;
         self.peers(f)?;
         self.counts(f)
@@ -55,7 +55,7 @@ impl View<'_> {
             return Ok(());
         }
         let head = [
-            "PEER", "NAME", "TYPE", "WIRE", "UID", "PID", "FOR", "QUEUED", "SENT",
+            "PEER", "NAME", "TYPE", "WIRE", "UID", "PID", "FOR", "QUEUED", "SENT", "RECEIVED",
         ];
         let mut rows = vec![head.map(str::to_owned)];
         rows.extend(peers.into_iter().map(row));
@@ -111,7 +111,7 @@ impl View<'_> {
     }
 }
 
-fn row(peer: &PeerStatus) -> [String; 9] {
+fn row(peer: &PeerStatus) -> [String; 10] {
     let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     [
         short(&peer.id),
@@ -123,6 +123,7 @@ fn row(peer: &PeerStatus) -> [String; 9] {
         Time(peer.connected_ms).to_string(),
         Waits(peer.queued).to_string(),
         peer.sent.to_string(),
+        peer.received.to_string(),
     ]
 }
 
@@ -187,28 +188,28 @@ mod tests {
             "role": "negotiating", "id": "me", "uptime_ms": 1_234,
             "queued": {"messages": 0, "bytes": 0}, "sent": 0, "peers": [], "counts": {},
         });
-        let expected = "negotiating  me  up 1.2 s\nqueued 0, sent 0, peers 0\n";
+        let expected = "negotiating  me  up 1.2 s\nqueued 0, sent 0, received 0, peers 0\n";
         assert_eq!(view(nobody), expected);
 
         let two = json!({
             "role": "listener", "id": "hub", "path": "/run/bus.sock", "uptime_ms": 61_000,
-            "queued": {"messages": 2, "bytes": 34}, "sent": 9,
+            "queued": {"messages": 2, "bytes": 34}, "sent": 9, "received": 5,
             "peers": [
                 {"id": "a", "type": "service", "wire": 2, "connected_ms": 5,
                  "queued": {"messages": 0, "bytes": 0}, "sent": 0},
                 {"id": "billing-1", "name": "Bil\u{1b}[2Jling", "type": "bot", "wire": 3, "uid": 1000,
                  "pid": 4242, "connected_ms": 3_600_000,
-                 "queued": {"messages": 2, "bytes": 34}, "sent": 7},
+                 "queued": {"messages": 2, "bytes": 34}, "sent": 7, "received": 4},
             ],
             "counts": {"stalled": 1, "too_many_of_uid": 20},
         });
         let expected = "\
 listener  hub  /run/bus.sock  up 1 min 1 s
-queued 2 (34 B), sent 9, peers 2
+queued 2 (34 B), sent 9, received 5, peers 2
 
-PEER       NAME              TYPE     WIRE  UID   PID   FOR        QUEUED    SENT
-billing-1  Bil\\u{1b}[2Jling  bot      3     1000  4242  1 h 0 min  2 (34 B)  7
-a          -                 service  2     -     -     0.0 s      0         0
+PEER       NAME              TYPE     WIRE  UID   PID   FOR        QUEUED    SENT  RECEIVED
+billing-1  Bil\\u{1b}[2Jling  bot      3     1000  4242  1 h 0 min  2 (34 B)  7     4
+a          -                 service  2     -     -     0.0 s      0         0     0
 
 COUNT
 stalled          1
