@@ -1,0 +1,235 @@
+//! The chat's place among the others: what is said, heard and told.
+//!
+//! In: a path, a name, lines to say. Out: [`Input`]s for the screen. May touch: what a [`Peer`] does.
+//!
+//! In the protocol's words a speaker is a document, whose id is the speaker's name: a line is an
+//! `offer` of what came since the last one, and `present` says who is here. A connector knows nobody
+//! but the listener, so the listener passes on what is said, and tells all who they are.
+
+use kyneta_uds::{
+    BoxError, ChannelMsg, DocEntry, DocId, Event, Events, Identity, Incoming, Offer, Peer,
+    PeerChange, PeerId, ReplicaType, Role, SchemaHash, Version,
+};
+use tokio::sync::mpsc;
+use tower::service_fn;
+
+use crate::app::Input;
+
+pub(crate) struct Bus {
+    peer: Peer,
+    events: Events,
+    inbox: mpsc::Receiver<Incoming>,
+    me: String,
+    /// How many lines of ours there are.
+    said: u64,
+}
+
+/// Something has happened on the bus.
+pub(crate) enum News {
+    Event(Event),
+    Heard(Incoming),
+}
+
+impl Bus {
+    pub(crate) async fn join(path: &str, name: &str) -> Result<Self, BoxError> {
+        let (heard, inbox) = mpsc::channel(16);
+        let handler = service_fn(move |incoming| {
+            let heard = heard.clone();
+            async move { heard.send(incoming).await }
+        });
+        let builder = Peer::builder(path).identity(Identity::user(name)?);
+        Ok(Self {
+            events: builder.events(),
+            peer: builder.join(handler).await?,
+            inbox,
+            me: name.to_owned(),
+            said: 0,
+        })
+    }
+
+    /// Waits for news; `None` at the end. Cancel safe.
+    pub(crate) async fn news(&mut self) -> Option<News> {
+        tokio::select! {
+            biased; // who has come is known before what they say is heard
+            event = self.events.recv() => event.map(News::Event),
+            incoming = self.inbox.recv() => incoming.map(News::Heard),
+        }
+    }
+
+    /// What news mean for the screen. A listener tells the others of it, too.
+    pub(crate) async fn take(&mut self, news: News) -> Result<Option<Input>, BoxError> {
+        match news {
+            News::Event(Event::Role(role)) => Ok(Some(Input::Role(role))),
+            News::Event(Event::Peer { peer, change }) => {
+                if self.peer.role() == Role::Listener {
+                    let present = self.present()?;
+                    self.peer.queue(present).await?;
+                }
+                let who = peer.identity().peer_id.to_string();
+                Ok(match change {
+                    PeerChange::Established => Some(Input::Came(who, "is here")),
+                    PeerChange::Reconnected => Some(Input::Came(who, "is here again")),
+                    PeerChange::Disconnected(_) => Some(Input::Gone(who, "was cut off")),
+                    PeerChange::Departed => Some(Input::Gone(who, "has left")),
+                    _ => None,
+                })
+            }
+            News::Heard(incoming) => self.heard(incoming).await,
+            News::Event(_) => Ok(None),
+        }
+    }
+
+    async fn heard(&mut self, incoming: Incoming) -> Result<Option<Input>, BoxError> {
+        let from = &incoming.peer().identity().peer_id;
+        Ok(match &incoming.message {
+            ChannelMsg::Offer(offer) => {
+                let who = offer.doc.to_string();
+                if self.peer.role() == Role::Listener {
+                    if who != from.as_str() {
+                        return Ok(None); // in somebody else's name
+                    }
+                    self.pass_on(&incoming.message, from).await;
+                }
+                let text = String::from_utf8_lossy(offer.data.as_slice()).into_owned();
+                Some(Input::Said { who, text })
+            }
+            ChannelMsg::Present(all) => {
+                let names = all.iter().map(|entry| entry.doc.to_string());
+                Some(Input::Here(names.collect()))
+            }
+            _ => None,
+        })
+    }
+
+    /// To all but the one it came from. One who does not read holds the others up for 5 s, and then is
+    /// disconnected.
+    async fn pass_on(&self, message: &ChannelMsg, from: &PeerId) {
+        for mut to in self.peer.connections() {
+            if to.peer_id() != from {
+                let _ = to.queue(message.clone()).await; // one who has gone misses it
+            }
+        }
+    }
+
+    /// To the listener, who passes it on, or to all. While there is neither, it waits.
+    pub(crate) async fn say(&mut self, text: String) -> Result<(), BoxError> {
+        self.said += 1;
+        let version = Version::new(self.said.to_string())?;
+        let line = Offer::binary(DocId::new(&self.me)?, version, text.into_bytes()).delta();
+        Ok(self.peer.queue(line.into()).await?)
+    }
+
+    /// Says so to the others; the next one takes over at once.
+    pub(crate) async fn leave(self) {
+        self.peer.dispose().await;
+    }
+
+    /// Who is here, this side among them.
+    fn present(&self) -> Result<ChannelMsg, BoxError> {
+        let others = self.peer.connections();
+        let names = others.iter().map(|other| other.peer_id().as_str());
+        let line = (
+            ReplicaType::new("line", 1.0, 0.0)?,
+            SchemaHash::new("line")?,
+        );
+        let entry = |name| {
+            // A name may be longer than a document's id.
+            let doc = DocId::new(name).ok()?;
+            Some(DocEntry::new(doc, line.0.clone(), line.1.clone()))
+        };
+        let all = names.chain([self.me.as_str()]).filter_map(entry);
+        Ok(ChannelMsg::Present(all.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What happens next, as far as the screen is concerned.
+    async fn next(bus: &mut Bus) -> Input {
+        let input = async {
+            loop {
+                let news = bus.news().await.unwrap();
+                if let Some(input) = bus.take(news).await.unwrap() {
+                    return input;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), input)
+            .await
+            .unwrap()
+    }
+
+    async fn until(bus: &mut Bus, wanted: impl Fn(&Input) -> bool) -> Input {
+        loop {
+            let input = next(bus).await;
+            if wanted(&input) {
+                return input;
+            }
+        }
+    }
+
+    async fn heard(bus: &mut Bus) -> (String, String) {
+        match until(bus, |input| matches!(input, Input::Said { .. })).await {
+            Input::Said { who, text } => (who, text),
+            _ => unreachable!(),
+        }
+    }
+
+    fn is(role: Role) -> impl Fn(&Input) -> bool {
+        move |input| matches!(input, Input::Role(now) if *now == role)
+    }
+
+    #[tokio::test]
+    async fn the_listener_passes_on_and_when_it_goes_the_next_one_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("chat.sock");
+        let path = path.to_str().unwrap();
+        let mut alice = Bus::join(path, "alice").await.unwrap();
+        let mut bob = Bus::join(path, "bob").await.unwrap();
+        let mut carol = Bus::join(path, "carol").await.unwrap();
+        until(&mut alice, is(Role::Listener)).await;
+        for name in ["bob", "carol"] {
+            until(
+                &mut alice,
+                |input| matches!(input, Input::Came(who, _) if who == name),
+            )
+            .await;
+        }
+
+        carol.say("hello".to_owned()).await.unwrap();
+        let hello = ("carol".to_owned(), "hello".to_owned());
+        assert_eq!(heard(&mut alice).await, hello);
+        assert_eq!(heard(&mut bob).await, hello);
+        let all = |input: &Input| matches!(input, Input::Here(names) if names.len() == 3);
+        until(&mut carol, all).await;
+
+        alice.leave().await;
+        until(
+            &mut bob,
+            |input| matches!(input, Input::Gone(who, _) if who == "alice"),
+        )
+        .await;
+        let (first, second) = tokio::join!(next_role(&mut bob), next_role(&mut carol));
+        let (mut listener, mut connector) = match (first, second) {
+            (Role::Listener, Role::Connector) => (bob, carol),
+            (Role::Connector, Role::Listener) => (carol, bob),
+            roles => panic!("{roles:?}"),
+        };
+        connector.say("still here".to_owned()).await.unwrap();
+        let still = (connector.me.clone(), "still here".to_owned());
+        assert_eq!(heard(&mut listener).await, still);
+    }
+
+    /// The role after the present one.
+    async fn next_role(bus: &mut Bus) -> Role {
+        until(bus, is(Role::Negotiating)).await;
+        match until(bus, |input| matches!(input, Input::Role(_))).await {
+            Input::Role(role) => role,
+            _ => unreachable!(),
+        }
+    }
+}

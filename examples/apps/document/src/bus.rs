@@ -1,0 +1,174 @@
+//! The replica's place among the others.
+//!
+//! In: a path, a name, edits. Out: what the replica says goes to whom it is for, and to stderr. May
+//! touch: what a [`Peer`] does, stderr.
+
+use kyneta_uds::{
+    BoxError, ChannelMsg, Event, Events, Identity, Incoming, PayloadKind, Peer, PeerChange,
+};
+use tokio::sync::mpsc;
+use tower::service_fn;
+
+use crate::{
+    edit::Edit,
+    replica::{Out, Replica},
+};
+
+pub(crate) struct Bus {
+    peer: Peer,
+    events: Events,
+    inbox: mpsc::Receiver<Incoming>,
+    replica: Replica,
+}
+
+/// Something has happened on the bus.
+pub(crate) enum News {
+    Event(Event),
+    Heard(Incoming),
+}
+
+impl Bus {
+    pub(crate) async fn join(path: &str, name: &str) -> Result<Self, BoxError> {
+        let (heard, inbox) = mpsc::channel(16);
+        let handler = service_fn(move |incoming| {
+            let heard = heard.clone();
+            async move { heard.send(incoming).await }
+        });
+        let builder = Peer::builder(path).identity(Identity::service(name)?);
+        Ok(Self {
+            events: builder.events(),
+            peer: builder.join(handler).await?,
+            inbox,
+            replica: Replica::new()?,
+        })
+    }
+
+    pub(crate) const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Waits for news; `None` at the end. Cancel safe.
+    pub(crate) async fn news(&mut self) -> Option<News> {
+        tokio::select! {
+            biased; // who has come is known before what they say is heard
+            event = self.events.recv() => event.map(News::Event),
+            incoming = self.inbox.recv() => incoming.map(News::Heard),
+        }
+    }
+
+    pub(crate) async fn take(&mut self, news: News) -> Result<(), BoxError> {
+        match news {
+            News::Event(Event::Role(role)) => eprintln!("you are {role}"),
+            News::Event(Event::Peer { peer, change }) => {
+                let id = &peer.identity().peer_id;
+                eprintln!("{id:?}: {change:?}");
+                match change {
+                    PeerChange::Established | PeerChange::Reconnected => {
+                        let out = self.replica.came(id);
+                        self.send(out).await;
+                    }
+                    _ => self.replica.gone(id),
+                }
+            }
+            News::Event(_) => {}
+            News::Heard(incoming) => {
+                let from = &incoming.peer().identity().peer_id;
+                eprintln!("{from:?} says {}", gist(&incoming.message));
+                match self.replica.heard(from, incoming.message.clone()) {
+                    Ok(out) => self.send(out).await,
+                    Err(error) => eprintln!("{from:?}: {error}"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn edit(&mut self, edit: &Edit) -> Result<(), BoxError> {
+        let out = self.replica.edit(edit)?;
+        self.send(out).await;
+        Ok(())
+    }
+
+    /// One who does not read holds this up for 5 s, and then is disconnected. Who has gone by now asks
+    /// again when it is back.
+    async fn send(&self, out: Out) {
+        for (to, message) in out {
+            if let Some(mut connection) = self.peer.connection(&to) {
+                eprintln!("{to:?} hears {}", gist(&message));
+                let _ = connection.queue(message).await;
+            }
+        }
+    }
+
+    /// Says so to the others; the next one takes over at once.
+    pub(crate) async fn leave(self) {
+        self.peer.dispose().await;
+    }
+}
+
+fn gist(message: &ChannelMsg) -> String {
+    let kind = message.kind();
+    match message {
+        ChannelMsg::Interest(interest) if interest.version.is_none() => format!("{kind} in all"),
+        ChannelMsg::Interest(_) => format!("{kind} since a version"),
+        ChannelMsg::Offer(offer) => {
+            let what = match offer.kind {
+                PayloadKind::Entirety => "of all",
+                PayloadKind::Since => "since a version",
+            };
+            format!("{kind} {what}, {} bytes", offer.data.len())
+        }
+        _ => kind.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::select_all;
+
+    use super::*;
+
+    /// Lets them have their news until all show this text.
+    async fn until_all_show(buses: &mut [&mut Bus], text: &str) {
+        let all_show = async {
+            while buses.iter().any(|bus| bus.replica().text() != text) {
+                let news = buses.iter_mut().map(|bus| Box::pin(bus.news()));
+                let (news, index, _) = select_all(news).await;
+                buses[index].take(news.unwrap()).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all_show)
+            .await
+            .unwrap_or_else(|_| panic!("not all show {text:?}"));
+    }
+
+    #[tokio::test]
+    async fn one_that_comes_catches_up_and_a_change_of_listener_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("document.sock");
+        let path = path.to_str().unwrap();
+        let mut a = Bus::join(path, "a").await.unwrap();
+        a.edit(&Edit::parse("milk")).await.unwrap();
+        let mut b = Bus::join(path, "b").await.unwrap();
+        let mut c = Bus::join(path, "c").await.unwrap();
+        until_all_show(&mut [&mut a, &mut b, &mut c], "milk\n").await;
+
+        // By way of the one who listens, to whom both are connected.
+        c.edit(&Edit::parse("+1 eggs")).await.unwrap();
+        until_all_show(&mut [&mut a, &mut b, &mut c], "eggs\nmilk\n").await;
+
+        // It goes, and nobody may hear of this before there is another listener.
+        a.leave().await;
+        b.edit(&Edit::parse("-2")).await.unwrap();
+        c.edit(&Edit::parse("+1 bread")).await.unwrap();
+        until_all_show(&mut [&mut b, &mut c], "bread\neggs\n").await;
+
+        // And comes again, empty.
+        let mut a = Bus::join(path, "a").await.unwrap();
+        until_all_show(&mut [&mut a, &mut b, &mut c], "bread\neggs\n").await;
+        a.edit(&Edit::parse("salt")).await.unwrap();
+        until_all_show(&mut [&mut a, &mut b, &mut c], "bread\neggs\nsalt\n").await;
+    }
+}

@@ -1,0 +1,177 @@
+//! One replica of the document: what it says to the others, and what it makes of what they say.
+//!
+//! In: who has come and gone, their messages, edits. Out: messages, each with whom it is for. Touches
+//! nothing but loro's random peer id.
+//!
+//! * `present`: I have the document. Said to everybody who comes. Whoever has it too asks for
+//! * `interest`: I want it, from the version on that I have, and henceforth. With `reciprocate` it asks
+//!   back: do you want mine?
+//! * `offer`: here it is, the whole or what came since. After an edit it goes to all who want it; what
+//!   comes from one goes on to the rest, so it does not matter who is connected with whom.
+//! * `dismiss`: I want it no longer.
+//!
+//! A peer in TypeScript says the same: replica type `loro` 1.0, versions as base64 of loro's version
+//! vector, data as loro's updates and snapshots. It shows a text only where its schema has one, so it
+//! would have to be bound to a schema of this hash.
+
+use std::collections::HashMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use kyneta_uds::{
+    BoxError, ChannelMsg, Data, DocEntry, DocId, Encoding, Interest, Offer, PeerId, ReplicaType,
+    SchemaHash, Version,
+};
+use loro::{ExportMode, LoroDoc, VersionVector};
+
+use crate::edit::Edit;
+
+/// Messages, and whom each is for.
+pub(crate) type Out = Vec<(PeerId, ChannelMsg)>;
+
+pub(crate) struct Replica {
+    entry: DocEntry,
+    doc: LoroDoc,
+    /// Who wants the document, and which version each has, once all that was said has arrived.
+    wanted: HashMap<PeerId, VersionVector>,
+}
+
+impl Replica {
+    /// An empty one. Its loro peer id is new, so that no operation of an earlier life is made twice.
+    pub(crate) fn new() -> Result<Self, BoxError> {
+        let replica = ReplicaType::new("loro", 1.0, 0.0)?;
+        Ok(Self {
+            entry: DocEntry::new(DocId::new("notes")?, replica, SchemaHash::new("text")?),
+            doc: LoroDoc::new(),
+            wanted: HashMap::new(),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.doc.get_text("text").to_string()
+    }
+
+    pub(crate) fn edit(&mut self, edit: &Edit) -> Result<Out, BoxError> {
+        let text = self.doc.get_text("text");
+        let (at, away, put) = edit.of(&text.to_string());
+        text.splice(at, away, &put)?;
+        self.doc.commit();
+        self.tell()
+    }
+
+    pub(crate) fn came(&mut self, peer: &PeerId) -> Out {
+        self.wanted.remove(peer); // it may be another one of that name, who knows nothing
+        vec![(peer.clone(), ChannelMsg::Present(vec![self.entry.clone()]))]
+    }
+
+    pub(crate) fn gone(&mut self, peer: &PeerId) {
+        self.wanted.remove(peer);
+    }
+
+    /// # Errors
+    /// What a peer has said is not of loro's making.
+    pub(crate) fn heard(&mut self, from: &PeerId, message: ChannelMsg) -> Result<Out, BoxError> {
+        match message {
+            ChannelMsg::Present(docs) if docs.iter().any(|entry| self.is_ours(entry)) => {
+                let interest = self.interest()?.reciprocate(true);
+                Ok(vec![(from.clone(), interest.into())])
+            }
+            ChannelMsg::Interest(interest) if interest.doc == self.entry.doc => {
+                self.asked(from, &interest)
+            }
+            ChannelMsg::Interest(interest) => {
+                Ok(vec![(from.clone(), ChannelMsg::Vacant(interest.doc))])
+            }
+            ChannelMsg::Offer(offer) if offer.doc == self.entry.doc => self.offered(from, &offer),
+            ChannelMsg::Dismiss(doc) if doc == self.entry.doc => {
+                self.wanted.remove(from);
+                Ok(Out::new())
+            }
+            _ => Ok(Out::new()),
+        }
+    }
+
+    fn is_ours(&self, theirs: &DocEntry) -> bool {
+        let ours = &self.entry;
+        theirs.doc == ours.doc && theirs.replica == ours.replica && theirs.schema == ours.schema
+    }
+
+    fn asked(&mut self, from: &PeerId, interest: &Interest) -> Result<Out, BoxError> {
+        let has = interest.version.as_ref().map(decode).transpose()?;
+        let offer = self.offer(has.as_ref())?.reciprocate(false);
+        let mut out = vec![(from.clone(), offer.into())];
+        if interest.reciprocate == Some(true) {
+            let interest = self.interest()?.reciprocate(false);
+            out.push((from.clone(), interest.into()));
+        }
+        let mut has = has.unwrap_or_default();
+        has.merge(&self.doc.oplog_vv());
+        self.wanted.insert(from.clone(), has);
+        Ok(out)
+    }
+
+    fn offered(&mut self, from: &PeerId, offer: &Offer) -> Result<Out, BoxError> {
+        let (Encoding::Binary, Data::Bytes(data)) = (offer.encoding, &offer.data) else {
+            return Err("an offer that is not loro's".into());
+        };
+        let version = decode(&offer.version)?;
+        let imported = self.doc.import(data)?;
+        if let Some(has) = self.wanted.get_mut(from) {
+            has.merge(&version); // it need not be told what it says itself
+        }
+        let mut out = self.tell()?;
+        if imported.pending.is_some() {
+            // What it builds on was lost, with a connection perhaps.
+            out.push((from.clone(), self.interest()?.into()));
+        }
+        Ok(out)
+    }
+
+    /// To all who want it, what they have not got.
+    fn tell(&mut self) -> Result<Out, BoxError> {
+        let now = self.doc.oplog_vv();
+        let behind = |(_, has): &(&PeerId, &VersionVector)| !has.includes_vv(&now);
+        let mut out = Out::new();
+        for (peer, has) in self.wanted.iter().filter(behind) {
+            out.push((peer.clone(), self.offer(Some(has))?.into()));
+        }
+        for (peer, _) in &out {
+            if let Some(has) = self.wanted.get_mut(peer) {
+                has.merge(&now);
+            }
+        }
+        Ok(out)
+    }
+
+    /// For one who has this version, or nothing.
+    fn offer(&self, has: Option<&VersionVector>) -> Result<Offer, BoxError> {
+        let (doc, version) = (self.entry.doc.clone(), self.version()?);
+        Ok(match has {
+            None => Offer::binary(doc, version, self.doc.export(ExportMode::Snapshot)?),
+            Some(has) => {
+                let since = self.doc.export(ExportMode::updates(has))?;
+                Offer::binary(doc, version, since).delta()
+            }
+        })
+    }
+
+    fn interest(&self) -> Result<Interest, BoxError> {
+        let interest = Interest::new(self.entry.doc.clone());
+        Ok(match self.doc.oplog_vv().is_empty() {
+            true => interest, // all of it
+            false => interest.since(self.version()?),
+        })
+    }
+
+    fn version(&self) -> Result<Version, BoxError> {
+        let version = BASE64_STANDARD.encode(self.doc.oplog_vv().encode());
+        Ok(Version::new(version)?)
+    }
+}
+
+fn decode(version: &Version) -> Result<VersionVector, BoxError> {
+    let bytes = BASE64_STANDARD.decode(version.as_bytes())?;
+    Ok(VersionVector::decode(&bytes)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! Replicas that talk to each other without sockets, and one that is told what a TypeScript peer was.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+
+fn id(name: &str) -> PeerId {
+    PeerId::new(name).unwrap()
+}
+
+fn gist(message: &ChannelMsg) -> String {
+    let since = |version| if version { "since" } else { "all" };
+    match message {
+        ChannelMsg::Interest(i) => {
+            format!(
+                "interest {} {:?}",
+                since(i.version.is_some()),
+                i.reciprocate
+            )
+        }
+        ChannelMsg::Offer(offer) => {
+            format!(
+                "offer {}",
+                since(offer.kind == kyneta_uds::PayloadKind::Since)
+            )
+        }
+        other => other.kind().to_owned(),
+    }
+}
+
+/// Replicas by name, and who is connected with whom.
+struct Net {
+    replicas: HashMap<&'static str, Replica>,
+    links: Vec<(&'static str, &'static str)>,
+    /// Of these, messages are lost.
+    cut: Option<(&'static str, &'static str)>,
+}
+
+impl Net {
+    fn new(names: &[&'static str]) -> Self {
+        let replicas = names.iter().map(|&name| (name, Replica::new().unwrap()));
+        Self {
+            replicas: replicas.collect(),
+            links: Vec::new(),
+            cut: None,
+        }
+    }
+
+    fn name(&self, peer: &PeerId) -> &'static str {
+        self.replicas.get_key_value(peer.as_str()).unwrap().0
+    }
+
+    fn replica(&mut self, name: &str) -> &mut Replica {
+        self.replicas.get_mut(name).unwrap()
+    }
+
+    /// What is said until all are silent, as "from to: what".
+    fn talk(&mut self, from: &'static str, out: Out) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut waiting: VecDeque<_> = out.into_iter().map(|(to, what)| (from, to, what)).collect();
+        while let Some((from, to, what)) = waiting.pop_front() {
+            let to = self.name(&to);
+            said.push(format!("{from} {to}: {}", gist(&what)));
+            assert!(said.len() < 100, "they never end: {said:?}");
+            if self.cut == Some((from, to)) {
+                continue;
+            }
+            let out = self.replica(to).heard(&id(from), what).unwrap();
+            waiting.extend(out.into_iter().map(|(next, what)| (to, next, what)));
+        }
+        said
+    }
+
+    fn connect(&mut self, a: &'static str, b: &'static str) -> Vec<String> {
+        self.links.push((a, b));
+        let mut said = Vec::new();
+        for (one, other) in [(a, b), (b, a)] {
+            let out = self.replica(one).came(&id(other));
+            said.extend(self.talk(one, out));
+        }
+        said
+    }
+
+    fn disconnect(&mut self, a: &'static str, b: &'static str) {
+        self.links.retain(|&link| link != (a, b));
+        self.replica(a).gone(&id(b));
+        self.replica(b).gone(&id(a));
+    }
+
+    fn edit(&mut self, name: &'static str, line: &str) -> Vec<String> {
+        let out = self.replica(name).edit(&Edit::parse(line)).unwrap();
+        self.talk(name, out)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let mut all: Vec<_> = self.replicas.values().map(Replica::text).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+#[test]
+fn who_has_nothing_gets_all_and_who_has_some_gets_what_came_since() {
+    let mut net = Net::new(&["a", "b"]);
+    net.edit("a", "milk");
+    let met = net.connect("a", "b");
+    assert_eq!(
+        met,
+        [
+            "a b: present",
+            "b a: interest all Some(true)",
+            "a b: offer all",
+            "a b: interest since Some(false)",
+            "b a: offer since",
+            // And the other way round, each being free to begin.
+            "b a: present",
+            "a b: interest since Some(true)",
+            "b a: offer since",
+            "b a: interest since Some(false)",
+            "a b: offer since",
+        ]
+    );
+    assert_eq!(net.texts(), ["milk\n"]);
+
+    // What one does the other hears, once.
+    assert_eq!(net.edit("b", "+1 eggs"), ["b a: offer since"]);
+    assert_eq!(net.texts(), ["eggs\nmilk\n"]);
+
+    // Both go on alone, and meet again.
+    net.disconnect("a", "b");
+    assert_eq!(net.edit("a", "-1"), [""; 0]);
+    assert_eq!(net.edit("b", "salt"), [""; 0]);
+    let met = net.connect("a", "b");
+    assert!(!met.contains(&"a b: offer all".to_owned()), "{met:?}");
+    assert_eq!(net.texts(), ["milk\nsalt\n"]);
+}
+
+#[test]
+fn what_one_says_goes_on_to_the_rest_and_not_back() {
+    let mut net = Net::new(&["hub", "a", "b"]);
+    net.connect("hub", "a");
+    net.connect("hub", "b");
+    let said = net.edit("a", "milk");
+    assert_eq!(said, ["a hub: offer since", "hub b: offer since"]);
+    assert_eq!(net.texts(), ["milk\n"]);
+
+    // Nor does it go round for ever where there are two ways.
+    net.connect("a", "b");
+    let said = net.edit("hub", "eggs");
+    assert!(said.len() <= 4, "{said:?}");
+    assert_eq!(net.texts(), ["milk\neggs\n"]);
+}
+
+#[test]
+fn one_of_the_same_name_who_knows_nothing_catches_up() {
+    let mut net = Net::new(&["a", "b"]);
+    net.connect("a", "b");
+    net.edit("a", "milk");
+    net.replicas.insert("b", Replica::new().unwrap()); // killed, and a has not noticed
+    net.edit("a", "eggs");
+    net.connect("a", "b");
+    net.edit("a", "salt");
+    assert_eq!(net.texts(), ["milk\neggs\nsalt\n"]);
+}
+
+#[test]
+fn what_is_lost_is_asked_for_when_the_next_builds_on_it() {
+    let mut net = Net::new(&["a", "b"]);
+    net.connect("a", "b");
+    net.edit("a", "milk");
+    net.cut = Some(("a", "b"));
+    assert_eq!(net.edit("a", "eggs"), ["a b: offer since"]);
+    net.cut = None;
+    assert_eq!(
+        net.edit("a", "salt"),
+        [
+            "a b: offer since",
+            "b a: interest since None",
+            "a b: offer since"
+        ]
+    );
+    assert_eq!(net.texts(), ["milk\neggs\nsalt\n"]);
+}
+
+#[test]
+fn who_does_not_want_it_any_more_hears_no_more() {
+    let mut net = Net::new(&["a", "b"]);
+    net.connect("a", "b");
+    let dismiss = ChannelMsg::Dismiss(DocId::new("notes").unwrap());
+    assert_eq!(net.replica("a").heard(&id("b"), dismiss).unwrap(), []);
+    assert_eq!(net.edit("a", "milk"), [""; 0]);
+}
+
+#[test]
+fn other_documents_are_not_ours() {
+    let mut replica = Replica::new().unwrap();
+    let ours = replica.entry.clone();
+    let present = |entry: DocEntry| ChannelMsg::Present(vec![entry]);
+    let entry = |doc: &str, replica: &str, schema: &str| {
+        let replica = ReplicaType::new(replica.to_owned(), 1.0, 0.0).unwrap();
+        let (doc, schema) = (DocId::new(doc).unwrap(), SchemaHash::new(schema).unwrap());
+        present(DocEntry::new(doc, replica, schema))
+    };
+    let other = DocId::new("other").unwrap();
+    for (message, expected) in [
+        (present(ours.clone()), &["interest all Some(true)"][..]),
+        (entry("notes", "loro", "text"), &["interest all Some(true)"]),
+        (entry("other", "loro", "text"), &[]),
+        (entry("notes", "yjs", "text"), &[]),
+        (entry("notes", "loro", "list"), &[]),
+        (Interest::new(other.clone()).into(), &["vacant"]),
+        (ChannelMsg::Dismiss(other.clone()), &[]),
+        (ChannelMsg::Vacant(ours.doc.clone()), &[]),
+        (Offer::json(other, Version::default(), "{}").into(), &[]),
+    ] {
+        let out = replica.heard(&id("b"), message.clone()).unwrap();
+        let said: Vec<_> = out.iter().map(|(_, what)| gist(what)).collect();
+        assert_eq!(said, expected, "{message:?}");
+    }
+}
+
+#[test]
+fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
+    let mut from = Replica::new().unwrap();
+    from.edit(&Edit::parse("milk")).unwrap();
+    let good = from.offer(None).unwrap();
+    let Data::Bytes(data) = &good.data else {
+        panic!("bytes")
+    };
+
+    let mut replica = Replica::new().unwrap();
+    replica.edit(&Edit::parse("salt")).unwrap();
+    let mut refuses = |message: ChannelMsg| {
+        assert!(replica.heard(&id("b"), message).is_err());
+        assert_eq!(replica.text(), "salt\n");
+    };
+    let doc = good.doc.clone();
+    for version in ["?", "AQ==", "/////w=="] {
+        let version = Version::new(version).unwrap();
+        refuses(Interest::new(doc.clone()).since(version.clone()).into());
+        refuses(
+            Offer {
+                version,
+                ..good.clone()
+            }
+            .into(),
+        );
+    }
+    refuses(Offer::json(doc, good.version.clone(), "milk").into());
+    let with = |data: Bytes| Offer {
+        data: data.into(),
+        ..good.clone()
+    };
+    for length in 0..data.len() {
+        refuses(with(data.slice(..length)).into());
+    }
+    let unused = 4..16; // of loro's header
+    for at in (0..data.len()).filter(|at| !unused.contains(at)) {
+        let mut flipped = data.to_vec();
+        flipped[at] ^= 0x10;
+        refuses(with(flipped.into()).into());
+    }
+
+    assert_eq!(replica.heard(&id("b"), good.into()).unwrap(), []);
+    assert!(replica.text().contains("milk"));
+}
+
+/// Two TypeScript peers that share a document, as captured (tests/vectors).
+mod captured {
+    use super::*;
+
+    const SESSIONS: [&str; 2] = [
+        include_str!("../../../../../tests/vectors/session-v2.json"),
+        include_str!("../../../../../tests/vectors/session-v3.json"),
+    ];
+
+    fn message(json: &Value) -> Option<ChannelMsg> {
+        let text = |field: &Value| field.as_str().unwrap().to_owned();
+        let doc = || DocId::new(text(&json["docId"])).unwrap();
+        let version = || Version::new(text(&json["version"])).unwrap();
+        let reciprocate = json["reciprocate"].as_bool();
+        Some(match json["type"].as_str().unwrap() {
+            "present" => ChannelMsg::Present(vec![entry(&json["docs"][0])]),
+            "interest" => ChannelMsg::Interest(Interest {
+                reciprocate,
+                ..Interest::new(doc()).since(version())
+            }),
+            "offer" => {
+                assert_eq!(json["payload"]["kind"], "since");
+                let data = hex::decode(text(&json["payload"]["data"]["$bytes"])).unwrap();
+                let offer = Offer::binary(doc(), version(), data).delta();
+                ChannelMsg::Offer(Offer {
+                    reciprocate,
+                    ..offer
+                })
+            }
+            _ => return None, // the handshake, and its end
+        })
+    }
+
+    fn entry(json: &Value) -> DocEntry {
+        let text = |field: &str| json[field].as_str().unwrap();
+        assert_eq!(json["replicaType"], serde_json::json!(["loro", 1, 0]));
+        let replica = ReplicaType::new("loro", 1.0, 0.0).unwrap();
+        let doc = DocId::new(text("docId")).unwrap();
+        DocEntry::new(doc, replica, SchemaHash::new(text("schemaHash")).unwrap())
+    }
+
+    /// What was said, with who said it: "A->B" or "B->A".
+    fn said(session: &str) -> Vec<(String, ChannelMsg)> {
+        let session: Value = serde_json::from_str(session).unwrap();
+        let chunks = session["sequence"].as_array().unwrap();
+        let messages = chunks.iter().flat_map(|chunk| {
+            let direction = chunk["dir"].as_str().unwrap().to_owned();
+            let decoded = chunk["decoded"].as_array().unwrap();
+            decoded.iter().map(move |json| (direction.clone(), json))
+        });
+        messages
+            .filter_map(|(direction, json)| Some((direction, message(json)?)))
+            .collect()
+    }
+
+    fn replica(said: &[(String, ChannelMsg)]) -> Replica {
+        let entry = said.iter().find_map(|(_, message)| match message {
+            ChannelMsg::Present(docs) => Some(docs[0].clone()),
+            _ => None,
+        });
+        Replica {
+            entry: entry.unwrap(),
+            ..Replica::new().unwrap()
+        }
+    }
+
+    #[test]
+    fn all_that_both_offered_is_taken_and_comes_to_their_last_version() {
+        for session in SESSIONS {
+            let said = said(session);
+            let mut replica = replica(&said);
+            let mut last = VersionVector::default();
+            for (_, message) in &said {
+                replica.heard(&id("ts"), message.clone()).unwrap();
+                if let ChannelMsg::Offer(offer) = message {
+                    last.merge(&decode(&offer.version).unwrap());
+                }
+            }
+            assert_eq!(replica.doc.oplog_vv(), last);
+            let value = format!("{:?}", replica.doc.get_deep_value());
+            for word in ["héllo", "from-b", "eu-west"] {
+                assert!(value.contains(word), "{word} in {value}");
+            }
+        }
+    }
+
+    /// A has the document, B comes with nothing: until B has it, ours says in A's place what A said.
+    #[test]
+    fn answers_are_those_that_a_typescript_peer_gave() {
+        for session in SESSIONS {
+            let said = said(session);
+            let mut replica = replica(&said);
+            let first = said.iter().find_map(|(_, message)| match message {
+                ChannelMsg::Offer(offer) if offer.data.len() > 100 => offer.data.as_slice().into(),
+                _ => None,
+            });
+            replica.doc.import(first.unwrap()).unwrap();
+
+            let b = id("b");
+            let mut ours: Vec<_> = replica.came(&b).into_iter().collect();
+            let mut theirs = Vec::new();
+            for (direction, message) in said {
+                if matches!(&message, ChannelMsg::Offer(offer) if offer.reciprocate.is_none()) {
+                    break; // the first edit
+                }
+                match direction.as_str() {
+                    "A->B" => theirs.push((b.clone(), message)),
+                    _ => ours.extend(replica.heard(&b, message).unwrap()),
+                }
+            }
+            assert_eq!(ours, theirs);
+            let kinds: Vec<_> = ours.iter().map(|(_, message)| message.kind()).collect();
+            assert_eq!(kinds, ["present", "interest", "offer", "interest", "offer"]);
+        }
+    }
+}
