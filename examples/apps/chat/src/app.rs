@@ -15,19 +15,21 @@ const LINES: usize = 500;
 const LONGEST: usize = 1_000;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 24;
-/// How many names are shown.
+/// How many names are taken from a listener.
 const NAMES: usize = 100;
 
 /// Something has happened.
 pub(crate) enum Input {
     Key(KeyEvent),
     Role(Role),
-    /// Somebody is connected with us from now on.
-    Came(String, &'static str),
-    /// And is not any more.
-    Gone(String, &'static str),
+    /// Somebody is connected with us, or is no more.
+    Peer {
+        who: String,
+        here: bool,
+        how: &'static str,
+    },
     /// The listener says who is here.
-    Here(Vec<String>),
+    Present(Vec<String>),
     Said {
         who: String,
         text: String,
@@ -41,13 +43,15 @@ pub(crate) enum Wish {
     Leave,
 }
 
-pub(crate) enum Line {
-    Said { who: String, text: String },
-    Notice(String),
+pub(crate) struct Line {
+    pub(crate) text: String,
+    /// Nobody has said it.
+    pub(crate) notice: bool,
 }
 
 pub(crate) struct App {
     pub(crate) me: String,
+    pub(crate) pid: u32,
     pub(crate) role: Role,
     pub(crate) lines: VecDeque<Line>,
     /// What is being typed.
@@ -59,9 +63,10 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(me: &str) -> Self {
+    pub(crate) fn new(me: &str, pid: u32) -> Self {
         Self {
             me: clean(me, LONGEST_NAME),
+            pid,
             role: Role::Negotiating,
             lines: VecDeque::new(),
             typed: String::new(),
@@ -75,39 +80,37 @@ impl App {
             Input::Key(key) => return self.key(key),
             Input::Role(role) => {
                 if role == Role::Listener {
-                    self.told.clear(); // nobody tells us any more: we are the one who knows
+                    self.told.clear(); // we are the one who tells
                 }
                 self.role = role;
-                self.show(Line::Notice(format!("you are {role}")));
+                self.show(&format!("your role: {role}"), true);
             }
-            Input::Came(who, how) => {
+            Input::Peer { who, here, how } => {
                 let who = clean(&who, LONGEST_NAME);
-                self.show(Line::Notice(format!("{who} {how}")));
-                self.connected.insert(who);
+                self.show(&format!("{who} {how}"), true);
+                if here {
+                    self.connected.insert(who);
+                } else {
+                    self.told.remove(&who);
+                    self.connected.remove(&who);
+                }
             }
-            Input::Gone(who, how) => {
-                let who = clean(&who, LONGEST_NAME);
-                self.connected.remove(&who);
-                self.told.remove(&who);
-                self.show(Line::Notice(format!("{who} {how}")));
-            }
-            Input::Here(names) => {
+            Input::Present(names) => {
                 let names = names.iter().take(NAMES);
                 self.told = names.map(|name| clean(name, LONGEST_NAME)).collect();
             }
             Input::Said { who, text } => {
-                let (who, text) = (clean(&who, LONGEST_NAME), clean(&text, LONGEST));
-                self.show(Line::Said { who, text });
+                let who = clean(&who, LONGEST_NAME);
+                self.show(&format!("{who}: {text}"), false);
             }
         }
         None
     }
 
     /// Everybody's name, one's own among them.
-    pub(crate) fn here(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn here(&self) -> BTreeSet<&str> {
         let others = self.connected.union(&self.told).map(String::as_str);
-        let all: BTreeSet<_> = others.chain([self.me.as_str()]).collect();
-        all.into_iter()
+        others.chain([self.me.as_str()]).collect()
     }
 
     fn key(&mut self, key: KeyEvent) -> Option<Wish> {
@@ -115,16 +118,11 @@ impl App {
         match key.code {
             KeyCode::Esc => return Some(Wish::Leave),
             KeyCode::Char('c') if ctrl => return Some(Wish::Leave),
-            KeyCode::Char(char) if !ctrl && self.typed.chars().count() < LONGEST => {
-                self.typed.push(char);
-            }
-            KeyCode::Backspace => {
-                self.typed.pop();
-            }
+            KeyCode::Char(char) if !ctrl && self.typed.len() < LONGEST => self.typed.push(char),
+            KeyCode::Backspace => drop(self.typed.pop()),
             KeyCode::Enter if !self.typed.is_empty() => {
-                let text = std::mem::take(&mut self.typed);
-                let (who, said) = (self.me.clone(), text.clone());
-                self.show(Line::Said { who, text });
+                let said = std::mem::take(&mut self.typed);
+                self.show(&format!("{}: {said}", self.me), false);
                 return Some(Wish::Say(said));
             }
             _ => {}
@@ -132,11 +130,12 @@ impl App {
         None
     }
 
-    fn show(&mut self, line: Line) {
+    fn show(&mut self, text: &str, notice: bool) {
         if self.lines.len() == LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back(line);
+        let text = clean(text, LONGEST);
+        self.lines.push_back(Line { text, notice });
     }
 }
 
@@ -159,27 +158,31 @@ mod tests {
         }
     }
 
-    fn here(app: &App) -> Vec<&str> {
-        app.here().collect()
+    fn peer(who: &str, here: bool) -> Input {
+        let (who, how) = (who.to_owned(), "has moved");
+        Input::Peer { who, here, how }
+    }
+
+    fn last(app: &App) -> (&str, bool) {
+        let line = app.lines.back().unwrap();
+        (&line.text, line.notice)
     }
 
     #[test]
     fn enter_says_what_was_typed_and_shows_it() {
-        let mut app = App::new("alice");
+        let mut app = App::new("alice", 7);
         type_in(&mut app, "hi!");
         assert_eq!(app.update(key(KeyCode::Backspace)), None);
         let said = app.update(key(KeyCode::Enter));
         assert_eq!(said, Some(Wish::Say("hi".to_owned())));
         assert_eq!(app.typed, "");
-        assert!(
-            matches!(app.lines.back(), Some(Line::Said { who, text }) if who == "alice" && text == "hi")
-        );
+        assert_eq!(last(&app), ("alice: hi", false));
         assert_eq!(app.update(key(KeyCode::Enter)), None); // nothing
     }
 
     #[test]
     fn escape_and_ctrl_c_leave() {
-        let mut app = App::new("alice");
+        let mut app = App::new("alice", 7);
         let ctrl = |char| Input::Key(KeyEvent::new(KeyCode::Char(char), KeyModifiers::CONTROL));
         assert_eq!(app.update(key(KeyCode::Esc)), Some(Wish::Leave));
         assert_eq!(app.update(ctrl('c')), Some(Wish::Leave));
@@ -189,52 +192,47 @@ mod tests {
 
     #[test]
     fn those_are_here_whom_we_see_or_are_told_of() {
-        let names = |all: &[&str]| Input::Here(all.iter().map(|&name| name.to_owned()).collect());
-        let came = |who: &str| Input::Came(who.to_owned(), "is here");
-        let gone = |who: &str| Input::Gone(who.to_owned(), "has left");
-        let mut app = App::new("bob");
+        let told = |all: &[&str]| Input::Present(all.iter().map(|&name| name.to_owned()).collect());
+        let mut app = App::new("bob", 7);
         for (input, expected) in [
             (Input::Role(Role::Connector), &["bob"][..]),
-            (came("alice"), &["alice", "bob"]),
-            (
-                names(&["alice", "bob", "carol"]),
-                &["alice", "bob", "carol"],
-            ),
-            (names(&["alice", "bob", "dave"]), &["alice", "bob", "dave"]),
+            (peer("alice", true), &["alice", "bob"]),
+            (told(&["alice", "bob", "carol"]), &["alice", "bob", "carol"]),
+            (told(&["alice", "bob", "dave"]), &["alice", "bob", "dave"]),
             // The listener goes; until there is another one, the rest are believed to be here.
-            (gone("alice"), &["bob", "dave"]),
+            (peer("alice", false), &["bob", "dave"]),
             (Input::Role(Role::Negotiating), &["bob", "dave"]),
             (Input::Role(Role::Listener), &["bob"]),
-            (came("dave"), &["bob", "dave"]),
+            (peer("dave", true), &["bob", "dave"]),
         ] {
             assert_eq!(app.update(input), None);
-            assert_eq!(here(&app), expected);
+            assert_eq!(Vec::from_iter(app.here()), expected);
         }
     }
 
     #[test]
     fn what_others_say_has_a_bound_and_no_control_characters() {
-        let mut app = App::new("alice");
+        let mut app = App::new("alice", 7);
         let said = |who: &str, text: &str| Input::Said {
             who: who.to_owned(),
             text: text.to_owned(),
         };
         app.update(said("bo\u{7}b", "\u{1b}[2Jboo\r\n\u{9b}31m"));
-        let shown = |app: &App| match app.lines.back() {
-            Some(Line::Said { who, text }) => (who.clone(), text.clone()),
-            _ => panic!("no line"),
-        };
-        assert_eq!(shown(&app), ("bob".to_owned(), "[2Jboo31m".to_owned()));
+        assert_eq!(last(&app), ("bob: [2Jboo31m", false));
+        app.update(peer("ca\u{1b}rol", true));
+        assert_eq!(last(&app), ("carol has moved", true));
+        assert!(app.here().contains("carol"));
 
         let long = "x".repeat(1 << 20);
         for _ in 0..=LINES {
             app.update(said(&long, &long));
         }
         assert_eq!(app.lines.len(), LINES);
-        let (who, text) = shown(&app);
-        assert_eq!((who.len(), text.len()), (LONGEST_NAME, LONGEST));
-        app.update(Input::Here((0..10_000).map(|n| n.to_string()).collect()));
-        assert_eq!(here(&app).len(), NAMES + 1);
+        assert_eq!(last(&app).0.len(), LONGEST);
+        let names = (0..2 * NAMES).map(|n| format!("{n}{long}"));
+        app.update(Input::Present(names.collect()));
+        assert_eq!(app.here().len(), NAMES + 2); // and alice, and carol
+        assert!(app.here().iter().all(|name| name.len() <= LONGEST_NAME));
         type_in(&mut app, &"y".repeat(LONGEST + 1));
         assert_eq!(app.typed.len(), LONGEST);
     }

@@ -65,14 +65,14 @@ impl Bus {
                     let present = self.present()?;
                     self.peer.queue(present).await?;
                 }
+                let (here, how) = match change {
+                    PeerChange::Established => (true, "is here"),
+                    PeerChange::Reconnected => (true, "is here again"),
+                    PeerChange::Departed => (false, "has left"),
+                    _ => (false, "was cut off"),
+                };
                 let who = peer.identity().peer_id.to_string();
-                Ok(match change {
-                    PeerChange::Established => Some(Input::Came(who, "is here")),
-                    PeerChange::Reconnected => Some(Input::Came(who, "is here again")),
-                    PeerChange::Disconnected(_) => Some(Input::Gone(who, "was cut off")),
-                    PeerChange::Departed => Some(Input::Gone(who, "has left")),
-                    _ => None,
-                })
+                Ok(Some(Input::Peer { who, here, how }))
             }
             News::Heard(incoming) => self.heard(incoming).await,
             News::Event(_) => Ok(None),
@@ -95,7 +95,7 @@ impl Bus {
             }
             ChannelMsg::Present(all) => {
                 let names = all.iter().map(|entry| entry.doc.to_string());
-                Some(Input::Here(names.collect()))
+                Some(Input::Present(names.collect()))
             }
             _ => None,
         })
@@ -195,7 +195,7 @@ mod tests {
         for name in ["bob", "carol"] {
             until(
                 &mut alice,
-                |input| matches!(input, Input::Came(who, _) if who == name),
+                |input| matches!(input, Input::Peer { who, here: true, .. } if who == name),
             )
             .await;
         }
@@ -204,13 +204,13 @@ mod tests {
         let hello = ("carol".to_owned(), "hello".to_owned());
         assert_eq!(heard(&mut alice).await, hello);
         assert_eq!(heard(&mut bob).await, hello);
-        let all = |input: &Input| matches!(input, Input::Here(names) if names.len() == 3);
+        let all = |input: &Input| matches!(input, Input::Present(names) if names.len() == 3);
         until(&mut carol, all).await;
 
         alice.leave().await;
         until(
             &mut bob,
-            |input| matches!(input, Input::Gone(who, _) if who == "alice"),
+            |input| matches!(input, Input::Peer { who, here: false, .. } if who == "alice"),
         )
         .await;
         let (first, second) = tokio::join!(next_role(&mut bob), next_role(&mut carol));

@@ -7,10 +7,11 @@
 //! cargo run -p chat -- /tmp/chat.sock alice       # the first: "listener" in her title
 //! cargo run -p chat -- /tmp/chat.sock bob         # "connector"
 //! cargo run -p chat -- /tmp/chat.sock carol       # "connector"
-//! kill -9 $(fuser /tmp/chat.sock 2> /dev/null)    # in a fourth: whoever listens is gone
+//! kill -9 ...         # in a fourth; the pid stands in the listener's title
 //! ```
 //!
-//! Enter says a line. Esc and Ctrl-C leave, and the others are told.
+//! Enter says a line. Esc, Ctrl-C and SIGTERM leave, and the others are told. (What is killed with -9
+//! leaves its terminal as it was: Ctrl-J, `reset`, Ctrl-J.)
 //!
 //! `bus` turns messages into what has happened, `app` is what there is to see, `ui` draws it.
 
@@ -37,10 +38,10 @@ async fn main() -> Result<(), BoxError> {
     let (Some(path), Some(name)) = (args.next(), args.next()) else {
         return Err("usage: chat PATH NAME".into());
     };
-    println!("joining the others at {path}"); // one who is there and does not answer is waited for
+    println!("joining the others at {path}"); // a listener that does not answer is waited for
     let mut bus = Bus::join(&path, &name).await?;
     let mut terminal = ratatui::try_init()?; // a panic restores it, too
-    let left = chat(&mut terminal, &mut bus, App::new(&name)).await;
+    let left = chat(&mut terminal, &mut bus, App::new(&name, std::process::id())).await;
     ratatui::restore();
     bus.leave().await;
     left

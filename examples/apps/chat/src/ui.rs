@@ -5,13 +5,13 @@
 use kyneta_uds::Role;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Position},
+    layout::{Constraint, Layout},
     style::{Color, Stylize as _},
     text::Line,
     widgets::{Block, Paragraph},
 };
 
-use crate::app::{self, App};
+use crate::app::App;
 
 pub(crate) fn render(frame: &mut Frame<'_>, app: &App) {
     let rows = Layout::vertical([Constraint::Fill(1), Constraint::Length(3)]);
@@ -24,33 +24,23 @@ pub(crate) fn render(frame: &mut Frame<'_>, app: &App) {
         Role::Connector => Color::Cyan,
         Role::Negotiating | Role::Disposed => Color::Yellow,
     });
-    let title = Line::from_iter([
-        " ".into(),
-        app.me.as_str().into(),
-        ": ".into(),
-        role,
-        " ".into(),
-    ]);
+    let who = format!(" {} (pid {}): ", app.me, app.pid);
+    let title = Line::from_iter([who.into(), role, " ".into()]);
     let talk = Block::bordered().title(title);
     let inner = talk.inner(left);
     frame.render_widget(talk, left);
     frame.render_widget(Paragraph::new(last(app, inner.width, inner.height)), inner);
 
-    let names: Vec<_> = app.here().map(Line::from).collect();
+    let names: Vec<_> = app.here().into_iter().map(Line::from).collect();
     let here = Block::bordered().title(format!(" {} here ", names.len()));
     frame.render_widget(Paragraph::new(names).block(here), right);
 
     let say = Block::bordered().title(" Enter says it, Esc leaves ");
     let inner = say.inner(below);
     let typed = Line::from(app.typed.as_str());
-    // The end of what is typed stays in sight.
-    let hidden = (typed.width() + 1).saturating_sub(inner.width.into());
-    let hidden = u16::try_from(hidden).unwrap_or(u16::MAX);
     let width = u16::try_from(typed.width()).unwrap_or(u16::MAX);
-    frame.set_cursor_position(Position::new(
-        inner.x + width.saturating_sub(hidden),
-        inner.y,
-    ));
+    let hidden = width.saturating_add(1).saturating_sub(inner.width); // the end stays in sight
+    frame.set_cursor_position((inner.x + width.saturating_sub(hidden), inner.y));
     frame.render_widget(Paragraph::new(typed).scroll((0, hidden)).block(say), below);
 }
 
@@ -58,14 +48,10 @@ pub(crate) fn render(frame: &mut Frame<'_>, app: &App) {
 fn last(app: &App, width: u16, height: u16) -> Vec<Line<'_>> {
     let mut rows = Vec::new();
     for line in app.lines.iter().rev() {
-        let (text, notice) = match line {
-            app::Line::Said { who, text } => (format!("{who}: {text}"), false),
-            app::Line::Notice(text) => (text.clone(), true),
-        };
-        let chars: Vec<char> = text.chars().collect();
+        let chars: Vec<char> = line.text.chars().collect();
         for part in chars.chunks(usize::from(width).max(1)).rev() {
             let row = Line::from(String::from_iter(part));
-            rows.push(if notice { row.dark_gray() } else { row });
+            rows.push(if line.notice { row.dark_gray() } else { row });
         }
         if rows.len() >= usize::from(height) {
             break;
@@ -78,7 +64,9 @@ fn last(app: &App, width: u16, height: u16) -> Vec<Line<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, crossterm::event::KeyCode};
+    use ratatui::{
+        Terminal, backend::TestBackend, buffer::Buffer, crossterm::event::KeyCode, layout::Position,
+    };
 
     use super::*;
     use crate::app::Input;
@@ -100,11 +88,16 @@ mod tests {
     }
 
     fn updated(inputs: impl IntoIterator<Item = Input>) -> App {
-        let mut app = App::new("bob");
+        let mut app = App::new("bob", 7);
         for input in inputs {
             app.update(input);
         }
         app
+    }
+
+    fn peer(who: &str, here: bool, how: &'static str) -> Input {
+        let who = who.to_owned();
+        Input::Peer { who, here, how }
     }
 
     fn said(who: &str, text: &str) -> Input {
@@ -118,14 +111,14 @@ mod tests {
     fn a_change_of_role_is_seen() {
         let mut app = updated([
             Input::Role(Role::Connector),
-            Input::Came("alice".to_owned(), "is here"),
+            peer("alice", true, "is here"),
             said("alice", "hello, bob"),
         ]);
         assert_eq!(
             text(&app),
             [
-                "┌ bob: connector ──────────────────────┐┌ 2 here ──────────┐",
-                "│you are connector                     ││alice             │",
+                "┌ bob (pid 7): connector ──────────────┐┌ 2 here ──────────┐",
+                "│your role: connector                  ││alice             │",
                 "│alice is here                         ││bob               │",
                 "│alice: hello, bob                     ││                  │",
                 "│                                      ││                  │",
@@ -136,10 +129,10 @@ mod tests {
                 "└──────────────────────────────────────────────────────────┘",
             ]
         );
-        let colour = |app: &App| screen(app).0.cell((8, 0)).unwrap().fg;
+        let colour = |app: &App| screen(app).0.cell((16, 0)).unwrap().fg;
         assert_eq!(colour(&app), Color::Cyan);
 
-        app.update(Input::Gone("alice".to_owned(), "was cut off"));
+        app.update(peer("alice", false, "was cut off"));
         app.update(Input::Role(Role::Negotiating));
         assert_eq!(colour(&app), Color::Yellow);
         app.update(Input::Role(Role::Listener));
@@ -147,12 +140,12 @@ mod tests {
         assert_eq!(
             text(&app)[..7],
             [
-                "┌ bob: listener ───────────────────────┐┌ 1 here ──────────┐",
+                "┌ bob (pid 7): listener ───────────────┐┌ 1 here ──────────┐",
                 "│alice is here                         ││bob               │",
                 "│alice: hello, bob                     ││                  │",
                 "│alice was cut off                     ││                  │",
-                "│you are negotiating                   ││                  │",
-                "│you are listener                      ││                  │",
+                "│your role: negotiating                ││                  │",
+                "│your role: listener                   ││                  │",
                 "└──────────────────────────────────────┘└──────────────────┘",
             ]
         );
