@@ -7,7 +7,7 @@
 //! cargo run -p chat -- /tmp/chat.sock alice       # the first: "listener" in her title
 //! cargo run -p chat -- /tmp/chat.sock bob         # "connector"
 //! cargo run -p chat -- /tmp/chat.sock carol       # "connector"
-//! kill -9 ...         # in a fourth; the pid stands in the listener's title
+//! kill -9 ...                                     # in a fourth: the pid stands in her title
 //! ```
 //!
 //! Enter says a line. Esc, Ctrl-C and SIGTERM leave, and the others are told. (What is killed with -9

@@ -74,7 +74,7 @@ impl Bus {
             News::Heard(incoming) => {
                 let from = &incoming.peer().identity().peer_id;
                 eprintln!("{from:?} says {}", gist(&incoming.message));
-                match self.replica.heard(from, incoming.message.clone()) {
+                match self.replica.heard(from, &incoming.message) {
                     Ok(out) => self.send(out).await,
                     Err(error) => eprintln!("{from:?}: {error}"),
                 }

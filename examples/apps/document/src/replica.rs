@@ -10,6 +10,8 @@
 //!   comes from one goes on to the rest, so it does not matter who is connected with whom.
 //! * `dismiss`: I want it no longer.
 //!
+//! Both sides begin, so what one has is offered twice when they meet; loro takes it once.
+//!
 //! A peer in TypeScript says the same: replica type `loro` 1.0, versions as base64 of loro's version
 //! vector, data as loro's updates and snapshots. It shows a text only where its schema has one, so it
 //! would have to be bound to a schema of this hash.
@@ -69,20 +71,21 @@ impl Replica {
 
     /// # Errors
     /// What a peer has said is not of loro's making.
-    pub(crate) fn heard(&mut self, from: &PeerId, message: ChannelMsg) -> Result<Out, BoxError> {
+    pub(crate) fn heard(&mut self, from: &PeerId, message: &ChannelMsg) -> Result<Out, BoxError> {
         match message {
             ChannelMsg::Present(docs) if docs.iter().any(|entry| self.is_ours(entry)) => {
                 let interest = self.interest()?.reciprocate(true);
                 Ok(vec![(from.clone(), interest.into())])
             }
             ChannelMsg::Interest(interest) if interest.doc == self.entry.doc => {
-                self.asked(from, &interest)
+                self.asked(from, interest)
             }
-            ChannelMsg::Interest(interest) => {
-                Ok(vec![(from.clone(), ChannelMsg::Vacant(interest.doc))])
-            }
-            ChannelMsg::Offer(offer) if offer.doc == self.entry.doc => self.offered(from, &offer),
-            ChannelMsg::Dismiss(doc) if doc == self.entry.doc => {
+            ChannelMsg::Interest(interest) => Ok(vec![(
+                from.clone(),
+                ChannelMsg::Vacant(interest.doc.clone()),
+            )]),
+            ChannelMsg::Offer(offer) if offer.doc == self.entry.doc => self.offered(from, offer),
+            ChannelMsg::Dismiss(doc) if *doc == self.entry.doc => {
                 self.wanted.remove(from);
                 Ok(Out::new())
             }

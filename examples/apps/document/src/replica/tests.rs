@@ -68,7 +68,7 @@ impl Net {
             if self.cut == Some((from, to)) {
                 continue;
             }
-            let out = self.replica(to).heard(&id(from), what).unwrap();
+            let out = self.replica(to).heard(&id(from), &what).unwrap();
             waiting.extend(out.into_iter().map(|(next, what)| (to, next, what)));
         }
         said
@@ -191,7 +191,7 @@ fn who_does_not_want_it_any_more_hears_no_more() {
     let mut net = Net::new(&["a", "b"]);
     net.connect("a", "b");
     let dismiss = ChannelMsg::Dismiss(DocId::new("notes").unwrap());
-    assert_eq!(net.replica("a").heard(&id("b"), dismiss).unwrap(), []);
+    assert_eq!(net.replica("a").heard(&id("b"), &dismiss).unwrap(), []);
     assert_eq!(net.edit("a", "milk"), [""; 0]);
 }
 
@@ -217,7 +217,7 @@ fn other_documents_are_not_ours() {
         (ChannelMsg::Vacant(ours.doc.clone()), &[]),
         (Offer::json(other, Version::default(), "{}").into(), &[]),
     ] {
-        let out = replica.heard(&id("b"), message.clone()).unwrap();
+        let out = replica.heard(&id("b"), &message).unwrap();
         let said: Vec<_> = out.iter().map(|(_, what)| gist(what)).collect();
         assert_eq!(said, expected, "{message:?}");
     }
@@ -235,7 +235,7 @@ fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
     let mut replica = Replica::new().unwrap();
     replica.edit(&Edit::parse("salt")).unwrap();
     let mut refuses = |message: ChannelMsg| {
-        assert!(replica.heard(&id("b"), message).is_err());
+        assert!(replica.heard(&id("b"), &message).is_err());
         assert_eq!(replica.text(), "salt\n");
     };
     let doc = good.doc.clone();
@@ -265,8 +265,46 @@ fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
         refuses(with(flipped.into()).into());
     }
 
-    assert_eq!(replica.heard(&id("b"), good.into()).unwrap(), []);
+    assert_eq!(replica.heard(&id("b"), &good.into()).unwrap(), []);
     assert!(replica.text().contains("milk"));
+}
+
+#[test]
+fn who_claims_a_version_that_nobody_has_harms_nobody_else() {
+    let mut replica = Replica::new().unwrap();
+    replica.edit(&Edit::parse("milk")).unwrap();
+    let ours = replica.doc.peer_id();
+    for (peer, counter) in [
+        (ours, -1),
+        (ours, i32::MIN),
+        (ours, i32::MAX),
+        (ours ^ 1, 1),
+        (ours ^ 1, i32::MIN),
+        (ours ^ 1, i32::MAX),
+    ] {
+        let claimed = VersionVector::from_iter([(peer, counter)]);
+        let claimed = Version::new(BASE64_STANDARD.encode(claimed.encode())).unwrap();
+        let interest = Interest::new(replica.entry.doc.clone()).since(claimed.clone());
+        let _ = replica.heard(&id("liar"), &interest.into());
+        let offer = Offer {
+            version: claimed,
+            ..replica.offer(None).unwrap()
+        };
+        let _ = replica.heard(&id("liar"), &offer.into());
+    }
+
+    let mut other = Replica::new().unwrap();
+    let interest = other.interest().unwrap();
+    replica.heard(&id("other"), &interest.into()).unwrap();
+    let told = replica.edit(&Edit::parse("eggs")).unwrap();
+    let to_other = told.iter().filter(|(to, _)| *to == id("other"));
+    for (_, message) in to_other {
+        other.heard(&id("us"), message).unwrap();
+    }
+    assert_eq!(replica.text(), "milk\neggs\n");
+    let all = replica.offer(None).unwrap();
+    other.heard(&id("us"), &all.into()).unwrap();
+    assert_eq!(other.text(), replica.text());
 }
 
 /// Two TypeScript peers that share a document, as captured (tests/vectors).
@@ -342,7 +380,7 @@ mod captured {
             let mut replica = replica(&said);
             let mut last = VersionVector::default();
             for (_, message) in &said {
-                replica.heard(&id("ts"), message.clone()).unwrap();
+                replica.heard(&id("ts"), message).unwrap();
                 if let ChannelMsg::Offer(offer) = message {
                     last.merge(&decode(&offer.version).unwrap());
                 }
@@ -376,7 +414,7 @@ mod captured {
                 }
                 match direction.as_str() {
                     "A->B" => theirs.push((b.clone(), message)),
-                    _ => ours.extend(replica.heard(&b, message).unwrap()),
+                    _ => ours.extend(replica.heard(&b, &message).unwrap()),
                 }
             }
             assert_eq!(ours, theirs);
