@@ -23,7 +23,7 @@
 //!
 //! // As `curl --unix-socket status.sock http://localhost/healthz` does.
 //! let mut curl = UnixStream::connect(&status).await?;
-//! curl.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+//! curl.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
 //! let mut answer = String::new();
 //! curl.read_to_string(&mut answer).await?;
 //! assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok\n"));

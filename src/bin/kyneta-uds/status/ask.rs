@@ -1,4 +1,4 @@
-//! Asks a status socket: one HTTP request over hyperlocal's connector.
+//! Asks a status socket: one HTTP request over the crate's own connector, which knows abstract names.
 //!
 //! In: a path. Out: the answer's body. Touches the socket.
 
@@ -11,7 +11,7 @@ use hyper::{
     header::HOST,
 };
 use hyper_util::rt::TokioIo;
-use kyneta_uds::{BoxError, HyperlocalConnector, SocketPath};
+use kyneta_uds::{BoxError, SocketPath, UnixConnector};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
@@ -43,9 +43,7 @@ pub(super) async fn ask(path: &SocketPath) -> Result<Vec<u8>, Failure> {
 }
 
 async fn get(path: &SocketPath) -> Result<Vec<u8>, BoxError> {
-    let stream = HyperlocalConnector::new()
-        .oneshot(path.clone().into())
-        .await?;
+    let stream = UnixConnector::new().oneshot(path.clone().into()).await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let asking = async {
         let request = Request::get("/status")
