@@ -13,6 +13,12 @@ use crate::connection::{Connection, Incoming};
 /// that fails ends it, and so does a panic. While it is at work on what a peer has sent, that peer's
 /// silent end is not seen: what takes long belongs into a task of its own.
 ///
+/// It is asked whether it is ready *before* there is a message, so that nothing is read that nobody
+/// takes. What `poll_ready` reserves is held meanwhile: where clones of a handler share a
+/// `concurrency_limit`, each idle connection holds one of its places, and as many as there are places
+/// keep all others from being read. Give each peer a limit of its own ([`MakeHandler`]), or ask for the
+/// place with the message, inside `call` ([backpressure](crate::guide::backpressure)).
+///
 /// Every fitting tower service is one.
 ///
 /// ```
@@ -23,7 +29,7 @@ use crate::connection::{Connection, Incoming};
 /// fn is_handler(_: impl Handler) {}
 /// is_handler(
 ///     ServiceBuilder::new()
-///         .concurrency_limit(1)
+///         .timeout(Duration::from_secs(1)) // each message
 ///         .service(service_fn(async |incoming: Incoming| {
 ///             println!("{incoming:?}");
 ///             Ok::<(), Infallible>(())

@@ -1,8 +1,4 @@
-//! The CBOR layer of kyneta-uds: frame transports become channels of messages.
-//!
-//! Needs below: a maker of frame transports ([`Frames`](kyneta_uds_core::Frames)), a `FramingLayer`
-//! as a rule. Gives above: a maker of [`CborChannel`]s, each a `Service<M, Response = ()>` out and a
-//! `Stream` in ([`Channel`](kyneta_uds_core::Channel)), for whatever drives a channel.
+//! A Tower layer: frame transports become channels of CBOR messages.
 //!
 //! ```
 //! use std::{future::poll_fn, io, pin::Pin};
@@ -34,6 +30,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of frame transports ([`Frames`](kyneta_uds_core::Frames)), a `FramingLayer` as a rule |
+//! | gives above | a maker of [`CborChannel`]s, each a `Service<M, Response = ()>` out and a `Stream` in ([`Channel`](kyneta_uds_core::Channel)), for whatever drives a channel |
+//! | touches | the transport; no clock, no task, no tokio |
 //!
 //! The codec is a parameter. [`ChannelCodec`], the default, is the protocol's own: byte-identical
 //! to the reference when writing, strict and bounded when reading, without a copy of bulk data in

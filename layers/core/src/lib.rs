@@ -1,7 +1,5 @@
-//! What every layer of kyneta-uds shares: the messages, the identities, the socket path, and the
-//! two traits that a stack is made of ([`Frames`] below the CBOR layer, [`Channel`] above it).
-//!
-//! In: nothing. Out: types. May touch: nothing; no I/O, no clock, no randomness, no tokio.
+//! What every layer of kyneta-uds shares: the messages, the identities, the socket path, and the two
+//! traits that a stack is made of.
 //!
 //! ```
 //! use kyneta_uds_core::{ChannelMsg, DocId, Interest};
@@ -11,6 +9,12 @@
 //! assert_eq!(msg.kind(), "interest");
 //! # Ok::<(), kyneta_uds_core::TextTooLong>(())
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | nothing |
+//! | gives above | types; [`Frames`], the trait below the CBOR layer, and [`Channel`], the trait above it |
+//! | touches | nothing: no I/O, no clock, no randomness, no tokio |
 
 mod channel;
 mod disconnect;

@@ -1,9 +1,5 @@
 //! A Tower layer: channels become channels to a peer that has introduced itself.
 //!
-//! Below it needs a maker of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg); above it gives
-//! a maker of [`Established`] channels: the handshake is done, the peer is known, and only the
-//! messages about documents pass.
-//!
 //! ```
 //! use futures_util::StreamExt as _;
 //! use kyneta_uds_cbor::CborLayer;
@@ -42,6 +38,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg) |
+//! | gives above | a maker of [`Established`] channels: the handshake is done, the peer is known, and only the messages about documents pass |
+//! | touches | the channel, tokio's clock; no task |
 
 mod channel;
 mod error;

@@ -1,8 +1,4 @@
-//! The framing layer of kyneta-uds: byte streams become frame transports.
-//!
-//! Needs below: a maker of byte streams, that is any `Service<T>` whose response is
-//! `AsyncRead + AsyncWrite` ([`ByteStream`]), a connector as a rule. Gives above: a maker of
-//! [`FrameTransport`]s, which speak [`Frames`](kyneta_uds_core::Frames), for the CBOR layer.
+//! A Tower layer: byte streams become frame transports.
 //!
 //! ```
 //! use std::{future::poll_fn, io};
@@ -35,6 +31,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of byte streams: any `Service<T>` whose response is `AsyncRead + AsyncWrite` ([`ByteStream`]), a connector as a rule |
+//! | gives above | a maker of [`FrameTransport`]s, which speak [`Frames`](kyneta_uds_core::Frames), for the CBOR layer |
+//! | touches | the stream; no clock, no task |
 //!
 //! The pure half stands alone: [`FrameParser`] takes bytes in and gives frames out, [`FrameWriter`]
 //! writes frames into a buffer. Neither does any I/O.

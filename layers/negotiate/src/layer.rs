@@ -18,6 +18,13 @@ pub(crate) struct Settings {
 
 /// Makes channels that listen or connect, and change role, out of channels.
 ///
+/// Three things must be `Clone`, because a peer has many others to deal with, one after the other or at
+/// once:
+///
+/// * the message: as the listener, what is sent goes to each who is connected;
+/// * the maker below: each attempt to connect, and each accepted stream, is given a clone;
+/// * the handler, or the [`Host`](crate::Host): each who connects is given a clone.
+///
 /// See the [crate](crate) for an example.
 pub struct NegotiateLayer<A, M> {
     host: A,

@@ -1,11 +1,5 @@
 //! A Tower layer: channels become channels that listen or connect, whichever the path asks for.
 //!
-//! Whoever starts first listens, the others connect; when the listener goes, one of the others takes
-//! its place, and the rest connect to that one. Below it needs a maker of channels over Unix streams
-//! ([`UnixTarget`](kyneta_uds_unix::UnixTarget)); above it gives a maker of [`Negotiated`] channels,
-//! which never end by themselves. What is sent goes to the one who listens, or to all who are
-//! connected; what comes in on accepted connections goes to the handlers of the [`Host`].
-//!
 //! ```
 //! use kyneta_uds_cbor::CborLayer;
 //! use kyneta_uds_core::{ChannelMsg, DocId, SocketPath};
@@ -48,6 +42,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of channels over Unix streams ([`UnixTarget`](kyneta_uds_unix::UnixTarget)), which is `Clone` |
+//! | gives above | a maker of [`Negotiated`] channels, which never end by themselves |
+//! | touches | the maker, the path and the files beside it, tokio's clock, randomness; as the listener, one task for each who connects |
+//!
+//! Whoever starts first listens, the others connect; when the listener goes, one of the others takes
+//! its place, and the rest connect to that one. What is sent goes to the one who listens, or to all
+//! who are connected; what comes in on accepted connections goes to the handlers of the [`Host`].
 
 mod channel;
 mod host;

@@ -1,10 +1,5 @@
 //! A Tower layer: channels become cloneable, bounded handles, with one task that drives each.
 //!
-//! Below it needs a maker of channels ([`Channel<M>`](kyneta_uds_core::Channel)); above it gives a
-//! maker of [`Handle`]s, which are `Service<M, Response = ()>`. What comes in goes to a Tower
-//! service of the user's, one message after the other; while that service is not ready, nothing is
-//! read, and the sender feels it through the kernel.
-//!
 //! ```
 //! use kyneta_uds_cbor::CborLayer;
 //! use kyneta_uds_core::{ChannelMsg, DocId};
@@ -33,6 +28,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of channels ([`Channel<M>`](kyneta_uds_core::Channel)) |
+//! | gives above | a maker of [`Handle`]s, which are `Clone + Service<M, Response = ()>` |
+//! | touches | the channel, tokio's clock; one task of tokio's for each channel |
+//!
+//! What comes in goes to a Tower service of the user's, one message after the other; while that
+//! service is not ready, nothing is read, and the sender feels it through the kernel.
 //!
 //! # What `call` promises
 //!

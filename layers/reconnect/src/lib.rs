@@ -1,11 +1,5 @@
 //! A Tower layer: channels become channels that come back after a loss.
 //!
-//! Below it needs a maker of channels, and a target that can be asked for again
-//! ([`Redial`](kyneta_uds_core::Redial)); above it gives a maker of [`Reconnecting`] channels. One
-//! that was accepted passes untouched. When, and whether, it comes back is a policy's to say
-//! ([`Recover`]): [`ReconnectPolicy`], any of tower's backoffs ([`Backoffs`]), or one's own.
-//! [`States`] tells where it stands.
-//!
 //! ```
 //! use futures_util::StreamExt as _;
 //! use kyneta_uds_cbor::CborLayer;
@@ -51,6 +45,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a maker of channels, and a target that can be asked for again ([`Redial`](kyneta_uds_core::Redial)) |
+//! | gives above | a maker of [`Reconnecting`] channels; one that was accepted passes untouched |
+//! | touches | the maker, tokio's clock, randomness for the backoff; no task |
+//!
+//! When, and whether, it comes back is a policy's to say ([`Recover`]): [`ReconnectPolicy`], any of
+//! tower's backoffs ([`Backoffs`]), or one's own. [`States`] tells where it stands.
 
 mod backoffs;
 mod channel;

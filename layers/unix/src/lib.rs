@@ -1,9 +1,5 @@
 //! Both ends of a Unix socket path: what stands at the bottom of a stack.
 //!
-//! In: a path, or a stream that somebody has accepted. Out: connected streams, from
-//! [`UnixConnector`] (a `tower::make::MakeConnection`), and from the [`Listener`] that owns a path.
-//! May touch: the file system's sockets, the lock and the temporary name beside a path.
-//!
 //! ```
 //! use kyneta_uds_core::SocketPath;
 //! use kyneta_uds_unix::{Listener, UnixConnector};
@@ -16,9 +12,18 @@
 //! let mut listener = Listener::bind(path.clone()).await?;
 //! let ours = UnixConnector::new().oneshot(path.into()).await?;
 //! let (theirs, _permit) = listener.accept().await;
+//! assert_eq!(theirs.peer_cred()?.uid(), ours.peer_cred()?.uid());
+//!
+//! listener.close()?; // removes the file, which is still its own
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | | |
+//! |---|---|
+//! | needs below | nothing: a path ([`SocketPath`](kyneta_uds_core::SocketPath)), or a stream that somebody has accepted |
+//! | gives above | [`UnixConnector`], a maker of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
+//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; on Linux, one thread and inotify for all listeners |
 
 mod allow;
 mod authorize;
