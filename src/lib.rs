@@ -100,6 +100,8 @@
 //! | `status` | no | [`status`]: what a role is doing, as a value, over HTTP on a Unix socket, as metrics |
 //! | `cli` | no | the command `kyneta-uds`; nothing for the library |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod broadcast;
 mod client;
 mod connection;

@@ -16,6 +16,8 @@
 //! | gives above | types; [`Frames`], the trait below the CBOR layer, and [`Channel`], the trait above it |
 //! | touches | nothing: no I/O, no clock, no randomness, no tokio |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod channel;
 mod disconnect;
 mod frames;

@@ -45,6 +45,8 @@
 //! | gives above | a maker of [`Established`] channels: the handshake is done, the peer is known, and only the messages about documents pass |
 //! | touches | the channel, tokio's clock; no task |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod channel;
 mod error;
 mod handshake;

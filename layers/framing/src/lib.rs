@@ -41,6 +41,8 @@
 //! The pure half stands alone: [`FrameParser`] takes bytes in and gives frames out, [`FrameWriter`]
 //! writes frames into a buffer. Neither does any I/O.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod config;
 mod credentials;
 mod error;

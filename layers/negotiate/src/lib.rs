@@ -53,6 +53,8 @@
 //! its place, and the rest connect to that one. What is sent goes to the one who listens, or to all
 //! who are connected; what comes in on accepted connections goes to the handlers of the [`Host`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod channel;
 mod host;
 mod hub;

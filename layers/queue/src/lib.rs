@@ -45,6 +45,8 @@
 //! un-sends. A slot that `poll_ready` reserved and `call` did not use goes to the next who waits
 //! when the handle is dropped.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backlog;
 mod budget;
 mod config;

@@ -55,6 +55,8 @@
 //! When, and whether, it comes back is a policy's to say ([`Recover`]): [`ReconnectPolicy`], any of
 //! tower's backoffs ([`Backoffs`]), or one's own. [`States`] tells where it stands.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoffs;
 mod channel;
 mod error;

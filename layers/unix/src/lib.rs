@@ -25,6 +25,8 @@
 //! | gives above | [`UnixConnector`], a maker of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
 //! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; on Linux, one thread and inotify for all listeners |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod allow;
 mod authorize;
 mod connector;

@@ -14,12 +14,20 @@
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Changes;
-#[cfg(target_os = "linux")]
-pub use linux::prepare;
 #[cfg(not(target_os = "linux"))]
 pub(super) use none::Changes;
-#[cfg(not(target_os = "linux"))]
-pub use none::prepare;
+
+/// Readies the process for being told of changes to a listener's files: nothing to do where there is no
+/// inotify. Best done before it makes its first connection; done by itself, but later, with the first
+/// [`Listener`](crate::Listener) that asks whether its path is still its own. Once a process is enough;
+/// more do nothing.
+///
+/// ```
+/// kyneta_uds_unix::prepare();
+/// ```
+pub fn prepare() {
+    Changes::prepare();
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -38,19 +46,6 @@ mod linux {
     };
 
     use super::super::notice::SELDOM;
-
-    /// Readies the process for being told of changes to a listener's files. Best done before it
-    /// makes its first connection; done by itself, but later, with the first [`Listener`] that asks
-    /// whether its path is still its own. Once a process is enough; more do nothing.
-    ///
-    /// ```
-    /// kyneta_uds_unix::prepare();
-    /// ```
-    ///
-    /// [`Listener`]: crate::Listener
-    pub fn prepare() {
-        Changes::teller();
-    }
 
     /// Who tells of changes, and to whom.
     struct Teller {
@@ -89,6 +84,10 @@ mod linux {
     }
 
     impl Changes {
+        pub(super) fn prepare() {
+            Self::teller();
+        }
+
         /// `None` when the kernel will not tell: out of watches, or a file that we may not read.
         pub(in super::super) fn of(files: [&Path; 2]) -> Option<Self> {
             let teller = Self::teller()?;
@@ -229,14 +228,13 @@ mod none {
         task::{Context, Poll},
     };
 
-    /// Readies the process for being told of changes to a listener's files: nothing to do here.
-    pub fn prepare() {}
-
     /// Not told of here.
     #[derive(Debug)]
     pub(in super::super) enum Changes {}
 
     impl Changes {
+        pub(super) fn prepare() {}
+
         pub(in super::super) fn of(_: [&Path; 2]) -> Option<Self> {
             None
         }
