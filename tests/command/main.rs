@@ -14,6 +14,7 @@ mod neighbours;
 mod path;
 mod peer;
 mod process;
+mod shell;
 mod states;
 mod status;
 mod unread;

@@ -103,10 +103,15 @@ pub(crate) enum Command {
         shell: Shell,
     },
 
-    /// Print the manual page
-    #[command(after_help = "Example:
-  kyneta-uds man | man -l -")]
-    Man,
+    /// Print the manual page, or write all of them
+    #[command(after_help = "Examples:
+  kyneta-uds man | man -l -
+  kyneta-uds man --dir /usr/local/share/man/man1")]
+    Man {
+        /// Write the command's page and one for each of its commands into this directory
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -72,7 +72,8 @@ fn run(command: Command) -> Result<(), Failure> {
         } => wire::encode(wire.version(), max_frame),
         Command::Bench(args) => block_on(bench(args)),
         Command::Completions { shell } => shell::completions(shell),
-        Command::Man => shell::man(),
+        Command::Man { dir: None } => shell::man(),
+        Command::Man { dir: Some(dir) } => shell::write_man(&dir),
     }
 }
 

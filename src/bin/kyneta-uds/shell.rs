@@ -1,5 +1,7 @@
 //! The command among others: completions, the manual page, logs.
 
+use std::path::Path;
+
 use clap::CommandFactory;
 use clap_complete::Shell;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -37,14 +39,22 @@ pub(crate) fn log_to_stderr(verbose: u8) -> Result<Logs, Failure> {
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "kyneta-uds", &mut text);
-    out::line(text.trim_ascii_end())
+    // In bash's, clap_complete (4.6.11) writes the hyphen of our name in two ways, and so would complete
+    // nothing after a command.
+    let text = String::from_utf8_lossy(&text).replace("kyneta__subcmd__uds", "kyneta__uds");
+    out::line(text.as_bytes().trim_ascii_end())
 }
 
-/// Prints the manual page, one section for each command.
+/// Prints the manual page, which names the pages of the commands.
 pub(crate) fn man() -> Result<(), Failure> {
     let mut page = Vec::new();
-    let mut command = Cli::command();
-    command.build();
+    let command = Cli::command().disable_help_subcommand(true);
     clap_mangen::Man::new(command).render(&mut page)?;
     out::line(page.trim_ascii_end())
+}
+
+/// Writes all of them, `kyneta-uds.1`, `kyneta-uds-peer.1` and so on.
+pub(crate) fn write_man(dir: &Path) -> Result<(), Failure> {
+    clap_mangen::generate_to(Cli::command(), dir)
+        .map_err(|error| Failure::work(format!("cannot write to {}: {error}", dir.display())))
 }
