@@ -13,7 +13,10 @@ use std::{
 use hyper_util::rt::TokioIo;
 use hyperlocal::{UnixStream as HyperlocalStream, Uri};
 use kyneta_uds_core::Target;
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::UnixStream,
+};
 use tokio_util::either::Either;
 use tower_service::Service;
 
@@ -50,13 +53,15 @@ impl HyperlocalConnector {
     }
 }
 
-/// hyperlocal's stream as tokio's traits, or an accepted one.
-type Io = Either<TokioIo<HyperlocalStream>, UnixStream>;
+/// hyperlocal's stream, or an accepted one. A type of our own, so that another version of hyperlocal
+/// asks for none of ours.
+#[derive(Debug)]
+pub struct HyperlocalIo(Either<TokioIo<HyperlocalStream>, UnixStream>);
 
 impl Service<UnixTarget> for HyperlocalConnector {
-    type Response = Io;
+    type Response = HyperlocalIo;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Io, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HyperlocalIo, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         // hyperlocal's is always ready.
@@ -68,7 +73,7 @@ impl Service<UnixTarget> for HyperlocalConnector {
         let mut inner = self.inner;
         Box::pin(async move {
             let path = match target {
-                Target::Accepted(stream) => return Ok(Either::Right(stream)),
+                Target::Accepted(stream) => return Ok(HyperlocalIo(Either::Right(stream))),
                 Target::Connect(path) => no_symlink(path)?,
             };
             let Some(pathname) = path.as_pathname() else {
@@ -80,9 +85,49 @@ impl Service<UnixTarget> for HyperlocalConnector {
             };
             let uri: hyper::Uri = Uri::new(pathname, "/").into();
             match inner.call(uri).await {
-                Ok(stream) => Ok(Either::Left(TokioIo::new(stream))),
+                Ok(stream) => Ok(HyperlocalIo(Either::Left(TokioIo::new(stream)))),
                 Err(error) => Err(ConnectError::new(path, error)),
             }
         })
+    }
+}
+
+impl AsyncRead for HyperlocalIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for HyperlocalIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
     }
 }

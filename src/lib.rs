@@ -167,7 +167,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "hyperlocal")]
-pub use crate::hyperlocal::HyperlocalConnector;
+pub use crate::hyperlocal::{HyperlocalConnector, HyperlocalIo};
 
 /// The README's examples compile.
 #[cfg(doctest)]
