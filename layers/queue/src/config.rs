@@ -10,6 +10,7 @@ use crate::budget::Budget;
 
 /// What happens to senders when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overflow {
     /// They wait for room.
     #[default]
