@@ -357,7 +357,7 @@ async fn who_says_nothing_or_says_it_slowly_is_not_waited_for_and_16_at_once_are
         let _ = stream.read_to_end(&mut answer).await;
     }
     let waited = start.elapsed();
-    assert!((4..=6).contains(&waited.as_secs()), "{waited:?}");
+    assert!((2..=3).contains(&waited.as_secs()), "{waited:?}");
     assert_eq!(get(&path, "/healthz").await.0, 200);
 }
 
@@ -381,9 +381,9 @@ async fn one_who_asks_again_and_again_is_answered_on_one_connection_for_10_s() {
         }
         assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer[..length].ends_with(b"ok\n"));
         answers += 1;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
-    assert_eq!((answers, start.elapsed().as_secs()), (4, 12));
+    assert_eq!((answers, start.elapsed().as_millis()), (7, 10_500));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! In: a path, and what is looked at. Out: answers. May touch: the path, as every listener does, and a
 //! task of tokio's for itself and for each who asks.
 //!
-//! Whoever asks is bound: a request's head within 5 s of the last answer and 16 KiB, a connection ended
+//! Whoever asks is bound: a request's head within 2 s of the last answer and 16 KiB, a connection ended
 //! after 10 s, what is then being answered after 10 s more, 16 of them at once.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
@@ -20,8 +20,8 @@ use super::{answer::answer, inspect::Inspect};
 /// How many may ask at once.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long somebody who has connected may take to say what it wants.
-const HEAD: Duration = Duration::from_secs(5);
+/// How long somebody who has connected, or was answered, may take to say what it wants.
+const HEAD: Duration = Duration::from_secs(2);
 
 /// How long a connection is kept for the next request, and then how long the last answer may take.
 /// One who asks often pays a third of what coming anew each time costs us.

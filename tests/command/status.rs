@@ -39,7 +39,11 @@ fn json_status(path: &str) -> Value {
 /// By hand, as curl does it.
 fn get(path: &str, target: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
