@@ -97,9 +97,9 @@ where
         }
         let config = &this.shared.config;
         let open = *this.phase == Phase::Open;
-        let (room, can_end) = match config.overflow {
-            Overflow::Disconnect { after } => (after, true),
-            _ => (Duration::MAX, false),
+        let room = match config.overflow {
+            Overflow::Disconnect { after } => after,
+            _ => Duration::MAX,
         };
         if open && !wrote.blocked && !wrote.stuck {
             // The clock is not asked.
@@ -116,7 +116,7 @@ where
         };
         let stuck = Limit {
             since: &mut this.waiting.stuck,
-            waits: open && wrote.stuck && can_end,
+            waits: open && wrote.stuck,
             again: moved,
             after: room,
         };
