@@ -615,6 +615,38 @@ async fn a_handler_that_waits_for_room_does_not_stop_the_writing() {
 }
 
 #[tokio::test]
+async fn first_answers_go_out_while_the_rest_is_worked_on() {
+    let pipe = Pipe::with_room(usize::MAX);
+    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let out = Arc::new(Mutex::new(Vec::new()));
+    let echo = {
+        let (pipe, out) = (pipe.clone(), out.clone());
+        service_fn(move |num: Num| {
+            out.lock().unwrap().push(pipe.taken().len());
+            let mut handle = handle.clone();
+            async move { handle.queue(num).await }
+        })
+    };
+    for num in 0..400 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    tokio::spawn(driver.drive(echo));
+    settle().await;
+    // As each message came in, so many answers were out.
+    let rounds = [
+        (16, 0),
+        (32, 16),
+        (64, 48),
+        (128, 112),
+        (128, 240),
+        (32, 368),
+    ];
+    let expected = rounds.into_iter().flat_map(|(round, out)| vec![out; round]);
+    assert_eq!(*out.lock().unwrap(), expected.collect::<Vec<_>>());
+    assert_eq!(pipe.taken(), (0..400).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn events_tell_of_full_empty_bad_and_failed() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let config = QueueConfig::default().max_messages(2).on_event({

@@ -220,10 +220,10 @@ where
         // What a handler queues meanwhile is written below: it needs to wake nobody.
         self.shared.lock().awake();
         let (mut read, mut written, mut moved) = (false, false, false);
-        let mut left = POLL_BYTES;
+        let (mut budget, mut left) = (read::FIRST, POLL_BYTES);
         self.aborted()?;
         loop {
-            let came_in = self.as_mut().read(cx, &mut left)?;
+            let came_in = self.as_mut().read(cx, &mut budget, &mut left)?;
             let wrote = self.as_mut().write(cx)?;
             // Only who is parked is woken, so the abort that came before writing has parked us is
             // seen here or not at all.

@@ -15,8 +15,12 @@ use tower_service::Service;
 use super::{Drive, Phase, Step, broke};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
-/// Inbound messages before the write side has its turn.
-const READ_BUDGET: usize = 128;
+/// Inbound messages in a poll before what they led to is written, so that the peer works on the first
+/// answers while this side works on the rest. Sixty-four calls in flight between two cores would take turns
+/// otherwise: 0.7 M/s, and 1.6 M/s so. Each round has twice the budget of the one before, up to [`MOST`]:
+/// with 16 each time, calls on one core lose a third to system calls, so a fifth.
+pub(super) const FIRST: usize = 16;
+const MOST: usize = 128;
 
 /// What anything that comes in counts at least, bytes.
 const LEAST: usize = 64;
@@ -46,16 +50,18 @@ where
     H: Service<M, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Reads and hands over, until either end is pending, or as many bytes have come in as are `left`
-    /// of this poll's.
-    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>, left: &mut usize) -> Step<Read> {
+    /// Reads and hands over, until either end is pending, or as many messages have come in as `budget` has,
+    /// or as many bytes as are `left` of this poll's.
+    pub(super) fn read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        left: &mut usize,
+    ) -> Step<Read> {
         let mut this = self.project();
         let rest = |any| Continue(Read { any, more: false });
-        for round in 0..READ_BUDGET {
+        for round in 0..=*budget {
             let any = round > 0;
-            if *left == 0 {
-                break;
-            }
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
                 match handling.poll(cx) {
                     Poll::Pending => return rest(any),
@@ -68,6 +74,10 @@ where
                         }
                     }
                 }
+            }
+            // Not before the last one's handler has run: its answer would be a write of its own.
+            if round == *budget || *left == 0 {
+                break;
             }
             if let Phase::Draining { peer: true } = this.phase {
                 return rest(any);
@@ -114,6 +124,7 @@ where
                 },
             }
         }
+        *budget = budget.saturating_mul(2).min(MOST);
         Continue(Read {
             any: true,
             more: true,
