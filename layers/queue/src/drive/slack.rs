@@ -10,11 +10,12 @@ use tower_service::Service;
 
 use super::Drive;
 
-/// For how long memory must not have been needed to be given back: once to twice as long.
-const AT_REST: Duration = Duration::from_millis(100);
+/// For how long memory must not have been needed to be given back: once to twice as long. No longer than
+/// it must be: as long as any timer waits, a runtime sets the kernel's at each rest, some 4 % of a round trip.
+const AT_REST: Duration = Duration::from_millis(20);
 
 impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
-    /// Looks at the clock when the timer fires, at most ten times a second, and not per message.
+    /// Looks at the clock when the timer fires, at most fifty times a second, and not per message.
     pub(super) fn keep_slack(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool) {
         let this = self.project();
         let timer = match this.slack {
