@@ -5,11 +5,16 @@
 
 const WORD: usize = size_of::<u64>();
 
+/// All of it words, so that it is moved in the pieces that it was written in.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Short {
-    words: [[u8; WORD]; 2],
-    len: u8,
+    words: Words,
+    len: usize,
 }
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(8))]
+struct Words([[u8; WORD]; 2]);
 
 impl Short {
     /// The longest, bytes.
@@ -30,15 +35,15 @@ impl Short {
             _ => return None,
         };
         Some(Self {
-            words,
-            len: text.len() as u8,
+            words: Words(words),
+            len: text.len(),
         })
     }
 
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
-        let bytes = self.words.as_flattened();
-        bytes.get(..usize::from(self.len)).unwrap_or(bytes)
+        let bytes = self.words.0.as_flattened();
+        bytes.get(..self.len).unwrap_or(bytes)
     }
 
     /// Looked at again each time: without `unsafe` it takes a nanosecond or two.
