@@ -160,7 +160,7 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     handler: H,
     shared: Arc<Shared<M>>,
     handler_ready: bool,
-    batch: VecDeque<M>,
+    batch: VecDeque<Option<M>>,
     /// Messages given to the channel.
     called: u64,
     /// Messages that the kernel has taken.

@@ -82,7 +82,7 @@ where
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.called;
                 }
-                let Some(msg) = this.batch.pop_front() else {
+                let Some(msg) = this.batch.pop_front().flatten() else {
                     break false;
                 };
                 messages += 1;
