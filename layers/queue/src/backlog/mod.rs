@@ -36,8 +36,9 @@ pub(crate) struct Backlog<M> {
     overflow: Overflow,
     lease: Option<Lease>,
 
-    /// None is absent. As their futures hold them, so that they are moved as a whole: one that is unwrapped on
-    /// the way is read in other pieces than it has just been written in, which takes 5 ns each time.
+    /// No `None` stands in it. Messages are held as their futures hold them, so that they are moved as a whole:
+    /// one that is unwrapped on the way is read in other pieces than it has just been written in, which takes
+    /// 5 ns each time.
     queue: VecDeque<Option<M>>,
     /// The most that have stood in it since that was last asked for.
     most: usize,
@@ -212,6 +213,7 @@ impl<M> Backlog<M> {
         Some(self.accept(msg.take(), size))
     }
 
+    // Always: what it returns would come back through memory, which takes 6 ns.
     #[inline(always)]
     fn accept(&mut self, msg: Option<M>, size: usize) -> Pushed {
         let number = self.next;
