@@ -29,6 +29,11 @@ const KEPT: usize = 1;
 /// How many futures that wait for their messages there is room for at rest: what one takes.
 const KEPT_WATCHERS: usize = 4;
 
+/// Messages on their way to the channel; no `None` is among them. They are held as their futures hold them, so
+/// that they are moved as a whole: one that is unwrapped on the way is read in other pieces than it has just
+/// been written in, which takes 5 ns each time.
+pub(crate) type Batch<M> = VecDeque<Option<M>>;
+
 #[derive(Debug)]
 pub(crate) struct Backlog<M> {
     max_messages: usize,
@@ -36,10 +41,7 @@ pub(crate) struct Backlog<M> {
     overflow: Overflow,
     lease: Option<Lease>,
 
-    /// No `None` stands in it. Messages are held as their futures hold them, so that they are moved as a whole:
-    /// one that is unwrapped on the way is read in other pieces than it has just been written in, which takes
-    /// 5 ns each time.
-    queue: VecDeque<Option<M>>,
+    queue: Batch<M>,
     /// The most that have stood in it since that was last asked for.
     most: usize,
     /// Waiting: queued, or taken by the driver and not yet encoded.
@@ -281,19 +283,19 @@ impl<M> Backlog<M> {
     }
 
     /// Takes all that waits into `batch`, which must be empty.
-    pub(crate) fn take(&mut self, batch: &mut VecDeque<Option<M>>) {
+    pub(crate) fn take(&mut self, batch: &mut Batch<M>) {
         std::mem::swap(&mut self.queue, batch);
     }
 
     /// True when more memory is held than a connection at rest should hold.
-    pub(crate) fn has_slack(&self, batch: &VecDeque<Option<M>>) -> bool {
+    pub(crate) fn has_slack(&self, batch: &Batch<M>) -> bool {
         self.queue.capacity().max(batch.capacity()) > KEPT
             || self.watchers.capacity() > KEPT_WATCHERS
     }
 
     /// Gives back the memory of what is empty, unless that was needed since this was last asked for.
     /// True when it was not.
-    pub(crate) fn shrink(&mut self, batch: &mut VecDeque<Option<M>>) -> bool {
+    pub(crate) fn shrink(&mut self, batch: &mut Batch<M>) -> bool {
         if std::mem::take(&mut self.most) > KEPT {
             return false;
         }
@@ -353,11 +355,7 @@ impl<M> Backlog<M> {
 
     /// The end. All before `encoded` may have been sent, what the kernel has not taken of it.
     /// Returns what was never encoded, to be dropped without the lock.
-    pub(crate) fn end(
-        &mut self,
-        encoded: u64,
-        reason: DisconnectReason,
-    ) -> (VecDeque<Option<M>>, Wakes) {
+    pub(crate) fn end(&mut self, encoded: u64, reason: DisconnectReason) -> (Batch<M>, Wakes) {
         self.encoded = encoded;
         self.state = State::Closed(reason);
         self.hold(0, 0);

@@ -15,7 +15,6 @@ mod spin;
 mod write;
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
     ops::ControlFlow::{self, Break, Continue},
@@ -30,7 +29,7 @@ use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
 use self::{rest::Waiting, spin::Spin};
-use crate::{config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
+use crate::{backlog::Batch, config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
 /// Inbound bytes, by the size of messages, before other tasks have their turn: some 80 µs of work.
 const POLL_BYTES: usize = 64 << 10;
@@ -122,7 +121,7 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             handler,
             shared,
             handler_ready: false,
-            batch: VecDeque::new(),
+            batch: Batch::new(),
             called: 0,
             taken: 0,
             phase: Phase::Open,
@@ -160,7 +159,7 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     handler: H,
     shared: Arc<Shared<M>>,
     handler_ready: bool,
-    batch: VecDeque<Option<M>>,
+    batch: Batch<M>,
     /// Messages given to the channel.
     called: u64,
     /// Messages that the kernel has taken.
