@@ -15,7 +15,7 @@ use std::{
 
 use kyneta_uds::{
     BoxError, CborLayer, FramingLayer, Handle, Listener, Message, QueueConfig, QueueLayer,
-    SendError, SocketPath, UnixConnector, UnixTarget, connect, queue,
+    SendError, SocketPath, UnixConnector, UnixTarget, connect, encoded_size, queue,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, task::AbortHandle};
@@ -33,7 +33,11 @@ enum Envelope {
     Cancel(u64),
 }
 
-impl Message for Envelope {}
+impl Message for Envelope {
+    fn size(&self) -> usize {
+        encoded_size(self)
+    }
+}
 
 type ByNumber<T> = Arc<Mutex<HashMap<u64, T>>>;
 

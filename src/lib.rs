@@ -66,7 +66,11 @@
 //!
 //! #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 //! struct Tick(u64);
-//! impl Message for Tick {}
+//! impl Message for Tick {
+//!     fn size(&self) -> usize {
+//!         self.0.size()
+//!     }
+//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -126,7 +130,7 @@ pub mod trace;
 
 pub use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,
-    EncodeError, SerdeCodec,
+    EncodeError, SerdeCodec, encoded_size,
 };
 pub use kyneta_uds_core::*;
 pub use kyneta_uds_establish::{

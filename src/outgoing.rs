@@ -394,12 +394,21 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
         self.inner.buffered()
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.inner.worked()
+    }
+
     fn connection(&self) -> ConnectionInfo {
         self.inner.connection()
     }
 
     fn begin_with(&mut self, wire: WireVersion) -> bool {
         self.inner.begin_with(wire)
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.inner.lost()
     }
 
     /// Its own end is a loss of whoever makes another.

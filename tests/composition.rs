@@ -23,7 +23,7 @@ use kyneta_uds::{
     BoxError, CborChannel, CborLayer, ChannelCodec, ChannelMsg, Client, ClientError,
     DisconnectReason, EstablishError, EstablishLayer, FrameTransport, FramingLayer, Handle,
     Inbound, Incoming, Listener, Message, QueueConfig, QueueLayer, ReconnectPolicy, Server,
-    SocketPath, UnixConnector, UnixTarget,
+    SocketPath, UnixConnector, UnixTarget, encoded_size,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -448,7 +448,11 @@ enum Order {
     Done,
 }
 
-impl Message for Order {}
+impl Message for Order {
+    fn size(&self) -> usize {
+        encoded_size(self)
+    }
+}
 
 #[tokio::test]
 async fn messages_of_any_type_travel() {

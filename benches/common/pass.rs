@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds::{Channel, ConnectionInfo, WireVersion};
+use kyneta_uds::{Channel, ConnectionInfo, DisconnectReason, WireVersion};
 use tower::Service;
 
 /// Passes everything on; if `TRACE`, it says so to whoever subscribes. Nobody does.
@@ -63,11 +63,24 @@ impl<S: Channel<M>, M, const TRACE: bool> Channel<M> for Pass<S, TRACE> {
         self.0.buffered()
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.0.worked()
+    }
+
     fn connection(&self) -> ConnectionInfo {
         self.0.connection()
     }
 
     fn begin_with(&mut self, wire: WireVersion) -> bool {
         self.0.begin_with(wire)
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.0.lost()
+    }
+
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        self.0.interrupt(reason)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds::{Channel, ChannelMsg, ConnectionInfo, Inbound, WireVersion};
+use kyneta_uds::{Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion};
 use tower::Service;
 
 #[derive(Debug, Default)]
@@ -64,11 +64,24 @@ impl Channel<ChannelMsg> for Void {
         0
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        0
+    }
+
     fn connection(&self) -> ConnectionInfo {
         ConnectionInfo::default()
     }
 
     fn begin_with(&mut self, _: WireVersion) -> bool {
+        false
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        None
+    }
+
+    fn interrupt(&mut self, _: DisconnectReason) -> bool {
         false
     }
 }

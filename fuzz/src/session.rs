@@ -262,6 +262,7 @@ impl Session {
                 loop {
                     match to.parser.next_frame() {
                         Ok(None) => break,
+                        Ok(Some(Frame::Noticed(_))) => {}
                         Ok(Some(Frame::Payload(payload))) => {
                             arrived += 1;
                             take(to.codec.decode(payload), &mut to.handshake);

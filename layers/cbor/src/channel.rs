@@ -11,7 +11,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds_core::{Channel, ConnectionInfo, Frame, Frames, Inbound, Rejection, WireVersion};
+use kyneta_uds_core::{
+    Channel, ConnectionInfo, DisconnectReason, Frame, Frames, Inbound, Rejection, WireVersion,
+};
 use tower_service::Service;
 
 use crate::{CborError, Codec, EncodeError};
@@ -87,6 +89,7 @@ impl<F: Frames, C: Codec> Stream for CborChannel<F, C> {
         }
         Poll::Ready(match ready!(frames.poll_frame(cx)) {
             Some(Ok(Frame::Payload(payload))) => Some(Ok(inbound(codec.decode(payload)))),
+            Some(Ok(Frame::Noticed(notice))) => Some(Ok(Inbound::Noticed(notice))),
             Some(Ok(Frame::Skipped(fault))) => Some(Ok(Inbound::Rejected(Rejection::Frame(fault)))),
             Some(Err(error)) => Some(Err(transport(error))),
             None => None,
@@ -115,12 +118,25 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
         self.frames.buffered()
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.frames.worked()
+    }
+
     fn connection(&self) -> ConnectionInfo {
         self.frames.connection()
     }
 
     fn begin_with(&mut self, wire: WireVersion) -> bool {
         self.frames.begin_with(wire)
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        None
+    }
+
+    fn interrupt(&mut self, _: DisconnectReason) -> bool {
+        false
     }
 }
 

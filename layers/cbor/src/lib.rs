@@ -64,6 +64,7 @@
 
 mod channel;
 mod codec;
+mod encoded_size;
 mod error;
 mod future;
 mod layer;
@@ -71,6 +72,7 @@ mod service;
 
 pub use channel::CborChannel;
 pub use codec::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
+pub use encoded_size::encoded_size;
 pub use error::{CborError, EncodeError};
 pub use future::CborFuture;
 pub use layer::CborLayer;

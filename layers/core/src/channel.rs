@@ -9,6 +9,7 @@ use tower_service::Service;
 
 use crate::{
     disconnect::{BoxError, DisconnectReason},
+    notice::Notice,
     rejection::Rejection,
     wire::{ConnectionInfo, WireVersion},
 };
@@ -20,6 +21,8 @@ pub enum Inbound<M> {
     Message(M),
     /// A frame or message that could not be passed on; the connection goes on.
     Rejected(Rejection),
+    /// The stream of frames shows that something was lost or came twice; the connection goes on.
+    Noticed(Notice),
 }
 
 /// A duplex of typed messages over one connection: `Service<M, Response = ()>` out, a `Stream` in.
@@ -58,18 +61,20 @@ pub trait Channel<M>:
     /// fixed by configuration or settled by a frame.
     fn begin_with(&mut self, wire: WireVersion) -> bool;
 
+    /// Bytes of the connection that the channel has worked on so far, whatever came of them. The
+    /// difference between two calls bounds what one poll does: the size of what was yielded says
+    /// little of the work. It starts over at 0 when another connection takes the place of one that is
+    /// lost.
+    fn worked(&self) -> u64;
+
     /// Takes the reason of a loss: the connection below has ended, another takes or will take its
     /// place, and what had been called and not flushed may or may not have been sent. Until a loss
-    /// has been taken, `poll_ready` and `poll_flush` are pending. A channel over one connection,
-    /// which ends with it, has none.
-    fn lost(&mut self) -> Option<DisconnectReason> {
-        None
-    }
+    /// has been taken, `poll_ready` and `poll_flush` are pending. `None` for a channel over one
+    /// connection, which ends with it. A wrapper passes on what the channel inside says: otherwise
+    /// a channel that comes back never does.
+    fn lost(&mut self) -> Option<DisconnectReason>;
 
     /// Gives up the connection below, because of `reason`, for another. False, and without effect,
-    /// for a channel that has but one.
-    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
-        drop(reason);
-        false
-    }
+    /// for a channel that has but one. A wrapper passes it on, as [`lost`](Self::lost).
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool;
 }

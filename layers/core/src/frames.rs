@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     disconnect::BoxError,
+    notice::Notice,
     rejection::FrameFault,
     wire::{ConnectionInfo, WireVersion},
     write_buf::PayloadWriter,
@@ -94,6 +95,8 @@ pub enum Frame<'a> {
     Payload(Payload<'a>),
     /// A frame that was skipped; the stream stays in step.
     Skipped(FrameFault),
+    /// What the numbers of the frames show.
+    Noticed(Notice),
 }
 
 /// A duplex of frames over one connection. The same rules as [`Channel`](crate::Channel)'s: polled
@@ -136,6 +139,9 @@ pub trait Frames: Unpin {
 
     /// Bytes written and not yet taken by the kernel.
     fn buffered(&self) -> usize;
+
+    /// Bytes of the stream that were worked on so far: frames that were lent, skipped or dropped.
+    fn worked(&self) -> u64;
 
     /// What is known of the connection.
     fn connection(&self) -> ConnectionInfo;

@@ -23,6 +23,7 @@ mod disconnect;
 mod frames;
 mod identity;
 mod message;
+mod notice;
 mod path;
 mod per_minute;
 mod rejection;
@@ -42,6 +43,7 @@ pub use message::{
     ChannelMsg, Data, DocEntry, Encoding, Establish, Interest, Message, Offer, PayloadKind,
     ReplicaType, SyncMode,
 };
+pub use notice::Notice;
 pub use path::{SocketPath, SocketPathError};
 pub use per_minute::PerMinute;
 pub use rejection::{AliasFault, FrameFault, Rejection};

@@ -12,20 +12,87 @@ use crate::{
 
 /// What a queue must know of a message to bound itself in bytes.
 ///
+/// For a type that serde can write, `kyneta_uds_cbor::encoded_size(self)` is a size that is right.
+///
 /// ```
 /// use kyneta_uds_core::Message;
 ///
-/// struct Tick(u64);
-/// impl Message for Tick {}
-/// assert_eq!(Tick(1).size(), 8);
+/// struct Said {
+///     what: String,
+/// }
+/// impl Message for Said {
+///     fn size(&self) -> usize {
+///         self.what.size()
+///     }
+/// }
+/// assert_eq!(Said { what: "hello".into() }.size(), size_of::<String>() + 5);
 /// ```
 pub trait Message: Send + 'static {
-    /// Roughly how many bytes of memory the message holds while it waits.
-    fn size(&self) -> usize
-    where
-        Self: Sized,
-    {
-        size_of::<Self>()
+    /// How many bytes of memory the message holds while it waits, what it points to included. A queue
+    /// asks once for each message, and bounds what waits by the answer: one that is too small makes
+    /// the bound too large.
+    fn size(&self) -> usize;
+}
+
+/// Types that hold nothing but themselves.
+macro_rules! plain_messages {
+    ($($plain:ty),*) => {
+        $(impl Message for $plain {
+            #[inline]
+            fn size(&self) -> usize {
+                size_of::<Self>()
+            }
+        })*
+    };
+}
+plain_messages!(
+    (),
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64
+);
+
+/// Types that hold a run of bytes.
+macro_rules! byte_messages {
+    ($($bytes:ty),*) => {
+        $(impl Message for $bytes {
+            #[inline]
+            fn size(&self) -> usize {
+                size_of::<Self>() + self.len()
+            }
+        })*
+    };
+}
+byte_messages!(String, Bytes, ByteString, Box<str>);
+
+impl<M: Message> Message for Vec<M> {
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.iter().map(M::size).sum::<usize>()
+    }
+}
+
+impl<M: Message> Message for Box<M> {
+    fn size(&self) -> usize {
+        size_of::<Self>() + M::size(self)
+    }
+}
+
+impl<M: Message> Message for Option<M> {
+    fn size(&self) -> usize {
+        self.as_ref().map_or(size_of::<Self>(), M::size)
     }
 }
 

@@ -166,6 +166,11 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Established<C> {
         self.inner.buffered()
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.inner.worked()
+    }
+
     fn connection(&self) -> ConnectionInfo {
         self.inner.connection()
     }

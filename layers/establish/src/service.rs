@@ -211,6 +211,10 @@ async fn introduce<C: Channel<ChannelMsg>>(
                 tracing::debug!(%rejection, "message rejected during the handshake");
                 continue;
             }
+            Some(Ok(Inbound::Noticed(notice))) => {
+                tracing::debug!(%notice, "during the handshake");
+                continue;
+            }
             Some(Err(error)) => return Err(EstablishError::Channel(error.into())),
             None => return Err(EstablishError::Closed),
         };

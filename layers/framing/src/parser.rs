@@ -51,6 +51,8 @@ pub struct FrameParser {
     ready: Bytes,
     /// Where in `ready` the next one begins.
     at: usize,
+    /// Bytes worked on before `ready`.
+    worked: u64,
     skip: Option<Skip>,
 
     before: Before,
@@ -91,6 +93,7 @@ impl FrameParser {
             arrived: ReadBuffer::new(),
             ready: Bytes::new(),
             at: 0,
+            worked: 0,
             skip: None,
             before: Before::default(),
             copies_dropped: 0,
@@ -111,6 +114,7 @@ impl FrameParser {
         {
             let (skipped, after) = rest.split_at(skip.left.min(rest.len()));
             skip.left -= skipped.len();
+            self.worked += skipped.len() as u64;
             rest = after;
         }
         self.arrived.extend(rest);
@@ -166,6 +170,12 @@ impl FrameParser {
     /// Complete frames dropped because they were copies of the one before, seq and all.
     pub const fn copies_dropped(&self) -> u64 {
         self.copies_dropped
+    }
+
+    /// Bytes that were worked on so far: frames that were lent, skipped or dropped.
+    #[inline]
+    pub const fn worked(&self) -> u64 {
+        self.worked + self.at as u64
     }
 
     /// True when no part of a frame is held: the end of the stream would be an orderly one.
@@ -297,7 +307,9 @@ impl FrameParser {
     fn go_on_skipping(&mut self) -> Step {
         match &mut self.skip {
             Some(skip) => {
-                skip.left -= self.arrived.skip(skip.left);
+                let skipped = self.arrived.skip(skip.left);
+                skip.left -= skipped;
+                self.worked += skipped as u64;
                 if skip.left > 0 {
                     return Step::NeedMore;
                 }
@@ -314,6 +326,7 @@ impl FrameParser {
     fn forget_lent(&mut self) {
         if self.at > 0 && self.at >= self.ready.len() {
             self.before.forget(&self.ready);
+            self.worked += self.ready.len() as u64;
             self.ready = Bytes::new();
             self.at = 0;
         }

@@ -221,6 +221,11 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
         self.out.len().max(usize::from(self.unflushed))
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.parser.worked()
+    }
+
     fn connection(&self) -> ConnectionInfo {
         ConnectionInfo {
             wire: self.parser.wire(),

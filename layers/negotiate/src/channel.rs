@@ -510,6 +510,14 @@ where
         }
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        match &self.seat {
+            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.worked(),
+            _ => 0,
+        }
+    }
+
     fn connection(&self) -> ConnectionInfo {
         match &self.seat {
             Seat::Connected(channel) | Seat::Parting(channel, _) => channel.connection(),

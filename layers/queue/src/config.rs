@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use kyneta_uds_core::{Rejection, SharedError};
+use kyneta_uds_core::{Notice, Rejection, SharedError};
 
 use crate::budget::Budget;
 
@@ -208,6 +208,8 @@ pub enum QueueEvent {
     Drained,
     /// Something came in that is no message.
     Rejected(Rejection),
+    /// The numbers of the peer's frames show that something was lost or came twice.
+    Noticed(Notice),
     /// A message could not be encoded and was not sent.
     Refused(SharedError),
     /// The user's service failed on a message.

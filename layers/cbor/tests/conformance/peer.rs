@@ -62,6 +62,8 @@ impl Peer {
             messages.push(match frame {
                 Frame::Payload(payload) => self.codec.decode(payload),
                 Frame::Skipped(fault) => Err(fault.into()),
+                // The reference takes any seq.
+                Frame::Noticed(_) => continue,
             });
         }
         messages

@@ -18,6 +18,7 @@ fn take(parser: &mut FrameParser, out: &mut Vec<Out>) {
     loop {
         out.push(match parser.next_frame() {
             Ok(None) => return,
+            Ok(Some(Frame::Noticed(_))) => continue,
             Ok(Some(Frame::Payload(payload))) => Out::Payload(payload.as_slice().to_vec()),
             Ok(Some(Frame::Skipped(fault))) => Out::Skipped(fault),
             Err(FramingError::TooLarge { size, .. }) => Out::TooLarge(size),

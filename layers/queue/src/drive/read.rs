@@ -112,6 +112,10 @@ where
                         return Break(DisconnectReason::error(TooManyErrors { limit }));
                     }
                 }
+                Poll::Ready(Some(Ok(Inbound::Noticed(notice)))) => {
+                    *left = left.saturating_sub(LEAST);
+                    this.shared.config.emit(QueueEvent::Noticed(notice));
+                }
                 Poll::Ready(Some(Err(_))) if *this.phase == Phase::Deaf => {
                     return Break(broke(this.broke));
                 }

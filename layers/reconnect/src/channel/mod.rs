@@ -244,6 +244,11 @@ where
         buffered.max(usize::from(self.lost.is_some()))
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.get_ref().map_or(0, C::worked)
+    }
+
     fn connection(&self) -> ConnectionInfo {
         self.get_ref().map(C::connection).unwrap_or_default()
     }

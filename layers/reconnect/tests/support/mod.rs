@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds_core::{Channel, ConnectionInfo, Inbound, Redial, WireVersion};
+use kyneta_uds_core::{Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -225,6 +225,11 @@ impl Channel<u32> for Pipe {
         self.0.lock().unwrap().buffer.len()
     }
 
+    #[inline]
+    fn worked(&self) -> u64 {
+        0
+    }
+
     fn connection(&self) -> ConnectionInfo {
         ConnectionInfo {
             wire: Some(WireVersion::V3),
@@ -234,5 +239,13 @@ impl Channel<u32> for Pipe {
 
     fn begin_with(&mut self, _wire: WireVersion) -> bool {
         true
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        None
+    }
+
+    fn interrupt(&mut self, _: DisconnectReason) -> bool {
+        false
     }
 }
