@@ -9,9 +9,13 @@ use crate::connection::{Connection, Incoming};
 
 /// A service that takes what a peer sends, one message after the other. While it is not ready, or
 /// its future is not, nothing more is read from that peer. A future that fails is an
-/// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a `poll_ready`
-/// that fails ends it, and so does a panic. While it is at work on what a peer has sent, that peer's
-/// silent end is not seen: what takes long belongs into a task of its own.
+/// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a panic costs the
+/// message that it was at work on. A `poll_ready` that fails, or panics, ends the connection. While it is at
+/// work on what a peer has sent, that peer's silent end is not seen: what takes long belongs into a task of
+/// its own.
+///
+/// It may await its own connection, as by `incoming.from().ready().await?.call(answer).await`: two ends that
+/// answer each other so do not wait for one another.
 ///
 /// It is asked whether it is ready *before* there is a message, so that nothing is read that nobody
 /// takes. What `poll_ready` reserves is held meanwhile: where clones of a handler share a

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Notice, Rejection, SharedError};
 
-use crate::budget::Budget;
+use crate::{budget::Budget, error::HandlerPanicked};
 
 /// What happens to senders when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,7 +153,8 @@ impl QueueConfig {
         self
     }
 
-    /// Called on every [`QueueEvent`], by the task that drives the connection: be quick.
+    /// Called on every [`QueueEvent`], in their order, by the task that drives the connection: be quick.
+    /// It may look at the queue. Without it, faults are logged as warnings, ten a minute at most.
     pub fn on_event(mut self, on_event: impl Fn(&QueueEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(on_event));
         self
@@ -167,13 +168,6 @@ impl QueueConfig {
                 first(event);
                 on_event(event);
             }),
-        }
-    }
-
-    pub(crate) fn emit(&self, event: QueueEvent) {
-        tracing::debug!(?event, "queue");
-        if let Some(on_event) = &self.on_event {
-            on_event(&event);
         }
     }
 }
@@ -214,4 +208,13 @@ pub enum QueueEvent {
     Refused(SharedError),
     /// The user's service failed on a message.
     HandlerFailed(SharedError),
+    /// The user's service panicked on a message, which is lost; the next one goes to it all the same.
+    HandlerPanicked(HandlerPanicked),
+}
+
+impl QueueEvent {
+    /// True when something went wrong, false where the queue only filled or emptied.
+    pub(crate) const fn is_fault(&self) -> bool {
+        !matches!(self, Self::HighWater { .. } | Self::Drained)
+    }
 }

@@ -48,6 +48,31 @@ impl SendError {
     }
 }
 
+/// A message that was not queued, and why.
+///
+/// ```
+/// use kyneta_uds_queue::{NotQueued, SendError};
+/// let error = SendError::Full { messages: 1024, bytes: 65_536 };
+/// let not_queued = NotQueued { error, message: "hello".to_string() };
+/// assert_eq!(not_queued.to_string(), "queue full: 1024 messages, 65536 bytes wait");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct NotQueued<M> {
+    /// Why.
+    pub error: SendError,
+    /// The message, to be sent later or elsewhere.
+    pub message: M,
+}
+
+/// A message on which the user's service has panicked; the connection goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the handler panicked: {message}")]
+pub struct HandlerPanicked {
+    /// What the panic said.
+    pub message: String,
+}
+
 /// The peer did not read: the queue stayed full, or the kernel took no byte of what was written, for
 /// the time that the configuration allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,8 +106,7 @@ pub struct Undrained {
     pub messages: u64,
 }
 
-/// The task that drove the connection was dropped: its runtime ended, or the user's service
-/// panicked.
+/// The task that drove the connection was dropped, as when its runtime ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the task that drove the connection was dropped")]
 pub struct Ended;

@@ -13,9 +13,16 @@ use std::{
 
 use kyneta_uds_core::{DisconnectReason, Message};
 
-use crate::{backlog::Seat, error::SendError, handle::Handle, shared::Shared};
+use crate::{
+    backlog::Seat,
+    error::SendError,
+    handle::{Handle, yield_some},
+    shared::Shared,
+};
 
-/// Ready when the kernel has taken the message's bytes. Dropping it does not un-send.
+/// Ready when the kernel has taken the message's bytes. Dropping it does not cancel the send: where the
+/// outcome is of no interest, say `drop(handle.call(msg))`.
+#[must_use = "the outcome of a send is known only to its future"]
 pub struct SendFuture<M> {
     state: State<M>,
 }
@@ -45,11 +52,16 @@ impl<M> Future for SendFuture<M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Queued { shared, number } = &self.state {
-            let Some(outcome) = shared.lock().outcome(*number, cx.waker()) else {
-                return Poll::Pending;
-            };
+            let mut waker = Some(cx.waker().clone());
+            let outcome = shared.lock().outcome(*number, &mut waker);
+            drop(waker);
+            let outcome = ready!(outcome.map_or(Poll::Pending, Poll::Ready));
             self.state = State::Done;
             return Poll::Ready(outcome);
+        }
+        if let State::Failed(SendError::Full { .. }) = &self.state {
+            // A task that tries again at once must not keep its thread from the driver.
+            ready!(yield_some(cx));
         }
         match std::mem::replace(&mut self.state, State::Done) {
             State::Failed(error) => Poll::Ready(Err(error)),
@@ -64,7 +76,8 @@ impl<M> Drop for SendFuture<M> {
         if let State::Queued { shared, number } = &self.state
             && shared.any_refusal()
         {
-            shared.lock().forget(*number);
+            let refusal = shared.lock().forget(*number);
+            drop(refusal);
         }
     }
 }
@@ -79,19 +92,22 @@ impl<M> fmt::Debug for SendFuture<M> {
 /// it.
 ///
 /// Written by hand: an `async fn` would move the message twice more than it must be.
+#[must_use = "until it is awaited the message is not queued"]
 pub struct Queueing<'a, M: Message> {
     handle: &'a mut Handle<M>,
     /// Absent once it is queued.
     msg: Option<M>,
+    size: usize,
     /// A place in the line, or a slot, is held for it.
     waiting: bool,
 }
 
 impl<'a, M: Message> Queueing<'a, M> {
     #[inline]
-    pub(crate) const fn new(handle: &'a mut Handle<M>, msg: M) -> Self {
+    pub(crate) fn new(handle: &'a mut Handle<M>, msg: M) -> Self {
         Self {
             handle,
+            size: msg.size(),
             msg: Some(msg),
             waiting: false,
         }
@@ -99,15 +115,17 @@ impl<'a, M: Message> Queueing<'a, M> {
 
     #[cold]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.msg.is_none() {
+            // Polled again after it was ready.
+            return Poll::Ready(Ok(()));
+        }
         self.waiting = true;
-        let slot = ready!(self.handle.poll_slot(cx));
+        let slot = ready!(self.handle.poll_slot(cx, Some(self.size)));
         self.waiting = false;
-        slot?;
-        Poll::Ready(match self.msg.take() {
-            Some(msg) => self.handle.push(msg).map(drop),
-            // Polled again after it was ready: it is queued.
-            None => Ok(()),
-        })
+        let queued = slot.and_then(|()| self.handle.push(&mut self.msg, self.size));
+        // One that failed is not tried again.
+        self.msg = None;
+        Poll::Ready(queued.map(drop))
     }
 }
 
@@ -120,7 +138,7 @@ impl<M: Message> Future for Queueing<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.handle.push_at_once(&mut this.msg) {
+        if this.handle.push_at_once(&mut this.msg, this.size) {
             return Poll::Ready(Ok(()));
         }
         this.wait(cx)
@@ -144,6 +162,7 @@ impl<M: Message> fmt::Debug for Queueing<'_, M> {
 }
 
 /// Ready when the kernel has taken all that was called before it was made.
+#[must_use = "futures do nothing unless they are awaited"]
 pub struct Flushed<M> {
     shared: Arc<Shared<M>>,
     range: Range<u64>,
@@ -165,21 +184,21 @@ impl<M> Future for Flushed<M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match this
+        let mut waker = Some(cx.waker().clone());
+        let outcome = this
             .shared
             .lock()
-            .flushed(this.range.clone(), &mut this.seat, cx.waker())
-        {
-            Some(outcome) => Poll::Ready(outcome),
-            None => Poll::Pending,
-        }
+            .flushed(this.range.clone(), &mut this.seat, &mut waker);
+        drop(waker);
+        outcome.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<M> Drop for Flushed<M> {
     fn drop(&mut self) {
         if let Some(seat) = self.seat {
-            self.shared.lock().stand(seat);
+            let waker = self.shared.lock().get_up(seat);
+            drop(waker);
         }
     }
 }
@@ -193,6 +212,7 @@ impl<M> fmt::Debug for Flushed<M> {
 }
 
 /// Ready, with the reason, when the connection has ended.
+#[must_use = "futures do nothing unless they are awaited"]
 pub struct Closed<M> {
     shared: Arc<Shared<M>>,
     seat: Option<Seat>,
@@ -209,17 +229,18 @@ impl<M> Future for Closed<M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
         let this = self.get_mut();
-        match this.shared.lock().closed(&mut this.seat, cx.waker()) {
-            Some(reason) => Poll::Ready(reason),
-            None => Poll::Pending,
-        }
+        let mut waker = Some(cx.waker().clone());
+        let reason = this.shared.lock().closed(&mut this.seat, &mut waker);
+        drop(waker);
+        reason.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<M> Drop for Closed<M> {
     fn drop(&mut self) {
         if let Some(seat) = self.seat {
-            self.shared.lock().stand(seat);
+            let waker = self.shared.lock().get_up(seat);
+            drop(waker);
         }
     }
 }

@@ -1,22 +1,25 @@
 //! The cloneable handle: `Service<M>`.
 //!
-//! In: messages. Out: futures that tell what became of each. May touch: the backlog.
+//! In: messages. Out: futures that tell what became of each. May touch: the backlog, tokio's coop budget.
 
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::Message;
+use kyneta_uds_core::{DisconnectReason, Message};
+use tokio::task::coop;
 use tower_service::Service;
 
 use crate::{
-    backlog::{Level, Pushed, Slot, Ticket},
-    config::QueueEvent,
-    error::SendError,
+    answering,
+    backlog::{Asks, Pushed, Reserved, Slot, Ticket},
+    counts::QueueCounts,
+    error::{NotQueued, SendError},
     future::{Closed, Flushed, Queueing, SendFuture},
     shared::Shared,
+    weak::WeakHandle,
 };
 
 /// A bounded, cloneable handle to one channel. When the last one is dropped, what waits is sent and
@@ -24,9 +27,24 @@ use crate::{
 ///
 /// As a `Service`: `poll_ready` reserves a slot, or fails once the connection has ended; `call` uses
 /// it, and without one fails with [`SendError::Full`] when there is no room. Nothing panics. A clone
-/// has no slot.
+/// has no slot. A slot that is not used for 100 ms while others wait for it and nothing else waits no
+/// longer keeps them waiting; it stays good.
 ///
-/// See the [crate](crate) for an example.
+/// What the connection's own handler sends comes before what others send while messages that were read
+/// ahead wait for it: two ends that answer each other never wait for one another.
+///
+/// ```
+/// # use kyneta_uds_core::{Channel, ChannelMsg};
+/// # use kyneta_uds_queue::{Handle, SendError};
+/// use tower::{Service as _, ServiceExt as _};
+///
+/// # async fn send(mut handle: Handle<ChannelMsg>, msg: ChannelMsg) -> Result<(), SendError> {
+/// handle.ready().await?.call(msg.clone()).await?; // the kernel has taken it
+/// handle.queue(msg).await?; // it waits in the queue
+/// handle.flushed().await?; // the kernel has taken all
+/// # Ok(())
+/// # }
+/// ```
 pub struct Handle<M> {
     shared: Arc<Shared<M>>,
     slot: State,
@@ -36,7 +54,7 @@ pub struct Handle<M> {
 enum State {
     None,
     Waiting(Ticket),
-    Reserved,
+    Reserved(Reserved),
     /// The policy is to fail, and there was no room.
     Overflow,
 }
@@ -44,22 +62,33 @@ enum State {
 impl<M> Handle<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
         shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self::counted(shared)
+    }
+
+    /// One that is counted already.
+    pub(crate) const fn counted(shared: Arc<Shared<M>>) -> Self {
         Self {
             shared,
             slot: State::None,
         }
     }
 
+    /// A handle that does not keep the connection open.
+    pub fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle::new(self.shared.clone())
+    }
+
     /// Ready when the kernel has taken all that was called so far, through any handle; or an error
     /// when some of it went down with a connection.
     ///
-    /// Cancel safe: dropping it un-sends nothing.
+    /// Cancel safe: dropping it cancels no send.
     pub fn flushed(&self) -> Flushed<M> {
         let outstanding = self.shared.lock().outstanding();
         Flushed::new(self.shared.clone(), outstanding)
     }
 
-    /// Ready, with the reason, when the connection has ended.
+    /// Ready, with the reason, when the connection has ended and the handler's last message is over.
+    /// Sending may fail earlier: when writing has failed, what the peer said before is still read.
     pub fn closed(&self) -> Closed<M> {
         Closed::new(self.shared.clone())
     }
@@ -67,8 +96,7 @@ impl<M> Handle<M> {
     /// Lets no more in, sends what waits, then ends the connection. [`closed`](Self::closed) tells
     /// when that is done, at the latest after the drain timeout.
     pub fn close(&self) {
-        let wakes = self.shared.lock().close();
-        wakes.wake();
+        self.shared.close(DisconnectReason::Intentional);
     }
 
     /// Ends the connection at once; what waits fails.
@@ -97,6 +125,19 @@ impl<M> Handle<M> {
     pub fn gone_out(&self) -> u64 {
         self.shared.lock().outstanding().start
     }
+
+    /// How often each [event](crate::QueueEvent) has happened since the start.
+    pub fn counts(&self) -> QueueCounts {
+        self.shared.counts()
+    }
+
+    /// Who asks for a slot, and for how much.
+    fn asks(&self, size: Option<usize>) -> Asks {
+        Asks {
+            answers: answering::is_answering(&self.shared),
+            size,
+        }
+    }
 }
 
 impl<M: Message> Handle<M> {
@@ -106,40 +147,86 @@ impl<M: Message> Handle<M> {
     /// Cancel safe: until it is ready the message has not been queued.
     ///
     /// # Errors
-    /// [`SendError`], as of `poll_ready` and `call`.
+    /// [`SendError`], as of `poll_ready` and `call`. The message is dropped then;
+    /// [`try_queue`](Self::try_queue) gives it back.
     #[inline]
     pub fn queue(&mut self, msg: M) -> Queueing<'_, M> {
         Queueing::new(self, msg)
     }
 
+    /// Queues the message if there is room now.
+    ///
+    /// ```
+    /// # use kyneta_uds_core::ChannelMsg;
+    /// # use kyneta_uds_queue::{Handle, SendError};
+    /// # async fn send(mut handle: Handle<ChannelMsg>, msg: ChannelMsg) -> Result<(), SendError> {
+    /// if let Err(not_queued) = handle.try_queue(msg) {
+    ///     let SendError::Full { .. } = not_queued.error else { return Err(not_queued.error) };
+    ///     handle.queue(not_queued.message).await?; // now it waits for room
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotQueued`] with the message: [`SendError::Full`], or the end of the connection.
+    pub fn try_queue(&mut self, msg: M) -> Result<(), NotQueued<M>> {
+        let size = msg.size();
+        let mut msg = Some(msg);
+        match (self.push(&mut msg, size), msg) {
+            (Err(error), Some(message)) => Err(NotQueued { error, message }),
+            _ => Ok(()),
+        }
+    }
+
     /// With room and no line, one turn of the lock instead of two. True when the message was taken.
     #[inline]
-    pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>) -> bool {
+    pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> bool {
         if !matches!(self.slot, State::None) {
             return false;
         }
-        let size = msg.as_ref().map_or(0, M::size);
-        match self.shared.lock().push_at_once(msg, size) {
+        let pushed = self.shared.lock().push_at_once(msg, size);
+        match pushed {
             Some(pushed) => {
-                self.pushed(pushed);
+                wake_driver(pushed);
                 true
             }
             None => false,
         }
     }
 
+    /// Reserves a slot, for a message of `size` where that is known.
     #[inline]
-    pub(crate) fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let ticket = match self.slot {
-            State::Reserved => return Poll::Ready(Ok(())),
-            State::Waiting(ticket) => Some(ticket),
-            State::None | State::Overflow => None,
+    pub(crate) fn poll_slot(
+        &mut self,
+        cx: &mut Context<'_>,
+        size: Option<usize>,
+    ) -> Poll<Result<(), SendError>> {
+        let slot = match self.slot {
+            State::Reserved(_) => return Poll::Ready(Ok(())),
+            State::Waiting(ticket) => {
+                let mut waker = Some(cx.waker().clone());
+                let slot = self.shared.lock().ask_again(ticket, &mut waker);
+                drop(waker);
+                slot
+            }
+            State::None | State::Overflow => {
+                let asks = self.asks(size);
+                let free = self.shared.lock().ask(asks);
+                match free {
+                    Some(slot) => slot,
+                    None => {
+                        let mut waker = Some(cx.waker().clone());
+                        let (slot, wakes) = self.shared.lock().stand(asks, &mut waker);
+                        wakes.wake();
+                        slot
+                    }
+                }
+            }
         };
-        let mut backlog = self.shared.lock();
-        let (slot, wakes) = backlog.reserve(ticket, cx.waker());
-        let polled = match slot {
-            Slot::Reserved => {
-                self.slot = State::Reserved;
+        match slot {
+            Slot::Reserved(reserved) => {
+                self.slot = State::Reserved(reserved);
                 Poll::Ready(Ok(()))
             }
             Slot::Wait(ticket) => {
@@ -147,50 +234,81 @@ impl<M: Message> Handle<M> {
                 Poll::Pending
             }
             Slot::Full => {
+                // A task that tries again at once must not keep its thread from the driver.
+                self.slot = State::None;
+                ready!(yield_some(cx));
                 self.slot = State::Overflow;
                 Poll::Ready(Ok(()))
             }
-            Slot::Closed => {
+            Slot::Closed(error) => {
                 self.slot = State::None;
-                Poll::Ready(Err(backlog.disconnected(false)))
+                Poll::Ready(Err(error))
             }
+        }
+    }
+
+    /// Queues a message of `size`; else leaves it where it is.
+    #[inline]
+    pub(crate) fn push(&mut self, msg: &mut Option<M>, size: usize) -> Result<u64, SendError> {
+        let asks = self.asks(Some(size));
+        let slot = std::mem::replace(&mut self.slot, State::None);
+        let mut left = None;
+        let mut backlog = self.shared.lock();
+        let reserved = match slot {
+            State::Reserved(reserved) => Ok(reserved),
+            State::Overflow => Err(backlog.full()),
+            State::Waiting(ticket) => {
+                let (granted, waits) = backlog.redeem(ticket);
+                left = waits;
+                match granted {
+                    Some(reserved) => Ok(reserved),
+                    None => backlog.take_slot(asks),
+                }
+            }
+            State::None => backlog.take_slot(asks),
+        };
+        let pushed = match reserved {
+            Ok(_) if backlog.is_closed() => Err(backlog.disconnected(false)),
+            Ok(reserved) => Ok(backlog.push(msg.take(), size, reserved)),
+            Err(error) => Err(error),
         };
         drop(backlog);
-        wakes.wake();
-        polled
+        drop(left);
+        pushed.map(wake_driver)
     }
 
-    #[inline]
-    pub(crate) fn push(&mut self, msg: M) -> Result<u64, SendError> {
-        let size = msg.size();
-        let slot = std::mem::replace(&mut self.slot, State::None);
-        let mut backlog = self.shared.lock();
-        match slot {
-            State::Reserved => {}
-            State::Overflow => return Err(backlog.full()),
-            State::Waiting(ticket) if backlog.redeem(ticket) => {}
-            State::Waiting(_) | State::None => backlog.try_reserve()?,
-        }
-        if backlog.is_closed() {
-            // The message is dropped after the lock: it may be of a kind that looks at the queue.
-            return Err(backlog.disconnected(false));
-        }
-        let pushed = backlog.push(msg, size)?;
-        drop(backlog);
-        Ok(self.pushed(pushed))
+    /// Gives back a slot, or the place in the line.
+    pub(crate) fn give_back(&mut self) {
+        give_back(&self.shared, &mut self.slot);
     }
+}
 
-    /// Tells those whom a queued message concerns.
-    #[inline]
-    fn pushed(&self, pushed: Pushed) -> u64 {
-        if let Some(driver) = pushed.driver {
-            driver.wake();
+/// Takes part in tokio's budget of a task.
+pub(crate) fn yield_some(cx: &mut Context<'_>) -> Poll<()> {
+    ready!(coop::poll_proceed(cx)).made_progress();
+    Poll::Ready(())
+}
+
+#[inline]
+fn wake_driver(pushed: Pushed) -> u64 {
+    if let Some(driver) = pushed.driver {
+        driver.wake();
+    }
+    pushed.number
+}
+
+fn give_back<M>(shared: &Shared<M>, slot: &mut State) {
+    match std::mem::replace(slot, State::None) {
+        State::Waiting(ticket) => {
+            let (wakes, left) = shared.lock().leave(ticket);
+            wakes.wake();
+            drop(left);
         }
-        if let Some(Level { messages, bytes }) = pushed.full {
-            let event = QueueEvent::HighWater { messages, bytes };
-            self.shared.config.emit(event);
+        State::Reserved(reserved) => {
+            let wakes = shared.lock().release(reserved);
+            wakes.wake();
         }
-        pushed.number
+        State::None | State::Overflow => {}
     }
 }
 
@@ -201,12 +319,13 @@ impl<M: Message> Service<M> for Handle<M> {
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.poll_slot(cx)
+        self.poll_slot(cx, None)
     }
 
     #[inline]
     fn call(&mut self, msg: M) -> SendFuture<M> {
-        match self.push(msg) {
+        let size = msg.size();
+        match self.push(&mut Some(msg), size) {
             Ok(number) => SendFuture::queued(self.shared.clone(), number),
             Err(error) => SendFuture::failed(error),
         }
@@ -219,26 +338,9 @@ impl<M> Clone for Handle<M> {
     }
 }
 
-impl<M> Handle<M> {
-    /// Gives back a slot, or the place in the line.
-    pub(crate) fn give_back(&mut self) {
-        match std::mem::replace(&mut self.slot, State::None) {
-            State::Waiting(ticket) => {
-                let wakes = self.shared.lock().leave(ticket);
-                wakes.wake();
-            }
-            State::Reserved => {
-                let wakes = self.shared.lock().release();
-                wakes.wake();
-            }
-            State::None | State::Overflow => {}
-        }
-    }
-}
-
 impl<M> Drop for Handle<M> {
     fn drop(&mut self) {
-        self.give_back();
+        give_back(&self.shared, &mut self.slot);
         if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }

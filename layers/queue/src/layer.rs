@@ -1,25 +1,65 @@
-//! The layer: its handler and bounds, and what it wraps.
+//! The layer: its handlers and bounds, and what it wraps.
 
 use std::{fmt, marker::PhantomData};
 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{config::QueueConfig, service::Queue};
+use crate::{config::QueueConfig, handlers::Handlers, service::Queue, weak::WeakHandle};
 
-/// Makes handles out of channels; what comes in goes to `handler`, of which each connection gets a
-/// clone. See the [crate](crate) for an example.
+/// Makes handles out of channels; what comes in goes to a handler of the user's.
+///
+/// ```
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_queue::{QueueConfig, QueueLayer};
+/// use tower::service_fn;
+///
+/// let print = service_fn(async |msg: ChannelMsg| {
+///     println!("{msg:?}");
+///     Ok::<(), std::convert::Infallible>(())
+/// });
+/// let layer = QueueLayer::new(print).config(QueueConfig::default().max_messages(256));
+/// ```
 pub struct QueueLayer<H, M> {
-    handler: H,
+    handlers: Handlers<H, M>,
     config: QueueConfig,
     message: PhantomData<fn(M)>,
 }
 
 impl<H: Service<M>, M> QueueLayer<H, M> {
-    /// Bounds of [`QueueConfig::default`].
+    /// Each connection gets a clone of `handler`. Bounds of [`QueueConfig::default`].
     pub fn new(handler: H) -> Self {
+        Self::of(Handlers::Same(handler))
+    }
+
+    /// Each connection gets a handler of its own, which can answer on that connection: `make` is given
+    /// its handle, a weak one, so that the handler does not keep the connection open. Bounds of
+    /// [`QueueConfig::default`].
+    ///
+    /// ```
+    /// use kyneta_uds_core::ChannelMsg;
+    /// use kyneta_uds_queue::{QueueLayer, WeakHandle};
+    /// use tower::service_fn;
+    ///
+    /// let echo = QueueLayer::per_connection(|handle: WeakHandle<ChannelMsg>| {
+    ///     service_fn(move |msg: ChannelMsg| {
+    ///         let handle = handle.upgrade();
+    ///         async move {
+    ///             match handle {
+    ///                 Some(mut handle) => handle.queue(msg).await,
+    ///                 None => Ok(()), // the connection closes
+    ///             }
+    ///         }
+    ///     })
+    /// });
+    /// ```
+    pub fn per_connection(make: impl Fn(WeakHandle<M>) -> H + Send + Sync + 'static) -> Self {
+        Self::of(Handlers::made(make))
+    }
+
+    fn of(handlers: Handlers<H, M>) -> Self {
         Self {
-            handler,
+            handlers,
             config: QueueConfig::default(),
             message: PhantomData,
         }
@@ -36,15 +76,15 @@ impl<S, H: Clone, M> Layer<S> for QueueLayer<H, M> {
     type Service = Queue<S, H, M>;
 
     fn layer(&self, inner: S) -> Queue<S, H, M> {
-        Queue::new(inner, self.handler.clone(), self.config.clone())
+        Queue::new(inner, self.handlers.clone(), self.config.clone())
     }
 }
 
 impl<H: Clone, M> Clone for QueueLayer<H, M> {
     fn clone(&self) -> Self {
-        let (handler, config) = (self.handler.clone(), self.config.clone());
+        let (handlers, config) = (self.handlers.clone(), self.config.clone());
         Self {
-            handler,
+            handlers,
             config,
             message: PhantomData,
         }

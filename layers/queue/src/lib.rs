@@ -36,36 +36,53 @@
 //! | touches | the channel, tokio's clock; one task of tokio's for each channel |
 //!
 //! What comes in goes to a Tower service of the user's, one message after the other; while that
-//! service is not ready, nothing is read, and the sender feels it through the kernel.
+//! service is not ready, nothing is read, and the sender waits for the kernel.
+//!
+//! # Answering from a handler
+//!
+//! A handler may await its own connection: `handle.ready().await?.call(answer).await` is safe. Two ends
+//! that do so could each wait for the other to read. So while the handler waits and the kernel takes
+//! nothing, messages are read ahead: twice [`QueueConfig::max_bytes`] and 4 MiB at most, within the
+//! [`Budget`] that queues share. Until the handler has answered them, what other senders queue waits. A
+//! handler that is slow for other reasons is not read ahead for.
+//!
+//! A panic of the handler costs the message that it was at work on:
+//! [`QueueEvent::HandlerPanicked`]. One of its `poll_ready` ends the connection.
 //!
 //! # What `call` promises
 //!
 //! It accepts the message, in order. Its future resolves when the kernel has taken the bytes, or
-//! fails with a [`SendError`] that says whether they may have been sent. Dropping the future never
-//! un-sends. A slot that `poll_ready` reserved and `call` did not use goes to the next who waits
-//! when the handle is dropped.
+//! fails with a [`SendError`] that says whether they may have been sent. Dropping the future does not
+//! cancel the send. A slot that `poll_ready` reserved and `call` did not use goes to the next sender that
+//! waits when the handle is dropped, or when it was held for 100 ms with nothing else in the way.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answering;
 mod backlog;
 mod budget;
 mod config;
+mod counts;
 mod drive;
 mod error;
 mod future;
 mod handle;
+mod handlers;
 mod layer;
 #[cfg(all(test, kyneta_loom))]
 mod orders;
 mod service;
 mod shared;
 mod sync;
+mod weak;
 
 pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
+pub use counts::QueueCounts;
 pub use drive::{Drive, Driver, queue};
-pub use error::{Ended, SendError, Stalled, TooManyErrors, Undrained};
+pub use error::{Ended, HandlerPanicked, NotQueued, SendError, Stalled, TooManyErrors, Undrained};
 pub use future::{Closed, Flushed, Queueing, SendFuture};
 pub use handle::Handle;
 pub use layer::QueueLayer;
 pub use service::{Queue, QueueFuture};
+pub use weak::WeakHandle;

@@ -13,21 +13,21 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, Message};
 use tower_service::Service;
 
-use crate::{config::QueueConfig, drive::queue, handle::Handle};
+use crate::{config::QueueConfig, drive::queue, handle::Handle, handlers::Handlers};
 
 /// Makes handles out of channels. See [`QueueLayer`](crate::QueueLayer).
 pub struct Queue<S, H, M> {
     inner: S,
-    handler: H,
+    handlers: Handlers<H, M>,
     config: QueueConfig,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, H, M> Queue<S, H, M> {
-    pub(crate) fn new(inner: S, handler: H, config: QueueConfig) -> Self {
+    pub(crate) fn new(inner: S, handlers: Handlers<H, M>, config: QueueConfig) -> Self {
         Self {
             inner,
-            handler,
+            handlers,
             config,
             message: PhantomData,
         }
@@ -57,18 +57,19 @@ where
     fn call(&mut self, target: T) -> Self::Future {
         QueueFuture {
             inner: self.inner.call(target),
-            parts: Some((self.handler.clone(), self.config.clone())),
+            parts: Some((self.handlers.clone(), self.config.clone())),
             message: PhantomData,
         }
     }
 }
 
 /// Waits for the channel, then spawns its driver. Must be polled inside a tokio runtime.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project::pin_project]
 pub struct QueueFuture<F, H, M> {
     #[pin]
     inner: F,
-    parts: Option<(H, QueueConfig)>,
+    parts: Option<(Handlers<H, M>, QueueConfig)>,
     message: PhantomData<fn(M)>,
 }
 
@@ -85,11 +86,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let channel = ready!(this.inner.poll(cx))?;
-        let Some((handler, config)) = this.parts.take() else {
+        let Some((handlers, config)) = this.parts.take() else {
             return Poll::Pending;
         };
         let (handle, driver) = queue(channel, config);
-        tokio::spawn(driver.drive(handler));
+        tokio::spawn(driver.drive(handlers.of(&handle)));
         Poll::Ready(Ok(handle))
     }
 }
@@ -98,7 +99,7 @@ impl<S: Clone, H: Clone, M> Clone for Queue<S, H, M> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),
-            self.handler.clone(),
+            self.handlers.clone(),
             self.config.clone(),
         )
     }

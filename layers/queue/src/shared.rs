@@ -1,13 +1,20 @@
 //! The backlog behind its lock, shared by handles, futures and the driver.
+//!
+//! No code of the user's runs under the lock: what is of the user's kind is made before it is taken, and
+//! woken or dropped after it was let go of.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
-use kyneta_uds_core::DisconnectReason;
+use kyneta_uds_core::{DisconnectReason, SharedError};
 
 use crate::{
-    backlog::Backlog,
+    backlog::{Backlog, Level},
     budget::Lease,
-    config::QueueConfig,
+    config::{QueueConfig, QueueEvent},
+    counts::{Ledger, QueueCounts},
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard},
 };
 
@@ -15,6 +22,8 @@ use crate::{
 pub(crate) struct Shared<M> {
     backlog: Mutex<Backlog<M>>,
     pub(crate) config: QueueConfig,
+    /// Absent until there is something to count.
+    ledger: Mutex<Option<Box<Ledger>>>,
     /// Any refusal since the start: lets dropped futures skip the lock.
     pub(crate) refusals: AtomicBool,
     /// Handles alive; the last one closes.
@@ -33,6 +42,7 @@ impl<M> Shared<M> {
                 config.budget.clone().map(Lease::new),
             )),
             config,
+            ledger: Mutex::new(None),
             refusals: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             abort: AtomicBool::new(false),
@@ -44,15 +54,66 @@ impl<M> Shared<M> {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets no more in, because of `reason`. What waits is still sent.
+    pub(crate) fn close(&self, reason: DisconnectReason) {
+        let wakes = self.lock().close(reason);
+        wakes.wake();
+    }
+
+    /// Writing has failed, told to all who wait for messages. All before `called` may have been sent.
+    pub(crate) fn fail(&self, called: u64, reason: DisconnectReason) {
+        let mut remains = self.lock().fail(called, reason);
+        std::mem::take(&mut remains.wakes).wake();
+    }
+
     /// The end, told to all who wait. All before `called` may have been sent.
     pub(crate) fn end(&self, called: u64, reason: DisconnectReason) {
-        let (unsent, wakes) = self.lock().end(called, reason);
-        // Both without the lock: messages and wakers are of the user's kind.
-        drop(unsent);
-        wakes.wake();
+        let mut remains = self.lock().end(called, reason);
+        std::mem::take(&mut remains.wakes).wake();
     }
 
     pub(crate) fn any_refusal(&self) -> bool {
         self.refusals.load(Ordering::Acquire)
+    }
+
+    /// Message `number` could not be encoded.
+    pub(crate) fn refuse(&self, number: u64, error: SharedError) {
+        self.refusals.store(true, Ordering::Release);
+        let forgotten = self.lock().refuse(number, error.clone());
+        drop(forgotten);
+        self.tell(&QueueEvent::Refused(error));
+    }
+
+    pub(crate) fn counts(&self) -> QueueCounts {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.as_ref().map(|l| l.counts()).unwrap_or_default()
+    }
+
+    /// Tells of a queue that has become full, if it has.
+    #[inline]
+    pub(crate) fn tell_high_water(&self, level: Option<Level>) {
+        if let Some(Level { messages, bytes }) = level {
+            self.tell(&QueueEvent::HighWater { messages, bytes });
+        }
+    }
+
+    /// Counts an event, and tells the user's callback of it; a fault goes to the log where there is none.
+    #[cold]
+    pub(crate) fn tell(&self, event: &QueueEvent) {
+        let warns = self.config.on_event.is_none() && event.is_fault();
+        let line = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let ledger = ledger.get_or_insert_with(|| Box::new(Ledger::new()));
+            ledger.count(event);
+            warns.then(|| ledger.line(Instant::now())).flatten()
+        };
+        match line {
+            Some(0) => tracing::warn!(?event, "queue"),
+            Some(left_out) => tracing::warn!(?event, left_out, "queue"),
+            None => tracing::debug!(?event, "queue"),
+        }
+        if let Some(on_event) = &self.config.on_event {
+            on_event(event);
+        }
     }
 }

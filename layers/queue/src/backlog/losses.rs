@@ -21,13 +21,17 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    fn add(&mut self, range: Range<u64>, reason: DisconnectReason) {
+    /// Returns the reason that is forgotten for it.
+    fn add(&mut self, range: Range<u64>, reason: DisconnectReason) -> Option<DisconnectReason> {
+        let mut oldest = None;
         if self.kept.len() >= MAX_LOSSES
-            && let Some((range, _)) = self.kept.pop_front()
+            && let Some((range, reason)) = self.kept.pop_front()
         {
             self.forgotten = range.end;
+            oldest = Some(reason);
         }
         self.kept.push_back((range, reason));
+        oldest
     }
 
     /// Why some message in `range` may not have been sent, if so.
@@ -56,9 +60,15 @@ impl Losses {
 
 impl<M> Backlog<M> {
     /// All of `range`, which the kernel has not been known to take, went down with a connection. The
-    /// next [`progress`](Self::progress) goes past it, and wakes who waits.
-    pub(crate) fn lose(&mut self, range: Range<u64>, reason: DisconnectReason) {
-        self.losses.add(range, reason);
+    /// next [`progress`](Self::progress) goes past it, and wakes the futures that wait. What is forgotten
+    /// for it is to be dropped without the lock.
+    #[must_use]
+    pub(crate) fn lose(
+        &mut self,
+        range: Range<u64>,
+        reason: DisconnectReason,
+    ) -> Option<DisconnectReason> {
+        self.losses.add(range, reason)
     }
 }
 

@@ -1,4 +1,7 @@
 //! Marks: what became of each message, for the futures that ask.
+//!
+//! In: numbers of messages, wakers. Out: outcomes, and wakers to be woken or dropped without the lock.
+//! Touches nothing.
 
 use std::{ops::Range, task::Waker};
 
@@ -10,15 +13,15 @@ use crate::error::SendError;
 /// How many refusals are kept for futures that have not asked yet.
 const MAX_REFUSALS: usize = 1024;
 
-/// Where a future waits that is not about one message; given up when it is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seat(u64);
+/// The mark of a future that waits for the end.
+const END: u64 = u64::MAX;
 
-#[derive(Debug)]
-pub(super) struct Sitter {
-    seat: Seat,
+/// Where a future waits that is not about one message; given up when it is dropped. Ordered by the mark
+/// that it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seat {
     mark: u64,
-    waker: Waker,
+    number: u64,
 }
 
 impl<M> Backlog<M> {
@@ -32,8 +35,13 @@ impl<M> Backlog<M> {
         self.taken..self.next
     }
 
-    /// What became of message `number`; `None` while that is open, and `waker` is woken when not.
-    pub(crate) fn outcome(&mut self, number: u64, waker: &Waker) -> Option<Result<(), SendError>> {
+    /// What became of message `number`; `None` while that is open, and `waker` is kept to be woken when
+    /// not. What `waker` holds afterwards is to be dropped without the lock.
+    pub(crate) fn outcome(
+        &mut self,
+        number: u64,
+        waker: &mut Option<Waker>,
+    ) -> Option<Result<(), SendError>> {
         if let Some(error) = self.refused.remove(&number) {
             return Some(Err(SendError::Refused(error)));
         }
@@ -48,7 +56,7 @@ impl<M> Backlog<M> {
                 Err(SendError::Forgotten)
             });
         }
-        if let State::Closed(_) = self.state {
+        if let State::Failed(_) | State::Closed(_) = self.state {
             return Some(Err(self.disconnected(number < self.encoded)));
         }
         self.watch(number, waker);
@@ -56,32 +64,40 @@ impl<M> Backlog<M> {
     }
 
     /// Wakes `waker` when message `number` is with the kernel. One future asks for a number.
-    fn watch(&mut self, number: u64, waker: &Waker) {
-        match self
+    fn watch(&mut self, number: u64, waker: &mut Option<Waker>) {
+        let found = self
             .watchers
-            .binary_search_by_key(&number, |(number, _)| *number)
-        {
-            Err(at) => self.watchers.insert(at, (number, waker.clone())),
+            .binary_search_by_key(&number, |(number, _)| *number);
+        match found {
+            Err(at) => {
+                if let Some(waker) = waker.take() {
+                    self.watchers.insert(at, (number, waker));
+                }
+            }
             Ok(at) => {
-                if let Some((_, known)) = self.watchers.get_mut(at) {
-                    known.clone_from(waker);
+                if let (Some((_, known)), Some(waker)) = (self.watchers.get_mut(at), waker)
+                    && !known.will_wake(waker)
+                {
+                    std::mem::swap(known, waker);
                 }
             }
         }
     }
 
-    /// Forgets a refusal that a dropped future would have asked for.
-    pub(crate) fn forget(&mut self, number: u64) {
-        self.refused.remove(&number);
+    /// Forgets a refusal that a dropped future would have asked for; it is to be dropped without the
+    /// lock.
+    #[must_use]
+    pub(crate) fn forget(&mut self, number: u64) -> Option<SharedError> {
+        self.refused.remove(&number)
     }
 
     /// Ready when all of `range` are with the kernel, or some went down with a connection. `seat` is
-    /// where the future waits.
+    /// where the future waits. What `waker` holds afterwards is to be dropped without the lock.
     pub(crate) fn flushed(
         &mut self,
         range: Range<u64>,
         seat: &mut Option<Seat>,
-        waker: &Waker,
+        waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
         if let Some(error) = self.losses.within(range.clone()) {
             return Some(Err(error));
@@ -89,8 +105,9 @@ impl<M> Backlog<M> {
         if range.end <= self.taken {
             return Some(Ok(()));
         }
-        if let State::Closed(_) = self.state {
-            return Some(Err(self.disconnected(range.end <= self.encoded)));
+        if let State::Failed(_) | State::Closed(_) = self.state {
+            // Of what was encoded, the kernel may have taken some, the first of it before all.
+            return Some(Err(self.disconnected(range.start < self.encoded)));
         }
         self.sit(seat, range.end, waker);
         None
@@ -100,56 +117,76 @@ impl<M> Backlog<M> {
     pub(crate) fn closed(
         &mut self,
         seat: &mut Option<Seat>,
-        waker: &Waker,
+        waker: &mut Option<Waker>,
     ) -> Option<DisconnectReason> {
         if let State::Closed(reason) = &self.state {
             return Some(reason.clone());
         }
-        self.sit(seat, u64::MAX, waker);
+        self.sit(seat, END, waker);
         None
     }
 
-    fn sit(&mut self, seat: &mut Option<Seat>, mark: u64, waker: &Waker) {
-        let known = seat.and_then(|seat| self.seated.iter_mut().find(|sitter| sitter.seat == seat));
-        match known {
-            Some(sitter) => sitter.waker.clone_from(waker),
-            None => {
-                let taken = Seat(self.next_seat);
+    fn sit(&mut self, seat: &mut Option<Seat>, mark: u64, waker: &mut Option<Waker>) {
+        let known = seat.and_then(|seat| self.seated.get_mut(&seat));
+        match (known, &mut *waker) {
+            (Some(known), Some(waker)) => {
+                if !known.will_wake(waker) {
+                    std::mem::swap(known, waker);
+                }
+            }
+            _ => {
+                let number = self.next_seat;
                 self.next_seat += 1;
+                let taken = Seat { mark, number };
                 *seat = Some(taken);
-                self.seated.push(Sitter {
-                    seat: taken,
-                    mark,
-                    waker: waker.clone(),
-                });
+                if let Some(waker) = waker.take() {
+                    self.seated.insert(taken, waker);
+                }
             }
         }
     }
 
-    /// A future that waited is dropped.
-    pub(crate) fn stand(&mut self, seat: Seat) {
-        self.seated.retain(|sitter| sitter.seat != seat);
+    /// A future that waited is dropped; its waker, too, without the lock.
+    #[must_use]
+    pub(crate) fn get_up(&mut self, seat: Seat) -> Option<Waker> {
+        self.seated.remove(&seat)
     }
 
-    /// Those who wait for a mark that has been reached.
+    /// Wakes the futures that wait for a mark that has been reached.
     pub(super) fn reached(&mut self, taken: u64, wakes: &mut Wakes) {
         let done = self.watchers.partition_point(|(number, _)| *number < taken);
         for (_, waker) in self.watchers.drain(..done) {
             wakes.push(Some(waker));
         }
-        for sitter in self.seated.extract_if(.., |sitter| sitter.mark <= taken) {
-            wakes.push(Some(sitter.waker));
+        while let Some(seat) = self.seated.first_entry()
+            && seat.key().mark <= taken
+        {
+            wakes.push(Some(seat.remove()));
         }
     }
 
-    /// Message `number` could not be encoded.
-    pub(crate) fn refuse(&mut self, number: u64, error: SharedError) {
+    /// Wakes the futures that wait for messages, but for the end.
+    pub(super) fn reached_all(&mut self, wakes: &mut Wakes) {
+        self.reached(END - 1, wakes);
+    }
+
+    pub(super) fn reached_end(&mut self, wakes: &mut Wakes) {
+        self.reached(END, wakes);
+    }
+
+    /// Message `number` could not be encoded. What is forgotten for it is to be dropped without the
+    /// lock.
+    #[must_use]
+    pub(crate) fn refuse(&mut self, number: u64, error: SharedError) -> Option<SharedError> {
+        let mut oldest = None;
         if self.refused.len() >= MAX_REFUSALS
-            && let Some((number, _)) = self.refused.pop_first()
+            && let Some((number, error)) = self.refused.pop_first()
         {
             self.forgotten = self.forgotten.max(number + 1);
+            oldest = Some(error);
         }
         self.refused.insert(number, error);
+        oldest
     }
 }
 
@@ -160,16 +197,17 @@ mod tests {
     use crate::{backlog::Backlog, config::Overflow};
 
     #[test]
-    fn who_waits_has_one_seat_and_gives_it_up() {
+    fn a_future_that_waits_has_one_seat_and_gives_it_up() {
         let mut backlog: Backlog<u8> = Backlog::new(1, 1, Overflow::Wait, None);
         let (mut flushed, mut closed) = (None, None);
+        let waker = || Some(Waker::noop().clone());
         for _ in 0..3 {
-            assert!(backlog.flushed(0..1, &mut flushed, Waker::noop()).is_none());
-            assert!(backlog.closed(&mut closed, Waker::noop()).is_none());
+            assert!(backlog.flushed(0..1, &mut flushed, &mut waker()).is_none());
+            assert!(backlog.closed(&mut closed, &mut waker()).is_none());
             assert_eq!(backlog.seated.len(), 2);
         }
-        backlog.stand(flushed.unwrap());
-        backlog.stand(closed.unwrap());
+        assert!(backlog.get_up(flushed.unwrap()).is_some());
+        assert!(backlog.get_up(closed.unwrap()).is_some());
         assert!(backlog.seated.is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! The queue as a pure machine: what waits, who waits, and how far the kernel has got.
 //!
 //! In: reservations, messages, progress. Out: messages, and the wakers that the shell is to wake
-//! once it has let go of the lock. Touches nothing.
+//! once it has let go of the lock. Touches nothing. Whatever is of the user's kind (messages, wakers,
+//! errors) comes in as a value and goes out as one: none is cloned or dropped under the lock.
 //!
 //! Messages are numbered from 0. Three marks divide them: `taken` by the kernel, `encoded` into the
 //! write buffer, `next` to be queued. One mark instead of a oneshot for each message is what makes
@@ -19,8 +20,8 @@ use std::{
 use kyneta_uds_core::{DisconnectReason, SharedError};
 
 pub(crate) use self::marks::Seat;
-pub(crate) use self::slots::{Slot, Ticket};
-use self::{losses::Losses, marks::Sitter, slots::InLine};
+pub(crate) use self::slots::{Asks, Reserved, Slot, Stuck, Ticket};
+use self::{losses::Losses, slots::InLine};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// How many messages there is room for at rest.
@@ -32,7 +33,14 @@ const KEPT_WATCHERS: usize = 4;
 /// Messages on their way to the channel; no `None` is among them. They are held as their futures hold them, so
 /// that they are moved as a whole: one that is unwrapped on the way is read in other pieces than it has just
 /// been written in, which takes 5 ns each time.
-pub(crate) type Batch<M> = VecDeque<Option<M>>;
+pub(crate) type Batch<M> = VecDeque<Queued<M>>;
+
+/// A message that waits, and its size, which is asked for once.
+#[derive(Debug)]
+pub(crate) struct Queued<M> {
+    pub(crate) msg: Option<M>,
+    pub(crate) size: usize,
+}
 
 #[derive(Debug)]
 pub(crate) struct Backlog<M> {
@@ -47,12 +55,21 @@ pub(crate) struct Backlog<M> {
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
+    /// Of the message that was queued last.
+    last_size: usize,
+    /// Slots that are held and not used yet, and the bytes that they stand for.
     reserved: usize,
+    reserved_bytes: usize,
+    epoch: u32,
+    /// Senders wait until the handler has answered what was read ahead.
+    yielding: bool,
     /// As much waits as may. As of when that was last another number: what others that share the budget
     /// do in between is seen with the next message in or out.
     filled: bool,
     /// It was filled, and has not been empty since.
     full: bool,
+    /// The level when it became full, until the driver has told of it.
+    high_water: Option<Level>,
 
     next: u64,
     encoded: u64,
@@ -62,13 +79,17 @@ pub(crate) struct Backlog<M> {
     forgotten: u64,
     losses: Losses,
 
-    /// Senders without a slot, in the order they came.
-    line: VecDeque<InLine>,
+    /// Senders without a slot, in the order they came, by ticket.
+    line: BTreeMap<u64, InLine>,
+    /// The connection's own handler, where it waits to answer.
+    answers: BTreeMap<u64, InLine>,
+    /// Slots of senders that stood in line and have not asked again, by ticket.
+    granted: BTreeMap<u64, Reserved>,
     next_ticket: u64,
     /// Futures that wait for their message, nearly always in order.
     watchers: Vec<(u64, Waker)>,
     /// Futures that wait for a mark or the end.
-    seated: Vec<Sitter>,
+    seated: BTreeMap<Seat, Waker>,
     next_seat: u64,
     /// The driver, while it rests.
     driver: Option<Waker>,
@@ -81,7 +102,9 @@ pub(crate) struct Backlog<M> {
 enum State {
     Open,
     /// No more are let in; what waits is sent.
-    Closing,
+    Closing(DisconnectReason),
+    /// Writing has failed: nothing more is sent. What the peer said is still read.
+    Failed(DisconnectReason),
     Closed(DisconnectReason),
 }
 
@@ -109,15 +132,34 @@ impl Wakes {
     }
 }
 
-/// A queued message, and whom that concerns.
+/// A queued message.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Pushed {
     pub(crate) number: u64,
-    /// The level, if this message made the queue full.
-    pub(crate) full: Option<Level>,
     /// The driver, if it rests; to be woken without the lock.
     pub(crate) driver: Option<Waker>,
+}
+
+/// What a step of the driver led to, for the shell to do without the lock.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Progress {
+    pub(crate) wakes: Wakes,
+    /// The queue has become full since the last step.
+    pub(crate) high_water: Option<Level>,
+    /// A queue that was full has become empty.
+    pub(crate) drained: bool,
+}
+
+/// What is left at the end, to be dropped without the lock.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Remains<M> {
+    pub(crate) wakes: Wakes,
+    _unsent: Batch<M>,
+    _state: State,
+    _driver: Option<Waker>,
 }
 
 /// How full the queue is, for events.
@@ -143,28 +185,31 @@ impl<M> Backlog<M> {
             most: 0,
             messages: 0,
             bytes: 0,
+            last_size: 0,
             reserved: 0,
+            reserved_bytes: 0,
+            epoch: 0,
+            yielding: false,
             filled: false,
             full: false,
+            high_water: None,
             next: 0,
             encoded: 0,
             taken: 0,
             refused: BTreeMap::new(),
             forgotten: 0,
             losses: Losses::default(),
-            line: VecDeque::new(),
+            line: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            granted: BTreeMap::new(),
             next_ticket: 0,
             watchers: Vec::new(),
-            seated: Vec::new(),
+            seated: BTreeMap::new(),
             next_seat: 0,
             driver: None,
             idle: false,
             state: State::Open,
         }
-    }
-
-    fn has_room(&self) -> bool {
-        !self.filled && self.messages + self.reserved < self.max_messages
     }
 
     /// Less waits now.
@@ -197,19 +242,16 @@ impl<M> Backlog<M> {
 
     /// Queues a message, using up a slot.
     #[inline]
-    pub(crate) fn push(&mut self, msg: M, size: usize) -> Result<Pushed, SendError> {
-        self.reserved = self.reserved.saturating_sub(1);
-        if self.is_closed() {
-            return Err(self.disconnected(false));
-        }
-        Ok(self.accept(Some(msg), size))
+    pub(crate) fn push(&mut self, msg: Option<M>, size: usize, slot: Reserved) -> Pushed {
+        self.let_go(slot);
+        self.accept(msg, size)
     }
 
-    /// Queues a message without a slot, if there is room and nobody waits for it; else leaves it
+    /// Queues a message without a slot, if there is room and no sender waits for it; else leaves it
     /// where it is.
     #[inline]
     pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> Option<Pushed> {
-        if msg.is_none() || self.is_closed() || !self.line.is_empty() || !self.has_room() {
+        if msg.is_none() || self.is_closed() || !self.has_room() || !self.is_line_empty() {
             return None;
         }
         Some(self.accept(msg.take(), size))
@@ -222,29 +264,29 @@ impl<M> Backlog<M> {
         self.next += 1;
         self.messages += 1;
         self.bytes += size;
+        self.last_size = size;
         if let Some(lease) = &mut self.lease {
             lease.grow(self.messages, self.bytes);
         }
         if self.queue.capacity() == 0 {
             self.queue.reserve_exact(KEPT);
         }
-        self.queue.push_back(msg);
+        self.queue.push_back(Queued { msg, size });
         self.most = self.most.max(self.queue.len());
-        let driver = if self.idle {
+        self.filled = self.is_filled();
+        let became_full = self.filled && !self.full;
+        if became_full {
+            self.full = true;
+            self.high_water = Some(self.level());
+        }
+        // The driver tells of a full queue: events of one connection are in order.
+        let driver = if self.idle || became_full {
             self.idle = false;
             self.driver.take()
         } else {
             None
         };
-        self.filled = self.is_filled();
-        let became_full = self.filled && !self.full;
-        self.full |= became_full;
-        let full = became_full.then(|| self.level());
-        Pushed {
-            number,
-            full,
-            driver,
-        }
+        Pushed { number, driver }
     }
 
     pub(crate) fn full(&self) -> SendError {
@@ -256,23 +298,33 @@ impl<M> Backlog<M> {
 
     pub(crate) fn disconnected(&self, maybe_sent: bool) -> SendError {
         let reason = match &self.state {
-            State::Closed(reason) => reason.clone(),
-            State::Open | State::Closing => DisconnectReason::Intentional,
+            State::Open => DisconnectReason::Intentional,
+            State::Closing(reason) | State::Failed(reason) | State::Closed(reason) => {
+                reason.clone()
+            }
         };
         SendError::Disconnected { reason, maybe_sent }
     }
 
-    /// Lets no more in. What waits is still sent.
-    pub(crate) fn close(&mut self) -> Wakes {
+    /// Lets no more in, because of `reason`. What waits is still sent.
+    pub(crate) fn close(&mut self, reason: DisconnectReason) -> Wakes {
         let mut wakes = Wakes::default();
         if let State::Open = self.state {
-            self.state = State::Closing;
-            for waits in self.line.drain(..) {
-                wakes.push(Some(waits.waker));
-            }
+            self.state = State::Closing(reason);
+            self.dismiss(&mut wakes);
             wakes.push(self.driver.take());
         }
         wakes
+    }
+
+    /// Senders in line learn of the end.
+    fn dismiss(&mut self, wakes: &mut Wakes) {
+        for line in [&mut self.line, &mut self.answers] {
+            for waits in std::mem::take(line).into_values() {
+                wakes.push(Some(waits.into_waker()));
+            }
+        }
+        self.granted.clear();
     }
 
     /// Wakes the driver, whatever it rests for.
@@ -311,27 +363,29 @@ impl<M> Backlog<M> {
     }
 
     /// The driver rests: until a message comes if it is `idle`, and in any case until senders
-    /// stand in line or the end is asked for.
-    pub(crate) fn park(&mut self, waker: &Waker, idle: bool) {
+    /// stand in line or the end is asked for. `waker` is the driver's; what it holds afterwards is kept for
+    /// the next rest, or dropped without the lock.
+    pub(crate) fn park(&mut self, waker: &mut Option<Waker>, idle: bool) {
         self.idle = idle;
-        match &mut self.driver {
-            Some(driver) => driver.clone_from(waker),
-            driver => *driver = Some(waker.clone()),
+        match (&mut self.driver, waker) {
+            (Some(driver), Some(waker)) if driver.will_wake(waker) => {}
+            (driver, waker) => std::mem::swap(driver, waker),
         }
     }
 
-    /// The driver is at work: it takes what waits before it rests again.
-    pub(crate) fn awake(&mut self) {
+    /// The driver is at work: it takes what waits before it rests again. Returns the level of a queue
+    /// that has become full meanwhile.
+    pub(crate) fn awake(&mut self) -> Option<Level> {
         self.idle = false;
+        self.high_water.take()
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing)
+        matches!(self.state, State::Closing(_))
     }
 
-    /// `messages` of `bytes` have been encoded; the kernel has taken all before `taken`. Returns
-    /// true when a queue that was full has become empty.
-    pub(crate) fn progress(&mut self, messages: usize, bytes: usize, taken: u64) -> (bool, Wakes) {
+    /// `messages` of `bytes` have been encoded; the kernel has taken all before `taken`.
+    pub(crate) fn progress(&mut self, messages: usize, bytes: usize, taken: u64) -> Progress {
         let was_filled = self.filled;
         self.hold(
             self.messages.saturating_sub(messages),
@@ -350,20 +404,38 @@ impl<M> Backlog<M> {
         }
         let drained = self.full && self.messages == 0;
         self.full &= !drained;
-        (drained, wakes)
+        Progress {
+            wakes,
+            high_water: self.high_water.take(),
+            drained,
+        }
     }
 
-    /// The end. All before `encoded` may have been sent, what the kernel has not taken of it.
-    /// Returns what was never encoded, to be dropped without the lock.
-    pub(crate) fn end(&mut self, encoded: u64, reason: DisconnectReason) -> (Batch<M>, Wakes) {
+    /// Writing has failed: all before `encoded` may have been sent, nothing after it will be. Senders
+    /// learn of it; the end is later.
+    pub(crate) fn fail(&mut self, encoded: u64, reason: DisconnectReason) -> Remains<M> {
+        let mut remains = self.stop(encoded, State::Failed(reason));
+        self.reached_all(&mut remains.wakes);
+        remains
+    }
+
+    /// The end. All before `encoded` may have been sent, but for what the kernel is known to have taken.
+    pub(crate) fn end(&mut self, encoded: u64, reason: DisconnectReason) -> Remains<M> {
+        let mut remains = self.stop(encoded, State::Closed(reason));
+        self.reached_end(&mut remains.wakes);
+        remains
+    }
+
+    fn stop(&mut self, encoded: u64, state: State) -> Remains<M> {
         self.encoded = encoded;
-        self.state = State::Closed(reason);
         self.hold(0, 0);
         let mut wakes = Wakes::default();
-        for waits in self.line.drain(..) {
-            wakes.push(Some(waits.waker));
+        self.dismiss(&mut wakes);
+        Remains {
+            wakes,
+            _unsent: std::mem::take(&mut self.queue),
+            _state: std::mem::replace(&mut self.state, state),
+            _driver: self.driver.take(),
         }
-        self.reached(u64::MAX, &mut wakes);
-        (std::mem::take(&mut self.queue), wakes)
     }
 }

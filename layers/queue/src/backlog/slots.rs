@@ -1,4 +1,11 @@
 //! Slots: who may queue a message now, and who waits for it in which order.
+//!
+//! In: senders that ask for room. Out: slots, tickets, and wakers that the shell wakes or drops once it
+//! has let go of the lock. Touches nothing.
+//!
+//! A slot is a promise: a message with one is let in. It counts against both bounds from the moment that
+//! it is given, with the size of the message where that is known and with what a message holds at
+//! present where it is not.
 
 use std::task::Waker;
 
@@ -9,131 +16,247 @@ use crate::{config::Overflow, error::SendError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
+/// Room that a sender holds and has not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    bytes: usize,
+    /// Slots of an earlier epoch have been written off.
+    epoch: u32,
+}
+
 /// What a sender that asks for a slot gets.
 #[derive(Debug)]
 pub(crate) enum Slot {
-    Reserved,
+    Reserved(Reserved),
     Wait(Ticket),
     /// The policy is to fail.
     Full,
-    Closed,
+    Closed(SendError),
 }
 
+/// Who asks for a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    /// The handler of this connection, for an answer: others do not come before it.
+    pub(crate) answers: bool,
+    /// The size of the message, where it is there already.
+    pub(crate) size: Option<usize>,
+}
+
+/// A sender that waits.
 #[derive(Debug)]
 pub(super) struct InLine {
-    pub(super) ticket: u64,
-    pub(super) waker: Waker,
-    pub(super) granted: bool,
+    size: Option<usize>,
+    waker: Waker,
+}
+
+impl InLine {
+    pub(super) fn into_waker(self) -> Waker {
+        self.waker
+    }
+}
+
+/// Why senders stand in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// None does.
+    No,
+    /// Messages wait.
+    Behind,
+    /// No message waits: all room is held by slots that are not used.
+    Idle,
 }
 
 impl<M> Backlog<M> {
-    /// Asks for a slot; `ticket` is what an earlier asking got.
-    pub(crate) fn reserve(&mut self, ticket: Option<Ticket>, waker: &Waker) -> (Slot, Wakes) {
-        let mut wakes = Wakes::default();
+    fn fits(&self) -> bool {
+        self.messages + self.reserved < self.max_messages
+            && self.bytes.saturating_add(self.reserved_bytes) < self.max_bytes
+    }
+
+    /// May a handler's answer have a slot?
+    fn has_room_to_answer(&self) -> bool {
+        !self.filled && (self.reserved == 0 || self.fits())
+    }
+
+    /// May any sender have a slot?
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        !self.yielding && self.has_room_to_answer()
+    }
+
+    fn hold_slot(&mut self, size: Option<usize>) -> Reserved {
+        let average = self.bytes.checked_div(self.messages).unwrap_or(0);
+        let bytes = size.unwrap_or(average.max(self.last_size));
+        self.reserved += 1;
+        self.reserved_bytes = self.reserved_bytes.saturating_add(bytes);
+        Reserved {
+            bytes,
+            epoch: self.epoch,
+        }
+    }
+
+    /// A slot is used, or given back.
+    pub(super) fn let_go(&mut self, slot: Reserved) {
+        if slot.epoch == self.epoch {
+            self.reserved = self.reserved.saturating_sub(1);
+            self.reserved_bytes = self.reserved_bytes.saturating_sub(slot.bytes);
+        }
+    }
+
+    /// A slot on the spot, for a sender without a place in the line. `None`: it has to wait for one.
+    pub(crate) fn ask(&mut self, asks: Asks) -> Option<Slot> {
         if self.is_closed() {
-            return (Slot::Closed, wakes);
+            return Some(Slot::Closed(self.disconnected(false)));
         }
-        if let Some(ticket) = ticket {
-            return (self.ask_again(ticket, waker), wakes);
+        let free = match asks.answers {
+            true => self.answers.is_empty() && self.has_room_to_answer(),
+            false => self.is_line_empty() && self.has_room(),
+        };
+        if free {
+            return Some(Slot::Reserved(self.hold_slot(asks.size)));
         }
-        if self.line.is_empty() && self.has_room() {
-            self.reserved += 1;
-            return (Slot::Reserved, wakes);
-        }
-        if self.overflow == Overflow::Fail {
-            return (Slot::Full, wakes);
+        (self.overflow == Overflow::Fail).then_some(Slot::Full)
+    }
+
+    /// As [`ask`](Self::ask), with a place in the line where there is no slot. `waker` is taken then.
+    pub(crate) fn stand(&mut self, asks: Asks, waker: &mut Option<Waker>) -> (Slot, Wakes) {
+        let mut wakes = Wakes::default();
+        if let Some(slot) = self.ask(asks) {
+            return (slot, wakes);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.line.push_back(InLine {
-            ticket,
-            waker: waker.clone(),
-            granted: false,
-        });
-        if let Overflow::Disconnect { .. } = self.overflow {
-            // The driver keeps the time that the queue stays full.
+        if let Some(waker) = waker.take() {
+            let size = asks.size;
+            let line = match asks.answers {
+                true => &mut self.answers,
+                false => &mut self.line,
+            };
+            line.insert(ticket, InLine { size, waker });
+        }
+        if matches!(self.overflow, Overflow::Disconnect { .. }) || self.messages == 0 {
+            // The driver keeps the time that senders stand in line.
             wakes.push(self.driver.take());
         }
         (Slot::Wait(Ticket(ticket)), wakes)
     }
 
-    fn ask_again(&mut self, Ticket(ticket): Ticket, waker: &Waker) -> Slot {
-        // Tickets ascend along the line.
-        let Ok(at) = self
-            .line
-            .binary_search_by_key(&ticket, |waits| waits.ticket)
-        else {
-            return Slot::Closed;
+    /// Asks again. `waker` is given another one back where it takes its place.
+    pub(crate) fn ask_again(&mut self, Ticket(ticket): Ticket, waker: &mut Option<Waker>) -> Slot {
+        if self.is_closed() {
+            return Slot::Closed(self.disconnected(false));
+        }
+        if let Some(slot) = self.granted.remove(&ticket) {
+            return Slot::Reserved(slot);
+        }
+        let waits = match self.line.get_mut(&ticket) {
+            None => self.answers.get_mut(&ticket),
+            waits => waits,
         };
-        match self.line.get_mut(at) {
-            Some(waits) if !waits.granted => {
-                waits.waker.clone_from(waker);
+        match (waits, waker) {
+            (Some(waits), Some(waker)) => {
+                if !waits.waker.will_wake(waker) {
+                    std::mem::swap(&mut waits.waker, waker);
+                }
                 Slot::Wait(Ticket(ticket))
             }
-            _ => {
-                self.line.remove(at);
-                Slot::Reserved
-            }
+            _ => Slot::Closed(self.disconnected(false)),
         }
     }
 
     /// Gives back a slot that was not used.
-    pub(crate) fn release(&mut self) -> Wakes {
-        self.reserved = self.reserved.saturating_sub(1);
+    pub(crate) fn release(&mut self, slot: Reserved) -> Wakes {
+        self.let_go(slot);
         self.grant()
     }
 
-    /// Leaves the line.
-    pub(crate) fn leave(&mut self, ticket: Ticket) -> Wakes {
-        if self.redeem(ticket) {
-            self.release()
-        } else {
-            Wakes::default()
+    /// Leaves the line: a slot that had been granted is given to others. What is returned second is to
+    /// be dropped without the lock.
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> (Wakes, Option<Waker>) {
+        match self.redeem(ticket) {
+            (Some(slot), _) => (self.release(slot), None),
+            (None, waker) => (Wakes::default(), waker),
         }
     }
 
-    /// Leaves the line. True when a slot had been granted, which is the caller's now.
-    pub(crate) fn redeem(&mut self, Ticket(ticket): Ticket) -> bool {
-        match self
-            .line
-            .binary_search_by_key(&ticket, |waits| waits.ticket)
-        {
-            Ok(at) => self.line.remove(at).is_some_and(|waits| waits.granted),
-            Err(_) => false,
-        }
+    /// Leaves the line, with the slot if one had been granted, else with the waker, to be dropped without
+    /// the lock.
+    pub(crate) fn redeem(&mut self, Ticket(ticket): Ticket) -> (Option<Reserved>, Option<Waker>) {
+        let slot = self.granted.remove(&ticket);
+        let waits = match self.line.remove(&ticket) {
+            None => self.answers.remove(&ticket),
+            waits => waits,
+        };
+        (slot, waits.map(InLine::into_waker))
     }
 
-    /// Hands free slots to those who wait longest.
+    /// Hands free slots to answers first, then to senders that wait longest.
     pub(super) fn grant(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        // Those granted stand at the front until they have asked again.
-        let mut at = self.line.iter().take_while(|waits| waits.granted).count();
-        while self.has_room() {
-            let Some(waits) = self.line.get_mut(at) else {
-                break;
-            };
-            waits.granted = true;
-            wakes.push(Some(waits.waker.clone()));
-            self.reserved += 1;
-            at += 1;
+        while self.has_room_to_answer()
+            && let Some((ticket, waits)) = self.answers.pop_first()
+        {
+            self.grant_to(ticket, waits, &mut wakes);
+        }
+        while self.has_room()
+            && let Some((ticket, waits)) = self.line.pop_first()
+        {
+            self.grant_to(ticket, waits, &mut wakes);
         }
         wakes
     }
 
-    /// Takes a slot on the spot, for a `call` that nobody asked room for.
-    pub(crate) fn try_reserve(&mut self) -> Result<(), SendError> {
-        if self.is_closed() {
-            return Err(self.disconnected(false));
-        }
-        if !self.line.is_empty() || !self.has_room() {
-            return Err(self.full());
-        }
-        self.reserved += 1;
-        Ok(())
+    fn grant_to(&mut self, ticket: u64, waits: InLine, wakes: &mut Wakes) {
+        let slot = self.hold_slot(waits.size);
+        self.granted.insert(ticket, slot);
+        wakes.push(Some(waits.waker));
     }
 
-    /// True while senders stand in line and no slot is free.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.line.iter().any(|waits| !waits.granted)
+    /// Takes a slot on the spot, for a `call` that came without one.
+    pub(crate) fn take_slot(&mut self, asks: Asks) -> Result<Reserved, SendError> {
+        match self.ask(asks) {
+            Some(Slot::Reserved(slot)) => Ok(slot),
+            Some(Slot::Closed(error)) => Err(error),
+            Some(Slot::Full | Slot::Wait(_)) | None => Err(self.full()),
+        }
+    }
+
+    pub(super) fn is_line_empty(&self) -> bool {
+        self.line.is_empty() && self.answers.is_empty()
+    }
+
+    /// Whether senders stand in line, and for what.
+    pub(crate) fn stuck(&self) -> Stuck {
+        match self.messages {
+            _ if self.is_line_empty() => Stuck::No,
+            0 => Stuck::Idle,
+            _ => Stuck::Behind,
+        }
+    }
+
+    /// The slots that are held and not used count no longer: others have waited for them long enough.
+    /// They stay good, so their messages may exceed the bounds, one of each handle.
+    pub(crate) fn write_off(&mut self) -> Wakes {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.reserved = 0;
+        self.reserved_bytes = 0;
+        self.grant()
+    }
+
+    /// From now on, or no longer, senders wait for the handler to answer what was read ahead.
+    pub(crate) fn yield_to_handler(&mut self, yielding: bool) -> Wakes {
+        self.yielding = yielding;
+        self.grant()
+    }
+
+    /// Lets one sender in that waits for the handler.
+    pub(crate) fn admit(&mut self) -> Wakes {
+        let mut wakes = Wakes::default();
+        if self.has_room_to_answer()
+            && let Some((ticket, waits)) = self.line.pop_first()
+        {
+            self.grant_to(ticket, waits, &mut wakes);
+        }
+        wakes
     }
 }

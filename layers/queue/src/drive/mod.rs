@@ -5,9 +5,11 @@
 //! where it is to spin.
 //!
 //! Both directions are driven by every poll, so a handler that waits for room to reply does not
-//! stop the writing that makes the room. A poll handles a bounded number of messages; the
-//! rest is taken up by the next.
+//! stop the writing that makes the room; and while the peer takes nothing, what it sends is read ahead. A
+//! poll works on a bounded number of bytes; the rest is taken up by the next.
 
+mod ahead;
+mod handler;
 mod read;
 mod rest;
 mod slack;
@@ -20,7 +22,7 @@ use std::{
     ops::ControlFlow::{self, Break, Continue},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, PerMinute};
@@ -28,11 +30,11 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
-use self::{rest::Waiting, spin::Spin};
+use self::{ahead::Ahead, handler::Running, rest::Waiting, spin::Spin};
 use crate::{backlog::Batch, config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
-/// Inbound bytes, by the size of messages, before other tasks have their turn: some 80 µs of work.
-const POLL_BYTES: usize = 64 << 10;
+/// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
+const POLL_BYTES: u64 = 64 << 10;
 
 /// Splits a channel into a handle and the driver of its one task, for those who spawn it
 /// themselves. [`QueueLayer`](crate::QueueLayer) does both.
@@ -116,11 +118,14 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             timer: None,
             waiting: Waiting::default(),
             errors: None,
+            ahead: None,
             slack: None,
+            waker: None,
             channel,
             handler,
             shared,
             handler_ready: false,
+            running: Running::Channel,
             batch: Batch::new(),
             called: 0,
             taken: 0,
@@ -153,12 +158,17 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     waiting: Waiting,
     /// Of what the peer sent; absent until something of it had to be rejected.
     errors: Option<Box<PerMinute>>,
+    /// What was read while the handler waited; absent when nothing was.
+    ahead: Option<Box<Ahead<M>>>,
     /// Set while there is memory to be given back.
     slack: Option<Pin<Box<Sleep>>>,
+    /// For the next rest: cloned before the lock is taken.
+    waker: Option<Waker>,
     channel: C,
     handler: H,
     shared: Arc<Shared<M>>,
     handler_ready: bool,
+    running: Running,
     batch: Batch<M>,
     /// Messages given to the channel.
     called: u64,
@@ -216,21 +226,24 @@ where
     M: Message,
 {
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
-        // What a handler queues meanwhile is written below: it needs to wake nobody.
-        self.shared.lock().awake();
+        // What a handler queues meanwhile is written below: it wakes no task.
+        let high_water = self.shared.lock().awake();
+        self.shared.tell_high_water(high_water);
         let (mut read, mut written, mut moved) = (false, false, false);
         let (mut budget, mut left) = (read::FIRST, POLL_BYTES);
         self.aborted()?;
         loop {
             let came_in = self.as_mut().read(cx, &mut budget, &mut left)?;
             let wrote = self.as_mut().write(cx)?;
-            // Only who is parked is woken, so the abort that came before writing has parked us is
-            // seen here or not at all.
+            // Re-check abort: before write() registers the waker, an abort wakes no task.
             self.aborted()?;
             read |= came_in.any;
             written |= wrote.progress;
             moved |= wrote.moved;
-            let over = came_in.more && left == 0;
+            let mut over = came_in.more && left == 0;
+            if came_in.held && wrote.blocked {
+                over |= self.as_mut().read_ahead(cx, &mut left);
+            }
             if over {
                 // Others have their turn first. The end and the deadlines are seen to all the same:
                 // a peer that never pauses must not put them off. Not woken at once: a runtime of one
@@ -238,6 +251,10 @@ where
                 let _ = pin!(yield_now()).poll(cx);
             }
             if !came_in.more || over {
+                if self.ahead.is_some() && !wrote.blocked {
+                    let progress = read || written || moved;
+                    self.as_mut().admit(cx, progress, came_in.held);
+                }
                 self.as_mut().keep_slack(cx, wrote.slack);
                 self.as_mut().rest(cx, moved, wrote)?;
                 if let Some(spin) = self.project().spin {

@@ -12,7 +12,7 @@ use kyneta_uds_core::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, broke};
+use super::{Drive, Phase, Step, ahead::Ahead, broke, handler::Running};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages in a poll before what they led to is written, so that the peer works on the first
@@ -23,25 +23,15 @@ pub(super) const FIRST: usize = 16;
 const MOST: usize = 128;
 
 /// What anything that comes in counts at least, bytes.
-const LEAST: usize = 64;
-
-/// The size of one in so many is asked for, and stands for all of them: asking each would be 3 % of what
-/// a message costs. Who has another size for each one in eight is bound by [`LEAST`], and by tokio's coop,
-/// which ends a poll after 128 reads.
-const SAMPLE: usize = 8;
+const LEAST: u64 = 64;
 
 /// What one round of reading came to.
 pub(super) struct Read {
     pub(super) any: bool,
     /// There is more to do.
     pub(super) more: bool,
-}
-
-/// Out of the way of the seven others.
-#[cold]
-#[inline(never)]
-fn sampled<M: Message>(msg: &M) -> usize {
-    msg.size().saturating_mul(SAMPLE).max(LEAST)
+    /// It stopped because the handler waits.
+    pub(super) held: bool,
 }
 
 impl<C, H, M> Drive<C, H, M>
@@ -51,60 +41,102 @@ where
     M: Message,
 {
     /// Reads and hands over, until either end is pending, or as many messages have come in as `budget` has,
-    /// or as many bytes as are `left` of this poll's.
+    /// or as many bytes were worked on as are `left` of this poll's.
     pub(super) fn read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         budget: &mut usize,
-        left: &mut usize,
+        left: &mut u64,
+    ) -> Step<Read> {
+        let before = self.channel.worked();
+        let mut count = 0;
+        let read = self
+            .as_mut()
+            .guarded(|this| this.hand_over(cx, *budget, before, *left, &mut count));
+        // Lower than before on another connection: then it counts as all that was left.
+        let worked = self.channel.worked().wrapping_sub(before);
+        *left = left.saturating_sub(worked.max(LEAST * count as u64));
+        *budget = budget.saturating_mul(2).min(MOST);
+        read
+    }
+
+    /// Hands over `budget` messages at most, `count` of which have been. No more once `left` bytes were
+    /// worked on since `before`.
+    #[inline]
+    fn hand_over(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: usize,
+        before: u64,
+        left: u64,
+        count: &mut usize,
     ) -> Step<Read> {
         let mut this = self.project();
-        let rest = |any| Continue(Read { any, more: false });
-        for round in 0..=*budget {
-            let any = round > 0;
+        let stopped = |count, held| {
+            Continue(Read {
+                any: count > 0,
+                more: false,
+                held,
+            })
+        };
+        loop {
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
-                match handling.poll(cx) {
-                    Poll::Pending => return rest(any),
-                    Poll::Ready(done) => {
-                        this.handling.set(None);
-                        if let Err(error) = done {
-                            this.shared
-                                .config
-                                .emit(QueueEvent::HandlerFailed(SharedError::new(error)));
-                        }
-                    }
+                *this.running = Running::Message;
+                let Poll::Ready(done) = handling.poll(cx) else {
+                    return stopped(*count, true);
+                };
+                this.handling.set(None);
+                if let Err(error) = done {
+                    let error = SharedError::new(error);
+                    this.shared.tell(&QueueEvent::HandlerFailed(error));
                 }
             }
             // Not before the last one's handler has run: its answer would be a write of its own.
-            if round == *budget || *left == 0 {
-                break;
+            if *count >= budget || this.channel.worked().wrapping_sub(before) >= left {
+                return Continue(Read {
+                    any: true,
+                    more: true,
+                    held: false,
+                });
             }
             if let Phase::Draining { peer: true } = this.phase {
-                return rest(any);
+                return stopped(*count, false);
             }
             if !*this.handler_ready {
+                *this.running = Running::Readiness;
                 match this.handler.poll_ready(cx) {
-                    Poll::Pending => return rest(any),
+                    Poll::Pending => return stopped(*count, true),
                     Poll::Ready(Ok(())) => *this.handler_ready = true,
                     Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
                 }
             }
-            match Pin::new(&mut *this.channel).poll_next(cx) {
-                Poll::Pending => return rest(any),
-                Poll::Ready(Some(Ok(Inbound::Message(msg)))) => {
+            *this.running = Running::Channel;
+            let item = match this.ahead {
+                None => match Pin::new(&mut *this.channel).poll_next(cx) {
+                    Poll::Pending => return stopped(*count, false),
+                    Poll::Ready(item) => item.map(|item| item.map_err(DisconnectReason::error)),
+                },
+                Some(ahead) => match ahead.pop() {
+                    Some(item) => item,
+                    None => {
+                        // All of it is answered: other senders have their turn.
+                        *this.ahead = None;
+                        let wakes = this.shared.lock().yield_to_handler(false);
+                        wakes.wake();
+                        continue;
+                    }
+                },
+            };
+            *count += 1;
+            match item {
+                Some(Ok(Inbound::Message(msg))) => {
                     *this.handler_ready = false;
-                    let bytes = match round % SAMPLE {
-                        0 => sampled(&msg),
-                        _ => LEAST,
-                    };
-                    *left = left.saturating_sub(bytes);
+                    *this.running = Running::Message;
                     this.handling.set(Some(this.handler.call(msg)));
                 }
-                Poll::Ready(Some(Ok(Inbound::Rejected(rejection)))) => {
-                    *left = left.saturating_sub(LEAST);
-                    let config = &this.shared.config;
-                    config.emit(QueueEvent::Rejected(rejection));
-                    let limit = config.max_errors;
+                Some(Ok(Inbound::Rejected(rejection))) => {
+                    this.shared.tell(&QueueEvent::Rejected(rejection));
+                    let limit = this.shared.config.max_errors;
                     let errors = this
                         .errors
                         .get_or_insert_with(|| Box::new(PerMinute::new(limit)));
@@ -112,15 +144,14 @@ where
                         return Break(DisconnectReason::error(TooManyErrors { limit }));
                     }
                 }
-                Poll::Ready(Some(Ok(Inbound::Noticed(notice)))) => {
-                    *left = left.saturating_sub(LEAST);
-                    this.shared.config.emit(QueueEvent::Noticed(notice));
+                Some(Ok(Inbound::Noticed(notice))) => {
+                    this.shared.tell(&QueueEvent::Noticed(notice));
                 }
-                Poll::Ready(Some(Err(_))) if *this.phase == Phase::Deaf => {
+                Some(Err(_)) if *this.phase == Phase::Deaf => {
                     return Break(broke(this.broke));
                 }
-                Poll::Ready(Some(Err(error))) => return Break(DisconnectReason::error(error)),
-                Poll::Ready(None) => match this.phase {
+                Some(Err(reason)) => return Break(reason),
+                None => match this.phase {
                     Phase::Lingering => return Break(DisconnectReason::Intentional),
                     // It had left in good order, which is why writing failed.
                     Phase::Deaf => return Break(DisconnectReason::Closed),
@@ -128,10 +159,54 @@ where
                 },
             }
         }
-        *budget = budget.saturating_mul(2).min(MOST);
-        Continue(Read {
-            any: true,
-            more: true,
-        })
+    }
+
+    /// Reads what the handler cannot take yet, because the peer does not take what it waits to be written.
+    /// Until the channel is pending, or as much is read ahead as may be, or nothing is `left` of this
+    /// poll's bytes: then it is true.
+    #[cold]
+    pub(super) fn read_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, left: &mut u64) -> bool {
+        let this = self.project();
+        let config = &this.shared.config;
+        let was_there = this.ahead.is_some();
+        let ahead = this
+            .ahead
+            .get_or_insert_with(|| Box::new(Ahead::new(config)));
+        let mut worked = this.channel.worked();
+        let mut more = false;
+        while ahead.has_room(config) {
+            more = *left == 0;
+            if more {
+                break;
+            }
+            let Poll::Ready(item) = Pin::new(&mut *this.channel).poll_next(cx) else {
+                break;
+            };
+            let before = std::mem::replace(&mut worked, this.channel.worked());
+            *left = left.saturating_sub(worked.saturating_sub(before).max(LEAST));
+            ahead.push(item.map(|item| item.map_err(DisconnectReason::error)));
+        }
+        if ahead.is_empty() {
+            *this.ahead = None;
+        } else if !was_there {
+            let wakes = this.shared.lock().yield_to_handler(true);
+            wakes.wake();
+        }
+        more
+    }
+
+    /// Lets a sender in that waits for the handler, when one is due. `progress`: this turn has read or
+    /// written something; `held`: the handler waits.
+    #[cold]
+    pub(super) fn admit(self: Pin<&mut Self>, cx: &mut Context<'_>, progress: bool, held: bool) {
+        let this = self.project();
+        let Some(ahead) = this.ahead else { return };
+        if ahead.owes_a_sender(held && !progress) {
+            let wakes = this.shared.lock().admit();
+            wakes.wake();
+        } else if held {
+            // One more turn tells whether the handler waits for what was just written.
+            cx.waker().wake_by_ref();
+        }
     }
 }

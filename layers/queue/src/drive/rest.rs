@@ -13,9 +13,14 @@ use tower_service::Service;
 
 use super::{Drive, Phase, Step, broke, write::Wrote};
 use crate::{
+    backlog::Stuck,
     config::Overflow,
     error::{Stalled, Undrained},
 };
+
+/// How long slots may be held and not used while other senders wait and no message does. Then they keep
+/// the others waiting no longer.
+const IDLE_SLOTS: Duration = Duration::from_millis(100);
 
 /// Since when each of the deadlines is waited for that are.
 #[derive(Debug, Default)]
@@ -24,6 +29,8 @@ pub(super) struct Waiting {
     blocked: Option<Instant>,
     /// Senders stand in line, and the kernel takes nothing.
     stuck: Option<Instant>,
+    /// Senders stand in line, and no message waits.
+    idle: Option<Instant>,
     /// The end has begun.
     ending: Option<Instant>,
 }
@@ -32,6 +39,8 @@ pub(super) struct Waiting {
 enum Deadline {
     /// The queue has been full, or something written, with nothing going out.
     Stall,
+    /// Slots have been held, with senders in line and nothing going out.
+    IdleSlots,
     /// The end takes too long.
     Drain,
 }
@@ -78,9 +87,8 @@ where
         }
         if let Phase::Draining { peer } = *this.phase {
             if peer {
-                // Nobody can be let in whose message would be sent.
-                let wakes = this.shared.lock().close();
-                wakes.wake();
+                // No message that is let in now would be sent.
+                this.shared.close(DisconnectReason::Closed);
             }
             if wrote.done {
                 match this.channel.poll_close(cx) {
@@ -101,7 +109,7 @@ where
             Overflow::Disconnect { after } => after,
             _ => Duration::MAX,
         };
-        if open && !wrote.blocked && !wrote.stuck {
+        if open && !wrote.blocked && wrote.stuck == Stuck::No {
             // The clock is not asked.
             *this.waiting = Waiting::default();
             *this.timer = None;
@@ -116,9 +124,15 @@ where
         };
         let stuck = Limit {
             since: &mut this.waiting.stuck,
-            waits: open && wrote.stuck,
+            waits: open && wrote.stuck == Stuck::Behind,
             again: moved,
             after: room,
+        };
+        let idle = Limit {
+            since: &mut this.waiting.idle,
+            waits: open && wrote.stuck == Stuck::Idle,
+            again: moved,
+            after: IDLE_SLOTS,
         };
         let ending = Limit {
             since: &mut this.waiting.ending,
@@ -126,14 +140,17 @@ where
             again: false,
             after: config.drain_timeout,
         };
-        let due = [blocked.due(now), stuck.due(now), ending.due(now)];
-        let due = due.into_iter().flatten().min();
-        let deadline = if open {
-            Deadline::Stall
-        } else {
-            Deadline::Drain
-        };
-        self.keep_time(cx, now, due, deadline)
+        let [blocked, stuck] = [blocked, stuck].map(|limit| limit.due(now));
+        let (idle, ending) = (idle.due(now), ending.due(now));
+        let stall = blocked.into_iter().chain(stuck).min();
+        let of = |deadline| move |(due, after)| (due, after, deadline);
+        let due = [
+            stall.map(of(Deadline::Stall)),
+            idle.map(of(Deadline::IdleSlots)),
+            ending.map(of(Deadline::Drain)),
+        ];
+        let first = due.into_iter().flatten().min_by_key(|(due, ..)| *due);
+        self.keep_time(cx, now, first)
     }
 
     /// Keeps the one timer, and ends the connection when it is due.
@@ -141,11 +158,10 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         now: Instant,
-        due: Option<(Instant, Duration)>,
-        deadline: Deadline,
+        due: Option<(Instant, Duration, Deadline)>,
     ) -> Step {
         let this = self.project();
-        let Some((due, after)) = due else {
+        let Some((due, after, deadline)) = due else {
             *this.timer = None;
             return Continue(());
         };
@@ -162,11 +178,22 @@ where
             }
             return Continue(());
         }
-        let backlog = this.shared.lock();
-        let (level, waiting) = (backlog.level(), backlog.next() - *this.taken);
-        drop(backlog);
+        let level = || {
+            let backlog = this.shared.lock();
+            (backlog.level(), backlog.next() - *this.taken)
+        };
         Break(match deadline {
+            Deadline::IdleSlots => {
+                this.waiting.idle = None;
+                *this.timer = None;
+                let wakes = this.shared.lock().write_off();
+                wakes.wake();
+                // What the senders queue now is written in the next turn.
+                cx.waker().wake_by_ref();
+                return Continue(());
+            }
             Deadline::Stall => {
+                let (level, waiting) = level();
                 let stalled = DisconnectReason::error(Stalled {
                     after,
                     messages: usize::try_from(waiting).unwrap_or(usize::MAX),
@@ -182,12 +209,9 @@ where
                 stalled
             }
             Deadline::Drain if *this.phase == Phase::Deaf => broke(this.broke),
-            Deadline::Drain if waiting > 0 => DisconnectReason::error(Undrained {
-                after,
-                messages: waiting,
-            }),
-            Deadline::Drain => match *this.phase {
-                Phase::Draining { peer: true } => DisconnectReason::Closed,
+            Deadline::Drain => match (level(), *this.phase) {
+                ((_, messages @ 1..), _) => DisconnectReason::error(Undrained { after, messages }),
+                (_, Phase::Draining { peer: true }) => DisconnectReason::Closed,
                 _ => DisconnectReason::Intentional,
             },
         })

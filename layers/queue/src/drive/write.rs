@@ -3,7 +3,6 @@
 use std::{
     ops::ControlFlow::{Break, Continue},
     pin::Pin,
-    sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
@@ -11,7 +10,10 @@ use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, SharedError}
 use tower_service::Service;
 
 use super::{Drive, Phase, Step};
-use crate::{config::QueueEvent, shared::Shared};
+use crate::{
+    backlog::{Queued, Stuck},
+    config::QueueEvent,
+};
 
 /// How far one round of writing came.
 pub(super) struct Wrote {
@@ -24,8 +26,8 @@ pub(super) struct Wrote {
     pub(super) closing: bool,
     /// The kernel has not taken all that was written.
     pub(super) blocked: bool,
-    /// Senders stand in line.
-    pub(super) stuck: bool,
+    /// Whether senders stand in line.
+    pub(super) stuck: Stuck,
     /// Nothing waits, and there is memory to be given back.
     pub(super) slack: bool,
 }
@@ -37,7 +39,7 @@ impl Wrote {
         done: false,
         closing: false,
         blocked: false,
-        stuck: false,
+        stuck: Stuck::No,
         slack: false,
     };
 }
@@ -50,11 +52,18 @@ where
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.
     pub(super) fn write(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<Wrote> {
-        if self.phase == Phase::Deaf {
-            self.shared.lock().park(cx.waker(), false);
+        let mut this = self.as_mut().project();
+        if !this
+            .waker
+            .as_ref()
+            .is_some_and(|own| own.will_wake(cx.waker()))
+        {
+            *this.waker = Some(cx.waker().clone());
+        }
+        if *this.phase == Phase::Deaf {
+            this.shared.lock().park(this.waker, false);
             return Continue(Wrote::NOTHING);
         }
-        let mut this = self.as_mut().project();
         let (mut progress, mut moved) = (false, false);
         let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
@@ -66,7 +75,8 @@ where
                         Poll::Ready(done) => {
                             this.calling.set(None);
                             if let Err(error) = done {
-                                refused(this.shared, *this.called - 1, error.into());
+                                let error = SharedError::new(error);
+                                this.shared.refuse(*this.called - 1, error);
                             }
                         }
                     }
@@ -82,11 +92,15 @@ where
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.called;
                 }
-                let Some(msg) = this.batch.pop_front().flatten() else {
+                let Some(Queued {
+                    msg: Some(msg),
+                    size,
+                }) = this.batch.pop_front()
+                else {
                     break false;
                 };
                 messages += 1;
-                bytes += msg.size();
+                bytes += size;
                 *this.called += 1;
                 this.calling.set(Some(this.channel.call(msg)));
             };
@@ -115,26 +129,29 @@ where
 
             let mut backlog = this.shared.lock();
             let again = lost.is_some();
+            let mut forgotten = None;
             if let Some(reason) = lost
                 && *this.taken < *this.called
             {
-                backlog.lose(*this.taken..*this.called, reason);
+                forgotten = backlog.lose(*this.taken..*this.called, reason);
                 *this.taken = *this.called;
             }
-            let (drained, wakes) = backlog.progress(messages, bytes, *this.taken);
+            let progressed = backlog.progress(messages, bytes, *this.taken);
             if this.batch.is_empty() {
                 backlog.take(this.batch);
             }
             let idle = !blocked && this.batch.is_empty();
             if (blocked || idle) && !again {
-                backlog.park(cx.waker(), idle);
+                backlog.park(this.waker, idle);
             }
-            let (closing, stuck) = (backlog.is_closing(), backlog.is_stuck());
+            let (closing, stuck) = (backlog.is_closing(), backlog.stuck());
             let slack = idle && backlog.has_slack(this.batch);
             drop(backlog);
-            wakes.wake();
-            if drained {
-                this.shared.config.emit(QueueEvent::Drained);
+            drop(forgotten);
+            progressed.wakes.wake();
+            this.shared.tell_high_water(progressed.high_water);
+            if progressed.drained {
+                this.shared.tell(&QueueEvent::Drained);
             }
             if (blocked || idle) && !again {
                 let done = idle && *this.taken == *this.called;
@@ -167,18 +184,10 @@ where
         *this.broke = Some(reason.clone());
         this.calling.set(None);
         this.batch.clear();
-        this.shared.end(*this.called, reason);
-        this.shared.lock().park(cx.waker(), false);
-        // What is there to be read has woken nobody.
+        this.shared.fail(*this.called, reason);
+        this.shared.lock().park(this.waker, false);
+        // What is there to be read has woken no task.
         cx.waker().wake_by_ref();
         Continue(Wrote::NOTHING)
     }
-}
-
-#[cold]
-fn refused<M>(shared: &Shared<M>, number: u64, error: BoxError) {
-    let error = SharedError::new(error);
-    shared.refusals.store(true, Ordering::Release);
-    shared.lock().refuse(number, error.clone());
-    shared.config.emit(QueueEvent::Refused(error));
 }

@@ -1,0 +1,156 @@
+//! Reading ahead: while the handler waits and the peer takes nothing, its messages are still read.
+//!
+//! In: what the channel yields. Out: the same, later, in its order. Touches nothing.
+//!
+//! Two ends whose handlers answer would otherwise wait for one another for ever: each writes to one
+//! that does not read. So a side that cannot write reads on, within bounds, and lets no message of other
+//! senders in until its handler has answered what was read. What both have sent before that fits into the
+//! bound, and from then on each has room for the other's answers.
+
+use std::collections::VecDeque;
+
+use kyneta_uds_core::{DisconnectReason, Inbound, Message};
+
+use crate::{budget::Lease, config::QueueConfig};
+
+/// How many times the queue's bound of bytes may be read ahead: what a peer of the same bound had queued,
+/// and its answers to what this side had.
+const TIMES: usize = 2;
+
+/// What may be read ahead on top: what the kernel held (208 KiB a socket), which takes more as messages.
+const IN_KERNEL: usize = 4 << 20;
+
+/// What one message that was read ahead counts beside its own size.
+const EACH: usize = 64;
+
+/// Messages that the handler takes between two of other senders.
+const BETWEEN_SENDERS: usize = 4;
+
+/// What the channel has yielded.
+pub(super) type Item<M> = Option<Result<Inbound<M>, DisconnectReason>>;
+
+#[derive(Debug)]
+pub(super) struct Ahead<M> {
+    items: VecDeque<(Item<M>, usize)>,
+    bytes: usize,
+    lease: Option<Lease>,
+    /// The end of the stream is among them.
+    ended: bool,
+    /// Messages that the handler has taken since another sender was let in.
+    taken: usize,
+}
+
+impl<M: Message> Ahead<M> {
+    pub(super) fn new(config: &QueueConfig) -> Self {
+        Self {
+            items: VecDeque::new(),
+            bytes: 0,
+            lease: config.budget.clone().map(Lease::new),
+            ended: false,
+            taken: 0,
+        }
+    }
+
+    pub(super) fn has_room(&self, config: &QueueConfig) -> bool {
+        let fits = |lease: &Lease| lease.has_room(self.items.len(), self.bytes);
+        let most = config
+            .max_bytes
+            .saturating_mul(TIMES)
+            .saturating_add(IN_KERNEL);
+        !self.ended && self.bytes < most && self.lease.as_ref().is_none_or(fits)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn push(&mut self, item: Item<M>) {
+        let size = match &item {
+            Some(Ok(Inbound::Message(msg))) => msg.size(),
+            Some(Ok(_)) => 0,
+            None | Some(Err(_)) => {
+                self.ended = true;
+                0
+            }
+        };
+        let size = size.saturating_add(EACH);
+        self.bytes = self.bytes.saturating_add(size);
+        self.items.push_back((item, size));
+        self.hold();
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Item<M>> {
+        let (item, size) = self.items.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(size);
+        self.taken += 1;
+        self.hold();
+        Some(item)
+    }
+
+    fn hold(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.hold(self.items.len(), self.bytes);
+        }
+    }
+
+    /// True when another sender is due: the handler has taken its share, or waits for something else
+    /// (`idle`), which may be that very sender.
+    pub(super) fn owes_a_sender(&mut self, idle: bool) -> bool {
+        let due = idle || self.taken >= BETWEEN_SENDERS;
+        if due {
+            self.taken = 0;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    type Read = Ahead<Vec<u8>>;
+
+    fn message(len: usize) -> Item<Vec<u8>> {
+        Some(Ok(Inbound::Message(vec![0; len])))
+    }
+
+    #[test]
+    fn it_is_bounded_by_bytes_and_by_the_shared_budget() {
+        let each = EACH + size_of::<Vec<u8>>() + 1_000;
+        let table = [
+            (QueueConfig::default().max_bytes(1), 2 + IN_KERNEL),
+            (
+                QueueConfig::default().max_bytes(1 << 20),
+                (2 << 20) + IN_KERNEL,
+            ),
+            (
+                QueueConfig::default().budget(Budget::new(1000, 0)),
+                16 << 10,
+            ),
+        ];
+        for (config, most) in table {
+            let mut ahead = Read::new(&config);
+            let mut count = 0;
+            while ahead.has_room(&config) {
+                ahead.push(message(1_000));
+                count += 1;
+            }
+            assert_eq!(count, most.div_ceil(each), "{config:?}");
+            assert!(ahead.pop().is_some());
+            assert!(ahead.has_room(&config), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_after_the_end_and_the_order_is_kept() {
+        let config = QueueConfig::default();
+        let mut ahead = Read::new(&config);
+        ahead.push(message(1));
+        ahead.push(None);
+        assert!(!ahead.has_room(&config));
+        assert!(matches!(ahead.pop(), Some(Some(Ok(Inbound::Message(_))))));
+        assert!(matches!(ahead.pop(), Some(None)));
+        assert!(ahead.pop().is_none() && ahead.is_empty());
+    }
+}

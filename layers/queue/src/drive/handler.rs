@@ -1,0 +1,76 @@
+//! Running the user's code: what panics there costs one message.
+//!
+//! In: a turn of reading. Out: what it came to, or what a panic of the handler said. May touch: the
+//! thread's mark of whose handler is at work.
+
+use std::{
+    any::Any,
+    ops::ControlFlow::{Break, Continue},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+};
+
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
+use tower_service::Service;
+
+use super::{Drive, Step};
+use crate::{answering::Answering, config::QueueEvent, error::HandlerPanicked};
+
+/// Whose code runs in a turn of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    /// The channel's.
+    Channel,
+    /// The handler's, which is asked for readiness.
+    Readiness,
+    /// The handler's, on a message.
+    Message,
+}
+
+impl<C, H, M> Drive<C, H, M>
+where
+    C: Channel<M>,
+    H: Service<M, Response = (), Error: Into<BoxError>>,
+    M: Message,
+{
+    /// Runs `turn`, again after each panic of the handler on a message. What the handler has touched
+    /// then is its own: its future is dropped, and it is asked for readiness anew.
+    #[inline]
+    pub(super) fn guarded<R>(
+        mut self: Pin<&mut Self>,
+        mut turn: impl FnMut(Pin<&mut Self>) -> Step<R>,
+    ) -> Step<R> {
+        let _answering = Answering::on(&self.shared);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| turn(self.as_mut()))) {
+                Ok(step) => return step,
+                Err(panic) => self.as_mut().panicked(panic)?,
+            }
+        }
+    }
+
+    #[cold]
+    fn panicked(self: Pin<&mut Self>, panic: Box<dyn Any + Send>) -> Step {
+        let mut this = self.project();
+        match std::mem::replace(this.running, Running::Channel) {
+            // Not the handler's: the connection's task ends of it.
+            Running::Channel => resume_unwind(panic),
+            Running::Readiness => Break(DisconnectReason::error(said(&*panic))),
+            Running::Message => {
+                this.handling.set(None);
+                this.shared
+                    .tell(&QueueEvent::HandlerPanicked(said(&*panic)));
+                Continue(())
+            }
+        }
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> HandlerPanicked {
+    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "no text".to_owned(),
+    };
+    HandlerPanicked { message }
+}

@@ -1,0 +1,130 @@
+//! The end: what senders, `flushed` and `closed` say of it, and when.
+
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use kyneta_uds_core::Inbound;
+use kyneta_uds_queue::{QueueConfig, QueueEvent, SendError, queue};
+use support::{Num, Pipe};
+use tokio::{task::yield_now, time::sleep};
+use tower::{Service, ServiceExt, service_fn};
+
+async fn settle() {
+    for _ in 0..20 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn flushed_does_not_deny_what_the_kernel_has_taken() {
+    let pipe = Pipe::with_room(2);
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    for num in 0..8 {
+        handle.queue(Num(num)).await.unwrap();
+    }
+    let flushed = handle.flushed();
+    settle().await;
+    assert_eq!(pipe.taken(), [0, 1]);
+    pipe.break_it();
+    task.await.unwrap();
+    let error = flushed.await.unwrap_err();
+    assert!(error.may_have_been_sent(), "{error}");
+    // Of messages that were never encoded it does.
+    let none = handle.flushed().await.unwrap_err();
+    assert!(none.may_have_been_sent(), "the same range: {none}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_is_ready_at_the_end_and_says_one_thing() {
+    let pipe = Pipe::with_room(0);
+    let handled = Arc::new(AtomicUsize::new(0));
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let slow = service_fn({
+        let handled = handled.clone();
+        move |_: Num| {
+            let handled = handled.clone();
+            async move {
+                sleep(Duration::from_millis(100)).await;
+                handled.fetch_add(1, Relaxed);
+                Ok::<_, Infallible>(())
+            }
+        }
+    });
+    let task = tokio::spawn(driver.drive(slow));
+    handle.queue(Num(1)).await.unwrap();
+    settle().await;
+    // Writing fails. What the peer has said before is read and handled, then it ends.
+    pipe.fails_to_write();
+    for num in 0..3 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    pipe.end();
+    settle().await;
+    let refused = handle.ready().await.map(drop).unwrap_err();
+    assert!(matches!(refused, SendError::Disconnected { .. }));
+    assert!(handled.load(Relaxed) < 3, "senders learn at once");
+    let reason = handle.closed().await;
+    assert_eq!(handled.load(Relaxed), 3, "closed() is ready at the end");
+    assert_eq!(task.await.unwrap().kind(), reason.kind());
+    assert_eq!(handle.closed().await.kind(), reason.kind());
+}
+
+#[tokio::test]
+async fn senders_learn_that_it_was_the_peer_that_ended_it() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let _task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    for num in 0..6 {
+        handle.queue(Num(num)).await.unwrap();
+    }
+    pipe.end();
+    settle().await;
+    match handle.ready().await.map(drop).unwrap_err() {
+        SendError::Disconnected { reason, .. } => assert_eq!(reason.kind(), "closed"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_full_queue_is_told_of_before_an_empty_one() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    runtime.block_on(async {
+        let config = QueueConfig::default().max_messages(1).on_event({
+            let order = order.clone();
+            move |event| {
+                let full = matches!(event, QueueEvent::HighWater { .. });
+                if full {
+                    // Whichever thread tells of it may be interrupted here.
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                order.lock().unwrap().push(full);
+            }
+        });
+        let (mut handle, driver) = queue(Pipe::with_room(usize::MAX), config);
+        let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+        for num in 0..2_000 {
+            handle.ready().await.unwrap().call(Num(num)).await.unwrap();
+        }
+        handle.abort();
+        task.await.unwrap();
+    });
+    let order = order.lock().unwrap();
+    assert_eq!(order.len() % 2, 0);
+    assert!(order.chunks(2).all(|pair| pair == [true, false]));
+}
