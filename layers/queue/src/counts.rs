@@ -36,22 +36,23 @@ pub struct QueueCounts {
     pub frames_repeated: u64,
 }
 
-/// Counts and log lines of one queue. Absent until there is something to count: most connections have
-/// none of it.
+/// Counts and log lines of one queue.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     counts: QueueCounts,
     lines: PerMinute,
 }
 
-impl Ledger {
-    pub(crate) fn new() -> Self {
+impl Default for Ledger {
+    fn default() -> Self {
         Self {
             counts: QueueCounts::default(),
             lines: PerMinute::new(LOG_LINES),
         }
     }
+}
 
+impl Ledger {
     pub(crate) fn counts(&self) -> QueueCounts {
         self.counts
     }

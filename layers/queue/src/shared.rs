@@ -14,7 +14,7 @@ use crate::{
     backlog::{Backlog, Level},
     budget::Lease,
     config::{QueueConfig, QueueEvent},
-    counts::{Ledger, QueueCounts},
+    counts::QueueCounts,
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard},
 };
 
@@ -22,8 +22,6 @@ use crate::{
 pub(crate) struct Shared<M> {
     backlog: Mutex<Backlog<M>>,
     pub(crate) config: QueueConfig,
-    /// Absent until there is something to count.
-    ledger: Mutex<Option<Box<Ledger>>>,
     /// Any refusal since the start: lets dropped futures skip the lock.
     pub(crate) refusals: AtomicBool,
     /// Handles alive; the last one closes.
@@ -42,7 +40,6 @@ impl<M> Shared<M> {
                 config.budget.clone().map(Lease::new),
             )),
             config,
-            ledger: Mutex::new(None),
             refusals: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
             abort: AtomicBool::new(false),
@@ -85,8 +82,7 @@ impl<M> Shared<M> {
     }
 
     pub(crate) fn counts(&self) -> QueueCounts {
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.as_ref().map(|l| l.counts()).unwrap_or_default()
+        self.lock().ledger().counts()
     }
 
     /// Tells of a queue that has become full, if it has.
@@ -102,8 +98,8 @@ impl<M> Shared<M> {
     pub(crate) fn tell(&self, event: &QueueEvent) {
         let warns = self.config.on_event.is_none() && event.is_fault();
         let line = {
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            let ledger = ledger.get_or_insert_with(|| Box::new(Ledger::new()));
+            let mut backlog = self.lock();
+            let ledger = backlog.ledger();
             ledger.count(event);
             warns.then(|| ledger.line(Instant::now())).flatten()
         };

@@ -68,7 +68,7 @@ impl<M> Backlog<M> {
         range: Range<u64>,
         reason: DisconnectReason,
     ) -> Option<DisconnectReason> {
-        self.losses.add(range, reason)
+        self.exceptions().losses.add(range, reason)
     }
 }
 

@@ -5,13 +5,10 @@
 
 use std::{ops::Range, task::Waker};
 
-use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_core::DisconnectReason;
 
 use super::{Backlog, State, Wakes};
 use crate::error::SendError;
-
-/// How many refusals are kept for futures that have not asked yet.
-const MAX_REFUSALS: usize = 1024;
 
 /// The mark of a future that waits for the end.
 const END: u64 = u64::MAX;
@@ -42,19 +39,21 @@ impl<M> Backlog<M> {
         number: u64,
         waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
-        if let Some(error) = self.refused.remove(&number) {
-            return Some(Err(SendError::Refused(error)));
+        if let Some(exceptions) = &mut self.exceptions {
+            if let Some(error) = exceptions.take_refusal(number) {
+                return Some(Err(SendError::Refused(error)));
+            }
+            if number < self.taken {
+                if let Some(error) = exceptions.losses.within(number..number + 1) {
+                    return Some(Err(error));
+                }
+                if !exceptions.knows(number) {
+                    return Some(Err(SendError::Forgotten));
+                }
+            }
         }
         if number < self.taken {
-            if let Some(error) = self.losses.within(number..number + 1) {
-                return Some(Err(error));
-            }
-            let known = number >= self.forgotten;
-            return Some(if known {
-                Ok(())
-            } else {
-                Err(SendError::Forgotten)
-            });
+            return Some(Ok(()));
         }
         if let State::Failed(_) | State::Closed(_) = self.state {
             return Some(Err(self.disconnected(number < self.encoded)));
@@ -84,13 +83,6 @@ impl<M> Backlog<M> {
         }
     }
 
-    /// Forgets a refusal that a dropped future would have asked for; it is to be dropped without the
-    /// lock.
-    #[must_use]
-    pub(crate) fn forget(&mut self, number: u64) -> Option<SharedError> {
-        self.refused.remove(&number)
-    }
-
     /// Ready when all of `range` are with the kernel, or some went down with a connection. `seat` is
     /// where the future waits. What `waker` holds afterwards is to be dropped without the lock.
     pub(crate) fn flushed(
@@ -99,7 +91,9 @@ impl<M> Backlog<M> {
         seat: &mut Option<Seat>,
         waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
-        if let Some(error) = self.losses.within(range.clone()) {
+        if let Some(exceptions) = &self.exceptions
+            && let Some(error) = exceptions.losses.within(range.clone())
+        {
             return Some(Err(error));
         }
         if range.end <= self.taken {
@@ -172,21 +166,6 @@ impl<M> Backlog<M> {
 
     pub(super) fn reached_end(&mut self, wakes: &mut Wakes) {
         self.reached(END, wakes);
-    }
-
-    /// Message `number` could not be encoded. What is forgotten for it is to be dropped without the
-    /// lock.
-    #[must_use]
-    pub(crate) fn refuse(&mut self, number: u64, error: SharedError) -> Option<SharedError> {
-        let mut oldest = None;
-        if self.refused.len() >= MAX_REFUSALS
-            && let Some((number, error)) = self.refused.pop_first()
-        {
-            self.forgotten = self.forgotten.max(number + 1);
-            oldest = Some(error);
-        }
-        self.refused.insert(number, error);
-        oldest
     }
 }
 

@@ -8,6 +8,7 @@
 //! write buffer, `next` to be queued. One mark instead of a oneshot for each message is what makes
 //! a message cost nanoseconds (a oneshot: some 130).
 
+mod exceptions;
 mod losses;
 mod marks;
 mod slots;
@@ -17,11 +18,11 @@ use std::{
     task::Waker,
 };
 
-use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_core::DisconnectReason;
 
 pub(crate) use self::marks::Seat;
 pub(crate) use self::slots::{Asks, Reserved, Slot, Stuck, Ticket};
-use self::{losses::Losses, slots::InLine};
+use self::{exceptions::Exceptions, slots::Lines};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// How many messages there is room for at rest.
@@ -69,22 +70,15 @@ pub(crate) struct Backlog<M> {
     /// It was filled, and has not been empty since.
     full: bool,
     /// The level when it became full, until the driver has told of it.
-    high_water: Option<Level>,
+    high_water: Option<Box<Level>>,
 
     next: u64,
     encoded: u64,
     taken: u64,
-    refused: BTreeMap<u64, SharedError>,
-    /// Refusals of messages before this one may have been forgotten.
-    forgotten: u64,
-    losses: Losses,
+    exceptions: Option<Box<Exceptions>>,
 
-    /// Senders without a slot, in the order they came, by ticket.
-    line: BTreeMap<u64, InLine>,
-    /// The connection's own handler, where it waits to answer.
-    answers: BTreeMap<u64, InLine>,
-    /// Slots of senders that stood in line and have not asked again, by ticket.
-    granted: BTreeMap<u64, Reserved>,
+    /// Senders that wait for a slot. Absent when none does.
+    lines: Option<Box<Lines>>,
     next_ticket: u64,
     /// Futures that wait for their message, nearly always in order.
     watchers: Vec<(u64, Waker)>,
@@ -196,12 +190,8 @@ impl<M> Backlog<M> {
             next: 0,
             encoded: 0,
             taken: 0,
-            refused: BTreeMap::new(),
-            forgotten: 0,
-            losses: Losses::default(),
-            line: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            granted: BTreeMap::new(),
+            exceptions: None,
+            lines: None,
             next_ticket: 0,
             watchers: Vec::new(),
             seated: BTreeMap::new(),
@@ -277,7 +267,7 @@ impl<M> Backlog<M> {
         let became_full = self.filled && !self.full;
         if became_full {
             self.full = true;
-            self.high_water = Some(self.level());
+            self.high_water = Some(Box::new(self.level()));
         }
         // The driver tells of a full queue: events of one connection are in order.
         let driver = if self.idle || became_full {
@@ -319,12 +309,14 @@ impl<M> Backlog<M> {
 
     /// Senders in line learn of the end.
     fn dismiss(&mut self, wakes: &mut Wakes) {
-        for line in [&mut self.line, &mut self.answers] {
-            for waits in std::mem::take(line).into_values() {
-                wakes.push(Some(waits.into_waker()));
-            }
+        for waker in self
+            .lines
+            .take()
+            .into_iter()
+            .flat_map(|lines| lines.wakers())
+        {
+            wakes.push(Some(waker));
         }
-        self.granted.clear();
     }
 
     /// Wakes the driver, whatever it rests for.
@@ -343,6 +335,7 @@ impl<M> Backlog<M> {
     pub(crate) fn has_slack(&self, batch: &Batch<M>) -> bool {
         self.queue.capacity().max(batch.capacity()) > KEPT
             || self.watchers.capacity() > KEPT_WATCHERS
+            || self.lines.is_some()
     }
 
     /// Gives back the memory of what is empty, unless that was needed since this was last asked for.
@@ -358,6 +351,9 @@ impl<M> Backlog<M> {
         }
         if self.watchers.is_empty() {
             self.watchers = Vec::new();
+        }
+        if self.lines.as_ref().is_some_and(|lines| lines.is_empty()) {
+            self.lines = None;
         }
         true
     }
@@ -377,7 +373,7 @@ impl<M> Backlog<M> {
     /// that has become full meanwhile.
     pub(crate) fn awake(&mut self) -> Option<Level> {
         self.idle = false;
-        self.high_water.take()
+        self.high_water.take().map(|level| *level)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -406,7 +402,7 @@ impl<M> Backlog<M> {
         self.full &= !drained;
         Progress {
             wakes,
-            high_water: self.high_water.take(),
+            high_water: self.high_water.take().map(|level| *level),
             drained,
         }
     }

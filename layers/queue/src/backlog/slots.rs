@@ -7,7 +7,7 @@
 //! it is given, with the size of the message where that is known and with what a message holds at
 //! present where it is not.
 
-use std::task::Waker;
+use std::{collections::BTreeMap, task::Waker};
 
 use super::{Backlog, Wakes};
 use crate::{config::Overflow, error::SendError};
@@ -50,9 +50,42 @@ pub(super) struct InLine {
     waker: Waker,
 }
 
-impl InLine {
-    pub(super) fn into_waker(self) -> Waker {
-        self.waker
+/// Senders without a slot, and slots that have not been taken up. By ticket, in the order they came.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    senders: BTreeMap<u64, InLine>,
+    /// The connection's own handler, where it waits to answer.
+    answers: BTreeMap<u64, InLine>,
+    /// Slots of senders that stood in line and have not asked again.
+    granted: BTreeMap<u64, Reserved>,
+}
+
+impl Lines {
+    fn none_waits(&self) -> bool {
+        self.senders.is_empty() && self.answers.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.none_waits() && self.granted.is_empty()
+    }
+
+    pub(super) fn wakers(self) -> impl Iterator<Item = Waker> {
+        let waits = self.senders.into_values().chain(self.answers.into_values());
+        waits.map(|waits| waits.waker)
+    }
+
+    fn waits(&mut self, ticket: u64) -> Option<&mut InLine> {
+        match self.senders.get_mut(&ticket) {
+            None => self.answers.get_mut(&ticket),
+            waits => waits,
+        }
+    }
+
+    fn remove(&mut self, ticket: u64) -> Option<InLine> {
+        match self.senders.remove(&ticket) {
+            None => self.answers.remove(&ticket),
+            waits => waits,
+        }
     }
 }
 
@@ -109,7 +142,7 @@ impl<M> Backlog<M> {
             return Some(Slot::Closed(self.disconnected(false)));
         }
         let free = match asks.answers {
-            true => self.answers.is_empty() && self.has_room_to_answer(),
+            true => self.no_answer_waits() && self.has_room_to_answer(),
             false => self.is_line_empty() && self.has_room(),
         };
         if free {
@@ -128,9 +161,10 @@ impl<M> Backlog<M> {
         self.next_ticket += 1;
         if let Some(waker) = waker.take() {
             let size = asks.size;
+            let lines = self.lines.get_or_insert_default();
             let line = match asks.answers {
-                true => &mut self.answers,
-                false => &mut self.line,
+                true => &mut lines.answers,
+                false => &mut lines.senders,
             };
             line.insert(ticket, InLine { size, waker });
         }
@@ -146,14 +180,13 @@ impl<M> Backlog<M> {
         if self.is_closed() {
             return Slot::Closed(self.disconnected(false));
         }
-        if let Some(slot) = self.granted.remove(&ticket) {
+        let Some(lines) = &mut self.lines else {
+            return Slot::Closed(self.disconnected(false));
+        };
+        if let Some(slot) = lines.granted.remove(&ticket) {
             return Slot::Reserved(slot);
         }
-        let waits = match self.line.get_mut(&ticket) {
-            None => self.answers.get_mut(&ticket),
-            waits => waits,
-        };
-        match (waits, waker) {
+        match (lines.waits(ticket), waker) {
             (Some(waits), Some(waker)) => {
                 if !waits.waker.will_wake(waker) {
                     std::mem::swap(&mut waits.waker, waker);
@@ -182,33 +215,47 @@ impl<M> Backlog<M> {
     /// Leaves the line, with the slot if one had been granted, else with the waker, to be dropped without
     /// the lock.
     pub(crate) fn redeem(&mut self, Ticket(ticket): Ticket) -> (Option<Reserved>, Option<Waker>) {
-        let slot = self.granted.remove(&ticket);
-        let waits = match self.line.remove(&ticket) {
-            None => self.answers.remove(&ticket),
-            waits => waits,
+        let Some(lines) = &mut self.lines else {
+            return (None, None);
         };
-        (slot, waits.map(InLine::into_waker))
+        let slot = lines.granted.remove(&ticket);
+        (slot, lines.remove(ticket).map(|waits| waits.waker))
     }
 
     /// Hands free slots to answers first, then to senders that wait longest.
     pub(super) fn grant(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         while self.has_room_to_answer()
-            && let Some((ticket, waits)) = self.answers.pop_first()
+            && let Some(lines) = &mut self.lines
+            && let Some((ticket, waits)) = lines.answers.pop_first()
         {
             self.grant_to(ticket, waits, &mut wakes);
         }
-        while self.has_room()
-            && let Some((ticket, waits)) = self.line.pop_first()
-        {
-            self.grant_to(ticket, waits, &mut wakes);
-        }
+        while self.has_room() && self.grant_one(&mut wakes) {}
         wakes
+    }
+
+    /// Hands a slot to the sender that waits longest. False when none does.
+    fn grant_one(&mut self, wakes: &mut Wakes) -> bool {
+        let first = self
+            .lines
+            .as_mut()
+            .and_then(|lines| lines.senders.pop_first());
+        match first {
+            Some((ticket, waits)) => {
+                self.grant_to(ticket, waits, wakes);
+                true
+            }
+            None => false,
+        }
     }
 
     fn grant_to(&mut self, ticket: u64, waits: InLine, wakes: &mut Wakes) {
         let slot = self.hold_slot(waits.size);
-        self.granted.insert(ticket, slot);
+        self.lines
+            .get_or_insert_default()
+            .granted
+            .insert(ticket, slot);
         wakes.push(Some(waits.waker));
     }
 
@@ -221,8 +268,15 @@ impl<M> Backlog<M> {
         }
     }
 
+    #[inline]
     pub(super) fn is_line_empty(&self) -> bool {
-        self.line.is_empty() && self.answers.is_empty()
+        self.lines.as_ref().is_none_or(|lines| lines.none_waits())
+    }
+
+    fn no_answer_waits(&self) -> bool {
+        self.lines
+            .as_ref()
+            .is_none_or(|lines| lines.answers.is_empty())
     }
 
     /// Whether senders stand in line, and for what.
@@ -252,10 +306,8 @@ impl<M> Backlog<M> {
     /// Lets one sender in that waits for the handler.
     pub(crate) fn admit(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        if self.has_room_to_answer()
-            && let Some((ticket, waits)) = self.line.pop_first()
-        {
-            self.grant_to(ticket, waits, &mut wakes);
+        if self.has_room_to_answer() {
+            self.grant_one(&mut wakes);
         }
         wakes
     }

@@ -30,7 +30,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
-use self::{ahead::Ahead, handler::Running, rest::Waiting, spin::Spin};
+use self::{ahead::Ahead, handler::Running, rest::Timer, spin::Spin};
 use crate::{backlog::Batch, config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
 
 /// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
@@ -116,7 +116,6 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
             handling: None,
             calling: None,
             timer: None,
-            waiting: Waiting::default(),
             errors: None,
             ahead: None,
             slack: None,
@@ -153,9 +152,7 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// The channel at work on a message; ready at once unless a layer of the user's waits.
     #[pin]
     calling: Option<C::Future>,
-    /// Boxed: it is hardly ever set, and there are many idle connections.
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: Waiting,
+    timer: Option<Pin<Box<Timer>>>,
     /// Of what the peer sent; absent until something of it had to be rejected.
     errors: Option<Box<PerMinute>>,
     /// What was read while the handler waited; absent when nothing was.

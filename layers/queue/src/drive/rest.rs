@@ -8,7 +8,8 @@ use std::{
 };
 
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
-use tokio::time::{Instant, sleep_until};
+use pin_project::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use super::{Drive, Phase, Step, broke, write::Wrote};
@@ -22,9 +23,18 @@ use crate::{
 /// the others waiting no longer.
 const IDLE_SLOTS: Duration = Duration::from_millis(100);
 
-/// Since when each of the deadlines is waited for that are.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
+/// The one timer, with the start of each active deadline. Boxed: most connections have none.
+#[pin_project]
+#[derive(Debug)]
+pub(super) struct Timer {
+    #[pin]
+    sleep: Sleep,
+    waiting: Waiting,
+}
+
+/// Start time of each active deadline.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waiting {
     /// Something is written, and the kernel takes nothing of it.
     blocked: Option<Instant>,
     /// Senders stand in line, and the kernel takes nothing.
@@ -111,31 +121,35 @@ where
         };
         if open && !wrote.blocked && wrote.stuck == Stuck::No {
             // The clock is not asked.
-            *this.waiting = Waiting::default();
             *this.timer = None;
             return Continue(());
         }
         let now = Instant::now();
+        let mut waiting = this
+            .timer
+            .as_ref()
+            .map(|timer| timer.waiting)
+            .unwrap_or_default();
         let blocked = Limit {
-            since: &mut this.waiting.blocked,
+            since: &mut waiting.blocked,
             waits: open && wrote.blocked,
             again: moved,
             after: config.write_stall,
         };
         let stuck = Limit {
-            since: &mut this.waiting.stuck,
+            since: &mut waiting.stuck,
             waits: open && wrote.stuck == Stuck::Behind,
             again: moved,
             after: room,
         };
         let idle = Limit {
-            since: &mut this.waiting.idle,
+            since: &mut waiting.idle,
             waits: open && wrote.stuck == Stuck::Idle,
             again: moved,
             after: IDLE_SLOTS,
         };
         let ending = Limit {
-            since: &mut this.waiting.ending,
+            since: &mut waiting.ending,
             waits: !open,
             again: false,
             after: config.drain_timeout,
@@ -150,7 +164,7 @@ where
             ending.map(of(Deadline::Drain)),
         ];
         let first = due.into_iter().flatten().min_by_key(|(due, ..)| *due);
-        self.keep_time(cx, now, first)
+        self.keep_time(cx, now, waiting, first)
     }
 
     /// Keeps the one timer, and ends the connection when it is due.
@@ -158,6 +172,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         now: Instant,
+        waiting: Waiting,
         due: Option<(Instant, Duration, Deadline)>,
     ) -> Step {
         let this = self.project();
@@ -168,12 +183,19 @@ where
         // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
         // coop) before the timer has its turn.
         if now < due {
-            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            let timer = this.timer.get_or_insert_with(|| {
+                Box::pin(Timer {
+                    sleep: sleep_until(due),
+                    waiting,
+                })
+            });
+            let mut timer = timer.as_mut().project();
+            *timer.waiting = waiting;
             // One that fires too early is set again only then: a stall's begins anew all the time.
-            if timer.deadline() > due || timer.deadline() <= now {
-                timer.as_mut().reset(due);
+            if timer.sleep.deadline() > due || timer.sleep.deadline() <= now {
+                timer.sleep.as_mut().reset(due);
             }
-            if timer.as_mut().poll(cx).is_ready() {
+            if timer.sleep.poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
             return Continue(());
@@ -184,8 +206,9 @@ where
         };
         Break(match deadline {
             Deadline::IdleSlots => {
-                this.waiting.idle = None;
-                *this.timer = None;
+                if let Some(timer) = this.timer {
+                    timer.as_mut().project().waiting.idle = None;
+                }
                 let wakes = this.shared.lock().write_off();
                 wakes.wake();
                 // What the senders queue now is written in the next turn.
@@ -201,7 +224,6 @@ where
                 });
                 if this.channel.interrupt(stalled.clone()) {
                     // Another connection may do better; it has as long.
-                    *this.waiting = Waiting::default();
                     *this.timer = None;
                     cx.waker().wake_by_ref();
                     return Continue(());
