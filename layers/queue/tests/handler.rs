@@ -62,12 +62,12 @@ async fn answer(mut handle: Handle<String>, how: How, text: String) -> Result<()
 /// what has come in.
 async fn end(
     io: DuplexStream,
+    config: QueueConfig,
     how: How,
     senders: usize,
     count: usize,
     seen: Arc<AtomicUsize>,
 ) -> Handle<String> {
-    let config = QueueConfig::default().max_messages(32).max_bytes(64 << 10);
     let (handle, driver) = queue(channel(io).await, config);
     let weak = handle.downgrade();
     let answers = service_fn(move |text: String| {
@@ -98,6 +98,16 @@ async fn end(
 
 #[tokio::test]
 async fn two_ends_whose_handlers_answer_never_wait_for_one_another() {
+    let config = QueueConfig::default().max_messages(32).max_bytes(64 << 10);
+    all_is_answered(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_do_they_where_one_message_fills_a_queue() {
+    all_is_answered(QueueConfig::default().max_messages(4).max_bytes(500)).await;
+}
+
+async fn all_is_answered(config: QueueConfig) {
     for (how, senders, count) in [
         (How::Call, 1, 3_000),
         (How::Queue, 1, 3_000),
@@ -109,8 +119,8 @@ async fn two_ends_whose_handlers_answer_never_wait_for_one_another() {
         let seen = Arc::new(AtomicUsize::new(0));
         let all = 4 * senders * count;
         let _ends = (
-            end(a, how, senders, count, seen.clone()).await,
-            end(b, how, senders, count, seen.clone()).await,
+            end(a, config.clone(), how, senders, count, seen.clone()).await,
+            end(b, config.clone(), how, senders, count, seen.clone()).await,
         );
         let done = async {
             while seen.load(Relaxed) < all {

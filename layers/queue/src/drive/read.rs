@@ -186,10 +186,12 @@ where
             *left = left.saturating_sub(worked.saturating_sub(before).max(LEAST));
             ahead.push(item.map(|item| item.map_err(DisconnectReason::error)));
         }
-        if ahead.is_empty() {
+        let is_there = !ahead.is_empty();
+        if !is_there {
             *this.ahead = None;
-        } else if !was_there {
-            let wakes = this.shared.lock().yield_to_handler(true);
+        }
+        if is_there != was_there {
+            let wakes = this.shared.lock().yield_to_handler(is_there);
             wakes.wake();
         }
         more
