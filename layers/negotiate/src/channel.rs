@@ -20,7 +20,7 @@ use kyneta_uds_core::{
     BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError, SocketPath,
     WireVersion,
 };
-use kyneta_uds_unix::{BindError, Listener, UnixTarget, prepare};
+use kyneta_uds_unix::{BindError, Listener, UnixTarget};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::ServiceExt as _;
@@ -156,7 +156,6 @@ where
             since: None,
             brief: (0, None),
         };
-        prepare();
         this.tell(Input::Start);
         this
     }

@@ -30,8 +30,12 @@
 mod allow;
 mod authorize;
 mod connector;
+mod credentials;
 mod door;
 mod listener;
+mod probe;
+pub mod replacement;
+mod watcher;
 mod who;
 
 pub use allow::Allow;
@@ -41,3 +45,4 @@ pub use door::{Permit, Refusal};
 pub use listener::{
     BindError, DirectoryRisk, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
 };
+pub use replacement::ReplacementWatch;

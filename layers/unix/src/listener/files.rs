@@ -1,17 +1,15 @@
 //! The questions that are asked of the file system about a path.
 //!
-//! In: a path. Out: what is there. May touch: a connection to what is there, closed at once.
+//! In: a path. Out: what is there. May touch: the mode and times of a file of ours.
 
 use std::{
     fs, io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
-use tokio::net::UnixSocket;
 
 use super::{BindError, DirectoryRisk, claim::FileId};
 
@@ -60,21 +58,6 @@ pub(super) fn risk(file: &Path) -> Option<DirectoryRisk> {
     let ours = rustix::process::geteuid().as_raw();
     DirectoryRisk::of(directory, metadata.uid(), metadata.mode(), ours)
 }
-
-/// Who listens behind a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
-    Nobody,
-    Somebody,
-    /// Somebody whose backlog is full.
-    Busy,
-    /// Nobody, but it is so new that somebody may be about to.
-    NobodyYet,
-}
-
-/// Who binds a path without our care listens at it a moment later; in between it looks stale. That
-/// moment is microseconds long, unless who binds is put off by those whom it wakes.
-const NEWBORN: Duration = Duration::from_millis(10);
 
 /// Marks a socket as one that is listened at before anybody can see it: nobody need wait for that.
 /// It was modified at a whole second, which happens to others once in a million. (Its access time
@@ -131,39 +114,6 @@ fn chmod(file: &Path, mode: u32) -> io::Result<()> {
 
 fn replaced() -> io::Error {
     io::Error::other("somebody has replaced it")
-}
-
-/// True when the file has come to be just now, and bears no mark. Its change time is what no one can
-/// set.
-fn is_newborn(file: &Path) -> bool {
-    let Ok(metadata) = fs::symlink_metadata(file) else {
-        return false;
-    };
-    if metadata.mtime_nsec() == 0 {
-        return false;
-    }
-    let (seconds, nanos) = (metadata.ctime(), metadata.ctime_nsec());
-    let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else {
-        return false;
-    };
-    let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos));
-    // One from the future is from before the clock was set.
-    let age = changed.and_then(|changed| changed.elapsed().ok());
-    age.is_some_and(|age| age < NEWBORN)
-}
-
-/// Connects to a socket and lets go of it. Does not wait: a full backlog is an answer too.
-pub(super) fn probe(file: &Path) -> io::Result<Behind> {
-    let socket = UnixSocket::new_stream()?;
-    let address = rustix::net::SocketAddrUnix::new(file)?;
-    let connected = rustix::net::connect(&socket, &address).map_err(io::Error::from);
-    match connected.as_ref().map_err(io::Error::kind) {
-        Ok(()) => Ok(Behind::Somebody),
-        Err(io::ErrorKind::ConnectionRefused) if is_newborn(file) => Ok(Behind::NobodyYet),
-        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Behind::Nobody),
-        Err(io::ErrorKind::WouldBlock) => Ok(Behind::Busy),
-        Err(_) => connected.map(|()| Behind::Somebody),
-    }
 }
 
 /// The temporary name in the same directory that belongs to a path and to its lock file, by inode.

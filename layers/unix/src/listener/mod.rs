@@ -4,7 +4,6 @@
 //! path, its lock file and a temporary name beside it, and only what is still ours of them.
 
 mod accept;
-mod changes;
 pub mod claim;
 mod error;
 mod files;
@@ -24,7 +23,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{Credentials, SocketPath, SocketPathError};
+use kyneta_uds_core::{SocketPath, SocketPathError};
 use tokio::net::{UnixListener, UnixStream};
 
 use self::{
@@ -32,9 +31,10 @@ use self::{
     notice::Notice,
     own::Owned,
 };
-pub use self::{changes::prepare, error::BindError, risk::DirectoryRisk, watch::Lost};
+pub use self::{error::BindError, notice::prepare, risk::DirectoryRisk, watch::Lost};
 use crate::{
     allow::Allow,
+    credentials,
     door::{Door, Permit, Refusal, Rules},
 };
 
@@ -264,7 +264,9 @@ impl Listener {
 
     /// The next connection, as [`accept`](Self::accept), or who was refused, or that the path is not
     /// ours any more. That is noticed while this is asked: on Linux as soon as the kernel tells
-    /// (inotify(7)), else within 100 ms; and as long as the path stays lost it is said again every 100 ms.
+    /// (inotify(7)), else within a second, as on Linux where the user has no inotify instance left; and as
+    /// long as the path stays lost it is said again every 100 ms. A directory above it that is renamed is
+    /// noticed within four seconds.
     /// A lock file that somebody has removed is made and locked again without a word. A socket that
     /// was handed over and an abstract name are not watched.
     ///
@@ -331,6 +333,8 @@ impl Listener {
     /// # Errors
     /// When the file could not be removed.
     pub fn close(&mut self) -> io::Result<()> {
+        // That we remove it ourselves is no news.
+        self.notice = None;
         // The file first, so that nobody comes while the backlog is emptied.
         let removed = self.owned.take().map_or(Ok(()), Owned::remove);
         if let Some(sockets) = self.sockets.take() {
@@ -357,23 +361,13 @@ impl Drop for Listener {
 
 /// Asks at the door. Who may not come in is hung up on.
 fn admit(door: &Arc<Door>, stream: UnixStream) -> ListenerEvent {
-    match door.admit(credentials(&stream)) {
+    match door.admit(credentials::of(&stream)) {
         Ok(permit) => ListenerEvent::Accepted(stream, permit),
         Err(refusal) => {
             hang_up(stream);
             ListenerEvent::Refused(refusal)
         }
     }
-}
-
-/// Who has connected, as the kernel says.
-fn credentials(stream: &UnixStream) -> Option<Credentials> {
-    let cred = stream.peer_cred().ok()?;
-    Some(Credentials {
-        uid: cred.uid(),
-        gid: cred.gid(),
-        pid: cred.pid(),
-    })
 }
 
 /// Pending for ever once closed.
@@ -406,8 +400,11 @@ fn look_after(
             return Some(lost);
         }
         if changed || known {
-            // The files may be others from now on.
-            *notice = None;
+            // The files may be others from now on. The former watch ends after the next has begun, so
+            // that the process keeps its inotify instance.
+            *notice = Some(Notice::of(owned.files()));
+        } else {
+            watching.wake_always(!owned.holds_lock());
         }
     }
 }

@@ -1,52 +1,87 @@
 //! When to look whether a path is still ours.
 //!
-//! In: the files that are ours. Out: a wake when something may have happened to one of them. May
-//! touch: tokio's clock, where the kernel does not tell.
+//! In: the files that are ours. Out: a wake when something may have happened to one of them. May touch:
+//! the process's watching threads; tokio's clock, where the path is lost or no thread can be had.
 //!
-//! Where the kernel tells of each change to the two files themselves (inotify(7)), a look a second
-//! is for what it does not tell of: a directory above that is renamed or mounted over. Elsewhere it
-//! is ten looks a second. A change to other files in the directory wakes nobody.
+//! Linux tells of each change to the two files (inotify(7)). A look every four seconds is for what it does
+//! not tell of: a directory above that is renamed or mounted over. Where the kernel does not tell, it is a
+//! look a second. The looks are made by a thread, and the task is woken only if they show a change. A change
+//! to other files in the directory wakes nothing.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::changes::Changes;
+use super::{claim::FileId, files::identity};
+#[cfg(target_os = "linux")]
+use crate::watcher::inotify::Watches;
+use crate::watcher::{Bell, Looking, Process, Why};
 
-/// How often to look where the kernel tells of changes.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-pub(super) const SELDOM: Duration = Duration::from_secs(1);
+/// Between looks where the kernel tells of changes: at most 0.3 wake-ups a second.
+#[cfg(target_os = "linux")]
+const TOLD: Duration = Duration::from_secs(4);
 
-/// How often to look where it does not.
-const OFTEN: Duration = Duration::from_millis(100);
+/// Between looks where it does not.
+const UNTOLD: Duration = Duration::from_secs(1);
+
+/// Between looks at a path that is lost.
+const LOST: Duration = Duration::from_millis(100);
+
+/// Readies the process for watching its paths: on Linux, it opens the process's inotify instance, if there
+/// is none. Not needed: the first [`Listener::next`](crate::Listener::next) does the same. Of use to a
+/// process that listens, and has made connections before: a killed process closes descriptors from the
+/// highest to the lowest, and closing this one takes some milliseconds. Best called before the first
+/// connection. A process that only connects should not call it: a user has 128 instances.
+///
+/// ```
+/// kyneta_uds_unix::prepare();
+/// ```
+pub fn prepare() {
+    Process::current().prepare();
+}
 
 /// Says when to look.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// The kernel tells.
-    Changes(Changes),
-    /// It does not.
+    /// Threads watch the files.
+    Watched(Watched),
+    /// There are no threads.
     Ticks(Interval),
-    /// Of a path that is not ours there is no file to be told of.
+    /// Of a path that is not ours there is no file to watch.
     None(Interval),
+}
+
+/// Two files that threads watch.
+#[derive(Debug)]
+pub(super) struct Watched {
+    bell: Arc<Bell>,
+    /// The task is woken at each look, not only at a change.
+    always: Arc<AtomicBool>,
+    _looking: Looking,
+    #[cfg(target_os = "linux")]
+    _watches: Option<Watches>,
 }
 
 impl Notice {
     /// Of these files. The first look is due at once.
     pub(super) fn of(files: [&Path; 2]) -> Self {
-        match Changes::of(files) {
-            Some(changes) => Self::Changes(changes),
-            None => Self::Ticks(ticks(Instant::now())),
+        match Watched::of(files) {
+            Some(watched) => Self::Watched(watched),
+            None => Self::Ticks(ticks(Instant::now(), UNTOLD)),
         }
     }
 
     /// Of a path that is not ours.
     pub(super) fn of_none() -> Self {
-        Self::None(ticks(Instant::now() + OFTEN))
+        Self::None(ticks(Instant::now() + LOST, LOST))
     }
 
     /// Made by [`of_none`](Self::of_none)? Then that the path is lost is known.
@@ -57,14 +92,63 @@ impl Notice {
     /// Ready when a look is due. True when a file has changed, and others may be there now.
     pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match self {
-            Self::Changes(changes) => changes.poll(cx),
+            Self::Watched(watched) => watched.bell.poll(cx).map(|why| why == Why::Change),
             Self::Ticks(ticks) | Self::None(ticks) => ticks.poll_tick(cx).map(|_| false),
+        }
+    }
+
+    /// Whether the task is to be woken at each look. For what no look at the files shows: that another
+    /// process has given up a lock.
+    pub(super) fn wake_always(&self, always: bool) {
+        if let Self::Watched(watched) = self {
+            watched.always.store(always, Ordering::Relaxed);
         }
     }
 }
 
-fn ticks(first: Instant) -> Interval {
-    let mut ticks = interval_at(first, OFTEN);
+impl Watched {
+    /// `None` when no thread can be had.
+    fn of(files: [&Path; 2]) -> Option<Self> {
+        let bell = Arc::<Bell>::default();
+        bell.ring(Why::Time);
+        #[cfg(target_os = "linux")]
+        let watches = Watches::of(files, &bell).ok();
+        #[cfg(target_os = "linux")]
+        let interval = if watches.is_some() { TOLD } else { UNTOLD };
+        #[cfg(not(target_os = "linux"))]
+        let interval = UNTOLD;
+        let always = Arc::<AtomicBool>::default();
+        let files = files.map(PathBuf::from);
+        let look = {
+            let (bell, always) = (bell.clone(), always.clone());
+            let known = files.each_ref().map(file_at);
+            move || {
+                if files.each_ref().map(file_at) != known {
+                    bell.ring(Why::Change);
+                } else if always.load(Ordering::Relaxed) {
+                    bell.ring(Why::Time);
+                }
+                interval
+            }
+        };
+        Some(Self {
+            bell,
+            always,
+            _looking: Looking::start(interval, look)?,
+            #[cfg(target_os = "linux")]
+            _watches: watches,
+        })
+    }
+}
+
+/// Which file is there: device and inode.
+fn file_at(path: &PathBuf) -> Option<(u64, u64)> {
+    let FileId { device, inode, .. } = identity(path).ok()?;
+    Some((device, inode))
+}
+
+fn ticks(first: Instant, interval: Duration) -> Interval {
+    let mut ticks = interval_at(first, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -21,12 +21,15 @@ use tokio::{
 use super::{
     BindError, DirectoryRisk, ListenerOptions,
     claim::FileId,
-    files::{Behind, file_id, identity, probe, risk},
+    files::{file_id, identity, risk},
     lock::Lock,
     take::{BACKLOG, is_newborn, take},
     watch::{Lost, Seen, Verdict, Watch},
 };
-use crate::connector::os_path;
+use crate::{
+    connector::os_path,
+    probe::{Behind, probe},
+};
 
 /// A file that is ours.
 #[derive(Debug)]
@@ -109,6 +112,11 @@ impl Owned {
     /// What is ours beside the socket itself: its file, and the lock's.
     pub(super) fn files(&self) -> [&Path; 2] {
         [&self.file, &self.lock_file]
+    }
+
+    /// False when another process holds the lock, or it could not be had.
+    pub(super) const fn holds_lock(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// As given.

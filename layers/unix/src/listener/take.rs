@@ -15,9 +15,10 @@ use tokio::net::{UnixListener, UnixSocket};
 use super::{
     BindError, ListenerOptions,
     claim::{Answer, Because, Claim, FileId, Next},
-    files::{Behind, identity, look, mark_as_listened, probe, set_mode, temporary_beside},
+    files::{identity, look, mark_as_listened, set_mode, temporary_beside},
     lock::Lock,
 };
+use crate::probe::{Behind, probe};
 
 /// How many may wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
 pub(super) const BACKLOG: u32 = 4096;
