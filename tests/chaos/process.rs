@@ -161,6 +161,29 @@ impl Process {
         Duration::from_nanos(nanoseconds.sum())
     }
 
+    /// How often its threads have waited, and so woken up, so far.
+    pub(crate) fn wake_ups(&self) -> u64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let switches = threads.map(|thread| -> u64 {
+            let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+            let mut fields = status.lines().filter_map(|line| line.split_once(':'));
+            let (_, count) = fields
+                .find(|(name, _)| *name == "voluntary_ctxt_switches")
+                .unwrap();
+            count.trim().parse().unwrap()
+        });
+        switches.sum()
+    }
+
+    /// How many of its descriptors are inotify instances.
+    pub(crate) fn inotify_instances(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let files = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        files
+            .filter(|file| file.to_string_lossy() == "anon_inode:inotify")
+            .count()
+    }
+
     /// Its exit code, or minus the signal; it must end by itself.
     pub(crate) fn end(&mut self) -> i32 {
         let start = Instant::now();

@@ -36,7 +36,12 @@ impl Process {
     pub(crate) fn current() -> &'static Self {
         static FIRST: OnceLock<Process> = OnceLock::new();
         let id = std::process::id();
-        let mut process = FIRST.get_or_init(|| Self::new(id));
+        FIRST.get_or_init(|| Self::new(id)).or_child(id)
+    }
+
+    /// This one, or that of the child with this id which has inherited it.
+    fn or_child(&self, id: u32) -> &Self {
+        let mut process = self;
         while process.id != id {
             process = process.child.get_or_init(|| Box::new(Self::new(id)));
         }
@@ -75,10 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forked_child_has_a_state_of_its_own() {
-        let parent = Process::new(0);
-        assert!(!parent.is_current(), "of another process");
-        assert!(Process::current().is_current());
-        assert!(std::ptr::eq(Process::current(), Process::current()));
+    fn a_forked_child_starts_anew_whatever_its_parent_had_started() {
+        let (parent, child) = (Process::new(1), std::process::id());
+        assert!(!parent.is_current());
+        assert!(parent.or_child(child).is_current());
+        assert!(std::ptr::eq(parent.or_child(child), parent.or_child(child)));
+        assert!(std::ptr::eq(parent.or_child(1), &parent));
+        let of_a_grandchild = parent.or_child(child).or_child(2);
+        assert!(std::ptr::eq(parent.or_child(2), of_a_grandchild));
     }
 }
