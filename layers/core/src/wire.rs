@@ -74,11 +74,11 @@ impl fmt::Display for WireVersion {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// Effective user.
+    /// Effective user. In a user namespace, 65534 stands for every user that it does not map.
     pub uid: u32,
     /// Effective group.
     pub gid: u32,
-    /// Process; the kernel of some platforms does not tell.
+    /// Process. `None` where the kernel does not tell, or the process is not of our pid namespace.
     pub pid: Option<i32>,
 }
 

@@ -14,7 +14,8 @@ pub(crate) fn of(io: &dyn Any) -> Option<Credentials> {
     Some(Credentials {
         uid: cred.uid(),
         gid: cred.gid(),
-        pid: cred.pid(),
+        // Linux says 0 of a process that our pid namespace does not show.
+        pid: cred.pid().filter(|pid| *pid > 0),
     })
 }
 

@@ -1,10 +1,13 @@
 //! Who may come in: policies on what the kernel says of the process at the other end.
 //!
-//! In: credentials. Out: yes or no. Touches nothing; [`Allow::same_uid`] asks for our own user once.
+//! In: credentials. Out: yes or no. Touches nothing; [`Allow::same_uid`] asks for our own user, and whether
+//! its uid is one user's.
 
 use std::{fmt, sync::Arc};
 
 use kyneta_uds_core::Credentials;
+
+use crate::user_namespace::is_unmapped;
 
 /// Whom to deal with, by the credentials that the kernel vouches for (unix(7), `SO_PEERCRED`).
 ///
@@ -33,6 +36,8 @@ pub struct Allow {
 #[derive(Clone)]
 enum Rule {
     Anyone,
+    /// `None` when our own uid is that of other users as well.
+    SameUid(Option<u32>),
     Uids(Arc<[u32]>),
     Gids(Arc<[u32]>),
     When(Arc<dyn Fn(&Credentials) -> bool + Send + Sync>),
@@ -41,11 +46,20 @@ enum Rule {
 
 impl Allow {
     /// Processes of our own effective user, and of no other: not of root either, unless that is us.
+    ///
+    /// In a user namespace (a container without root, for one) the kernel shows every user that the
+    /// namespace does not map as one, the overflow uid: 65534, "nobody". A process that itself has this uid
+    /// there cannot tell its own from strangers, so this lets no process in. Run as another user, or allow
+    /// that uid by number, [`uids`](Self::uids), which lets all of them in.
     pub fn same_uid() -> Self {
-        Self::uids([rustix::process::geteuid().as_raw()])
+        let uid = rustix::process::geteuid().as_raw();
+        Self {
+            rule: Rule::SameUid((!is_unmapped(uid)).then_some(uid)),
+        }
     }
 
-    /// Processes of these users.
+    /// Processes of these users. In a user namespace the overflow uid, 65534, stands for every user that
+    /// the namespace does not map.
     pub fn uids(uids: impl IntoIterator<Item = u32>) -> Self {
         Self {
             rule: Rule::Uids(uids.into_iter().collect()),
@@ -98,6 +112,7 @@ impl Rule {
             (Self::Anyone, _) => true,
             (Self::Either(both), _) => both.0.allows(credentials) || both.1.allows(credentials),
             (_, None) => false,
+            (Self::SameUid(uid), Some(peer)) => *uid == Some(peer.uid),
             (Self::Uids(uids), Some(peer)) => uids.contains(&peer.uid),
             (Self::Gids(gids), Some(peer)) => gids.contains(&peer.gid),
             (Self::When(predicate), Some(peer)) => predicate(peer),
@@ -106,6 +121,7 @@ impl Rule {
 
     fn is_of(&self, ours: u32) -> bool {
         match self {
+            Self::SameUid(_) => true,
             Self::Uids(uids) => uids.iter().all(|uid| *uid == ours),
             Self::Either(both) => both.0.is_of(ours) && both.1.is_of(ours),
             Self::Anyone | Self::Gids(_) | Self::When(_) => false,
@@ -123,6 +139,7 @@ impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anyone => f.write_str("Anyone"),
+            Self::SameUid(uid) => f.debug_tuple("SameUid").field(uid).finish(),
             Self::Uids(uids) => f.debug_tuple("Uids").field(uids).finish(),
             Self::Gids(gids) => f.debug_tuple("Gids").field(gids).finish(),
             Self::When(_) => f.write_str("When(..)"),
@@ -132,5 +149,31 @@ impl fmt::Debug for Rule {
                 .field(&both.1)
                 .finish(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_of_many_users_is_let_in_by_number_alone() {
+        const NOBODY: u32 = 65_534;
+        let of = |uid| {
+            let gid = uid;
+            Some(Credentials {
+                uid,
+                gid,
+                pid: None,
+            })
+        };
+        let same = |uid| Allow {
+            rule: Rule::SameUid(uid),
+        };
+        assert!(same(Some(1000)).allows(of(1000)));
+        assert!(!same(Some(1000)).allows(of(NOBODY)));
+        assert!(!same(None).allows(of(NOBODY)));
+        assert!(same(None).or(Allow::uids([NOBODY])).allows(of(NOBODY)));
+        assert!(same(None).is_same_uid());
     }
 }

@@ -35,6 +35,7 @@ mod door;
 mod listener;
 mod probe;
 pub mod replacement;
+mod user_namespace;
 mod watcher;
 mod who;
 
