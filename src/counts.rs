@@ -43,6 +43,8 @@ pub struct Counts {
     /// Connections over
     /// [`max_connections_per_uid`](crate::ListenerOptions::max_connections_per_uid).
     pub too_many_of_uid: u64,
+    /// Connections over [`max_accepts_per_uid`](crate::ListenerOptions::max_accepts_per_uid) a second.
+    pub too_fast: u64,
     /// Peers that have introduced themselves and were not admitted
     /// ([`EstablishLayer::admit`](crate::EstablishLayer::admit)).
     pub not_admitted: u64,
@@ -100,6 +102,7 @@ impl Counts {
                 Refusal::NotAllowed { .. } => &mut self.not_allowed,
                 Refusal::TooMany { .. } => &mut self.too_many,
                 Refusal::TooManyOfUid { .. } => &mut self.too_many_of_uid,
+                Refusal::TooFast { .. } => &mut self.too_fast,
                 _ => return,
             },
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
@@ -210,6 +213,16 @@ mod tests {
                 }),
                 Counts {
                     too_many_of_uid: 1,
+                    ..Counts::default()
+                },
+            ),
+            (
+                turned_away(Refusal::TooFast {
+                    credentials: None,
+                    per_second: 1,
+                }),
+                Counts {
+                    too_fast: 1,
                     ..Counts::default()
                 },
             ),

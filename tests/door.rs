@@ -122,6 +122,15 @@ async fn one_user_has_a_share() {
 }
 
 #[tokio::test]
+async fn one_user_that_connects_too_often_is_hung_up_on() {
+    let bus = Bus::new();
+    let options = ListenerOptions::new().max_accepts_per_uid(0);
+    let (server, _events) = serve(Server::builder(&bus.path).listener(options)).await;
+    connect(client(&bus.path, "a")).await.unwrap_err();
+    assert_eq!(server.counts().too_fast, 1);
+}
+
+#[tokio::test]
 async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
     let bus = Bus::new();
     let options = ListenerOptions::new().max_connections(1);

@@ -166,6 +166,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         not_allowed,
         too_many,
         too_many_of_uid,
+        too_fast,
         not_admitted,
         not_introduced,
         not_served,
@@ -203,6 +204,11 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
             "kyneta_uds.too_many_of_uid",
             "Connections over the limit of one user",
             too_many_of_uid,
+        ),
+        (
+            "kyneta_uds.too_fast",
+            "Connections of one user over the limit a second",
+            too_fast,
         ),
         (
             "kyneta_uds.not_admitted",

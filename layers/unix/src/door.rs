@@ -1,7 +1,7 @@
-//! The door of a listener: who may come in, and how many at once.
+//! The door of a listener: who may come in, how often, and how many at once.
 //!
 //! In: credentials of those who have connected. Out: a [`Permit`] for each who may stay, a
-//! [`Refusal`] for each who may not, and a log line. May touch: its own count, the clock for a refusal.
+//! [`Refusal`] for each who may not, and a log line. May touch: its own counts, the clock.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,13 @@ use kyneta_uds_core::{Credentials, PerMinute};
 
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{allow::Allow, who::Who};
+use crate::{allow::Allow, rate::Rate, who::Who};
 
 /// Connections at once, unless chosen otherwise.
 const MAX_CONNECTIONS: usize = 16_384;
+
+/// Connections a second of one user, unless chosen otherwise; twice as many at once.
+const ACCEPT_RATE: u32 = 10_000;
 
 /// Log lines a minute about those who are refused, unless chosen otherwise.
 const LOG_LINES: u32 = 60;
@@ -28,6 +31,7 @@ pub(crate) struct Rules {
     pub(crate) max_connections: usize,
     /// Three quarters of all unless chosen otherwise, so that one user cannot take all places.
     pub(crate) max_per_uid: Option<usize>,
+    pub(crate) accept_rate: u32,
     pub(crate) log_lines: u32,
 }
 
@@ -37,6 +41,7 @@ impl Rules {
             allow: Allow::same_uid(),
             max_connections: MAX_CONNECTIONS,
             max_per_uid: None,
+            accept_rate: ACCEPT_RATE,
             log_lines: LOG_LINES,
         }
     }
@@ -73,13 +78,23 @@ pub enum Refusal {
         /// How many may be.
         limit: usize,
     },
+    /// Processes of one user have connected too often in a short time.
+    #[error("{} was one too many: {per_second} connections a second at most of one user", Who(*credentials))]
+    TooFast {
+        /// Who it was, where the kernel tells.
+        credentials: Option<Credentials>,
+        /// How many a second may be, on average.
+        per_second: u32,
+    },
 }
 
 impl Refusal {
     /// Who was refused, where the kernel tells.
     pub const fn credentials(&self) -> Option<Credentials> {
         match self {
-            Self::NotAllowed { credentials } | Self::TooMany { credentials, .. } => *credentials,
+            Self::NotAllowed { credentials }
+            | Self::TooMany { credentials, .. }
+            | Self::TooFast { credentials, .. } => *credentials,
             Self::TooManyOfUid { credentials, .. } => Some(*credentials),
         }
     }
@@ -90,6 +105,7 @@ impl Refusal {
 pub(crate) struct Door {
     rules: Rules,
     count: Mutex<Count>,
+    rate: Mutex<Rate>,
     log: Mutex<PerMinute>,
 }
 
@@ -97,6 +113,7 @@ impl Door {
     pub(crate) fn new(rules: Rules) -> Arc<Self> {
         Arc::new(Self {
             log: Mutex::new(PerMinute::new(rules.log_lines)),
+            rate: Mutex::new(Rate::new(rules.accept_rate)),
             rules,
             count: Mutex::default(),
         })
@@ -107,12 +124,7 @@ impl Door {
         self: &Arc<Self>,
         credentials: Option<Credentials>,
     ) -> Result<Permit, Refusal> {
-        let admitted = if self.rules.allow.allows(credentials) {
-            lock(&self.count).enter(&self.rules, credentials)
-        } else {
-            Err(Refusal::NotAllowed { credentials })
-        };
-        match admitted {
+        match self.enter(credentials) {
             Ok(()) => Ok(Permit {
                 door: self.clone(),
                 credentials,
@@ -122,6 +134,21 @@ impl Door {
                 Err(refusal)
             }
         }
+    }
+
+    fn enter(&self, credentials: Option<Credentials>) -> Result<(), Refusal> {
+        if !self.rules.allow.allows(credentials) {
+            return Err(Refusal::NotAllowed { credentials });
+        }
+        let uid = credentials.map(|of| of.uid);
+        if !lock(&self.rate).take(uid, Instant::now()) {
+            let per_second = self.rules.accept_rate;
+            return Err(Refusal::TooFast {
+                credentials,
+                per_second,
+            });
+        }
+        lock(&self.count).enter(&self.rules, credentials)
     }
 
     fn log(&self, refusal: &Refusal) {
@@ -135,7 +162,7 @@ impl Door {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under either lock, so poison means nothing.
+    // Nothing that can panic runs under these locks, so poison means nothing.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -289,6 +316,31 @@ mod tests {
             let permits: Vec<_> = std::iter::from_fn(|| door.admit(of(1)).ok()).collect();
             assert_eq!(permits.len(), of_one);
         }
+    }
+
+    #[test]
+    fn one_user_that_connects_too_often_is_refused_and_no_other() {
+        let door = Door::new(Rules {
+            allow: Allow::anyone(),
+            accept_rate: 1,
+            ..Rules::new()
+        });
+        // Two at once; a third would take half a second at least.
+        let admitted: Vec<_> = (0..3).map(|_| door.admit(of(1)).map(drop)).collect();
+        assert!(matches!(
+            admitted.as_slice(),
+            [Ok(()), Ok(()), Err(Refusal::TooFast { per_second: 1, .. })]
+        ));
+        assert!(door.admit(of(2)).is_ok());
+        assert_eq!(
+            admitted
+                .into_iter()
+                .next_back()
+                .unwrap()
+                .unwrap_err()
+                .to_string(),
+            "a process of uid 1 (gid 1, pid 7) was one too many: 1 connections a second at most of one user"
+        );
     }
 
     #[test]

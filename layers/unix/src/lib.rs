@@ -34,6 +34,7 @@ mod credentials;
 mod door;
 mod listener;
 mod probe;
+mod rate;
 pub mod replacement;
 mod user_namespace;
 mod watcher;

@@ -165,6 +165,14 @@ impl ListenerOptions {
         self
     }
 
+    /// How many connections a second processes of one user may make, on average; twice as many at once.
+    /// Further ones are hung up on ([`Refusal::TooFast`]). 10,000 by default; with `u32::MAX` there is no
+    /// bound, with 0 no connection is accepted. Those that are not allowed in do not count.
+    pub fn max_accepts_per_uid(mut self, per_second: u32) -> Self {
+        self.rules.accept_rate = per_second;
+        self
+    }
+
     /// How many log lines a minute are written of those who are refused. 60 by default; the line after
     /// says how many were left out. Each is an event all the same.
     pub fn log_lines(mut self, per_minute: u32) -> Self {

@@ -133,6 +133,7 @@ impl Teller {
             Event::TurnedAway { refusal } => {
                 let code = match refusal {
                     Refusal::NotAllowed { .. } => "not-allowed",
+                    Refusal::TooFast { .. } => "too-many-a-second",
                     _ => "too-many-connections",
                 };
                 self.printer.put(&Report::error(code, refusal));
