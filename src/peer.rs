@@ -488,7 +488,8 @@ where
 
     fn refused(&self, error: &SharedError) {
         let error = error.clone();
-        tracing::warn!(%error, "something is in the way");
+        let causes: &(dyn std::error::Error + 'static) = error.get_ref();
+        tracing::warn!(error = causes, "something is in the way");
         self.roster.events().send(Event::InTheWay { error });
     }
 }

@@ -250,10 +250,7 @@ async fn hyperlocals_connector_is_a_bottom_too() {
         .oneshot(target(path))
         .await
         .unwrap_err();
-    assert_eq!(
-        gone.to_string(),
-        format!("nobody listens at {path}: No such file or directory (os error 2)")
-    );
+    assert_eq!(gone.to_string(), format!("nobody listens at {path}"));
 }
 
 // Tower's layers above the handle.

@@ -98,7 +98,8 @@ async fn serve(mut listener: Listener, of: Arc<impl Inspect + Send + Sync + 'sta
                 ListenerEvent::Lost(_) => {
                     let restored = listener.restore().await;
                     if let Err(error) = &restored && !refused {
-                        tracing::warn!(%error, "the status socket is lost");
+                        let causes: &(dyn std::error::Error + 'static) = error;
+                        tracing::warn!(error = causes, "the status socket is lost");
                     }
                     refused = restored.is_err();
                 }

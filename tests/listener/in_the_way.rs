@@ -14,7 +14,9 @@ use kyneta_uds::{
 };
 use tower::ServiceExt as _;
 
-use crate::support::{Dir, InTheWay, bind_as_server, connect_as_client, full, nothing, stale};
+use crate::support::{
+    Dir, InTheWay, bind_as_server, chain, connect_as_client, full, nothing, stale,
+};
 
 #[tokio::test]
 async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
@@ -133,7 +135,7 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
         let listener = options.clone().bind(&path).await.unwrap_err();
         let server = bind_as_server(&path, options.clone()).await.unwrap_err();
         for error in [listener, server] {
-            assert_eq!(error.to_string(), text);
+            assert_eq!(chain(&error), text);
             assert!(format!("{error:?}").starts_with(variant), "{error:?}");
         }
         assert_eq!(dir.state(), before, "{text}");
@@ -162,14 +164,14 @@ async fn a_path_that_no_socket_can_have_is_told() {
     ];
     for (path, text) in table {
         let path = Path::new(path);
-        assert_eq!(Listener::bind(path).await.unwrap_err().to_string(), text);
+        assert_eq!(chain(&Listener::bind(path).await.unwrap_err()), text);
         let server = bind_as_server(path, ListenerOptions::new())
             .await
             .unwrap_err();
-        assert_eq!(server.to_string(), text);
+        assert_eq!(chain(&server), text);
         assert!(matches!(server, BindError::Path(_)), "{server:?}");
         let client = connect_as_client(path).await.unwrap_err();
-        assert_eq!(client.to_string(), text);
+        assert_eq!(chain(&client), text);
         assert!(matches!(client, ClientError::Path(_)), "{client:?}");
     }
     assert!(matches!(
@@ -205,7 +207,7 @@ async fn the_longest_path_is_bound_and_one_that_leaves_no_room_beside_it_is_told
     let error = Listener::bind(&path).await.unwrap_err();
     let (limit, needed) = (SocketPath::limit(), deep.len() + 1 + ".k01234567".len());
     assert_eq!(
-        error.to_string(),
+        chain(&error),
         format!(
             "the directory of {deep}/ab is too deep: a temporary name of {needed} bytes is needed \
              beside it; this platform allows {limit}"
@@ -258,7 +260,7 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
                 socket.bind(path).unwrap();
                 Box::new(full(socket.listen(1).unwrap(), path))
             },
-            "the listener at {path} is busy: its backlog is full",
+            "the listener at {path} is busy: its backlog is full: Resource temporarily unavailable (os error 11)",
         ),
         (
             "Io",
@@ -300,13 +302,13 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
             .oneshot(target.into())
             .await
             .unwrap_err();
-        assert_eq!(connector.to_string(), text);
+        assert_eq!(chain(&connector), text);
         assert!(
             format!("{connector:?}").starts_with(variant),
             "{connector:?}"
         );
         let client = connect_as_client(&path).await.unwrap_err();
-        assert_eq!(client.to_string(), text);
+        assert_eq!(chain(&client), text);
         assert!(
             client.connect_error().is_some(),
             "the connector's own error is to be had: {client:?}"

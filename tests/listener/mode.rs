@@ -11,7 +11,7 @@ use std::{
 
 use kyneta_uds::{Allow, BindError, Listener, ListenerOptions};
 
-use crate::support::{Child, Dir, bind_as_server, connect_as_client, stale};
+use crate::support::{Child, Dir, bind_as_server, chain, connect_as_client, stale};
 
 #[tokio::test]
 async fn the_mode_is_the_one_asked_for_whatever_the_umask() {
@@ -64,7 +64,7 @@ async fn what_is_not_permitted_is_told() {
     let path = dir.path();
     mode(dir.0.path(), 0o500);
     assert_eq!(
-        Listener::bind(&path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&path).await.unwrap_err()),
         format!(
             "not permitted to open the lock {}: {denied}",
             dir.lock().display()
@@ -79,7 +79,7 @@ async fn what_is_not_permitted_is_told() {
     );
     mode(dir.0.path(), 0o000);
     assert_eq!(
-        Listener::bind(&path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&path).await.unwrap_err()),
         format!("not permitted to look at {}: {denied}", path.display())
     );
     mode(dir.0.path(), 0o700);
@@ -89,11 +89,11 @@ async fn what_is_not_permitted_is_told() {
     mode(&path, 0o000);
     let before = dir.state();
     assert_eq!(
-        connect_as_client(&path).await.unwrap_err().to_string(),
+        chain(&connect_as_client(&path).await.unwrap_err()),
         format!("not permitted to connect to {}: {denied}", path.display())
     );
     assert_eq!(
-        Listener::bind(&path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&path).await.unwrap_err()),
         format!("not permitted to probe {}: {denied}", path.display())
     );
     assert_eq!(dir.state(), before);
@@ -103,7 +103,7 @@ async fn what_is_not_permitted_is_told() {
     fs::write(dir.lock(), "").unwrap();
     mode(&dir.lock(), 0o000);
     assert_eq!(
-        Listener::bind(&path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&path).await.unwrap_err()),
         format!(
             "not permitted to open the lock {}: {denied}",
             dir.lock().display()
@@ -115,7 +115,7 @@ async fn what_is_not_permitted_is_told() {
     fs::write(dir.lock(), "").unwrap();
     mode(dir.0.path(), 0o500);
     assert_eq!(
-        Listener::bind(&path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&path).await.unwrap_err()),
         format!(
             "not permitted to remove the stale {}: {denied}",
             path.display()
@@ -144,5 +144,85 @@ async fn a_pipe_in_place_of_the_lock_is_not_waited_for() {
     rustix::fs::mknodat(rustix::fs::CWD, dir.lock(), pipe, mode, 0).unwrap();
     let before = dir.state();
     drop(Listener::bind(dir.path()).await.unwrap());
+    assert_eq!(dir.state(), before);
+}
+
+/// A user and a group that no account has.
+const OTHER: u32 = 61_184;
+
+#[tokio::test]
+async fn members_of_the_files_group_are_let_in() {
+    if let Some(path) = Child::path() {
+        std::os::unix::net::UnixStream::connect(path).unwrap();
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("root alone may give any group: nothing is tested");
+        return;
+    }
+    let dir = Dir::new();
+    fs::set_permissions(dir.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut listener = ListenerOptions::new()
+        .mode(0o660)
+        .group(OTHER)
+        .allow(Allow::uids([OTHER]))
+        .bind(dir.path())
+        .await
+        .unwrap();
+    for file in [dir.path(), dir.lock()] {
+        let metadata = fs::symlink_metadata(file).unwrap();
+        assert_eq!((metadata.gid(), metadata.mode() & 0o7777), (OTHER, 0o660));
+    }
+    Child::run_as(
+        "mode::members_of_the_files_group_are_let_in",
+        OTHER,
+        &dir.path(),
+    );
+    let (_, permit) = listener.accept().await;
+    assert_eq!(permit.credentials().unwrap().uid, OTHER);
+
+    let error = ListenerOptions::new()
+        .group(u32::MAX)
+        .bind(dir.0.path().join("other.sock"))
+        .await
+        .unwrap_err();
+    assert!(chain(&error).ends_with("4294967295 is the number of no group"));
+}
+
+#[tokio::test]
+async fn a_stale_socket_of_another_user_in_a_sticky_directory_says_what_can_be_done() {
+    if let Some(path) = Child::path() {
+        let error = Listener::bind(&path).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                BindError::StaleOfOther {
+                    uid: 0,
+                    directory_uid: 0,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        let text = chain(&error);
+        assert!(text.contains("only its owner (uid 0)"), "{text}");
+        assert!(
+            text.ends_with("mode 2770: Operation not permitted (os error 1)"),
+            "{text}"
+        );
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("root alone may become another user: nothing is tested");
+        return;
+    }
+    let dir = Dir::new();
+    fs::set_permissions(dir.0.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    stale(&dir.path());
+    // As a listener leaves it that lets others in.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o666)).unwrap();
+    let before = dir.state();
+    let test = "mode::a_stale_socket_of_another_user_in_a_sticky_directory_says_what_can_be_done";
+    Child::run_as(test, OTHER, &dir.path());
     assert_eq!(dir.state(), before);
 }

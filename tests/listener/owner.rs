@@ -15,7 +15,7 @@ use std::{
 use kyneta_uds::{BindError, ConnectError, Listener, SocketPath, UnixConnector};
 use tower::ServiceExt as _;
 
-use crate::support::{Child, Dir, InTheWay, stale};
+use crate::support::{Child, Dir, InTheWay, chain, stale};
 
 #[tokio::test]
 async fn a_stale_socket_is_replaced_and_all_is_gone_at_the_end() {
@@ -136,13 +136,13 @@ async fn an_abstract_name_has_one_owner_and_no_file() {
 
     let error = connect().await.unwrap_err();
     assert_eq!(
-        error.to_string(),
+        chain(&error),
         format!("nobody listens at {path}: Connection refused (os error 111)")
     );
 
     let mut listener = Listener::bind(&*path).await.unwrap();
     assert_eq!(
-        Listener::bind(&*path).await.unwrap_err().to_string(),
+        chain(&Listener::bind(&*path).await.unwrap_err()),
         format!("{path} is in use: the abstract name is taken")
     );
     let (_connected, _accepted) = (connect().await.unwrap(), listener.accept().await);

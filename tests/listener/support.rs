@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     convert::Infallible,
+    error::Error,
     fs,
     os::unix::{
         fs::MetadataExt as _,
@@ -58,6 +59,18 @@ impl Dir {
 pub(crate) fn stale(path: &Path) {
     drop(ForeignListener::bind(path).unwrap());
     assert!(path.exists());
+}
+
+/// An error and its causes, each once, as the command prints them.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        texts.push(error.to_string());
+        source = error.source();
+    }
+    texts.dedup();
+    texts.join(": ")
 }
 
 pub(crate) async fn bind_as_server(
@@ -115,6 +128,30 @@ impl Child {
         if std::env::var_os(CHILD).is_some() {
             return Some(Self);
         }
+        let mut child = Self::command(test);
+        child.env(CHILD, "1");
+        if as_nobody && rustix::process::geteuid().is_root() {
+            child.uid(65534).gid(65534).env_remove("TMPDIR");
+        }
+        Self::passes(child);
+        None
+    }
+
+    /// Where the test runs once more, as another user, about this path: the path. `None` where it runs first.
+    pub(crate) fn path() -> Option<PathBuf> {
+        std::env::var_os(Self::PATH).map(Into::into)
+    }
+
+    /// Runs the test once more, as another user, about a path. Root alone may.
+    pub(crate) fn run_as(test: &str, uid: u32, path: &Path) {
+        let mut child = Self::command(test);
+        child.env(Self::PATH, path).uid(uid).gid(uid);
+        Self::passes(child);
+    }
+
+    const PATH: &str = "KYNETA_UDS_TEST_PATH";
+
+    fn command(test: &str) -> Command {
         // Not by its path, where nobody may have no way to.
         let itself = Path::new("/proc/self/exe");
         let itself = if itself.exists() {
@@ -125,11 +162,11 @@ impl Child {
         let mut child = Command::new(itself);
         child
             .args(["--exact", test, "--nocapture"])
-            .env(CHILD, "1")
             .current_dir("/");
-        if as_nobody && rustix::process::geteuid().is_root() {
-            child.uid(65534).gid(65534).env_remove("TMPDIR");
-        }
+        child
+    }
+
+    fn passes(mut child: Command) {
         let output = child.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(
@@ -137,6 +174,5 @@ impl Child {
             "{text}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        None
     }
 }

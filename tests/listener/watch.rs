@@ -18,7 +18,7 @@ use kyneta_uds::{BindError, Listener, ListenerOptions};
 use kyneta_uds_unix::{ListenerEvent, Lost};
 use tokio::time::timeout;
 
-use crate::support::{Child, Dir, InTheWay, full, nothing, stale};
+use crate::support::{Child, Dir, InTheWay, chain, full, nothing, stale};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ async fn what_has_become_of_the_path_is_told_and_what_may_be_is_put_back() {
             start.elapsed() >= Duration::from_millis(90),
             "not in a busy loop"
         );
-        let restored = listener.restore().await.map_err(|error| error.to_string());
+        let restored = listener.restore().await.map_err(|error| chain(&error));
         match error {
             None => {
                 restored.unwrap();

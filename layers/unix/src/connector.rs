@@ -70,7 +70,7 @@ impl UnixConnector {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The path does not exist, or nobody listens behind it any more.
-    #[error("nobody listens at {path}: {source}")]
+    #[error("nobody listens at {path}")]
     NobodyThere {
         /// Where.
         path: SocketPath,
@@ -85,15 +85,17 @@ pub enum ConnectError {
         /// `EAGAIN`.
         source: io::Error,
     },
-    /// The path, or a directory on the way, is not ours to use.
-    #[error("not permitted to connect to {path}: {source}")]
+    /// The path, or a directory on the way, is not ours to use. It may be so for a moment: a server that
+    /// binds and sets the mode after that ([`may_pass`](Self::may_pass)).
+    #[error("not permitted to connect to {path}")]
     NotPermitted {
         /// Where.
         path: SocketPath,
         /// `EACCES` or `EPERM`.
         source: io::Error,
     },
-    /// There is a file at the path, but it is no socket.
+    /// There is a file at the path, but it is no socket. It may be so for a moment
+    /// ([`may_pass`](Self::may_pass)).
     #[error("{path} is not a socket")]
     NotASocket {
         /// Where.
@@ -107,7 +109,7 @@ pub enum ConnectError {
         path: SocketPath,
     },
     /// Anything else.
-    #[error("cannot connect to {path}: {source}")]
+    #[error("cannot connect to {path}")]
     Io {
         /// Where.
         path: SocketPath,
@@ -117,6 +119,24 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// True of errors that may be the state of a moment, though they look final: not permitted, or no socket.
+    /// A server binds and sets the mode after that; a deployment puts a file there and then the socket. Worth
+    /// another try for a bounded time, some seconds, before they are taken for final.
+    ///
+    /// ```
+    /// use kyneta_uds_core::SocketPath;
+    /// use kyneta_uds_unix::ConnectError;
+    ///
+    /// let path = SocketPath::new("/run/app/bus.sock")?;
+    /// let denied = std::io::ErrorKind::PermissionDenied.into();
+    /// assert!(ConnectError::new(path.clone(), denied).may_pass());
+    /// assert!(!ConnectError::Symlink { path }.may_pass());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. } | Self::NotASocket { .. })
+    }
+
     /// What an error of connect(2) means for a path.
     pub fn new(path: SocketPath, source: io::Error) -> Self {
         use io::ErrorKind as Kind;

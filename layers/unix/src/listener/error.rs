@@ -48,6 +48,23 @@ pub enum BindError {
         /// Where.
         path: SocketPath,
     },
+    /// A stale socket of another user, in a directory with the sticky bit, which lets that user alone
+    /// remove it.
+    #[error(
+        "{file} is stale, and in a directory with the sticky bit only its owner (uid {uid}), the directory's \
+         owner (uid {directory_uid}) and root can remove it; a path that users share wants a directory of a \
+         group that they are all in, with mode 2770"
+    )]
+    StaleOfOther {
+        /// The stale file.
+        file: PathBuf,
+        /// Whose it is.
+        uid: u32,
+        /// Whose the directory is.
+        directory_uid: u32,
+        /// `EPERM`.
+        source: io::Error,
+    },
     /// There is a file at the path, but it is no socket.
     #[error("{path} exists and is not a socket but {kind}")]
     NotASocket {
@@ -63,7 +80,7 @@ pub enum BindError {
         path: SocketPath,
     },
     /// The directory, the socket or the lock is not ours to use.
-    #[error("not permitted to {doing} {file}: {source}")]
+    #[error("not permitted to {doing} {file}")]
     NotPermitted {
         /// What failed.
         doing: &'static str,
@@ -73,7 +90,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot {doing} {file}: {source}")]
+    #[error("cannot {doing} {file}")]
     Io {
         /// What failed.
         doing: &'static str,

@@ -9,9 +9,9 @@ use std::{
 };
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
-use super::{BindError, DirectoryRisk, claim::FileId};
+use super::{BindError, DirectoryRisk, claim::FileId, risk::STICKY};
 
 /// Which file is at a path. Symbolic links are not followed.
 pub(super) fn identity(path: &Path) -> io::Result<FileId> {
@@ -77,35 +77,92 @@ pub(super) fn mark_as_listened(file: &Path) -> io::Result<()> {
     Ok(utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// Sets the mode of a socket, and of nothing that somebody has put in its place: in a directory that
-/// others may write to, a link to a file of ours would have that file's mode set instead.
+/// Sets the group, if one is asked for, and the mode of a socket, and of nothing that another process has
+/// put in its place: in a directory that others may write to, a link to a file of ours would have that
+/// file's mode set instead.
 #[cfg(target_os = "linux")]
-pub(super) fn set_mode(file: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    set_access_by(Path::new("/proc/self/fd"), file, mode, group)
+}
+
+/// `descriptors` is where the kernel shows our descriptors as files.
+#[cfg(target_os = "linux")]
+fn set_access_by(descriptors: &Path, file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
     use std::os::fd::AsRawFd as _;
 
-    use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+    use rustix::fs::{FileType, Mode, OFlags, chownat, fstat, open};
 
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let there = open(file, flags, Mode::empty())?;
-    if !FileType::from_raw_mode(fstat(&there)?.st_mode).is_socket() {
+    let stat = fstat(&there)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_socket() {
         return Err(replaced());
     }
-    // By way of its descriptor: chmod(2) follows links, and fchmod(2) does not take such a one.
-    let itself = format!("/proc/self/fd/{}", there.as_raw_fd());
-    match chmod(Path::new(&itself), mode) {
-        // Without /proc, a moment is left in which it can be replaced.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => chmod(file, mode),
-        done => done,
+    if let Some(group) = group {
+        chownat(&there, "", None, Some(gid(group)?), AtFlags::EMPTY_PATH)?;
     }
+    if stat.st_mode & 0o7777 == mode {
+        return Ok(());
+    }
+    // By way of its descriptor: chmod(2) follows links, and fchmod(2) does not take such a one.
+    let itself = descriptors.join(there.as_raw_fd().to_string());
+    chmod(&itself, mode).or_else(|_| {
+        // Without /proc, or where it is denied, a moment is left in which the file can be replaced.
+        let now = identity(file)?;
+        if (now.device, now.inode) != (stat.st_dev, stat.st_ino) {
+            return Err(replaced());
+        }
+        chmod(file, mode)
+    })
 }
 
 /// As on Linux, but a moment is left in which it can be replaced.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn set_mode(file: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    use rustix::fs::chownat;
+
     if !fs::symlink_metadata(file)?.file_type().is_socket() {
         return Err(replaced());
     }
+    if let Some(group) = group {
+        chownat(
+            CWD,
+            file,
+            None,
+            Some(gid(group)?),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+    }
     chmod(file, mode)
+}
+
+/// All numbers but the one that means none.
+pub(super) fn gid(group: u32) -> io::Result<Gid> {
+    match group {
+        u32::MAX => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "4294967295 is the number of no group",
+        )),
+        group => Ok(Gid::from_raw(group)),
+    }
+}
+
+/// Why a file could not be removed: as [`BindError::StaleOfOther`] when the sticky bit of its directory
+/// keeps it for its owner.
+pub(super) fn not_removed(doing: &'static str, file: &Path, source: io::Error) -> BindError {
+    if source.kind() == io::ErrorKind::PermissionDenied
+        && let (Ok(stale), Ok(directory)) = (fs::symlink_metadata(file), fs::metadata(parent(file)))
+        && directory.mode() & STICKY != 0
+        && stale.uid() != rustix::process::geteuid().as_raw()
+    {
+        return BindError::StaleOfOther {
+            file: file.into(),
+            uid: stale.uid(),
+            directory_uid: directory.uid(),
+            source,
+        };
+    }
+    BindError::io(doing, file, source)
 }
 
 fn chmod(file: &Path, mode: u32) -> io::Result<()> {
@@ -177,7 +234,7 @@ mod tests {
 
         let _socket = UnixListener::bind(&socket).unwrap();
         for wanted in [0o600, 0o666] {
-            set_mode(&socket, wanted).unwrap();
+            set_access(&socket, wanted, None).unwrap();
             assert_eq!(mode(&socket), wanted);
         }
         fs::write(&file, "ours").unwrap();
@@ -186,11 +243,32 @@ mod tests {
             symlink(target, &link).unwrap();
             let before = mode(target);
             for in_its_place in [&link, &file] {
-                let error = set_mode(in_its_place, 0o640).unwrap_err();
+                let error = set_access(in_its_place, 0o640, None).unwrap_err();
                 assert_eq!(error.to_string(), "somebody has replaced it");
             }
             assert_eq!(mode(target), before);
             fs::remove_file(&link).unwrap();
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_mode_is_set_where_proc_is_denied() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _socket = UnixListener::bind(&socket).unwrap();
+        for (descriptors, mode) in [("/dev/null", 0o600), ("/nowhere", 0o666)] {
+            set_access_by(Path::new(descriptors), &socket, mode, None).unwrap();
+            assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o7777, mode);
+        }
+    }
+
+    #[test]
+    fn the_number_of_no_group_is_refused() {
+        assert!(gid(0).is_ok());
+        assert_eq!(
+            gid(u32::MAX).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::files::{file_id, identity};
+use super::files::{file_id, gid, identity};
 
 /// A held lock.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ impl Lock {
         lock.into()
     }
 
-    /// `None` when somebody else holds it. A lock file that is made has the read and write bits of
-    /// `mode`, which is the socket's where others are allowed to connect: they may take over.
-    pub(super) fn try_acquire(path: &Path, mode: u32) -> io::Result<Option<Self>> {
+    /// `None` when another process holds it. A lock file that is made has the read and write bits of the
+    /// mode, and the group, which are the socket's where others are allowed to connect: they may take over.
+    pub(super) fn try_acquire(path: &Path, access: (u32, Option<u32>)) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
             let Some(file) =
-                open(path)?.map_or_else(|| create(path, mode), |file| Ok(Some(file)))?
+                open(path)?.map_or_else(|| create(path, access), |file| Ok(Some(file)))?
             else {
                 continue;
             };
@@ -100,7 +100,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// `None` when somebody was faster.
-fn create(path: &Path, mode: u32) -> io::Result<Option<File>> {
+fn create(path: &Path, (mode, group): (u32, Option<u32>)) -> io::Result<Option<File>> {
     let mode = 0o600 | (mode & 0o666);
     let created = OpenOptions::new()
         .read(true)
@@ -110,6 +110,10 @@ fn create(path: &Path, mode: u32) -> io::Result<Option<File>> {
         .open(path);
     match created {
         Ok(file) => {
+            if let Some(group) = group {
+                // What fails here fails for the socket as well, and is told of that.
+                let _ = gid(group).map(|group| rustix::fs::fchown(&file, None, Some(group)));
+            }
             // Whatever the umask.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             Ok(Some(file))

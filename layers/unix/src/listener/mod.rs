@@ -103,6 +103,7 @@ pub enum ListenerEvent {
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
     mode: u32,
+    group: Option<u32>,
     cleanup: bool,
     rules: Rules,
 }
@@ -114,10 +115,11 @@ impl Default for ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// Mode 0600, stale files removed, processes of our own user let in, 16,384 at once.
+    /// Mode 0600, the process's group, stale files removed, processes of our own user let in, 16,384 at once.
     pub fn new() -> Self {
         Self {
             mode: 0o600,
+            group: None,
             cleanup: true,
             rules: Rules::new(),
         }
@@ -128,6 +130,15 @@ impl ListenerOptions {
     /// [`allow`](Self::allow).
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode & 0o777;
+        self
+    }
+
+    /// The file's group, by number, in force before the path is visible: with a mode of 0660 its members may
+    /// connect. Unless chosen it is the process's, or that of a directory with the setgid bit. A process
+    /// without privileges may give a group that it is a member of (chown(2)). The lock beside the path gets
+    /// it as well.
+    pub fn group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
         self
     }
 
@@ -182,10 +193,10 @@ impl ListenerOptions {
 
     /// Of the lock beside the path. Whoever can open it can hold it, and so keep others from listening:
     /// with those alone allowed who are our own user, nobody else needs to.
-    fn lock_mode(&self) -> u32 {
+    fn lock_access(&self) -> (u32, Option<u32>) {
         match self.rules.allow.is_same_uid() {
-            true => 0o600,
-            false => self.mode,
+            true => (0o600, None),
+            false => (self.mode, self.group),
         }
     }
 

@@ -150,7 +150,7 @@ impl Owned {
             // The one that is held is of no use: dropped before the next is tried.
             self.lock = None;
             self.lock =
-                Lock::try_acquire(&self.lock_file, self.options.lock_mode()).unwrap_or_default();
+                Lock::try_acquire(&self.lock_file, self.options.lock_access()).unwrap_or_default();
         }
         match self.lock {
             Some(_) => Seen::Ours,

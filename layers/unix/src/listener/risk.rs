@@ -5,7 +5,8 @@
 //!
 //! Who may write to a directory may remove our socket and put another in its place. A group that may
 //! is no risk here: that is how a path is shared with those who may take it over, and where each user
-//! has a group of one's own it is every directory.
+//! has a group of one's own it is every directory. The sticky bit is no risk, but no way to share a path
+//! either: it keeps other users from removing the file of a killed listener.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ pub enum DirectoryRisk {
     /// Any user may write to it, and it has no sticky bit, so any user may remove the socket.
     #[error(
         "any user can replace the files in {directory} (mode {mode:04o}, owner uid {uid}): make it \
-         writable by its owner alone (chmod 755), or by all but with the sticky bit (chmod 1777)"
+         writable by its owner alone (chmod 755), or, if several users share it, by a group that they are all \
+         in (chmod 2770)"
     )]
     WorldWritable {
         /// The directory.
@@ -68,7 +70,7 @@ const ROOT: u32 = 0;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// A file in it can be removed by its own owner, the directory's owner and root alone.
-const STICKY: u32 = 0o1000;
+pub(super) const STICKY: u32 = 0o1000;
 
 impl DirectoryRisk {
     /// The greater one, if there is any.
@@ -143,7 +145,8 @@ mod tests {
         assert_eq!(
             text(0o040_777, 1000),
             "any user can replace the files in /run/app (mode 0777, owner uid 1000): make it writable \
-             by its owner alone (chmod 755), or by all but with the sticky bit (chmod 1777)"
+             by its owner alone (chmod 755), or, if several users share it, by a group that they are \
+             all in (chmod 2770)"
         );
         assert_eq!(
             text(0o041_777, 1001),

@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixSocket};
 use super::{
     BindError, ListenerOptions,
     claim::{Answer, Because, Claim, FileId, Next},
-    files::{identity, look, mark_as_listened, set_mode, temporary_beside},
+    files::{identity, look, mark_as_listened, not_removed, set_access, temporary_beside},
     lock::Lock,
 };
 use crate::probe::{Behind, probe};
@@ -101,7 +101,7 @@ impl Taking<'_> {
                 look(self.path, file)?.map_or(Answer::Nothing, Answer::Socket)
             }
             Claim::Lock => {
-                *self.lock = Lock::try_acquire(self.lock_file, self.options.lock_mode())
+                *self.lock = Lock::try_acquire(self.lock_file, self.options.lock_access())
                     .map_err(|error| BindError::io("open the lock", self.lock_file, error))?;
                 match self.lock {
                     Some(_) => Answer::Done,
@@ -117,7 +117,7 @@ impl Taking<'_> {
                 }
             }
             Claim::RemoveStale => {
-                remove(file).map_err(|error| BindError::io("remove the stale", file, error))?;
+                remove(file).map_err(|error| not_removed("remove the stale", file, error))?;
                 Answer::Done
             }
             Claim::RemoveLeftover => {
@@ -185,19 +185,22 @@ impl Temporary {
         if !there.is_ok_and(|kind| kind.is_socket()) {
             return Ok(());
         }
-        remove(file).map_err(|error| BindError::io("remove the leftover", file, error))
+        remove(file).map_err(|error| not_removed("remove the leftover", file, error))
     }
 
     fn bind(&mut self, options: &ListenerOptions) -> Result<UnixSocket, BindError> {
         let file = &self.path;
         let socket = UnixSocket::new_stream()
             .map_err(|error| BindError::io("make a socket for", file, error))?;
+        // Linux gives the file the mode of the socket, less the umask: for no moment more than was asked for.
+        // Elsewhere a socket has no mode.
+        let _ = rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(options.mode as _));
         socket
             .bind(file)
             .map_err(|error| BindError::io("bind", file, error))?;
         self.exists = true;
-        set_mode(file, options.mode)
-            .map_err(|error| BindError::io("set the mode of", file, error))?;
+        set_access(file, options.mode, options.group)
+            .map_err(|error| BindError::io("set the mode or group of", file, error))?;
         mark_as_listened(file).map_err(|error| BindError::io("set the times of", file, error))?;
         Ok(socket)
     }
@@ -252,10 +255,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "cannot bind {}: Address already in use (os error 98)",
-                temporary.display()
-            )
+            format!("cannot bind {}", temporary.display())
         );
         let after = fs::metadata(&target).unwrap();
         assert_eq!(after.mode(), before.mode());
