@@ -221,6 +221,7 @@ where
                         server.event_sender().send(Event::TurnedAway { refusal });
                     }
                     ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
+                    _ => {}
                 },
             }
         }

@@ -93,8 +93,6 @@ async fn serve(mut listener: Listener, of: Arc<impl Inspect + Send + Sync + 'sta
                 ListenerEvent::Accepted(stream, permit) => {
                     asking.spawn(attend(stream, permit, of.clone()));
                 }
-                // Logged already.
-                ListenerEvent::Refused(_) => {}
                 ListenerEvent::Lost(_) => {
                     let restored = listener.restore().await;
                     if let Err(error) = &restored && !refused {
@@ -103,6 +101,8 @@ async fn serve(mut listener: Listener, of: Arc<impl Inspect + Send + Sync + 'sta
                     }
                     refused = restored.is_err();
                 }
+                // A refusal is logged already.
+                _ => {}
             },
             Some(_) = asking.join_next() => {}
         }

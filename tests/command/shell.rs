@@ -39,6 +39,7 @@ fn every_shell_completes_every_command_and_its_options() {
             "watch",  // of `status`
             "no-reconnect",
             "allow-uid",
+            "group",
         ]) {
             assert!(words.contains(&word), "{shell} knows nothing of {word}");
         }

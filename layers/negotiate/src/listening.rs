@@ -136,6 +136,7 @@ where
                                 _ => Event::PathFree,
                             });
                         }
+                        _ => self.watch = watch(listener),
                     }
                 }
                 Watch::Restoring(restoring) => {

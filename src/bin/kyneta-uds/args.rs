@@ -47,7 +47,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   kyneta-uds listen /tmp/bus.sock
   kyneta-uds listen /run/app/bus.sock --mode 660 --echo --json
-  kyneta-uds listen /run/app/bus.sock --mode 666 --allow-uid 33
+  kyneta-uds listen /run/app/bus.sock --mode 660 --group 33 --allow-uid 33
   echo '{\"send\":{\"type\":\"dismiss\",\"docId\":\"d\"}}' | kyneta-uds listen /tmp/bus.sock")]
     Listen(Listen),
 
@@ -143,6 +143,10 @@ pub(crate) struct File {
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     pub(crate) mode: u32,
 
+    /// The socket file's group, by number: with --mode 660 its members can connect, if they are allowed
+    #[arg(long, value_name = "GID")]
+    pub(crate) group: Option<u32>,
+
     /// Let in processes of this user as well, by number; those of our own user always are (may be
     /// repeated)
     #[arg(long, value_name = "UID")]
@@ -153,7 +157,11 @@ impl File {
     /// How the path is bound, and who may come in.
     pub(crate) fn options(&self) -> ListenerOptions {
         let allow = Allow::same_uid().or(Allow::uids(self.allow_uid.iter().copied()));
-        ListenerOptions::new().mode(self.mode).allow(allow)
+        let options = ListenerOptions::new().mode(self.mode).allow(allow);
+        match self.group {
+            Some(gid) => options.group(gid),
+            None => options,
+        }
     }
 }
 

@@ -74,6 +74,7 @@ pub struct Listener {
 
 /// What happens to a listener.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ListenerEvent {
     /// Somebody has connected; the permit is to be kept as long as the stream.
     Accepted(UnixStream, Permit),

@@ -121,9 +121,9 @@ impl Watched {
         let files = files.map(PathBuf::from);
         let look = {
             let (bell, always) = (bell.clone(), always.clone());
-            let known = files.each_ref().map(file_at);
+            let known = files.each_ref().map(|file| file_at(file));
             move || {
-                if files.each_ref().map(file_at) != known {
+                if files.each_ref().map(|file| file_at(file)) != known {
                     bell.ring(Why::Change);
                 } else if always.load(Ordering::Relaxed) {
                     bell.ring(Why::Time);
@@ -142,7 +142,7 @@ impl Watched {
 }
 
 /// Which file is there: device and inode.
-fn file_at(path: &PathBuf) -> Option<(u64, u64)> {
+fn file_at(path: &Path) -> Option<(u64, u64)> {
     let FileId { device, inode, .. } = identity(path).ok()?;
     Some((device, inode))
 }
