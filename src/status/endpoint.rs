@@ -41,11 +41,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// How its path is bound: mode 0600, processes of our own user let in, 16 connections at once.
+    /// How its path is bound: mode 0600, processes of our own user let in, 16 connections at once, without
+    /// inotify.
     pub fn options() -> ListenerOptions {
         ListenerOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .max_connections_per_uid(MAX_CONNECTIONS)
+            .without_inotify()
     }
 
     /// Binds a path and answers there.

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | needs below | nothing: a path ([`SocketPath`](kyneta_uds_core::SocketPath)), or a stream that somebody has accepted |
 //! | gives above | [`UnixConnector`], a maker of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
-//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; on Linux, one thread and inotify for all listeners |
+//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; one thread for looks at paths, and on Linux, for all listeners, one thread with an inotify instance |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -106,6 +106,7 @@ pub struct ListenerOptions {
     mode: u32,
     group: Option<u32>,
     cleanup: bool,
+    inotify: bool,
     rules: Rules,
 }
 
@@ -122,6 +123,7 @@ impl ListenerOptions {
             mode: 0o600,
             group: None,
             cleanup: true,
+            inotify: true,
             rules: Rules::new(),
         }
     }
@@ -147,6 +149,15 @@ impl ListenerOptions {
     /// when false, it is [`BindError::Stale`].
     pub fn cleanup(mut self, cleanup: bool) -> Self {
         self.cleanup = cleanup;
+        self
+    }
+
+    /// Looks at the path every four seconds, in place of inotify(7): for sockets of which each process of a
+    /// user has one, such as that of [its status], because a user has 128 inotify instances.
+    ///
+    /// [its status]: https://docs.rs/kyneta-uds/latest/kyneta_uds/status/struct.Endpoint.html
+    pub fn without_inotify(mut self) -> Self {
+        self.inotify = false;
         self
     }
 
@@ -405,7 +416,7 @@ fn look_after(
     cx: &mut Context<'_>,
 ) -> Option<Lost> {
     loop {
-        let watching = notice.get_or_insert_with(|| Notice::of(owned.files()));
+        let watching = notice.get_or_insert_with(|| Notice::of(owned.files(), owned.inotify()));
         let Poll::Ready(changed) = watching.poll_due(cx) else {
             return None;
         };
@@ -422,7 +433,7 @@ fn look_after(
         if changed || known {
             // The files may be others from now on. The former watch ends after the next has begun, so
             // that the process keeps its inotify instance.
-            *notice = Some(Notice::of(owned.files()));
+            *notice = Some(Notice::of(owned.files(), owned.inotify()));
         } else {
             watching.wake_always(!owned.holds_lock());
         }

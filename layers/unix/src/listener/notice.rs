@@ -25,9 +25,8 @@ use super::{claim::FileId, files::identity};
 use crate::watcher::inotify::Watches;
 use crate::watcher::{Bell, Looking, Process, Why};
 
-/// Between looks where the kernel tells of changes: at most 0.3 wake-ups a second.
-#[cfg(target_os = "linux")]
-const TOLD: Duration = Duration::from_secs(4);
+/// Between looks where the kernel tells of changes, or they matter little: at most 0.3 wake-ups a second.
+const SELDOM: Duration = Duration::from_secs(4);
 
 /// Between looks where it does not.
 const UNTOLD: Duration = Duration::from_secs(1);
@@ -71,9 +70,9 @@ pub(super) struct Watched {
 }
 
 impl Notice {
-    /// Of these files. The first look is due at once.
-    pub(super) fn of(files: [&Path; 2]) -> Self {
-        match Watched::of(files) {
+    /// Of these files, told by inotify or not. The first look is due at once.
+    pub(super) fn of(files: [&Path; 2], inotify: bool) -> Self {
+        match Watched::of(files, inotify) {
             Some(watched) => Self::Watched(watched),
             None => Self::Ticks(ticks(Instant::now(), UNTOLD)),
         }
@@ -108,15 +107,15 @@ impl Notice {
 
 impl Watched {
     /// `None` when no thread can be had.
-    fn of(files: [&Path; 2]) -> Option<Self> {
+    fn of(files: [&Path; 2], inotify: bool) -> Option<Self> {
         let bell = Arc::<Bell>::default();
         bell.ring(Why::Time);
         #[cfg(target_os = "linux")]
-        let watches = Watches::of(files, &bell).ok();
+        let watches = inotify.then(|| Watches::of(files, &bell)).transpose();
         #[cfg(target_os = "linux")]
-        let interval = if watches.is_some() { TOLD } else { UNTOLD };
+        let interval = if watches.is_ok() { SELDOM } else { UNTOLD };
         #[cfg(not(target_os = "linux"))]
-        let interval = UNTOLD;
+        let interval = if inotify { UNTOLD } else { SELDOM };
         let always = Arc::<AtomicBool>::default();
         let files = files.map(PathBuf::from);
         let look = {
@@ -136,7 +135,7 @@ impl Watched {
             always,
             _looking: Looking::start(interval, look)?,
             #[cfg(target_os = "linux")]
-            _watches: watches,
+            _watches: watches.ok().flatten(),
         })
     }
 }

@@ -119,6 +119,11 @@ impl Owned {
         self.lock.is_some()
     }
 
+    /// Whether the kernel is to tell of changes.
+    pub(super) const fn inotify(&self) -> bool {
+        self.options.inotify
+    }
+
     /// As given.
     pub(super) const fn path(&self) -> &SocketPath {
         &self.path
