@@ -235,3 +235,26 @@ impl Service<UnixTarget> for UnixConnector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_is_said_by_the_source_alone() {
+        use io::ErrorKind as Kind;
+        for kind in [
+            Kind::NotFound,
+            Kind::WouldBlock,
+            Kind::PermissionDenied,
+            Kind::OutOfMemory,
+        ] {
+            let path = SocketPath::new("/run/app/bus.sock").unwrap();
+            let error = ConnectError::new(path, kind.into());
+            let source = error.source().unwrap().to_string();
+            assert!(!error.to_string().contains(&source), "{error}");
+        }
+    }
+}

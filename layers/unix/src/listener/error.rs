@@ -120,3 +120,30 @@ impl BindError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_is_said_by_the_source_alone() {
+        let cause = || io::Error::from_raw_os_error(13);
+        let stale = BindError::StaleOfOther {
+            file: "/tmp/bus.sock".into(),
+            uid: 1000,
+            directory_uid: 0,
+            source: cause(),
+        };
+        let errors = [
+            BindError::io("bind", "/tmp/bus.sock", cause()),
+            BindError::io("bind", "/tmp/bus.sock", io::ErrorKind::OutOfMemory.into()),
+            stale,
+        ];
+        for error in errors {
+            let source = error.source().unwrap().to_string();
+            assert!(!error.to_string().contains(&source), "{error}");
+        }
+    }
+}
