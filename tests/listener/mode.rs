@@ -226,3 +226,36 @@ async fn a_stale_socket_of_another_user_in_a_sticky_directory_says_what_can_be_d
     Child::run_as(test, OTHER, &dir.path());
     assert_eq!(dir.state(), before);
 }
+
+/// What the error and the guide recommend.
+#[tokio::test]
+async fn in_a_directory_of_a_group_another_user_takes_over_from_a_killed_listener() {
+    let options = |other| {
+        let allow = Allow::same_uid().or(Allow::uids([other]));
+        ListenerOptions::new().mode(0o660).allow(allow)
+    };
+    if let Some(path) = Child::path() {
+        options(0).bind(path).await.unwrap();
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("root alone may become another user: nothing is tested");
+        return;
+    }
+    let dir = Dir::new();
+    std::os::unix::fs::chown(dir.0.path(), None, Some(OTHER)).unwrap();
+    fs::set_permissions(dir.0.path(), fs::Permissions::from_mode(0o2770)).unwrap();
+    let listener = options(OTHER).bind(dir.path()).await.unwrap();
+    let (socket, lock) = (dir.0.path().join("socket"), dir.0.path().join("lock"));
+    for (file, kept) in [(dir.path(), &socket), (dir.lock(), &lock)] {
+        fs::hard_link(file, kept).unwrap();
+    }
+    drop(listener);
+    // As if it had been killed.
+    for (kept, file) in [(socket, dir.path()), (lock, dir.lock())] {
+        fs::rename(kept, file).unwrap();
+    }
+    let test = "mode::in_a_directory_of_a_group_another_user_takes_over_from_a_killed_listener";
+    Child::run_as(test, OTHER, &dir.path());
+    assert!(dir.names().is_empty());
+}

@@ -52,7 +52,7 @@ pub enum BindError {
     /// remove it.
     #[error(
         "{file} is stale, and in a directory with the sticky bit only its owner (uid {uid}), the directory's \
-         owner (uid {directory_uid}) and root can remove it; a path that users share wants a directory of a \
+         owner (uid {directory_uid}) and root can remove it; a path that users share needs a directory of a \
          group that they are all in, with mode 2770"
     )]
     StaleOfOther {
