@@ -7,6 +7,7 @@ use std::{
     future::poll_fn,
     io::{self, Read as _},
     net::Shutdown,
+    os::fd::{AsRawFd as _, RawFd},
     os::unix::net::{UnixListener as ForeignListener, UnixStream as ForeignStream},
     task::{Context, Poll},
     time::Duration,
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::outage::Outage;
+use super::{outage::Outage, raise::raised};
 
 /// How long to wait when the system is out of something: long enough for a connection to end.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
@@ -56,6 +57,19 @@ impl Sockets {
         match std::mem::replace(&mut self.current, next).into_std() {
             Ok(former) => self.former.push(former),
             Err(error) => tracing::error!(%error, "those who waited at the old socket are lost"),
+        }
+    }
+
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.current.as_raw_fd()
+    }
+
+    /// Goes on with a descriptor above this one, if it can be had.
+    pub(super) fn raise_above(&mut self, below: RawFd) {
+        let raised = raised(&self.current, below).map(ForeignListener::from);
+        if let Some(Ok(raised)) = raised.map(UnixListener::from_std) {
+            self.current = raised;
         }
     }
 

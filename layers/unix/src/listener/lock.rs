@@ -10,13 +10,17 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
+    os::fd::{AsRawFd as _, RawFd},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
 
-use super::files::{file_id, gid, identity};
+use super::{
+    files::{file_id, gid, identity},
+    raise::raised,
+};
 
 /// A held lock.
 #[derive(Debug)]
@@ -64,6 +68,19 @@ impl Lock {
     /// Which file it is. No other has this number while it is held, even when it has been removed.
     pub(super) fn inode(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.ino())
+    }
+
+    /// The number of its descriptor.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Holds it by a descriptor above this one, if that can be had. The lock belongs to the open file, which
+    /// stays the same.
+    pub(super) fn raise_above(&mut self, below: RawFd) {
+        if let Some(raised) = raised(&self.file, below) {
+            self.file = raised.into();
+        }
     }
 
     /// True while the file that is locked is the one at the path.

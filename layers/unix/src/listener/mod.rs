@@ -11,6 +11,7 @@ mod lock;
 mod notice;
 mod outage;
 mod own;
+mod raise;
 mod risk;
 mod take;
 pub mod watch;
@@ -319,6 +320,7 @@ impl Listener {
     /// # }
     /// ```
     pub async fn next(&mut self) -> ListenerEvent {
+        self.begin_to_watch();
         let Self {
             sockets,
             owned,
@@ -327,9 +329,8 @@ impl Listener {
         } = self;
         let mut accepted = pin!(accept(sockets));
         poll_fn(|cx| {
-            if let Some(lost) = owned
-                .as_mut()
-                .and_then(|owned| look_after(owned, notice, cx))
+            if let (Some(owned), Some(notice)) = (&mut *owned, &mut *notice)
+                && let Some(lost) = look_after(owned, notice, cx)
             {
                 return Poll::Ready(ListenerEvent::Lost(lost));
             }
@@ -337,6 +338,27 @@ impl Listener {
             stream.map(|stream| admit(door, stream))
         })
         .await
+    }
+
+    /// When the process is killed, what others wait for is to be closed before its inotify instance: the
+    /// socket, the lock, and the connections that are accepted from now on. So these have higher numbers.
+    fn begin_to_watch(&mut self) {
+        let (Some(sockets), Some(owned), None) = (&mut self.sockets, &mut self.owned, &self.notice)
+        else {
+            return;
+        };
+        if owned.inotify() {
+            // The instance takes the lowest number that is free.
+            let highest = sockets.descriptor().max(owned.lock_descriptor());
+            sockets.raise_above(highest);
+            owned.raise_lock_above(highest);
+        }
+        let notice = Notice::of(owned.files(), owned.inotify());
+        if let Some(inotify) = notice.descriptor() {
+            sockets.raise_above(inotify);
+            owned.raise_lock_above(inotify);
+        }
+        self.notice = Some(notice);
     }
 
     /// Puts a new socket in the path's place when nothing, or a stale file, is there. Those who wait
@@ -410,32 +432,27 @@ async fn accept(sockets: &mut Option<Sockets>) -> UnixStream {
 }
 
 /// Looks when it is time to, and is woken when it is again.
-fn look_after(
-    owned: &mut Owned,
-    notice: &mut Option<Notice>,
-    cx: &mut Context<'_>,
-) -> Option<Lost> {
+fn look_after(owned: &mut Owned, notice: &mut Notice, cx: &mut Context<'_>) -> Option<Lost> {
     loop {
-        let watching = notice.get_or_insert_with(|| Notice::of(owned.files(), owned.inotify()));
-        let Poll::Ready(changed) = watching.poll_due(cx) else {
+        let Poll::Ready(changed) = notice.poll_due(cx) else {
             return None;
         };
-        let known = watching.knows_of_a_loss();
+        let known = notice.knows_of_a_loss();
         let lost = owned.watch();
         if let Some(lost) = lost {
             // Once a loss, however often it is asked for.
             if !known {
                 tracing::warn!(?lost, "the path is not ours any more");
             }
-            *notice = Some(Notice::of_none());
+            *notice = Notice::of_none();
             return Some(lost);
         }
         if changed || known {
             // The files may be others from now on. The former watch ends after the next has begun, so
             // that the process keeps its inotify instance.
-            *notice = Some(Notice::of(owned.files(), owned.inotify()));
+            *notice = Notice::of(owned.files(), owned.inotify());
         } else {
-            watching.wake_always(!owned.holds_lock());
+            notice.wake_always(!owned.holds_lock());
         }
     }
 }

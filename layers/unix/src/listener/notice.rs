@@ -9,6 +9,7 @@
 //! to other files in the directory wakes nothing.
 
 use std::{
+    os::fd::RawFd,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -66,7 +67,7 @@ pub(super) struct Watched {
     always: Arc<AtomicBool>,
     _looking: Looking,
     #[cfg(target_os = "linux")]
-    _watches: Option<Watches>,
+    watches: Option<Watches>,
 }
 
 impl Notice {
@@ -94,6 +95,20 @@ impl Notice {
             Self::Watched(watched) => watched.bell.poll(cx).map(|why| why == Why::Change),
             Self::Ticks(ticks) | Self::None(ticks) => ticks.poll_tick(cx).map(|_| false),
         }
+    }
+
+    /// The descriptor below those that others wait for when the process is killed.
+    #[cfg(target_os = "linux")]
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::Watched(watched) => watched.watches.as_ref()?.descriptor(),
+            Self::Ticks(_) | Self::None(_) => None,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) const fn descriptor(&self) -> Option<RawFd> {
+        None
     }
 
     /// Whether the task is to be woken at each look. For what no look at the files shows: that another
@@ -135,7 +150,7 @@ impl Watched {
             always,
             _looking: Looking::start(interval, look)?,
             #[cfg(target_os = "linux")]
-            _watches: watches.ok().flatten(),
+            watches: watches.ok().flatten(),
         })
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    os::fd::RawFd,
     os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf, absolute},
     time::Duration,
@@ -122,6 +123,18 @@ impl Owned {
     /// Whether the kernel is to tell of changes.
     pub(super) const fn inotify(&self) -> bool {
         self.options.inotify
+    }
+
+    /// The number of the lock's descriptor, or below all numbers.
+    pub(super) fn lock_descriptor(&self) -> RawFd {
+        self.lock.as_ref().map_or(-1, Lock::descriptor)
+    }
+
+    /// Holds the lock by a descriptor above this one.
+    pub(super) fn raise_lock_above(&mut self, below: RawFd) {
+        if let Some(lock) = &mut self.lock {
+            lock.raise_above(below);
+        }
     }
 
     /// As given.

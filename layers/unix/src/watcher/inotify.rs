@@ -7,15 +7,17 @@
 //! process opens one when it first watches a path as its listener, and closes it with the last of them.
 //!
 //! Closing an instance waits for other readers in the kernel, some ten milliseconds. The thread closes it,
-//! not a task. A killed process closes its descriptors from the highest to the lowest, so the instance is
-//! opened before the first connection is accepted: measured from kill(2) to the end of a connection, median
-//! and longest of 15: 0.9 and 1.5 ms without, 1.1 and 6.5 ms with a lower, 3.5 and 17 ms with a higher one.
+//! not a task. A killed process closes its descriptors from the highest to the lowest, so the instance must
+//! have a lower number than what others wait for: measured from kill(2) to the end of a connection, median and
+//! longest of 15: 0.9 and 1.5 ms without, 1.1 and 6.5 ms with a lower, 3.5 and 17 ms with a higher one. So
+//! it is opened before the first connection is accepted, and a listener moves its socket and its lock up, so that
+//! the instance gets one of their numbers.
 
 use std::{
     collections::HashMap,
     io,
     mem::MaybeUninit,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -78,6 +80,12 @@ impl Watches {
             );
         }
         added.map(|()| this)
+    }
+
+    /// The number of the instance's descriptor.
+    pub(crate) fn descriptor(&self) -> Option<RawFd> {
+        let open = lock(&self.process.inotify.open);
+        open.as_ref().map(|instance| instance.inotify.as_raw_fd())
     }
 
     fn add(&mut self, file: &Path) -> io::Result<()> {
