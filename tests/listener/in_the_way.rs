@@ -171,7 +171,7 @@ async fn a_path_that_no_socket_can_have_is_told() {
         assert_eq!(chain(&server), text);
         assert!(matches!(server, BindError::Path(_)), "{server:?}");
         let client = connect_as_client(path).await.unwrap_err();
-        assert_eq!(chain(&client), text);
+        assert!(chain(&client).ends_with(&text), "{client:?}");
         assert!(matches!(client, ClientError::Path(_)), "{client:?}");
     }
     assert!(matches!(
@@ -308,7 +308,7 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
             "{connector:?}"
         );
         let client = connect_as_client(&path).await.unwrap_err();
-        assert_eq!(chain(&client), text);
+        assert!(chain(&client).ends_with(&text), "{client:?}");
         assert!(
             client.connect_error().is_some(),
             "the connector's own error is to be had: {client:?}"
