@@ -113,6 +113,8 @@ fn parser(stream: &[u8], mut how: How, mut said: Reading<'_>) {
     assert_eq!(parser.is_between_frames(), said.left() == 0);
     assert_eq!(parser.wire(), said.settled());
     assert_eq!(parser.copies_dropped(), said.copies());
+    assert_eq!(parser.frames_missing(), said.missing());
+    assert!(parser.worked() >= (stream.len() - said.left()) as u64);
 }
 
 /// Takes all the frames that there are. False when it is the end.
@@ -135,15 +137,12 @@ fn take(parser: &mut FrameParser, said: &mut Reading<'_>) -> bool {
 
 /// Compares. False when there is nothing to compare any more.
 fn is(frame: &Frame<'_>, said: &mut Reading<'_>) -> bool {
-    if let Frame::Noticed(_) = frame {
-        return true;
-    }
     let said = said.say();
     match frame {
         _ if said == Some(Said::Unsure) => return false,
         Frame::Payload(payload) => assert_eq!(Some(Said::Payload(payload.as_slice())), said),
         Frame::Skipped(fault) => assert_eq!(Some(Said::Skipped(*fault)), said),
-        Frame::Noticed(_) => {}
+        Frame::Noticed(notice) => assert_eq!(Some(Said::Noticed(*notice)), said),
     }
     true
 }
@@ -184,6 +183,7 @@ fn transport(stream: &[u8], how: How, mut said: Reading<'_>) {
         least: how.least,
         cuts: how.cuts,
     };
+    let length = stream.len() as u64;
     let mut transport = FrameTransport::new(io, config);
     transport.begin_with(how.begin);
     let cx = &mut Context::from_waker(Waker::noop());
@@ -210,7 +210,10 @@ fn transport(stream: &[u8], how: How, mut said: Reading<'_>) {
         return;
     }
     assert_eq!(said.left(), 0);
-    assert_eq!(transport.connection().copies_dropped, said.copies());
+    let connection = transport.connection();
+    assert_eq!(connection.copies_dropped, said.copies());
+    assert_eq!(connection.frames_missing, said.missing());
+    assert_eq!(transport.worked(), length);
 }
 
 /// A peer that says its bytes in pieces, with pauses between them.

@@ -1,14 +1,14 @@
 //! What a stream of bytes says, read in one go: the frame parser's oracle, written from wire section
 //! 2 and 9 and not from the parser.
 
-use kyneta_uds_core::{FrameFault, WireVersion};
+use kyneta_uds_core::{FrameFault, Notice, WireVersion};
 use kyneta_uds_framing::WireMode;
 
 const COMPLETE: u8 = 0;
 const FRAGMENT: u8 = 1;
 
-/// Bytes of either end that the parser remembers of a frame whose read is gone.
-const END: usize = 32;
+/// A payload up to this size is remembered by a hash of all of it, bytes.
+const WHOLE: usize = 1 << 10;
 
 pub(crate) struct Reading<'a> {
     bytes: &'a [u8],
@@ -18,19 +18,29 @@ pub(crate) struct Reading<'a> {
     strict: bool,
     settled: Option<WireVersion>,
     begin: WireVersion,
-    before: Option<(u32, &'a [u8])>,
+    /// The seq that the next frame bears if the peer counts.
+    next: Option<u32>,
+    /// The frame before bore a seq that shows that the peer counts.
+    counts: bool,
+    /// The payload of the frame before, when it was one that a copy can be of.
+    before: Option<&'a [u8]>,
+    repeated: bool,
     copies: u64,
+    missing: u64,
+    /// To be said before all else.
+    due: Vec<Said<'a>>,
 }
 
 /// One thing that a stream says.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Said<'a> {
     Payload(&'a [u8]),
     Skipped(FrameFault),
+    Noticed(Notice),
     TooLarge(usize),
     UnknownVersion(u8),
-    /// A frame that bears the seq, the length and both ends of the one before, and is another: whether
-    /// it counts as a copy hangs on how the bytes were cut, and is said so in the parser.
+    /// A large frame of a counting peer that bears the seq and the length of the one before, and is
+    /// another: whether it counts as a copy hangs on how the bytes were cut, and is said so in the parser.
     Unsure,
 }
 
@@ -46,8 +56,13 @@ impl<'a> Reading<'a> {
                 WireMode::Fixed(wire) => Some(wire),
             },
             begin,
+            next: None,
+            counts: false,
             before: None,
+            repeated: false,
             copies: 0,
+            missing: 0,
+            due: Vec::new(),
         }
     }
 
@@ -64,6 +79,10 @@ impl<'a> Reading<'a> {
         self.copies
     }
 
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// Bytes of a frame that is not complete.
     pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
@@ -72,6 +91,9 @@ impl<'a> Reading<'a> {
     /// The next thing; `None` when the bytes say no more.
     pub(crate) fn say(&mut self) -> Option<Said<'a>> {
         loop {
+            if let Some(said) = self.due.pop() {
+                return Some(said);
+            }
             let rest = &self.bytes[self.at..];
             let &version = rest.first()?;
             let known = WireVersion::from_byte(version);
@@ -104,10 +126,8 @@ impl<'a> Reading<'a> {
                 },
                 (_, COMPLETE) => {
                     let seq = (wire == WireVersion::V3).then(|| number(6));
-                    match self.complete(seq, payload) {
-                        Some(said) => return Some(said),
-                        None => continue,
-                    }
+                    self.complete(seq, payload);
+                    continue;
                 }
                 (_, FRAGMENT) => {
                     let metadata = &metadata[metadata.len() - 8..];
@@ -119,33 +139,56 @@ impl<'a> Reading<'a> {
                 }
                 (_, byte) => FrameFault::UnknownType { byte },
             };
+            if known == Some(wire) && wire == WireVersion::V3 {
+                self.skipped(number(6));
+            }
             return Some(Said::Skipped(fault));
         }
     }
 
-    /// `None`: a copy.
-    fn complete(&mut self, seq: Option<u32>, payload: &'a [u8]) -> Option<Said<'a>> {
-        if let Some(seq) = seq {
-            match self.before {
-                Some((before, same)) if before == seq && same == payload => {
-                    self.copies += 1;
-                    return None;
-                }
-                Some((before, other)) if before == seq && alike(other, payload) => {
-                    return Some(Said::Unsure);
-                }
-                _ => self.before = Some((seq, payload)),
+    fn complete(&mut self, seq: Option<u32>, payload: &'a [u8]) {
+        let Some(seq) = seq else {
+            return self.due.push(Said::Payload(payload));
+        };
+        let next = self.next.unwrap_or_default();
+        let ahead = seq.wrapping_sub(next);
+        if self.counts && ahead == u32::MAX && self.before == Some(payload) {
+            self.copies += 1;
+            if !self.repeated {
+                self.due.push(Said::Noticed(Notice::Repeated));
             }
+            self.repeated = true;
+            return;
         }
-        Some(Said::Payload(payload))
+        let alike = |before: &[u8]| before.len() == payload.len() && payload.len() > WHOLE;
+        if self.counts && ahead == u32::MAX && self.before.is_some_and(alike) {
+            return self.due.push(Said::Unsure);
+        }
+        self.due.push(Said::Payload(payload));
+        let is_gap = self.counts && (1..1 << 31).contains(&ahead);
+        if is_gap {
+            self.missing += u64::from(ahead);
+            self.due.push(Said::Noticed(Notice::Gap { missing: ahead }));
+        }
+        self.counts = is_gap || self.next == Some(seq);
+        self.next = Some(seq.wrapping_add(1));
+        self.before = Some(payload);
+        self.repeated = false;
     }
-}
 
-fn alike(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len()
-        && a.len() > 2 * END
-        && a[..END] == b[..END]
-        && a[a.len() - END..] == b[b.len() - END..]
+    /// A frame that is skipped uses its seq up, if it is not behind.
+    fn skipped(&mut self, seq: u32) {
+        let ahead = seq.wrapping_sub(self.next.unwrap_or_default());
+        if !self.counts || ahead >= 1 << 31 {
+            return;
+        }
+        if ahead > 0 {
+            self.missing += u64::from(ahead);
+            self.due.push(Said::Noticed(Notice::Gap { missing: ahead }));
+        }
+        self.next = Some(seq.wrapping_add(1));
+        self.before = None;
+    }
 }
 
 fn number(bytes: &[u8], at: usize) -> u32 {

@@ -99,6 +99,8 @@ pub struct ConnectionInfo {
     pub wire: Option<WireVersion>,
     /// Absent when the connector hides the socket or it is none.
     pub credentials: Option<Credentials>,
-    /// Inbound frames dropped as copies of the one before them, seq and all (wire section 9).
+    /// Inbound frames dropped as copies of the one before them (wire section 9).
     pub copies_dropped: u64,
+    /// Inbound frames that the peer has counted and that have not arrived (wire section 9).
+    pub frames_missing: u64,
 }

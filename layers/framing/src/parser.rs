@@ -5,14 +5,14 @@
 //! they are lent one by one as ranges. The second look at a header in the first-level cache is far
 //! cheaper than a reference count for each frame (7 ns).
 
-mod copies;
+mod sequence;
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use kyneta_uds_core::{Frame, FrameFault, Payload, WireVersion};
+use kyneta_uds_core::{Frame, FrameFault, Notice, Payload, WireVersion};
 
-use self::copies::Before;
+use self::sequence::{Order, Sequence};
 use crate::{
     config::WireMode,
     error::FramingError,
@@ -55,8 +55,11 @@ pub struct FrameParser {
     worked: u64,
     skip: Option<Skip>,
 
-    before: Before,
+    sequence: Sequence,
+    /// What the seqs have shown, to be told before the next frame.
+    notice: Option<Notice>,
     copies_dropped: u64,
+    frames_missing: u64,
 }
 
 /// A frame that is being skipped.
@@ -67,6 +70,8 @@ struct Skip {
     left: usize,
     /// Bytes of the whole frame.
     frame: usize,
+    /// Its seq, when it is of wire version 3.
+    seq: Option<u32>,
 }
 
 /// What the parser has come to; a payload as its place in the bytes that [`FrameParser::lend`]
@@ -75,6 +80,9 @@ struct Skip {
 pub(crate) enum Step {
     Payload(Range<usize>),
     Skipped(FrameFault),
+    Noticed(Notice),
+    /// Nothing to tell of: a further copy of a frame was dropped. There is more.
+    Passed,
     NeedMore,
 }
 
@@ -95,8 +103,10 @@ impl FrameParser {
             at: 0,
             worked: 0,
             skip: None,
-            before: Before::default(),
+            sequence: Sequence::new(),
+            notice: None,
             copies_dropped: 0,
+            frames_missing: 0,
         }
     }
 
@@ -144,11 +154,15 @@ impl FrameParser {
         if let Some(range) = self.next_ready() {
             return Ok(Some(Frame::Payload(self.lend(range))));
         }
-        Ok(match self.step()? {
-            Step::Payload(range) => Some(Frame::Payload(self.lend(range))),
-            Step::Skipped(fault) => Some(Frame::Skipped(fault)),
-            Step::NeedMore => None,
-        })
+        loop {
+            return Ok(match self.step()? {
+                Step::Payload(range) => Some(Frame::Payload(self.lend(range))),
+                Step::Skipped(fault) => Some(Frame::Skipped(fault)),
+                Step::Noticed(notice) => Some(Frame::Noticed(notice)),
+                Step::Passed => continue,
+                Step::NeedMore => None,
+            });
+        }
     }
 
     /// The version that is fixed, or that a frame has settled.
@@ -167,9 +181,16 @@ impl FrameParser {
         open
     }
 
-    /// Complete frames dropped because they were copies of the one before, seq and all.
+    /// Complete frames dropped because they were copies of the one before (wire section 9). Always 0
+    /// for a peer that does not count its frames, and on wire version 2.
     pub const fn copies_dropped(&self) -> u64 {
         self.copies_dropped
+    }
+
+    /// Frames that the peer has counted and that have not arrived. Always 0 for a peer that does not
+    /// count its frames, and on wire version 2.
+    pub const fn frames_missing(&self) -> u64 {
+        self.frames_missing
     }
 
     /// Bytes that were worked on so far: frames that were lent, skipped or dropped.
@@ -223,11 +244,20 @@ impl FrameParser {
         Payload::new(&self.ready, range).on(self.outbound_wire())
     }
 
-    /// Goes on to the next frame, whatever it takes.
+    /// Goes on to the next frame, or to the next thing to tell of, whatever it takes.
     pub(crate) fn step(&mut self) -> Result<Step, FramingError> {
         loop {
+            if let Some(notice) = self.take_notice() {
+                return Ok(Step::Noticed(notice));
+            }
             if let Some(range) = self.next_ready() {
                 return Ok(Step::Payload(range));
+            }
+            if self.notice.is_some() {
+                continue;
+            }
+            if self.at < self.ready.len() {
+                return Ok(Step::Passed);
             }
             if let Some(step) = self.sweep()? {
                 return Ok(step);
@@ -235,26 +265,56 @@ impl FrameParser {
         }
     }
 
-    /// The next of the complete frames that were split off, copies passed over.
+    /// The next of the complete frames that were split off. `None` when there is none, and when the
+    /// next one was dropped or is to be preceded by a notice.
     #[inline]
     pub(crate) fn next_ready(&mut self) -> Option<Range<usize>> {
         let wire = self.outbound_wire();
-        loop {
-            let frame = self.ready.get(self.at..)?;
-            let &[_, _, l0, l1, l2, l3] = frame.first_chunk()?;
-            let from = self.at + wire.header_len();
-            self.at = from + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-            let payload = from..self.at;
-            if wire == WireVersion::V3 {
-                let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
-                let seq = u32::from_be_bytes([s0, s1, s2, s3]);
-                if self.before.is_repeated_by(seq, &payload, &self.ready) {
-                    self.copies_dropped += 1;
-                    continue;
-                }
+        let frame = self.ready.get(self.at..)?;
+        let &[_, _, l0, l1, l2, l3] = frame.first_chunk()?;
+        let from = self.at + wire.header_len();
+        let payload = from..from + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        if wire == WireVersion::V3 {
+            let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
+            let seq = u32::from_be_bytes([s0, s1, s2, s3]);
+            if !self.sequence.takes(seq, &payload) && !self.takes_unexpected(seq, &payload) {
+                return None;
             }
-            return Some(payload);
         }
+        self.at = payload.end;
+        Some(payload)
+    }
+
+    /// A frame that does not bear the next seq. False: it is not lent, or not yet.
+    #[cold]
+    fn takes_unexpected(&mut self, seq: u32, payload: &Range<usize>) -> bool {
+        if self.notice.is_some() {
+            return false;
+        }
+        match self.sequence.order(seq, payload, &self.ready) {
+            Order::Unknown => {
+                self.sequence.start_at(seq, payload);
+                return true;
+            }
+            Order::Copy { first } => {
+                self.sequence.repeated();
+                self.copies_dropped += 1;
+                self.at = payload.end;
+                self.notice = first.then_some(Notice::Repeated);
+            }
+            Order::Gap { missing } => self.notice = Some(Notice::Gap { missing }),
+        }
+        false
+    }
+
+    /// What is to be told before the next frame.
+    fn take_notice(&mut self) -> Option<Notice> {
+        let notice = self.notice.take()?;
+        if let Notice::Gap { missing } = notice {
+            self.frames_missing += u64::from(missing);
+            self.sequence.pass_over(missing);
+        }
+        Some(notice)
     }
 
     /// Looks at what has arrived. `None`: complete frames were split off.
@@ -295,10 +355,21 @@ impl FrameParser {
         let Some(fault) = fault else {
             return Ok(Some(Step::NeedMore));
         };
+        let is_own = matches!(
+            fault,
+            FrameFault::Fragment { .. } | FrameFault::UnknownType { .. }
+        );
+        let seq = match bytes.first_chunk() {
+            Some(&[_, _, _, _, _, _, s0, s1, s2, s3]) if is_own && wire == WireVersion::V3 => {
+                Some(u32::from_be_bytes([s0, s1, s2, s3]))
+            }
+            _ => None,
+        };
         self.skip = Some(Skip {
             fault,
             left: frame,
             frame,
+            seq,
         });
         Ok(Some(self.go_on_skipping()))
     }
@@ -313,8 +384,9 @@ impl FrameParser {
                 if skip.left > 0 {
                     return Step::NeedMore;
                 }
-                let fault = skip.fault;
+                let Skip { fault, seq, .. } = *skip;
                 self.skip = None;
+                self.notice = seq.and_then(|seq| self.sequence.skips(seq));
                 Step::Skipped(fault)
             }
             None => Step::NeedMore,
@@ -325,7 +397,7 @@ impl FrameParser {
     #[inline]
     fn forget_lent(&mut self) {
         if self.at > 0 && self.at >= self.ready.len() {
-            self.before.forget(&self.ready);
+            self.sequence.forget(&self.ready);
             self.worked += self.ready.len() as u64;
             self.ready = Bytes::new();
             self.at = 0;

@@ -31,9 +31,11 @@ use crate::{
 /// and little to gain.
 const HIGH_WATER: usize = 64 << 10;
 
-/// Bytes that are read with no frame to show for them, parts of a large one or copies, before others have
-/// their turn.
-const MOST_PASSED: usize = 256 << 10;
+/// Bytes of a large frame that are read in one poll, before others have their turn.
+const MOST_READ: usize = 256 << 10;
+
+/// Bytes of frames that are skipped or dropped in one poll, before others have their turn.
+const MOST_PASSED: u64 = 64 << 10;
 
 /// Slices given to one vectored write: eight large payloads and what stands between them.
 const SLICES: usize = 16;
@@ -84,15 +86,19 @@ impl<Io: ByteStream> FrameTransport<Io> {
 
     /// Reads until there is a frame. [`Step::NeedMore`]: no more will come.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FramingError>> {
-        let mut passed = 0;
+        let worked = self.parser.worked();
+        let mut read = 0;
         loop {
-            match self.parser.step() {
-                Ok(Step::NeedMore) => {}
+            let step = match self.parser.step() {
+                Ok(step @ (Step::NeedMore | Step::Passed)) => step,
                 done => return Poll::Ready(done),
-            }
-            if passed >= MOST_PASSED {
+            };
+            if read >= MOST_READ || self.parser.worked() - worked >= MOST_PASSED {
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
+            }
+            if let Step::Passed = step {
+                continue;
             }
             match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
                 Poll::Ready(Ok(0)) => {
@@ -101,7 +107,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
                         Some((have, want)) => Err(FramingError::Truncated { have, want }),
                     });
                 }
-                Poll::Ready(Ok(read)) => passed += read,
+                Poll::Ready(Ok(n)) => read += n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(FramingError::Io(error))),
                 Poll::Pending => {
                     self.parser.rest();
@@ -168,7 +174,8 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
         Poll::Ready(match ready!(self.poll_step(cx)) {
             Ok(Step::Payload(range)) => Some(Ok(Frame::Payload(self.parser.lend(range)))),
             Ok(Step::Skipped(fault)) => Some(Ok(Frame::Skipped(fault))),
-            Ok(Step::NeedMore) => None,
+            Ok(Step::Noticed(notice)) => Some(Ok(Frame::Noticed(notice))),
+            Ok(Step::NeedMore | Step::Passed) => None,
             Err(error) => Some(Err(error)),
         })
     }
@@ -231,6 +238,7 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
             wire: self.parser.wire(),
             credentials: self.credentials,
             copies_dropped: self.parser.copies_dropped(),
+            frames_missing: self.parser.frames_missing(),
         }
     }
 

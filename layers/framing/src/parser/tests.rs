@@ -10,6 +10,7 @@ const LIMIT: usize = 1000;
 enum Out {
     Payload(Vec<u8>),
     Skipped(FrameFault),
+    Noticed(Notice),
     TooLarge(usize),
     UnknownVersion(u8),
 }
@@ -18,7 +19,7 @@ fn take(parser: &mut FrameParser, out: &mut Vec<Out>) {
     loop {
         out.push(match parser.next_frame() {
             Ok(None) => return,
-            Ok(Some(Frame::Noticed(_))) => continue,
+            Ok(Some(Frame::Noticed(notice))) => Out::Noticed(notice),
             Ok(Some(Frame::Payload(payload))) => Out::Payload(payload.as_slice().to_vec()),
             Ok(Some(Frame::Skipped(fault))) => Out::Skipped(fault),
             Err(FramingError::TooLarge { size, .. }) => Out::TooLarge(size),
@@ -51,7 +52,7 @@ fn frame(version: u8, kind: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 fn fragment(wire: WireVersion, index: u16, total: u16, size: u32, chunk: &[u8]) -> Vec<u8> {
-    let mut bytes = frame(wire.byte(), 1, 77, chunk);
+    let mut bytes = frame(wire.byte(), 1, 4, chunk);
     let mut metadata = Vec::new();
     if wire == V2 {
         metadata.extend_from_slice(&[0xfe, 0xed]);
@@ -316,68 +317,211 @@ fn an_unknown_version_is_fatal_to_a_live_connection_at_its_first_byte() {
     assert_eq!(out, [payload(b"a"), Out::UnknownVersion(b'G')]);
 }
 
-#[test]
-fn a_repeated_seq_is_a_copy() {
-    let stream = |wire: u8, seqs: &[u32]| -> Vec<u8> {
-        seqs.iter()
-            .flat_map(|seq| frame(wire, 0, *seq, &seq.to_be_bytes()))
-            .collect()
-    };
-    let table: [(u8, &[u32], &[u32]); 5] = [
-        (3, &[1, 2, 2, 2, 3], &[1, 2, 3]),
-        (3, &[5, 1, 5, 0, u32::MAX, 0], &[5, 1, 5, 0, u32::MAX, 0]),
-        (3, &[0, 0], &[0]),
-        (3, &[1, 1], &[1]),
-        (2, &[1, 1], &[1, 1]),
-    ];
-    for (wire, seqs, want) in table {
-        let bytes = stream(wire, seqs);
-        let want: Vec<Out> = want.iter().map(|seq| payload(&seq.to_be_bytes())).collect();
-        for parts in [vec![&bytes[..]], bytes.chunks(1).collect()] {
-            let (out, parser) = parse(WireMode::Auto, &parts);
-            assert_eq!(out, want, "{seqs:?}");
-            assert_eq!(parser.copies_dropped() as usize, seqs.len() - want.len());
-        }
+/// Frames of these seqs and payloads, in one read, in a read each, and byte by byte.
+fn cut_in_every_way(frames: &[(u32, &[u8])], check: impl Fn(Vec<Out>, FrameParser)) {
+    let frames: Vec<_> = frames.iter().map(|(seq, p)| frame(3, 0, *seq, p)).collect();
+    let whole = frames.concat();
+    let a_read_each = frames.iter().map(Vec::as_slice).collect();
+    for parts in [vec![&whole[..]], a_read_each, whole.chunks(1).collect()] {
+        let (out, parser) = parse(WireMode::Auto, &parts);
+        check(out, parser);
     }
-    // Only complete frames of this version count.
-    let bytes = [
-        frame(3, 0, 77, b"a"),
-        fragment(V3, 0, 1, 1, b"x"),
-        frame(3, 9, 77, b""),
-        frame(3, 0, 77, b"a"),
-        frame(3, 0, 78, b"b"),
-    ];
-    let (out, parser) = parse(WireMode::Auto, &[&bytes.concat()]);
-    assert_eq!((out.len(), parser.copies_dropped()), (4, 1));
+}
+
+fn payloads(out: &[Out]) -> Vec<&[u8]> {
+    out.iter()
+        .filter_map(|out| match out {
+            Out::Payload(payload) => Some(&payload[..]),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
-fn a_repeated_seq_with_another_payload_is_a_frame() {
-    let long = |byte: u8| [vec![7; 40], vec![byte], vec![7; 40]].concat();
-    let table: [(&[&[u8]], usize); 6] = [
-        (&[b"a", b"a"], 1),
-        (&[b"a", b"b"], 2),
-        (&[b"a", b""], 2),
-        (&[b"", b""], 1),
-        (&[b"a", b"b", b"a"], 3),
-        (&[&long(1), &long(1), &[7; 81]], 2),
-    ];
-    for (payloads, want) in table {
-        let frames: Vec<_> = payloads.iter().map(|p| frame(3, 0, 9, p)).collect();
-        let whole = frames.concat();
-        let one_read = vec![&whole[..]];
-        let a_read_each = frames.iter().map(Vec::as_slice).collect();
-        for parts in [one_read, a_read_each, whole.chunks(1).collect()] {
-            let (out, parser) = parse(WireMode::Auto, &parts);
-            let kept = if parts.len() == 1 || payloads[0].len() < 64 {
-                want
-            } else {
-                1
-            };
-            assert_eq!(out.len(), kept, "{payloads:?}");
-            assert_eq!(parser.copies_dropped() as usize, payloads.len() - kept);
+fn a_peer_that_does_not_count_loses_nothing_however_its_frames_are_cut() {
+    let long = |byte: u8| [vec![7; 100], vec![byte], vec![7; 100]].concat();
+    let large = |byte: u8| [vec![7; 400], vec![byte], vec![7; 400]].concat();
+    let (a, b, c, d) = (long(1), long(2), large(1), large(2));
+    for seq in [0, 1, 2, 77, u32::MAX] {
+        for said in [
+            vec![&a, &b, &a, &a, &b],
+            vec![&a, &a, &a],
+            vec![&c, &d, &c, &c],
+            vec![&vec![], &vec![], &a, &vec![]],
+        ] {
+            let said: Vec<&[u8]> = said.into_iter().map(Vec::as_slice).collect();
+            let frames: Vec<_> = said.iter().map(|payload| (seq, *payload)).collect();
+            cut_in_every_way(&frames, |out, parser| {
+                assert_eq!(payloads(&out), said);
+                assert_eq!(out.len(), said.len(), "nothing is noticed: {out:?}");
+                assert_eq!((parser.copies_dropped(), parser.frames_missing()), (0, 0));
+            });
         }
     }
+}
+
+#[test]
+fn a_frame_that_a_counting_peer_writes_again_is_dropped_and_noticed_once() {
+    let (a, b) = (vec![1; 300], vec![2; 300]);
+    let frames: [(u32, &[u8]); 9] = [
+        (1, b"hello"),
+        (2, &a),
+        (2, &a),
+        (2, &a),
+        (3, &b),
+        (3, &b),
+        (4, b""),
+        (4, b""),
+        (5, b""),
+    ];
+    cut_in_every_way(&frames, |out, parser| {
+        let again = || Out::Noticed(Notice::Repeated);
+        let said = [
+            payload(b"hello"),
+            payload(&a),
+            again(),
+            payload(&b),
+            again(),
+            payload(b""),
+            again(),
+            payload(b""),
+        ];
+        assert_eq!(out, said);
+        assert_eq!((parser.copies_dropped(), parser.frames_missing()), (4, 0));
+    });
+}
+
+#[test]
+fn a_frame_of_the_same_seq_and_size_and_ends_is_another_frame() {
+    let [a, b] = [3, 4].map(|byte| [vec![7; 100], vec![byte], vec![7; 100]].concat());
+    // The peer has counted, and then does not any more.
+    let frames: [(u32, &[u8]); 6] = [(1, b"1"), (2, &a), (2, &b), (2, &b), (2, &a), (3, &a)];
+    cut_in_every_way(&frames, |out, parser| {
+        assert_eq!(payloads(&out), [b"1", &a[..], &b, &b, &a, &a]);
+        assert_eq!(parser.copies_dropped(), 0);
+    });
+}
+
+#[test]
+fn a_copy_of_a_large_frame_is_known_in_a_later_read() {
+    let large = vec![9; 300_000];
+    let mut parser = FrameParser::new(WireMode::Auto, 1 << 20);
+    let mut out = Vec::new();
+    for (seq, payload) in [
+        (1, &vec![]),
+        (2, &large),
+        (2, &large),
+        (2, &large),
+        (3, &large),
+    ] {
+        parser.feed(&frame(3, 0, seq, payload));
+        take(&mut parser, &mut out);
+        parser.rest();
+    }
+    assert_eq!(payloads(&out), [&[][..], &large, &large]);
+    assert_eq!(parser.copies_dropped(), 2);
+}
+
+#[test]
+fn frames_that_a_counting_peer_has_lost_are_noticed_before_the_next_one() {
+    let gap = |missing| Out::Noticed(Notice::Gap { missing });
+    let p = |seq: u32| payload(&seq.to_be_bytes());
+    let max = u32::MAX;
+    let table: [(&[u32], Vec<Out>, u64); 7] = [
+        (&[1, 2, 4, 5], vec![p(1), p(2), gap(1), p(4), p(5)], 1),
+        (
+            &[1, 2, 5, 7, 8],
+            vec![p(1), p(2), gap(2), p(5), gap(1), p(7), p(8)],
+            3,
+        ),
+        (
+            &[1, 2, 4, 4, 6],
+            vec![
+                p(1),
+                p(2),
+                gap(1),
+                p(4),
+                Out::Noticed(Notice::Repeated),
+                gap(1),
+                p(6),
+            ],
+            2,
+        ),
+        (
+            &[max - 1, max, 0, 2],
+            vec![p(max - 1), p(max), p(0), gap(1), p(2)],
+            1,
+        ),
+        // Nothing shows that these count, or that they do any more.
+        (&[1, 3, 5, 7], vec![p(1), p(3), p(5), p(7)], 0),
+        (&[9, 4, 12, 3, 3], vec![p(9), p(4), p(12), p(3), p(3)], 0),
+        (&[1, 2, 1, 4], vec![p(1), p(2), p(1), p(4)], 0),
+    ];
+    for (seqs, want, missing) in table {
+        let said: Vec<_> = seqs.iter().map(|seq| (*seq, seq.to_be_bytes())).collect();
+        let frames: Vec<_> = said.iter().map(|(seq, bytes)| (*seq, &bytes[..])).collect();
+        cut_in_every_way(&frames, |out, parser| {
+            assert_eq!(out, want, "{seqs:?}");
+            assert_eq!(parser.frames_missing(), missing, "{seqs:?}");
+        });
+    }
+}
+
+#[test]
+fn frames_that_are_skipped_use_their_seq_up() {
+    let message = |seq| frame(3, 0, seq, b"m");
+    let part = |index| {
+        let mut part = fragment(V3, index, 2, 2, b"x");
+        part[6..10].copy_from_slice(&3_u32.to_be_bytes());
+        part
+    };
+    let stream = [
+        message(1),
+        message(2),
+        part(0),
+        part(1),
+        message(4),
+        frame(3, 9, 6, b"odd"),
+        message(7),
+        frame(2, 0, 0, b"other"),
+        message(8),
+        frame(3, 9, 9, b"odd"),
+        message(9),
+    ];
+    let said = [
+        Some(1),
+        Some(1),
+        None,
+        None,
+        Some(1),
+        None,
+        Some(0),
+        Some(1),
+        None,
+        Some(1),
+        None,
+        Some(1),
+    ];
+    let (out, parser) = parse(WireMode::Auto, &[&stream.concat()]);
+    let kinds: Vec<_> = out
+        .iter()
+        .map(|out| match out {
+            Out::Payload(_) => Some(1),
+            Out::Noticed(Notice::Gap { missing: 1 }) => Some(0),
+            Out::Skipped(_) => None,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kinds, said);
+    assert_eq!((parser.frames_missing(), parser.copies_dropped()), (1, 0));
+}
+
+#[test]
+fn wire_version_2_has_no_seq_to_tell_by() {
+    let stream = [frame(2, 0, 0, b"a"), frame(2, 0, 0, b"a")].concat();
+    let (out, parser) = parse(WireMode::Auto, &[&stream]);
+    assert_eq!(out, [payload(b"a"), payload(b"a")]);
+    assert_eq!((parser.copies_dropped(), parser.frames_missing()), (0, 0));
 }
 
 #[test]
