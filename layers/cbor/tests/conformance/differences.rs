@@ -211,6 +211,6 @@ static INBOUND_V2: [Group; 3] = [
 ];
 
 static INBOUND_V3: [Group; 1] = [(
-    "A frame that repeats the number of the one before is a copy, as the reference makes them under backpressure.",
-    &["seq/repeated"],
+    "The header of the other wire version is known, and measured as such.",
+    &["frame/version-byte-2"],
 )];

@@ -1,10 +1,12 @@
 //! Bytes that a fresh receiver gets, and what it makes of them, however they are cut.
 
+use std::collections::HashSet;
+
 use kyneta_uds_core::{Rejection, WireVersion};
 use serde_json::Value;
 
 use crate::{
-    differences, json,
+    beside, differences, json,
     peer::Peer,
     vectors::{WIRES, bytes, cases, list, name},
 };
@@ -18,7 +20,8 @@ const LONG: usize = 200_000;
 #[test]
 fn every_inbound_case_decodes_equal() {
     for wire in WIRES {
-        let cases = cases(wire, "inbound");
+        let mut cases = cases(wire, "inbound");
+        cases.extend(beside::inbound(wire));
         let differing: Vec<_> = cases
             .iter()
             .filter(|case| !is_equal(wire, case))
@@ -34,6 +37,31 @@ fn every_inbound_case_decodes_equal() {
         differences::assert_listed(&differences::inbound(wire), &differing);
         assert!(differing.len() * 20 <= cases.len(), "more than 5 % differ");
     }
+}
+
+/// A family of cases that one wire version has more of is a hole in the other's, unless it is of what
+/// only one of them has. Where frames are cut is drawn at random.
+#[test]
+fn each_case_of_one_wire_version_has_its_counterpart_on_the_other() {
+    let names = WIRES.map(|wire| {
+        let mut cases = cases(wire, "inbound");
+        cases.extend(beside::inbound(wire));
+        cases
+            .iter()
+            .map(|case| name(case).to_owned())
+            .collect::<HashSet<_>>()
+    });
+    let is_of_one = |name: &str| {
+        ["cut/at-", "truncated/first-", "seq/", "doc-dx/vacant-"]
+            .iter()
+            .any(|family| name.starts_with(family))
+    };
+    let alone: Vec<_> = names[0]
+        .symmetric_difference(&names[1])
+        .filter(|name| !is_of_one(name))
+        .collect();
+    // Of what a header declares, version 2 has `declares-1MiB` alone.
+    assert_eq!(alone, ["truncated/declares-256MiB"]);
 }
 
 fn is_equal(wire: WireVersion, case: &Value) -> bool {

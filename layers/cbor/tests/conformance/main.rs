@@ -1,7 +1,7 @@
 //! Every case of the reference's vectors, both wire versions, byte for byte.
 //!
-//! `vectors` reads the files, `json` compares messages with their JSON form, `peer` is one side of
-//! a connection without a socket; `sessions`, `inbound` and `captured` are the three kinds of case,
+//! `vectors` reads the files, `beside` has cases that they leave out, `json` compares messages with
+//! their JSON form, `peer` is one side of a connection without a socket; `sessions`, `inbound` and `captured` are the three kinds of case,
 //! `differences` lists what ours does otherwise on purpose.
 
 // Megabytes of JSON are too much for Miri.
@@ -14,6 +14,7 @@
     clippy::indexing_slicing
 )]
 
+mod beside;
 mod captured;
 mod differences;
 mod inbound;

@@ -13,7 +13,7 @@ use super::shape::Fault;
 pub(super) enum Item {
     /// Any number that a JavaScript number holds without loss.
     Number(f64),
-    /// An integer beyond 2^53 - 1: JavaScript makes it a BigInt, which is no number.
+    /// An integer whose head holds more than 2^53 - 1: JavaScript makes it a BigInt, which is no number.
     BigInt,
     Bytes(Range<usize>),
     Text(Range<usize>),
@@ -60,7 +60,8 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
     };
     Ok(match first >> 5 {
         0 if number <= MAX_SAFE => (Item::Number(number as f64), next),
-        1 if number < MAX_SAFE => (Item::Number(-1.0 - number as f64), next),
+        // Down to -2^53, whose argument is a safe integer: to the reference it is a number.
+        1 if number <= MAX_SAFE => (Item::Number(-1.0 - number as f64), next),
         0 | 1 => (Item::BigInt, next),
         2 => {
             let end = next + count(1)?;
