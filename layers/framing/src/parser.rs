@@ -17,7 +17,7 @@ use crate::{
     config::WireMode,
     error::FramingError,
     header::{self, COMPLETE, Header},
-    read_buf::ReadBuffer,
+    read_buf::{LARGE, ReadBuffer},
 };
 
 /// Finds the frames in one direction of a connection.
@@ -333,7 +333,12 @@ impl FrameParser {
             _ => {}
         }
         let wire = self.outbound_wire();
-        let complete = measure_complete(bytes, wire, self.max_frame);
+        // A large frame is split off alone: what is kept of it keeps no others alive.
+        let run = bytes.get(..LARGE).unwrap_or(bytes);
+        let complete = match measure_complete(run, wire, self.max_frame) {
+            0 if run.len() < bytes.len() => measure_first(bytes, wire, self.max_frame),
+            complete => complete,
+        };
         if complete > 0 {
             self.ready = self.arrived.take(complete);
             return Ok(None);
@@ -425,6 +430,20 @@ fn measure_complete(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize 
         }
     }
     bytes.len() - rest.len()
+}
+
+/// Bytes of the frame at the front, when it is a complete, allowed one of version `wire`.
+fn measure_first(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize {
+    match header::read(bytes, wire) {
+        Header::Known {
+            payload,
+            frame,
+            fault: None,
+        } if payload <= max_frame && frame <= bytes.len() => {
+            measure_complete(bytes.get(..frame).unwrap_or_default(), wire, max_frame)
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

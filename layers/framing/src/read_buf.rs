@@ -18,8 +18,11 @@ pub(crate) const QUIET: usize = 1 << 10;
 /// A burst after which half of that will do, bytes.
 const SMALL: usize = QUIET / 4;
 
-/// The most that a busy connection keeps after large frames, bytes; and the most room that is made
-/// in one go for a frame as large as one that has arrived before.
+/// An allocation above this is for large frames alone, bytes: a message that is a range of what was read
+/// keeps all of the allocation alive.
+pub(crate) const LARGE: usize = 2 * BUSY;
+
+/// The most room that is made in one go for a frame as large as one that has arrived before, bytes.
 const RETAIN: usize = 4 << 20;
 
 /// Bytes that have arrived and are not yet handed out.
@@ -32,8 +35,6 @@ pub(crate) struct ReadBuffer {
     taken: usize,
     /// The burst before the last rest was small.
     quiet: bool,
-    /// The most handed out at once since room was last made.
-    largest: usize,
     /// The most handed out at once, ever, up to `RETAIN`.
     proven: usize,
 }
@@ -45,7 +46,6 @@ impl ReadBuffer {
             backing: 0,
             taken: 0,
             quiet: true,
-            largest: 0,
             proven: 0,
         }
     }
@@ -61,13 +61,22 @@ impl ReadBuffer {
         self.backing = self.backing.max(self.bytes.capacity());
     }
 
-    /// Hands out the front, without a copy.
+    /// Hands out the front: without a copy, unless that would keep more than twice its size alive.
     #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
         self.taken += n;
-        self.largest = self.largest.max(n);
         self.proven = self.proven.max(n.min(RETAIN));
+        if self.backing > LARGE && n < self.backing / 2 {
+            return self.copy_out(n);
+        }
         self.bytes.split_to(n).freeze()
+    }
+
+    #[cold]
+    fn copy_out(&mut self, n: usize) -> Bytes {
+        let copy = Bytes::copy_from_slice(self.bytes.get(..n).unwrap_or_default());
+        self.bytes.advance(copy.len());
+        copy
     }
 
     /// Drops the front; at most what there is. Returns how much that was.
@@ -94,7 +103,10 @@ impl ReadBuffer {
             if spare < base - len && !self.bytes.try_reclaim(base - len) && spare < base / 2 {
                 self.make_room(base, missing);
             }
-        } else if spare < BUSY / 2 || (self.backing > RETAIN && len < BUSY / 2) {
+        } else if self.backing > LARGE && len.saturating_add(missing) < self.backing / 2 {
+            // What arrives now is small: it gets an allocation of its size.
+            self.replace(len + BUSY);
+        } else if spare < BUSY / 2 {
             self.make_room(BUSY, missing);
         }
         &mut self.bytes
@@ -103,17 +115,18 @@ impl ReadBuffer {
     fn make_room(&mut self, base: usize, missing: usize) {
         let len = self.bytes.len();
         if len >= base / 2 {
-            // A large frame is arriving: double. What has grown as large before does it in one go.
-            let more = len.max(self.proven).min(missing).max(base);
-            self.bytes.reserve(more);
-        } else if self.backing > self.largest.saturating_mul(4).clamp(2 * BUSY, RETAIN) {
-            self.replace(base);
+            self.bytes.reserve(self.growth(base, missing));
         } else {
             // Moves the tail to the front when nobody holds what was handed out.
             self.bytes.reserve(base - len);
         }
         self.backing = self.backing.max(self.bytes.capacity());
-        self.largest = 0;
+    }
+
+    /// By how much to grow when a large frame is arriving: double. What has grown as large before does
+    /// it in one go.
+    fn growth(&self, base: usize, missing: usize) -> usize {
+        self.bytes.len().max(self.proven).min(missing).max(base)
     }
 
     /// Gives memory back: called when nothing more is to be read for now.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use ciborium::Value;
 use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits};
 use kyneta_uds_core::{
-    AliasFault, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Payload, Rejection,
-    ReplicaType, SchemaHash, WireVersion, WriteBuf,
+    AliasFault, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Message as _, Payload,
+    Rejection, ReplicaType, SchemaHash, WireVersion, WriteBuf,
 };
 
 use crate::{
@@ -335,8 +335,13 @@ fn wire_2_tolerates_what_its_peers_do_not_check() {
 
 #[test]
 fn bulk_is_a_range_of_the_read_buffer() {
-    let bytes = Bytes::from_static(
-        b"\xa8\x61t\x12\x62pk\x00\x62pe\x01\x61d\x44data\x61v\x71a version of 17 B\x63doc\x61d\x61r\xf5\x62ln\x64line",
+    let bytes = Bytes::from(
+        [
+            b"\xa8\x61t\x12\x62pk\x00\x62pe\x01\x61d\x58\xc8",
+            &[7; 200][..],
+            b"\x61v\x71a version of 17 B\x63doc\x61d\x61r\xf5\x62ln\x64line",
+        ]
+        .concat(),
     );
     let shuffled = with_unknown_key(&bytes).unwrap();
     for read in [bytes, shuffled] {
@@ -347,5 +352,30 @@ fn bulk_is_a_range_of_the_read_buffer() {
         assert!(within(offer.data.as_slice()));
         assert!(within(offer.version.as_bytes()));
         assert_eq!(offer.lineage.unwrap().as_str(), "line");
+    }
+}
+
+#[test]
+fn a_message_holds_at_most_twice_what_it_counts_however_its_frame_is_padded() {
+    let offers: [&[u8]; 2] = [
+        b"\xa7\x61t\x12\x62pk\x00\x62pe\x01\x61d\x58\x20 32 bytes of data, in the middle",
+        b"\xa7\x61t\x12\x62pk\x00\x62pe\x01\x61d\x78\x20 32 bytes of text, in the middle",
+    ];
+    let offers =
+        offers.map(|offer| [offer, b"\x61v\x71a version of 17 B\x63doc\x61d\x61x"].concat());
+    let interest = b"\xa4\x61t\x11\x63doc\x61d\x61v\x71a version of 17 B\x61x".to_vec();
+    for message in offers.into_iter().chain([interest]) {
+        for padding in [0, 100, 5_000, 1 << 20] {
+            let head = [&[0x5a][..], &(padding as u32 + 24).to_be_bytes()].concat();
+            let read = Bytes::from([&message[..], &head, &vec![0; padding + 24]].concat());
+            let decoded = decode(&mut ChannelCodec::new(), &read).unwrap();
+            // Whoever holds a range of it is another owner.
+            let holds = if read.is_unique() { 0 } else { read.len() };
+            assert!(
+                holds <= 2 * decoded.size(),
+                "{padding} bytes of padding: holds {holds}, counts {}",
+                decoded.size()
+            );
+        }
     }
 }

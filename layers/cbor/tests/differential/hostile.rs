@@ -113,6 +113,23 @@ fn duplicate_keys_are_found_however_they_are_written() {
 }
 
 #[test]
+fn a_large_key_that_is_no_utf8_is_refused_and_not_copied() {
+    let key = |len: usize| {
+        let head = [&[0x7a][..], &(len as u32).to_be_bytes()].concat();
+        [b"\xa2\x61t\x02", &head[..], &vec![0xff; len], b"\x00"].concat()
+    };
+    assert!(decode(&mut ChannelCodec::new(), &key(64 << 10).into()).is_ok());
+    assert_eq!(
+        rejection(key((64 << 10) + 1)).to_string(),
+        "payload not decoded: keys of more than 64 KiB that are no UTF-8 at byte 4"
+    );
+    // One that is UTF-8 takes no copy, whatever its size.
+    let mut valid = key(1 << 20);
+    valid[9..9 + (1 << 20)].fill(b'k');
+    assert!(decode(&mut ChannelCodec::new(), &valid.into()).is_ok());
+}
+
+#[test]
 fn texts_over_their_limits_say_so() {
     let text = |len: usize| {
         let mut bytes = vec![0x7a];

@@ -696,6 +696,79 @@ fn a_busy_connection_reads_into_the_same_memory_again() {
     }
 }
 
+/// A message keeps the allocation that it was read into alive.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn a_small_frame_keeps_no_large_allocation_alive() {
+    for (large, also) in [
+        (4 << 20, 0),
+        (16 << 20, 0),
+        (300_000, 0),
+        (16 << 20, 100_000),
+    ] {
+        let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+        let frames = [
+            frame(3, 0, 1, &vec![0; large]),
+            frame(3, 0, 2, &vec![2; also]),
+            frame(3, 0, 3, b"small"),
+            frame(3, 0, 4, b"small"),
+        ];
+        let stream = [&frames.concat()[..], &frame(3, 0, 5, &vec![0; large])].concat();
+        // Up to the second small one in one read, the third in the next.
+        let cut = frames[..3].concat().len();
+        // Kept, so that no address is used twice.
+        let (mut large_ones, mut others) = (Vec::new(), Vec::new());
+        for part in [&stream[..cut], &stream[cut..]] {
+            let mut rest = part;
+            while !rest.is_empty() {
+                let buf = parser.read_buf();
+                let n = (buf.capacity() - buf.len()).min(rest.len());
+                buf.extend_from_slice(&rest[..n]);
+                rest = &rest[n..];
+                while let Some(next) = parser.next_frame().unwrap() {
+                    let Frame::Payload(payload) = next else {
+                        panic!("{next:?}")
+                    };
+                    let whole = payload.slice(0..large);
+                    if whole.len() == large {
+                        large_ones.push(whole);
+                    } else {
+                        others.push(whole);
+                    }
+                }
+            }
+        }
+        assert_eq!((large_ones.len(), others.len()), (2, 3));
+        for large_one in &large_ones {
+            let start = large_one.as_ptr() as usize;
+            let allocation = start..start + large + (128 << 10);
+            for other in &others {
+                assert!(
+                    !allocation.contains(&(other.as_ptr() as usize)),
+                    "{large} {also}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_of_a_large_read_are_split_off_in_small_runs() {
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    let small = |count: u32| (1..=count).flat_map(|seq| frame(3, 0, seq, &[0; 1000]));
+    let stream: Vec<u8> = small(1000).collect();
+    parser.feed(&stream);
+    let mut seen = 0;
+    while let Some(next) = parser.next_frame().unwrap() {
+        let Frame::Payload(payload) = next else {
+            panic!("{next:?}")
+        };
+        assert!(payload.read().len() <= LARGE);
+        seen += 1;
+    }
+    assert_eq!(seen, 1000);
+}
+
 #[test]
 fn a_quiet_connection_reads_into_the_same_memory_again() {
     for size in [0, 64, 500, QUIET - 7] {

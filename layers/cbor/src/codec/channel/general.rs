@@ -3,6 +3,9 @@
 //! Three steps, each over the whole message, so that a later one never acts on what an earlier one
 //! would have refused: well-formed ([`walk`](super::walk)), of the right shape, aliases known.
 
+use std::ops::Range;
+
+use bytes::Bytes;
 use bytestring::ByteString;
 use kyneta_uds_core::{
     AliasFault, ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name,
@@ -269,7 +272,8 @@ fn interest(
     known: &mut Inbound,
 ) -> Result<Interest, Fault> {
     let doc = doc_ref(fields)?;
-    let version = optional_slice(payload, fields, "v")?;
+    let held = Held::of(payload, [fields.get("v")]);
+    let version = optional_slice(held, fields, "v")?;
     let reciprocate = fields.optional_bool("r")?;
     Ok(Interest {
         doc: doc.resolve(known)?,
@@ -293,13 +297,14 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
         Some(_) => Encoding::Binary,
         None => return Err(Fault::invalid("pe", "no payload encoding")),
     };
+    let held = Held::of(payload, [fields.get("d"), fields.get("v")]);
     let data = match fields.get("d") {
-        Some(Item::Bytes(range)) => Data::Bytes(payload.slice(range.clone())),
-        Some(item @ Item::Text(_)) => Data::Text(slice(payload, item, "d")?),
+        Some(Item::Bytes(range)) => Data::Bytes(held.bytes(range.clone())),
+        Some(item @ Item::Text(_)) => Data::Text(slice(held, item, "d")?),
         _ => return Err(Fault::invalid("d", "neither a text nor a byte string")),
     };
     let version =
-        optional_slice(payload, fields, "v")?.ok_or_else(|| Fault::invalid("v", "not a text"))?;
+        optional_slice(held, fields, "v")?.ok_or_else(|| Fault::invalid("v", "not a text"))?;
     let doc = doc_ref(fields)?;
     let reciprocate = fields.optional_bool("r")?;
     let lineage = match fields.get("ln") {
@@ -322,26 +327,54 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
     })
 }
 
+/// What a message keeps of its payload: ranges of the read buffer, or copies where the ranges are less
+/// than half of it. A message counts what it keeps, and the rest is of keys that nobody knows.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    payload: Payload<'a>,
+    copied: bool,
+}
+
+impl<'a> Held<'a> {
+    fn of<const N: usize>(payload: Payload<'a>, kept: [Option<&Item>; N]) -> Self {
+        let kept = kept.into_iter().flatten().map(|item| match item {
+            Item::Bytes(range) | Item::Text(range) => range.len(),
+            _ => 0,
+        });
+        Self {
+            payload,
+            copied: kept.sum::<usize>() < payload.as_slice().len() / 2,
+        }
+    }
+
+    fn bytes(self, range: Range<usize>) -> Bytes {
+        if self.copied {
+            Bytes::copy_from_slice(self.payload.as_slice().get(range).unwrap_or_default())
+        } else {
+            self.payload.slice(range)
+        }
+    }
+}
+
 fn optional_slice<const MAX: usize>(
-    payload: Payload<'_>,
+    held: Held<'_>,
     fields: &Message<'_>,
     key: &'static str,
 ) -> Result<Option<Text<MAX>>, Fault> {
     let Some(item) = fields.get(key) else {
         return Ok(None);
     };
-    let text = slice(payload, item, key)?;
+    let text = slice(held, item, key)?;
     Text::new(text).map(Some).map_err(too_long(key))
 }
 
-/// A text as a range of the read buffer.
-fn slice(payload: Payload<'_>, item: &Item, key: &'static str) -> Result<ByteString, Fault> {
+fn slice(held: Held<'_>, item: &Item, key: &'static str) -> Result<ByteString, Fault> {
     let Item::Text(range) = item else {
         return Err(Fault::invalid(key, "not a text"));
     };
-    let range = without_bom(payload.as_slice(), range.clone());
+    let range = without_bom(held.payload.as_slice(), range.clone());
     let at = range.start;
-    ByteString::try_from(payload.slice(range)).map_err(|error| Fault::Decode {
+    ByteString::try_from(held.bytes(range)).map_err(|error| Fault::Decode {
         what: format!("invalid UTF-8 in {key}").into(),
         at: at + error.valid_up_to(),
     })

@@ -3,7 +3,7 @@
 //! One pass over the whole payload, unknown keys and their values included, without recursion and
 //! with memory bounded by `max_depth` and `max_keys`, whatever the payload declares.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, str::from_utf8};
 
 use super::{
     DecodeLimits,
@@ -14,6 +14,9 @@ use super::{
 
 /// Up to so many keys are compared each with each, which is faster than sorting them.
 const FEW: usize = 12;
+
+/// The most bytes of keys that are no UTF-8 in one payload: comparing them takes a repaired copy.
+const MAX_REPAIRED: usize = 64 << 10;
 
 /// A key as the reference compares it: after text decoding, 1 and 1.0 the same, 1 and "1" not.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +37,7 @@ pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
     let fault = |what: Cow<'static, str>, at| Fault::Decode { what, at };
     let mut levels: Vec<Level> = Vec::with_capacity(8);
     let mut keys: Vec<Key<'_>> = Vec::with_capacity(16);
+    let mut repairable = MAX_REPAIRED;
     let mut at = 0;
     loop {
         let (item, next) = read(bytes, at)?;
@@ -48,10 +52,8 @@ pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
                 let what = format!("more than {} keys in open maps", limits.max_keys);
                 return Err(fault(what.into(), at));
             }
-            let key = key(bytes, item);
-            keys.push(
-                key.ok_or_else(|| fault("a key that is neither text nor number".into(), at))?,
-            );
+            let key = key(bytes, item, &mut repairable);
+            keys.push(key.map_err(|what| fault(what.into(), at))?);
         } else if let Item::Array { len, .. } | Item::Map { len, .. } = item {
             if levels.len() >= limits.max_depth {
                 let what = format!("nested deeper than {} levels", limits.max_depth);
@@ -87,14 +89,20 @@ pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
     Ok(())
 }
 
-fn key(bytes: &[u8], item: Item) -> Option<Key<'_>> {
+fn key<'a>(bytes: &'a [u8], item: Item, repairable: &mut usize) -> Result<Key<'a>, &'static str> {
     match item {
-        Item::Number(number) => Some(Key::Number(canonical(number))),
+        Item::Number(number) => Ok(Key::Number(canonical(number))),
         Item::Text(range) => {
             let text = bytes.get(without_bom(bytes, range)).unwrap_or_default();
-            Some(Key::Text(String::from_utf8_lossy(text)))
+            if let Ok(text) = from_utf8(text) {
+                return Ok(Key::Text(text.into()));
+            }
+            *repairable = repairable
+                .checked_sub(text.len())
+                .ok_or("keys of more than 64 KiB that are no UTF-8")?;
+            Ok(Key::Text(String::from_utf8_lossy(text)))
         }
-        _ => None,
+        _ => Err("a key that is neither text nor number"),
     }
 }
 
