@@ -22,8 +22,11 @@ use tower_service::Service;
 
 use crate::handshake::{Handshake, Reaction};
 
-/// How many messages in a row that concern nobody above are passed over before others have their turn.
+/// How many messages in a row that do not go on are passed over in one poll, before others have their turn.
 const MOST_IGNORED: u32 = 128;
+
+/// Bytes of the connection that are worked on for such messages in one poll, before others have their turn.
+pub(crate) const MOST_WORKED: u64 = 64 << 10;
 
 /// Who is at the other end of an [`Established`] channel. Shared: it outlives the channel.
 #[derive(Debug)]
@@ -122,6 +125,7 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let mut ignored = 0;
+        let mut worked = 0;
         // One local, returned as it stands: what most messages are is not moved on its way.
         let mut polled = Pin::new(&mut this.inner).poll_next(cx);
         while let Poll::Ready(Some(Ok(Inbound::Message(msg)))) = &mut polled
@@ -138,9 +142,13 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
                 Reaction::Nothing | Reaction::Established { .. } => Poll::Pending,
             };
             if polled.is_pending() {
+                // What the first one took is not known here, and is at most one message.
+                if ignored == 0 {
+                    worked = this.inner.worked();
+                }
                 ignored += 1;
-                if ignored == MOST_IGNORED {
-                    // Others have their turn first.
+                let since = this.inner.worked().wrapping_sub(worked);
+                if ignored == MOST_IGNORED || since >= MOST_WORKED {
                     let _ = pin!(yield_now()).poll(cx);
                     return Poll::Pending;
                 }

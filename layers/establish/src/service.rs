@@ -16,11 +16,14 @@ use std::{
 };
 
 use kyneta_uds_core::{BoxError, Channel, ChannelMsg, Inbound, Redial, WireVersion};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
 use tower_service::Service;
 
 use crate::{
-    channel::{Established, PeerInfo},
+    channel::{Established, MOST_WORKED, PeerInfo},
     error::EstablishError,
     handshake::{Handshake, Reaction, Side},
     layer::EstablishConfig,
@@ -198,7 +201,12 @@ async fn introduce<C: Channel<ChannelMsg>>(
             .map_err(EstablishError::closed_if_gone)?;
     }
     let mut strays = 0;
+    let mut worked = channel.worked();
     loop {
+        if channel.worked().wrapping_sub(worked) >= MOST_WORKED {
+            yield_now().await;
+            worked = channel.worked();
+        }
         let limit = config.max_strays;
         if strays > limit {
             return Err(EstablishError::TooManyStrays { limit });

@@ -1,16 +1,31 @@
-//! Who says much that concerns nobody does not keep the others waiting.
+//! A peer that says much that does not go on does not keep the others waiting.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use futures_util::StreamExt as _;
-use kyneta_uds_cbor::CborLayer;
-use kyneta_uds_core::{ChannelMsg, Establish, Identity, Redial};
-use kyneta_uds_establish::EstablishLayer;
-use kyneta_uds_framing::FramingLayer;
-use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use kyneta_uds_cbor::{CborChannel, CborLayer, ChannelCodec};
+use kyneta_uds_core::{Channel as _, ChannelMsg, Establish, Identity, Redial, WireVersion};
+use kyneta_uds_establish::{EstablishError, EstablishLayer, Established};
+use kyneta_uds_framing::{FrameTransport, FramingLayer, WireMode};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio_test::{assert_pending, task};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
-/// An accepted end of a pipe.
-struct Accepted(DuplexStream);
+/// An accepted end of a pipe, which counts what is read from it.
+#[derive(Debug)]
+struct Accepted {
+    end: DuplexStream,
+    read: Arc<AtomicUsize>,
+}
 
 impl Redial for Accepted {
     fn redial(&self) -> Option<Self> {
@@ -18,46 +33,86 @@ impl Redial for Accepted {
     }
 }
 
-/// `{t: 2}`, a depart, on wire version 2.
-const DEPART: [u8; 10] = [2, 0, 0, 0, 0, 4, 0xa1, 0x61, b't', 2];
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.end).poll_read(cx, buf);
+        self.read
+            .fetch_add(buf.filled().len() - before, Ordering::Relaxed);
+        polled
+    }
+}
 
-#[tokio::test]
-async fn ten_thousand_departs_are_not_passed_over_in_one_go() {
-    let (ours, mut theirs) = duplex(1 << 20);
-    let stack = |identity| {
-        ServiceBuilder::new()
-            .layer(EstablishLayer::new(identity))
-            .layer(CborLayer::new())
-            .layer(FramingLayer::new())
-            .service(service_fn(async |end: Accepted| {
-                Ok::<_, std::io::Error>(end.0)
-            }))
-    };
-    let identity = |name| Identity::service(name).unwrap();
-    // What the other side says first, by the same layers.
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.end).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end).poll_shutdown(cx)
+    }
+}
+
+type Channel = Established<CborChannel<FrameTransport<Accepted>, ChannelCodec>>;
+
+/// The accepting side, over an end that counts what is read.
+async fn accept(end: DuplexStream, read: Arc<AtomicUsize>) -> Result<Channel, EstablishError> {
+    ServiceBuilder::new()
+        .layer(EstablishLayer::new(identity("us")))
+        .layer(CborLayer::new())
+        .layer(FramingLayer::new())
+        .service(service_fn(async |end: Accepted| Ok::<_, io::Error>(end)))
+        .oneshot(Accepted { end, read })
+        .await
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::service(name).unwrap()
+}
+
+/// What the other side says first, by the same layers.
+async fn introduce(theirs: &mut DuplexStream) {
     let (far, mut near) = duplex(1 << 10);
     let mut speaker = ServiceBuilder::new()
         .layer(CborLayer::new())
-        .layer(
-            FramingLayer::new().wire(kyneta_uds_framing::WireMode::Fixed(
-                kyneta_uds_core::WireVersion::V2,
-            )),
-        )
-        .service(service_fn(async |io: DuplexStream| {
-            Ok::<_, std::io::Error>(io)
-        }))
+        .layer(FramingLayer::new().wire(WireMode::Fixed(WireVersion::V2)))
+        .service(service_fn(async |io: DuplexStream| Ok::<_, io::Error>(io)))
         .oneshot(far)
         .await
         .unwrap();
     let hello: ChannelMsg = Establish::new(identity("them")).into();
     speaker.ready().await.unwrap().call(hello).await.unwrap();
-    std::future::poll_fn(|cx| kyneta_uds_core::Channel::poll_flush(&mut speaker, cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| speaker.poll_flush(cx)).await.unwrap();
     drop(speaker);
-    tokio::io::copy(&mut near, &mut theirs).await.unwrap();
+    tokio::io::copy(&mut near, theirs).await.unwrap();
+}
 
-    let mut channel = stack(identity("us")).oneshot(Accepted(ours)).await.unwrap();
+/// `{t: 2}`, a depart, on wire version 2.
+const DEPART: [u8; 10] = [2, 0, 0, 0, 0, 4, 0xa1, 0x61, b't', 2];
+
+/// The same with 20,000 bytes under a key that nobody knows.
+fn padded_depart() -> Vec<u8> {
+    let payload = [&b"\xa2\x61t\x02\x61x\x59\x4e\x20"[..], &[0; 20_000]].concat();
+    [&[2, 0], &(payload.len() as u32).to_be_bytes()[..], &payload].concat()
+}
+
+#[tokio::test]
+async fn ten_thousand_departs_are_not_passed_over_in_one_go() {
+    let (ours, mut theirs) = duplex(1 << 20);
+    introduce(&mut theirs).await;
+    let mut channel = accept(ours, Arc::default()).await.unwrap();
     theirs.write_all(&DEPART.repeat(10_000)).await.unwrap();
     let mut next = task::spawn(channel.next());
     for _ in 0..10 {
@@ -66,4 +121,46 @@ async fn ten_thousand_departs_are_not_passed_over_in_one_go() {
         tokio::task::yield_now().await;
         assert!(next.is_woken());
     }
+}
+
+#[tokio::test]
+async fn large_departs_are_passed_over_by_their_bytes_and_not_by_their_count() {
+    let (ours, mut theirs) = duplex(4 << 20);
+    introduce(&mut theirs).await;
+    let mut channel = accept(ours, Arc::default()).await.unwrap();
+    theirs
+        .write_all(&padded_depart().repeat(100))
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        let before = channel.worked();
+        assert_pending!(task::spawn(channel.next()).poll());
+        let worked = channel.worked() - before;
+        assert!(
+            (1..=128 << 10).contains(&worked),
+            "{worked} bytes in one poll"
+        );
+    }
+}
+
+#[tokio::test]
+async fn large_strays_before_the_introduction_are_passed_over_by_their_bytes() {
+    let (ours, mut theirs) = duplex(4 << 20);
+    let read = Arc::new(AtomicUsize::new(0));
+    theirs
+        .write_all(&padded_depart().repeat(100))
+        .await
+        .unwrap();
+    introduce(&mut theirs).await;
+    let mut accepted = task::spawn(accept(ours, read.clone()));
+    for _ in 0..5 {
+        let before = read.load(Ordering::Relaxed);
+        assert_pending!(accepted.poll());
+        let read = read.load(Ordering::Relaxed) - before;
+        assert!((1..=256 << 10).contains(&read), "{read} bytes in one poll");
+        tokio::task::yield_now().await;
+        assert!(accepted.is_woken());
+    }
+    let channel = accepted.await.unwrap();
+    assert_eq!(channel.peer().identity().peer_id.as_str(), "them");
 }

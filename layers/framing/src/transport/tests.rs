@@ -385,3 +385,41 @@ async fn a_large_frame_is_read_in_more_than_one_go() {
         assert!(frame.is_woken(), "there is more to read");
     }
 }
+
+/// A stream with `bytes` in it, and how much of it a poll works on that yields no frame.
+async fn worked_in_one_poll(bytes: Vec<u8>, frames: usize) -> u64 {
+    let (ours, mut theirs) = duplex(8 << 20);
+    theirs.write_all(&bytes).await.unwrap();
+    let mut ours = over(ours);
+    for _ in 0..frames {
+        poll_fn(|cx| ours.poll_frame(cx).map(|frame| assert!(frame.is_some()))).await;
+    }
+    let before = ours.worked();
+    let mut next = spawn(poll_fn(|cx| ours.poll_frame(cx).map(|_| ())));
+    assert_pending!(next.poll());
+    tokio::task::yield_now().await;
+    assert!(next.is_woken(), "there is more");
+    drop(next);
+    ours.worked() - before
+}
+
+fn frame(kind: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
+    let len = (payload.len() as u32).to_be_bytes();
+    [&[3, kind], &len[..], &seq.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn copies_and_skipped_bytes_have_an_end_in_each_poll() {
+    let counts = [frame(0, 1, b"a"), frame(0, 2, &[7; 1000])].concat();
+    let copies = frame(0, 2, &[7; 1000]).repeat(2000);
+    // Two payloads, and the notice of the first copy.
+    let copies = [counts, copies].concat();
+    let skipped = frame(9, 1, &vec![0; 2 << 20]);
+    for (bytes, frames) in [(copies, 3), (skipped, 0)] {
+        let worked = worked_in_one_poll(bytes, frames).await;
+        assert!(
+            (1..=160 << 10).contains(&worked),
+            "{worked} bytes in one poll"
+        );
+    }
+}
