@@ -139,7 +139,7 @@ pub use kyneta_uds_establish::{
 };
 pub use kyneta_uds_framing::{
     ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
-    FramingFuture, FramingLayer, WireMode,
+    FramingFuture, FramingLayer, InboundBudget, WireMode,
 };
 pub use kyneta_uds_negotiate::{Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles};
 pub use kyneta_uds_queue::{

@@ -16,7 +16,9 @@ use kyneta_uds_unix::{UnixConnector, UnixTarget};
 /// CBOR with aliasing, over frames of either wire version, over Unix streams.
 pub type DefaultStack = Cbor<Framing<UnixConnector>, ChannelCodec>;
 
-/// The default stack, with the wire version chosen.
+/// The default stack, with the wire version chosen. All connections that it and its clones make share
+/// an [`InboundBudget`](crate::InboundBudget) of 256 MiB; a stack of your own has the setting
+/// ([`FramingLayer::inbound_budget`]).
 ///
 /// ```
 /// use kyneta_uds::{WireMode, WireVersion, default_stack};

@@ -1,5 +1,8 @@
 //! A peer that says much that does not go on does not keep the others waiting.
 
+// A test that cannot go on says so by panicking, in its helpers too.
+#![allow(clippy::unwrap_used)]
+
 use std::{
     future::poll_fn,
     io,

@@ -1,8 +1,10 @@
-//! What can be chosen: the wire version and the largest frame.
+//! What can be chosen: the wire version, the largest frame, and the memory for all that arrive.
 //!
 //! Data; touches nothing.
 
 use kyneta_uds_core::WireVersion;
+
+use crate::budget::InboundBudget;
 
 /// Payload bytes of the largest frame, unless chosen otherwise: 64 MiB.
 const MAX_FRAME: usize = 64 << 20;
@@ -28,7 +30,7 @@ pub enum WireMode {
     Fixed(WireVersion),
 }
 
-/// What a [`FrameTransport`](crate::FrameTransport) is made with.
+/// What a [`FrameTransport`](crate::FrameTransport) is made with. Clones share the inbound budget.
 ///
 /// ```
 /// use kyneta_uds_framing::{FramingConfig, WireMode};
@@ -37,18 +39,20 @@ pub enum WireMode {
 /// assert_eq!(config.wire_mode(), WireMode::Auto);
 /// assert_eq!(config.frame_limit(), 1 << 20);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FramingConfig {
     wire: WireMode,
     max_frame: usize,
+    budget: Option<InboundBudget>,
 }
 
 impl FramingConfig {
-    /// Automatic wire version, frames of up to 64 MiB.
+    /// Automatic wire version, frames of up to 64 MiB, no inbound budget.
     pub const fn new() -> Self {
         Self {
             wire: WireMode::Auto,
             max_frame: MAX_FRAME,
+            budget: None,
         }
     }
 
@@ -67,6 +71,13 @@ impl FramingConfig {
         self
     }
 
+    /// Bounds what arrives on all connections that are given a clone of `budget`.
+    #[must_use]
+    pub fn inbound_budget(mut self, budget: InboundBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// How the wire version is found.
     pub const fn wire_mode(&self) -> WireMode {
         self.wire
@@ -75,6 +86,11 @@ impl FramingConfig {
     /// The most payload bytes of a frame.
     pub const fn frame_limit(&self) -> usize {
         self.max_frame
+    }
+
+    /// What bounds all that arrives, if anything does.
+    pub const fn shared_inbound_budget(&self) -> Option<&InboundBudget> {
+        self.budget.as_ref()
     }
 }
 

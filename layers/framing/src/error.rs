@@ -1,6 +1,6 @@
 //! What ends a connection at this layer.
 
-use std::io;
+use std::{fmt, io};
 
 /// Why a frame transport ended. Each of these is final.
 ///
@@ -28,6 +28,22 @@ pub enum FramingError {
         /// Payload bytes, as allowed.
         limit: usize,
     },
+    /// A large frame is arriving, and the [`InboundBudget`](crate::InboundBudget) that its connection
+    /// shares with others has no room for more of it.
+    #[error(
+        "a frame of {size} bytes finds no room: {used} of {limit} bytes of the inbound budget{} are used",
+        OfUid(*uid)
+    )]
+    OverBudget {
+        /// Payload bytes, as announced.
+        size: usize,
+        /// Bytes that are taken.
+        used: usize,
+        /// Bytes that there are.
+        limit: usize,
+        /// The user whose part is used up, the peer's own; absent when all of the budget is.
+        uid: Option<u32>,
+    },
     /// A header names no wire version that there is: this is not the protocol, or the stream is out
     /// of step.
     #[error("a frame header begins with {byte}, which is no wire version (2 and 3 are)")]
@@ -43,4 +59,15 @@ pub enum FramingError {
         /// Bytes that it needs, as far as its header tells.
         want: usize,
     },
+}
+
+struct OfUid(Option<u32>);
+
+impl fmt::Display for OfUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(uid) => write!(f, " for uid {uid}"),
+            None => Ok(()),
+        }
+    }
 }

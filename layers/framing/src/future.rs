@@ -50,6 +50,6 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let io = ready!(this.inner.poll(cx))?;
-        Poll::Ready(Ok(FrameTransport::new(io, *this.config)))
+        Poll::Ready(Ok(FrameTransport::new(io, this.config.clone())))
     }
 }

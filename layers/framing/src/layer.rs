@@ -3,6 +3,7 @@
 use tower_layer::Layer;
 
 use crate::{
+    budget::InboundBudget,
     config::{FramingConfig, WireMode},
     service::Framing,
 };
@@ -16,7 +17,7 @@ use crate::{
 /// let layer = FramingLayer::new().wire(WireMode::Fixed(WireVersion::V2)).max_frame(1 << 20);
 /// # let _ = layer;
 /// ```
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FramingLayer {
     config: FramingConfig,
 }
@@ -31,16 +32,28 @@ impl FramingLayer {
 
     /// Chooses how the wire version is found. Default: [`WireMode::Auto`].
     #[must_use]
-    pub const fn wire(mut self, mode: WireMode) -> Self {
-        self.config = self.config.wire(mode);
-        self
+    pub fn wire(self, mode: WireMode) -> Self {
+        Self {
+            config: self.config.wire(mode),
+        }
     }
 
     /// Bounds a frame's payload, in bytes, in both directions. Default: 64 MiB.
     #[must_use]
-    pub const fn max_frame(mut self, bytes: usize) -> Self {
-        self.config = self.config.max_frame(bytes);
-        self
+    pub fn max_frame(self, bytes: usize) -> Self {
+        Self {
+            config: self.config.max_frame(bytes),
+        }
+    }
+
+    /// Bounds what arrives on all connections that are given a clone of `budget`. Default: a budget of
+    /// 256 MiB for each maker that this layer makes, shared by the maker's clones, and so by all
+    /// connections of a server or peer.
+    #[must_use]
+    pub fn inbound_budget(self, budget: InboundBudget) -> Self {
+        Self {
+            config: self.config.inbound_budget(budget),
+        }
     }
 }
 
@@ -48,6 +61,10 @@ impl<S> Layer<S> for FramingLayer {
     type Service = Framing<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Framing::new(inner, self.config)
+        let mut config = self.config.clone();
+        if config.shared_inbound_budget().is_none() {
+            config = config.inbound_budget(InboundBudget::default());
+        }
+        Framing::new(inner, config)
     }
 }

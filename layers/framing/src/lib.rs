@@ -43,6 +43,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod budget;
 mod config;
 mod credentials;
 mod error;
@@ -56,6 +57,7 @@ mod stream;
 mod transport;
 mod writer;
 
+pub use budget::InboundBudget;
 pub use config::{FramingConfig, WireMode};
 pub use error::FramingError;
 pub use future::FramingFuture;

@@ -14,10 +14,11 @@ use kyneta_uds_core::{Frame, FrameFault, Notice, Payload, WireVersion};
 
 use self::sequence::{Order, Sequence};
 use crate::{
+    budget::{Exhausted, Lease},
     config::WireMode,
     error::FramingError,
     header::{self, COMPLETE, Header},
-    read_buf::{LARGE, ReadBuffer},
+    read_buf::{BUSY, LARGE, ReadBuffer},
 };
 
 /// Finds the frames in one direction of a connection.
@@ -47,6 +48,8 @@ pub struct FrameParser {
     begin: WireVersion,
 
     arrived: ReadBuffer,
+    /// What `arrived` has taken of the budget that connections share.
+    lease: Lease,
     /// Complete frames of the settled version, frozen together.
     ready: Bytes,
     /// Where in `ready` the next one begins.
@@ -99,6 +102,7 @@ impl FrameParser {
             settled,
             begin: WireVersion::V3,
             arrived: ReadBuffer::new(),
+            lease: Lease::default(),
             ready: Bytes::new(),
             at: 0,
             worked: 0,
@@ -113,6 +117,12 @@ impl FrameParser {
     /// For a live connection: an unknown version byte ends it.
     pub(crate) const fn strict(mut self) -> Self {
         self.strict = true;
+        self
+    }
+
+    /// With a part in a budget.
+    pub(crate) fn leasing(mut self, lease: Lease) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -134,14 +144,13 @@ impl FrameParser {
     #[inline]
     pub fn read_buf(&mut self) -> &mut BytesMut {
         self.forget_lent();
-        let missing = match self.arrived.as_slice() {
-            [] => 0,
-            bytes => match header::read(bytes, self.outbound_wire()) {
-                Header::Partial { .. } => 0,
-                Header::Known { frame, .. } => frame.saturating_sub(bytes.len()),
-            },
+        let missing = match self.front() {
+            Some((_, frame)) => frame.saturating_sub(self.arrived.as_slice().len()),
+            None => 0,
         };
-        self.arrived.room(missing)
+        self.arrived.room(missing);
+        self.lease.keep(self.arrived.backing());
+        self.arrived.buf()
     }
 
     /// The next frame, `None` when it takes more bytes to tell.
@@ -218,6 +227,44 @@ impl FrameParser {
         }
     }
 
+    /// Takes what the next read may need of the budget. To be called before
+    /// [`read_buf`](Self::read_buf), which makes the room.
+    #[inline]
+    pub(crate) fn lease_room(&mut self) -> Result<(), FramingError> {
+        self.forget_lent();
+        if self.arrived.as_slice().len() < BUSY / 2 {
+            return Ok(());
+        }
+        self.lease_for_large()
+    }
+
+    #[cold]
+    fn lease_for_large(&mut self) -> Result<(), FramingError> {
+        let Some((size, frame)) = self.front() else {
+            return Ok(());
+        };
+        let missing = frame.saturating_sub(self.arrived.as_slice().len());
+        let covered = self.lease.cover(self.arrived.used_for(missing));
+        covered.map_err(|Exhausted { used, limit, uid }| FramingError::OverBudget {
+            size,
+            used,
+            limit,
+            uid,
+        })
+    }
+
+    /// Payload bytes of the frame at the front, and bytes of all of it, when its header has arrived.
+    #[inline]
+    fn front(&self) -> Option<(usize, usize)> {
+        match self.arrived.as_slice() {
+            [] => None,
+            bytes => match header::read(bytes, self.outbound_wire()) {
+                Header::Partial { .. } => None,
+                Header::Known { payload, frame, .. } => Some((payload, frame)),
+            },
+        }
+    }
+
     /// How much of a frame has arrived and how much it takes, when the stream stands inside one.
     pub(crate) fn unfinished(&self) -> Option<(usize, usize)> {
         if let Some(skip) = self.skip {
@@ -236,6 +283,7 @@ impl FrameParser {
     pub(crate) fn rest(&mut self) {
         self.forget_lent();
         self.arrived.rest();
+        self.lease.keep(self.arrived.backing());
     }
 
     /// A payload at the place that [`next_ready`](Self::next_ready) or [`step`](Self::step) told.

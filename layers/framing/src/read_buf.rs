@@ -1,6 +1,6 @@
 //! The read buffer's memory: how much room there is for the next read, and when it is given back.
 //!
-//! In: bytes, appended to [`room`](ReadBuffer::room). Out: [`Bytes`] split off the front. Pure.
+//! In: bytes, appended to [`buf`](ReadBuffer::buf). Out: [`Bytes`] split off the front. Pure.
 //!
 //! Rooms of 64 KiB are what a busy connection wants (reads of 4 KiB: 40 M small messages a second,
 //! 16 KiB: 47, 64 KiB: 53, 256 KiB: 60), and what an idle one must not hold. So a connection whose
@@ -10,7 +10,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The room for a read on a busy connection, bytes.
-const BUSY: usize = 64 << 10;
+pub(crate) const BUSY: usize = 64 << 10;
 
 /// The room for a read on a quiet connection, and what one at rest may hold, bytes.
 pub(crate) const QUIET: usize = 1 << 10;
@@ -87,10 +87,11 @@ impl ReadBuffer {
         n
     }
 
-    /// Room for the next read behind what is there. `missing` is what the frame at the front lacks,
-    /// by its header's word, 0 if that is not known: it only ever makes the room smaller.
+    /// Makes room for the next read behind what is there, in [`buf`](Self::buf). `missing` is what the
+    /// frame at the front lacks, by its header's word, 0 if that is not known: it only ever makes the
+    /// room smaller.
     #[inline]
-    pub(crate) fn room(&mut self, missing: usize) -> &mut BytesMut {
+    pub(crate) fn room(&mut self, missing: usize) {
         let len = self.bytes.len();
         let spare = self.bytes.capacity() - len;
         if self.quiet && self.taken + len < QUIET {
@@ -109,7 +110,29 @@ impl ReadBuffer {
         } else if spare < BUSY / 2 {
             self.make_room(BUSY, missing);
         }
+    }
+
+    /// What is there, to append to.
+    #[inline]
+    pub(crate) fn buf(&mut self) -> &mut BytesMut {
         &mut self.bytes
+    }
+
+    /// The size of the allocation, at least.
+    #[inline]
+    pub(crate) const fn backing(&self) -> usize {
+        self.backing
+    }
+
+    /// How much of the allocation is used once [`room`](Self::room) has been made for a large frame that
+    /// is arriving. What doubling has allocated beyond the frame is not touched.
+    pub(crate) fn used_for(&self, missing: usize) -> usize {
+        let len = self.bytes.len();
+        if self.bytes.capacity() - len < BUSY / 2 {
+            len + self.growth(BUSY, missing)
+        } else {
+            self.backing.min(len.saturating_add(missing))
+        }
     }
 
     fn make_room(&mut self, base: usize, missing: usize) {

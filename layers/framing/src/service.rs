@@ -26,7 +26,7 @@ pub struct Framing<S> {
 }
 
 impl<S> Framing<S> {
-    /// Wraps a maker of byte streams.
+    /// Wraps a maker of byte streams. Its connections share what `config` has of an inbound budget.
     pub const fn new(inner: S, config: FramingConfig) -> Self {
         Self { inner, config }
     }
@@ -61,6 +61,30 @@ where
     }
 
     fn call(&mut self, target: T) -> Self::Future {
-        FramingFuture::new(self.inner.call(target), self.config)
+        FramingFuture::new(self.inner.call(target), self.config.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_layer::Layer as _;
+
+    use super::*;
+    use crate::{FramingLayer, InboundBudget};
+
+    #[test]
+    fn clones_of_a_maker_share_one_budget_and_makers_share_the_one_they_were_given() {
+        let budget = |framing: &Framing<()>| framing.config.shared_inbound_budget().cloned();
+        let layer = FramingLayer::new();
+        let (one, other) = (layer.layer(()), layer.layer(()));
+        assert_eq!(budget(&one).unwrap().limit(), 256 << 20);
+        assert_eq!(budget(&one), budget(&one.clone()));
+        assert_ne!(budget(&one), budget(&other));
+
+        let given = InboundBudget::new(1);
+        let layer = layer.inbound_budget(given.clone());
+        for framing in [layer.layer(()), layer.clone().layer(())] {
+            assert_eq!(budget(&framing), Some(given.clone()));
+        }
     }
 }

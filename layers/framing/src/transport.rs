@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 
 use crate::{
+    budget::Lease,
     config::FramingConfig,
     credentials,
     error::FramingError,
@@ -75,7 +76,12 @@ impl<Io: ByteStream> FrameTransport<Io> {
         let credentials = credentials::of(&io);
         Self {
             io,
-            parser: FrameParser::new(config.wire_mode(), config.frame_limit()).strict(),
+            parser: FrameParser::new(config.wire_mode(), config.frame_limit())
+                .strict()
+                .leasing(Lease::of(
+                    config.shared_inbound_budget().cloned(),
+                    credentials.map(|of| of.uid),
+                )),
             writer: FrameWriter::new(config.frame_limit()),
             out: WriteBuf::default(),
             draining: false,
@@ -99,6 +105,9 @@ impl<Io: ByteStream> FrameTransport<Io> {
             }
             if let Step::Passed = step {
                 continue;
+            }
+            if let Err(error) = self.parser.lease_room() {
+                return Poll::Ready(Err(error));
             }
             match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
                 Poll::Ready(Ok(0)) => {

@@ -1,7 +1,7 @@
 use WireVersion::{V2, V3};
 
 use super::*;
-use crate::read_buf::QUIET;
+use crate::{InboundBudget, read_buf::QUIET};
 
 const LIMIT: usize = 1000;
 
@@ -783,4 +783,66 @@ fn a_quiet_connection_reads_into_the_same_memory_again() {
             assert_eq!(receive(), at, "{size} bytes, round {round}");
         }
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn a_large_frame_takes_of_the_budget_as_it_arrives_and_gives_it_back() {
+    let budget = InboundBudget::new(8 << 20);
+    let leasing = || {
+        FrameParser::new(WireMode::Auto, 64 << 20).leasing(Lease::of(Some(budget.clone()), None))
+    };
+    // As the transport reads: room is leased first. Fails with the announced size.
+    let read = |parser: &mut FrameParser, mut bytes: &[u8]| {
+        while !bytes.is_empty() {
+            parser.lease_room().map_err(|error| match error {
+                FramingError::OverBudget { size, limit, .. } => (size, limit),
+                other => panic!("{other}"),
+            })?;
+            let buf = parser.read_buf();
+            let n = (buf.capacity() - buf.len()).min(50_000).min(bytes.len());
+            buf.extend_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            while parser.next_frame().unwrap().is_some() {}
+        }
+        Ok(())
+    };
+
+    let mut small = leasing();
+    let many: Vec<u8> = (1..3000)
+        .flat_map(|seq| frame(3, 0, seq, &[0; 1000]))
+        .collect();
+    read(&mut small, &many).unwrap();
+    assert_eq!(budget.used(), 0, "small frames take nothing");
+
+    let large = frame(3, 0, 1, &vec![0; 4 << 20]);
+    let mut a = leasing();
+    read(&mut a, &large[..10]).unwrap();
+    assert_eq!(budget.used(), 0, "nor does a header");
+    read(&mut a, &large[10..3 << 20]).unwrap();
+    assert!(
+        (2 << 20..=6 << 20).contains(&budget.used()),
+        "{}",
+        budget.used()
+    );
+
+    let mut b = leasing();
+    let refused = read(&mut b, &frame(3, 0, 1, &vec![0; 16 << 20]));
+    assert_eq!(refused, Err((16 << 20, 8 << 20)));
+    drop(b);
+
+    // Handed on, and nothing more comes; or ended in the middle of it.
+    read(&mut a, &large[3 << 20..]).unwrap();
+    a.rest();
+    assert_eq!(budget.used(), 0);
+    read(&mut a, &frame(3, 0, 2, &vec![0; 4 << 20])[..2 << 20]).unwrap();
+    assert!(budget.used() > 0);
+    drop(a);
+    assert_eq!(budget.used(), 0);
+
+    // A small message after a large one gives it back as well.
+    let mut c = leasing();
+    read(&mut c, &large).unwrap();
+    read(&mut c, &many).unwrap();
+    assert_eq!(budget.used(), 0);
 }

@@ -423,3 +423,59 @@ async fn copies_and_skipped_bytes_have_an_end_in_each_poll() {
         );
     }
 }
+
+#[tokio::test]
+async fn connections_that_share_a_budget_end_when_it_is_used_up_and_small_messages_pass() {
+    let layer = crate::FramingLayer::new().inbound_budget(crate::InboundBudget::new(1 << 20));
+    let mut maker = tower::Layer::layer(
+        &layer,
+        tower::service_fn(async |io| Ok::<tokio::net::UnixStream, io::Error>(io)),
+    );
+    let mut connect = async || {
+        let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+        let ours = tower::Service::call(&mut maker, ours).await.unwrap();
+        (ours, theirs)
+    };
+    let (mut a, mut far_a) = connect().await;
+    let (mut b, mut far_b) = connect().await;
+    let (mut c, mut far_c) = connect().await;
+
+    // The first has most of it, and waits for the rest of its frame.
+    let large = frame(0, 1, &vec![1; 600 << 10]);
+    let (head, tail) = large.split_at(500 << 10);
+    let head_read = poll_fn(|cx| {
+        assert_pending!(a.poll_frame(cx).map(owned));
+        match a.parser.unfinished() {
+            Some((have, _)) if have == head.len() => std::task::Poll::Ready(()),
+            _ => std::task::Poll::Pending,
+        }
+    });
+    join(far_a.write_all(head), head_read).await.0.unwrap();
+
+    // A small message passes, and a frame for which there is no room ends its connection.
+    far_c.write_all(&frame(0, 1, b"small")).await.unwrap();
+    assert_eq!(payload(&mut c).await, b"small");
+    let too_much = frame(0, 1, &vec![2; 900 << 10]);
+    let refused = async {
+        let uid = b.connection().credentials.map(|of| of.uid);
+        let refused = next(&mut b).await;
+        drop(b);
+        (refused, uid)
+    };
+    let (sent, (refused, own)) = join(far_b.write_all(&too_much), refused).await;
+    assert!(sent.is_err(), "the connection is over");
+    match refused {
+        Some(Err(FramingError::OverBudget {
+            size, limit, uid, ..
+        })) => {
+            // One user has three quarters of it.
+            assert_eq!((size, limit, uid), (900 << 10, 768 << 10, own));
+        }
+        other => panic!("{other:?}"),
+    }
+
+    // The first goes on.
+    let (sent, arrived) = join(far_a.write_all(tail), payload(&mut a)).await;
+    sent.unwrap();
+    assert_eq!(arrived.len(), 600 << 10);
+}
