@@ -100,7 +100,8 @@ fn it_gives_up_after_so_many_attempts_and_says_why() {
         &bus,
         &["--retries", "3", "--base-delay", "1", "--max-delay", "3"],
     );
-    let nobody = format!("nobody listens at {path}: No such file or directory (os error 2)");
+    let nobody =
+        format!("no connection: nobody listens at {path}: No such file or directory (os error 2)");
     for attempt in 1..=3 {
         let connecting = json!({"event": "state", "state": "connecting", "attempt": attempt});
         assert_eq!(client.next(), connecting);

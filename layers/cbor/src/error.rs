@@ -20,7 +20,7 @@ pub enum EncodeError {
         limit: usize,
     },
     /// The message's `Serialize` failed.
-    #[error("message cannot be serialized: {0}")]
+    #[error("message cannot be serialized")]
     Serialize(#[source] BoxError),
 }
 
@@ -34,8 +34,8 @@ pub enum EncodeError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CborError {
-    /// The frame transport failed: the connection is over. The text and the sources are its own.
-    #[error("{0}")]
+    /// The frame transport failed: the connection is over. The source says why.
+    #[error("the connection failed")]
     Transport(#[source] BoxError),
     /// A message was not written; the connection goes on.
     #[error(transparent)]

@@ -2,10 +2,22 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use crate::chain::Chain;
+
 /// Any error of a layer or service, as tower boxes them.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// An error that several owners report: everyone who waited on the connection gets the same cause.
+/// An error that several owners report: all that waited on the connection get the same cause.
+///
+/// Its text is that of the error and of its sources, each said once ([`Chain`]), so it has no
+/// `source()` of its own. To look for a cause, walk from [`get_ref`](Self::get_ref).
+///
+/// ```
+/// use kyneta_uds_core::SharedError;
+/// let error = SharedError::new(std::io::Error::other("gone"));
+/// assert!(error.get_ref().is::<std::io::Error>());
+/// assert_eq!(error.clone().to_string(), "gone");
+/// ```
 #[derive(Clone)]
 pub struct SharedError(Arc<dyn Error + Send + Sync>);
 
@@ -29,15 +41,11 @@ impl fmt::Debug for SharedError {
 
 impl fmt::Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        Chain(self.get_ref()).fmt(f)
     }
 }
 
-impl Error for SharedError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
+impl Error for SharedError {}
 
 /// Why a connection ended (wire section 7 names the reasons).
 ///
@@ -54,9 +62,10 @@ pub enum DisconnectReason {
     /// The other side ended it.
     #[error("closed by the peer")]
     Closed,
-    /// It broke, or one of its limits was met.
+    /// It broke, or one of its limits was met. The text says all of the causes, so the reason has no
+    /// `source()`; to look for one, walk from [`SharedError::get_ref`].
     #[error("{0}")]
-    Error(#[source] SharedError),
+    Error(SharedError),
     /// Every attempt that the reconnection policy allows has failed.
     #[error("gave up after {attempts} attempts")]
     MaxRetriesExceeded {
@@ -82,5 +91,28 @@ impl DisconnectReason {
             Self::Error(_) => "error",
             Self::MaxRetriesExceeded { .. } => "max-retries-exceeded",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the stream failed")]
+    struct Failed(#[source] io::Error);
+
+    #[test]
+    fn a_reason_says_each_of_its_causes_once_and_has_no_source_that_repeats_them() {
+        let reason = DisconnectReason::error(Failed(io::Error::other("gone")));
+        assert_eq!(reason.to_string(), "the stream failed: gone");
+        assert!(reason.source().is_none());
+        let DisconnectReason::Error(error) = &reason else {
+            panic!("{reason:?}")
+        };
+        assert!(error.get_ref().is::<Failed>());
+        assert_eq!(Chain(&reason).to_string(), reason.to_string());
     }
 }

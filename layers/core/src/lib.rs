@@ -18,6 +18,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod chain;
 mod channel;
 mod disconnect;
 mod frames;
@@ -35,6 +36,7 @@ mod write_buf;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
+pub use chain::Chain;
 pub use channel::{Channel, Inbound};
 pub use disconnect::{BoxError, DisconnectReason, SharedError};
 pub use frames::{Frame, Frames, Payload};

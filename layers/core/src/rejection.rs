@@ -12,7 +12,7 @@ use crate::wire::WireVersion;
 pub enum Rejection {
     /// The frame was skipped.
     #[error("frame skipped: {0}")]
-    Frame(#[from] FrameFault),
+    Frame(FrameFault),
     /// The payload is not well-formed, or not within the subset that the protocol uses (wire section 5).
     #[error("payload not decoded: {what} at byte {at}")]
     Decode {
@@ -30,8 +30,15 @@ pub enum Rejection {
         what: Cow<'static, str>,
     },
     /// An alias or an announced text cannot be used (wire section 6).
-    #[error("{0}")]
+    #[error(transparent)]
     Alias(#[from] AliasFault),
+}
+
+/// The text of a rejection is whole, so the fault is no source of it.
+impl From<FrameFault> for Rejection {
+    fn from(fault: FrameFault) -> Self {
+        Self::Frame(fault)
+    }
 }
 
 impl Rejection {

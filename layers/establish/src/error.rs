@@ -8,11 +8,11 @@ use kyneta_uds_core::{BoxError, Credentials, PeerId, WireVersion};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EstablishError {
-    /// The layers below could not make a connection.
-    #[error("{0}")]
+    /// The layers below could not make a connection. The source says why.
+    #[error("no connection")]
     Make(#[source] BoxError),
     /// The connection broke during the handshake.
-    #[error("the connection broke before the peer introduced itself: {0}")]
+    #[error("the connection broke before the peer introduced itself")]
     Channel(#[source] BoxError),
     /// The peer closed without a word. On the accepting side that is a probe and part of normal
     /// life (wire section 3.7).

@@ -2,7 +2,8 @@
 
 use std::{fmt, io};
 
-/// Why a frame transport ended. Each of these is final.
+/// Why a frame transport ended. Each of these is final. What an I/O error says is in its source
+/// ([`Chain`](kyneta_uds_core::Chain) says both).
 ///
 /// ```
 /// use kyneta_uds_framing::{FrameParser, WireMode};
@@ -18,7 +19,7 @@ use std::{fmt, io};
 #[non_exhaustive]
 pub enum FramingError {
     /// The byte stream failed.
-    #[error("the byte stream failed: {0}")]
+    #[error("the byte stream failed")]
     Io(#[source] io::Error),
     /// A header announces a payload over the limit.
     #[error("a frame of {size} bytes exceeds the limit of {limit}")]

@@ -17,8 +17,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError, SocketPath,
-    WireVersion,
+    BoxError, Chain, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError,
+    SocketPath, WireVersion,
 };
 use kyneta_uds_unix::{BindError, Listener, UnixTarget};
 use pin_project::pin_project;
@@ -241,7 +241,7 @@ where
             Done::Probed(Err(error)) => {
                 let error: BoxError = error.into();
                 let probe = outcome::of_probe(&*error);
-                tracing::debug!(%error, ?probe, "probed");
+                tracing::debug!(error = %Chain(&*error), ?probe, "probed");
                 self.tell_with(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {

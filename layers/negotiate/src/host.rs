@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use kyneta_uds_core::{BoxError, Channel, Message, SharedError};
+use kyneta_uds_core::{BoxError, Chain, Channel, Message, SharedError};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
 use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tower_service::Service;
@@ -94,7 +94,7 @@ where
 
     fn not_attended(&self, error: E) {
         let error: BoxError = error.into();
-        tracing::debug!(%error, "an accepted stream did not become a channel");
+        tracing::debug!(error = %Chain(&*error), "an accepted stream did not become a channel");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Why the command ends before its time, and what it exits with.
 
-use std::{fmt, io, process::ExitCode};
+use std::{io, process::ExitCode};
 
 use kyneta_uds::BoxError;
+pub(crate) use kyneta_uds::Chain;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -46,25 +47,5 @@ impl From<io::Error> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::Work(error.into())
-    }
-}
-
-/// An error and its sources on one line, each said once.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            source = error.source();
-        }
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join;
-use kyneta_uds_core::FrameFault;
+use kyneta_uds_core::{Chain, FrameFault};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, io::Builder, task::spawn};
 
@@ -147,7 +147,8 @@ async fn io_errors_end_it_with_their_cause() {
             .build(),
     );
     let error = next(&mut transport).await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("reset"), "{error}");
+    let said = Chain(&error).to_string();
+    assert!(said.contains("reset"), "{said}");
     assert!(std::error::Error::source(&error).is_some());
     put(&mut transport, b"x");
     assert!(matches!(
