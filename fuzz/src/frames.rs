@@ -143,6 +143,7 @@ fn is(frame: &Frame<'_>, said: &mut Reading<'_>) -> bool {
         Frame::Payload(payload) => assert_eq!(Some(Said::Payload(payload.as_slice())), said),
         Frame::Skipped(fault) => assert_eq!(Some(Said::Skipped(*fault)), said),
         Frame::Noticed(notice) => assert_eq!(Some(Said::Noticed(*notice)), said),
+        other => panic!("{other:?}"),
     }
     true
 }

@@ -52,8 +52,8 @@ impl<'a> Reading<'a> {
             limit,
             strict: false,
             settled: match mode {
-                WireMode::Auto => None,
                 WireMode::Fixed(wire) => Some(wire),
+                _ => None,
             },
             begin,
             next: None,

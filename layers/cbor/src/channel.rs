@@ -89,8 +89,13 @@ impl<F: Frames, C: Codec> Stream for CborChannel<F, C> {
         }
         Poll::Ready(match ready!(frames.poll_frame(cx)) {
             Some(Ok(Frame::Payload(payload))) => Some(Ok(inbound(codec.decode(payload)))),
+            Some(Ok(Frame::Skipped(fault))) => Some(Ok(Inbound::Rejected(fault.into()))),
             Some(Ok(Frame::Noticed(notice))) => Some(Ok(Inbound::Noticed(notice))),
-            Some(Ok(Frame::Skipped(fault))) => Some(Ok(Inbound::Rejected(Rejection::Frame(fault)))),
+            Some(Ok(_)) => {
+                // Of a kind that this version of the layer does not know.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Some(Err(error)) => Some(Err(transport(error))),
             None => None,
         })

@@ -16,6 +16,7 @@ use crate::{
 
 /// What a channel yields.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Inbound<M> {
     /// A message.
     Message(M),

@@ -90,6 +90,7 @@ impl<'a> Payload<'a> {
 
 /// What a frame transport yields.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Frame<'a> {
     /// A complete frame's payload.
     Payload(Payload<'a>),

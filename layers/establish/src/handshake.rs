@@ -36,6 +36,7 @@ pub struct Handshake {
 
 /// What an inbound message asks for.
 #[derive(Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Reaction {
     /// Nothing.
     Nothing,

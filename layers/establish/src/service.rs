@@ -223,6 +223,8 @@ async fn introduce<C: Channel<ChannelMsg>>(
                 tracing::debug!(%notice, "during the handshake");
                 continue;
             }
+            // Of a kind that this version of the layer does not know.
+            Some(Ok(_)) => continue,
             Some(Err(error)) => return Err(EstablishError::Channel(error.into())),
             None => return Err(EstablishError::Closed),
         };

@@ -20,6 +20,7 @@ const MAX_FRAME: usize = 64 << 20;
 /// # let _ = old_peers_only;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum WireMode {
     /// The first frame of the connection settles it. An inbound one says it in its first byte; an
     /// outbound one is of version 3, or of what

@@ -63,7 +63,7 @@ impl Peer {
                 Frame::Payload(payload) => self.codec.decode(payload),
                 Frame::Skipped(fault) => Err(fault.into()),
                 // The reference takes any seq.
-                Frame::Noticed(_) => continue,
+                _ => continue,
             });
         }
         messages

@@ -22,6 +22,7 @@ fn take(parser: &mut FrameParser, out: &mut Vec<Out>) {
             Ok(Some(Frame::Noticed(notice))) => Out::Noticed(notice),
             Ok(Some(Frame::Payload(payload))) => Out::Payload(payload.as_slice().to_vec()),
             Ok(Some(Frame::Skipped(fault))) => Out::Skipped(fault),
+            Ok(Some(other)) => panic!("{other:?}"),
             Err(FramingError::TooLarge { size, .. }) => Out::TooLarge(size),
             Err(FramingError::UnknownVersion { byte }) => Out::UnknownVersion(byte),
             Err(error) => panic!("{error}"),

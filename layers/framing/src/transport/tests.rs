@@ -42,7 +42,7 @@ fn owned(frame: Option<Result<Frame<'_>, FramingError>>) -> Next {
         frame.map(|frame| match frame {
             Frame::Payload(payload) => Ok(payload.as_slice().to_vec()),
             Frame::Skipped(fault) => Err(fault),
-            Frame::Noticed(notice) => panic!("{notice}"),
+            other => panic!("{other:?}"),
         })
     })
 }

@@ -147,6 +147,8 @@ where
                 Some(Ok(Inbound::Noticed(notice))) => {
                     this.shared.tell(&QueueEvent::Noticed(notice));
                 }
+                // Of a kind that this version of the layer does not know.
+                Some(Ok(_)) => {}
                 Some(Err(_)) if *this.phase == Phase::Deaf => {
                     return Break(broke(this.broke));
                 }

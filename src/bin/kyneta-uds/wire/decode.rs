@@ -131,13 +131,13 @@ impl Direction {
             loop {
                 match self.parser.next_frame() {
                     Ok(None) => return Ok(()),
-                    // What the numbers show is of the connection, not of a message.
-                    Ok(Some(Frame::Noticed(_))) => {}
                     Ok(Some(Frame::Skipped(fault))) => emit(Rejection::from(fault).into())?,
                     Ok(Some(Frame::Payload(payload))) => match self.codec.decode(payload) {
                         Ok(msg) => emit(Outcome::Ok(Msg(&msg)))?,
                         Err(rejection) => emit(rejection.into())?,
                     },
+                    // What the numbers show is of the connection, not of a message.
+                    Ok(Some(_)) => {}
                     Err(error) => {
                         self.broken = Some(error.to_string());
                         break;
