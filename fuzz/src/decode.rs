@@ -1,5 +1,5 @@
 //! Messages out of any payload: both ways of reading agree, what is read can be written and read
-//! again, and ciborium says of it what we say.
+//! again, ciborium says of it what we say, and it holds little more of the payload than it counts.
 //!
 //! Input: how (1 byte), then the payload, or several of them, each behind its length (2 bytes).
 
@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use ciborium::Value;
 use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
-use kyneta_uds_core::{ChannelMsg, Payload, Rejection, WireVersion, WriteBuf};
+use kyneta_uds_core::{ChannelMsg, DocId, Message as _, Payload, Rejection, WireVersion, WriteBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -78,7 +78,11 @@ fn of_channel(how: u8, read: &Bytes) {
         if !tight {
             let bytes = other_way(payload.as_slice());
             let whole = Payload::new(&bytes, 0..bytes.len());
-            alike(&decoded, &general.decode(on(whole, wire)));
+            let again = general.decode(on(whole, wire));
+            alike(&decoded, &again);
+            if let Ok(msg) = &again {
+                holds_what_it_counts(msg, &bytes);
+            }
         }
         if let Ok(msg) = decoded {
             comes_back(&msg, wire);
@@ -130,6 +134,18 @@ fn alike(one: &Result<ChannelMsg, Rejection>, other: &Result<ChannelMsg, Rejecti
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// What a message holds is at most twice what it counts; a document's name, which is shared and counts
+/// nothing, may take the place of half of its payload.
+fn holds_what_it_counts(msg: &ChannelMsg, payload: &Bytes) {
+    let holds = if payload.is_unique() {
+        0
+    } else {
+        payload.len()
+    };
+    let most = 2 * msg.size() + DocId::MAX;
+    assert!(holds <= most, "{holds} bytes are held by {msg:?}");
 }
 
 /// Decoded, then encoded, then decoded is the same; encoded again, byte for byte.

@@ -20,7 +20,7 @@ use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborLayer, ChannelCodec, EncodeError, SerdeCodec,
 };
 use kyneta_uds_core::{
-    Channel, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Inbound, Offer,
+    Chain, Channel, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Inbound, Offer,
     ReplicaType, SchemaHash, Version,
 };
 use kyneta_uds_framing::{FrameTransport, FramingLayer};
@@ -168,11 +168,12 @@ async fn a_bad_message_is_an_event_and_the_connection_goes_on() {
         receive(&mut b).await.unwrap().unwrap(),
         Inbound::Message(ChannelMsg::Depart)
     );
-    // A broken header is the end, with the frame transport's own words.
+    // A broken header is the end, and the frame transport's own error the source.
     raw.write_all(b"\x02\x00\xff\xff\xff\xff").await.unwrap();
     let error = receive(&mut b).await.unwrap().unwrap_err();
     assert!(matches!(error, CborError::Transport(_)));
-    assert!(error.to_string().contains("4294967295"), "{error}");
+    let said = Chain(&error).to_string();
+    assert!(said.contains("4294967295"), "{said}");
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! What an error says and what its sources say.
 
+// A test that cannot go on says so by panicking, in its helpers too.
+#![allow(clippy::expect_used)]
+
 use std::{error::Error, io, time::Duration};
 
 use kyneta_uds_cbor::{CborError, EncodeError};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kyneta_uds_cbor::{Codec, EncodeError, SerdeCodec};
-use kyneta_uds_core::{Payload, Rejection, WriteBuf};
+use kyneta_uds_core::{Chain, Payload, Rejection, WriteBuf};
 use serde::{Deserialize, Serialize, Serializer, ser::Error};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,5 +63,6 @@ fn a_message_that_will_not_serialize_says_why() {
         .encode(&Moody, &mut buf.writer())
         .unwrap_err();
     assert!(matches!(refused, EncodeError::Serialize(_)));
-    assert!(refused.to_string().contains("not today"), "{refused}");
+    let said = Chain(&refused).to_string();
+    assert!(said.contains("not today"), "{said}");
 }
