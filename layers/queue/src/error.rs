@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kyneta_uds_core::{DisconnectReason, SharedError};
 
-/// Why a message was not, or may not have been, sent.
+/// Why a message was not, or may not have been, sent. Its text says the cause, too: like a
+/// [`DisconnectReason`], it has no source.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -18,7 +19,7 @@ pub enum SendError {
     },
     /// The message could not be encoded.
     #[error("message refused: {0}")]
-    Refused(#[source] SharedError),
+    Refused(SharedError),
     /// More than a thousand messages have been refused with nobody asking, so that it is not known
     /// any more whether this one was.
     #[error("whether the message was sent or refused is not known any more")]
@@ -27,7 +28,6 @@ pub enum SendError {
     #[error("connection ended{}: {reason}", if *maybe_sent { ", the message may have been sent" } else { "" })]
     Disconnected {
         /// Why it ended.
-        #[source]
         reason: DisconnectReason,
         /// True when some of the message's bytes may have reached the kernel.
         maybe_sent: bool,
@@ -54,12 +54,14 @@ impl SendError {
 /// use kyneta_uds_queue::{NotQueued, SendError};
 /// let error = SendError::Full { messages: 1024, bytes: 65_536 };
 /// let not_queued = NotQueued { error, message: "hello".to_string() };
-/// assert_eq!(not_queued.to_string(), "queue full: 1024 messages, 65536 bytes wait");
+/// assert_eq!(not_queued.to_string(), "message not queued");
+/// assert_eq!(not_queued.message, "hello");
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[error("message not queued")]
 pub struct NotQueued<M> {
     /// Why.
+    #[source]
     pub error: SendError,
     /// The message, to be sent later or elsewhere.
     pub message: M,

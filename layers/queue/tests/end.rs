@@ -6,6 +6,7 @@ mod support;
 
 use std::{
     convert::Infallible,
+    error::Error,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,7 +16,7 @@ use std::{
 
 use kyneta_uds_core::Inbound;
 use kyneta_uds_queue::{QueueConfig, QueueEvent, SendError, queue};
-use support::{Num, Pipe};
+use support::{Num, Pipe, REFUSED};
 use tokio::{task::yield_now, time::sleep};
 use tower::{Service, ServiceExt, service_fn};
 
@@ -127,4 +128,34 @@ fn a_full_queue_is_told_of_before_an_empty_one() {
     let order = order.lock().unwrap();
     assert_eq!(order.len() % 2, 0);
     assert!(order.chunks(2).all(|pair| pair == [true, false]));
+}
+
+#[tokio::test]
+async fn no_error_says_what_its_source_says() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    let refused = handle.call(REFUSED);
+    settle().await;
+    let refused = refused.await.unwrap_err();
+    pipe.break_it();
+    task.await.unwrap();
+    let disconnected = handle.ready().await.map(drop).unwrap_err();
+    let not_queued = handle.try_queue(Num(1)).unwrap_err();
+    assert!(refused.to_string().ends_with("broken"), "{refused}");
+    assert!(
+        disconnected.to_string().ends_with("broken"),
+        "{disconnected}"
+    );
+    let errors: [&dyn Error; 3] = [&refused, &disconnected, &not_queued];
+    for error in errors {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            next = error.source();
+            if let Some(source) = next {
+                let (own, cause) = (error.to_string(), source.to_string());
+                assert!(!own.contains(&cause), "{own:?} says {cause:?}");
+            }
+        }
+    }
 }
