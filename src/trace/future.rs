@@ -17,6 +17,7 @@ use super::outcome::{OnFailure, OnResponse};
 
 /// The future of a traced call. Cancel safe as the one below is; one that is dropped before its end
 /// closes its span and tells nothing else.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
 #[derive(Debug)]
 pub struct TraceFuture<T, P, F> {

@@ -10,6 +10,7 @@ use std::{
 use crate::channel::CborChannel;
 
 /// Resolves to a channel. Dropping it abandons the connection attempt.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project::pin_project]
 pub struct CborFuture<Fut, C> {
     #[pin]

@@ -144,7 +144,16 @@ impl<M: Message> Handle<M> {
     /// Waits for room and queues the message, without waiting for the kernel to take it: the
     /// cheapest way to send many. [`flushed`](Self::flushed) tells when they are out.
     ///
-    /// Cancel safe: until it is ready the message has not been queued.
+    /// Cancel safe: until it is ready the message has not been queued. Not awaited, it loses the message,
+    /// and the compiler warns of it:
+    ///
+    /// ```compile_fail
+    /// # #![deny(unused_must_use)]
+    /// # use kyneta_uds_core::ChannelMsg;
+    /// # fn send(mut handle: kyneta_uds_queue::Handle<ChannelMsg>, msg: ChannelMsg) {
+    /// handle.queue(msg);
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`. The message is dropped then;

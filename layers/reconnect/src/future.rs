@@ -15,6 +15,7 @@ use crate::{channel::Reconnecting, error::NotConnected};
 
 /// Resolves to a channel: at once to one that connects, to an accepted one when the maker below has
 /// made it.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
 pub struct ReconnectFuture<S: Service<T>, T, P> {
     #[pin]
@@ -66,6 +67,7 @@ impl<S: Service<T>, T, P> fmt::Debug for ReconnectFuture<S, T, P> {
 }
 
 /// What becomes of a message, as the channel below says. Without a connection it fails.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
 pub struct CallFuture<F> {
     /// Absent when there was no connection.

@@ -124,6 +124,7 @@ where
 }
 
 /// Waits for the channel, then asks who listens.
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project::pin_project]
 pub struct AuthorizeFuture<F, M> {
     #[pin]

@@ -144,6 +144,7 @@ impl<C: fmt::Debug, M> fmt::Debug for Driver<C, M> {
 }
 
 /// Drives one connection. See [`Driver::drive`].
+#[must_use = "futures do nothing unless they are awaited"]
 #[pin_project(PinnedDrop)]
 pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// The handler at work on a message.
