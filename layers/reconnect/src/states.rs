@@ -22,7 +22,8 @@ const KEPT: usize = 256;
 /// Where the connections of a [`ReconnectLayer`](crate::ReconnectLayer) stand. All channels that its
 /// services make publish here, so with more than one the states are told in turns. Cheap to clone.
 ///
-/// A channel that is dropped is disconnected on purpose.
+/// A channel that is dropped, with its driver, by a panic or with the runtime, is disconnected on
+/// purpose.
 ///
 /// ```
 /// use kyneta_uds_reconnect::{ReconnectLayer, StateKind};
@@ -85,7 +86,8 @@ impl States {
     }
 
     /// Waits until the last state is one that is wanted; at once, if it is already. One that passes
-    /// before this task has its turn may not be seen: see [`transitions`](Self::transitions).
+    /// before this task has its turn may not be seen: see [`transitions`](Self::transitions). Ends, too,
+    /// with the state that a connection does not leave any more: disconnected, with a reason.
     ///
     /// Cancel safe.
     ///
@@ -98,12 +100,15 @@ impl States {
     /// # let _ = given_up;
     /// # }
     /// ```
-    pub async fn wait_for(&self, wanted: impl FnMut(&State) -> bool) -> State {
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&State) -> bool) -> State {
         let mut last = self.shared.last.subscribe();
-        match last.wait_for(wanted).await {
-            Ok(state) => state.clone(),
-            // It cannot close while `self` holds the sender.
-            Err(_) => self.state(),
+        loop {
+            // What is wanted is not asked under the watch's lock.
+            let state = last.borrow_and_update().clone();
+            let is_over = matches!(state, State::Disconnected { reason: Some(_) });
+            if wanted(&state) || is_over || last.changed().await.is_err() {
+                return state;
+            }
         }
     }
 

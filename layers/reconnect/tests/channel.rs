@@ -554,6 +554,21 @@ async fn who_is_too_late_for_transitions_is_told_how_many_were_missed() {
     assert!(matches!(transitions.next().await, Some(Ok(_))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_connection_is_told_when_there_will_be_none() {
+    let maker = Maker::default();
+    let (channel, states) = connecting(&maker).await;
+    let waiting = tokio::spawn({
+        let states = states.clone();
+        async move { states.wait_for_kind(StateKind::Connected).await }
+    });
+    tokio::task::yield_now().await;
+    drop(channel);
+    let end = timeout(Duration::from_secs(1), waiting).await;
+    let end = end.unwrap().unwrap();
+    assert_eq!(end.to_string(), "disconnected (disconnected on purpose)");
+}
+
 async fn rest_until_connected(channel: &mut Link, states: &States) {
     while !states.is_connected() {
         let _ = timeout(Duration::from_millis(1), channel.next()).await;
