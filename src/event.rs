@@ -12,7 +12,7 @@ use futures_core::Stream;
 use futures_util::stream::unfold;
 use kyneta_uds_core::{BoxError, DisconnectReason, PerMinute, Rejection, SharedError};
 use kyneta_uds_establish::{EstablishError, PeerInfo};
-use kyneta_uds_negotiate::Role;
+use kyneta_uds_negotiate::{Role, Waiting};
 use kyneta_uds_queue::QueueEvent;
 use kyneta_uds_reconnect::State;
 use kyneta_uds_unix::{DirectoryRisk, Refusal};
@@ -89,8 +89,12 @@ pub enum Event {
     State(State),
     /// What a [`Peer`](crate::Peer) is from now on.
     Role(Role),
-    /// Something is in a [`Peer`](crate::Peer)'s way, or in that of a listener whose path was lost, that
-    /// does not heal by itself; it is tried again all the same.
+    /// A [`Peer`](crate::Peer) has had no role for a second or more. Told again after pauses that grow,
+    /// as long as there is none.
+    Waiting(Waiting),
+    /// Something is in a [`Peer`](crate::Peer)'s way, or in a [`Client`](crate::Client)'s, or in that of
+    /// a listener whose path was lost, that does not heal by itself; it is tried again all the same, by a
+    /// client as often as its policy says.
     InTheWay {
         /// What.
         error: SharedError,

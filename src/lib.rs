@@ -141,7 +141,9 @@ pub use kyneta_uds_framing::{
     ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
     FramingFuture, FramingLayer, InboundBudget, WireMode,
 };
-pub use kyneta_uds_negotiate::{Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles};
+pub use kyneta_uds_negotiate::{
+    Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles, Waiting, Why,
+};
 pub use kyneta_uds_queue::{
     Budget, Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig,
     QueueEvent, QueueFuture, QueueLayer, Queueing, SendError, SendFuture, Stalled, TooManyErrors,

@@ -19,8 +19,8 @@ use futures_util::{
     future::{Either, ErrInto},
 };
 use kyneta_uds_core::{
-    BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Redial as _,
-    WireVersion,
+    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound,
+    Redial as _, WireVersion,
 };
 use kyneta_uds_establish::{EstablishError, EstablishService, Established, PeerInfo};
 use kyneta_uds_queue::{Handle, QueueConfig};
@@ -392,6 +392,14 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
     #[inline]
     fn buffered(&self) -> usize {
         self.inner.buffered()
+    }
+
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_admission(cx, admission).map_err(Into::into)
     }
 
     #[inline]

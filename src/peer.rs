@@ -16,12 +16,12 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_establish::{EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
-use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, for_members};
+use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, Waiting, for_members};
 use kyneta_uds_queue::{
     Flushed, Handle, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
 use kyneta_uds_unix::{Allow, AuthorizeLayer, DirectoryRisk, ListenerOptions, Refusal};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -121,27 +121,42 @@ pub enum JoinError {
     /// Something is in the way that does not heal by itself: not permitted, not a socket, no
     /// directory. The source is a [`BindError`](crate::BindError), or holds a
     /// [`ConnectError`](crate::ConnectError).
-    #[error("{}{source}", Of { path, source })]
+    #[error("{path} cannot be joined")]
     InTheWay {
         /// Where.
         path: SocketPath,
         /// What.
         source: SharedError,
     },
+    /// There was no role within the [`join_timeout`](PeerBuilder::join_timeout): a process listens and
+    /// does not answer, or closes our connections at once, or another one holds the lock.
+    #[error("{path} could not be joined within {waited:?}{}", Because(why))]
+    TimedOut {
+        /// Where.
+        path: SocketPath,
+        /// How long it was tried.
+        waited: Duration,
+        /// What was waited for last; absent when the time was less than a second.
+        why: Option<Waiting>,
+    },
+    /// It ended before it had a role: the handler is not ready for any message, or the runtime ends.
+    #[error("the peer at {path} ended before it had joined")]
+    Ended {
+        /// Where.
+        path: SocketPath,
+        /// Why.
+        source: DisconnectReason,
+    },
 }
 
-/// The path, where the source does not name it.
-struct Of<'a> {
-    path: &'a SocketPath,
-    source: &'a SharedError,
-}
+/// What was waited for, if that is known.
+struct Because<'a>(&'a Option<Waiting>);
 
-impl fmt::Display for Of<'_> {
+impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.to_string();
-        match self.source.to_string().contains(&path) {
-            true => Ok(()),
-            false => write!(f, "{path}: "),
+        match self.0 {
+            Some(waiting) => write!(f, ": {waiting}"),
+            None => Ok(()),
         }
     }
 }
@@ -164,6 +179,7 @@ impl Peer {
             allow_listener: None,
             settings,
             regroup: Duration::from_secs(5),
+            join_timeout: Some(Duration::from_secs(30)),
             events: EventSender::new(),
         }
     }
@@ -173,8 +189,13 @@ impl Peer {
         self.guard.roles.role()
     }
 
-    /// Waits for a role. One that lasts shorter than it takes to look may be missed; the
-    /// [events](Self::events) tell of each.
+    /// Why there has been no role for a second or more, and for how long; `None` otherwise.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.guard.roles.waiting()
+    }
+
+    /// Waits for a role, or for [`Role::Disposed`], after which there is no other. One that lasts shorter
+    /// than it takes to look may be missed; the [events](Self::events) tell of each.
     ///
     /// Cancel safe.
     pub async fn wait_for(&self, wanted: impl Fn(Role) -> bool) -> Role {
@@ -314,6 +335,7 @@ pub struct PeerBuilder<S = DefaultStack> {
     allow_listener: Option<Allow>,
     settings: Settings<S>,
     regroup: Duration,
+    join_timeout: Option<Duration>,
     events: EventSender,
 }
 
@@ -325,6 +347,7 @@ impl<S: Clone> Clone for PeerBuilder<S> {
             allow_listener: self.allow_listener.clone(),
             settings: self.settings.clone(),
             regroup: self.regroup,
+            join_timeout: self.join_timeout,
             events: EventSender::new(),
         }
     }
@@ -356,6 +379,21 @@ impl<S> PeerBuilder<S> {
         self
     }
 
+    /// How long [`join`](Self::join) tries before it fails with [`JoinError::TimedOut`]; `None` to try
+    /// for ever. 30 s by default. Once joined, a peer that loses its role is not given up.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kyneta_uds::Peer;
+    ///
+    /// let patient = Peer::builder("/run/app/bus.sock").join_timeout(None);
+    /// let brisk = Peer::builder("/run/app/bus.sock").join_timeout(Duration::from_secs(3));
+    /// ```
+    pub fn join_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.join_timeout = timeout.into();
+        self
+    }
+
     /// A stack of one's own below the handshake, for what connects and for what is accepted. One whose
     /// connector hides who listens (a `HyperlocalConnector`) can tell no listener from another: it
     /// takes [`allow_listener(Allow::anyone())`](Self::allow_listener).
@@ -367,6 +405,7 @@ impl<S> PeerBuilder<S> {
             allow_listener,
             settings,
             regroup,
+            join_timeout,
             events,
         } = self;
         PeerBuilder {
@@ -375,6 +414,7 @@ impl<S> PeerBuilder<S> {
             allow_listener,
             settings: settings.stack(stack),
             regroup,
+            join_timeout,
             events,
         }
     }
@@ -390,12 +430,14 @@ impl<S: MakeChannel> PeerBuilder<S> {
     /// or listening. What comes in goes to `handler`, of which each connection gets a clone, one
     /// message of a peer after the other.
     ///
-    /// A listener that is there and does not answer is waited for.
+    /// A listener that is there and does not answer is waited for, as long as the
+    /// [`join_timeout`](Self::join_timeout) says. Meanwhile [`Event::Waiting`] and the log tell why.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
-    /// [`JoinError`]: not permitted, not a socket, no directory, with the path.
+    /// [`JoinError`]: not permitted, not a socket, no directory, with the path; no role in time; a
+    /// handler that is never ready.
     pub async fn join(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
         let path = self.path?;
         let allow_listener = self
@@ -419,6 +461,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
         };
         let negotiate = NegotiateLayer::hosted(host)
             .listener(self.listener)
+            .allow_listener(allow_listener.clone())
             .regroup(self.regroup);
         let roles = negotiate.roles();
         let maker = Tracking::new(
@@ -439,9 +482,22 @@ impl<S: MakeChannel> PeerBuilder<S> {
         };
         let handler = FromPresent::new(handler, outgoing.clone());
         tokio::spawn(outgoing.in_span(driver.drive(handler)));
-        match peer.guard.roles.settled().await {
-            Ok(_) => Ok(peer),
-            Err(source) => Err(JoinError::InTheWay { path, source }),
+        let settled = match self.join_timeout {
+            Some(limit) => timeout(limit, peer.guard.roles.joined()).await,
+            None => Ok(peer.guard.roles.joined().await),
+        };
+        match settled {
+            Ok(Ok(Role::Disposed)) => Err(JoinError::Ended {
+                path,
+                source: peer.closed().await,
+            }),
+            Ok(Ok(_)) => Ok(peer),
+            Ok(Err(source)) => Err(JoinError::InTheWay { path, source }),
+            Err(_) => Err(JoinError::TimedOut {
+                path,
+                waited: self.join_timeout.unwrap_or_default(),
+                why: peer.guard.roles.waiting(),
+            }),
         }
     }
 }
@@ -484,6 +540,11 @@ where
 
     fn announced(&self, role: Role) {
         self.roster.events().send(Event::Role(role));
+    }
+
+    fn waiting(&self, waiting: &Waiting) {
+        let waiting = waiting.clone();
+        self.roster.events().send(Event::Waiting(waiting));
     }
 
     fn refused(&self, error: &SharedError) {

@@ -6,10 +6,10 @@ mod common;
 
 use std::{convert::Infallible, time::Duration};
 
-use common::{Bus, collect, dismiss, service, soon};
+use common::{Bus, collect, dismiss, said, service, soon};
 use kyneta_uds::{
-    Client, Event, Events, Incoming, JoinError, Listener, Overflow, Peer, PeerChange, PeerId,
-    QueueConfig, ReconnectPolicy, Role, Server,
+    ChannelMsg, Client, Event, Events, Incoming, JoinError, Listener, Overflow, Peer, PeerChange,
+    PeerId, QueueConfig, ReconnectPolicy, Role, Server,
 };
 use tokio::{sync::mpsc::Receiver, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -176,7 +176,7 @@ async fn what_does_not_heal_by_itself_is_said_and_nothing_is_touched() {
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let error = soon(Peer::builder(path).join(ignore)).await.unwrap_err();
         assert!(matches!(error, JoinError::InTheWay { .. }), "{error:?}");
-        let said = error.to_string();
+        let said = said(&error);
         assert!(
             said.contains(text) && said.contains(path.to_str().unwrap()),
             "{said}"
@@ -355,4 +355,119 @@ async fn a_listener_that_is_there_and_silent_is_never_replaced() {
     drop(silent);
     let (peer, _inbox) = join(&bus, "b").await;
     assert_eq!(peer.role(), Role::Listener);
+}
+
+#[tokio::test]
+async fn a_handler_that_is_never_ready_fails_the_join_at_once() {
+    #[derive(Clone)]
+    struct Broken;
+    impl tower::Service<Incoming> for Broken {
+        type Response = ();
+        type Error = kyneta_uds::BoxError;
+        type Future = std::future::Ready<Result<(), kyneta_uds::BoxError>>;
+
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), kyneta_uds::BoxError>> {
+            std::task::Poll::Ready(Err("its inbox is closed".into()))
+        }
+
+        fn call(&mut self, _: Incoming) -> Self::Future {
+            std::future::ready(Ok(()))
+        }
+    }
+    let bus = Bus::new();
+    let alone = soon(Peer::builder(&bus.path).join(Broken)).await;
+    let error = alone.unwrap_err();
+    assert!(matches!(error, JoinError::Ended { .. }), "{error}");
+    assert!(
+        said(&error).contains("its inbox is closed"),
+        "{}",
+        said(&error)
+    );
+
+    let (_first, _inbox) = join(&bus, "first").await;
+    let second = soon(Peer::builder(&bus.path).join(Broken)).await;
+    assert!(matches!(second, Err(JoinError::Ended { .. })), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_beside_a_listener_that_does_not_answer_ends_in_time_and_says_why() {
+    let bus = Bus::new();
+    let silent = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let (handler, _inbox) = collect(1);
+    let builder = Peer::builder(&bus.path);
+    let mut events = builder.events();
+    let started = tokio::time::Instant::now();
+    let error = builder.join(handler).await.unwrap_err();
+    assert_eq!(started.elapsed().as_secs(), 30);
+    let JoinError::TimedOut { why: Some(why), .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(why.why, kyneta_uds::Why::ListenerSilent);
+    assert!(error.to_string().contains("does not answer"), "{error}");
+    let mut told = Vec::new();
+    while let Some(event) = events.try_recv() {
+        if let Event::Waiting(waiting) = event {
+            told.push(waiting.waited.as_secs());
+        }
+    }
+    assert_eq!(told, [1, 2, 4, 8, 16]);
+    drop(silent);
+}
+
+#[test]
+fn a_peer_whose_runtime_is_dropped_is_disposed_of_and_says_so() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let bus = Bus::new();
+    let first = runtime();
+    let (handler, _inbox) = collect(1);
+    let peer = first
+        .block_on(Peer::builder(&bus.path).join(handler))
+        .unwrap();
+    drop(first);
+    assert_eq!(peer.role(), Role::Disposed);
+    runtime().block_on(async {
+        soon(peer.wait_for(|role| role == Role::Connector)).await;
+        assert!(!soon(peer.company()).await);
+        soon(peer.closed()).await;
+    });
+}
+
+#[tokio::test]
+async fn a_panic_of_the_handler_costs_one_message_and_neither_the_role_nor_a_member() {
+    let bus = Bus::new();
+    let fragile = |seen: tokio::sync::mpsc::Sender<ChannelMsg>| {
+        service_fn(move |incoming: Incoming| {
+            let seen = seen.clone();
+            async move {
+                assert_ne!(incoming.message, dismiss("boom"), "as it was asked to");
+                seen.send(incoming.message).await
+            }
+        })
+    };
+    let (a_seen, mut a_inbox) = tokio::sync::mpsc::channel(8);
+    let (b_seen, mut b_inbox) = tokio::sync::mpsc::channel(8);
+    let mut a = Peer::builder(&bus.path)
+        .join(fragile(a_seen))
+        .await
+        .unwrap();
+    let mut b = Peer::builder(&bus.path)
+        .join(fragile(b_seen))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        for doc in ["boom", "after"] {
+            soon(a.queue(dismiss(doc))).await.unwrap();
+            soon(b.queue(dismiss(doc))).await.unwrap();
+        }
+        assert_eq!(soon(a_inbox.recv()).await, Some(dismiss("after")));
+        assert_eq!(soon(b_inbox.recv()).await, Some(dismiss("after")));
+    }
+    assert_eq!((a.role(), b.role()), (Role::Listener, Role::Connector));
+    assert!(!a.connections().is_empty() && !b.connections().is_empty());
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds::{Channel, ConnectionInfo, DisconnectReason, WireVersion};
+use kyneta_uds::{Admission, Channel, ConnectionInfo, DisconnectReason, WireVersion};
 use tower::Service;
 
 /// Passes everything on; if `TRACE`, it says so to whoever subscribes. Nobody does.
@@ -61,6 +61,14 @@ impl<S: Channel<M>, M, const TRACE: bool> Channel<M> for Pass<S, TRACE> {
 
     fn buffered(&self) -> usize {
         self.0.buffered()
+    }
+
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), S::Error>> {
+        self.0.poll_admission(cx, admission)
     }
 
     #[inline]

@@ -10,7 +10,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds::{Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion};
+use kyneta_uds::{
+    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion,
+};
 use tower::Service;
 
 #[derive(Debug, Default)]
@@ -62,6 +64,14 @@ impl Channel<ChannelMsg> for Void {
 
     fn buffered(&self) -> usize {
         0
+    }
+
+    fn poll_admission(
+        &mut self,
+        _: &mut Context<'_>,
+        _: Admission,
+    ) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     #[inline]

@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Role};
 
-const PROBES: [Probe; 5] = [
+const PROBES: [Probe; 7] = [
     Probe::Joined,
     Probe::NobodyThere,
     Probe::Busy,
     Probe::Silent,
     Probe::Denied,
+    Probe::TurnedAway,
+    Probe::NotAllowed,
 ];
 const BINDS: [Bind; 3] = [Bind::Done, Bind::InUse, Bind::Denied];
 
-/// Half of the first wait, and the longest after a refusal.
+/// Half of the first wait, and the longest and half of it.
 const WAITS: std::ops::RangeInclusive<Duration> =
-    Duration::from_micros(250)..=Duration::from_secs(1);
+    Duration::from_micros(250)..=Duration::from_millis(1500);
+
+/// Between two times that it is said why there is no role.
+const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 pub fn negotiate(data: &[u8]) {
     let Some((&honest, inputs)) = data.split_first() else {
@@ -46,7 +51,7 @@ fn random(byte: u8) -> f64 {
 fn anything(inputs: &[[u8; 2]]) {
     let mut machine = Negotiation::new();
     for &[what, number] in inputs {
-        let input = match what % 20 {
+        let input = match what % 24 {
             0 => Input::Start,
             probe @ 1..=5 => Input::Probed(PROBES[usize::from(probe - 1)]),
             bind @ 6..=8 => Input::Bound(BINDS[usize::from(bind - 6)]),
@@ -56,7 +61,10 @@ fn anything(inputs: &[[u8; 2]]) {
             16 => Input::PathFree,
             17 => Input::PathLost,
             18 => Input::TimerFired,
-            _ => Input::Dispose,
+            19 => Input::Dispose,
+            20 => Input::Overdue,
+            21 => Input::PathMoved,
+            probe => Input::Probed(PROBES[usize::from(probe - 17)]),
         };
         step(&mut machine, input, number);
     }
@@ -74,9 +82,11 @@ fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
                 assert!(announced.replace(*role).is_none(), "a role is told once");
             }
             Effect::Wait(wait) => assert!(WAITS.contains(wait), "{wait:?}"),
+            Effect::Remind(pause) => assert!(PAUSES.contains(pause), "{pause:?}"),
+            Effect::Waiting(why) => assert_eq!(machine.why(), Some(*why)),
             Effect::Report => assert!(matches!(
                 input,
-                Input::Probed(Probe::Denied)
+                Input::Probed(Probe::Denied | Probe::NotAllowed)
                     | Input::Bound(Bind::Denied)
                     | Input::Restored(Bind::Denied)
             )),
@@ -143,6 +153,8 @@ impl World {
         let (some, which) = (what & 1 == 0, usize::from(what >> 1));
         match (self.asked, self.machine.role()) {
             (_, _) if what == 0xff => Input::Dispose,
+            (Some(_), Role::Negotiating) if number == 253 => Input::Overdue,
+            (None, Role::Connector) if some && number & 1 == 1 => Input::PathMoved,
             (Some(Asked::Restore), Role::Listener) if !some => Input::PathLost,
             (Some(asked), _) => match asked {
                 Asked::Start => Input::Start,
@@ -193,7 +205,14 @@ impl World {
                     assert!(std::mem::take(&mut self.connected));
                     continue;
                 }
+                // Once it has parted, the connection is lost.
+                Effect::Part => {
+                    assert!(self.connected);
+                    continue;
+                }
+                Effect::Remind(_) | Effect::Waiting(_) => continue,
                 Effect::Report | Effect::Announce(_) => continue,
+                other => panic!("{other:?}"),
             };
             assert_eq!(self.asked.replace(asked), None, "one thing at a time");
         }

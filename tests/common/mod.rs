@@ -63,6 +63,11 @@ pub(crate) fn service(id: &str) -> Identity {
 }
 
 /// What happens in good time, or never.
+/// An error and its sources, as a program tells of them.
+pub(crate) fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    kyneta_uds::Chain(error).to_string()
+}
+
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let patience = std::time::Duration::from_secs(20);
     tokio::time::timeout(patience, what).await.unwrap()

@@ -12,7 +12,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Channel, ConnectionInfo, DisconnectReason, Frame, Frames, Inbound, Rejection, WireVersion,
+    Admission, AdmissionError, Channel, ConnectionInfo, DisconnectReason, Frame, FrameFault,
+    Frames, Inbound, Rejection, WireVersion,
 };
 use tower_service::Service;
 
@@ -121,6 +122,34 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
 
     fn buffered(&self) -> usize {
         self.frames.buffered()
+    }
+
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), CborError>> {
+        match admission {
+            Admission::Grant => {
+                ready!(self.frames.poll_ready(cx)).map_err(transport)?;
+                let empty = self.frames.write_frame(
+                    |_| Ok(()),
+                    |size, limit| EncodeError::TooLarge { size, limit },
+                );
+                Poll::Ready(empty.map_err(CborError::Encode))
+            }
+            Admission::Await => loop {
+                return Poll::Ready(match ready!(self.frames.poll_frame(cx)) {
+                    Some(Ok(Frame::Noticed(_))) => continue,
+                    Some(Ok(Frame::Payload(payload))) if payload.as_slice().is_empty() => Ok(()),
+                    // A listener writes in its own wire version until it has read a frame of ours.
+                    Some(Ok(Frame::Skipped(FrameFault::OtherVersion { .. }))) => Ok(()),
+                    Some(Ok(_)) => Err(transport(AdmissionError::Foreign)),
+                    Some(Err(error)) => Err(transport(error)),
+                    None => Err(transport(AdmissionError::Closed)),
+                });
+            },
+        }
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use futures_core::Stream;
 use tower_service::Service;
 
 use crate::{
+    admission::Admission,
     disconnect::{BoxError, DisconnectReason},
     notice::Notice,
     rejection::Rejection,
@@ -61,6 +62,21 @@ pub trait Channel<M>:
     /// Chooses the wire version to begin with. False, and without effect, when the version is
     /// fixed by configuration or settled by a frame.
     fn begin_with(&mut self, wire: WireVersion) -> bool;
+
+    /// The first word on a connection whose sides do not introduce themselves: connect(2) succeeds
+    /// before anything is known of the listener, so the side that accepted writes an empty frame
+    /// ([`Admission::Grant`], to be flushed), and the side that connected waits for that frame
+    /// ([`Admission::Await`]) before it sends. Ready at once where a handshake below has shown the
+    /// same. Asked for at most once on a connection, before anything else; without it the channel
+    /// sends and expects no such frame. A wrapper passes it on.
+    ///
+    /// # Errors
+    /// An [`AdmissionError`](crate::AdmissionError) among the sources, or the end of the connection.
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), Self::Error>>;
 
     /// Bytes of the connection that the channel has worked on so far, whatever came of them. The
     /// difference between two calls bounds what one poll does: the size of what was yielded says

@@ -18,6 +18,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
 mod chain;
 mod channel;
 mod disconnect;
@@ -36,6 +37,7 @@ mod write_buf;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
+pub use admission::{Admission, AdmissionError};
 pub use chain::Chain;
 pub use channel::{Channel, Inbound};
 pub use disconnect::{BoxError, DisconnectReason, SharedError};

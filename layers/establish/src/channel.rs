@@ -14,8 +14,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Channel, ChannelMsg, ConnectionInfo, Credentials, DisconnectReason, Establish, Identity,
-    Inbound, WireVersion,
+    Admission, Channel, ChannelMsg, ConnectionInfo, Credentials, DisconnectReason, Establish,
+    Identity, Inbound, WireVersion,
 };
 use tokio::task::yield_now;
 use tower_service::Service;
@@ -172,6 +172,11 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Established<C> {
     #[inline]
     fn buffered(&self) -> usize {
         self.inner.buffered()
+    }
+
+    /// The peer has answered: it serves the connection.
+    fn poll_admission(&mut self, _: &mut Context<'_>, _: Admission) -> Poll<Result<(), C::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     #[inline]

@@ -9,7 +9,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -17,12 +17,14 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    BoxError, Chain, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, SharedError,
-    SocketPath, WireVersion,
+    Admission, BoxError, Chain, Channel, ConnectionInfo, DisconnectReason, Inbound, Message,
+    SharedError, SocketPath, WireVersion,
 };
-use kyneta_uds_unix::{BindError, Listener, UnixTarget};
+use kyneta_uds_unix::{
+    Allow, BindError, Listener, NotAllowed, ReplacementWatch, UnixTarget, replacement::Sighting,
+};
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::ServiceExt as _;
 use tower_service::Service;
 
@@ -34,7 +36,23 @@ use crate::{
     machine::{Bind, Effect, Effects, Input, Negotiation, Probe, Role},
     outcome,
     roles::Roles,
+    waiting::Waiting,
 };
+
+/// How long a listener may take to say that it serves a connection.
+const ADMISSION: Duration = Duration::from_secs(5);
+
+/// The listener has lost the path, and what was called did not go out to it in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the listener has lost the path to another one, and has not taken all within {PARTING:?}")]
+struct Moved;
+
+/// The listener accepts, and has not said that it serves the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the listener has not admitted the connection within {ADMISSION:?}: it is stopped, or a program of another kind"
+)]
+struct NotAdmitted;
 
 /// How long the rest of a connection may take that is over: what was called, to go out to one who has
 /// ended its own direction; or what was said, to come in from one who takes no more.
@@ -58,7 +76,7 @@ pub trait Maker<M>:
         Response = Self::Channel,
         Error = Self::MakeError,
         Future: Future<Output = Result<Self::Channel, Self::MakeError>> + Send,
-    > + Clone
+    > + Reusable
     + Send
     + 'static
 {
@@ -70,16 +88,33 @@ pub trait Maker<M>:
 
 impl<S, M> Maker<M> for S
 where
-    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
+    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Reusable + Send + 'static,
     S::Response: Channel<M, Future: Send, Error: Send> + Send + 'static,
 {
     type Channel = S::Response;
     type MakeError = S::Error;
 }
 
+/// `Clone`, and a sentence where it is missing: a peer connects time and again and accepts many at
+/// once, and each takes a clone of the stack below it.
+#[diagnostic::on_unimplemented(
+    message = "this stack makes channels one at a time, and cannot be cloned for each connection: `{Self}`",
+    label = "a layer below the `NegotiateLayer` is not `Clone`",
+    note = "tower's `rate_limit` is one: put tower's `buffer` directly above it, whose clones share it"
+)]
+pub trait Reusable: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Clone> Reusable for S {}
+
 /// A channel to the others on a path, whoever of them listens. Made by
 /// [`NegotiateLayer`](crate::NegotiateLayer); it never ends by itself.
-pub struct Negotiated<S: Maker<M>, A, M> {
+pub struct Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
     path: SocketPath,
     maker: S,
     host: A,
@@ -99,6 +134,14 @@ pub struct Negotiated<S: Maker<M>, A, M> {
     since: Option<(Instant, Pid)>,
     /// Brief connections in a row to one process, after the first.
     brief: (u8, Pid),
+    /// Tells when another socket has taken the place of our listener's.
+    watch: Option<ReplacementWatch>,
+    /// Since when there is no role; a brief connection is none.
+    vacant: Instant,
+    /// When it is to be said why there is none.
+    remind: Option<Pin<Box<Sleep>>>,
+    /// What the last attempt failed with.
+    failure: Option<SharedError>,
 }
 
 /// Of the process at the other end, where the kernel tells.
@@ -108,7 +151,7 @@ type Work<S, M> = Pin<Box<dyn Future<Output = Done<S, M>> + Send>>;
 
 /// What the one thing under way came to.
 enum Done<S: Maker<M>, M> {
-    Probed(Result<S::Channel, S::MakeError>),
+    Probed(Result<(S::Channel, Sighting), BoxError>),
     Bound(Result<Box<Listener>, BindError>),
     Waited,
 }
@@ -118,13 +161,21 @@ enum Seat<S: Maker<M>, A, M> {
     Connected(S::Channel),
     /// The other side has ended its direction; ours is flushed.
     Parting(S::Channel, Pin<Box<Sleep>>),
+    /// The path is another's; ours is flushed and ended.
+    Moving(S::Channel, Pin<Box<Sleep>>),
     Listening(Box<Listening<S, A, M>>, Hub<M>),
     /// The path is given up; what waits for the members is sent.
     Leaving(Hub<M>),
 }
 
 // Nothing in it is pinned in place.
-impl<S: Maker<M>, A, M> Unpin for Negotiated<S, A, M> {}
+impl<S, A, M> Unpin for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+}
 
 impl<S, A, M> Negotiated<S, A, M>
 where
@@ -155,6 +206,10 @@ where
             in_company: false,
             since: None,
             brief: (0, None),
+            watch: None,
+            vacant: Instant::now(),
+            remind: None,
+            failure: None,
         };
         this.tell(Input::Start);
         this
@@ -186,7 +241,25 @@ where
                     self.vacate(lost.then_some(DisconnectReason::Closed));
                     continue;
                 }
+                Seat::Moving(channel, deadline) => {
+                    let ended = match channel.poll_close(cx) {
+                        Poll::Ready(ended) => ended.map_err(DisconnectReason::error),
+                        Poll::Pending if deadline.as_mut().poll(cx).is_ready() => {
+                            Err(DisconnectReason::error(Moved))
+                        }
+                        Poll::Pending => return,
+                    };
+                    self.leave_behind(cx, ended.err());
+                    continue;
+                }
                 _ => {}
+            }
+            if let Some(remind) = &mut self.remind
+                && remind.as_mut().poll(cx).is_ready()
+            {
+                self.remind = None;
+                self.tell(Input::Overdue);
+                continue;
             }
             let Some(work) = &mut self.work else { return };
             let Poll::Ready(done) = work.as_mut().poll(cx) else {
@@ -230,16 +303,16 @@ where
     fn done(&mut self, done: Done<S, M>) {
         match done {
             Done::Waited => self.tell(Input::TimerFired),
-            Done::Probed(Ok(channel)) => {
+            Done::Probed(Ok((channel, before))) => {
                 self.in_company = true;
                 let credentials = channel.connection().credentials;
                 let pid = credentials.and_then(|credentials| credentials.pid);
                 self.since = Some((Instant::now(), pid));
+                self.watch = Some(ReplacementWatch::new(&self.path, before, pid));
                 self.seat = Seat::Connected(channel);
                 self.tell(Input::Probed(Probe::Joined));
             }
             Done::Probed(Err(error)) => {
-                let error: BoxError = error.into();
                 let probe = outcome::of_probe(&*error);
                 tracing::debug!(error = %Chain(&*error), ?probe, "probed");
                 self.tell_with(Input::Probed(probe), error);
@@ -255,7 +328,7 @@ where
             }
             Done::Bound(Err(error)) => {
                 let bind = outcome::of_bind(&error);
-                tracing::debug!(%error, ?bind, "bound");
+                tracing::debug!(error = %Chain(&error), ?bind, "bound");
                 self.tell_with(Input::Bound(bind), error);
             }
         }
@@ -272,12 +345,22 @@ where
         self.carry_out(effects, Some(error.into()));
     }
 
-    fn carry_out(&mut self, effects: Effects, mut error: Option<BoxError>) {
+    fn carry_out(&mut self, effects: Effects, error: Option<BoxError>) {
+        if let Some(error) = error {
+            self.failure = Some(SharedError::new(error));
+            if let Some(why) = self.machine.why() {
+                let waiting = Waiting::new(why, self.vacant, self.failure.clone());
+                self.roles.wait_on(waiting);
+            }
+        }
         for effect in effects {
             match effect {
                 Effect::Probe => {
-                    let probing = self.maker.clone().oneshot(self.path.clone().into());
-                    self.work = Some(Box::pin(async { Done::Probed(probing.await) }));
+                    let (maker, path) = (self.maker.clone(), self.path.clone());
+                    let allow = self.settings.allowed_listener();
+                    self.work = Some(Box::pin(async move {
+                        Done::Probed(probe(maker, path, allow).await)
+                    }));
                 }
                 Effect::Bind => {
                     let (options, path) = (self.settings.listener.clone(), self.path.clone());
@@ -300,14 +383,33 @@ where
                 // When we leave for good, the connection is ended by `poll_close`.
                 Effect::Disconnect if self.role() == Role::Disposed => {}
                 Effect::Disconnect => self.seat = Seat::Vacant,
+                Effect::Part => {
+                    if let Seat::Connected(channel) =
+                        std::mem::replace(&mut self.seat, Seat::Vacant)
+                    {
+                        self.seat = Seat::Moving(channel, Box::pin(sleep(PARTING)));
+                    }
+                }
                 Effect::Report => {
-                    if let Some(error) = error.take() {
-                        let error = SharedError::new(error);
+                    if let Some(error) = self.failure.clone() {
                         self.roles.refuse(error.clone());
                         self.host.refused(&error);
                     }
                 }
+                Effect::Remind(pause) => self.remind = Some(Box::pin(sleep(pause))),
+                Effect::Waiting(why) => {
+                    let waiting = Waiting::new(why, self.vacant, self.failure.clone());
+                    let waited = waiting.waited.as_millis() as u64;
+                    tracing::warn!(path = %self.path, waited_ms = waited, "no role yet: {waiting}");
+                    self.roles.wait(waiting.clone());
+                    self.host.waiting(&waiting);
+                }
                 Effect::Announce(role) => {
+                    if role != Role::Negotiating {
+                        (self.remind, self.failure) = (None, None);
+                    } else if self.brief.0 == 0 {
+                        self.vacant = Instant::now();
+                    }
                     tracing::info!(path = %self.path, %role, "role");
                     self.roles.announce(role);
                     self.host.announced(role);
@@ -337,15 +439,28 @@ where
         }
     }
 
+    /// Ready, once, when the path has another listener than ours.
+    fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.watch {
+            Some(watch) => ready!(watch.poll_replaced(cx)),
+            None => return Poll::Pending,
+        }
+        self.watch = None;
+        tracing::info!(path = %self.path, "another process listens at the path: moving to it");
+        Poll::Ready(())
+    }
+
     /// The connection is at its end; what was called on it is lost if there is a reason.
     fn vacate(&mut self, lost: Option<DisconnectReason>) {
         self.seat = Seat::Vacant;
+        self.watch = None;
         self.loss = lost.or(self.loss.take());
         if self.role() == Role::Connector {
             self.brief = match self.since.take() {
                 // Another process each time is one that takes over and dies.
                 Some((since, pid)) if since.elapsed() < BRIEF && pid == self.brief.1 => {
-                    (self.brief.0.saturating_add(1), pid)
+                    // In place of no end, a round of 64: each round is told of once.
+                    (self.brief.0.checked_add(1).unwrap_or(u8::MAX - 63), pid)
                 }
                 Some((_, pid)) => (0, pid),
                 None => (0, None),
@@ -359,12 +474,55 @@ where
 
     /// Writing has failed: nothing more goes out here, but what came in is still read.
     fn break_off(&mut self, cx: &mut Context<'_>, error: impl Into<BoxError>) {
-        if let Seat::Connected(channel) = std::mem::replace(&mut self.seat, Seat::Vacant) {
+        self.leave_behind(cx, Some(DisconnectReason::error(error)));
+    }
+
+    /// Nothing more goes out on the connection; what came in is still read.
+    fn leave_behind(&mut self, cx: &mut Context<'_>, lost: Option<DisconnectReason>) {
+        if let Seat::Connected(channel) | Seat::Moving(channel, _) =
+            std::mem::replace(&mut self.seat, Seat::Vacant)
+        {
             self.remnant = Some((channel, Box::pin(sleep(PARTING))));
-            self.vacate(Some(DisconnectReason::error(error)));
+            self.vacate(lost);
             cx.waker().wake_by_ref();
         }
     }
+}
+
+/// A drop without a close, with the driver, by a panic or with the runtime, is the end of the role, and
+/// `Roles` outlive it.
+impl<S, A, M> Drop for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
+    fn drop(&mut self) {
+        if self.role() != Role::Disposed {
+            self.tell(Input::Dispose);
+        }
+    }
+}
+
+/// Connects, and waits until the listener, if it is one to deal with, has said that it serves the
+/// connection.
+async fn probe<S: Maker<M>, M>(
+    maker: S,
+    path: SocketPath,
+    allow: Allow,
+) -> Result<(S::Channel, Sighting), BoxError> {
+    let before = Sighting::of(&path);
+    let mut channel = maker.oneshot(path.into()).await.map_err(Into::into)?;
+    let credentials = channel.connection().credentials;
+    if !allow.allows(credentials) {
+        return Err(NotAllowed { credentials }.into());
+    }
+    let admission = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
+    match timeout(ADMISSION, admission).await {
+        Ok(admitted) => admitted.map_err(Into::into)?,
+        Err(_) => return Err(NotAdmitted.into()),
+    }
+    Ok((channel, before))
 }
 
 impl<S, A, M> Service<M> for Negotiated<S, A, M>
@@ -394,7 +552,7 @@ where
             Seat::Vacant if self.machine.role() == Role::Disposed => {
                 Poll::Ready(Err(DisconnectReason::Intentional.into()))
             }
-            Seat::Vacant | Seat::Parting(..) => Poll::Pending,
+            Seat::Vacant | Seat::Parting(..) | Seat::Moving(..) => Poll::Pending,
         }
     }
 
@@ -405,7 +563,7 @@ where
                 hub.call(msg);
                 Called::Done
             }
-            Seat::Vacant | Seat::Parting(..) => Called::Unready,
+            Seat::Vacant | Seat::Parting(..) | Seat::Moving(..) => Called::Unready,
         }
     }
 }
@@ -430,25 +588,35 @@ where
         loop {
             this.heed(cx);
             match &mut this.seat {
-                Seat::Connected(channel) => match ready!(Pin::new(channel).poll_next(cx)) {
-                    Some(Ok(inbound)) => return Poll::Ready(Some(Ok(inbound))),
-                    Some(Err(error)) => {
+                Seat::Connected(channel) => match Pin::new(channel).poll_next(cx) {
+                    Poll::Ready(Some(Ok(inbound))) => return Poll::Ready(Some(Ok(inbound))),
+                    Poll::Ready(Some(Err(error))) => {
                         this.vacate(Some(DisconnectReason::error(error)));
                     }
-                    None => {
+                    Poll::Ready(None) => {
                         let seat = std::mem::replace(&mut this.seat, Seat::Vacant);
                         if let Seat::Connected(channel) = seat {
                             this.seat = Seat::Parting(channel, Box::pin(sleep(PARTING)));
                         }
                     }
+                    // Looked at when there is nothing to read: not once a message.
+                    Poll::Pending => {
+                        ready!(this.poll_replaced(cx));
+                        this.tell(Input::PathMoved);
+                    }
                 },
                 Seat::Vacant if this.machine.role() == Role::Disposed => return Poll::Ready(None),
                 _ => {
+                    if let Seat::Moving(channel, _) = &mut this.seat
+                        && let Poll::Ready(Some(Ok(inbound))) = Pin::new(channel).poll_next(cx)
+                    {
+                        return Poll::Ready(Some(Ok(inbound)));
+                    }
                     this.advance(cx);
                     if !matches!(this.seat, Seat::Connected(_)) && this.role() != Role::Disposed {
                         return Poll::Pending;
                     }
-                    if let Seat::Leaving(_) | Seat::Parting(..) = this.seat {
+                    if let Seat::Leaving(_) | Seat::Parting(..) | Seat::Moving(..) = this.seat {
                         return Poll::Pending;
                     }
                 }
@@ -477,7 +645,7 @@ where
                 flushed => flushed.map_err(Into::into),
             },
             Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_flush(cx).map(Ok),
-            Seat::Parting(..) => Poll::Pending,
+            Seat::Parting(..) | Seat::Moving(..) => Poll::Pending,
             Seat::Vacant => Poll::Ready(Ok(())),
         }
     }
@@ -487,7 +655,9 @@ where
             self.tell(Input::Dispose);
         }
         match &mut self.seat {
-            Seat::Connected(channel) => channel.poll_close(cx).map_err(Into::into),
+            Seat::Connected(channel) | Seat::Moving(channel, _) => {
+                channel.poll_close(cx).map_err(Into::into)
+            }
             Seat::Leaving(hub) => {
                 hub.close();
                 ready!(hub.poll_closed(cx));
@@ -503,23 +673,34 @@ where
 
     fn buffered(&self) -> usize {
         match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.buffered(),
+            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
+                channel.buffered()
+            }
             Seat::Listening(_, hub) | Seat::Leaving(hub) => usize::from(!hub.is_flushed()),
             Seat::Vacant => 0,
         }
     }
 
+    /// Each connection below is admitted before it is used.
+    fn poll_admission(&mut self, _: &mut Context<'_>, _: Admission) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
     #[inline]
     fn worked(&self) -> u64 {
         match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.worked(),
+            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
+                channel.worked()
+            }
             _ => 0,
         }
     }
 
     fn connection(&self) -> ConnectionInfo {
         match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) => channel.connection(),
+            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
+                channel.connection()
+            }
             _ => ConnectionInfo::default(),
         }
     }
@@ -534,7 +715,7 @@ where
     }
 
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
-        if let Seat::Connected(channel) = &mut self.seat {
+        if let Seat::Connected(channel) | Seat::Moving(channel, _) = &mut self.seat {
             channel.interrupt(reason.clone());
             self.vacate(Some(reason));
         }
@@ -571,7 +752,12 @@ where
     }
 }
 
-impl<S: Maker<M>, A, M> fmt::Debug for Negotiated<S, A, M> {
+impl<S, A, M> fmt::Debug for Negotiated<S, A, M>
+where
+    S: Maker<M>,
+    A: Host<S::Channel, S::MakeError, M>,
+    M: Message + Clone,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Negotiated")
             .field("path", &self.path)

@@ -10,7 +10,7 @@ use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
 use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tower_service::Service;
 
-use crate::machine::Role;
+use crate::{machine::Role, waiting::Waiting};
 
 /// Attends to those who have connected to us. `C` is the channel, `E` the error of its maker, `M`
 /// the message.
@@ -37,6 +37,12 @@ pub trait Host<C, E, M>: Clone + Send + 'static {
     /// This is the role from now on.
     fn announced(&self, role: Role) {
         let _ = role;
+    }
+
+    /// There has been no role for a second or more. It has been logged, and is told again after pauses
+    /// that grow, as long as there is none.
+    fn waiting(&self, waiting: &Waiting) {
+        let _ = waiting;
     }
 
     /// Something is in the way that does not heal by itself; it is tried again all the same.

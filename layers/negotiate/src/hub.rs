@@ -28,6 +28,8 @@ pub(crate) struct Hub<M> {
     regroup: Duration,
     /// Nobody is here, but somebody was a moment ago.
     hold: Option<Pin<Box<Sleep>>>,
+    /// That messages are held has been logged.
+    told: bool,
 }
 
 struct Member<M> {
@@ -53,6 +55,7 @@ impl<M: Message + Clone> Hub<M> {
             ends: FuturesUnordered::new(),
             regroup,
             hold: expecting.then(|| Box::pin(sleep(regroup))),
+            told: false,
         }
     }
 
@@ -85,6 +88,7 @@ impl<M: Message + Clone> Hub<M> {
             self.members.retain(|member| member.key != key);
             if self.members.is_empty() {
                 self.hold = Some(Box::pin(sleep(self.regroup)));
+                self.told = false;
             }
         }
     }
@@ -93,10 +97,18 @@ impl<M: Message + Clone> Hub<M> {
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.reap(cx);
         if self.members.is_empty() {
-            return match &mut self.hold {
-                Some(hold) => hold.as_mut().poll(cx),
-                None => Poll::Ready(()),
+            let Some(hold) = &mut self.hold else {
+                return Poll::Ready(());
             };
+            let held = hold.as_mut().poll(cx);
+            if held.is_pending() && !std::mem::replace(&mut self.told, true) {
+                let most = self.regroup;
+                tracing::info!(
+                    ?most,
+                    "no member is connected: a message is held for one to come"
+                );
+            }
+            return held;
         }
         let (mut all, mut any) = (true, false);
         for member in &mut self.members {

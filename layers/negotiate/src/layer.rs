@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, time::Duration};
 
 use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::ListenerOptions;
+use kyneta_uds_unix::{Allow, ListenerOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -13,7 +13,16 @@ use crate::{host::Each, roles::Roles, service::Negotiate};
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) listener: ListenerOptions,
+    pub(crate) allow_listener: Option<Allow>,
     pub(crate) regroup: Duration,
+}
+
+impl Settings {
+    /// Which listeners are dealt with.
+    pub(crate) fn allowed_listener(&self) -> Allow {
+        let chosen = self.allow_listener.as_ref();
+        chosen.unwrap_or(self.listener.allows()).clone()
+    }
 }
 
 /// Makes channels that listen or connect, and change role, out of channels.
@@ -48,6 +57,7 @@ impl<A, M> NegotiateLayer<A, M> {
             host,
             settings: Settings {
                 listener: ListenerOptions::new(),
+                allow_listener: None,
                 regroup: Duration::from_secs(5),
             },
             roles: Roles::new(),
@@ -58,6 +68,27 @@ impl<A, M> NegotiateLayer<A, M> {
     /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
         self.settings.listener = options;
+        self
+    }
+
+    /// Which processes this side deals with as listeners. By default those that the
+    /// [`listener`](Self::listener)'s options let in: our own user's, unless they say otherwise. It is
+    /// asked of the credentials of each connection that is made; no message and no admission passes
+    /// before. With an `EstablishLayer` below, an `AuthorizeLayer` below that one keeps the
+    /// introduction, too, from other listeners. A connector that hides the credentials (one of
+    /// `hyperlocal`'s) needs [`Allow::anyone`].
+    ///
+    /// ```
+    /// use kyneta_uds_core::ChannelMsg;
+    /// use kyneta_uds_negotiate::NegotiateLayer;
+    /// use kyneta_uds_unix::Allow;
+    /// use tower::service_fn;
+    ///
+    /// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
+    /// let layer = NegotiateLayer::new(ignore).allow_listener(Allow::same_uid().or(Allow::uids([0])));
+    /// ```
+    pub fn allow_listener(mut self, allow: Allow) -> Self {
+        self.settings.allow_listener = Some(allow);
         self
     }
 

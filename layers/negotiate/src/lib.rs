@@ -64,10 +64,12 @@ pub mod machine;
 mod outcome;
 mod roles;
 mod service;
+mod waiting;
 
-pub use channel::{Called, Maker, Negotiated};
+pub use channel::{Called, Maker, Negotiated, Reusable};
 pub use host::{Each, Host, for_members};
 pub use layer::NegotiateLayer;
-pub use machine::Role;
+pub use machine::{Role, Why};
 pub use roles::Roles;
 pub use service::Negotiate;
+pub use waiting::Waiting;

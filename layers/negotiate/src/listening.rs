@@ -5,12 +5,12 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::Message;
+use kyneta_uds_core::{Admission, Channel, Message};
 use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::{BindError, Listener, ListenerEvent, Lost, Permit, UnixTarget};
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
@@ -108,7 +108,12 @@ where
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
-        while let Poll::Ready(Some(_)) = self.attending.poll_join_next(cx) {}
+        while let Poll::Ready(Some(attended)) = self.attending.poll_join_next(cx) {
+            if let Err(error) = attended {
+                // The user's layers or host: one connection is lost, the listener goes on.
+                tracing::warn!(%error, "a connection was lost before it was attended to");
+            }
+        }
         if let Poll::Ready(Some(joined)) = self.joined.poll_recv(cx)
             && let Some(member) = joined.take()
         {
@@ -165,7 +170,9 @@ where
         let span = permit.span();
         let attending = async move {
             match maker.oneshot(UnixTarget::Accepted(stream)).await {
-                Ok(channel) => {
+                Ok(mut channel) => {
+                    // An error is the end of the connection, which its queue meets and tells of.
+                    let _ = admit(&mut channel).await;
                     let handle = host.attend(channel);
                     // Sent to nobody when we listen no more: it came too late.
                     let _ = joining.send(Joined(Some(Member { handle, permit })));
@@ -175,6 +182,12 @@ where
         };
         self.attending.spawn(attending.instrument(span));
     }
+}
+
+/// Tells the one that has connected that it is served, where no handshake has.
+async fn admit<C: Channel<M>, M>(channel: &mut C) -> Result<(), C::Error> {
+    poll_fn(|cx| channel.poll_admission(cx, Admission::Grant)).await?;
+    poll_fn(|cx| channel.poll_flush(cx)).await
 }
 
 fn watch(mut listener: Box<Listener>) -> Watch {

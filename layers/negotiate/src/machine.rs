@@ -15,14 +15,32 @@
 //! A listener that does not answer is a live one: it is waited for, and never replaced. Only where
 //! nobody listens is there a bind, and that decides under the lock beside the path; whoever is not
 //! first waits a little, each for a time of its own, and joins who was.
+//!
+//! A peer that has no role for a second says why, and again after pauses that grow. A connector
+//! whose path has another live socket leaves its listener in good order and negotiates at the path.
 
 use std::time::Duration;
 
 /// The first wait of those who were not first, before jitter. Each next one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_micros(500);
 
-/// The longest wait for somebody else, before jitter.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait for another process that is about to listen or to accept, before jitter. It keeps
+/// to this for [`CROWD`] waits: a crowd that takes a path over is done by then.
+const CROWD_WAIT: Duration = Duration::from_millis(100);
+
+/// Waits of [`CROWD_WAIT`] in a row, some two seconds.
+const CROWD: u8 = 20;
+
+/// The longest wait for a listener that does not answer or does not let us in, and for a lock that
+/// another process keeps, before jitter.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The first time without a role after which it is said why, and each pause after that, at most
+/// [`LONGEST_PAUSE`], is as long as what has passed.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two times that it is said why there is no role.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The first wait after a refusal that will not heal by itself. Each next one is twice as long.
 const FIRST_DENIED_WAIT: Duration = Duration::from_millis(250);
@@ -30,8 +48,14 @@ const FIRST_DENIED_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait after such a refusal.
 const LONGEST_DENIED_WAIT: Duration = Duration::from_secs(1);
 
-/// No wait doubles oftener: 0.5 ms * 2^8 is past the longest.
+/// As many waits for one listener in a row take a second.
+const SECOND_OF_WAITS: u8 = 11;
+
+/// No wait doubles oftener: 0.5 ms * 2^8 is past [`CROWD_WAIT`].
 const MOST_DOUBLINGS: u8 = 8;
+
+/// No more waits in a row are told apart: all further ones are the longest.
+const MOST_TRIES: u8 = MOST_DOUBLINGS + CROWD + 4;
 
 /// What a peer is on its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,10 +81,50 @@ impl std::fmt::Display for Role {
     }
 }
 
+/// Why a peer has no role: what it waits for.
+///
+/// ```
+/// use kyneta_uds_negotiate::machine::Why;
+/// assert_eq!(Why::Locked.to_string(), "another process holds the lock beside the path, and none listens");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Why {
+    /// A process listens and does not answer: it is stopped, overloaded, or of another kind.
+    ListenerSilent,
+    /// A process listens and does not accept: its backlog is full.
+    ListenerBusy,
+    /// The process that listens closes our connections at once: this process is not allowed there,
+    /// or there is no place for one more connection.
+    TurnedAway,
+    /// The process that listens is not one that this side deals with.
+    ListenerNotAllowed,
+    /// Another process holds the lock beside the path, or is about to listen.
+    Locked,
+    /// Not permitted, not a socket, no directory.
+    InTheWay,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ListenerSilent => "a process listens at the path and does not answer",
+            Self::ListenerBusy => "a process listens at the path and its backlog is full",
+            Self::TurnedAway => {
+                "the process that listens at the path closes our connections at once"
+            }
+            Self::ListenerNotAllowed => "the process that listens at the path is not allowed",
+            Self::Locked => "another process holds the lock beside the path, and none listens",
+            Self::InTheWay => "the path cannot be used",
+        })
+    }
+}
+
 /// What came of a probe: a connection that is kept if somebody answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Probe {
-    /// A connection stands and the peer has introduced itself: the probe is the connection.
+    /// A connection stands and the listener has said that it serves it: the probe is the connection.
     Joined,
     /// No file, or nobody behind it.
     NobodyThere,
@@ -68,6 +132,10 @@ pub enum Probe {
     Busy,
     /// Somebody accepted, or may, but did not introduce itself.
     Silent,
+    /// The listener closed the connection before it said a word.
+    TurnedAway,
+    /// The process that listens is not allowed.
+    NotAllowed,
     /// Not permitted, not a socket: nothing that heals by itself.
     Denied,
 }
@@ -85,6 +153,7 @@ pub enum Bind {
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Input {
     /// The first of all.
     Start,
@@ -100,6 +169,8 @@ pub enum Input {
         /// How often in a row.
         times: u8,
     },
+    /// Another socket than our listener's stands at the connector's path, and is alive.
+    PathMoved,
     /// The listener's path is not its own any more, and nobody else's either: the file is gone, or
     /// nobody listens behind what is there.
     PathFree,
@@ -109,12 +180,15 @@ pub enum Input {
     PathLost,
     /// The time of [`Effect::Wait`] is over.
     TimerFired,
+    /// The time of [`Effect::Remind`] is over.
+    Overdue,
     /// The last of all.
     Dispose,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Effect {
     /// Connect, and keep the connection if the peer introduces itself; say what came of it with
     /// [`Input::Probed`].
@@ -123,6 +197,13 @@ pub enum Effect {
     Bind,
     /// Come back with [`Input::TimerFired`] after this time.
     Wait(Duration),
+    /// Come back with [`Input::Overdue`] after this time, unless there is a role by then.
+    Remind(Duration),
+    /// Tell the user why there is no role yet.
+    Waiting(Why),
+    /// Leave the listener in good order: what was called goes out to it, what it has said comes in.
+    /// Say so with [`Input::ConnectionLost`] when that is done or has taken too long.
+    Part,
     /// Put the listener's socket file back in its place; say what came of it with
     /// [`Input::Restored`].
     Restore,
@@ -144,9 +225,12 @@ pub type Effects = Vec<Effect>;
 ///
 /// ```
 /// use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Role};
+/// use std::time::Duration;
 ///
 /// let mut peer = Negotiation::new();
-/// assert_eq!(peer.on(Input::Start, 0.0), [Effect::Announce(Role::Negotiating), Effect::Probe]);
+/// let remind = Effect::Remind(Duration::from_secs(1));
+/// let start = [Effect::Announce(Role::Negotiating), remind, Effect::Probe];
+/// assert_eq!(peer.on(Input::Start, 0.0), start);
 /// assert_eq!(peer.on(Input::Probed(Probe::NobodyThere), 0.0), [Effect::Bind]);
 /// assert_eq!(peer.on(Input::Bound(Bind::Done), 0.0), [Effect::Announce(Role::Listener)]);
 /// assert_eq!(peer.role(), Role::Listener);
@@ -158,20 +242,30 @@ pub struct Negotiation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
-    Negotiating {
-        step: Step,
-        /// Waits for somebody else since we began, at most [`MOST_DOUBLINGS`].
-        tries: u8,
-        /// Refusals in a row, at most [`MOST_DOUBLINGS`].
-        denials: u8,
-    },
+    Negotiating(Negotiating),
     Listener {
         restoring: bool,
         /// The last restoration was refused.
         denied: bool,
     },
-    Connector,
+    Connector {
+        /// The path has moved; the connection is coming to its end.
+        parting: bool,
+    },
     Disposed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Negotiating {
+    step: Step,
+    /// Waits for another process since we began, at most [`MOST_TRIES`].
+    tries: u8,
+    /// Refusals in a row, at most [`MOST_DOUBLINGS`].
+    denials: u8,
+    /// What the last attempt came to.
+    why: Option<Why>,
+    /// How often it was said why, at most [`MOST_DOUBLINGS`].
+    told: u8,
 }
 
 /// What a negotiating peer waits for.
@@ -193,21 +287,25 @@ impl Negotiation {
     /// A peer that has not started yet.
     pub const fn new() -> Self {
         Self {
-            state: State::Negotiating {
-                step: Step::Starting,
-                tries: 0,
-                denials: 0,
-            },
+            state: State::Negotiating(Negotiating::at(Step::Starting)),
         }
     }
 
     /// What we are.
     pub const fn role(&self) -> Role {
         match self.state {
-            State::Negotiating { .. } => Role::Negotiating,
+            State::Negotiating(_) => Role::Negotiating,
             State::Listener { .. } => Role::Listener,
-            State::Connector => Role::Connector,
+            State::Connector { .. } => Role::Connector,
             State::Disposed => Role::Disposed,
+        }
+    }
+
+    /// Why there is no role, as far as is known; `None` with a role.
+    pub const fn why(&self) -> Option<Why> {
+        match self.state {
+            State::Negotiating(negotiating) => Some(negotiating.reason()),
+            _ => None,
         }
     }
 
@@ -217,109 +315,148 @@ impl Negotiation {
     pub fn on(&mut self, input: Input, random: f64) -> Effects {
         let (state, effects) = match (self.state, input) {
             (State::Disposed, input) => (State::Disposed, too_late(input)),
-            (state, Input::Dispose) => (State::Disposed, leave(state, Role::Disposed, None)),
-            (
-                State::Negotiating {
-                    step,
-                    tries,
-                    denials,
-                },
-                input,
-            ) => negotiate(step, tries, denials, input, random),
+            (state, Input::Dispose) => (State::Disposed, leave(state, Role::Disposed)),
+            (State::Negotiating(negotiating), input) => negotiating.on(input, random),
             (State::Listener { restoring, denied }, input) => listen(restoring, denied, input),
-            (State::Connector, Input::ConnectionLost) => afresh(State::Connector),
-            (State::Connector, Input::TurnedAway { times }) => {
-                let wait = Effect::Wait(for_somebody(times, random));
-                let state = State::Negotiating {
-                    step: Step::Waiting,
-                    tries: more(times),
-                    denials: 0,
-                };
-                (
-                    state,
-                    leave(State::Connector, Role::Negotiating, Some(wait)),
-                )
-            }
-            // A probe that stands twice is one connection.
-            (State::Connector, Input::Probed(_)) => (State::Connector, vec![]),
-            (State::Connector, input) => (State::Connector, too_late(input)),
+            (state @ State::Connector { parting }, input) => match input {
+                Input::ConnectionLost => afresh(state),
+                // It was to end: that it ended soon tells nothing of the next one.
+                Input::TurnedAway { .. } if parting => afresh(state),
+                Input::TurnedAway { times } => turned_away(times, random),
+                Input::PathMoved if !parting => {
+                    (State::Connector { parting: true }, vec![Effect::Part])
+                }
+                // A probe that stands twice is one connection.
+                Input::Probed(_) => (state, vec![]),
+                input => (state, too_late(input)),
+            },
         };
         self.state = state;
         effects
     }
 }
 
-fn negotiate(step: Step, tries: u8, denials: u8, input: Input, random: f64) -> (State, Effects) {
-    let go = |step| State::Negotiating {
-        step,
-        tries,
-        denials: 0,
-    };
-    match (step, input) {
-        (Step::Starting, Input::Start) => (
-            go(Step::Probing),
-            vec![Effect::Announce(Role::Negotiating), Effect::Probe],
-        ),
-        (Step::Waiting, Input::TimerFired) => (
-            State::Negotiating {
-                step: Step::Probing,
-                tries,
-                denials,
-            },
-            vec![Effect::Probe],
-        ),
-        (Step::Probing, Input::Probed(Probe::Joined)) => {
-            (State::Connector, vec![Effect::Announce(Role::Connector)])
+impl Negotiating {
+    const fn at(step: Step) -> Self {
+        Self {
+            step,
+            tries: 0,
+            denials: 0,
+            why: None,
+            told: 0,
         }
-        (Step::Probing, Input::Probed(Probe::NobodyThere)) => (
-            State::Negotiating {
-                step: Step::Binding,
-                tries,
-                denials,
-            },
-            vec![Effect::Bind],
-        ),
-        (Step::Binding, Input::Bound(Bind::Done)) => (
-            State::Listener {
-                restoring: false,
-                denied: false,
-            },
-            vec![Effect::Announce(Role::Listener)],
-        ),
-        (Step::Probing, Input::Probed(Probe::Busy | Probe::Silent))
-        | (Step::Binding, Input::Bound(Bind::InUse)) => (
-            State::Negotiating {
-                step: Step::Waiting,
-                tries: more(tries),
-                denials: 0,
-            },
-            vec![Effect::Wait(for_somebody(tries, random))],
-        ),
-        (Step::Probing, Input::Probed(Probe::Denied))
-        | (Step::Binding, Input::Bound(Bind::Denied)) => {
-            let wait = doubled(FIRST_DENIED_WAIT, denials, LONGEST_DENIED_WAIT);
-            let mut effects = vec![Effect::Wait(wait)];
-            if denials == 0 {
-                effects.insert(0, Effect::Report);
-            }
-            (
-                State::Negotiating {
-                    step: Step::Waiting,
-                    tries: 0,
-                    denials: more(denials),
-                },
-                effects,
-            )
-        }
-        (step, input) => (
-            State::Negotiating {
-                step,
-                tries,
-                denials,
-            },
-            too_late(input),
-        ),
     }
+
+    /// What the last attempt came to; during the first one, what holds it up.
+    const fn reason(&self) -> Why {
+        match (self.why, self.step) {
+            (Some(why), _) => why,
+            (None, Step::Binding) => Why::Locked,
+            (None, _) => Why::ListenerSilent,
+        }
+    }
+
+    fn on(self, input: Input, random: f64) -> (State, Effects) {
+        let go = |step| State::Negotiating(Self { step, ..self });
+        match (self.step, input) {
+            (Step::Starting, Input::Start) => (
+                go(Step::Probing),
+                vec![
+                    Effect::Announce(Role::Negotiating),
+                    Effect::Remind(FIRST_PAUSE),
+                    Effect::Probe,
+                ],
+            ),
+            (Step::Waiting, Input::TimerFired) => (go(Step::Probing), vec![Effect::Probe]),
+            (Step::Probing, Input::Probed(Probe::Joined)) => (
+                State::Connector { parting: false },
+                vec![Effect::Announce(Role::Connector)],
+            ),
+            (Step::Probing, Input::Probed(Probe::NobodyThere)) => {
+                (go(Step::Binding), vec![Effect::Bind])
+            }
+            (Step::Binding, Input::Bound(Bind::Done)) => (
+                State::Listener {
+                    restoring: false,
+                    denied: false,
+                },
+                vec![Effect::Announce(Role::Listener)],
+            ),
+            (Step::Probing, Input::Probed(Probe::Busy)) => {
+                self.wait(Why::ListenerBusy, in_a_crowd(self.tries, random))
+            }
+            (Step::Binding, Input::Bound(Bind::InUse)) => {
+                self.wait(Why::Locked, in_a_crowd(self.tries, random))
+            }
+            (Step::Probing, Input::Probed(Probe::Silent)) => {
+                self.wait(Why::ListenerSilent, for_one(self.tries, random))
+            }
+            (Step::Probing, Input::Probed(Probe::TurnedAway)) => {
+                self.wait(Why::TurnedAway, for_one(self.tries, random))
+            }
+            (Step::Probing, Input::Probed(Probe::NotAllowed)) => {
+                self.denied(Why::ListenerNotAllowed)
+            }
+            (Step::Probing, Input::Probed(Probe::Denied))
+            | (Step::Binding, Input::Bound(Bind::Denied)) => self.denied(Why::InTheWay),
+            (Step::Probing | Step::Binding | Step::Waiting, Input::Overdue) => {
+                let told = more(self.told, MOST_DOUBLINGS);
+                let pause = doubled(FIRST_PAUSE, self.told, LONGEST_PAUSE);
+                (
+                    State::Negotiating(Self { told, ..self }),
+                    vec![Effect::Waiting(self.reason()), Effect::Remind(pause)],
+                )
+            }
+            (_, input) => (State::Negotiating(self), too_late(input)),
+        }
+    }
+
+    /// For another process to be done.
+    fn wait(self, why: Why, wait: Duration) -> (State, Effects) {
+        let state = State::Negotiating(Self {
+            step: Step::Waiting,
+            tries: more(self.tries, MOST_TRIES),
+            denials: 0,
+            why: Some(why),
+            told: self.told,
+        });
+        (state, vec![Effect::Wait(wait)])
+    }
+
+    /// For what does not heal by itself, which is told once in a row.
+    fn denied(self, why: Why) -> (State, Effects) {
+        let wait = doubled(FIRST_DENIED_WAIT, self.denials, LONGEST_DENIED_WAIT);
+        let mut effects = vec![Effect::Wait(wait)];
+        if self.denials == 0 {
+            effects.insert(0, Effect::Report);
+        }
+        let state = State::Negotiating(Self {
+            step: Step::Waiting,
+            tries: 0,
+            denials: more(self.denials, MOST_DOUBLINGS),
+            why: Some(why),
+            told: self.told,
+        });
+        (state, effects)
+    }
+}
+
+/// The listener lets us in and lets go, so often in a row.
+fn turned_away(times: u8, random: f64) -> (State, Effects) {
+    let mut negotiating = Negotiating::at(Step::Waiting);
+    negotiating.tries = more(times, MOST_TRIES);
+    negotiating.why = Some(Why::TurnedAway);
+    let mut effects = vec![
+        Effect::Announce(Role::Negotiating),
+        Effect::Remind(FIRST_PAUSE),
+        Effect::Wait(for_one(times, random)),
+    ];
+    // Each such connection is a role, so the waits are counted where the time is not.
+    let late = times.saturating_sub(SECOND_OF_WAITS);
+    if late > 0 && (late.is_power_of_two() || late.is_multiple_of(64)) {
+        effects.insert(1, Effect::Waiting(Why::TurnedAway));
+    }
+    (State::Negotiating(negotiating), effects)
 }
 
 fn listen(restoring: bool, denied: bool, input: Input) -> (State, Effects) {
@@ -340,25 +477,20 @@ fn listen(restoring: bool, denied: bool, input: Input) -> (State, Effects) {
 
 /// Negotiates anew, and at once: the lock keeps survivors from storming in.
 fn afresh(from: State) -> (State, Effects) {
-    (
-        State::Negotiating {
-            step: Step::Probing,
-            tries: 0,
-            denials: 0,
-        },
-        leave(from, Role::Negotiating, Some(Effect::Probe)),
-    )
+    let mut effects = leave(from, Role::Negotiating);
+    effects.extend([Effect::Remind(FIRST_PAUSE), Effect::Probe]);
+    (State::Negotiating(Negotiating::at(Step::Probing)), effects)
 }
 
 /// Gives up what a role holds.
-fn leave(from: State, to: Role, then: Option<Effect>) -> Effects {
+fn leave(from: State, to: Role) -> Effects {
     let give_up = match from {
         State::Listener { .. } => Some(Effect::StopListening),
         // A connection that is lost needs no end.
-        State::Connector if to == Role::Disposed => Some(Effect::Disconnect),
+        State::Connector { .. } if to == Role::Disposed => Some(Effect::Disconnect),
         _ => None,
     };
-    let effects = [give_up, Some(Effect::Announce(to)), then];
+    let effects = [give_up, Some(Effect::Announce(to))];
     effects.into_iter().flatten().collect()
 }
 
@@ -371,24 +503,37 @@ fn too_late(input: Input) -> Effects {
     }
 }
 
-fn more(count: u8) -> u8 {
-    count.saturating_add(1).min(MOST_DOUBLINGS)
+fn more(count: u8, most: u8) -> u8 {
+    count.saturating_add(1).min(most)
 }
 
 fn doubled(first: Duration, times: u8, longest: Duration) -> Duration {
     first
-        .saturating_mul(1 << times.min(MOST_DOUBLINGS))
+        .saturating_mul(1 << times.min(MOST_TRIES.min(31)))
         .min(longest)
 }
 
-/// The wait for somebody else after so many: half to one and a half times as long, so that many come
-/// apart.
-fn for_somebody(tries: u8, random: f64) -> Duration {
+/// The wait for one of many to be done after so many waits: short for as long as a crowd takes.
+fn in_a_crowd(tries: u8, random: f64) -> Duration {
+    let wait = match tries.checked_sub(MOST_DOUBLINGS + CROWD) {
+        None => doubled(FIRST_WAIT, tries, CROWD_WAIT),
+        Some(late) => doubled(CROWD_WAIT, late, LONGEST_WAIT),
+    };
+    jittered(wait, random)
+}
+
+/// The wait for the one that listens after so many waits: as long as what has passed.
+fn for_one(tries: u8, random: f64) -> Duration {
+    jittered(doubled(FIRST_WAIT, tries, LONGEST_WAIT), random)
+}
+
+/// Half to one and a half times as long, so that many come apart.
+fn jittered(wait: Duration, random: f64) -> Duration {
     // `clamp` would let pass what is no number, and there is no such wait.
     let random = if random.is_nan() {
         0.5
     } else {
         random.clamp(0.0, 1.0)
     };
-    doubled(FIRST_WAIT, tries, LONGEST_WAIT).mul_f64(0.5 + random)
+    wait.mul_f64(0.5 + random)
 }

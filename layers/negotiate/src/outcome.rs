@@ -4,6 +4,8 @@
 
 use std::{error::Error, io};
 
+use kyneta_uds_core::AdmissionError;
+use kyneta_uds_establish::EstablishError;
 use kyneta_uds_unix::{BindError, ConnectError, NotAllowed};
 
 use crate::machine::{Bind, Probe};
@@ -24,7 +26,13 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
             };
         }
         if error.is::<NotAllowed>() {
-            return Probe::Denied;
+            return Probe::NotAllowed;
+        }
+        if let Some(AdmissionError::Closed) = error.downcast_ref() {
+            return Probe::TurnedAway;
+        }
+        if let Some(EstablishError::Closed) = error.downcast_ref() {
+            return Probe::TurnedAway;
         }
         // A connector that is not ours says it as the kernel does.
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -33,6 +41,9 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
                     return Probe::NobodyThere;
                 }
                 io::ErrorKind::PermissionDenied => return Probe::Denied,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    return Probe::TurnedAway;
+                }
                 _ => {}
             }
         }
@@ -63,7 +74,7 @@ mod tests {
     fn what_a_layer_wraps_is_found() {
         let path = || SocketPath::new("/run/a.sock").unwrap();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let table: [(BoxError, Probe); 8] = [
+        let table: [(BoxError, Probe); 12] = [
             (
                 ConnectError::NobodyThere {
                     path: path(),
@@ -84,11 +95,18 @@ mod tests {
                 ConnectError::NotASocket { path: path() }.into(),
                 Probe::Denied,
             ),
-            (NotAllowed { credentials: None }.into(), Probe::Denied),
+            (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
+            (AdmissionError::Closed.into(), Probe::TurnedAway),
+            (AdmissionError::Foreign.into(), Probe::Silent),
+            (EstablishError::Closed.into(), Probe::TurnedAway),
+            (
+                io::Error::from(io::ErrorKind::ConnectionReset).into(),
+                Probe::TurnedAway,
+            ),
             (ConnectError::Symlink { path: path() }.into(), Probe::Denied),
             (refused().into(), Probe::NobodyThere),
             (
-                io::Error::from(io::ErrorKind::BrokenPipe).into(),
+                io::Error::from(io::ErrorKind::TimedOut).into(),
                 Probe::Silent,
             ),
             ("elapsed".into(), Probe::Silent),

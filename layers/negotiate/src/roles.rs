@@ -8,7 +8,10 @@ use kyneta_uds_core::SharedError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::Role;
+use crate::{
+    machine::{Role, Why},
+    waiting::Waiting,
+};
 
 /// What a peer is, seen from outside. Cloneable; obtained from
 /// [`NegotiateLayer::roles`](crate::NegotiateLayer::roles) before the stack is built.
@@ -28,6 +31,8 @@ struct Standing {
     role: Role,
     /// What is in the way of a role.
     refusal: Option<SharedError>,
+    /// What is waited for, once that has taken a second.
+    waiting: Option<Waiting>,
 }
 
 impl Roles {
@@ -35,6 +40,7 @@ impl Roles {
         let standing = Standing {
             role: Role::Negotiating,
             refusal: None,
+            waiting: None,
         };
         Self {
             inner: Arc::new(Inner {
@@ -49,33 +55,74 @@ impl Roles {
         self.inner.standing.borrow().role
     }
 
-    /// Waits for a role. Roles that last shorter than it takes to look may be missed.
+    /// Why there has been no role for a second or more, and for how long; `None` otherwise.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let waiting = self.inner.standing.borrow().waiting.clone();
+        waiting.map(Waiting::now)
+    }
+
+    /// Waits for a role, or for [`Role::Disposed`], after which there is no other: the channel was
+    /// closed or dropped, on purpose, by a panic, or with its runtime. Roles that last shorter than it
+    /// takes to look may be missed.
     ///
     /// Cancel safe.
     pub async fn wait_for(&self, wanted: impl Fn(Role) -> bool) -> Role {
         let mut standing = self.inner.standing.subscribe();
-        match standing.wait_for(|standing| wanted(standing.role)).await {
-            Ok(standing) => standing.role,
-            // The sender lives in `self`.
-            Err(_) => Role::Disposed,
+        loop {
+            // What is wanted is not asked under the watch's lock.
+            let role = standing.borrow_and_update().role;
+            if wanted(role) || role == Role::Disposed || standing.changed().await.is_err() {
+                return role;
+            }
         }
     }
 
     /// Waits until there is a role, or something in its way that does not heal by itself.
+    /// [`Role::Disposed`] is one: there will be no other. A listener that does not answer is waited for,
+    /// and so is a lock that another process holds: put a timeout around it.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// What is in the way: not permitted, not a socket, no directory, with the path; or the
+    /// [`Waiting`], when the listener has turned this process away for a second. It is tried again all
+    /// the same.
+    pub async fn settled(&self) -> Result<Role, SharedError> {
+        self.role_unless(|standing| {
+            let turned_away = standing.waiting.as_ref();
+            let turned_away = turned_away.filter(|waiting| waiting.why == Why::TurnedAway);
+            let refusal = standing.refusal.clone();
+            refusal.or_else(|| Some(SharedError::new(turned_away?.clone())))
+        })
+        .await
+    }
+
+    /// As [`settled`](Self::settled), but a listener that turns this process away is waited for, too: it
+    /// may have no place left just now.
     ///
     /// Cancel safe.
     ///
     /// # Errors
     /// What is in the way: not permitted, not a socket, no directory, with the path.
-    pub async fn settled(&self) -> Result<Role, SharedError> {
+    pub async fn joined(&self) -> Result<Role, SharedError> {
+        self.role_unless(|standing| standing.refusal.clone()).await
+    }
+
+    async fn role_unless(
+        &self,
+        in_the_way: impl Fn(&Standing) -> Option<SharedError>,
+    ) -> Result<Role, SharedError> {
         let mut standing = self.inner.standing.subscribe();
-        let there =
-            |standing: &Standing| standing.role != Role::Negotiating || standing.refusal.is_some();
-        match standing.wait_for(there).await {
-            Ok(standing) => match (standing.role, &standing.refusal) {
-                (Role::Negotiating, Some(refusal)) => Err(refusal.clone()),
-                (role, _) => Ok(role),
-            },
+        let settled = |standing: &Standing| match standing.role {
+            Role::Negotiating => in_the_way(standing).map(Err),
+            role => Some(Ok(role)),
+        };
+        match standing
+            .wait_for(|standing| settled(standing).is_some())
+            .await
+        {
+            Ok(standing) => settled(&standing).unwrap_or(Ok(standing.role)),
+            // The sender lives in `self`.
             Err(_) => Ok(Role::Disposed),
         }
     }
@@ -94,12 +141,34 @@ impl Roles {
         self.inner.standing.send_replace(Standing {
             role,
             refusal: None,
+            waiting: None,
         });
     }
 
+    pub(crate) fn wait(&self, waiting: Waiting) {
+        // What was there may hold an error of the user's: it is not dropped under the lock.
+        let mut before = None;
+        let standing = &self.inner.standing;
+        standing.send_modify(|standing| before = standing.waiting.replace(waiting));
+        drop(before);
+    }
+
+    /// Updates what [`waiting`](Self::waiting) returns; no wait ends by it.
+    pub(crate) fn wait_on(&self, waiting: Waiting) {
+        let mut before = None;
+        self.inner.standing.send_if_modified(|standing| {
+            if standing.waiting.is_some() {
+                before = standing.waiting.replace(waiting);
+            }
+            false
+        });
+        drop(before);
+    }
+
     pub(crate) fn refuse(&self, error: SharedError) {
-        self.inner
-            .standing
-            .send_modify(|standing| standing.refusal = Some(error));
+        let mut before = None;
+        let standing = &self.inner.standing;
+        standing.send_modify(|standing| before = standing.refusal.replace(error));
+        drop(before);
     }
 }

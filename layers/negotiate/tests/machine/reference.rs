@@ -191,7 +191,8 @@ fn our_effect(effect: &Effect) -> Option<&'static str> {
         Effect::Restore => "restore",
         Effect::StopListening | Effect::Disconnect => "give up",
         Effect::Report => "report",
-        Effect::Announce(_) => return None,
+        Effect::Announce(_) | Effect::Remind(_) => return None,
+        other => panic!("the reference's inputs do not lead to {other:?}"),
     })
 }
 

@@ -5,33 +5,38 @@ use std::time::Duration;
 use kyneta_uds_negotiate::machine::{
     Bind, Effect, Effects, Input, Negotiation, Probe,
     Role::{self, Connector, Disposed, Listener, Negotiating},
+    Why,
 };
 
-const INPUTS: [Input; 19] = [
+const INPUTS: [Input; 23] = [
     Input::Start,
     Input::Probed(Probe::Joined),
     Input::Probed(Probe::NobodyThere),
     Input::Probed(Probe::Busy),
     Input::Probed(Probe::Silent),
+    Input::Probed(Probe::TurnedAway),
+    Input::Probed(Probe::NotAllowed),
     Input::Probed(Probe::Denied),
     Input::Bound(Bind::Done),
     Input::Bound(Bind::InUse),
     Input::Bound(Bind::Denied),
     Input::ConnectionLost,
     Input::TurnedAway { times: 3 },
+    Input::PathMoved,
     Input::PathFree,
     Input::Restored(Bind::Done),
     Input::Restored(Bind::InUse),
     Input::Restored(Bind::Denied),
     Input::PathLost,
     Input::TimerFired,
+    Input::Overdue,
     Input::Dispose,
     // Twice is once.
     Input::Dispose,
 ];
 
 /// What leads to each state.
-pub(crate) const STATES: [(&str, &[Input]); 9] = [
+pub(crate) const STATES: [(&str, &[Input]); 10] = [
     ("new", &[]),
     ("probing", &[Input::Start]),
     (
@@ -58,6 +63,10 @@ pub(crate) const STATES: [(&str, &[Input]); 9] = [
         ],
     ),
     ("connector", &[Input::Start, Input::Probed(Probe::Joined)]),
+    (
+        "parting",
+        &[Input::Start, Input::Probed(Probe::Joined), Input::PathMoved],
+    ),
     ("disposed", &[Input::Dispose]),
 ];
 
@@ -73,11 +82,13 @@ const FIRST: Effect = Effect::Wait(Duration::from_micros(500));
 /// After three that came to nothing.
 const FOURTH: Effect = Effect::Wait(Duration::from_millis(4));
 const LONG: Effect = Effect::Wait(Duration::from_millis(250));
+const REMIND: Effect = Effect::Remind(Duration::from_secs(1));
 
 /// What is to come of it. Whatever is not here changes nothing and does nothing.
 fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
     use Effect::{
-        Announce, Bind as Take, Disconnect, Probe as Ask, Report, Restore, StopListening,
+        Announce, Bind as Take, Disconnect, Part, Probe as Ask, Report, Restore, StopListening,
+        Waiting,
     };
     let to = |role, effects: &[Effect]| Some((role, effects.to_vec()));
     match (state, input) {
@@ -89,33 +100,49 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("listener" | "restoring", Input::Dispose) => {
             to(Disposed, &[StopListening, Announce(Disposed)])
         }
-        ("connector", Input::Dispose) => to(Disposed, &[Disconnect, Announce(Disposed)]),
+        ("connector" | "parting", Input::Dispose) => {
+            to(Disposed, &[Disconnect, Announce(Disposed)])
+        }
         (_, Input::Dispose) => to(Disposed, &[Announce(Disposed)]),
 
-        ("new", Input::Start) => to(Negotiating, &[Announce(Negotiating), Ask]),
+        ("new", Input::Start) => to(Negotiating, &[Announce(Negotiating), REMIND, Ask]),
         ("probing", Input::Probed(Probe::Joined)) => to(Connector, &[Announce(Connector)]),
         ("probing", Input::Probed(Probe::NobodyThere)) => to(Negotiating, &[Take]),
-        ("probing", Input::Probed(Probe::Busy | Probe::Silent)) => to(Negotiating, &[FIRST]),
-        ("probing", Input::Probed(Probe::Denied)) => to(Negotiating, &[Report, LONG]),
+        ("probing", Input::Probed(Probe::Busy | Probe::Silent | Probe::TurnedAway)) => {
+            to(Negotiating, &[FIRST])
+        }
+        ("probing", Input::Probed(Probe::Denied | Probe::NotAllowed)) => {
+            to(Negotiating, &[Report, LONG])
+        }
         ("binding", Input::Bound(Bind::Done)) => to(Listener, &[Announce(Listener)]),
         ("binding", Input::Bound(Bind::InUse)) => to(Negotiating, &[FIRST]),
         ("binding", Input::Bound(Bind::Denied)) => to(Negotiating, &[Report, LONG]),
         ("waiting" | "denied", Input::TimerFired) => to(Negotiating, &[Ask]),
 
-        ("connector", Input::ConnectionLost) => to(Negotiating, &[Announce(Negotiating), Ask]),
+        ("probing", Input::Overdue) => to(Negotiating, &[Waiting(Why::ListenerSilent), REMIND]),
+        ("binding", Input::Overdue) => to(Negotiating, &[Waiting(Why::Locked), REMIND]),
+        ("waiting", Input::Overdue) => to(Negotiating, &[Waiting(Why::ListenerBusy), REMIND]),
+        ("denied", Input::Overdue) => to(Negotiating, &[Waiting(Why::InTheWay), REMIND]),
+
+        ("connector" | "parting", Input::ConnectionLost)
+        | ("parting", Input::TurnedAway { .. }) => {
+            to(Negotiating, &[Announce(Negotiating), REMIND, Ask])
+        }
         ("connector", Input::TurnedAway { .. }) => {
-            to(Negotiating, &[Announce(Negotiating), FOURTH])
+            to(Negotiating, &[Announce(Negotiating), REMIND, FOURTH])
         }
+        ("connector", Input::PathMoved) => to(Connector, &[Part]),
         ("listener" | "restoring", Input::PathLost)
-        | ("restoring", Input::Restored(Bind::InUse)) => {
-            to(Negotiating, &[StopListening, Announce(Negotiating), Ask])
-        }
+        | ("restoring", Input::Restored(Bind::InUse)) => to(
+            Negotiating,
+            &[StopListening, Announce(Negotiating), REMIND, Ask],
+        ),
         ("listener", Input::PathFree) => to(Listener, &[Restore]),
         ("restoring", Input::Restored(Bind::Done)) => to(Listener, &[]),
         ("restoring", Input::Restored(Bind::Denied)) => to(Listener, &[Report]),
 
         // What nobody waits for is given back.
-        ("connector", Input::Probed(_)) => None,
+        ("connector" | "parting", Input::Probed(_)) => None,
         ("listener" | "restoring", Input::Bound(_) | Input::Restored(_)) => None,
         (_, Input::Probed(Probe::Joined)) => to(at_role(state), &[Disconnect]),
         (_, Input::Bound(Bind::Done) | Input::Restored(Bind::Done)) => {
@@ -153,9 +180,10 @@ fn every_state_and_every_input() {
     }
 }
 
-fn waits(probe: Probe, random: f64) -> Vec<Duration> {
+/// The waits after so many probes in a row that came to the same.
+fn waits(probe: Probe, count: usize, random: f64) -> Vec<Duration> {
     let mut machine = at(&[Input::Start]);
-    (0..12)
+    (0..count)
         .map(|_| {
             let effects = machine.on(Input::Probed(probe), random);
             assert_eq!(machine.on(Input::TimerFired, random), [Effect::Probe]);
@@ -167,24 +195,108 @@ fn waits(probe: Probe, random: f64) -> Vec<Duration> {
         .collect()
 }
 
+/// 0.5, 1, 2, ... 64 ms.
+fn doubling() -> Vec<Duration> {
+    (0..8).map(|n| Duration::from_micros(500 << n)).collect()
+}
+
 #[test]
 fn waits_double_to_their_longest_and_are_set_apart() {
-    let micros = |list: [u64; 12]| list.map(Duration::from_micros);
-    let middle = [
-        500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 100_000, 100_000, 100_000, 100_000,
-    ];
-    for probe in [Probe::Busy, Probe::Silent] {
-        assert_eq!(waits(probe, 0.5), micros(middle));
-        assert_eq!(waits(probe, 0.0), micros(middle.map(|wait| wait / 2)));
-        assert_eq!(waits(probe, 1.0), micros(middle.map(|wait| wait / 2 * 3)));
-        assert_eq!(waits(probe, f64::INFINITY), waits(probe, 1.0));
-        assert_eq!(waits(probe, f64::NAN), waits(probe, 0.5));
+    let one = [
+        doubling(),
+        [128, 256, 512, 1000, 1000, 1000]
+            .map(Duration::from_millis)
+            .to_vec(),
+    ]
+    .concat();
+    for probe in [Probe::Silent, Probe::TurnedAway] {
+        assert_eq!(waits(probe, one.len(), 0.5), one);
+        let of = |factor: f64| one.iter().map(|wait| wait.mul_f64(factor)).collect();
+        let halves: Vec<_> = of(0.5);
+        assert_eq!(waits(probe, one.len(), 0.0), halves);
+        let longer: Vec<_> = of(1.5);
+        assert_eq!(waits(probe, one.len(), 1.0), longer);
+        assert_eq!(waits(probe, 9, f64::INFINITY), waits(probe, 9, 1.0));
+        assert_eq!(waits(probe, 9, f64::NAN), waits(probe, 9, 0.5));
     }
-    let denied: Vec<_> = waits(Probe::Denied, 0.9)
+    let denied: Vec<_> = waits(Probe::Denied, 4, 0.9)
         .iter()
         .map(Duration::as_millis)
         .collect();
-    assert_eq!(denied[..4], [250, 500, 1000, 1000]);
+    assert_eq!(denied, [250, 500, 1000, 1000]);
+}
+
+#[test]
+fn one_of_a_crowd_is_waited_for_a_tenth_of_a_second_at_most_until_the_crowd_must_be_done() {
+    let crowd = [
+        doubling(),
+        vec![Duration::from_millis(100); 20],
+        [100, 200, 400, 800, 1000, 1000]
+            .map(Duration::from_millis)
+            .to_vec(),
+    ]
+    .concat();
+    assert_eq!(waits(Probe::Busy, crowd.len(), 0.5), crowd);
+
+    let mut machine = at(&[Input::Start]);
+    for wait in crowd {
+        machine.on(Input::Probed(Probe::NobodyThere), 0.5);
+        let effects = machine.on(Input::Bound(Bind::InUse), 0.5);
+        assert_eq!(effects, [Effect::Wait(wait)]);
+        machine.on(Input::TimerFired, 0.5);
+    }
+}
+
+#[test]
+fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_has_passed() {
+    let mut machine = at(&[Input::Start]);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let effects = machine.on(Input::Overdue, 0.5);
+        let [Effect::Waiting(Why::ListenerSilent), Effect::Remind(pause)] = effects[..] else {
+            panic!("{effects:?}")
+        };
+        pauses.push(pause.as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+
+    // What the last attempt came to, also while the next one is under way.
+    let told = |machine: &mut Negotiation| machine.on(Input::Overdue, 0.5)[0];
+    let mut machine = at(&[Input::Start]);
+    for (probe, why) in [
+        (Probe::Busy, Why::ListenerBusy),
+        (Probe::Silent, Why::ListenerSilent),
+        (Probe::TurnedAway, Why::TurnedAway),
+        (Probe::NotAllowed, Why::ListenerNotAllowed),
+        (Probe::Denied, Why::InTheWay),
+    ] {
+        machine.on(Input::Probed(probe), 0.5);
+        assert_eq!(told(&mut machine), Effect::Waiting(why));
+        machine.on(Input::TimerFired, 0.5);
+        assert_eq!(told(&mut machine), Effect::Waiting(why));
+        assert_eq!(machine.why(), Some(why));
+    }
+    machine.on(Input::Probed(Probe::NobodyThere), 0.5);
+    machine.on(Input::Bound(Bind::InUse), 0.5);
+    assert_eq!(told(&mut machine), Effect::Waiting(Why::Locked));
+    machine.on(Input::TimerFired, 0.5);
+    machine.on(Input::Probed(Probe::Joined), 0.5);
+    assert_eq!(machine.why(), None);
+    assert_eq!(machine.on(Input::Overdue, 0.5), []);
+}
+
+#[test]
+fn who_is_let_in_and_let_go_again_and_again_is_told_with_growing_pauses() {
+    let told = (0..=255).filter(|&times| {
+        let mut machine = at(&[Input::Start, Input::Probed(Probe::Joined)]);
+        let effects = machine.on(Input::TurnedAway { times }, 0.5);
+        effects.contains(&Effect::Waiting(Why::TurnedAway))
+    });
+    // After some seconds, each about twice as many as before; then once in 64.
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [12, 13, 15, 19, 27, 43, 75, 139, 203]
+    );
 }
 
 #[test]

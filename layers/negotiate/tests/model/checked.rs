@@ -91,6 +91,7 @@ const NOTHING: Budget = Budget {
     crashes: 0,
     disposals: 0,
     thefts: 0,
+    seconds: 0,
     removals: 0,
 };
 
@@ -101,6 +102,7 @@ fn two_peers_whatever_goes_wrong() {
         disposals: 1,
         thefts: 1,
         removals: 1,
+        ..NOTHING
     };
     check(2, NOTHING);
     check(2, budget);
@@ -124,6 +126,17 @@ fn three_peers_and_an_intruder() {
         ..NOTHING
     };
     check(3, budget);
+}
+
+#[test]
+fn peers_move_to_the_listener_that_has_taken_the_path_from_another() {
+    let budget = Budget {
+        crashes: 1,
+        thefts: 1,
+        seconds: 1,
+        ..NOTHING
+    };
+    check(2, budget);
 }
 
 #[test]

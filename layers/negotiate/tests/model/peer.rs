@@ -37,6 +37,8 @@ pub(crate) enum Work {
     Connect,
     /// Connected to it; `None` once that has closed.
     AwaitAnswer(Option<Owner>),
+    /// End the connection, all being said.
+    Part,
     /// Look whether there is anything to put back.
     BeginRestore,
     Claim(Claim),
@@ -124,6 +126,8 @@ impl Peer {
             Input::Bound(Bind::Done),
             Input::ConnectionLost,
             Input::TurnedAway { times: 1 },
+            Input::PathMoved,
+            Input::Overdue,
             Input::PathFree,
             Input::PathLost,
             Input::TimerFired,
@@ -202,17 +206,34 @@ impl World {
             // Accepted by a role, not by a socket: who is linked into place answers a moment later.
             (Some(Work::AwaitAnswer(Some(Owner::Peer(to)))), _) => self.peer(*to).is_listening(),
             (Some(_), _) => true,
-            (None, Role::Connector) => peer.connection.is_none(),
+            (None, Role::Connector) => peer.connection.is_none() || self.has_moved(i),
             (None, Role::Negotiating | Role::Listener) => peer.changed,
             (None, Role::Disposed) => false,
         }
+    }
+
+    /// The path has a listener, and it is not the one that the peer is connected to. To look and find
+    /// anything else changes nothing.
+    fn has_moved(&self, i: u8) -> bool {
+        let there = self.path.and_then(|socket| self.listener(socket));
+        there.is_some() && there != self.peer(i).connection
     }
 
     pub(crate) fn step(&mut self, i: u8) {
         let role = self.peer(i).role();
         match (self.me(i).work.pop_front(), role) {
             (Some(work), _) => self.work(i, work),
-            (None, Role::Connector) => self.say(i, Input::ConnectionLost),
+            (None, Role::Connector) => {
+                let lost = self.peer(i).connection.is_none();
+                self.say(
+                    i,
+                    if lost {
+                        Input::ConnectionLost
+                    } else {
+                        Input::PathMoved
+                    },
+                );
+            }
             (None, Role::Negotiating) => {
                 // The timer touches nothing: what follows is done in the same step.
                 self.say(i, Input::TimerFired);
@@ -254,7 +275,10 @@ impl World {
                     peer.machine.on(Input::Start, 0.5);
                     peer.machine.on(Input::Probed(Probe::Busy), 0.5);
                 }
-                Effect::Report | Effect::Announce(_) => {}
+                Effect::Part => peer.work.push_back(Work::Part),
+                // To tell changes nothing.
+                Effect::Report | Effect::Remind(_) | Effect::Announce(_) => {}
+                other => unreachable!("{other:?}"),
             }
         }
     }
@@ -272,6 +296,10 @@ impl World {
             Work::AwaitAnswer(Some(owner)) => {
                 self.me(i).connection = Some(owner);
                 self.say(i, Input::Probed(Probe::Joined));
+            }
+            Work::Part => {
+                self.me(i).connection = None;
+                self.say(i, Input::ConnectionLost);
             }
             Work::AwaitAnswer(None) => self.say(i, Input::Probed(Probe::Silent)),
             Work::Claim(step) => self.claim(i, step),

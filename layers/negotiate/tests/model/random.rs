@@ -54,6 +54,7 @@ fn ten_thousand_starts_make_no_split() {
         crashes: 2,
         disposals: 1,
         thefts: 2,
+        seconds: 2,
         removals: 2,
     };
     for budget in [Budget::default(), wrong] {

@@ -13,6 +13,8 @@ use crate::peer::{Peer, Work};
 pub(crate) enum Owner {
     Peer(u8),
     Intruder,
+    /// An intruder that does not know that another one has unlinked its socket.
+    Former,
 }
 
 /// One that knows nothing of the lock: it unlinks whatever is at the path and binds its own.
@@ -21,6 +23,8 @@ pub(crate) struct Intruder {
     pub(crate) socket: Option<u8>,
     /// It has unlinked and is about to bind.
     stealing: bool,
+    /// The socket of the one before, which another one has unlinked. It goes on for ever.
+    former: Option<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +47,8 @@ pub(crate) struct Budget {
     pub(crate) disposals: u8,
     /// Paths stolen by the intruder; its deaths and departures.
     pub(crate) thefts: u8,
+    /// Second intruders, which take the path from the first one.
+    pub(crate) seconds: u8,
     /// The path, or the lock file, removed by a stranger.
     pub(crate) removals: u8,
 }
@@ -72,6 +78,8 @@ pub(crate) enum Action {
     Crash(u8),
     Dispose(u8),
     Steal,
+    /// As two listeners of the reference do that start at once.
+    Supplant,
     IntruderBinds,
     IntruderDies,
     /// As the reference does it: whatever is at the path goes too.
@@ -128,6 +136,9 @@ impl World {
                 actions.extend([Action::IntruderDies, Action::IntruderLeaves]);
             }
         }
+        if self.left.seconds > 0 && open && self.stands() {
+            actions.push(Action::Supplant);
+        }
         if self.left.removals > 0 {
             // The intruder never notices, and nobody can make it.
             if self.path.is_some() && self.path != self.intruder.socket {
@@ -156,6 +167,26 @@ impl World {
             Action::Steal => {
                 self.left.thefts -= 1;
                 self.intruder_closes();
+                self.intruder.stealing = true;
+                self.path = None;
+                self.changed();
+            }
+            Action::Supplant => {
+                self.left.seconds -= 1;
+                self.intruder.former = self.intruder.socket.take();
+                for peer in &mut self.peers {
+                    let at_former = |owner: &mut Owner| {
+                        if *owner == Owner::Intruder {
+                            *owner = Owner::Former;
+                        }
+                    };
+                    peer.connection.iter_mut().for_each(at_former);
+                    for work in &mut peer.work {
+                        if let Work::AwaitAnswer(Some(owner)) = work {
+                            at_former(owner);
+                        }
+                    }
+                }
                 self.intruder.stealing = true;
                 self.path = None;
                 self.changed();
@@ -192,6 +223,11 @@ impl World {
         }
     }
 
+    /// The intruder listens at the path.
+    fn stands(&self) -> bool {
+        self.intruder.socket.is_some() && self.intruder.socket == self.path
+    }
+
     fn intruder_closes(&mut self) {
         self.intruder.socket = None;
         self.close_connections(Owner::Intruder);
@@ -203,9 +239,12 @@ impl World {
         !self.intruder.stealing && !(0..self.peers.len() as u8).any(|i| self.can_step(i))
     }
 
-    /// One live listener at the path, and everybody who is up connected to it.
+    /// One live listener at the path, and every peer that is up connected to it. While none is there, one
+    /// that has lost the path will do: the next peer takes the path, and the rest move there.
     pub(crate) fn is_one_bus(&self) -> bool {
+        let former = self.intruder.former.map(|_| Owner::Former);
         let listener = self.path.and_then(|socket| self.listener(socket));
+        let listener = listener.or(former);
         self.peers.iter().enumerate().all(|(i, peer)| {
             !peer.is_up() || listener.is_some_and(|owner| peer.is_on(owner, i as u8, self.path))
         })
@@ -226,6 +265,9 @@ impl World {
     pub(crate) fn listener(&self, socket: u8) -> Option<Owner> {
         if self.intruder.socket == Some(socket) {
             return Some(Owner::Intruder);
+        }
+        if self.intruder.former == Some(socket) {
+            return Some(Owner::Former);
         }
         let at = self.peers.iter().position(|peer| peer.listens_on(socket))?;
         Some(Owner::Peer(at as u8))
@@ -250,6 +292,7 @@ impl World {
             self.path == Some(file)
                 || self.temporaries.values().any(|&there| there == file)
                 || self.intruder.socket == Some(file)
+                || self.intruder.former == Some(file)
                 || self.peers.iter().any(|peer| peer.knows_file(file))
         })
     }

@@ -15,7 +15,7 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion,
+    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion,
 };
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -242,6 +242,23 @@ where
         let buffered = self.get_ref().map_or(0, C::buffered);
         // Of what is lost, nobody knows whether the kernel has it.
         buffered.max(usize::from(self.lost.is_some()))
+    }
+
+    /// For the first connection. Later ones are used without an admission.
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), DisconnectReason>> {
+        self.poll_out(
+            cx,
+            None,
+            false,
+            match admission {
+                Admission::Grant => |channel, cx| channel.poll_admission(cx, Admission::Grant),
+                Admission::Await => |channel, cx| channel.poll_admission(cx, Admission::Await),
+            },
+        )
     }
 
     #[inline]

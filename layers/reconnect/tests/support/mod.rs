@@ -12,7 +12,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use kyneta_uds_core::{Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion};
+use kyneta_uds_core::{
+    Admission, Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion,
+};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -223,6 +225,10 @@ impl Channel<u32> for Pipe {
 
     fn buffered(&self) -> usize {
         self.0.lock().unwrap().buffer.len()
+    }
+
+    fn poll_admission(&mut self, _: &mut Context<'_>, _: Admission) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     #[inline]

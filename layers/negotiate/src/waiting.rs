@@ -1,0 +1,58 @@
+//! Why a peer has no role, and since when.
+//!
+//! In: what the last attempts came to. Out: a value for events, logs and the status. May touch:
+//! tokio's clock.
+
+use std::{error::Error, fmt, time::Duration};
+
+use kyneta_uds_core::{Chain, SharedError};
+use tokio::time::Instant;
+
+use crate::machine::Why;
+
+/// Why a peer has no role, and for how long. Told after one second, and again after pauses that
+/// grow to a minute: to [`Host::waiting`](crate::Host::waiting), to the log as a warning, and by
+/// [`Roles::waiting`](crate::Roles::waiting).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// What the last attempt came to.
+    pub why: Why,
+    /// How long there has been no role. A connection that ended at once was none.
+    pub waited: Duration,
+    /// What the last attempt failed with; absent during the first one.
+    pub error: Option<SharedError>,
+    pub(crate) since: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn new(why: Why, since: Instant, error: Option<SharedError>) -> Self {
+        Self {
+            why,
+            waited: since.elapsed(),
+            error,
+            since,
+        }
+    }
+
+    /// The same, as of now.
+    pub(crate) fn now(self) -> Self {
+        Self {
+            waited: self.since.elapsed(),
+            ..self
+        }
+    }
+}
+
+impl Error for Waiting {}
+
+/// What is waited for, and the error with its causes. Not the time.
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)?;
+        match &self.error {
+            Some(error) => write!(f, ": {}", Chain(error)),
+            None => Ok(()),
+        }
+    }
+}

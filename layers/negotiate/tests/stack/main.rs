@@ -1,0 +1,9 @@
+//! A stack with the layer, over real sockets: what it admits and what it joins, what it says while it
+//! has no role, how it moves, and that its end is told.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod admission;
+mod ending;
+mod moving;
+mod support;
+mod waiting;

@@ -1,0 +1,141 @@
+//! Typed peers on a path of their own.
+
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kyneta_uds_cbor::CborLayer;
+use kyneta_uds_core::{BoxError, Channel, SocketPath};
+use kyneta_uds_framing::FramingLayer;
+use kyneta_uds_negotiate::{Each, Host, NegotiateLayer, Role, Roles, Waiting, Why};
+use kyneta_uds_queue::{Handle, QueueConfig, QueueLayer};
+use kyneta_uds_unix::UnixConnector;
+use tokio::sync::mpsc;
+use tower::{ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneService};
+
+/// A directory with a path in it.
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) path: SocketPath,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = SocketPath::new(dir.path().join("bus.sock")).unwrap();
+        Self { dir, path }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("bus.sock")
+    }
+}
+
+type Handler = BoxCloneService<u32, (), Infallible>;
+
+pub(crate) type Layer = NegotiateLayer<Noting, u32>;
+
+/// A peer of numbers: how to send, what it is, what comes in, what it has told of.
+pub(crate) struct Peer {
+    pub(crate) handle: Handle<u32>,
+    pub(crate) roles: Roles,
+    pub(crate) inbox: mpsc::UnboundedReceiver<u32>,
+    pub(crate) told: Told,
+}
+
+/// One whose layer is set up by `with`.
+pub(crate) async fn join(place: &Place, with: impl FnOnce(Layer) -> Layer) -> Peer {
+    let (seen, inbox) = mpsc::unbounded_channel();
+    let handler = Handler::new(service_fn(move |msg: u32| {
+        // The test may have seen enough.
+        let _ = seen.send(msg);
+        std::future::ready(Ok(()))
+    }));
+    let told = Told::default();
+    let negotiate = with(NegotiateLayer::hosted(Noting {
+        told: told.clone(),
+        handler: handler.clone(),
+    }));
+    let roles = negotiate.roles();
+    let stack = ServiceBuilder::new()
+        .layer(QueueLayer::new(handler))
+        .layer(negotiate)
+        .layer(CborLayer::typed::<u32>())
+        .layer(FramingLayer::new())
+        .service(UnixConnector::new());
+    let handle = stack.oneshot(place.path.clone()).await.unwrap();
+    Peer {
+        handle,
+        roles,
+        inbox,
+        told,
+    }
+}
+
+pub(crate) async fn joined(place: &Place) -> Peer {
+    let peer = join(place, |layer| layer).await;
+    soon(peer.roles.settled()).await.unwrap();
+    peer
+}
+
+/// What was told of, with the seconds that had passed.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<(Why, u64)>>>, Arc<Mutex<Vec<Role>>>);
+
+impl Told {
+    pub(crate) fn all(&self) -> Vec<(Why, u64)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Every role that it has had.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        self.1.lock().unwrap().clone()
+    }
+}
+
+/// [`Each`], and what is told while there is no role.
+#[derive(Clone)]
+pub(crate) struct Noting {
+    told: Told,
+    handler: Handler,
+}
+
+impl<C, E> Host<C, E, u32> for Noting
+where
+    C: Channel<u32, Future: Send> + Send + 'static,
+    E: Into<BoxError>,
+{
+    fn attend(&self, channel: C) -> Handle<u32> {
+        let each = Each::new(self.handler.clone(), QueueConfig::default());
+        Host::<C, BoxError, u32>::attend(&each, channel)
+    }
+
+    fn not_attended(&self, _: E) {}
+
+    fn announced(&self, role: Role) {
+        self.told.1.lock().unwrap().push(role);
+    }
+
+    fn waiting(&self, waiting: &Waiting) {
+        let mut told = self.told.0.lock().unwrap();
+        told.push((waiting.why, waiting.waited.as_secs()));
+    }
+}
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(20);
+    tokio::time::timeout(limit, what).await.unwrap()
+}
+
+/// A complete frame of wire version 3.
+pub(crate) fn frame(seq: u32, payload: &[u8]) -> Vec<u8> {
+    let len = payload.len() as u32;
+    [&[3, 0][..], &len.to_be_bytes(), &seq.to_be_bytes(), payload].concat()
+}
+
+pub(crate) async fn is(peer: &Peer, role: Role) {
+    assert_eq!(soon(peer.roles.wait_for(|now| now == role)).await, role);
+}

@@ -1,0 +1,97 @@
+//! A peer that has no role says why, and does not ask ten times a second.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use kyneta_uds_negotiate::{Role, Why};
+use tokio::{net::UnixListener, time::sleep};
+
+use crate::support::{Place, is, join};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Accepts, and keeps or closes what it has accepted. Counts.
+fn foreign(place: &Place, keeps: bool) -> Arc<AtomicUsize> {
+    let listener = UnixListener::bind(place.file()).unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let count = count.clone();
+        async move {
+            let mut kept = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                if keeps {
+                    kept.push(stream);
+                }
+            }
+        }
+    });
+    count
+}
+
+/// Reports, from the first second on, after pauses that grow: a minute's.
+fn grow(told: &[(Why, u64)], why: Why) {
+    assert!((5..=8).contains(&told.len()), "{told:?}");
+    assert!(told.iter().all(|(told, _)| *told == why), "{told:?}");
+    let seconds: Vec<_> = told.iter().map(|(_, seconds)| *seconds).collect();
+    assert!(seconds.starts_with(&[1, 2, 4, 8]), "{seconds:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_listener_is_told_of_and_left_in_peace() {
+    let place = Place::new();
+    let asked = foreign(&place, true);
+    let peer = join(&place, |layer| layer).await;
+    sleep(MINUTE).await;
+    grow(&peer.told.all(), Why::ListenerSilent);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((5..=30).contains(&asked), "asked {asked} times");
+    assert_eq!(peer.roles.role(), Role::Negotiating);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_turns_away_is_told_of_and_asked_once_a_second() {
+    let place = Place::new();
+    let asked = foreign(&place, false);
+    let peer = join(&place, |layer| layer).await;
+    sleep(MINUTE).await;
+    grow(&peer.told.all(), Why::TurnedAway);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((20..=150).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_another_process_holds_is_told_of_and_then_taken() {
+    let place = Place::new();
+    let lock = File::create(place.dir.path().join("bus.sock.lock")).unwrap();
+    lock.lock().unwrap();
+    let peer = join(&place, |layer| layer).await;
+    sleep(MINUTE).await;
+    grow(&peer.told.all(), Why::Locked);
+    let waiting = peer.roles.waiting().unwrap();
+    assert!(
+        waiting.waited >= MINUTE - Duration::from_secs(1),
+        "{waiting:?}"
+    );
+    assert!(waiting.to_string().contains("holds the lock"), "{waiting}");
+    drop(lock);
+    is(&peer, Role::Listener).await;
+    assert!(peer.roles.waiting().is_none());
+}
+
+#[tokio::test]
+async fn who_joins_in_time_tells_nothing() {
+    let place = Place::new();
+    let a = join(&place, |layer| layer).await;
+    let b = join(&place, |layer| layer).await;
+    is(&a, Role::Listener).await;
+    is(&b, Role::Connector).await;
+    assert_eq!((a.told.all(), b.told.all()), (vec![], vec![]));
+    assert!(a.roles.waiting().is_none() && b.roles.waiting().is_none());
+}
