@@ -5,12 +5,14 @@
 
 use std::{
     error::Error,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, SocketPath, SocketPathError};
+use kyneta_uds_core::{
+    ChannelMsg, DisconnectReason, Identity, SharedError, SocketPath, SocketPathError,
+};
 use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::{Flushed, Handle, QueueConfig, Queueing, SendError, SendFuture, queue};
@@ -49,6 +51,7 @@ pub struct Client {
     handle: Handle<ChannelMsg>,
     states: States,
     outgoing: Outgoing,
+    last: LastError,
     guard: Arc<Guard>,
 }
 
@@ -73,13 +76,16 @@ pub enum ClientError {
     #[error(transparent)]
     Path(#[from] SocketPathError),
     /// Nobody could be connected to, or nobody introduced itself, as often as the policy allows.
-    #[error("{}{reason}", Of { path, reason })]
+    #[error("{path} could not be connected to{}", Tries(reason))]
     NotConnected {
         /// Where.
         path: SocketPath,
-        /// Why not.
-        #[source]
+        /// Why it is not tried again: that it was tried as often as the policy allows, or what
+        /// `last` says, too.
         reason: DisconnectReason,
+        /// What the last attempt failed with; absent when the connection was closed.
+        #[source]
+        last: Option<SharedError>,
     },
 }
 
@@ -87,29 +93,24 @@ impl ClientError {
     /// What the connector said last, if it is that which failed.
     pub fn connect_error(&self) -> Option<&ConnectError> {
         match self {
-            Self::NotConnected { reason, .. } => connect_error(reason),
+            Self::NotConnected { last, .. } => {
+                chain(last.as_ref()?.get_ref()).find_map(|error| error.downcast_ref())
+            }
             Self::Path(_) => None,
         }
     }
 }
 
-/// The path, where the reason does not name it.
-struct Of<'a> {
-    path: &'a SocketPath,
-    reason: &'a DisconnectReason,
-}
+/// What the source does not say: how often it was tried, or that there is none.
+struct Tries<'a>(&'a DisconnectReason);
 
-impl std::fmt::Display for Of<'_> {
+impl std::fmt::Display for Tries<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match connect_error(self.reason) {
-            Some(_) => Ok(()),
-            None => write!(f, "{}: ", self.path),
+        match self.0 {
+            DisconnectReason::Error(_) => Ok(()),
+            reason => write!(f, ": {reason}"),
         }
     }
-}
-
-fn connect_error(reason: &DisconnectReason) -> Option<&ConnectError> {
-    causes(reason).find_map(|error| error.downcast_ref())
 }
 
 /// An error, what caused it, and so on.
@@ -118,27 +119,66 @@ fn causes(reason: &DisconnectReason) -> impl Iterator<Item = &(dyn Error + 'stat
         DisconnectReason::Error(error) => Some(error.get_ref()),
         _ => None,
     };
-    std::iter::successors(first, |error: &&(dyn Error + 'static)| (**error).source())
+    first.into_iter().flat_map(chain)
 }
 
-/// The policy of a client: the user's, but what does not heal by itself is not tried again: the path
-/// or whoever listens there.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        (**error).source()
+    })
+}
+
+/// The policy of a client: the user's. Two things more: a listener that is none to deal with, where none
+/// other ever was, is not tried again; and what is in the way at the path is told of, once in a row.
 #[derive(Debug, Clone)]
 struct Healing<P> {
     policy: P,
     /// Whoever listens was one to deal with: that somebody else does may pass.
     was_useful: bool,
+    /// Something has been in the way since the last time that nothing was.
+    in_the_way: bool,
+    events: EventSender,
+    last: LastError,
+}
+
+/// The error of the last attempt, for `ClientError` once the policy has given up.
+#[derive(Debug, Clone, Default)]
+struct LastError(Arc<Mutex<Option<SharedError>>>);
+
+impl LastError {
+    fn set(&self, error: Option<SharedError>) {
+        let before = std::mem::replace(&mut *self.lock(), error);
+        // An error of the user's is not dropped under the lock.
+        drop(before);
+    }
+
+    fn get(&self) -> Option<SharedError> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SharedError>> {
+        // Nothing that can panic runs under the lock, so poison means nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<P: Recover> Recover for Healing<P> {
     fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
         self.was_useful |= failure.attempts() == 0;
-        let hopeless = match self.was_useful {
-            false => causes(failure.reason()).any(does_not_heal),
-            true => causes(failure.reason()).any(never_heals),
+        let reason = failure.reason();
+        let error = match reason {
+            DisconnectReason::Error(error) => Some(error.clone()),
+            _ => None,
         };
-        if hopeless {
-            return Err(failure.reason().clone());
+        self.last.set(error.clone());
+        let in_the_way = causes(reason).any(is_in_the_way);
+        if let Some(error) = error.filter(|_| in_the_way && !self.in_the_way) {
+            tracing::warn!(%error, "something is in the way");
+            self.events.send(Event::InTheWay { error });
+        }
+        self.in_the_way = in_the_way;
+        if !self.was_useful && causes(reason).any(is_another) {
+            return Err(reason.clone());
         }
         self.policy.recover(failure)
     }
@@ -148,24 +188,27 @@ impl<P: Recover> Recover for Healing<P> {
     }
 }
 
-/// Not by itself: something at the path is in the way.
-fn never_heals(error: &(dyn Error + 'static)) -> bool {
+/// Something at the path, which the user may have to see to: or a server that is about to set the
+/// file's mode.
+fn is_in_the_way(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref().is_some_and(|error| {
         matches!(
             error,
-            ConnectError::NotPermitted { .. } | ConnectError::NotASocket { .. }
+            ConnectError::NotPermitted { .. }
+                | ConnectError::NotASocket { .. }
+                | ConnectError::Symlink { .. }
         )
     })
 }
 
-/// Nor that somebody else listens there, where nobody else ever did.
-fn does_not_heal(error: &(dyn Error + 'static)) -> bool {
+/// Another process listens than the expected one, or a link leads there.
+fn is_another(error: &(dyn Error + 'static)) -> bool {
     let connects = matches!(error.downcast_ref(), Some(ConnectError::Symlink { .. }));
     let admits = matches!(
         error.downcast_ref(),
         Some(EstablishError::NotAdmitted { .. })
     );
-    never_heals(error) || connects || admits || error.is::<NotAllowed>()
+    connects || admits || error.is::<NotAllowed>()
 }
 
 impl Client {
@@ -316,8 +359,11 @@ impl<S, P> ClientBuilder<S, P> {
     settings_setters!("client");
 
     /// Whether and when it comes back. [`ReconnectPolicy::new`] by default;
-    /// [`ReconnectPolicy::off`] is one connection. What does not heal by itself, a path that is not
-    /// permitted or is no socket, is not tried again, whatever the policy says.
+    /// [`ReconnectPolicy::off`] is one connection. A path that is not permitted or is no socket is an
+    /// attempt that came to nothing like any other, and [`Event::InTheWay`]: a server that binds and
+    /// then sets the file's mode makes it so for a moment. A listener that is not
+    /// [allowed](Self::allow_listener) or not admitted, and a symbolic link, are final before the
+    /// first connection, whatever the policy says.
     ///
     /// ```
     /// use std::time::Duration;
@@ -399,7 +445,11 @@ where
         tokio::select! {
             biased;
             _ = here => Ok(client),
-            reason = client.closed() => Err(ClientError::NotConnected { path, reason }),
+            reason = client.closed() => Err(ClientError::NotConnected {
+                path,
+                reason,
+                last: client.last.get(),
+            }),
         }
     }
 
@@ -422,17 +472,25 @@ where
         } = self.settings;
         let outgoing = Outgoing::new(roster.clone());
         let events = roster.events().clone();
+        let last = LastError::default();
         let layer = ReconnectLayer::new(Healing {
             policy: self.reconnect,
             was_useful: false,
+            in_the_way: false,
+            events: events.clone(),
+            last: last.clone(),
         })
         .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
         let states = layer.states();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
         let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
-            let reason = DisconnectReason::error(error);
-            ClientError::NotConnected { path, reason }
+            let error = SharedError::new(error);
+            ClientError::NotConnected {
+                path,
+                reason: DisconnectReason::Error(error.clone()),
+                last: Some(error),
+            }
         })?;
         let (handle, driver) = queue(channel, outgoing.watch(config));
         outgoing.under(handle.clone());
@@ -446,6 +504,7 @@ where
             handle,
             states,
             outgoing,
+            last,
             guard,
         })
     }

@@ -7,7 +7,7 @@ mod common;
 use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
-use common::{Bus, collect, dismiss, offer, raw, service};
+use common::{Bus, collect, dismiss, offer, raw, said, service};
 use kyneta_uds::{
     ChannelMsg, Client, DisconnectReason, EstablishLayer, Event, Features, Incoming, Listener,
     Overflow, PeerChange, PeerId, QueueConfig, ReconnectPolicy, Server, WireMode, WireVersion,
@@ -351,9 +351,9 @@ async fn silence_on_both_wire_versions_is_said_plainly() {
         .connect(ignore)
         .await
         .unwrap_err();
-    let text = error.to_string();
+    let text = said(&error);
     let expected = format!(
-        "{}: no answer to establish on wire version 3 or 2 within",
+        "{} could not be connected to: no answer to establish on wire version 3 or 2 within",
         bus.path.display()
     );
     assert!(text.starts_with(&expected), "{text}");

@@ -7,7 +7,7 @@ mod common;
 
 use std::{path::Path, time::Duration};
 
-use common::{Bus, collect, dismiss, raw::frame, service, soon};
+use common::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
     Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, EstablishError,
     EstablishLayer, Event, Events, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
@@ -89,7 +89,7 @@ async fn one_too_many_waits_for_a_place() {
     // One that has not introduced itself takes a place as well.
     let silent = UnixStream::connect(&bus.path).await.unwrap();
     let late = connect(client(&bus.path, "late")).await.unwrap_err();
-    assert!(late.to_string().contains("closed"), "{late}");
+    assert!(said(&late).contains("closed"), "{late}");
     let refusal = loop {
         if let Event::TurnedAway { refusal } = soon(events.recv()).await.unwrap() {
             break refusal;
@@ -191,15 +191,13 @@ async fn a_client_says_whom_it_expects_to_listen() {
     let not_allowed = Client::builder(&bus.path).allow_listener(nobody());
     let error = soon(not_allowed.connect(collect(1).0)).await.unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("listens there, which is not allowed"),
+        said(&error).contains("listens there, which is not allowed"),
         "{error}"
     );
     let layer = EstablishLayer::new(service("c")).admit(|_| false);
     let not_admitted = Client::builder(&bus.path).establish(layer);
     let error = soon(not_admitted.connect(collect(1).0)).await.unwrap_err();
-    assert!(error.to_string().contains("is not admitted"), "{error}");
+    assert!(said(&error).contains("is not admitted"), "{error}");
     assert!(
         connect(client(&bus.path, "c").allow_listener(Allow::same_uid()))
             .await
@@ -270,7 +268,7 @@ async fn a_peer_says_whom_it_expects_to_listen() {
     let layer = EstablishLayer::new(service("c")).admit(|_| false);
     let not_admitted = Peer::builder(&bus.path).establish(layer);
     let error = soon(not_admitted.join(collect(1).0)).await.unwrap_err();
-    assert!(error.to_string().contains("is not admitted"), "{error}");
+    assert!(said(&error).contains("is not admitted"), "{error}");
     peer.dispose().await;
     server.dispose().await;
 }

@@ -1,13 +1,16 @@
 //! What goes on while a handler is at work, a member does not read, or nobody is left.
 
-#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 
 mod common;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use common::{Bus, collect, dismiss, service, soon};
-use kyneta_uds::{Client, Event, Incoming, Peer, PeerChange, QueueConfig, Role, Server};
+use common::{Bus, collect, dismiss, said, service, soon};
+use kyneta_uds::{
+    Client, ClientError, ConnectError, DisconnectReason, Event, Incoming, Peer, PeerChange,
+    QueueConfig, ReconnectPolicy, Role, Server, State,
+};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
@@ -183,4 +186,64 @@ async fn who_is_turned_away_does_not_come_again_without_end() {
         "{times} times in {took:?}"
     );
     joining.abort();
+}
+
+#[tokio::test]
+async fn what_is_in_a_clients_way_for_a_moment_is_told_of_and_tried_again() {
+    let bus = Bus::new();
+    std::fs::write(&bus.path, "no socket").unwrap();
+    let policy = ReconnectPolicy::new()
+        .base(Duration::from_millis(10))
+        .max(Duration::from_millis(10))
+        .max_attempts(1000);
+    let (handler, _inbox) = collect(1);
+    let builder = Client::builder(&bus.path).reconnect(policy);
+    let mut events = builder.events();
+    let client = builder.connect_lazy(handler).await.unwrap();
+    let error = loop {
+        if let Event::InTheWay { error } = soon(events.recv()).await.unwrap() {
+            break error;
+        }
+    };
+    assert!(error.to_string().contains("not a socket"), "{error}");
+    soon(client.wait_for(|state| matches!(state, State::Reconnecting { attempt: 4.., .. }))).await;
+    while let Some(event) = events.try_recv() {
+        assert!(
+            !matches!(event, Event::InTheWay { .. }),
+            "told once in a row"
+        );
+    }
+    std::fs::remove_file(&bus.path).unwrap();
+    let server = bus.echo("s").await;
+    soon(client.wait_for(|state| matches!(state, State::Connected))).await;
+    assert!(client.is_connected());
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn what_stays_in_a_clients_way_ends_it_when_its_policy_says_so() {
+    let bus = Bus::new();
+    std::fs::write(&bus.path, "no socket").unwrap();
+    let policy = ReconnectPolicy::new()
+        .base(Duration::from_millis(1))
+        .max_attempts(3);
+    let (handler, _inbox) = collect(1);
+    let client = Client::builder(&bus.path).reconnect(policy);
+    let error = soon(client.connect(handler)).await.unwrap_err();
+    let ClientError::NotConnected { reason, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(matches!(
+        reason,
+        DisconnectReason::MaxRetriesExceeded { attempts: 3 }
+    ));
+    assert!(matches!(
+        error.connect_error(),
+        Some(ConnectError::NotASocket { .. })
+    ));
+    let said = said(&error);
+    assert!(
+        said.contains("gave up after 3 attempts: ") && said.contains("not a socket"),
+        "{said}"
+    );
 }

@@ -32,7 +32,11 @@ fn what_is_in_the_way_is_named_and_left_alone() {
     );
     fs::write(&bus.path, "precious").unwrap();
     ends(&["listen", path], 1, &[path, "not a socket"]);
-    ends(&["connect", path], 1, &[path]);
+    ends(
+        &["connect", path, "--no-reconnect"],
+        1,
+        &[path, "not a socket"],
+    );
     assert_eq!(fs::read(&bus.path).unwrap(), b"precious");
     let long = format!("/tmp/{}", "x".repeat(200));
     ends(&["listen", &long], 2, &[&long, "205", "107"]);

@@ -121,7 +121,9 @@ fn it_gives_up_after_so_many_attempts_and_says_why() {
     assert_eq!((end.code, end.rest.len()), (1, 0));
     assert_eq!(
         end.stderr,
-        format!("kyneta-uds: gave up after 3 attempts: {nobody}\n")
+        format!(
+            "kyneta-uds: gave up after 3 attempts: {path} could not be connected to: {nobody}\n"
+        )
     );
 }
 

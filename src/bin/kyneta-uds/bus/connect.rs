@@ -76,14 +76,20 @@ fn given_up(
 ) -> Failure {
     match (&reason, last) {
         (DisconnectReason::MaxRetriesExceeded { .. }, Some(last)) => {
-            let last = ClientError::NotConnected { path, reason: last };
+            let last = not_connected(path, last);
             Failure::work(format!("{reason}: {}", Chain(&last)))
         }
-        (DisconnectReason::Error(_), _) => {
-            Failure::Work(ClientError::NotConnected { path, reason }.into())
-        }
+        (DisconnectReason::Error(_), _) => Failure::Work(not_connected(path, reason).into()),
         _ => Failure::work(format!("the connection to {path} has ended: {reason}")),
     }
+}
+
+fn not_connected(path: kyneta_uds::SocketPath, reason: DisconnectReason) -> ClientError {
+    let last = match &reason {
+        DisconnectReason::Error(error) => Some(error.clone()),
+        _ => None,
+    };
+    ClientError::NotConnected { path, reason, last }
 }
 
 /// The last reason that an attempt failed, or that a connection was lost for. The states do not
