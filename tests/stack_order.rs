@@ -10,10 +10,12 @@ const RUSTC: &str = "rustc 1.95.";
 
 const NO_FRAMES: &str = "this stack does not make frame transports: `";
 const NO_MESSAGES: &str = "this stack does not make channels: `";
+const NO_CLONES: &str =
+    "this stack makes channels one at a time, and cannot be cloned for each connection: `";
 const NO_BYTES: &str = "is not a byte stream, so it cannot be cut into frames";
 
 /// Each case, and what its first error says.
-const CASES: [(&str, &str); 7] = [
+const CASES: [(&str, &str); 8] = [
     ("cbor_over_the_connector", NO_FRAMES),
     ("establish_over_frames", NO_MESSAGES),
     ("framing_above_cbor", NO_FRAMES),
@@ -21,6 +23,7 @@ const CASES: [(&str, &str); 7] = [
     ("framing_twice", NO_BYTES),
     ("negotiate_without_cbor", NO_MESSAGES),
     ("queue_without_cbor", NO_MESSAGES),
+    ("rate_limit_below_negotiate", NO_CLONES),
 ];
 
 #[test]
@@ -52,7 +55,7 @@ fn every_error_says_it_in_a_sentence_of_ours() {
             .peekable();
         assert!(errors.peek().unwrap().contains(first), "{case}: {said}");
         for error in errors {
-            let ours = [NO_FRAMES, NO_MESSAGES, NO_BYTES];
+            let ours = [NO_FRAMES, NO_MESSAGES, NO_CLONES, NO_BYTES];
             assert!(
                 ours.iter().any(|ours| error.contains(ours)),
                 "{case}: {error}"
