@@ -65,15 +65,15 @@ macro_rules! settings_setters {
     ($what:literal) => {
         #[doc = concat!("Who this ", $what, " is. A service with a made-up id by default.")]
         ///
-        /// Takes the place of whatever [`establish`](Self::establish) was given.
+        /// Every other setting of [`establish`](Self::establish) stays.
         pub fn identity(mut self, identity: Identity) -> Self {
-            self.settings.establish = EstablishLayer::new(identity);
+            self.settings.establish = self.settings.establish.identity(identity);
             self
         }
 
         #[doc = concat!("Who this ", $what, " is, with features and timeouts.")]
         ///
-        /// Takes the place of whatever [`identity`](Self::identity) was given.
+        /// Replaces all of these settings, the [`identity`](Self::identity) too.
         pub fn establish(mut self, layer: EstablishLayer) -> Self {
             self.settings.establish = layer;
             self

@@ -10,7 +10,7 @@ use std::{path::Path, time::Duration};
 use common::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
     Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, EstablishError,
-    EstablishLayer, Event, Events, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
+    EstablishLayer, Event, Events, Features, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
     ReconnectPolicy, Refusal, Role, Server, ServerBuilder, State, TooManyErrors,
 };
 use rustix::process::geteuid;
@@ -181,6 +181,37 @@ async fn who_is_not_admitted_gets_no_answer() {
     let good = connect(client(&bus.path, "good")).await.unwrap();
     assert_eq!(server.counts().established, 1);
     good.dispose().await;
+}
+
+#[tokio::test]
+async fn an_identity_given_after_the_other_settings_leaves_them_as_they_are() {
+    let bus = Bus::new();
+    let layer = |id: &str| {
+        EstablishLayer::new(service(id))
+            .admit(|peer| peer.identity().peer_id.as_str() != "bad")
+            .features(Features::default())
+    };
+    let builder = Server::builder(&bus.path).establish(layer("template"));
+    let (server, _) = serve(builder.identity(service("s"))).await;
+    connect(client(&bus.path, "bad")).await.unwrap_err();
+    assert_eq!(server.counts().not_admitted, 1);
+
+    let builder = Client::builder(&bus.path).establish(layer("template"));
+    let good = connect(builder.identity(service("good"))).await.unwrap();
+    assert_eq!(good.peer().unwrap().identity().peer_id.as_str(), "s");
+    assert_eq!(good.peer().unwrap().establish().features, Some(Features::default()));
+    let connection = server.connection(&service("good").peer_id).unwrap();
+    assert_eq!(connection.peer().establish().features, Some(Features::default()));
+    server.dispose().await;
+    good.dispose().await;
+
+    let path = bus.path.with_extension("peers");
+    let builder = Peer::builder(&path).establish(layer("template"));
+    let handler = collect(1).0;
+    let peer = soon(builder.identity(service("p")).join(handler)).await.unwrap();
+    connect(client(&path, "bad")).await.unwrap_err();
+    assert_eq!(peer.counts().not_admitted, 1);
+    peer.dispose().await;
 }
 
 #[tokio::test]

@@ -46,6 +46,23 @@ impl EstablishLayer {
         &self.config.introduction
     }
 
+    /// Introduces itself as `identity` from now on; every other setting stays.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{Features, Identity};
+    /// use kyneta_uds_establish::EstablishLayer;
+    ///
+    /// let plain = EstablishLayer::new(Identity::service("template")?).features(Features::default());
+    /// let layer = plain.clone().identity(Identity::service("billing-1")?);
+    /// assert_eq!(layer.introduction().identity.peer_id.as_str(), "billing-1");
+    /// assert_eq!(layer.introduction().features, plain.introduction().features);
+    /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+    /// ```
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.config.introduction.identity = identity;
+        self
+    }
+
     /// Which features to announce. Aliasing by default.
     pub fn features(mut self, features: Features) -> Self {
         self.config.introduction.features = Some(features);
