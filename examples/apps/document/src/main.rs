@@ -14,11 +14,13 @@
 //! Ctrl-D leave. What the processes say to each other goes to stderr: `present` (this is what I have),
 //! `interest` (and I want it, from this version on), `offer` (here it is).
 //!
-//! `replica` is the document and what to say of it, `edit` reads a line, `bus` is the socket.
+//! `replica` is the document and what to say of it, `schema` how a TypeScript peer knows it, `edit` reads
+//! a line, `bus` is the socket.
 
 mod bus;
 mod edit;
 mod replica;
+mod schema;
 
 use std::{io, thread};
 

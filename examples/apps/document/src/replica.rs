@@ -13,8 +13,8 @@
 //! Both sides begin, so what one has is offered twice when they meet; loro takes it once.
 //!
 //! A peer in TypeScript says the same: replica type `loro` 1.0, versions as base64 of loro's version
-//! vector, data as loro's updates and snapshots. It shows a text only where its schema has one, so it
-//! would have to be bound to a schema of this hash.
+//! vector, data as loro's updates and snapshots. It shares the document when it opens `notes` with the
+//! schema in `schema`: the schema's hash and the container's name are those of the TypeScript package.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,10 @@ use kyneta_uds::{
 };
 use loro::{ExportMode, LoroDoc, VersionVector};
 
-use crate::edit::Edit;
+use crate::{
+    edit::Edit,
+    schema::{HASH, HASH_OF_1_8, TEXT},
+};
 
 /// Messages, and whom each is for.
 pub(crate) type Out = Vec<(PeerId, ChannelMsg)>;
@@ -41,19 +44,24 @@ impl Replica {
     /// An empty one. Its loro peer id is new, so that no operation of an earlier life is made twice.
     pub(crate) fn new() -> Result<Self, BoxError> {
         let replica = ReplicaType::new("loro", 1.0, 0.0)?;
+        let (hash, of_1_8) = (SchemaHash::new(HASH)?, SchemaHash::new(HASH_OF_1_8)?);
+        let entry = DocEntry::new(DocId::new("notes")?, replica, hash.clone());
         Ok(Self {
-            entry: DocEntry::new(DocId::new("notes")?, replica, SchemaHash::new("text")?),
+            entry: DocEntry {
+                supported: Some(vec![hash, of_1_8]),
+                ..entry
+            },
             doc: LoroDoc::new(),
             wanted: HashMap::new(),
         })
     }
 
     pub(crate) fn text(&self) -> String {
-        self.doc.get_text("text").to_string()
+        self.doc.get_text(TEXT).to_string()
     }
 
     pub(crate) fn edit(&mut self, edit: &Edit) -> Result<Out, BoxError> {
-        let text = self.doc.get_text("text");
+        let text = self.doc.get_text(TEXT);
         let (at, away, put) = edit.of(&text.to_string());
         text.splice(at, away, &put)?;
         self.doc.commit();
@@ -95,7 +103,10 @@ impl Replica {
 
     fn is_ours(&self, theirs: &DocEntry) -> bool {
         let ours = &self.entry;
-        theirs.doc == ours.doc && theirs.replica == ours.replica && theirs.schema == ours.schema
+        let same_schema = readable(theirs)
+            .iter()
+            .any(|hash| readable(ours).contains(hash));
+        theirs.doc == ours.doc && theirs.replica == ours.replica && same_schema
     }
 
     fn asked(&mut self, from: &PeerId, interest: &Interest) -> Result<Out, BoxError> {
@@ -169,6 +180,12 @@ impl Replica {
         let version = BASE64_STANDARD.encode(self.doc.oplog_vv().encode());
         Ok(Version::new(version)?)
     }
+}
+
+/// The schemas that the sender of an entry can read.
+fn readable(entry: &DocEntry) -> &[SchemaHash] {
+    let alone = std::slice::from_ref(&entry.schema);
+    entry.supported.as_deref().unwrap_or(alone)
 }
 
 fn decode(version: &Version) -> Result<VersionVector, BoxError> {

@@ -208,9 +208,14 @@ fn other_documents_are_not_ours() {
     let other = DocId::new("other").unwrap();
     for (message, expected) in [
         (present(ours.clone()), &["interest all Some(true)"][..]),
-        (entry("notes", "loro", "text"), &["interest all Some(true)"]),
-        (entry("other", "loro", "text"), &[]),
-        (entry("notes", "yjs", "text"), &[]),
+        (entry("notes", "loro", HASH), &["interest all Some(true)"]),
+        // Of a peer of release 1.8.0, which knows its own hash alone.
+        (
+            entry("notes", "loro", HASH_OF_1_8),
+            &["interest all Some(true)"],
+        ),
+        (entry("other", "loro", HASH), &[]),
+        (entry("notes", "yjs", HASH), &[]),
         (entry("notes", "loro", "list"), &[]),
         (Interest::new(other.clone()).into(), &["vacant"]),
         (ChannelMsg::Dismiss(other.clone()), &[]),
