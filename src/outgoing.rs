@@ -4,6 +4,7 @@
 //! of each message for the user's handler; and the span that each is in. May touch: the roster.
 
 use std::{
+    collections::VecDeque,
     future::{Future, Ready, ready},
     pin::Pin,
     sync::{
@@ -54,9 +55,12 @@ struct Inner {
     present: Mutex<Option<(Arc<Connection>, Span)>>,
     /// Counts its changes, so that a turn of the driver costs no lock.
     stood: AtomicU64,
-    /// Whose message came in last. One that has failed may still be read when the next one stands.
-    speaker: Mutex<Option<Arc<Connection>>>,
-    /// Counts the changes of speaker, so that a message costs no lock.
+    /// How many messages have come in. Only the driver's task counts.
+    came_in: AtomicU64,
+    /// The sender of the messages from this one on, for changes that the handler has not come to: the
+    /// queue may read ahead, and a connection that has failed may still be read when the next one stands.
+    senders: Mutex<VecDeque<(u64, Arc<Connection>)>>,
+    /// Counts the changes of sender, so that a message costs no lock.
     changes: AtomicU64,
 }
 
@@ -68,7 +72,8 @@ impl Outgoing {
                 handle: OnceLock::new(),
                 present: Mutex::new(None),
                 stood: AtomicU64::new(0),
-                speaker: Mutex::new(None),
+                came_in: AtomicU64::new(0),
+                senders: Mutex::default(),
                 changes: AtomicU64::new(0),
             }),
         }
@@ -101,16 +106,21 @@ impl Outgoing {
         }
     }
 
-    fn speaker(&self) -> Option<Arc<Connection>> {
-        let speaker = self.inner.speaker.lock();
-        speaker.unwrap_or_else(PoisonError::into_inner).clone()
+    /// The changes of sender up to this message, and the first message of the next one.
+    #[cold]
+    fn senders_up_to(&self, message: u64) -> (Vec<(u64, Arc<Connection>)>, u64) {
+        let mut senders = self.inner.senders();
+        let due = senders.partition_point(|(first, _)| *first <= message);
+        // Dropped by the caller, outside the lock.
+        let due = senders.drain(..due).collect();
+        (due, senders.front().map_or(u64::MAX, |(first, _)| *first))
     }
 
     /// What comes in from here on is of this connection. Returns the count of this change.
     #[cold]
-    fn speaks(&self, connection: Arc<Connection>) -> u64 {
-        let speaker = self.inner.speaker.lock();
-        *speaker.unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    fn sends(&self, connection: Arc<Connection>) -> u64 {
+        let first = self.inner.came_in.load(Ordering::Relaxed);
+        self.inner.senders().push_back((first, connection));
         self.inner.changes.fetch_add(1, Ordering::Release) + 1
     }
 
@@ -144,6 +154,10 @@ impl Outgoing {
 impl Inner {
     fn present(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Span)>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn senders(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<Connection>)>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,16 +282,21 @@ struct Entered {
     outgoing: Outgoing,
     connection: Arc<Connection>,
     presence: Presence,
-    /// The change of speaker that was its own; 0 before its first message.
-    spoke: u64,
+    /// The change of sender that was its own; 0 before its first message.
+    sent: u64,
 }
 
 impl Entered {
+    /// A message of its has come in.
     #[inline]
-    fn speak(&mut self) {
-        if self.spoke == 0 || self.outgoing.inner.changes.load(Ordering::Acquire) != self.spoke {
-            self.spoke = self.outgoing.speaks(self.connection.clone());
+    fn sends(&mut self) {
+        let inner = &self.outgoing.inner;
+        if self.sent == 0 || inner.changes.load(Ordering::Acquire) != self.sent {
+            self.sent = self.outgoing.sends(self.connection.clone());
         }
+        // Not `fetch_add`: only the driver's task writes.
+        let so_far = inner.came_in.load(Ordering::Relaxed);
+        inner.came_in.store(so_far + 1, Ordering::Relaxed);
     }
 }
 
@@ -316,7 +335,7 @@ impl<C> Tracked<C> {
                 outgoing,
                 connection,
                 presence,
-                spoke: 0,
+                sent: 0,
             });
         }
     }
@@ -355,8 +374,9 @@ impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
         this.enter();
         let polled = match task::ready!(Pin::new(&mut this.inner).poll_next(cx)) {
             Some(Ok(inbound)) => {
-                if let Entry::Entered(entered) = &mut this.entry {
-                    entered.speak();
+                if let (Inbound::Message(_), Entry::Entered(entered)) = (&inbound, &mut this.entry)
+                {
+                    entered.sends();
                 }
                 Some(Ok(inbound))
             }
@@ -431,7 +451,13 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
 pub(crate) struct FromPresent<H> {
     handler: H,
     outgoing: Outgoing,
+    /// The sender of the next message.
     known: Option<Arc<Connection>>,
+    /// How many messages it has been called with.
+    handled: u64,
+    /// The message with which the sender changes next, as far as is known.
+    next: u64,
+    /// Changes of sender that are known.
     changes: u64,
 }
 
@@ -441,8 +467,24 @@ impl<H> FromPresent<H> {
             handler,
             outgoing,
             known: None,
+            handled: 0,
+            next: u64::MAX,
             changes: 0,
         }
+    }
+
+    #[inline]
+    fn know_the_sender(&mut self) {
+        let changes = self.outgoing.inner.changes.load(Ordering::Acquire);
+        if changes != self.changes || self.handled == self.next {
+            self.changes = changes;
+            let (mut due, next) = self.outgoing.senders_up_to(self.handled);
+            self.next = next;
+            if let Some((_, sender)) = due.pop() {
+                self.known = Some(sender);
+            }
+        }
+        self.handled += 1;
     }
 }
 
@@ -461,11 +503,7 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
 
     #[inline]
     fn call(&mut self, message: ChannelMsg) -> Self::Future {
-        let changes = self.outgoing.inner.changes.load(Ordering::Acquire);
-        if changes != self.changes {
-            self.changes = changes;
-            self.known = self.outgoing.speaker();
-        }
+        self.know_the_sender();
         match &self.known {
             Some(from) => {
                 let incoming = Incoming::new(message, from.clone());
