@@ -15,7 +15,9 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
-use kyneta_uds_queue::{Flushed, Handle, QueueConfig, Queueing, SendError, SendFuture, queue};
+use kyneta_uds_queue::{
+    Flushed, Handle, NotQueued, QueueConfig, Queueing, SendError, SendFuture, queue,
+};
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, States, Transitions, Wait,
 };
@@ -34,6 +36,7 @@ use crate::{
     roster::{Company, Roster},
     session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
+    waiting::{Waiting, WaitingNote},
 };
 
 /// A client of one listener: `Service<ChannelMsg, Response = ()>`, cloneable.
@@ -60,6 +63,7 @@ pub struct Client {
 struct Guard {
     handle: Handle<ChannelMsg>,
     roster: Roster,
+    unconnected: Arc<Unconnected>,
 }
 
 impl Drop for Guard {
@@ -128,11 +132,46 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
+/// An attempt to connect has not come to anything yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the listener has not answered yet")]
+struct NotYetAnswered;
+
+/// Why a client is not connected, and since when. Tells from time to time.
+#[derive(Debug)]
+struct Unconnected {
+    note: WaitingNote,
+    events: EventSender,
+}
+
+impl Unconnected {
+    fn failed(&self, why: SharedError) {
+        if self.note.note(why) {
+            let events = self.events.downgrade();
+            self.note
+                .remind(move |waiting| events.not_connected(waiting));
+        }
+    }
+
+    fn changed(&self, state: &State) {
+        match state {
+            State::Connecting { .. } if self.note.get().is_none() => {
+                self.failed(SharedError::new(NotYetAnswered));
+            }
+            State::Connected | State::Disconnected { .. } => {
+                self.note.over();
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The policy of a client: the user's. Two things more: a listener that is none to deal with, where none
 /// other ever was, is not tried again; and what is in the way at the path is told of, once in a row.
 #[derive(Debug, Clone)]
 struct Healing<P> {
     policy: P,
+    unconnected: Arc<Unconnected>,
     /// Whoever listens was one to deal with: that somebody else does may pass.
     was_useful: bool,
     /// Something has been in the way since the last time that nothing was.
@@ -164,6 +203,10 @@ impl LastError {
 
 impl<P: Recover> Recover for Healing<P> {
     fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
+        self.unconnected.failed(match failure.reason() {
+            DisconnectReason::Error(error) => error.clone(),
+            reason => SharedError::new(reason.clone()),
+        });
         self.was_useful |= failure.attempts() == 0;
         let reason = failure.reason();
         let error = match reason {
@@ -269,6 +312,12 @@ impl Client {
         &self.handle
     }
 
+    /// Why it is not connected, and since when. `None` while it is connected, and when it has ended,
+    /// which [`closed`](Self::closed) tells the reason of.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.guard.unconnected.note.get()
+    }
+
     /// How often each of the bounds was met, and what else went wrong.
     pub fn counts(&self) -> Counts {
         self.guard.roster.events().counts()
@@ -291,6 +340,15 @@ impl Client {
     /// [`SendError`], as of `poll_ready` and `call`.
     pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
         self.handle.queue(msg)
+    }
+
+    /// Queues a message if there is room now; else gives it back. See [`Handle::try_queue`].
+    ///
+    /// # Errors
+    /// [`NotQueued`], with the message.
+    #[allow(clippy::result_large_err)] // What makes it large is the message that it gives back.
+    pub fn try_queue(&mut self, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
+        self.handle.try_queue(msg)
     }
 
     /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
@@ -445,11 +503,13 @@ where
         tokio::select! {
             biased;
             _ = here => Ok(client),
-            reason = client.closed() => Err(ClientError::NotConnected {
-                path,
-                reason,
-                last: client.last.get(),
-            }),
+            reason = client.closed() => {
+                let last = match &reason {
+                    DisconnectReason::Error(error) => Some(error.clone()),
+                    _ => client.last.get(),
+                };
+                Err(ClientError::NotConnected { path, reason, last })
+            }
         }
     }
 
@@ -472,15 +532,24 @@ where
         } = self.settings;
         let outgoing = Outgoing::new(roster.clone());
         let events = roster.events().clone();
+        let unconnected = Arc::new(Unconnected {
+            note: WaitingNote::default(),
+            events: events.clone(),
+        });
+        let changing = unconnected.clone();
         let last = LastError::default();
         let layer = ReconnectLayer::new(Healing {
             policy: self.reconnect,
+            unconnected: unconnected.clone(),
             was_useful: false,
             in_the_way: false,
             events: events.clone(),
             last: last.clone(),
         })
-        .on_transition(move |transition| events.send(Event::State(transition.to.clone())));
+        .on_transition(move |transition| {
+            changing.changed(&transition.to);
+            events.send(Event::State(transition.to.clone()));
+        });
         let states = layer.states();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
         let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));
@@ -499,6 +568,7 @@ where
         let guard = Arc::new(Guard {
             handle: handle.clone(),
             roster,
+            unconnected,
         });
         Ok(Client {
             handle,

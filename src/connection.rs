@@ -12,7 +12,7 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
 use kyneta_uds_establish::PeerInfo;
-use kyneta_uds_queue::{Handle, Queueing, SendError, SendFuture};
+use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
 use tokio::sync::Notify;
 use tower_service::Service;
 
@@ -175,6 +175,21 @@ impl Connection {
         Gated {
             end: &self.end,
             queueing: self.handle.queue(msg),
+        }
+    }
+
+    /// Queues a message if there is room now; else gives it back. See [`Handle::try_queue`].
+    ///
+    /// # Errors
+    /// [`NotQueued`], with the message.
+    #[allow(clippy::result_large_err)] // What makes it large is the message that it gives back.
+    pub fn try_queue(&mut self, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
+        match self.end.check() {
+            Ok(()) => self.handle.try_queue(msg),
+            Err(error) => Err(NotQueued {
+                error,
+                message: msg,
+            }),
         }
     }
 

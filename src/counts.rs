@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use kyneta_uds_core::{DisconnectReason, Rejection};
+use kyneta_uds_core::{DisconnectReason, Notice, Rejection};
 use kyneta_uds_establish::EstablishError;
 use kyneta_uds_framing::FramingError;
 use kyneta_uds_queue::{Stalled, TooManyErrors, Undrained};
@@ -68,6 +68,9 @@ pub struct Counts {
     /// Connections that ended because a frame was over
     /// [`max_frame`](crate::FramingConfig::max_frame).
     pub too_large: u64,
+    /// Connections that ended because what was arriving on all of them together was over the
+    /// [`InboundBudget`](crate::InboundBudget).
+    pub over_budget: u64,
     /// Connections that ended over
     /// [`max_errors_per_minute`](crate::QueueConfig::max_errors_per_minute).
     pub too_many_errors: u64,
@@ -84,6 +87,12 @@ pub struct Counts {
     pub messages_refused: u64,
     /// Messages that the handler failed on.
     pub handler_failures: u64,
+    /// Messages that the handler panicked on.
+    pub handler_panics: u64,
+    /// Frames that a peer has counted and that did not arrive.
+    pub frames_missing: u64,
+    /// Frames that came twice and were dropped once.
+    pub frames_repeated: u64,
     /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
     pub log_lines_left_out: u64,
 }
@@ -107,14 +116,26 @@ impl Counts {
             },
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
                 Some(EstablishError::NotAdmitted { .. }) => &mut self.not_admitted,
-                _ if is_too_large(error.get_ref()) => &mut self.too_large,
-                Some(_) => &mut self.not_introduced,
-                None => &mut self.not_served,
+                of => match (framing_error(error.get_ref()), of) {
+                    (Some(FramingError::TooLarge { .. }), _) => &mut self.too_large,
+                    (Some(FramingError::OverBudget { .. }), _) => &mut self.over_budget,
+                    (_, Some(_)) => &mut self.not_introduced,
+                    (_, None) => &mut self.not_served,
+                },
             },
             Event::Rejected { rejection, .. } => self.of_rejection(rejection),
             Event::HighWater { .. } => &mut self.queues_full,
             Event::Refused { .. } => &mut self.messages_refused,
             Event::HandlerFailed { .. } => &mut self.handler_failures,
+            Event::HandlerPanicked { .. } => &mut self.handler_panics,
+            Event::Noticed { notice, .. } => match notice {
+                Notice::Gap { missing } => {
+                    self.frames_missing += u64::from(*missing);
+                    return;
+                }
+                Notice::Repeated => &mut self.frames_repeated,
+                _ => return,
+            },
             _ => return,
         };
         *counter += 1;
@@ -136,24 +157,23 @@ impl Counts {
             &mut self.too_many_errors
         } else if error.is::<Undrained>() {
             &mut self.undrained
-        } else if is_too_large(error) {
-            &mut self.too_large
         } else {
-            &mut self.broken
+            match framing_error(error) {
+                Some(FramingError::TooLarge { .. }) => &mut self.too_large,
+                Some(FramingError::OverBudget { .. }) => &mut self.over_budget,
+                _ => &mut self.broken,
+            }
         }
     }
 }
 
 /// The framing layer stands below others, which wrap what it says.
-fn is_too_large(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(FramingError::TooLarge { .. }) = error.downcast_ref() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+fn framing_error<'a>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a FramingError> {
+    let first: &'a (dyn Error + 'static) = error;
+    let mut chain = std::iter::successors(Some(first), |error: &&'a (dyn Error + 'static)| {
+        (**error).source()
+    });
+    chain.find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]
@@ -271,7 +291,16 @@ mod tests {
     #[test]
     fn every_kind_of_end_has_its_counter() {
         let after = Duration::from_secs(1);
-        let ends: [(BoxError, Counter); 5] = [
+        let over_budget = FramingError::OverBudget {
+            size: 2,
+            used: 1,
+            limit: 1,
+            uid: None,
+        };
+        let ends: [(BoxError, Counter); 6] = [
+            (CborError::Transport(over_budget.into()).into(), |counts| {
+                counts.over_budget
+            }),
             (
                 Stalled {
                     after,

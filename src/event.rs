@@ -4,16 +4,19 @@
 //! them, and few log lines. May touch: the clock for a log line.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use futures_core::Stream;
 use futures_util::stream::unfold;
-use kyneta_uds_core::{BoxError, DisconnectReason, PerMinute, Rejection, SharedError};
+use kyneta_uds_core::{
+    BoxError, DisconnectReason, Notice, PerMinute, Rejection, SharedError, SocketPath,
+};
 use kyneta_uds_establish::{EstablishError, PeerInfo};
-use kyneta_uds_negotiate::{Role, Waiting};
-use kyneta_uds_queue::QueueEvent;
+use kyneta_uds_negotiate::Role;
+use kyneta_uds_queue::{HandlerPanicked, QueueEvent};
 use kyneta_uds_reconnect::State;
 use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tokio::sync::broadcast::{
@@ -21,7 +24,7 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-use crate::counts::Counts;
+use crate::{counts::Counts, waiting::Waiting};
 
 /// How many events wait for a reader that is slow.
 const CAPACITY: usize = 4096;
@@ -61,6 +64,22 @@ pub enum Event {
         /// Why.
         error: SharedError,
     },
+    /// The user's handler panicked on a message, which is lost. The connection goes on, and the next
+    /// message goes to the handler all the same.
+    HandlerPanicked {
+        /// Whose message.
+        peer: Arc<PeerInfo>,
+        /// What the panic said.
+        panic: HandlerPanicked,
+    },
+    /// The numbers of a peer's frames show that some are missing, or that one came twice and was
+    /// dropped once. Only wire version 3 has them.
+    Noticed {
+        /// Which one.
+        peer: Arc<PeerInfo>,
+        /// What they show.
+        notice: Notice,
+    },
     /// A peer's queue has become full.
     HighWater {
         /// Whose queue.
@@ -89,8 +108,8 @@ pub enum Event {
     State(State),
     /// What a [`Peer`](crate::Peer) is from now on.
     Role(Role),
-    /// A [`Peer`](crate::Peer) has had no role for a second or more. Told again after pauses that grow,
-    /// as long as there is none.
+    /// A [`Peer`](crate::Peer) has no role, or a [`Client`](crate::Client) no connection, for a second or
+    /// longer. Told again after pauses that grow up to a minute.
     Waiting(Waiting),
     /// Something is in a [`Peer`](crate::Peer)'s way, or in a [`Client`](crate::Client)'s, or in that of
     /// a listener whose path was lost, that does not heal by itself; it is tried again all the same, by a
@@ -98,6 +117,13 @@ pub enum Event {
     InTheWay {
         /// What.
         error: SharedError,
+    },
+    /// The path of a [`Server`](crate::Server) that something was in the way of is its own again.
+    Regained {
+        /// Where.
+        path: SocketPath,
+        /// How long new peers could not find it.
+        after: Duration,
     },
     /// The directory of the path that was bound lets others replace the socket.
     UnsafeDirectory {
@@ -175,6 +201,23 @@ pub(crate) struct EventSender {
     inner: Arc<Inner>,
 }
 
+/// As an [`EventSender`], but that readers see the end although it is there.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakEventSender {
+    inner: Weak<Inner>,
+}
+
+impl WeakEventSender {
+    /// A client waits. The log is told, too.
+    pub(crate) fn not_connected(&self, waiting: Waiting) {
+        if let Some(inner) = self.inner.upgrade() {
+            let (for_ms, why) = (waiting.elapsed().as_millis(), waiting.why());
+            tracing::warn!(for_ms, %why, "not connected");
+            EventSender { inner }.send(Event::Waiting(waiting));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     sender: broadcast::Sender<Event>,
@@ -190,6 +233,12 @@ impl EventSender {
                 counts: Mutex::default(),
                 log: Mutex::new(PerMinute::new(LOG_LINES)),
             }),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakEventSender {
+        WeakEventSender {
+            inner: Arc::downgrade(&self.inner),
         }
     }
 
@@ -259,6 +308,7 @@ impl EventSender {
 
     /// Passes on what a queue tells, with the peer's name to it.
     pub(crate) fn queue(&self, peer: &Arc<PeerInfo>, event: &QueueEvent) {
+        self.log(peer, event);
         let peer = peer.clone();
         self.send(match event {
             QueueEvent::HighWater { messages, bytes } => Event::HighWater {
@@ -279,8 +329,36 @@ impl EventSender {
                 peer,
                 error: error.clone(),
             },
+            QueueEvent::HandlerPanicked(panic) => Event::HandlerPanicked {
+                peer,
+                panic: panic.clone(),
+            },
+
+            QueueEvent::Noticed(notice) => Event::Noticed {
+                peer,
+                notice: *notice,
+            },
             _ => return,
         });
+    }
+
+    /// A message that is lost has a log line, whether or not there is a reader of events.
+    fn log(&self, peer: &PeerInfo, event: &QueueEvent) {
+        let (error, what): (&dyn Display, _) = match event {
+            QueueEvent::Rejected(rejection) => (rejection, "the peer sent what is no message"),
+            QueueEvent::Refused(error) => (error, "a message was not sent"),
+            QueueEvent::HandlerFailed(error) => (error, "the handler failed on a message"),
+            QueueEvent::HandlerPanicked(panic) => (panic, "a message is lost"),
+
+            QueueEvent::Noticed(notice @ Notice::Gap { .. }) => (notice, "messages may be lost"),
+            // The queue fills and empties; a frame that came twice loses nothing.
+            _ => return,
+        };
+        if let Some(unsaid) = self.line() {
+            let peer = &peer.identity().peer_id;
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(?peer, %error, unsaid, "{what}");
+        }
     }
 }
 

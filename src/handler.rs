@@ -9,10 +9,10 @@ use crate::connection::{Connection, Incoming};
 
 /// A service that takes what a peer sends, one message after the other. While it is not ready, or
 /// its future is not, nothing more is read from that peer. A future that fails is an
-/// [`Event::HandlerFailed`](crate::Event::HandlerFailed), and the connection goes on; a panic costs the
-/// message that it was at work on. A `poll_ready` that fails, or panics, ends the connection. While it is at
-/// work on what a peer has sent, that peer's silent end is not seen: what takes long belongs into a task of
-/// its own.
+/// [`Event::HandlerFailed`](crate::Event::HandlerFailed); a panic, of the future or of `call`, is an
+/// [`Event::HandlerPanicked`](crate::Event::HandlerPanicked). Either costs that message, and the
+/// connection goes on. A `poll_ready` that fails, or panics, ends the connection. While it is at work on
+/// what a peer has sent, that peer's silent end is not seen: what takes long belongs into a task of its own.
 ///
 /// It may await its own connection, as by `incoming.from().ready().await?.call(answer).await`: two ends that
 /// answer each other so do not wait for one another.

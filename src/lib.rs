@@ -127,6 +127,7 @@ mod stack;
 #[cfg(feature = "status")]
 pub mod status;
 pub mod trace;
+mod waiting;
 
 pub use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,
@@ -142,12 +143,12 @@ pub use kyneta_uds_framing::{
     FramingFuture, FramingLayer, InboundBudget, WireMode,
 };
 pub use kyneta_uds_negotiate::{
-    Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles, Waiting, Why,
+    Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles, Waiting as WaitingForRole, Why,
 };
 pub use kyneta_uds_queue::{
-    Budget, Closed, Drive, Driver, Ended, Flushed, Handle, Overflow, Queue, QueueConfig,
-    QueueEvent, QueueFuture, QueueLayer, Queueing, SendError, SendFuture, Stalled, TooManyErrors,
-    Undrained, queue,
+    Budget, Closed, Drive, Driver, Ended, Flushed, Handle, HandlerPanicked, NotQueued, Overflow,
+    Queue, QueueConfig, QueueCounts, QueueEvent, QueueFuture, QueueLayer, Queueing, SendError,
+    SendFuture, Stalled, TooManyErrors, Undrained, WeakHandle, queue,
 };
 pub use kyneta_uds_reconnect::{
     Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,
@@ -155,8 +156,8 @@ pub use kyneta_uds_reconnect::{
 };
 pub use kyneta_uds_unix::{
     Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, DirectoryRisk,
-    Listener, ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, UnixConnector,
-    UnixTarget, no_symlink,
+    Listener, ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, ReplacementWatch,
+    UnixConnector, UnixTarget, no_symlink,
 };
 
 pub use crate::{
@@ -168,8 +169,9 @@ pub use crate::{
     handler::{Handler, MakeHandler},
     peer::{JoinError, Peer, PeerBuilder},
     serve::{Serve, WithGracefulShutdown, serve},
-    server::{Server, ServerBuilder},
+    server::{ServeDropped, Server, ServerBuilder},
     stack::{DefaultStack, MakeChannel, connect, default_stack, join},
+    waiting::Waiting,
 };
 
 #[cfg(feature = "hyperlocal")]

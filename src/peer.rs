@@ -16,9 +16,11 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_establish::{EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
-use kyneta_uds_negotiate::{Host, NegotiateLayer, Role, Roles, Waiting, for_members};
+use kyneta_uds_negotiate::{
+    Host, NegotiateLayer, Role, Roles, Waiting as WaitingForRole, for_members,
+};
 use kyneta_uds_queue::{
-    Flushed, Handle, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
+    Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
 use kyneta_uds_unix::{Allow, AuthorizeLayer, DirectoryRisk, ListenerOptions, Refusal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,6 +38,7 @@ use crate::{
     roster::{Company, Roster},
     session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
+    waiting::Waiting,
 };
 
 /// One of many on a path, none of them special: `Service<ChannelMsg, Response = ()>`, cloneable.
@@ -99,6 +102,7 @@ pub struct Peer {
 #[derive(Debug)]
 struct Guard {
     handle: Handle<ChannelMsg>,
+    path: SocketPath,
     roles: Roles,
     roster: Roster,
     regroup: Duration,
@@ -155,7 +159,7 @@ struct Because<'a>(&'a Option<Waiting>);
 impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(waiting) => write!(f, ": {waiting}"),
+            Some(waiting) => write!(f, ": {}", waiting.why()),
             None => Ok(()),
         }
     }
@@ -191,7 +195,7 @@ impl Peer {
 
     /// Why there has been no role for a second or more, and for how long; `None` otherwise.
     pub fn waiting(&self) -> Option<Waiting> {
-        self.guard.roles.waiting()
+        self.guard.roles.waiting().as_ref().map(Waiting::for_role)
     }
 
     /// Waits for a role, or for [`Role::Disposed`], after which there is no other. One that lasts shorter
@@ -205,6 +209,29 @@ impl Peer {
     /// A handle to a peer that we are connected with. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
         self.guard.roster.connection(peer)
+    }
+
+    /// Waits for its first role, for as long as that takes; at once when there is one.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`JoinError::InTheWay`], although it is tried again, and [`JoinError::Ended`].
+    pub async fn joined(&self) -> Result<Role, JoinError> {
+        let Guard { path, roles, .. } = &*self.guard;
+        let path = || path.clone();
+        tokio::select! {
+            biased;
+            source = self.closed() => Err(JoinError::Ended { path: path(), source }),
+            joined = roles.joined() => match joined {
+                Ok(Role::Disposed) => {
+                    let source = self.closed().await;
+                    Err(JoinError::Ended { path: path(), source })
+                }
+                Ok(role) => Ok(role),
+                Err(source) => Err(JoinError::InTheWay { path: path(), source }),
+            },
+        }
     }
 
     /// Handles to all that we are connected with: the one who listens, or all who are connected to
@@ -246,6 +273,7 @@ impl Peer {
                 return false;
             }
             tokio::select! {
+                _ = self.closed() => return false,
                 _ = company.changed() => {}
                 _ = self.wait_for(|now| now != role) => {}
                 () = sleep_until(expected_until) => {}
@@ -260,6 +288,15 @@ impl Peer {
     /// [`SendError`], as of `poll_ready` and `call`.
     pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
         self.handle.queue(msg)
+    }
+
+    /// Queues a message if there is room now; else gives it back. See [`Handle::try_queue`].
+    ///
+    /// # Errors
+    /// [`NotQueued`], with the message.
+    #[allow(clippy::result_large_err)] // What makes it large is the message that it gives back.
+    pub fn try_queue(&mut self, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
+        self.handle.try_queue(msg)
     }
 
     /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
@@ -438,7 +475,45 @@ impl<S: MakeChannel> PeerBuilder<S> {
     /// # Errors
     /// [`JoinError`]: not permitted, not a socket, no directory, with the path; no role in time; a
     /// handler that is never ready.
-    pub async fn join(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
+    pub async fn join(self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
+        let limit = self.join_timeout;
+        let peer = self.join_lazy(handler).await?;
+        let joined = match limit {
+            Some(limit) => timeout(limit, peer.joined()).await,
+            None => Ok(peer.joined().await),
+        };
+        match joined {
+            Ok(joined) => joined.map(|_| peer),
+            Err(_) => Err(JoinError::TimedOut {
+                path: peer.guard.path.clone(),
+                waited: limit.unwrap_or_default(),
+                why: peer.waiting(),
+            }),
+        }
+    }
+
+    /// As [`join`](Self::join), without waiting for a role: messages wait for it in the queue, and
+    /// [`Peer::joined`] waits for it. The [`join_timeout`](Self::join_timeout) does not count.
+    ///
+    /// ```
+    /// use kyneta_uds::{Incoming, Peer, Role};
+    /// use tower::service_fn;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// let ignore = service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
+    /// let peer = Peer::builder(&path).join_lazy(ignore).await?;
+    /// assert_eq!(peer.joined().await?, Role::Listener);
+    /// # peer.dispose().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`JoinError::Path`]: no socket can have this path.
+    pub async fn join_lazy(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
         let path = self.path?;
         let allow_listener = self
             .allow_listener
@@ -475,6 +550,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
             handle: handle.clone(),
             guard: Arc::new(Guard {
                 handle,
+                path,
                 roles,
                 roster,
                 regroup: self.regroup,
@@ -482,23 +558,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
         };
         let handler = FromPresent::new(handler, outgoing.clone());
         tokio::spawn(outgoing.in_span(driver.drive(handler)));
-        let settled = match self.join_timeout {
-            Some(limit) => timeout(limit, peer.guard.roles.joined()).await,
-            None => Ok(peer.guard.roles.joined().await),
-        };
-        match settled {
-            Ok(Ok(Role::Disposed)) => Err(JoinError::Ended {
-                path,
-                source: peer.closed().await,
-            }),
-            Ok(Ok(_)) => Ok(peer),
-            Ok(Err(source)) => Err(JoinError::InTheWay { path, source }),
-            Err(_) => Err(JoinError::TimedOut {
-                path,
-                waited: self.join_timeout.unwrap_or_default(),
-                why: peer.guard.roles.waiting(),
-            }),
-        }
+        Ok(peer)
     }
 }
 
@@ -542,8 +602,8 @@ where
         self.roster.events().send(Event::Role(role));
     }
 
-    fn waiting(&self, waiting: &Waiting) {
-        let waiting = waiting.clone();
+    fn waiting(&self, waiting: &WaitingForRole) {
+        let waiting = Waiting::for_role(waiting);
         self.roster.events().send(Event::Waiting(waiting));
     }
 

@@ -6,17 +6,21 @@
 use std::{
     future::{Future, IntoFuture, pending},
     io,
+    panic::AssertUnwindSafe,
     pin::Pin,
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use kyneta_uds_core::{Identity, SharedError};
+use futures_util::{FutureExt as _, future::join_all};
+use kyneta_uds_core::{DisconnectReason, Identity, SharedError};
 use kyneta_uds_establish::{EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
-use tokio::{net::UnixStream, time::sleep};
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -26,7 +30,7 @@ use crate::{
     connection::Connection,
     event::{Event, EventSender},
     handler::MakeHandler,
-    server::Server,
+    server::{ServeDropped, Server},
     session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
@@ -73,10 +77,21 @@ pub(crate) fn serve_as<M, S>(
     settings: Settings<S>,
 ) -> Serve<M, S> {
     Serve {
-        server,
+        serving: Serving(server),
         listener,
         make,
         settings,
+    }
+}
+
+/// However a server's future ends, polled or not, those that wait for the end learn of it, and its
+/// connections end.
+#[derive(Debug)]
+struct Serving(Server);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.ended(DisconnectReason::error(ServeDropped));
     }
 }
 
@@ -84,7 +99,7 @@ pub(crate) fn serve_as<M, S>(
 #[must_use = "a listener is served only while it is awaited"]
 #[derive(Debug)]
 pub struct Serve<M, S = DefaultStack> {
-    server: Server,
+    serving: Serving,
     listener: Listener,
     make: M,
     settings: Settings<S>,
@@ -96,13 +111,13 @@ impl<M, S> Serve<M, S> {
     /// A stack of one's own below the handshake. [`default_stack`] by default.
     pub fn stack<S2: MakeChannel>(self, stack: S2) -> Serve<M, S2> {
         let Self {
-            server,
+            serving,
             listener,
             make,
             settings,
         } = self;
         Serve {
-            server,
+            serving,
             listener,
             make,
             settings: settings.stack(stack),
@@ -111,7 +126,7 @@ impl<M, S> Serve<M, S> {
 
     /// The peers, by id, for as long as it is served.
     pub fn server(&self) -> Server {
-        self.server.clone()
+        self.serving.0.clone()
     }
 
     /// Serves until `signal` is ready, then as [`Server::dispose`].
@@ -169,7 +184,8 @@ where
     S: MakeChannel,
 {
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
-        let server = self.server;
+        let serving = self.serving;
+        let server = &serving.0;
         self.settings.introduce(server.roster());
         #[cfg(feature = "status")]
         if let Some(path) = self.listener.path() {
@@ -191,10 +207,6 @@ where
             make: self.make,
             queue,
         };
-        // However this future ends, those who wait for the end learn of it, and tasks with it.
-        let _disposed = server.disposed().clone().drop_guard();
-        let _disposing = server.disposing().clone().drop_guard();
-        let _abandoned = Abandoned(server.clone());
         let tasks = TaskTracker::new();
         let shutdown = async {
             tokio::select! {
@@ -205,7 +217,7 @@ where
         tokio::pin!(shutdown);
         let mut regain = Regain {
             server: server.clone(),
-            refused: false,
+            refused: None,
         };
         loop {
             tokio::select! {
@@ -215,6 +227,7 @@ where
                     ListenerEvent::Accepted(stream, permit) => {
                         let span = permit.span();
                         let attending = attendant.clone().attend(stream, permit, tasks.clone());
+                        let attending = told_of_panic(attending, server.clone());
                         tasks.spawn(attending.instrument(span));
                     }
                     ListenerEvent::Refused(refusal) => {
@@ -223,6 +236,7 @@ where
                     ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
                     _ => {}
                 },
+                () = regain.quiet() => regain.regained(&self.listener),
             }
         }
         // The path first: who comes now must not find a door behind which nobody opens.
@@ -231,6 +245,7 @@ where
         join_all(server.connections().iter().map(Connection::dispose)).await;
         tasks.close();
         tasks.wait().await;
+        server.ended(DisconnectReason::Intentional);
         closed
     }
 }
@@ -238,22 +253,45 @@ where
 /// Puts the socket file back when it has been removed. Those who are connected notice nothing.
 struct Regain {
     server: Server,
-    /// The last try was refused, which has been said.
-    refused: bool,
+    /// When the last try was refused, which has been said.
+    refused: Option<Instant>,
 }
 
 impl Regain {
-    /// While the path stays lost, this comes again ten times a second.
+    /// A lost path is reported ten times a second. After so long without a report it is ours again:
+    /// whatever was in the way has been moved aside.
+    const QUIET: Duration = Duration::from_secs(1);
+
     async fn regain(&mut self, listener: &mut Listener) {
-        let regained = listener.restore().await;
-        let refused = regained.is_err();
-        if let Err(error) = regained
-            && !self.refused
-        {
-            let error = SharedError::new(error);
+        let Err(error) = listener.restore().await else {
+            return self.regained(listener);
+        };
+        let error = SharedError::new(error);
+        self.server.waiting_note().note(error.clone());
+        if self.refused.replace(Instant::now()).is_none() {
+            tracing::warn!(%error, "the path cannot be taken back; it is tried again");
             self.server.event_sender().send(Event::InTheWay { error });
         }
-        self.refused = refused;
+    }
+
+    /// Ready when a path that was refused is ours without our doing.
+    async fn quiet(&self) {
+        match self.refused {
+            Some(last) => sleep_until(last + Self::QUIET).await,
+            None => pending().await,
+        }
+    }
+
+    fn regained(&mut self, listener: &Listener) {
+        self.refused = None;
+        if let Some(after) = self.server.waiting_note().over()
+            && let Some(path) = listener.path().cloned()
+        {
+            tracing::info!(%path, ?after, "the path is ours again");
+            self.server
+                .event_sender()
+                .send(Event::Regained { path, after });
+        }
     }
 }
 
@@ -306,17 +344,26 @@ impl<M, S> Attendant<M, S> {
     }
 }
 
-/// Ends the connections of a server whose future is dropped. After an orderly end there are none.
-struct Abandoned(Server);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.disposing().cancel();
-        for connection in self.0.connections() {
-            connection.handle().close();
+/// A panic of the user's code (a maker of handlers, `admit`) costs this connection, and is told. Not an
+/// `async fn`: that would hold the handshake twice.
+fn told_of_panic(attending: impl Future<Output = ()>, server: Server) -> impl Future<Output = ()> {
+    // What the panic leaves behind is dropped, not used again.
+    let attending = AssertUnwindSafe(attending).catch_unwind();
+    attending.map(move |done| {
+        if let Err(panic) = done {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
+            let error = Panicked(text.unwrap_or("no text").to_owned());
+            tracing::warn!(%error, "an accepted connection did not become a peer");
+            server.event_sender().not_established(error);
         }
-    }
+    })
 }
+
+/// Code that a server was given has panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("making a peer of an accepted connection panicked: {0}")]
+struct Panicked(String);
 
 /// How long a handshake may go on after the end has begun.
 const HEARD_OUT: Duration = Duration::from_millis(100);

@@ -3,7 +3,10 @@
 //! In: a path, settings, a handler. Out: a [`Server`]. May touch: the directory of its peers; what is
 //! accepted is `serve`'s.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
@@ -26,6 +29,7 @@ use crate::{
     serve::serve_as,
     session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
+    waiting::{Waiting, WaitingNote},
 };
 
 /// The peers of a listener, by id. Cloneable; the listener lives until [`dispose`](Self::dispose) or
@@ -80,7 +84,17 @@ struct Inner {
     roster: Roster,
     disposing: CancellationToken,
     disposed: CancellationToken,
+    /// Why it ended; set before `disposed`.
+    end: OnceLock<DisconnectReason>,
+    /// What is in the way of its path.
+    waiting: WaitingNote,
 }
+
+/// The future that served a listener was dropped: its runtime has ended, or code that it was given
+/// panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task that served the listener was dropped")]
+pub struct ServeDropped;
 
 impl Server {
     /// A server at `path`.
@@ -103,6 +117,8 @@ impl Server {
                 roster: Roster::new(events),
                 disposing: CancellationToken::new(),
                 disposed: CancellationToken::new(),
+                end: OnceLock::new(),
+                waiting: WaitingNote::default(),
             }),
         }
     }
@@ -151,6 +167,24 @@ impl Server {
         self.event_sender().subscribe()
     }
 
+    /// What keeps new peers from finding it, and since when: another process has taken the path, or
+    /// something else is in its way. Peers that are connected notice nothing, and the path is taken
+    /// back as soon as that is possible. `None` when all is well.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.inner.waiting.get()
+    }
+
+    /// Ready, with the reason, when it has ended: [`DisconnectReason::Intentional`] after
+    /// [`dispose`](Self::dispose) or a graceful shutdown, [`ServeDropped`] when the future that served
+    /// it was dropped.
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) -> DisconnectReason {
+        self.inner.disposed.cancelled().await;
+        let end = self.inner.end.get().cloned();
+        end.unwrap_or(DisconnectReason::Intentional)
+    }
+
     /// Ends it: no more are accepted and the path is given up, then every peer is told `depart`,
     /// gets what waits for it, and is disconnected. Ready when all that is done, within the queue's
     /// drain timeout and 500 ms more where a queue is full. Dropping the future does not stop it.
@@ -166,8 +200,18 @@ impl Server {
         &self.inner.disposing
     }
 
-    pub(crate) fn disposed(&self) -> &CancellationToken {
-        &self.inner.disposed
+    /// It has ended. The first reason stays.
+    pub(crate) fn ended(&self, reason: DisconnectReason) {
+        let _ = self.inner.end.set(reason);
+        self.inner.disposing.cancel();
+        for connection in self.connections() {
+            connection.handle().close();
+        }
+        self.inner.disposed.cancel();
+    }
+
+    pub(crate) fn waiting_note(&self) -> &WaitingNote {
+        &self.inner.waiting
     }
 
     pub(crate) fn event_sender(&self) -> &EventSender {

@@ -415,53 +415,6 @@ async fn aliasing_off_on_one_side_is_off() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_ends_its_connection_alone() {
-    let bus = Bus::new();
-    let builder = Server::builder(&bus.path);
-    let mut events = builder.events();
-    let fragile = service_fn(async |incoming: Incoming| {
-        assert_ne!(incoming.message, dismiss("bomb"), "as the test wants it");
-        incoming.from().ready().await?.call(incoming.message).await
-    });
-    let server = builder.listen(fragile).await.unwrap();
-    let (handler, mut inbox) = collect(1);
-    let mut good = Client::builder(&bus.path)
-        .reconnect(ReconnectPolicy::off())
-        .identity(service("good"))
-        .connect(handler)
-        .await
-        .unwrap();
-    let (handler, _inbox) = collect(1);
-    let mut bad = Client::builder(&bus.path)
-        .reconnect(ReconnectPolicy::off())
-        .identity(service("bad"))
-        .connect(handler)
-        .await
-        .unwrap();
-    drop(bad.ready().await.unwrap().call(dismiss("bomb")));
-    bad.closed().await;
-    loop {
-        if let Some(Event::Peer {
-            peer,
-            change: PeerChange::Disconnected(reason),
-        }) = events.recv().await
-        {
-            assert_eq!(peer.identity().peer_id.as_str(), "bad");
-            assert!(reason.to_string().contains("dropped"), "{reason}");
-            break;
-        }
-    }
-    assert_eq!(server.connection_count(), 1);
-    good.ready()
-        .await
-        .unwrap()
-        .call(dismiss("d"))
-        .await
-        .unwrap();
-    assert_eq!(inbox.recv().await.unwrap().message, dismiss("d"));
-}
-
-#[tokio::test]
 async fn a_probe_is_no_peer_and_no_error() {
     let bus = Bus::new();
     let builder = Server::builder(&bus.path);

@@ -7,7 +7,7 @@ mod common;
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use kyneta_uds::{
-    Client, Incoming, Peer, PeerId, ReconnectPolicy, Role, Server, StateKind,
+    Client, Event, Incoming, Peer, PeerId, ReconnectPolicy, Role, Server, StateKind,
     status::{Endpoint, Inspect as _, Queued, Snapshot, Standing},
 };
 use tokio::{
@@ -199,6 +199,63 @@ async fn a_client_without_a_server_is_not_well_and_its_messages_wait() {
         status == 503 && reason.starts_with("disconnected"),
         "{reason}"
     );
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn a_server_whose_path_another_process_has_taken_is_not_well_until_it_has_it_back() {
+    let bus = Bus::new();
+    let path = beside(&bus);
+    let server = bus.echo("hub").await;
+    let mut events = server.events();
+    let endpoint = Endpoint::bind(&path, server.clone()).await.unwrap();
+    assert_eq!(get(&path, "/healthz").await, (200, "ok\n".to_owned()));
+
+    std::fs::remove_file(&bus.path).unwrap();
+    let stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let Some(Event::InTheWay { error }) = soon(events.recv()).await else {
+        panic!("the path is taken")
+    };
+    let (status, reason) = get(&path, "/healthz").await;
+    let expected = "listener: not to be found for 0.";
+    assert!(status == 503 && reason.starts_with(expected), "{reason}");
+    assert!(reason.contains(&error.to_string()), "{reason}");
+    let seen = ask(&path).await;
+    assert_eq!(seen.role, Standing::Listener);
+    assert!(seen.waiting.unwrap().why.contains("is in use"));
+    assert_eq!(
+        server.waiting().unwrap().why().to_string(),
+        error.to_string()
+    );
+
+    drop(stranger);
+    std::fs::remove_file(&bus.path).unwrap();
+    let Some(Event::Regained { .. }) = soon(events.recv()).await else {
+        panic!("the path is its own again")
+    };
+    assert!(server.waiting().is_none() && ask(&path).await.waiting.is_none());
+    assert_eq!(get(&path, "/healthz").await, (200, "ok\n".to_owned()));
+    endpoint.close().await;
+    server.dispose().await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_moved_aside_and_back_is_well_again() {
+    let bus = Bus::new();
+    let server = bus.echo("hub").await;
+    let mut events = server.events();
+    let aside = bus.path.with_extension("aside");
+    std::fs::rename(&bus.path, &aside).unwrap();
+    let stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
+        panic!("the path is taken")
+    };
+    std::fs::rename(&aside, &bus.path).unwrap();
+    drop(stranger);
+    let Some(Event::Regained { .. }) = soon(events.recv()).await else {
+        panic!("the path is its own again")
+    };
+    assert!(server.waiting().is_none());
     server.dispose().await;
 }
 

@@ -10,8 +10,11 @@ use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_reconnect::StateKind;
 
-use super::snapshot::{PeerStatus, Queued, Snapshot, Standing};
-use crate::{client::Client, connection::Connection, peer::Peer, roster::Roster, server::Server};
+use super::snapshot::{PeerStatus, Queued, Snapshot, Standing, WaitingStatus};
+use crate::{
+    client::Client, connection::Connection, peer::Peer, roster::Roster, server::Server,
+    waiting::Waiting,
+};
 
 /// What can say what it is doing. A closure that makes snapshots can, too.
 pub trait Inspect {
@@ -31,7 +34,7 @@ impl Inspect for Server {
             true => Standing::Disposed,
             false => Standing::Listener,
         };
-        of(role, self.roster(), None)
+        of(role, self.roster(), None, self.waiting())
     }
 }
 
@@ -43,7 +46,7 @@ impl Inspect for Peer {
             Role::Connector => Standing::Connector,
             Role::Disposed => Standing::Disposed,
         };
-        of(role, self.roster(), Some(self.handle()))
+        of(role, self.roster(), Some(self.handle()), self.waiting())
     }
 }
 
@@ -55,17 +58,26 @@ impl Inspect for Client {
             StateKind::Reconnecting => Standing::Reconnecting,
             StateKind::Disconnected => Standing::Disconnected,
         };
-        of(role, self.roster(), Some(self.handle()))
+        of(role, self.roster(), Some(self.handle()), self.waiting())
     }
 }
 
 /// `queue` is the one that outlives connections, where there is one.
-fn of(role: Standing, roster: &Roster, queue: Option<&Handle<ChannelMsg>>) -> Snapshot {
+fn of(
+    role: Standing,
+    roster: &Roster,
+    queue: Option<&Handle<ChannelMsg>>,
+    waiting: Option<Waiting>,
+) -> Snapshot {
     let about = roster.about();
     let (present, (sent, received)) = roster.present_and_passed();
     let mut snapshot = Snapshot::new(role, about.id().map_or("", |id| id.as_str()));
     snapshot.path = about.path().map(ToString::to_string);
     snapshot.uptime_ms = millis(about.age());
+    snapshot.waiting = waiting.map(|waiting| WaitingStatus {
+        why: waiting.why().to_string(),
+        for_ms: millis(waiting.elapsed()),
+    });
     snapshot.counts = roster.events().counts();
     snapshot.queued = queue.map_or_else(Queued::default, queued);
     (snapshot.sent, snapshot.received) = (sent, received);

@@ -134,8 +134,17 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
         },
         gauge(
             "kyneta_uds.healthy",
-            "1 when it listens or is connected, else 0",
+            "1 when it listens at its path or is connected, else 0",
             f64::from(u8::from(healthy)),
+        ),
+        gauge(
+            "kyneta_uds.waiting.seconds",
+            "How long something has kept it from its work, 0 when nothing does",
+            snapshot
+                .waiting
+                .as_ref()
+                .map_or(0, |waiting| waiting.for_ms) as f64
+                / 1000.0,
         ),
         gauge(
             "kyneta_uds.uptime.seconds",
@@ -175,6 +184,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         messages_rejected,
         aliases_rejected,
         too_large,
+        over_budget,
         too_many_errors,
         queues_full,
         stalled,
@@ -182,6 +192,9 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         broken,
         messages_refused,
         handler_failures,
+        handler_panics,
+        frames_missing,
+        frames_repeated,
         log_lines_left_out,
     } = *counts;
     [
@@ -251,6 +264,11 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
             too_large,
         ),
         (
+            "kyneta_uds.over_budget",
+            "Connections that ended because what arrived was over the inbound budget",
+            over_budget,
+        ),
+        (
             "kyneta_uds.too_many_errors",
             "Connections that ended over the errors a minute",
             too_many_errors,
@@ -286,6 +304,21 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
             handler_failures,
         ),
         (
+            "kyneta_uds.handler_panics",
+            "Messages that the handler panicked on",
+            handler_panics,
+        ),
+        (
+            "kyneta_uds.frames_missing",
+            "Frames that a peer has counted and that did not arrive",
+            frames_missing,
+        ),
+        (
+            "kyneta_uds.frames_repeated",
+            "Frames that came twice and were dropped once",
+            frames_repeated,
+        ),
+        (
             "kyneta_uds.log_lines_left_out",
             "Log lines left out",
             log_lines_left_out,
@@ -316,6 +349,7 @@ mod tests {
             "messaging_client_connection_count{messaging_system=\"kyneta_uds\"} 2",
             "kyneta_uds_role{role=\"listener\"} 1",
             "kyneta_uds_healthy 1",
+            "kyneta_uds_waiting_seconds 0",
             "kyneta_uds_uptime_seconds 61.5",
             "kyneta_uds_queued_messages 2",
             "kyneta_uds_queued_bytes 34",

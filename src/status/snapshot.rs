@@ -1,5 +1,7 @@
 //! What a role is doing, as a value. Pure.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
@@ -18,6 +20,9 @@ pub struct Snapshot {
     pub path: Option<String>,
     /// How long it has been there, milliseconds.
     pub uptime_ms: u64,
+    /// What keeps it from its work; `None` when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingStatus>,
     /// All that waits, whomever for.
     pub queued: Queued,
     /// How many messages have gone out since the start, each as often as it had receivers. What was
@@ -31,6 +36,17 @@ pub struct Snapshot {
     pub peers: Vec<PeerStatus>,
     /// How often each of the bounds was met, and what else went wrong.
     pub counts: Counts,
+}
+
+/// What keeps a role from its work: see [`Server::waiting`](crate::Server::waiting),
+/// [`Client::waiting`](crate::Client::waiting) and [`Peer::waiting`](crate::Peer::waiting).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WaitingStatus {
+    /// The last reason, with what caused it.
+    pub why: String,
+    /// For how long there has been a reason, milliseconds.
+    pub for_ms: u64,
 }
 
 /// One connection. Two peers with the same id are two entries.
@@ -97,6 +113,11 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Listens or is connected.
+    const fn works(self) -> bool {
+        matches!(self, Self::Listener | Self::Connector | Self::Connected)
+    }
+
     /// Its name, as in JSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -113,9 +134,28 @@ impl Standing {
 }
 
 /// Why a role does not do its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}: neither listening nor connected", self.0.name())]
-pub struct Unhealthy(pub(super) Standing);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unhealthy {
+    role: Standing,
+    waiting: Option<WaitingStatus>,
+}
+
+impl std::error::Error for Unhealthy {}
+
+impl fmt::Display for Unhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.role.name();
+        match (&self.waiting, self.role.works()) {
+            (None, _) => write!(f, "{name}: neither listening nor connected"),
+            (Some(WaitingStatus { why, for_ms }), works) => {
+                let what = if works { "not to be found" } else { "waiting" };
+                let tenths = for_ms / 100;
+                write!(f, "{name}: {what} for {}.{} s: ", tenths / 10, tenths % 10)?;
+                f.write_str(why)
+            }
+        }
+    }
+}
 
 impl Snapshot {
     /// One of nothing yet: for those who answer before there is anything to ask.
@@ -125,6 +165,7 @@ impl Snapshot {
             id: id.into(),
             path: None,
             uptime_ms: 0,
+            waiting: None,
             queued: Queued::default(),
             sent: 0,
             received: 0,
@@ -133,16 +174,19 @@ impl Snapshot {
         }
     }
 
-    /// Whether it does its work: listens, or is connected. That nobody has connected to it is no
-    /// fault.
+    /// Whether it does its work: listens at its path, or is connected. A listener without peers is
+    /// well.
     ///
     /// # Errors
-    /// [`Unhealthy`] says where it stands instead.
-    pub const fn health(&self) -> Result<(), Unhealthy> {
-        match self.role {
-            Standing::Listener | Standing::Connector | Standing::Connected => Ok(()),
-            role => Err(Unhealthy(role)),
+    /// [`Unhealthy`] says where it stands instead, and why and for how long.
+    pub fn health(&self) -> Result<(), Unhealthy> {
+        if self.role.works() && self.waiting.is_none() {
+            return Ok(());
         }
+        Err(Unhealthy {
+            role: self.role,
+            waiting: self.waiting.clone(),
+        })
     }
 }
 
@@ -229,6 +273,29 @@ pub(super) mod tests {
         assert_eq!(json, expected);
         assert_eq!(json["counts"]["stalled"], 1);
         assert_eq!(serde_json::from_value::<Snapshot>(json).unwrap(), example());
+    }
+
+    #[test]
+    fn what_it_waits_for_is_in_the_json_and_in_the_reason() {
+        let waiting = |role| {
+            let mut snapshot = Snapshot::new(role, "x");
+            snapshot.waiting = Some(WaitingStatus {
+                why: "/run/bus.sock is in use".into(),
+                for_ms: 12_345,
+            });
+            snapshot
+        };
+        let said = |role| waiting(role).health().unwrap_err().to_string();
+        let listener = "listener: not to be found for 12.3 s: /run/bus.sock is in use";
+        assert_eq!(said(Standing::Listener), listener);
+        let negotiating = "negotiating: waiting for 12.3 s: /run/bus.sock is in use";
+        assert_eq!(said(Standing::Negotiating), negotiating);
+
+        let json = to_value(waiting(Standing::Negotiating)).unwrap();
+        let expected = json!({"why": "/run/bus.sock is in use", "for_ms": 12_345});
+        assert_eq!(json["waiting"], expected);
+        let back: Snapshot = serde_json::from_value(json).unwrap();
+        assert_eq!(back, waiting(Standing::Negotiating));
     }
 
     #[test]

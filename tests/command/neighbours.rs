@@ -215,3 +215,16 @@ fn a_peer_that_never_reads_is_cut_and_the_others_go_on() {
     reader.stop();
     listener.stop();
 }
+
+#[test]
+fn frames_that_are_missing_and_that_come_twice_are_told() {
+    let (bus, mut listener) = listener(&[]);
+    let mut raw = Raw::introduced(&bus, 3, "raw");
+    let message = |seq| raw::frame(3, seq, b"\xa2\x61t\x13\x63doc\x61d");
+    raw.write(&[message(2), message(3), message(6), message(6)].concat());
+    listener.until(&json!({"event": "message", "peer": "raw"}));
+    let gap = listener.until(&json!({"event": "error", "peer": "raw", "code": "sequence-gap"}));
+    assert_eq!(gap["message"], "2 frames of the peer are missing");
+    listener.until(&json!({"event": "error", "peer": "raw", "code": "repeated-frame"}));
+    listener.stop();
+}

@@ -194,3 +194,32 @@ fn a_listener_that_does_not_read_is_left_and_found_again() {
     let _again = Raw::accept(&socket, 3, "hub");
     client.until(&json!({"event": "state", "state": "connected"}));
 }
+
+#[test]
+fn a_client_without_a_listener_says_why_it_waits_after_a_second_and_again_later() {
+    let bus = Bus::new();
+    let mut client = alone(
+        &bus,
+        &[
+            "--base-delay",
+            "100",
+            "--max-delay",
+            "100",
+            "--retries",
+            "1000",
+        ],
+    );
+    let nobody = format!("nobody listens at {}: No such file", bus.path.display());
+    let mut last = 0;
+    for at_least in [1000, 2000] {
+        let waiting = client.until(&json!({"event": "waiting"}));
+        assert!(
+            waiting["why"].as_str().unwrap().contains(&nobody),
+            "{waiting}"
+        );
+        let for_ms = waiting["for_ms"].as_u64().unwrap();
+        assert!(for_ms >= at_least && for_ms > last, "{waiting}");
+        last = for_ms;
+    }
+    client.stop();
+}

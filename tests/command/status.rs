@@ -221,3 +221,65 @@ fn a_crashed_ones_socket_is_taken_over_by_the_next() {
     assert_eq!(json_status(&window)["id"], "second");
     second.stop();
 }
+
+#[test]
+fn a_listener_whose_path_another_process_has_taken_says_so_until_it_has_it_back() {
+    let (bus, plain) = listener(&[]);
+    plain.stop();
+    let of_hub = beside(&bus, "hub.sock");
+    let mut hub = crate::messages::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
+    let path = bus.path.to_str().unwrap();
+    fs::remove_file(path).unwrap();
+    let stranger = UnixListener::bind(path).unwrap();
+    let error = hub.until(&json!({"event": "error", "code": "in-the-way"}));
+    let why = error["message"].as_str().unwrap();
+    assert!(why.contains("is in use"), "{error}");
+
+    let seen = json_status(&of_hub);
+    assert_eq!(
+        (&seen["role"], &seen["waiting"]["why"]),
+        (&json!("listener"), &json!(why))
+    );
+    assert!(status(&[&of_hub])[1].starts_with("waiting for "));
+    let health = get(&of_hub, "/healthz");
+    assert!(
+        health.starts_with("HTTP/1.1 503 ") && health.contains(why),
+        "{health}"
+    );
+
+    drop(stranger);
+    fs::remove_file(path).unwrap();
+    hub.until(&json!({"event": "listening", "path": path}));
+    assert!(get(&of_hub, "/healthz").starts_with("HTTP/1.1 200 "));
+    hub.stop();
+}
+
+#[test]
+fn a_peer_beside_a_listener_that_does_not_answer_says_why_it_waits_and_is_not_well() {
+    let bus = Bus::new();
+    let silent = UnixListener::bind(&bus.path).unwrap();
+    let (path, of_peer) = (bus.path.to_str().unwrap(), beside(&bus, "peer.sock"));
+    let mut peer = start(&["peer", path, "--json", "--status", &of_peer]);
+    let waiting = peer.until(&json!({"event": "waiting"}));
+    let why = waiting["why"].as_str().unwrap();
+    assert!(why.contains("does not answer"), "{waiting}");
+    assert!(waiting["for_ms"].as_u64().unwrap() >= 1000, "{waiting}");
+    let seen = json_status(&of_peer);
+    assert_eq!(seen["role"], "negotiating");
+    assert!(
+        seen["waiting"]["why"]
+            .as_str()
+            .unwrap()
+            .contains("does not answer"),
+        "{seen}"
+    );
+    let health = get(&of_peer, "/healthz");
+    assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
+    assert!(health.contains("negotiating: waiting for "), "{health}");
+
+    drop(silent);
+    peer.until(&json!({"event": "role", "role": "listener"}));
+    assert!(get(&of_peer, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(json_status(&of_peer).get("waiting"), None);
+    peer.stop();
+}

@@ -62,12 +62,12 @@ pub(crate) fn service(id: &str) -> Identity {
     Identity::service(id).unwrap()
 }
 
-/// What happens in good time, or never.
-/// An error and its sources, as a program tells of them.
+/// An error with all that caused it, on one line.
 pub(crate) fn said(error: &(dyn std::error::Error + 'static)) -> String {
     kyneta_uds::Chain(error).to_string()
 }
 
+/// What happens in good time, or never.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let patience = std::time::Duration::from_secs(20);
     tokio::time::timeout(patience, what).await.unwrap()

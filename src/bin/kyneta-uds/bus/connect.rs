@@ -1,6 +1,7 @@
 //! `connect`: a client of a path.
 
 use std::{
+    future::ready,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,7 +25,7 @@ pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
     let bus = &args.bus;
     let signals = Signals::catch()?;
     let introduction = introduction(bus, "connect")?;
-    let window = Window::of(bus, &introduction).await?;
+    let window = Window::of(bus).await?;
     let losses = Losses::default();
     let policy = Noted {
         policy: policy(&args),
@@ -38,12 +39,11 @@ pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
     let teller = Teller::of_client(Printer::start(bus.json)?, builder.events(), losses.clone());
     let telling = tokio::spawn(teller.clone().attend(builder.events()));
     let handler = handler(teller.clone(), bus.echo);
-    let joining = async {
-        let client = builder.connect_lazy(handler).await;
-        let client = client.map_err(|error| Failure::Work(error.into()))?;
-        Ok(Peers::Client(client))
-    };
-    let end = stay(joining, &teller, bus, window, signals).await;
+    let client = builder.connect_lazy(handler).await;
+    let client = client.map_err(|error| Failure::Work(error.into()))?;
+    let endpoint = window.map(|window| window.open(client.clone()));
+    let joined = ready(Ok(Peers::Client(client)));
+    let end = stay(joined, &teller, bus, endpoint, signals).await;
     telling.abort();
     let reason = match &end {
         Ok(reason) => reason,

@@ -5,8 +5,8 @@ use std::future::ready;
 use kyneta_uds::Server;
 
 use super::{
-    LAST_WORDS, Peers, handler, introduction, print::Printer, queue, report::Report, stack, stay,
-    teller::Teller, window::Window,
+    LAST_WORDS, Peers, ended_at, handler, introduction, print::Printer, queue, report::Report,
+    stack, stay, teller::Teller, window::Window,
 };
 use crate::{args::Listen, failure::Failure, signals::Signals};
 
@@ -15,7 +15,7 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let bus = &args.bus;
     let signals = Signals::catch()?;
     let introduction = introduction(bus, "listen")?;
-    let window = Window::of(bus, &introduction).await?;
+    let window = Window::of(bus).await?;
     let builder = Server::builder(bus.path.clone())
         .establish(introduction)
         .queue(queue(bus))
@@ -34,9 +34,10 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
         })
         .await?;
     let telling = tokio::spawn(teller.clone().attend(wake));
+    let endpoint = window.map(|window| window.open(server.clone()));
     let joined = ready(Ok(Peers::Server(server)));
-    let end = stay(joined, &teller, bus, window, signals).await;
+    let end = stay(joined, &teller, bus, endpoint, signals).await;
     telling.abort();
     teller.finish(None, LAST_WORDS).await;
-    end.map(drop)
+    ended_at(&bus.path, end?)
 }

@@ -24,7 +24,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use kyneta_uds::{
     CborLayer, ChannelMsg, DefaultStack, DisconnectReason, EstablishLayer, Features, FramingLayer,
-    Identity, Incoming, Overflow, QueueConfig, UnixConnector,
+    Identity, Incoming, Overflow, QueueConfig, SocketPath, UnixConnector, status::Endpoint,
 };
 use tokio::{
     sync::SetOnce,
@@ -32,8 +32,12 @@ use tokio::{
 };
 use tower::{Layer as _, Service, service_fn};
 
-use self::{role::Peers, send::Sends, teller::Teller, window::Window};
-use crate::{args::Bus, failure::Failure, signals::Signals};
+use self::{role::Peers, send::Sends, teller::Teller};
+use crate::{
+    args::Bus,
+    failure::{Chain, Failure},
+    signals::Signals,
+};
 
 /// How long parting from all peers may take: what a queue has for draining, and some more.
 const PARTING: Duration = Duration::from_secs(7);
@@ -111,18 +115,28 @@ enum Why {
     Deserted(DisconnectReason),
 }
 
+/// An end that was not asked for is a failure.
+fn ended_at(path: &SocketPath, reason: DisconnectReason) -> Result<(), Failure> {
+    match reason {
+        DisconnectReason::Intentional => Ok(()),
+        reason => {
+            let why = Chain(&reason);
+            Err(Failure::work(format!("no longer at {path}: {why}")))
+        }
+    }
+}
+
 /// Serves stdin until it is time to end, and ends in good order. What is to be sent waits until
 /// `joining` has come to something.
 async fn stay(
     joining: impl Future<Output = Result<Peers, Failure>>,
     teller: &Arc<Teller>,
     bus: &Bus,
-    window: Option<Window>,
+    endpoint: Option<Endpoint>,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
     let commands = input::commands(bus.max_frame)?;
     let joined = Arc::new(SetOnce::new());
-    let endpoint = window.map(|window| window.open(joined.clone()));
     let (sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
     let staying = async {
         match joining.await {

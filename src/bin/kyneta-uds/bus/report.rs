@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, WireVersion};
+use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, Waiting, WireVersion};
 use serde::Serialize;
 
 use super::summary::Summary;
@@ -33,6 +33,8 @@ pub(super) enum Report<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<&'a str>,
     },
+    /// There is no connection, or no role.
+    Waiting { why: String, for_ms: u64 },
     /// A message from stdin is with the kernels of so many peers.
     Sent { count: usize },
 }
@@ -119,10 +121,9 @@ impl<'a> Report<'a> {
         delay: Option<Duration>,
         last: Option<&DisconnectReason>,
     ) -> Self {
-        let delay_ms = |delay: Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         Self::State(State {
             attempt: Some(attempt),
-            delay_ms: delay.map(delay_ms),
+            delay_ms: delay.map(millis),
             reason: last.map(Reason::of),
             ..State::new("reconnecting")
         })
@@ -139,6 +140,13 @@ impl<'a> Report<'a> {
         Self::Message {
             peer,
             msg: Msg(msg),
+        }
+    }
+
+    pub(super) fn waiting(waiting: &Waiting) -> Self {
+        Self::Waiting {
+            why: Chain(waiting.why().get_ref()).to_string(),
+            for_ms: millis(waiting.elapsed()),
         }
     }
 
@@ -211,11 +219,20 @@ impl<'a> Report<'a> {
                     format_args!("{of}{} ({code})", Plain(message)),
                 )
             }
+            Self::Waiting { why, for_ms } => line(
+                Ink::Faint,
+                "*",
+                format_args!("waiting for {} s: {}", for_ms / 1000, Plain(why)),
+            ),
             Self::Sent { count: 0 } => line(Ink::Bad, ">", format_args!("sent to nobody")),
             Self::Sent { count: 1 } => line(Ink::Out, ">", format_args!("sent")),
             Self::Sent { count } => line(Ink::Out, ">", format_args!("sent to {count} peers")),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl State {

@@ -1,9 +1,6 @@
 //! Whom a message can be sent to, in each role.
 
-use kyneta_uds::{
-    Client, Connection, DisconnectReason, Peer, PeerId, Role, Server,
-    status::{Inspect, Snapshot},
-};
+use kyneta_uds::{Client, Connection, DisconnectReason, Peer, PeerId, Role, Server};
 
 /// The peers of a listener, the one of a connector, or of one who may be either.
 #[derive(Debug, Clone)]
@@ -78,19 +75,9 @@ impl Peers {
     /// Ready when there will be nobody any more.
     pub(super) async fn deserted(&self) -> DisconnectReason {
         match self {
-            Self::Server(_) => std::future::pending().await,
+            Self::Server(server) => server.closed().await,
             Self::Client(client) => client.closed().await,
             Self::Peer(peer) => peer.closed().await,
-        }
-    }
-}
-
-impl Inspect for Peers {
-    fn snapshot(&self) -> Snapshot {
-        match self {
-            Self::Server(server) => server.snapshot(),
-            Self::Client(client) => client.snapshot(),
-            Self::Peer(peer) => peer.snapshot(),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, Event, Events, FramingError, Incoming, PeerChange, PeerInfo, Refusal, Role,
-    Stalled, State, TooManyErrors,
+    DisconnectReason, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerInfo, Refusal,
+    Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -112,6 +112,16 @@ impl Teller {
             Event::HandlerFailed { peer, error } => {
                 self.error_of(peer, "handler-failed", &chain(error));
             }
+            Event::HandlerPanicked { peer, panic } => {
+                self.error_of(peer, "handler-panicked", &panic.to_string());
+            }
+            Event::Noticed { peer, notice } => {
+                let code = match notice {
+                    Notice::Repeated => "repeated-frame",
+                    _ => "sequence-gap",
+                };
+                self.error_of(peer, code, &notice.to_string());
+            }
             Event::DuplicatePeer { peer } => {
                 let message = "another peer with this id is here already; both are served";
                 self.error_of(peer, "duplicate-peer", message);
@@ -124,8 +134,14 @@ impl Teller {
             // Told last of all, when what is on its way has been told of.
             Event::Role(Role::Disposed) => {}
             Event::Role(role) => self.printer.put(&Report::role(*role)),
+            Event::Waiting(waiting) => self.printer.put(&Report::waiting(waiting)),
             Event::InTheWay { error } => {
                 self.printer.put(&Report::error("in-the-way", chain(error)));
+            }
+            // As at the beginning.
+            Event::Regained { path, .. } => {
+                let path = path.to_string();
+                self.printer.put(&Report::Listening { path });
             }
             Event::UnsafeDirectory { risk } => {
                 self.printer.put(&Report::error("unsafe-directory", risk));
@@ -213,6 +229,7 @@ fn code(error: &(dyn Error + 'static)) -> &'static str {
         }
         match error.downcast_ref() {
             Some(FramingError::Io(_)) | None => {}
+            Some(FramingError::OverBudget { .. }) => return "over-budget",
             Some(_) => return "reassembly-failed",
         }
         next = error.source();

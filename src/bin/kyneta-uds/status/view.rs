@@ -33,6 +33,11 @@ impl fmt::Display for View<'_> {
             write!(f, "  {}", Plain(path))?;
         }
         writeln!(f, "  up {}", Time(snapshot.uptime_ms))?;
+        if let Some(waiting) = &snapshot.waiting {
+            let what = format!("waiting for {}", Time(waiting.for_ms));
+            let why = Plain(&waiting.why);
+            writeln!(f, "{}: {why}", style.paint(Ink::Bad, what))?;
+        }
         let Snapshot { sent, received, .. } = snapshot;
         let (waits, peers) = (Waits(snapshot.queued), snapshot.peers.len());
         writeln!(
@@ -190,6 +195,15 @@ mod tests {
         });
         let expected = "negotiating  me  up 1.2 s\nqueued 0, sent 0, received 0, peers 0\n";
         assert_eq!(view(nobody), expected);
+
+        let waiting = json!({
+            "role": "negotiating", "id": "me", "uptime_ms": 62_000,
+            "waiting": {"why": "not permitted\nto", "for_ms": 61_000},
+            "queued": {"messages": 0, "bytes": 0}, "sent": 0, "peers": [], "counts": {},
+        });
+        let expected = "negotiating  me  up 1 min 2 s\nwaiting for 1 min 1 s: not permitted\\nto\n\
+                        queued 0, sent 0, received 0, peers 0\n";
+        assert_eq!(view(waiting), expected);
 
         let two = json!({
             "role": "listener", "id": "hub", "path": "/run/bus.sock", "uptime_ms": 61_000,
