@@ -89,7 +89,7 @@ fn what_was_asked_for_before_the_quit_is_sent() {
 }
 
 #[test]
-fn the_end_of_stdin_ends_nothing() {
+fn the_end_of_a_stdin_that_was_never_written_to_ends_nothing() {
     let (bus, mut listener) = listener(&["--echo"]);
     drop(listener.stdin());
     let (mut deaf, _) = client(&bus, &["--id", "deaf"]);
@@ -103,6 +103,25 @@ fn the_end_of_stdin_ends_nothing() {
     other.until(&json!({"event": "message", "msg": offer}));
     deaf.stop();
     other.stop();
+    listener.stop();
+}
+
+#[test]
+fn the_end_of_a_stdin_that_was_read_ends_it_after_what_was_said() {
+    let (bus, mut listener) = listener(&[]);
+    let (mut client, _) = client(&bus, &["--id", "c"]);
+    let (mut stays, _) = crate::messages::client(&bus, &["--id", "stays", "--stay"]);
+    for (process, doc) in [(&mut stays, "one"), (&mut client, "two")] {
+        process.say(json!({"send": {"type": "dismiss", "docId": doc}}));
+        drop(process.stdin());
+        listener.until(&json!({"event": "message", "msg": {"type": "dismiss", "docId": doc}}));
+    }
+    let departed = json!({"event": "peer", "change": "departed"});
+    assert_eq!(listener.until(&departed)["peer"], "c");
+    let end = client.end();
+    assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+    stays.stop();
+    assert_eq!(listener.until(&departed)["peer"], "stays");
     listener.stop();
 }
 

@@ -77,7 +77,7 @@ fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
             assert!(line == expected, "{} bytes: {:.200}", sizes[back], line);
             back += 1;
         }
-        drop(saying.join().unwrap());
+        let _stdin = saying.join().unwrap();
         client.stop();
         listener.stop();
     }

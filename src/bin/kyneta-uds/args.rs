@@ -238,6 +238,10 @@ pub(crate) struct Bus {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Stay when stdin ends; without it, its end is the end, unless nothing was ever read from it
+    #[arg(long)]
+    pub(crate) stay: bool,
+
     /// Say at this socket what this one is doing: HTTP, for `kyneta-uds status` and curl
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(crate) status: Option<SocketPath>,

@@ -1,9 +1,10 @@
 //! stdin, read by a thread of its own, line by line and no faster than the lines are used.
 //!
-//! In: lines. Out: commands, or what is wrong with a line. The end of stdin ends nothing.
+//! In: lines. Out: commands, or what is wrong with a line. The end of stdin is a command to end, if
+//! anything was read from it or it is a terminal: a service with /dev/null stays.
 
 use std::{
-    io::{self, BufReader},
+    io::{self, BufReader, IsTerminal as _},
     thread,
 };
 
@@ -28,27 +29,34 @@ pub(super) enum Command {
 /// A line's worth.
 pub(super) type Asked = Result<Command, String>;
 
-/// Starts reading. The channel closes when stdin ends.
-pub(super) fn commands(max_frame: u32) -> Result<mpsc::Receiver<Asked>, Failure> {
+/// Starts reading. The channel closes when stdin ends. With `stay` that is no command to end.
+pub(super) fn commands(max_frame: u32, stay: bool) -> Result<mpsc::Receiver<Asked>, Failure> {
     /// Lines that are read ahead. They may be large.
     const AHEAD: usize = 16;
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::Builder::new()
         .name("stdin".to_owned())
-        .spawn(move || read_on(max_frame, &sender))?;
+        .spawn(move || read_on(max_frame, stay, &sender))?;
     Ok(receiver)
 }
 
-fn read_on(max_frame: u32, sender: &mpsc::Sender<Asked>) {
+fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>) {
     const BLOCK: usize = 64 << 10;
     // A byte of payload takes six characters of JSON at most.
     let limit = (max_frame as usize)
         .saturating_mul(6)
         .saturating_add(1 << 20);
     let mut lines = Lines::new(BufReader::with_capacity(BLOCK, io::stdin().lock()), limit);
+    let mut ends = !stay && io::stdin().is_terminal();
     loop {
         let asked = match lines.next() {
-            Ok(None) => return,
+            Ok(None) => {
+                if ends {
+                    // Fails only when the command ends.
+                    let _ = sender.blocking_send(Ok(Command::Quit));
+                }
+                return;
+            }
             Ok(Some(Line::TooLong)) => Err(format!("the line has more than {limit} bytes")),
             Ok(Some(Line::Whole(line))) => command(line).map_err(|error| error.to_string()),
             Err(error) => {
@@ -56,6 +64,7 @@ fn read_on(max_frame: u32, sender: &mpsc::Sender<Asked>) {
                 return;
             }
         };
+        ends = !stay;
         if sender.blocking_send(asked).is_err() {
             return;
         }

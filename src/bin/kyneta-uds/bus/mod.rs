@@ -135,7 +135,7 @@ async fn stay(
     endpoint: Option<Endpoint>,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
-    let commands = input::commands(bus.max_frame)?;
+    let commands = input::commands(bus.max_frame, bus.stay)?;
     let joined = Arc::new(SetOnce::new());
     let (sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
     let staying = async {

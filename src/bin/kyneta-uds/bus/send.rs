@@ -69,7 +69,7 @@ impl Sends {
         )
     }
 
-    /// Ready when asked to quit. The end of stdin ends nothing.
+    /// Ready when asked to quit.
     pub(super) async fn until_quit(self, mut commands: Receiver<Asked>) {
         while let Some(asked) = commands.recv().await {
             match asked {
