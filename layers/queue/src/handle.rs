@@ -88,7 +88,8 @@ impl<M> Handle<M> {
     }
 
     /// Ready, with the reason, when the connection has ended and the handler's last message is over.
-    /// Sending may fail earlier: when writing has failed, what the peer said before is still read.
+    /// Sending may fail earlier: when writing has failed, what the peer said before is still read. The
+    /// connection's own handler must not await it: the end waits for the handler, until the drain timeout.
     pub fn closed(&self) -> Closed<M> {
         Closed::new(self.shared.clone())
     }

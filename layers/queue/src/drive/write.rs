@@ -148,11 +148,12 @@ where
             let slack = idle && backlog.has_slack(this.batch);
             drop(backlog);
             drop(forgotten);
-            progressed.wakes.wake();
+            // Before the wakes: a sender that goes on has been told of all that led to it.
             this.shared.tell_high_water(progressed.high_water);
             if progressed.drained {
                 this.shared.tell(&QueueEvent::Drained);
             }
+            progressed.wakes.wake();
             if (blocked || idle) && !again {
                 let done = idle && *this.taken == *this.called;
                 let left = this.channel.buffered();
