@@ -126,6 +126,37 @@ fn the_end_of_a_stdin_that_was_read_ends_it_after_what_was_said() {
 }
 
 #[test]
+fn what_a_peer_without_a_role_was_asked_to_send_does_not_keep_it() {
+    let bus = crate::common::Bus::new();
+    let _silent = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let send = json!({"send": {"type": "dismiss", "docId": "d"}});
+    for by_signal in [true, false] {
+        let mut peer = start(&["peer", bus.path.to_str().unwrap(), "--json"]);
+        for _ in 0..3 {
+            peer.say(&send);
+        }
+        peer.until(&json!({"event": "waiting"}));
+        let end = if by_signal {
+            peer.signal(Signal::TERM);
+            peer.end()
+        } else {
+            peer.finish()
+        };
+        assert_eq!(end.code, 0, "{end:?}");
+        let unsent = r#"{"event":"sent","count":0}"#;
+        assert_eq!(end.rest.iter().filter(|line| *line == unsent).count(), 3);
+    }
+}
+
+#[test]
+fn a_blank_line_was_read_too() {
+    let (bus, _listener) = listener(&[]);
+    let (mut client, _) = client(&bus, &[]);
+    client.say("");
+    assert_eq!(client.finish().code, 0);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_it_quietly_and_in_order() {
     let bus = crate::common::Bus::new();
     let path = bus.path.to_str().unwrap();
@@ -176,6 +207,21 @@ fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
     listener.signal(Signal::TERM);
     assert_eq!(listener.end().code, 1);
     assert!(!bus.path.exists());
+}
+
+#[test]
+fn told_once_after_it_was_asked_it_ends_well() {
+    let (bus, mut listener) = listener(&[]);
+    let _stubborn = crate::neighbours::Raw::introduced(&bus, 3, "stubborn");
+    listener.until(&json!({"event": "peer", "peer": "stubborn"}));
+    let data = "00".repeat(1 << 20);
+    listener.say(format!(
+        r#"{{"send":{{"type":"offer","docId":"d","version":"1","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
+    ));
+    listener.say(json!({"quit": true}));
+    gone(&bus.path);
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.end().code, 0);
 }
 
 #[test]

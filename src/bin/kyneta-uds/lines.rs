@@ -18,6 +18,7 @@ pub(crate) struct Lines<R> {
     line: Vec<u8>,
     /// The longest allowed, bytes.
     limit: usize,
+    any: bool,
 }
 
 /// What is retained of a buffer that has held a long line, bytes.
@@ -29,6 +30,7 @@ impl<R: BufRead> Lines<R> {
             reader,
             line: Vec::new(),
             limit,
+            any: false,
         }
     }
 
@@ -46,6 +48,7 @@ impl<R: BufRead> Lines<R> {
             if read == 0 {
                 return Ok(None);
             }
+            self.any = true;
             if self.line.last() != Some(&b'\n') && self.line.len() > self.limit {
                 self.reader.skip_until(b'\n')?;
                 return Ok(Some(Line::TooLong));
@@ -54,6 +57,11 @@ impl<R: BufRead> Lines<R> {
                 return Ok(Some(Line::Whole(self.line.trim_ascii())));
             }
         }
+    }
+
+    /// True when anything was read, blank lines among it.
+    pub(crate) const fn any(&self) -> bool {
+        self.any
     }
 
     /// True when the next line can be had without waiting.

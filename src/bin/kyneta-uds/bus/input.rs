@@ -1,15 +1,17 @@
 //! stdin, read by a thread of its own, line by line and no faster than the lines are used.
 //!
-//! In: lines. Out: commands, or what is wrong with a line. The end of stdin is a command to end, if
-//! anything was read from it or it is a terminal: a service with /dev/null stays.
+//! In: lines. Out: commands, or what is wrong with a line; and, beside their order, that the last command
+//! was read. The end of stdin is a command to end, if anything was read from it or it is a terminal: a
+//! service with /dev/null stays.
 
 use std::{
     io::{self, BufReader, IsTerminal as _},
+    sync::Arc,
     thread,
 };
 
 use kyneta_uds::{ChannelMsg, PeerId};
-use tokio::sync::mpsc;
+use tokio::sync::{SetOnce, mpsc};
 
 use crate::{
     failure::Failure,
@@ -29,33 +31,41 @@ pub(super) enum Command {
 /// A line's worth.
 pub(super) type Asked = Result<Command, String>;
 
-/// Starts reading. The channel closes when stdin ends. With `stay` that is no command to end.
-pub(super) fn commands(max_frame: u32, stay: bool) -> Result<mpsc::Receiver<Asked>, Failure> {
-    /// Lines that are read ahead. They may be large.
-    const AHEAD: usize = 16;
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(move || read_on(max_frame, stay, &sender))?;
-    Ok(receiver)
+/// What is read from stdin.
+#[derive(Debug)]
+pub(super) struct Commands {
+    pub(super) asked: mpsc::Receiver<Asked>,
+    /// Set when the command to end was read. Commands before it may still wait to be done.
+    pub(super) quit: Arc<SetOnce<()>>,
 }
 
-fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>) {
+/// Starts reading. The channel closes when stdin ends. With `stay` that is no command to end.
+pub(super) fn commands(max_frame: u32, stay: bool) -> Result<Commands, Failure> {
+    /// Lines that are read ahead. They may be large.
+    const AHEAD: usize = 16;
+    let (sender, asked) = mpsc::channel(AHEAD);
+    let quit = Arc::new(SetOnce::new());
+    let quits = quit.clone();
+    thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || read_on(max_frame, stay, &sender, &quits))?;
+    Ok(Commands { asked, quit })
+}
+
+fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>, quit: &SetOnce<()>) {
     const BLOCK: usize = 64 << 10;
     // A byte of payload takes six characters of JSON at most.
     let limit = (max_frame as usize)
         .saturating_mul(6)
         .saturating_add(1 << 20);
     let mut lines = Lines::new(BufReader::with_capacity(BLOCK, io::stdin().lock()), limit);
-    let mut ends = !stay && io::stdin().is_terminal();
     loop {
         let asked = match lines.next() {
             Ok(None) => {
-                if ends {
-                    // Fails only when the command ends.
-                    let _ = sender.blocking_send(Ok(Command::Quit));
+                if stay || !(lines.any() || io::stdin().is_terminal()) {
+                    return;
                 }
-                return;
+                Ok(Command::Quit)
             }
             Ok(Some(Line::TooLong)) => Err(format!("the line has more than {limit} bytes")),
             Ok(Some(Line::Whole(line))) => command(line).map_err(|error| error.to_string()),
@@ -64,8 +74,12 @@ fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>) {
                 return;
             }
         };
-        ends = !stay;
-        if sender.blocking_send(asked).is_err() {
+        let quits = asked == Ok(Command::Quit);
+        if quits {
+            // Set once: nothing is read after it.
+            let _ = quit.set(());
+        }
+        if sender.blocking_send(asked).is_err() || quits {
             return;
         }
     }

@@ -32,7 +32,7 @@ use tokio::{
 };
 use tower::{Layer as _, Service, service_fn};
 
-use self::{role::Peers, send::Sends, teller::Teller};
+use self::{input::Commands, role::Peers, send::Sends, teller::Teller};
 use crate::{
     args::Bus,
     failure::{Chain, Failure},
@@ -110,7 +110,9 @@ fn handler(
 
 /// Why it is time to end.
 enum Why {
+    /// By stdin.
     Asked,
+    Told,
     Failed(Failure),
     Deserted(DisconnectReason),
 }
@@ -135,9 +137,9 @@ async fn stay(
     endpoint: Option<Endpoint>,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
-    let commands = input::commands(bus.max_frame, bus.stay)?;
+    let Commands { mut asked, quit } = input::commands(bus.max_frame, bus.stay)?;
     let joined = Arc::new(SetOnce::new());
-    let (sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
+    let (mut sends, telling) = Sends::new(joined.clone(), teller.clone(), stall_limit(bus));
     let staying = async {
         match joining.await {
             Ok(peers) => {
@@ -148,11 +150,23 @@ async fn stay(
             Err(failure) => Why::Failed(failure),
         }
     };
+    let patience = async {
+        quit.wait().await;
+        sleep(PARTING).await;
+    };
     let why = tokio::select! {
-        () = signals.recv() => Why::Asked,
-        () = sends.until_quit(commands) => Why::Asked,
+        () = signals.recv() => Why::Told,
+        () = sends.until_quit(&mut asked) => Why::Asked,
+        () = patience => Why::Asked,
         failure = teller.broken() => Why::Failed(failure),
         why = staying => why,
+    };
+    sends.give_up(asked);
+    let told_twice = async {
+        if let Why::Asked = why {
+            signals.recv().await;
+        }
+        signals.recv().await;
     };
     let parting = async {
         if let Some(peers) = joined.get() {
@@ -165,7 +179,7 @@ async fn stay(
             tracing::warn!("not all was sent within {PARTING:?}");
             Ok(())
         }
-        () = signals.recv() => Err(Failure::work("told to end twice: what waited is not sent")),
+        () = told_twice => Err(Failure::work("told to end twice: what waited is not sent")),
     };
     if let Some(endpoint) = endpoint {
         endpoint.close().await;
@@ -175,7 +189,7 @@ async fn stay(
         let _ = timeout(LAST_WORDS, telling).await;
     }
     match why {
-        Why::Asked => done.map(|()| DisconnectReason::Intentional),
+        Why::Asked | Why::Told => done.map(|()| DisconnectReason::Intentional),
         Why::Failed(failure) => Err(failure),
         Why::Deserted(reason) => Ok(reason),
     }

@@ -6,7 +6,7 @@
 //! As reports keep their order, one of many that takes nothing could hold up all others here as well
 //! as in its queue: once stdin waits for what is untold, it has the stall limit's time, too.
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, mem, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use kyneta_uds::{ChannelMsg, Connection, PeerId, SendError, SendFuture};
@@ -46,6 +46,8 @@ pub(super) struct Sends {
     peers: Arc<SetOnce<Peers>>,
     teller: Arc<Teller>,
     untold: Sender<OnTheirWay>,
+    /// A command to send was taken, and has not come to anything.
+    sending: bool,
 }
 
 impl Sends {
@@ -64,28 +66,45 @@ impl Sends {
                 peers,
                 teller,
                 untold,
+                sending: false,
             },
             telling,
         )
     }
 
-    /// Ready when asked to quit.
-    pub(super) async fn until_quit(self, mut commands: Receiver<Asked>) {
-        while let Some(asked) = commands.recv().await {
+    /// Ready when asked to quit. Cancel safe: what was taken and not sent is told of by
+    /// [`give_up`](Self::give_up).
+    pub(super) async fn until_quit(&mut self, asked: &mut Receiver<Asked>) {
+        while let Some(asked) = asked.recv().await {
             match asked {
                 Ok(Command::Quit) => return,
                 Ok(Command::Send { msg, to }) => {
+                    self.sending = true;
                     let on_their_way = match to {
                         None => self.to_all(msg).await,
                         Some(peer) => self.to_one(msg, &peer).await.into_iter().collect(),
                     };
                     // Fails only when the command ends.
                     let _ = self.untold.send(on_their_way).await;
+                    self.sending = false;
                 }
                 Err(message) => self.complain("bad-input", message).await,
             }
         }
         pending::<()>().await;
+    }
+
+    /// Sends no more: tells of what was read and has not been sent that nothing has taken it.
+    pub(super) fn give_up(mut self, mut asked: Receiver<Asked>) {
+        asked.close();
+        let mut unsent = usize::from(mem::take(&mut self.sending));
+        while let Ok(read) = asked.try_recv() {
+            unsent += usize::from(matches!(read, Ok(Command::Send { .. })));
+        }
+        for _ in 0..unsent {
+            // Full only when as many wait to be told of as may.
+            let _ = self.untold.try_send(OnTheirWay::new());
+        }
     }
 
     async fn to_all(&self, msg: ChannelMsg) -> OnTheirWay {
