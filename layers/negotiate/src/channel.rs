@@ -407,7 +407,12 @@ where
                 Effect::Announce(role) => {
                     if role != Role::Negotiating {
                         (self.remind, self.failure) = (None, None);
-                    } else if self.brief.0 == 0 {
+                    }
+                    if role == Role::Listener {
+                        // What was brief before it is over.
+                        self.brief = (0, None);
+                    }
+                    if role == Role::Negotiating && self.brief.0 == 0 {
                         self.vacant = Instant::now();
                     }
                     tracing::info!(path = %self.path, %role, "role");

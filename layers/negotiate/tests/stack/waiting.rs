@@ -10,9 +10,13 @@ use std::{
 };
 
 use kyneta_uds_negotiate::{Role, Why};
-use tokio::{net::UnixListener, time::sleep};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::UnixListener,
+    time::{Instant, sleep},
+};
 
-use crate::support::{Place, is, join};
+use crate::support::{Place, frame, is, join, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -94,4 +98,39 @@ async fn who_joins_in_time_tells_nothing() {
     is(&b, Role::Connector).await;
     assert_eq!((a.told.all(), b.told.all()), (vec![], vec![]));
     assert!(a.roles.waiting().is_none() && b.roles.waiting().is_none());
+}
+
+#[tokio::test]
+async fn a_role_that_lasted_ends_the_wait_that_was_before_it() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.file()).unwrap();
+    let peer = join(&place, |layer| layer).await;
+    // Three connections that are admitted and end at once: the wait goes on across them.
+    for _ in 0..3 {
+        let (mut stream, _) = soon(listener.accept()).await.unwrap();
+        stream.write_all(&frame(0, &[])).await.unwrap();
+    }
+    drop(listener);
+    std::fs::remove_file(place.file()).unwrap();
+    is(&peer, Role::Listener).await;
+    sleep(Duration::from_millis(2500)).await;
+
+    let before = peer.told.all().len();
+    std::fs::remove_file(place.file()).unwrap();
+    let _asked = foreign(&place, true);
+    let lost = Instant::now();
+    soon(async {
+        while peer.told.all().len() == before {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let told = peer.told.all();
+    assert_eq!(
+        told.get(before),
+        Some(&(Why::ListenerSilent, 1)),
+        "{told:?}"
+    );
+    let waiting = peer.roles.waiting().unwrap();
+    assert!(waiting.waited <= lost.elapsed(), "{waiting:?}");
 }
