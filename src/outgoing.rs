@@ -24,7 +24,7 @@ use kyneta_uds_core::{
     Redial as _, WireVersion,
 };
 use kyneta_uds_establish::{EstablishError, EstablishService, Established, PeerInfo};
-use kyneta_uds_queue::{Handle, QueueConfig};
+use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent};
 use kyneta_uds_unix::UnixTarget;
 use pin_project::pin_project;
 use tower_service::Service;
@@ -62,6 +62,11 @@ struct Inner {
     senders: Mutex<VecDeque<(u64, Arc<Connection>)>>,
     /// Counts the changes of sender, so that a message costs no lock.
     changes: AtomicU64,
+    /// The sender of the message that the handler was called with last.
+    handling: Mutex<Option<Arc<Connection>>>,
+    /// The senders of what has come in and is no message, in order, until the queue tells of it: one
+    /// event each.
+    noted: Mutex<VecDeque<Arc<Connection>>>,
 }
 
 impl Outgoing {
@@ -75,6 +80,8 @@ impl Outgoing {
                 came_in: AtomicU64::new(0),
                 senders: Mutex::default(),
                 changes: AtomicU64::new(0),
+                handling: Mutex::default(),
+                noted: Mutex::default(),
             }),
         }
     }
@@ -83,6 +90,19 @@ impl Outgoing {
     pub(crate) fn under(&self, handle: Handle<ChannelMsg>) {
         // Said once, by whoever made it.
         let _ = self.inner.handle.set(handle);
+    }
+
+    /// The connection that an event of the queue is about. A message may be read, and handled, when the
+    /// connection that it came from has ended.
+    fn whose(&self, event: &QueueEvent) -> Option<Arc<Connection>> {
+        let sender = match event {
+            QueueEvent::HandlerFailed(_) | QueueEvent::HandlerPanicked(_) => {
+                lock(&self.inner.handling).clone()
+            }
+            QueueEvent::Rejected(_) | QueueEvent::Noticed(_) => lock(&self.inner.noted).pop_front(),
+            _ => None,
+        };
+        sender.or_else(|| self.present())
     }
 
     /// The connection that stands, if any.
@@ -135,7 +155,7 @@ impl Outgoing {
         }
     }
 
-    /// The queue's events, with the name of the peer that is there.
+    /// The queue's events, with the name of the peer whose message it is, or that is there.
     pub(crate) fn watch(&self, config: QueueConfig) -> QueueConfig {
         // Held by the queue, whose handle is held here: a circle would never be let go of.
         let inner = Arc::downgrade(&self.inner);
@@ -143,7 +163,7 @@ impl Outgoing {
             let Some(this) = inner.upgrade().map(|inner| Self { inner }) else {
                 return;
             };
-            if let Some(connection) = this.present() {
+            if let Some(connection) = this.whose(event) {
                 let events = this.inner.roster.events();
                 events.queue(connection.shared_peer(), event);
             }
@@ -153,12 +173,17 @@ impl Outgoing {
 
 impl Inner {
     fn present(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Span)>> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.present)
     }
 
     fn senders(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<Connection>)>> {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.senders)
     }
+}
+
+/// No code that can panic runs under these locks, so poison means nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A driver, each of whose turns is in the span of the connection that stands when it begins.
@@ -298,6 +323,12 @@ impl Entered {
         let so_far = inner.came_in.load(Ordering::Relaxed);
         inner.came_in.store(so_far + 1, Ordering::Relaxed);
     }
+
+    /// Something of its has come in that is no message.
+    #[cold]
+    fn is_noted(&self) {
+        lock(&self.outgoing.inner.noted).push_back(self.connection.clone());
+    }
 }
 
 impl Drop for Entered {
@@ -374,9 +405,13 @@ impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
         this.enter();
         let polled = match task::ready!(Pin::new(&mut this.inner).poll_next(cx)) {
             Some(Ok(inbound)) => {
-                if let (Inbound::Message(_), Entry::Entered(entered)) = (&inbound, &mut this.entry)
-                {
-                    entered.sends();
+                if let Entry::Entered(entered) = &mut this.entry {
+                    match &inbound {
+                        Inbound::Message(_) => entered.sends(),
+                        Inbound::Rejected(_) | Inbound::Noticed(_) => entered.is_noted(),
+                        // Of a kind that the queue does not know either.
+                        _ => {}
+                    }
                 }
                 Some(Ok(inbound))
             }
@@ -481,6 +516,8 @@ impl<H> FromPresent<H> {
             let (mut due, next) = self.outgoing.senders_up_to(self.handled);
             self.next = next;
             if let Some((_, sender)) = due.pop() {
+                let former = lock(&self.outgoing.inner.handling).replace(sender.clone());
+                drop(former);
                 self.known = Some(sender);
             }
         }

@@ -362,3 +362,96 @@ async fn what_was_read_ahead_keeps_its_sender_when_another_listener_takes_its_pl
         );
     }
 }
+
+/// What a handler fails on, and what is no message, is of the one that has sent it, also when its connection
+/// has ended by the time that it is told of.
+#[tokio::test]
+async fn a_fault_is_told_of_its_sender_when_that_has_gone_and_when_another_has_come() {
+    for another_comes in [false, true] {
+        let bus = Bus::new();
+        let (go, gate) = tokio::sync::watch::channel(false);
+        // As above; and then it fails.
+        let handler = service_fn(move |incoming: Incoming| {
+            let mut gate = gate.clone();
+            async move {
+                if incoming.message == dismiss("1") {
+                    for _ in 0..2 {
+                        incoming.from().queue(offer("d", 4 << 20)).await?;
+                    }
+                    let _ = gate.wait_for(|open| *open).await;
+                }
+                Err::<(), BoxError>(format!("{:?}", incoming.message).into())
+            }
+        });
+        let listener = tokio::net::UnixListener::bind(&bus.path).unwrap();
+        let client = Client::builder(&bus.path)
+            .reconnect(kyneta_uds::ReconnectPolicy::new().base(Duration::from_millis(10)));
+        let client = client.connect_lazy(handler).await.unwrap();
+        let mut events = client.events();
+        let establish = |id: &str| {
+            let identity = kyneta_uds::Establish::new(service(id));
+            frame(3, 1, &payload(&ChannelMsg::Establish(identity)))
+        };
+        let message = |seq, doc: &str| frame(3, seq, &payload(&dismiss(doc)));
+
+        let (mut first, _) = soon(listener.accept()).await.unwrap();
+        first.write_all(&establish("first")).await.unwrap();
+        let words = [
+            message(2, "1"),
+            frame(3, 3, NO_MESSAGE),
+            message(5, "2"), // The 4 is missing.
+        ];
+        first.write_all(&words.concat()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(first);
+        let mut second = None;
+        if another_comes {
+            let (mut stream, _) = soon(listener.accept()).await.unwrap();
+            let words = [establish("second"), message(2, "3")].concat();
+            stream.write_all(&words).await.unwrap();
+            second = Some(stream);
+        } else {
+            drop(listener);
+            std::fs::remove_file(&bus.path).unwrap();
+        }
+        soon(client.wait_for(|state| {
+            let now = matches!(state, kyneta_uds::State::Connected);
+            now == another_comes
+        }))
+        .await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        go.send(true).unwrap();
+
+        let mut expected = vec![
+            ("failed", "first"),
+            ("rejected", "first"),
+            ("noticed", "first"),
+            ("failed", "first"),
+        ];
+        if another_comes {
+            expected.push(("failed", "second"));
+        }
+        let mut told = Vec::new();
+        let telling = async {
+            while told.len() < expected.len() {
+                let (what, peer) = match events.recv().await.unwrap() {
+                    Event::HandlerFailed { peer, .. } => ("failed", peer),
+                    Event::Rejected { peer, .. } => ("rejected", peer),
+                    Event::Noticed { peer, .. } => ("noticed", peer),
+                    _ => continue,
+                };
+                told.push((what, peer.identity().peer_id.as_str().to_owned()));
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(5), telling).await;
+        let told: Vec<_> = told.iter().map(|(what, of)| (*what, of.as_str())).collect();
+        assert_eq!(
+            told, expected,
+            "another comes: {another_comes}, {in_time:?}"
+        );
+        let counts = client.counts();
+        assert_eq!(counts.handler_failures, 2 + u64::from(another_comes));
+        assert_eq!((counts.messages_rejected, counts.frames_missing), (1, 1));
+        drop(second);
+    }
+}
