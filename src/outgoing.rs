@@ -543,6 +543,10 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
         self.know_the_sender();
         match &self.known {
             Some(from) => {
+                #[cfg(feature = "status")]
+                if from.tenure().is_over() {
+                    self.outgoing.inner.roster.comes_in_late();
+                }
                 let incoming = Incoming::new(message, from.clone());
                 Either::Left(self.handler.call(incoming).err_into())
             }

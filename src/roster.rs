@@ -102,6 +102,13 @@ impl Roster {
         (present, book.passed)
     }
 
+    /// A message goes to the handler whose connection has ended, and is counted no more.
+    #[cfg(feature = "status")]
+    #[cold]
+    pub(crate) fn comes_in_late(&self) {
+        self.inner.book().passed.1 += 1;
+    }
+
     pub(crate) fn events(&self) -> &EventSender {
         &self.inner.events
     }

@@ -452,6 +452,12 @@ async fn a_fault_is_told_of_its_sender_when_that_has_gone_and_when_another_has_c
         let counts = client.counts();
         assert_eq!(counts.handler_failures, 2 + u64::from(another_comes));
         assert_eq!((counts.messages_rejected, counts.frames_missing), (1, 1));
+        #[cfg(feature = "status")]
+        {
+            use kyneta_uds::status::Inspect as _;
+            let received = client.snapshot().received;
+            assert_eq!(received, 2 + u64::from(another_comes));
+        }
         drop(second);
     }
 }

@@ -108,6 +108,12 @@ impl Tenure {
         self.come_in.store(so_far + 1, Ordering::Relaxed);
     }
 
+    /// True once it has ended.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.gone_out.get().is_some()
+    }
+
     pub(crate) fn come_in(&self) -> u64 {
         self.come_in.load(Ordering::Relaxed)
     }
