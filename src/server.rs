@@ -204,6 +204,8 @@ impl Server {
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         let _ = self.inner.end.set(reason);
         self.inner.disposing.cancel();
+        // It looks after no path any more.
+        self.inner.waiting.over();
         for connection in self.connections() {
             connection.handle().close();
         }

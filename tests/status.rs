@@ -260,6 +260,23 @@ async fn a_path_that_is_moved_aside_and_back_is_well_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_ended_waits_for_nothing() {
+    let bus = Bus::new();
+    let server = bus.echo("hub").await;
+    let mut events = server.events();
+    std::fs::remove_file(&bus.path).unwrap();
+    let _stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
+        panic!("the path is taken")
+    };
+    assert!(server.waiting().is_some());
+    server.dispose().await;
+    assert!(server.waiting().is_none());
+    let health = server.snapshot().health().unwrap_err().to_string();
+    assert_eq!(health, "disposed: neither listening nor connected");
+}
+
+#[tokio::test]
 async fn what_goes_out_is_counted_across_connections() {
     let bus = Bus::new();
     let first = bus.echo("hub").await;
