@@ -308,7 +308,8 @@ where
                 let credentials = channel.connection().credentials;
                 let pid = credentials.and_then(|credentials| credentials.pid);
                 self.since = Some((Instant::now(), pid));
-                self.watch = Some(ReplacementWatch::new(&self.path, before, pid));
+                let watch = ReplacementWatch::new(&self.path, before, pid);
+                self.watch = Some(watch.allow(self.settings.allowed_listener()));
                 self.seat = Seat::Connected(channel);
                 self.tell(Input::Probed(Probe::Joined));
             }

@@ -68,7 +68,8 @@ fn connect(file: &Path) -> io::Result<UnixSocket> {
     Ok(socket)
 }
 
-/// Which process listens at a socket: `None` when none does. Within a tokio runtime.
+/// Which process listens at a socket: `None` when none does, or none that accepts: its backlog is full.
+/// Within a tokio runtime.
 pub(crate) fn listener(file: &Path) -> Option<Option<Credentials>> {
     match connect(file) {
         Ok(socket) => {
@@ -79,7 +80,6 @@ pub(crate) fn listener(file: &Path) -> Option<Option<Credentials>> {
             let stream = stream.and_then(UnixStream::from_std);
             Some(stream.ok().as_ref().and_then(credentials::of))
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(None),
         Err(_) => None,
     }
 }

@@ -4,10 +4,15 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixListener,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use kyneta_uds_negotiate::Role;
+use kyneta_uds_unix::Allow;
 use tokio::sync::mpsc;
 use tower::{Service as _, ServiceExt as _};
 
@@ -175,4 +180,30 @@ async fn what_was_called_before_the_move_goes_out_to_the_former_listener() {
         usize::try_from(number).unwrap(),
         "{rest:?}"
     );
+}
+
+#[tokio::test]
+async fn a_connector_does_not_leave_its_listener_for_one_that_is_not_allowed() {
+    let place = Place::new();
+    let mut first = Foreign::at(&place).await;
+    let allowed = Arc::new(AtomicBool::new(true));
+    let mut peer = join(&place, |layer| {
+        let allowed = allowed.clone();
+        layer.allow_listener(Allow::when(move |_| allowed.load(Ordering::Relaxed)))
+    })
+    .await;
+    soon(peer.roles.settled()).await.unwrap();
+    allowed.store(false, Ordering::Relaxed);
+    let mut second = Foreign::at(&place).await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    assert_eq!(peer.told.roles(), MOVED[..2]);
+    let sent = soon(peer.handle.ready()).await.unwrap().call(1);
+    soon(sent).await.unwrap();
+    first.tells("[1]").await;
+
+    allowed.store(true, Ordering::Relaxed);
+    moved(&peer).await;
+    let sent = soon(peer.handle.ready()).await.unwrap().call(2);
+    soon(sent).await.unwrap();
+    second.tells("[2]").await;
 }

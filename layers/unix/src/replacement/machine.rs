@@ -56,7 +56,7 @@ pub enum Next {
 /// What came of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// No process listens there.
+    /// No process listens there, or none that counts. It is asked again after the next look.
     Refused,
     /// A process listens there; its id, where the kernel tells.
     Listening(Option<i32>),

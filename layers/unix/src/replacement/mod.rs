@@ -17,6 +17,7 @@ use kyneta_uds_core::SocketPath;
 
 pub use self::machine::{Answer, Next, Replacement, Sighting, SocketFile};
 use crate::{
+    allow::Allow,
     probe,
     watcher::{Bell, Looking, Why},
 };
@@ -85,6 +86,7 @@ pub struct ReplacementWatch {
 #[derive(Debug)]
 struct LookedAt {
     file: PathBuf,
+    allow: Allow,
     bell: Arc<Bell>,
     replacement: Arc<Mutex<Replacement>>,
     _looking: Looking,
@@ -104,6 +106,15 @@ impl ReplacementWatch {
             waker: None,
             replaced: false,
         }
+    }
+
+    /// Tells of a process that listens at the other socket only if `allow` lets it; of any by default. A
+    /// connection to a listener of use is not to be given up for one that is of none.
+    pub fn allow(mut self, allow: Allow) -> Self {
+        if let Some(looked_at) = &mut self.looked_at {
+            looked_at.allow = allow;
+        }
+        self
     }
 
     /// Ready, from then on always, when another socket stands at the path and a process listens there. The
@@ -172,6 +183,7 @@ impl LookedAt {
         }
         Some(Self {
             file,
+            allow: Allow::anyone(),
             bell,
             replacement,
             _looking: looking?,
@@ -180,19 +192,25 @@ impl LookedAt {
 
     /// Looks again, and asks who listens there.
     fn is_replaced(&self) -> bool {
-        let mut replacement = lock(&self.replacement);
-        match replacement.looked(Sighting::at(&self.file)) {
+        let next = lock(&self.replacement).looked(Sighting::at(&self.file));
+        match next {
             Next::Look => false,
-            Next::Probe(socket) => replacement.probed(socket, ask(&self.file)),
+            Next::Probe(socket) => {
+                // The predicate of `allow` is the user's: not under the lock.
+                let answer = ask(&self.file, &self.allow);
+                lock(&self.replacement).probed(socket, answer)
+            }
         }
     }
 }
 
-/// Which process listens at a socket.
-fn ask(file: &Path) -> Answer {
+/// Which process listens at a socket. One that is not allowed is none.
+fn ask(file: &Path, allow: &Allow) -> Answer {
     match probe::listener(file) {
-        Some(credentials) => Answer::Listening(credentials.and_then(|of| of.pid)),
-        None => Answer::Refused,
+        Some(credentials) if allow.allows(credentials) => {
+            Answer::Listening(credentials.and_then(|of| of.pid))
+        }
+        _ => Answer::Refused,
     }
 }
 
