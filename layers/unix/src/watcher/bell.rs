@@ -3,6 +3,7 @@
 //! In: a reason to look. Out: that reason, once, and a wake of the task. Touches nothing else.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -42,7 +43,8 @@ impl Bell {
             waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            // A waker is code of the user: its panic would end the thread that watches for all others.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 
@@ -79,7 +81,27 @@ impl Bell {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, task::Wake};
+
     use super::*;
+
+    struct Broken;
+
+    impl Wake for Broken {
+        fn wake(self: Arc<Self>) {
+            panic!("this waker is broken");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_ends_no_thread_that_rings() {
+        let bell = Bell::default();
+        let waker = Waker::from(Arc::new(Broken));
+        assert_eq!(bell.poll(&mut Context::from_waker(&waker)), Poll::Pending);
+        bell.ring(Why::Time);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(bell.poll(&mut cx), Poll::Ready(Why::Time));
+    }
 
     #[test]
     fn a_bell_keeps_the_strongest_reason_and_is_heard_once() {
