@@ -42,15 +42,15 @@ fn of_an_idle_bus_the_listener_alone_has_inotify_and_all_sleep() {
     let status = bus.directory.path().join("status.sock");
     bus.start(&["--status", status.to_str().unwrap()]);
     let one = bus.one();
-    let everybody = bus.all_but("nobody");
+    let members = bus.all_but("none");
     // What the beginning has left to do.
     sleep(Duration::from_secs(1));
-    for id in &everybody {
+    for id in &members {
         let instances = bus.process(id).inotify_instances();
         assert_eq!(instances, usize::from(*id == one.listener), "{id}");
     }
     let wake_ups = |bus: &mut Bus| -> Vec<u64> {
-        let each = everybody.iter();
+        let each = members.iter();
         each.map(|id| bus.process(id).wake_ups()).collect()
     };
     let before = wake_ups(&mut bus);

@@ -100,7 +100,7 @@ fn it_gives_up_after_so_many_attempts_and_says_why() {
         &bus,
         &["--retries", "3", "--base-delay", "1", "--max-delay", "3"],
     );
-    let nobody =
+    let refused =
         format!("no connection: nobody listens at {path}: No such file or directory (os error 2)");
     for attempt in 1..=3 {
         let connecting = json!({"event": "state", "state": "connecting", "attempt": attempt});
@@ -110,7 +110,7 @@ fn it_gives_up_after_so_many_attempts_and_says_why() {
             assert!(waiting["delay_ms"].as_u64().unwrap() <= 3, "{waiting}");
             let expected = json!({"event": "state", "state": "reconnecting",
                 "attempt": attempt + 1, "delay_ms": waiting["delay_ms"],
-                "reason": {"type": "error", "message": nobody}});
+                "reason": {"type": "error", "message": refused}});
             assert_eq!(waiting, expected);
         }
     }
@@ -122,7 +122,7 @@ fn it_gives_up_after_so_many_attempts_and_says_why() {
     assert_eq!(
         end.stderr,
         format!(
-            "kyneta-uds: gave up after 3 attempts: {path} could not be connected to: {nobody}\n"
+            "kyneta-uds: gave up after 3 attempts: {path} could not be connected to: {refused}\n"
         )
     );
 }
@@ -209,12 +209,12 @@ fn a_client_without_a_listener_says_why_it_waits_after_a_second_and_again_later(
             "1000",
         ],
     );
-    let nobody = format!("nobody listens at {}: No such file", bus.path.display());
+    let refused = format!("nobody listens at {}: No such file", bus.path.display());
     let mut last = 0;
     for at_least in [1000, 2000] {
         let waiting = client.until(&json!({"event": "waiting"}));
         assert!(
-            waiting["why"].as_str().unwrap().contains(&nobody),
+            waiting["why"].as_str().unwrap().contains(&refused),
             "{waiting}"
         );
         let for_ms = waiting["for_ms"].as_u64().unwrap();

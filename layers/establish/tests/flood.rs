@@ -105,7 +105,7 @@ async fn introduce(theirs: &mut DuplexStream) {
 /// `{t: 2}`, a depart, on wire version 2.
 const DEPART: [u8; 10] = [2, 0, 0, 0, 0, 4, 0xa1, 0x61, b't', 2];
 
-/// The same with 20,000 bytes under a key that nobody knows.
+/// The same with 20,000 bytes under an unknown key.
 fn padded_depart() -> Vec<u8> {
     let payload = [&b"\xa2\x61t\x02\x61x\x59\x4e\x20"[..], &[0; 20_000]].concat();
     [&[2, 0], &(payload.len() as u32).to_be_bytes()[..], &payload].concat()

@@ -17,16 +17,18 @@ use crate::credentials;
 /// Who listens behind a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behind {
-    Nobody,
-    Somebody,
-    /// Somebody whose backlog is full.
+    /// No process.
+    Refused,
+    /// A process.
+    Listening,
+    /// A process whose backlog is full.
     Busy,
-    /// Nobody, but it is so new that somebody may be about to.
-    NobodyYet,
+    /// No process, but the file is so new that one may be about to listen.
+    NotYetListening,
 }
 
-/// Who binds a path without our care listens at it a moment later; in between it looks stale. That
-/// moment is microseconds long, unless who binds is put off by those whom it wakes.
+/// A process that binds a path without our care listens at it a moment later; in between it looks stale.
+/// That moment is microseconds long, unless the process is preempted between bind(2) and listen(2).
 const NEWBORN: Duration = Duration::from_millis(10);
 
 /// True when the file has come to be just now, and bears no mark. Its change time is what no one can
@@ -52,11 +54,11 @@ fn is_newborn(file: &Path) -> bool {
 pub(crate) fn probe(file: &Path) -> io::Result<Behind> {
     let connected = connect(file);
     match connected.as_ref().map_err(io::Error::kind) {
-        Ok(_) => Ok(Behind::Somebody),
-        Err(io::ErrorKind::ConnectionRefused) if is_newborn(file) => Ok(Behind::NobodyYet),
-        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Behind::Nobody),
+        Ok(_) => Ok(Behind::Listening),
+        Err(io::ErrorKind::ConnectionRefused) if is_newborn(file) => Ok(Behind::NotYetListening),
+        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Behind::Refused),
         Err(io::ErrorKind::WouldBlock) => Ok(Behind::Busy),
-        Err(_) => connected.map(|_| Behind::Somebody),
+        Err(_) => connected.map(|_| Behind::Listening),
     }
 }
 

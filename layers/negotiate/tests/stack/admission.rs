@@ -108,15 +108,15 @@ async fn a_listener_that_speaks_before_it_admits_is_of_another_kind() {
 #[tokio::test]
 async fn not_a_byte_goes_to_a_listener_that_is_not_allowed() {
     // By default those are dealt with that would be let in.
-    let nobody = ListenerOptions::new().allow(Allow::uids([]));
+    let none = ListenerOptions::new().allow(Allow::uids([]));
     let by_the_door: fn(_) -> _ = |layer: crate::support::Layer| layer;
     for chosen in [false, true] {
         let place = Place::new();
         let foreign = UnixListener::bind(place.file()).unwrap();
-        let nobody = nobody.clone();
+        let none = none.clone();
         let mut peer = join(&place, |layer| match chosen {
             true => by_the_door(layer).allow_listener(Allow::uids([])),
-            false => layer.listener(nobody),
+            false => layer.listener(none),
         })
         .await;
         let sent = soon(peer.handle.ready()).await.unwrap().call(7);
@@ -132,10 +132,10 @@ async fn not_a_byte_goes_to_a_listener_that_is_not_allowed() {
     }
 
     let place = Place::new();
-    let nobody = ListenerOptions::new().allow(Allow::uids([]));
+    let none = ListenerOptions::new().allow(Allow::uids([]));
     let foreign = UnixListener::bind(place.file()).unwrap();
     let apart = join(&place, |layer| {
-        layer.listener(nobody).allow_listener(Allow::same_uid())
+        layer.listener(none).allow_listener(Allow::same_uid())
     })
     .await;
     let (mut stream, _) = soon(foreign.accept()).await.unwrap();

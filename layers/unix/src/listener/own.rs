@@ -187,8 +187,8 @@ impl Owned {
 
     fn probe(&self) -> Seen {
         match probe(&self.file) {
-            Ok(Behind::Nobody | Behind::NobodyYet) => Seen::Nothing,
-            Ok(Behind::Somebody | Behind::Busy) => Seen::Alive,
+            Ok(Behind::Refused | Behind::NotYetListening) => Seen::Nothing,
+            Ok(Behind::Listening | Behind::Busy) => Seen::Alive,
             Err(_) => Seen::Other,
         }
     }

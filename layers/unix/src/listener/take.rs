@@ -110,10 +110,10 @@ impl Taking<'_> {
             }
             Claim::Probe(_) => {
                 match probe(file).map_err(|error| BindError::io("probe", file, error))? {
-                    Behind::Nobody => Answer::Nothing,
-                    Behind::Somebody => Answer::InUse,
+                    Behind::Refused => Answer::Nothing,
+                    Behind::Listening => Answer::InUse,
                     Behind::Busy => Answer::Busy,
-                    Behind::NobodyYet => Answer::Newborn,
+                    Behind::NotYetListening => Answer::Newborn,
                 }
             }
             Claim::RemoveStale => {

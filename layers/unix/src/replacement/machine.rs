@@ -4,7 +4,7 @@
 //! look. Touches nothing.
 //!
 //! A listener of this library watches its own path: it puts its file back, or, as a peer, gives the role up
-//! and tells those who are connected. A connector looks seldom then. Any other listener does not notice that
+//! and ends its connections. A connector looks seldom then. Any other listener does not notice that
 //! another one has taken its path, so its connectors look often enough to move within two seconds.
 
 use std::time::Duration;

@@ -328,7 +328,7 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
 }
 
 /// What a message keeps of its payload: ranges of the read buffer, or copies where the ranges are less
-/// than half of it. A message counts what it keeps, and the rest is of keys that nobody knows.
+/// than half of it. A message counts what it keeps, and the rest is of unknown keys.
 #[derive(Clone, Copy)]
 struct Held<'a> {
     payload: Payload<'a>,
