@@ -193,7 +193,8 @@ impl Peer {
         self.guard.roles.role()
     }
 
-    /// Why there has been no role for a second or more, and for how long; `None` otherwise.
+    /// Why there has been no role for a second or more, and for how long; or, as the listener, why new peers
+    /// cannot find it: something is in the way at its path. `None` otherwise.
     pub fn waiting(&self) -> Option<Waiting> {
         self.guard.roles.waiting().as_ref().map(Waiting::for_role)
     }

@@ -260,6 +260,41 @@ async fn a_path_that_is_moved_aside_and_back_is_well_again() {
 }
 
 #[tokio::test]
+async fn a_peer_that_listens_is_not_well_while_something_is_in_the_way_at_its_path() {
+    let bus = Bus::new();
+    let peer = Peer::builder(&bus.path).join(service_fn(IGNORE));
+    let peer = soon(peer).await.unwrap();
+    let mut events = peer.events();
+    let aside = bus.path.with_extension("aside");
+    for moved_aside in [false, true] {
+        match moved_aside {
+            true => std::fs::rename(&bus.path, &aside).unwrap(),
+            false => std::fs::remove_file(&bus.path).unwrap(),
+        }
+        std::fs::write(&bus.path, "in the way").unwrap();
+        let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
+            panic!("the path is taken")
+        };
+        let health = peer.snapshot().health().unwrap_err().to_string();
+        let expected = "listener: not to be found for 0.";
+        assert!(health.starts_with(expected), "{health}");
+        assert!(health.contains("is not a socket"), "{health}");
+        match moved_aside {
+            true => std::fs::rename(&aside, &bus.path).unwrap(),
+            false => std::fs::remove_file(&bus.path).unwrap(),
+        }
+        let well = async {
+            while peer.waiting().is_some() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon(well).await;
+        assert!(peer.snapshot().health().is_ok());
+    }
+    peer.dispose().await;
+}
+
+#[tokio::test]
 async fn a_server_that_has_ended_waits_for_nothing() {
     let bus = Bus::new();
     let server = bus.echo("hub").await;

@@ -33,7 +33,7 @@ use crate::{
     hub::Hub,
     layer::Settings,
     listening::{Event, Listening},
-    machine::{Bind, Effect, Effects, Input, Negotiation, Probe, Role},
+    machine::{Bind, Effect, Effects, Input, Negotiation, Probe, Role, Why},
     outcome,
     roles::Roles,
     waiting::Waiting,
@@ -60,6 +60,9 @@ const PARTING: Duration = Duration::from_millis(500);
 
 /// A connection that is over sooner was none: somebody accepts, and lets go at once.
 const BRIEF: Duration = Duration::from_millis(100);
+
+/// After so long without a word of a lost path it is ours: what was in the way has been moved aside.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Such a connection, after so many in a row to one process, is being turned away.
 const PATIENT: u8 = 2;
@@ -142,6 +145,9 @@ where
     remind: Option<Pin<Box<Sleep>>>,
     /// What the last attempt failed with.
     failure: Option<SharedError>,
+    /// As the listener: since when the path could not be restored, and when it is taken to be ours again
+    /// unless that fails once more.
+    missing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 /// Of the process at the other end, where the kernel tells.
@@ -210,6 +216,7 @@ where
             vacant: Instant::now(),
             remind: None,
             failure: None,
+            missing: None,
         };
         this.tell(Input::Start);
         this
@@ -254,6 +261,12 @@ where
                 }
                 _ => {}
             }
+            if let Some((_, quiet)) = &mut self.missing
+                && quiet.as_mut().poll(cx).is_ready()
+            {
+                self.found();
+                continue;
+            }
             if let Some(remind) = &mut self.remind
                 && remind.as_mut().poll(cx).is_ready()
             {
@@ -292,11 +305,34 @@ where
             }
             Event::PathFree => self.tell(Input::PathFree),
             Event::PathLost => self.tell(Input::PathLost),
-            Event::Restored(Ok(())) => self.tell(Input::Restored(Bind::Done)),
+            Event::Restored(Ok(())) => {
+                self.found();
+                self.tell(Input::Restored(Bind::Done));
+            }
             Event::Restored(Err(error)) => {
                 let bind = outcome::of_bind(&error);
                 self.tell_with(Input::Restored(bind), error);
+                if self.role() == Role::Listener {
+                    self.not_found();
+                }
             }
+        }
+    }
+
+    /// The listener's path is not its own, which is tried ten times a second.
+    fn not_found(&mut self) {
+        let since = self.missing.take();
+        let since = since.map_or_else(Instant::now, |(since, _)| since);
+        self.missing = Some((since, Box::pin(sleep(QUIET))));
+        let waiting = Waiting::new(Why::InTheWay, since, self.failure.clone());
+        self.roles.wait(waiting);
+    }
+
+    /// The listener's path is its own again.
+    fn found(&mut self) {
+        if self.missing.take().is_some() {
+            self.failure = None;
+            self.roles.found();
         }
     }
 
@@ -406,6 +442,7 @@ where
                     self.host.waiting(&waiting);
                 }
                 Effect::Announce(role) => {
+                    self.missing = None;
                     if role != Role::Negotiating {
                         (self.remind, self.failure) = (None, None);
                     }

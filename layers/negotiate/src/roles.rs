@@ -55,7 +55,8 @@ impl Roles {
         self.inner.standing.borrow().role
     }
 
-    /// Why there has been no role for a second or more, and for how long; `None` otherwise.
+    /// Why there has been no role for a second or more, and for how long; or, of a listener, why its path
+    /// could not be restored, so that new peers do not find it. `None` otherwise.
     pub fn waiting(&self) -> Option<Waiting> {
         let waiting = self.inner.standing.borrow().waiting.clone();
         waiting.map(Waiting::now)
@@ -161,6 +162,16 @@ impl Roles {
                 before = standing.waiting.replace(waiting);
             }
             false
+        });
+        drop(before);
+    }
+
+    /// A listener's path is its own again.
+    pub(crate) fn found(&self) {
+        let mut before = None;
+        let standing = &self.inner.standing;
+        standing.send_modify(|standing| {
+            before = (standing.waiting.take(), standing.refusal.take()).into();
         });
         drop(before);
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::machine::Why;
 
-/// Why a peer has no role, and for how long. Told after one second, and again after pauses that
+/// Why a peer has no role, or a listener not its path, and for how long. Of no role it is told after one second, and again after pauses that
 /// grow to a minute: to [`Host::waiting`](crate::Host::waiting), to the log as a warning, and by
 /// [`Roles::waiting`](crate::Roles::waiting).
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ use crate::machine::Why;
 pub struct Waiting {
     /// What the last attempt came to.
     pub why: Why,
-    /// How long there has been no role. A connection that ended at once was none.
+    /// How long there has been no role, or the path was not the listener's. A connection that ended at once was none.
     pub waited: Duration,
     /// What the last attempt failed with; absent during the first one.
     pub error: Option<SharedError>,
