@@ -265,6 +265,7 @@ where
                 && quiet.as_mut().poll(cx).is_ready()
             {
                 self.found();
+                self.tell(Input::Restored(Bind::Done));
                 continue;
             }
             if let Some(remind) = &mut self.remind

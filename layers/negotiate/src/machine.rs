@@ -174,7 +174,7 @@ pub enum Input {
     /// The listener's path is not its own any more, and nobody else's either: the file is gone, or
     /// nobody listens behind what is there.
     PathFree,
-    /// Answers [`Effect::Restore`].
+    /// Answers [`Effect::Restore`]; [`Bind::Done`] also when the path is its own again by itself.
     Restored(Bind),
     /// The listener's path belongs to somebody else, who is alive.
     PathLost,
@@ -469,6 +469,8 @@ fn listen(restoring: bool, denied: bool, input: Input) -> (State, Effects) {
         Input::Restored(Bind::Denied) if restoring => (stay(false, true), vec![Effect::Report]),
         Input::PathLost => afresh(stay(restoring, denied)),
         Input::Restored(Bind::InUse) if restoring => afresh(stay(restoring, denied)),
+        // It has come back without our doing: the next refusal is the first of a row.
+        Input::Restored(Bind::Done) => (stay(false, false), vec![]),
         // A path that came twice is one path.
         Input::Bound(Bind::Done) | Input::Restored(_) => (stay(restoring, denied), vec![]),
         input => (stay(restoring, denied), too_late(input)),
