@@ -371,7 +371,9 @@ impl Client {
     /// connection, within the queue's drain timeout and 500 ms more if the queue is full. With no
     /// connection, what waits has as long to find one.
     pub async fn dispose(self) -> DisconnectReason {
-        part(&self.handle, self.is_connected()).await
+        // What waits may find a connection yet: then it goes out before the `depart`.
+        let heard = self.is_connected() || self.queued().0 > 0;
+        part(&self.handle, heard).await
     }
 }
 

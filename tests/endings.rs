@@ -195,3 +195,33 @@ async fn no_limit_is_a_limit_like_any_other() {
         .queue(config);
     client.connect(handler).await.unwrap().dispose().await;
 }
+
+#[tokio::test]
+async fn a_client_that_ends_before_it_was_connected_still_says_that_it_leaves() {
+    let bus = Bus::new();
+    let (handler, mut inbox) = collect(8);
+    let quick = ReconnectPolicy::new().base(Duration::from_millis(5));
+    let client = Client::builder(&bus.path).reconnect(quick);
+    let mut client = client.connect_lazy(handler.clone()).await.unwrap();
+    client.queue(common::dismiss("d")).await.unwrap();
+    let ending = tokio::spawn(client.dispose());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let builder = Server::builder(&bus.path);
+    let mut events = builder.events();
+    let server = builder.listen(handler).await.unwrap();
+    let heard = common::soon(inbox.recv()).await.unwrap();
+    assert_eq!(heard.message, common::dismiss("d"));
+    common::soon(ending).await.unwrap();
+    loop {
+        match common::soon(events.recv()).await.unwrap() {
+            Event::Peer { change, .. } => match change {
+                PeerChange::Established => {}
+                PeerChange::Departed => break,
+                other => panic!("{other:?}"),
+            },
+            _ => continue,
+        }
+    }
+    server.dispose().await;
+}
