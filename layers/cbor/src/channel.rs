@@ -139,14 +139,21 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
                 Poll::Ready(empty.map_err(CborError::Encode))
             }
             Admission::Await => loop {
-                return Poll::Ready(match ready!(self.frames.poll_frame(cx)) {
+                let other = match ready!(self.frames.poll_frame(cx)) {
                     Some(Ok(Frame::Noticed(_))) => continue,
-                    Some(Ok(Frame::Payload(payload))) if payload.as_slice().is_empty() => Ok(()),
-                    // A listener writes in its own wire version until it has read a frame of ours.
-                    Some(Ok(Frame::Skipped(FrameFault::OtherVersion { .. }))) => Ok(()),
-                    Some(Ok(_)) => Err(transport(AdmissionError::Foreign)),
-                    Some(Err(error)) => Err(transport(error)),
-                    None => Err(transport(AdmissionError::Closed)),
+                    Some(Ok(Frame::Payload(payload))) if payload.as_slice().is_empty() => None,
+                    Some(Ok(Frame::Skipped(FrameFault::OtherVersion { got, .. }))) => Some(got),
+                    Some(Ok(_)) => return Poll::Ready(Err(transport(AdmissionError::Foreign))),
+                    Some(Err(error)) => return Poll::Ready(Err(transport(error))),
+                    None => return Poll::Ready(Err(transport(AdmissionError::Closed))),
+                };
+                // A listener writes in its own wire version until it has read a frame of ours. An empty
+                // frame is a header, and so far nothing else has come in.
+                let is_empty =
+                    other.is_none_or(|wire| self.frames.worked() <= wire.header_len() as u64);
+                return Poll::Ready(match is_empty {
+                    true => Ok(()),
+                    false => Err(transport(AdmissionError::Foreign)),
                 });
             },
         }

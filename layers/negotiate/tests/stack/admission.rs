@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kyneta_uds_core::WireVersion;
+use kyneta_uds_framing::{FramingLayer, WireMode};
 use kyneta_uds_negotiate::{Role, Why};
 use kyneta_uds_unix::{Allow, ListenerOptions, NotAllowed};
 use tokio::{
@@ -11,7 +13,7 @@ use tokio::{
 };
 use tower::{Service as _, ServiceExt as _};
 
-use crate::support::{Place, frame, is, join, joined, soon};
+use crate::support::{Place, frame, is, join, join_over, joined, soon};
 
 #[tokio::test]
 async fn one_that_is_refused_at_the_door_keeps_its_messages_and_says_why() {
@@ -141,4 +143,24 @@ async fn not_a_byte_goes_to_a_listener_that_is_not_allowed() {
     let (mut stream, _) = soon(foreign.accept()).await.unwrap();
     stream.write_all(&frame(0, &[])).await.unwrap();
     is(&apart, Role::Connector).await;
+}
+
+#[tokio::test]
+async fn a_word_of_the_other_wire_version_admits_only_if_it_is_empty() {
+    for payload in [&[][..], &[7]] {
+        let place = Place::new();
+        let foreign = UnixListener::bind(place.file()).unwrap();
+        let v2 = FramingLayer::new().wire(WireMode::Fixed(WireVersion::V2));
+        let peer = join_over(&place, v2, |layer| layer).await;
+        let (mut stream, _) = soon(foreign.accept()).await.unwrap();
+        stream.write_all(&frame(0, payload)).await.unwrap();
+        if payload.is_empty() {
+            is(&peer, Role::Connector).await;
+            continue;
+        }
+        tokio::select! {
+            _ = soon(foreign.accept()) => {} // It tries again.
+            _ = is(&peer, Role::Connector) => panic!("a program of another kind is joined"),
+        }
+    }
 }

@@ -48,6 +48,15 @@ pub(crate) struct Peer {
 
 /// One whose layer is set up by `with`.
 pub(crate) async fn join(place: &Place, with: impl FnOnce(Layer) -> Layer) -> Peer {
+    join_over(place, FramingLayer::new(), with).await
+}
+
+/// As [`join`], with framing of one's own.
+pub(crate) async fn join_over(
+    place: &Place,
+    framing: FramingLayer,
+    with: impl FnOnce(Layer) -> Layer,
+) -> Peer {
     let (seen, inbox) = mpsc::unbounded_channel();
     let handler = Handler::new(service_fn(move |msg: u32| {
         // The test may have seen enough.
@@ -64,7 +73,7 @@ pub(crate) async fn join(place: &Place, with: impl FnOnce(Layer) -> Layer) -> Pe
         .layer(QueueLayer::new(handler))
         .layer(negotiate)
         .layer(CborLayer::typed::<u32>())
-        .layer(FramingLayer::new())
+        .layer(framing)
         .service(UnixConnector::new());
     let handle = stack.oneshot(place.path.clone()).await.unwrap();
     Peer {
