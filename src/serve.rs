@@ -258,9 +258,9 @@ struct Regain {
 }
 
 impl Regain {
-    /// A lost path is reported ten times a second. After so long without a report it is ours again:
+    /// A lost path is reported each second at least. After so long without a report it is ours again:
     /// whatever was in the way has been moved aside.
-    const QUIET: Duration = Duration::from_secs(1);
+    const QUIET: Duration = Duration::from_secs(2);
 
     async fn regain(&mut self, listener: &mut Listener) {
         let Err(error) = listener.restore().await else {

@@ -110,6 +110,26 @@ async fn what_has_become_of_the_path_is_told_and_what_may_be_is_put_back() {
     }
 }
 
+/// Each look connects to the one that has the path: often enough, it would fill its backlog.
+#[tokio::test]
+async fn a_path_that_stays_lost_is_looked_at_less_and_less_often() {
+    let dir = Dir::new();
+    let mut listener = Listener::bind(dir.path()).await.unwrap();
+    fs::remove_file(dir.path()).unwrap();
+    let foreign = ForeignListener::bind(dir.path()).unwrap();
+    foreign.set_nonblocking(true).unwrap();
+    let looks = async {
+        loop {
+            assert_eq!(lost(&mut listener).await, Lost::Taken);
+            listener.restore().await.unwrap_err();
+        }
+    };
+    timeout(Duration::from_secs(3), looks).await.unwrap_err();
+    let met = std::iter::from_fn(|| foreign.accept().ok()).count();
+    // Two a look: after 0, .1, .3, .7, 1.5, 2.5 s, and what a slow machine adds.
+    assert!((2..=16).contains(&met), "{met}");
+}
+
 #[tokio::test]
 async fn a_path_that_is_ours_is_not_lost_and_not_made_again() {
     let dir = Dir::new();

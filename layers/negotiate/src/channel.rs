@@ -62,7 +62,7 @@ const PARTING: Duration = Duration::from_millis(500);
 const BRIEF: Duration = Duration::from_millis(100);
 
 /// After so long without a word of a lost path it is ours: what was in the way has been moved aside.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Such a connection, after so many in a row to one process, is being turned away.
 const PATIENT: u8 = 2;
@@ -320,7 +320,7 @@ where
         }
     }
 
-    /// The listener's path is not its own, which is tried ten times a second.
+    /// The listener's path is not its own, which is tried again and again.
     fn not_found(&mut self) {
         let since = self.missing.take();
         let since = since.map_or_else(Instant::now, |(since, _)| since);

@@ -297,8 +297,8 @@ impl Listener {
     /// The next connection, as [`accept`](Self::accept), or who was refused, or that the path is not
     /// ours any more. That is noticed while this is asked: on Linux as soon as the kernel tells
     /// (inotify(7)), else within a second, as on Linux where the user has no inotify instance left; and as
-    /// long as the path stays lost it is said again every 100 ms. A directory above it that is renamed is
-    /// noticed within four seconds.
+    /// long as the path stays lost it is said again, after pauses that grow from 100 ms to one second. A
+    /// directory above it that is renamed is noticed within four seconds.
     /// A lock file that somebody has removed is made and locked again without a word. A socket that
     /// was handed over and an abstract name are not watched.
     ///
@@ -444,7 +444,7 @@ fn look_after(owned: &mut Owned, notice: &mut Notice, cx: &mut Context<'_>) -> O
             if !known {
                 tracing::warn!(?lost, "the path is not ours any more");
             }
-            *notice = Notice::of_none();
+            notice.lose();
             return Some(lost);
         }
         if changed || known {

@@ -32,8 +32,10 @@ const SELDOM: Duration = Duration::from_secs(4);
 /// Between looks where it does not.
 const UNTOLD: Duration = Duration::from_secs(1);
 
-/// Between looks at a path that is lost.
-const LOST: Duration = Duration::from_millis(100);
+/// Between looks at a path that is lost: the first, and the longest of those that follow, each twice as long
+/// as the one before. A look connects to the process that has taken the path: often enough, it would fill
+/// the backlog of one that is slow.
+const LOST: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// Readies the process for watching its paths: on Linux, it opens the process's inotify instance, if there
 /// is none. Not needed: the first [`Listener::next`](crate::Listener::next) does the same. Of use to a
@@ -56,7 +58,7 @@ pub(super) enum Notice {
     /// There are no threads.
     Ticks(Interval),
     /// Of a path that is not ours there is no file to watch.
-    None(Interval),
+    None { due: Interval, pause: Duration },
 }
 
 /// Two files that threads watch.
@@ -79,21 +81,27 @@ impl Notice {
         }
     }
 
-    /// Of a path that is not ours.
-    pub(super) fn of_none() -> Self {
-        Self::None(ticks(Instant::now() + LOST, LOST))
+    /// The path is not ours, or not ours still.
+    pub(super) fn lose(&mut self) {
+        let [first, longest] = LOST;
+        let pause = match self {
+            Self::None { pause, .. } => (*pause * 2).min(longest),
+            Self::Watched(_) | Self::Ticks(_) => first,
+        };
+        let due = ticks(Instant::now() + pause, pause);
+        *self = Self::None { due, pause };
     }
 
-    /// Made by [`of_none`](Self::of_none)? Then that the path is lost is known.
+    /// That the path is lost is known.
     pub(super) const fn knows_of_a_loss(&self) -> bool {
-        matches!(self, Self::None(_))
+        matches!(self, Self::None { .. })
     }
 
     /// Ready when a look is due. True when a file has changed, and others may be there now.
     pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Watched(watched) => watched.bell.poll(cx).map(|why| why == Why::Change),
-            Self::Ticks(ticks) | Self::None(ticks) => ticks.poll_tick(cx).map(|_| false),
+            Self::Ticks(due) | Self::None { due, .. } => due.poll_tick(cx).map(|_| false),
         }
     }
 
@@ -102,7 +110,7 @@ impl Notice {
     pub(super) fn descriptor(&self) -> Option<RawFd> {
         match self {
             Self::Watched(watched) => watched.watches.as_ref()?.descriptor(),
-            Self::Ticks(_) | Self::None(_) => None,
+            Self::Ticks(_) | Self::None { .. } => None,
         }
     }
 
