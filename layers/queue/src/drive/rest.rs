@@ -119,6 +119,13 @@ where
             Overflow::Disconnect { after } => after,
             _ => Duration::MAX,
         };
+        // Senders that wait for the handler to answer what was read ahead wait for the peer, too, as long
+        // as it takes nothing.
+        let behind = match wrote.stuck {
+            Stuck::No => false,
+            Stuck::Behind => true,
+            Stuck::Idle => wrote.blocked && this.ahead.is_some(),
+        };
         if open && !wrote.blocked && wrote.stuck == Stuck::No {
             // The clock is not asked.
             *this.timer = None;
@@ -138,7 +145,7 @@ where
         };
         let stuck = Limit {
             since: &mut waiting.stuck,
-            waits: open && wrote.stuck == Stuck::Behind,
+            waits: open && behind,
             again: moved,
             after: room,
         };
