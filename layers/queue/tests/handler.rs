@@ -18,7 +18,7 @@ use std::{
 use kyneta_uds_cbor::{CborChannel, CborLayer, SerdeCodec};
 use kyneta_uds_core::{BoxError, Inbound, Notice};
 use kyneta_uds_framing::{FrameTransport, FramingLayer};
-use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent, QueueLayer, WeakHandle, queue};
+use kyneta_uds_queue::{Handle, Overflow, QueueConfig, QueueEvent, QueueLayer, WeakHandle, queue};
 use support::{Num, Pipe};
 use tokio::{
     io::{DuplexStream, duplex},
@@ -176,6 +176,90 @@ async fn a_slow_handler_alone_is_no_reason_to_read_on() {
     }
     assert_pending!(drive.poll());
     assert_eq!(pipe.0.lock().unwrap().reads, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_is_disconnected_while_its_messages_are_read_ahead() {
+    let after = Duration::from_millis(250);
+    let pipe = Pipe::with_room(0);
+    let config = QueueConfig::default().overflow(Overflow::Disconnect { after });
+    let (handle, driver) = queue(pipe.clone(), config);
+    let weak = handle.downgrade();
+    let answers = service_fn(move |num: Num| {
+        let handle = weak.upgrade();
+        async move {
+            match handle {
+                Some(mut handle) => handle.call(num).await,
+                None => Ok(()),
+            }
+        }
+    });
+    let driven = tokio::spawn(driver.drive(answers));
+    pipe.deliver(Inbound::Message(Num(1)));
+    pipe.deliver(Inbound::Message(Num(2)));
+    tokio::task::yield_now().await;
+    let began = tokio::time::Instant::now();
+    let mut other = handle.clone();
+    assert!(other.queue(Num(3)).await.is_err());
+    assert!(
+        (after..2 * after).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(driven.await.unwrap().to_string().contains("does not read"));
+}
+
+/// The handler waits for a task of its own, which sends as `send` does, again until it is let in.
+fn waits_for_another_sender(config: QueueConfig, send: fn(&mut Handle<Num>) -> bool) {
+    let pipe = Pipe::with_room(0);
+    let (handle, driver) = queue(pipe.clone(), config);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let waits = {
+        let sent = sent.clone();
+        service_fn(move |Num(num): Num| {
+            let sent = sent.clone();
+            std::future::poll_fn(move |cx| {
+                if sent.load(Relaxed) > num as usize {
+                    return Poll::Ready(Ok::<(), Infallible>(()));
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        })
+    };
+    let mut drive = task::spawn(driver.drive(waits));
+    let mut other = handle.clone();
+    // Something is written and not taken: what comes in is read ahead.
+    assert!(send(&mut other));
+    sent.store(0, Relaxed);
+    for num in 0..10 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    assert_pending!(drive.poll());
+    assert_eq!(pipe.0.lock().unwrap().reads, 10);
+    assert!(!send(&mut other), "the handler comes first");
+    pipe.make_room(100);
+    for _ in 0..100 {
+        assert_pending!(drive.poll());
+        if send(&mut other) {
+            sent.fetch_add(1, Relaxed);
+        }
+    }
+    assert!(sent.load(Relaxed) >= 10, "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_handler_that_waits_for_a_task_that_tries_again_and_again_waits_not_for_ever() {
+    let tries = |handle: &mut Handle<Num>| handle.try_queue(Num(7)).is_ok();
+    waits_for_another_sender(QueueConfig::default(), tries);
+    let fails = QueueConfig::default().overflow(Overflow::Fail);
+    waits_for_another_sender(fails.clone(), tries);
+    waits_for_another_sender(fails, |handle| {
+        match task::spawn(handle.queue(Num(7))).poll() {
+            Poll::Ready(queued) => queued.is_ok(),
+            Poll::Pending => panic!("the policy is to fail"),
+        }
+    });
 }
 
 /// Where a handler panics.

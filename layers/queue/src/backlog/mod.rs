@@ -64,6 +64,8 @@ pub(crate) struct Backlog<M> {
     epoch: u32,
     /// Senders wait until the handler has answered what was read ahead.
     yielding: bool,
+    /// One may come all the same: none stood in line when one was due.
+    one_may_come: bool,
     /// As much waits as may. As of when that was last another number: what others that share the budget
     /// do in between is seen with the next message in or out.
     filled: bool,
@@ -184,6 +186,7 @@ impl<M> Backlog<M> {
             reserved_bytes: 0,
             epoch: 0,
             yielding: false,
+            one_may_come: false,
             filled: false,
             full: false,
             high_water: None,

@@ -117,6 +117,11 @@ impl<M> Backlog<M> {
         !self.yielding && self.has_room_to_answer()
     }
 
+    /// May a sender have a slot although the others wait for the handler?
+    fn may_one_come(&self) -> bool {
+        self.one_may_come && self.has_room_to_answer()
+    }
+
     fn hold_slot(&mut self, size: Option<usize>) -> Reserved {
         let average = self.bytes.checked_div(self.messages).unwrap_or(0);
         let bytes = size.unwrap_or(average.max(self.last_size));
@@ -143,9 +148,10 @@ impl<M> Backlog<M> {
         }
         let free = match asks.answers {
             true => self.no_answer_waits() && self.has_room_to_answer(),
-            false => self.is_line_empty() && self.has_room(),
+            false => self.is_line_empty() && (self.has_room() || self.may_one_come()),
         };
         if free {
+            self.one_may_come &= asks.answers;
             return Some(Slot::Reserved(self.hold_slot(asks.size)));
         }
         (self.overflow == Overflow::Fail).then_some(Slot::Full)
@@ -200,7 +206,12 @@ impl<M> Backlog<M> {
     /// Gives back a slot that was not used.
     pub(crate) fn release(&mut self, slot: Reserved) -> Wakes {
         self.let_go(slot);
-        self.grant()
+        let mut wakes = self.grant();
+        if self.yielding {
+            // The driver lets another sender in.
+            wakes.push(self.driver.take());
+        }
+        wakes
     }
 
     /// Leaves the line: a slot that had been granted is given to others. What is returned second is to
@@ -300,14 +311,16 @@ impl<M> Backlog<M> {
     /// From now on, or no longer, senders wait for the handler to answer what was read ahead.
     pub(crate) fn yield_to_handler(&mut self, yielding: bool) -> Wakes {
         self.yielding = yielding;
+        self.one_may_come = false;
         self.grant()
     }
 
-    /// Lets one sender in that waits for the handler.
+    /// Lets one sender in that waits for the handler; where none stands in line, the next one that asks.
+    /// Some never stand there: they are told that the queue is full, and try again.
     pub(crate) fn admit(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         if self.has_room_to_answer() {
-            self.grant_one(&mut wakes);
+            self.one_may_come = !self.grant_one(&mut wakes);
         }
         wakes
     }
