@@ -14,6 +14,9 @@ use crate::EncodeError;
 /// How deep an item may be nested. Each level costs a few hundred bytes of stack.
 const MAX_DEPTH: usize = 128;
 
+/// How much of what serde says is passed on, characters.
+const MAX_TEXT: usize = 256;
+
 /// A codec for any message type that serde knows.
 ///
 /// Memory stays in proportion to the payload: no declared length is taken at its word. Byte
@@ -66,7 +69,7 @@ impl<T: Serialize + DeserializeOwned> Codec for SerdeCodec<T> {
             }
             Error::Semantic(_, what) => Rejection::Invalid {
                 path: String::new(),
-                what: what.into(),
+                what: shortened(what).into(),
             },
         })?;
         if !rest.is_empty() {
@@ -74,6 +77,14 @@ impl<T: Serialize + DeserializeOwned> Codec for SerdeCodec<T> {
         }
         Ok(msg)
     }
+}
+
+/// A text of serde's may quote the peer's: of a long one the beginning says enough.
+fn shortened(what: String) -> String {
+    if what.len() <= MAX_TEXT {
+        return what;
+    }
+    what.chars().take(MAX_TEXT).chain(['…']).collect()
 }
 
 fn decode(what: impl Into<std::borrow::Cow<'static, str>>, at: usize) -> Rejection {
@@ -98,5 +109,28 @@ impl<T> Default for SerdeCodec<T> {
 impl<T> fmt::Debug for SerdeCodec<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SerdeCodec").finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+    enum Known {
+        Variant,
+    }
+
+    #[test]
+    fn a_fault_quotes_little_of_what_the_peer_has_sent() {
+        let mut wire = vec![0x79, 0x0f, 0xa0];
+        wire.extend(["é"; 2_000].concat().bytes());
+        let wire = Bytes::from(wire);
+        let decoded = SerdeCodec::<Known>::new().decode(Payload::new(&wire, 0..wire.len()));
+        let said = decoded.unwrap_err().to_string();
+        assert!(said.contains("unknown variant `éé"), "{said}");
+        assert!(said.len() < 1_000, "{} bytes", said.len());
     }
 }
