@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use kyneta_uds_core::{DisconnectReason, Inbound, Message};
+use kyneta_uds_core::{DisconnectReason, Inbound, Message, Rejection};
 
 use crate::{budget::Lease, config::QueueConfig};
 
@@ -67,7 +67,8 @@ impl<M: Message> Ahead<M> {
     pub(super) fn push(&mut self, item: Item<M>) {
         let size = match &item {
             Some(Ok(Inbound::Message(msg))) => msg.size(),
-            Some(Ok(_)) => 0,
+            Some(Ok(Inbound::Rejected(rejection))) => size_of::<Item<M>>() + text(rejection),
+            Some(Ok(_)) => size_of::<Item<M>>(),
             None | Some(Err(_)) => {
                 self.ended = true;
                 0
@@ -104,10 +105,29 @@ impl<M: Message> Ahead<M> {
     }
 }
 
+/// Bytes of what a rejection says: some of it may be the peer's.
+fn text(rejection: &Rejection) -> usize {
+    match rejection {
+        Rejection::Decode { what, .. } => what.len(),
+        Rejection::Invalid { path, what } => path.len().saturating_add(what.len()),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use kyneta_uds_core::Notice;
+
     use super::*;
     use crate::budget::Budget;
+
+    struct Large([u64; 128]);
+
+    impl Message for Large {
+        fn size(&self) -> usize {
+            size_of_val(&self.0)
+        }
+    }
 
     type Read = Ahead<Vec<u8>>;
 
@@ -140,6 +160,24 @@ mod tests {
             assert!(ahead.pop().is_some());
             assert!(ahead.has_room(&config), "{config:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_message_counts_what_it_holds() {
+        let rejected = |what: String| Rejection::Invalid {
+            path: String::new(),
+            what: what.into(),
+        };
+        let config = QueueConfig::default().max_bytes(1);
+        let mut ahead = Ahead::<Large>::new(&config);
+        let mut count = 0;
+        while ahead.has_room(&config) {
+            let said = rejected("x".repeat(3_000));
+            ahead.push(Some(Ok(Inbound::Rejected(said))));
+            ahead.push(Some(Ok(Inbound::Noticed(Notice::Repeated))));
+            count += 1;
+        }
+        assert!(count * (3_000 + 2 * 1_024) <= IN_KERNEL, "{count}");
     }
 
     #[test]
