@@ -7,17 +7,23 @@ mod support;
 use std::{
     convert::Infallible,
     error::Error,
+    future::Future,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use kyneta_uds_core::Inbound;
 use kyneta_uds_queue::{QueueConfig, QueueEvent, SendError, queue};
 use support::{Num, Pipe, REFUSED};
-use tokio::{task::yield_now, time::sleep};
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 use tower::{Service, ServiceExt, service_fn};
 
 async fn settle() {
@@ -158,4 +164,36 @@ async fn no_error_says_what_its_source_says() {
             }
         }
     }
+}
+
+/// A handler's future that waits for ever, and panics when it is dropped.
+struct PanicsWhenDropped;
+
+impl Future for PanicsWhenDropped {
+    type Output = Result<(), Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test]
+async fn the_end_is_told_even_if_the_handler_panics_when_it_is_dropped() {
+    let pipe = Pipe::with_room(0);
+    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let task = tokio::spawn(driver.drive(service_fn(|_: Num| PanicsWhenDropped)));
+    pipe.deliver(Inbound::Message(Num(1)));
+    let sent = handle.call(Num(2));
+    settle().await;
+    handle.abort();
+    let ended = timeout(Duration::from_secs(5), handle.closed()).await;
+    assert_eq!(ended.unwrap().kind(), "intentional");
+    assert!(sent.await.is_err());
+    assert!(task.await.unwrap_err().is_panic());
 }

@@ -277,9 +277,27 @@ impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
         if std::mem::replace(this.phase, Phase::Ended) == Phase::Ended {
             return;
         }
+        // Told when both are gone, even if dropping one of them panics.
+        let _told = Tell {
+            shared: this.shared,
+            called: *this.called,
+            reason,
+        };
         this.handling.set(None);
         this.calling.set(None);
-        this.shared.end(*this.called, reason);
+    }
+}
+
+/// Tells of the end when it is dropped.
+struct Tell<'a, M> {
+    shared: &'a Shared<M>,
+    called: u64,
+    reason: DisconnectReason,
+}
+
+impl<M> Drop for Tell<'_, M> {
+    fn drop(&mut self) {
+        self.shared.end(self.called, self.reason.clone());
     }
 }
 
