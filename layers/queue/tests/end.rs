@@ -1,6 +1,6 @@
 //! The end: what senders, `flushed` and `closed` say of it, and when.
 
-#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 
 mod support;
 

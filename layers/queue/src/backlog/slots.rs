@@ -325,3 +325,6 @@ impl<M> Backlog<M> {
         wakes
     }
 }
+
+#[cfg(test)]
+mod walk;
