@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::{Future, Ready, poll_fn, ready},
+    ops::Range,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -53,7 +54,10 @@ impl Message for Msg {
 struct Kernel {
     held: VecDeque<Msg>,
     most: usize,
+    /// All that was ever taken.
+    taken: Vec<Msg>,
     ended: bool,
+    broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -81,10 +85,14 @@ const BUFFER: usize = 2;
 impl Link {
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let mut out = self.out.lock().unwrap();
+        if out.broken {
+            return Poll::Ready(Err("broken".into()));
+        }
         while out.held.len() < out.most
             && let Some(msg) = self.buffer.pop_front()
         {
             out.held.push_back(msg);
+            out.taken.push(msg);
             Kernel::wake(&mut out.reader);
         }
         if self.buffer.is_empty() {
@@ -123,6 +131,9 @@ impl Stream for Link {
             Kernel::wake(&mut into.writer);
             self.worked += msg.size as u64;
             return Poll::Ready(Some(Ok(Inbound::Message(msg))));
+        }
+        if into.broken {
+            return Poll::Ready(Some(Err("broken".into())));
         }
         if into.ended {
             return Poll::Ready(None);
@@ -467,13 +478,184 @@ fn run(seed: u64) {
     assert!(seen.out_of_order.is_empty(), "seed {seed}: {seen:?}");
 }
 
-#[test]
-fn whatever_the_schedule_is_all_that_is_sent_arrives_and_is_answered() {
-    let seeds = std::env::var("SEEDS").map_or(0..300, |seeds| {
+fn seeds() -> Range<u64> {
+    std::env::var("SEEDS").map_or(0..300, |seeds| {
         let (from, to) = seeds.split_once("..").unwrap();
         from.parse().unwrap()..to.parse().unwrap()
-    });
-    for seed in seeds {
+    })
+}
+
+#[test]
+fn whatever_the_schedule_is_all_that_is_sent_arrives_and_is_answered() {
+    for seed in seeds() {
         run(seed);
+    }
+}
+
+/// What became of each message: whether it was sent, or may have been.
+type Outcomes = Arc<Mutex<Vec<(Msg, Result<(), bool>)>>>;
+
+async fn send_and_tell(handle: &mut Handle<Msg>, msg: Msg, outcomes: Outcomes) {
+    let sent = match handle.ready().await {
+        Ok(handle) => handle.call(msg).await,
+        Err(error) => Err(error),
+    };
+    let outcome = sent.map_err(|error| error.may_have_been_sent());
+    outcomes.lock().unwrap().push((msg, outcome));
+}
+
+/// One end, whose other one is this: it takes some, sends some, and then the end comes in some way.
+fn run_to_the_end(seed: u64) {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    random.below(2);
+    let (out, into) = (
+        Arc::<Mutex<Kernel>>::default(),
+        Arc::<Mutex<Kernel>>::default(),
+    );
+    out.lock().unwrap().most = random.below(3) as usize;
+    let link = Link {
+        out: out.clone(),
+        into: into.clone(),
+        buffer: VecDeque::new(),
+        worked: 0,
+    };
+    let config = QueueConfig::default()
+        .max_messages(1 + random.below(4) as usize)
+        .drain_timeout(Duration::from_millis(500));
+    let (handle, driver) = queue(link, config);
+    let outcomes = Outcomes::default();
+    let message = |sender, number| Msg {
+        ask: false,
+        sender,
+        number,
+        size: 10,
+    };
+    let answers = {
+        let (weak, outcomes) = (handle.downgrade(), outcomes.clone());
+        service_fn(move |msg: Msg| {
+            let (handle, outcomes) = (weak.upgrade(), outcomes.clone());
+            async move {
+                if let Some(mut handle) = handle {
+                    send_and_tell(&mut handle, msg, outcomes).await;
+                }
+                Ok::<(), BoxError>(())
+            }
+        })
+    };
+    let mut drive = Some((task::spawn(Box::pin(driver.drive(answers))), false));
+    let mut tasks: Vec<(Task, bool)> = Vec::new();
+    let (senders, count) = (3, 8);
+    for sender in 0..senders {
+        let (mut handle, outcomes) = (handle.clone(), outcomes.clone());
+        let task: Task = task::spawn(Box::pin(async move {
+            for number in 0..count {
+                send_and_tell(&mut handle, message(sender, number), outcomes.clone()).await;
+            }
+        }));
+        tasks.push((task, false));
+    }
+    for flushes in [true, false] {
+        let handle = handle.clone();
+        let task: Task = task::spawn(Box::pin(async move {
+            if flushes {
+                let _ = handle.flushed().await;
+            } else {
+                handle.closed().await;
+            }
+        }));
+        tasks.push((task, false));
+    }
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let ends_at = random.below(60);
+    for step in 0..ends_at + 400 {
+        let entered = runtime.enter();
+        if step == ends_at {
+            let (mut out, mut into) = (out.lock().unwrap(), into.lock().unwrap());
+            match random.below(6) {
+                0 => out.broken = true,
+                1 => into.broken = true,
+                2 => into.ended = true,
+                3 => {
+                    drop((out, into));
+                    handle.close();
+                    continue;
+                }
+                4 => {
+                    drop((out, into));
+                    handle.abort();
+                    continue;
+                }
+                _ => {
+                    drop((out, into));
+                    drive = None;
+                    continue;
+                }
+            }
+            Kernel::wake(&mut out.writer);
+            Kernel::wake(&mut into.reader);
+        }
+        match random.below(4) {
+            0 if step < ends_at => {
+                let mut into = into.lock().unwrap();
+                let number = into.taken.len() as u32;
+                into.held.push_back(message(100, number));
+                into.taken.push(message(100, number));
+                Kernel::wake(&mut into.reader);
+            }
+            1 => {
+                let mut out = out.lock().unwrap();
+                out.held.pop_front();
+                out.most = out.most.max(1);
+                Kernel::wake(&mut out.writer);
+            }
+            2 => {
+                if let Some((driven, started)) = &mut drive
+                    && (driven.is_woken() || !std::mem::replace(started, true))
+                    && driven.poll().is_ready()
+                {
+                    drive = None;
+                }
+            }
+            _ => {
+                let at = random.below(tasks.len().max(1) as u64) as usize;
+                if let Some((task, started)) = tasks.get_mut(at)
+                    && (task.is_woken() || !std::mem::replace(started, true))
+                    && task.poll().is_ready()
+                {
+                    drop(tasks.swap_remove(at));
+                }
+            }
+        }
+        if step > ends_at {
+            drop(entered);
+            runtime.block_on(advance(Duration::from_millis(10)));
+        }
+    }
+    assert!(drive.is_none(), "seed {seed}: not ended");
+    assert!(tasks.is_empty(), "seed {seed}: {} wait", tasks.len());
+    let taken = &out.lock().unwrap().taken;
+    for (msg, outcome) in outcomes.lock().unwrap().iter() {
+        let was_taken = taken.contains(msg);
+        match outcome {
+            Ok(()) => assert!(was_taken, "seed {seed}: {msg:?} was not sent"),
+            Err(false) => assert!(!was_taken, "seed {seed}: {msg:?} was sent"),
+            Err(true) => {}
+        }
+    }
+    for sender in (0..senders).chain([100]) {
+        let numbers = taken.iter().filter(|msg| msg.sender == sender);
+        let numbers: Vec<u32> = numbers.map(|msg| msg.number).collect();
+        assert!(numbers.is_sorted(), "seed {seed}: {numbers:?}");
+    }
+}
+
+#[test]
+fn whatever_ends_a_connection_each_sender_learns_what_became_of_its_message() {
+    for seed in seeds() {
+        run_to_the_end(seed);
     }
 }
