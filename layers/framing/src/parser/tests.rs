@@ -517,6 +517,89 @@ fn frames_that_are_skipped_use_their_seq_up() {
     assert_eq!((parser.frames_missing(), parser.copies_dropped()), (1, 0));
 }
 
+/// The rules of wire section 9, with all of the frame before kept.
+#[derive(Default)]
+struct Rules {
+    next: Option<u32>,
+    counts: bool,
+    before: Option<Vec<u8>>,
+    repeated: bool,
+}
+
+impl Rules {
+    fn frame(&mut self, seq: u32, bytes: &[u8], out: &mut Vec<Out>) {
+        let ahead = self.next.map_or(u32::MAX, |next| seq.wrapping_sub(next));
+        if self.counts && ahead == u32::MAX && self.before.as_deref() == Some(bytes) {
+            if !std::mem::replace(&mut self.repeated, true) {
+                out.push(Out::Noticed(Notice::Repeated));
+            }
+            return;
+        }
+        if self.counts && (1..1 << 31).contains(&ahead) {
+            out.push(Out::Noticed(Notice::Gap { missing: ahead }));
+        } else {
+            self.counts = ahead == 0;
+        }
+        (self.next, self.repeated) = (Some(seq.wrapping_add(1)), false);
+        self.before = Some(bytes.to_vec());
+        out.push(payload(bytes));
+    }
+
+    fn skipped(&mut self, seq: u32, byte: u8, out: &mut Vec<Out>) {
+        out.push(Out::Skipped(FrameFault::UnknownType { byte }));
+        let ahead = self.next.map_or(u32::MAX, |next| seq.wrapping_sub(next));
+        if self.counts && ahead < 1 << 31 {
+            (self.next, self.before) = (Some(seq.wrapping_add(1)), None);
+            if ahead > 0 {
+                out.push(Out::Noticed(Notice::Gap { missing: ahead }));
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_the_seqs_are_and_however_they_are_cut_they_show_what_the_rules_say() {
+    for seed in 1..if cfg!(miri) { 5 } else { 2_000 } {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
+        let mut below = |n: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 11) % n
+        };
+        let (mut rules, mut want) = (Rules::default(), Vec::new());
+        let mut bytes = Vec::new();
+        // Some of them go past the last seq.
+        let mut seq = [0, 7, u32::MAX - 5][below(3) as usize];
+        for _ in 0..20 {
+            seq = match below(12) {
+                0 | 1 => seq,
+                2 => seq.wrapping_sub(1),
+                3 => seq.wrapping_add(1 << below(32)),
+                4 => seq.wrapping_add(2),
+                _ => seq.wrapping_add(1),
+            };
+            let content = vec![below(2) as u8; below(3) as usize * 20];
+            if below(8) == 0 {
+                bytes.extend(frame(3, 9, seq, &content));
+                rules.skipped(seq, 9, &mut want);
+            } else {
+                bytes.extend(frame(3, 0, seq, &content));
+                rules.frame(seq, &content, &mut want);
+            }
+        }
+        let (mut parser, mut out) = (FrameParser::new(WireMode::Auto, LIMIT), Vec::new());
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(1 + below(150) as usize));
+            rest = after;
+            parser.feed(part);
+            take(&mut parser, &mut out);
+        }
+        assert_eq!(out, want, "seed {seed}");
+    }
+}
+
 #[test]
 fn wire_version_2_has_no_seq_to_tell_by() {
     let stream = [frame(2, 0, 0, b"a"), frame(2, 0, 0, b"a")].concat();
