@@ -166,6 +166,26 @@ async fn while_the_peer_takes_nothing_its_messages_are_read_ahead_within_a_bound
 }
 
 #[tokio::test]
+async fn what_is_read_ahead_counts_what_was_read_for_it() {
+    let pipe = Pipe::with_room(0);
+    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_bytes(1));
+    let mut drive = task::spawn(driver.drive(service_fn(move |num: Num| {
+        let mut answers = handle.clone();
+        async move { answers.ready().await?.call(num).await }
+    })));
+    // Messages of 100 bytes, each with as much beside it that was passed over.
+    pipe.0.lock().unwrap().effort = (64 << 10) - 100;
+    for num in 0..1_000 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    for _ in 0..1_000 {
+        assert_pending!(drive.poll());
+    }
+    // 4 MiB of them, and the one that the handler has.
+    assert_eq!(pipe.0.lock().unwrap().reads, 64 + 2);
+}
+
+#[tokio::test]
 async fn a_slow_handler_alone_is_no_reason_to_read_on() {
     let pipe = Pipe::with_room(1_000);
     let (_handle, driver) = queue(pipe.clone(), QueueConfig::default());

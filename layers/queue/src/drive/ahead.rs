@@ -36,17 +36,21 @@ pub(super) struct Ahead<M> {
     lease: Option<Lease>,
     /// The end of the stream is among them.
     ended: bool,
+    /// What the channel had worked on when it yielded the last of them.
+    worked: u64,
     /// Messages that the handler has taken since another sender was let in.
     taken: usize,
 }
 
 impl<M: Message> Ahead<M> {
-    pub(super) fn new(config: &QueueConfig) -> Self {
+    /// Empty; the channel has `worked` on so many bytes.
+    pub(super) fn new(config: &QueueConfig, worked: u64) -> Self {
         Self {
             items: VecDeque::new(),
             bytes: 0,
             lease: config.budget.clone().map(Lease::new),
             ended: false,
+            worked,
             taken: 0,
         }
     }
@@ -64,7 +68,10 @@ impl<M: Message> Ahead<M> {
         self.items.is_empty()
     }
 
-    pub(super) fn push(&mut self, item: Item<M>) {
+    /// Keeps `item`, which the channel, that has `worked` on so many bytes, has yielded. It counts what was
+    /// worked on for it, if that is more than its size: a message that is a range of what was read may keep
+    /// alive what was passed over beside it.
+    pub(super) fn push(&mut self, item: Item<M>, worked: u64) {
         let size = match &item {
             Some(Ok(Inbound::Message(msg))) => msg.size(),
             Some(Ok(Inbound::Rejected(rejection))) => size_of::<Item<M>>() + text(rejection),
@@ -74,7 +81,9 @@ impl<M: Message> Ahead<M> {
                 0
             }
         };
-        let size = size.saturating_add(EACH);
+        let since = worked.saturating_sub(std::mem::replace(&mut self.worked, worked));
+        let read = usize::try_from(since).unwrap_or(usize::MAX);
+        let size = size.saturating_add(EACH).max(read);
         self.bytes = self.bytes.saturating_add(size);
         self.items.push_back((item, size));
         self.hold();
@@ -150,10 +159,10 @@ mod tests {
             ),
         ];
         for (config, most) in table {
-            let mut ahead = Read::new(&config);
+            let mut ahead = Read::new(&config, 0);
             let mut count = 0;
             while ahead.has_room(&config) {
-                ahead.push(message(1_000));
+                ahead.push(message(1_000), 0);
                 count += 1;
             }
             assert_eq!(count, most.div_ceil(each), "{config:?}");
@@ -169,12 +178,12 @@ mod tests {
             what: what.into(),
         };
         let config = QueueConfig::default().max_bytes(1);
-        let mut ahead = Ahead::<Large>::new(&config);
+        let mut ahead = Ahead::<Large>::new(&config, 0);
         let mut count = 0;
         while ahead.has_room(&config) {
             let said = rejected("x".repeat(3_000));
-            ahead.push(Some(Ok(Inbound::Rejected(said))));
-            ahead.push(Some(Ok(Inbound::Noticed(Notice::Repeated))));
+            ahead.push(Some(Ok(Inbound::Rejected(said))), 0);
+            ahead.push(Some(Ok(Inbound::Noticed(Notice::Repeated))), 0);
             count += 1;
         }
         assert!(count * (3_000 + 2 * 1_024) <= IN_KERNEL, "{count}");
@@ -183,9 +192,9 @@ mod tests {
     #[test]
     fn nothing_is_read_after_the_end_and_the_order_is_kept() {
         let config = QueueConfig::default();
-        let mut ahead = Read::new(&config);
-        ahead.push(message(1));
-        ahead.push(None);
+        let mut ahead = Read::new(&config, 0);
+        ahead.push(message(1), 0);
+        ahead.push(None, 0);
         assert!(!ahead.has_room(&config));
         assert!(matches!(ahead.pop(), Some(Some(Ok(Inbound::Message(_))))));
         assert!(matches!(ahead.pop(), Some(None)));

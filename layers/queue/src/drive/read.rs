@@ -171,10 +171,10 @@ where
         let this = self.project();
         let config = &this.shared.config;
         let was_there = this.ahead.is_some();
+        let mut worked = this.channel.worked();
         let ahead = this
             .ahead
-            .get_or_insert_with(|| Box::new(Ahead::new(config)));
-        let mut worked = this.channel.worked();
+            .get_or_insert_with(|| Box::new(Ahead::new(config, worked)));
         let mut more = false;
         while ahead.has_room(config) {
             more = *left == 0;
@@ -186,7 +186,10 @@ where
             };
             let before = std::mem::replace(&mut worked, this.channel.worked());
             *left = left.saturating_sub(worked.saturating_sub(before).max(LEAST));
-            ahead.push(item.map(|item| item.map_err(DisconnectReason::error)));
+            ahead.push(
+                item.map(|item| item.map_err(DisconnectReason::error)),
+                worked,
+            );
         }
         let is_there = !ahead.is_empty();
         if !is_there {
