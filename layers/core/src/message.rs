@@ -161,17 +161,32 @@ impl Message for ChannelMsg {
             Self::Offer(offer) => {
                 offer.data.len()
                     + offer.version.as_bytes().len()
+                    + shared(offer.doc.as_str())
                     + offer
                         .lineage
                         .as_ref()
-                        .map_or(0, |lineage| lineage.as_str().len())
+                        .map_or(0, |lineage| shared(lineage.as_str()))
             }
-            Self::Interest(interest) => interest.version.as_ref().map_or(0, |v| v.as_bytes().len()),
+            Self::Interest(interest) => {
+                shared(interest.doc.as_str())
+                    + interest.version.as_ref().map_or(0, |v| v.as_bytes().len())
+            }
             Self::Present(docs) => docs.iter().map(DocEntry::size).sum(),
-            Self::Establish(_) | Self::Depart | Self::Dismiss(_) | Self::Vacant(_) => 0,
+            Self::Establish(establish) => {
+                let Identity { peer_id, name, .. } = &establish.identity;
+                shared(peer_id.as_str()) + name.as_ref().map_or(0, |name| name.as_bytes().len())
+            }
+            Self::Dismiss(doc) | Self::Vacant(doc) => shared(doc.as_str()),
+            Self::Depart => 0,
         };
         size_of::<Self>() + held
     }
+}
+
+/// What a text with a reference count holds. Each message counts it, whether it shares it or not.
+#[inline]
+const fn shared(text: &str) -> usize {
+    2 * size_of::<usize>() + text.len()
 }
 
 /// `establish`: who the sender is and what it can do.
@@ -243,8 +258,13 @@ impl DocEntry {
     }
 
     fn size(&self) -> usize {
-        let hashes = self.supported.as_ref().map_or(0, Vec::len);
-        size_of::<Self>() + hashes * size_of::<SchemaHash>() + self.doc.as_str().len()
+        let supported = self.supported.iter().flatten();
+        let hash = |hash: &SchemaHash| size_of::<SchemaHash>() + shared(hash.as_str());
+        size_of::<Self>()
+            + shared(self.doc.as_str())
+            + self.replica.name.as_bytes().len()
+            + shared(self.schema.as_str())
+            + supported.map(hash).sum::<usize>()
     }
 }
 
@@ -482,5 +502,32 @@ impl From<Interest> for ChannelMsg {
 impl From<Offer> for ChannelMsg {
     fn from(offer: Offer) -> Self {
         Self::Offer(offer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_counts_all_of_its_texts() -> Result<(), TextTooLong> {
+        let doc = DocId::new("d".repeat(500))?;
+        let hash = |n: usize| SchemaHash::new(format!("{n:0256}"));
+        let mut entry = DocEntry::new(
+            doc.clone(),
+            ReplicaType::new("r".repeat(1_000), 1.0, 0.0)?,
+            hash(0)?,
+        );
+        entry.supported = Some((1..=10).map(hash).collect::<Result<_, _>>()?);
+        let table = [
+            (ChannelMsg::Dismiss(doc.clone()), 500),
+            (ChannelMsg::Vacant(doc.clone()), 500),
+            (ChannelMsg::Interest(Interest::new(doc)), 500),
+            (ChannelMsg::Present(vec![entry]), 500 + 1_000 + 11 * 256),
+        ];
+        for (msg, texts) in table {
+            assert!(msg.size() > texts, "{}: {}", msg.kind(), msg.size());
+        }
+        Ok(())
     }
 }
