@@ -246,6 +246,8 @@ impl<M: Message> Handle<M> {
             Slot::Full => {
                 // A task that tries again at once must not keep its thread from the driver.
                 self.slot = State::None;
+                let wakes = self.shared.lock().turn_away();
+                wakes.wake();
                 ready!(yield_some(cx));
                 self.slot = State::Overflow;
                 Poll::Ready(Ok(()))
@@ -262,7 +264,7 @@ impl<M: Message> Handle<M> {
     pub(crate) fn push(&mut self, msg: &mut Option<M>, size: usize) -> Result<u64, SendError> {
         let asks = self.asks(Some(size));
         let slot = std::mem::replace(&mut self.slot, State::None);
-        let mut left = None;
+        let (mut left, mut wakes) = (None, None);
         let mut backlog = self.shared.lock();
         let reserved = match slot {
             State::Reserved(reserved) => Ok(reserved),
@@ -280,10 +282,16 @@ impl<M: Message> Handle<M> {
         let pushed = match reserved {
             Ok(_) if backlog.is_closed() => Err(backlog.disconnected(false)),
             Ok(reserved) => Ok(backlog.push(msg.take(), size, reserved)),
-            Err(error) => Err(error),
+            Err(error) => {
+                wakes = Some(backlog.turn_away());
+                Err(error)
+            }
         };
         drop(backlog);
         drop(left);
+        if let Some(wakes) = wakes {
+            wakes.wake();
+        }
         pushed.map(wake_driver)
     }
 

@@ -72,6 +72,33 @@ async fn slots_that_are_held_and_not_used_end_no_connection_and_keep_no_other_se
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_do_they_turn_away_for_ever_a_sender_that_does_not_wait() {
+    let one = QueueConfig::default().max_messages(1);
+    // As many bytes as the last message had: a slot stands for that many.
+    let bytes = QueueConfig::default().max_bytes(100);
+    for config in [one, bytes] {
+        for overflow in [Overflow::Fail, Overflow::Wait] {
+            let pipe = Pipe::with_room(1_000);
+            let (handle, driver) = queue(pipe.clone(), config.clone().overflow(overflow));
+            let _task = tokio::spawn(driver.drive(ignore()));
+            let (mut idle, mut sender) = (handle.clone(), handle.clone());
+            sender.queue(Num(0)).await.unwrap();
+            sender.flushed().await.unwrap();
+            idle.ready().await.unwrap();
+            let full = sender.try_queue(Num(1)).unwrap_err().error;
+            assert!(matches!(full, SendError::Full { .. }), "{full}");
+            if overflow == Overflow::Fail {
+                assert!(sender.queue(Num(1)).await.is_err());
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            sender.try_queue(Num(1)).unwrap();
+            idle.call(Num(2)).await.unwrap();
+            assert_eq!(pipe.taken(), [0, 1, 2]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_is_disconnected_all_the_same() {
     let (mut handle, driver) = queue(Pipe::with_room(0), disconnects());
     let task = tokio::spawn(driver.drive(ignore()));

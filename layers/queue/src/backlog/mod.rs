@@ -62,6 +62,8 @@ pub(crate) struct Backlog<M> {
     reserved: usize,
     reserved_bytes: usize,
     epoch: u32,
+    /// A sender found the queue full of those slots, and does not wait.
+    turned_away: bool,
     /// Senders wait until the handler has answered what was read ahead.
     yielding: bool,
     /// One may come all the same: none stood in line when one was due.
@@ -185,6 +187,7 @@ impl<M> Backlog<M> {
             reserved: 0,
             reserved_bytes: 0,
             epoch: 0,
+            turned_away: false,
             yielding: false,
             one_may_come: false,
             filled: false,

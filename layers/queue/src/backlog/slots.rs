@@ -89,10 +89,10 @@ impl Lines {
     }
 }
 
-/// Why senders stand in line.
+/// Why senders stand in line, or are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stuck {
-    /// None does.
+    /// None does, and none is.
     No,
     /// Messages wait.
     Behind,
@@ -138,6 +138,7 @@ impl<M> Backlog<M> {
         if slot.epoch == self.epoch {
             self.reserved = self.reserved.saturating_sub(1);
             self.reserved_bytes = self.reserved_bytes.saturating_sub(slot.bytes);
+            self.turned_away = false;
         }
     }
 
@@ -290,9 +291,22 @@ impl<M> Backlog<M> {
             .is_none_or(|lines| lines.answers.is_empty())
     }
 
+    /// A sender is told that the queue is full. If slots alone fill it, they do so no longer than if the
+    /// sender stood in line: the driver keeps the time.
+    #[cold]
+    pub(crate) fn turn_away(&mut self) -> Wakes {
+        let mut wakes = Wakes::default();
+        if self.messages == 0 && self.reserved > 0 && !self.turned_away {
+            self.turned_away = true;
+            wakes.push(self.driver.take());
+        }
+        wakes
+    }
+
     /// Whether senders stand in line, and for what.
     pub(crate) fn stuck(&self) -> Stuck {
         match self.messages {
+            0 if self.turned_away => Stuck::Idle,
             _ if self.is_line_empty() => Stuck::No,
             0 => Stuck::Idle,
             _ => Stuck::Behind,
@@ -305,6 +319,7 @@ impl<M> Backlog<M> {
         self.epoch = self.epoch.wrapping_add(1);
         self.reserved = 0;
         self.reserved_bytes = 0;
+        self.turned_away = false;
         self.grant()
     }
 
