@@ -264,7 +264,7 @@ impl<M: Message> Handle<M> {
     pub(crate) fn push(&mut self, msg: &mut Option<M>, size: usize) -> Result<u64, SendError> {
         let asks = self.asks(Some(size));
         let slot = std::mem::replace(&mut self.slot, State::None);
-        let (mut left, mut wakes) = (None, None);
+        let mut left = None;
         let mut backlog = self.shared.lock();
         let reserved = match slot {
             State::Reserved(reserved) => Ok(reserved),
@@ -283,15 +283,15 @@ impl<M: Message> Handle<M> {
             Ok(_) if backlog.is_closed() => Err(backlog.disconnected(false)),
             Ok(reserved) => Ok(backlog.push(msg.take(), size, reserved)),
             Err(error) => {
-                wakes = Some(backlog.turn_away());
-                Err(error)
+                let wakes = backlog.turn_away();
+                drop(backlog);
+                drop(left);
+                wakes.wake();
+                return Err(error);
             }
         };
         drop(backlog);
         drop(left);
-        if let Some(wakes) = wakes {
-            wakes.wake();
-        }
         pushed.map(wake_driver)
     }
 

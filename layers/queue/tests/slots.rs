@@ -115,6 +115,33 @@ async fn a_peer_that_does_not_read_is_disconnected_all_the_same() {
     assert_eq!(task.await.unwrap().kind(), "error");
 }
 
+/// A message that says that it is as large as can be.
+#[derive(Debug)]
+struct Immense;
+
+impl Message for Immense {
+    fn size(&self) -> usize {
+        usize::MAX
+    }
+}
+
+#[tokio::test]
+async fn sizes_that_add_up_to_more_than_there_are_fill_the_queue() {
+    let (handle, driver) = queue(PipeOf::default(), QueueConfig::default());
+    let mut holders = [(); 3].map(|()| handle.clone());
+    for holder in &mut holders {
+        holder.ready().await.unwrap();
+    }
+    let sent = holders.each_mut().map(|holder| holder.call(Immense));
+    assert_eq!(handle.queued(), (3, usize::MAX));
+    assert!(handle.clone().try_queue(Immense).is_err());
+    let _task = tokio::spawn(driver.drive(ignore()));
+    for sent in sent {
+        sent.await.unwrap();
+    }
+    assert_eq!(handle.queued(), (0, 0));
+}
+
 /// A message whose size is another each time.
 #[derive(Debug)]
 struct Shrinking(Arc<AtomicUsize>);

@@ -259,7 +259,7 @@ impl<M> Backlog<M> {
         let number = self.next;
         self.next += 1;
         self.messages += 1;
-        self.bytes += size;
+        self.bytes = self.bytes.saturating_add(size);
         self.last_size = size;
         if let Some(lease) = &mut self.lease {
             lease.grow(self.messages, self.bytes);

@@ -67,7 +67,7 @@ where
         let (mut progress, mut moved) = (false, false);
         let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
-            let (mut messages, mut bytes) = (0, 0);
+            let (mut messages, mut bytes) = (0, 0_usize);
             let blocked = loop {
                 if let Some(calling) = this.calling.as_mut().as_pin_mut() {
                     match calling.poll(cx) {
@@ -100,7 +100,7 @@ where
                     break false;
                 };
                 messages += 1;
-                bytes += size;
+                bytes = bytes.saturating_add(size);
                 *this.called += 1;
                 this.calling.set(Some(this.channel.call(msg)));
             };
