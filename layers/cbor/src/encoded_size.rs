@@ -10,7 +10,8 @@ use serde::Serialize;
 /// allocated. Of a value that serde cannot write it counts what comes before the fault, and sending
 /// it is refused.
 ///
-/// It is what [`Message::size`](kyneta_uds_core::Message::size) is to say of a type of your own:
+/// [`Message::size`](kyneta_uds_core::Message::size) of a type of your own may say it, where texts and bytes make
+/// up most of what is held (small values take less encoded than in memory):
 ///
 /// ```
 /// use kyneta_uds_cbor::encoded_size;

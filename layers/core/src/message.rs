@@ -12,7 +12,9 @@ use crate::{
 
 /// What a queue must know of a message to bound itself in bytes.
 ///
-/// For a type that serde can write, `kyneta_uds_cbor::encoded_size(self)` is a size that is right.
+/// For a type that serde can write, `kyneta_uds_cbor::encoded_size(self)` is close where texts and bytes make
+/// up most of it. A collection of small values holds several times as much as it takes encoded (a `0_u64`
+/// eight bytes, and one): count its elements by their `size_of`.
 ///
 /// ```
 /// use kyneta_uds_core::Message;
