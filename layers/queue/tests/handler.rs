@@ -18,7 +18,9 @@ use std::{
 use kyneta_uds_cbor::{CborChannel, CborLayer, SerdeCodec};
 use kyneta_uds_core::{BoxError, Inbound, Notice};
 use kyneta_uds_framing::{FrameTransport, FramingLayer};
-use kyneta_uds_queue::{Handle, Overflow, QueueConfig, QueueEvent, QueueLayer, WeakHandle, queue};
+use kyneta_uds_queue::{
+    Budget, Handle, Overflow, QueueConfig, QueueEvent, QueueLayer, WeakHandle, queue,
+};
 use support::{Num, Pipe};
 use tokio::{
     io::{DuplexStream, duplex},
@@ -183,6 +185,30 @@ async fn what_is_read_ahead_counts_what_was_read_for_it() {
     }
     // 4 MiB of them, and the one that the handler has.
     assert_eq!(pipe.0.lock().unwrap().reads, 64 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_ahead_goes_on_when_others_give_back_what_they_share() {
+    let config = QueueConfig::default().budget(Budget::new(100, 1 << 20));
+    // Another queue uses all of it.
+    let (mut greedy, undriven) = queue(Pipe::with_room(0), config.clone());
+    while greedy.try_queue(Num(0)).is_ok() {}
+    let pipe = Pipe::with_room(0);
+    let (handle, driver) = queue(pipe.clone(), config);
+    let weak = handle.downgrade();
+    tokio::spawn(driver.drive(service_fn(move |num: Num| {
+        let handle = weak.upgrade();
+        async move { handle.unwrap().call(num).await }
+    })));
+    for num in 0..100 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let reads = || pipe.0.lock().unwrap().reads;
+    assert!(reads() < 100, "{}", reads());
+    drop(undriven);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(reads(), 100);
 }
 
 #[tokio::test]

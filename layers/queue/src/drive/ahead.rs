@@ -56,12 +56,17 @@ impl<M: Message> Ahead<M> {
     }
 
     pub(super) fn has_room(&self, config: &QueueConfig) -> bool {
-        let fits = |lease: &Lease| lease.has_room(self.items.len(), self.bytes);
         let most = config
             .max_bytes
             .saturating_mul(TIMES)
             .saturating_add(IN_KERNEL);
-        !self.ended && self.bytes < most && self.lease.as_ref().is_none_or(fits)
+        !self.ended && self.bytes < most && !self.lacks_budget()
+    }
+
+    /// True when the room that queues share is used up.
+    pub(super) fn lacks_budget(&self) -> bool {
+        let lacks = |lease: &Lease| !lease.has_room(self.items.len(), self.bytes);
+        self.lease.as_ref().is_some_and(lacks)
     }
 
     pub(super) fn is_empty(&self) -> bool {

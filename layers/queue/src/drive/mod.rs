@@ -253,7 +253,12 @@ where
                     let progress = read || written || moved;
                     self.as_mut().admit(cx, progress, came_in.held);
                 }
-                self.as_mut().keep_slack(cx, wrote.slack);
+                let lacks = self
+                    .ahead
+                    .as_ref()
+                    .is_some_and(|ahead| ahead.lacks_budget());
+                let again = came_in.held && wrote.blocked && lacks;
+                self.as_mut().keep_slack(cx, wrote.slack, again);
                 self.as_mut().rest(cx, moved, wrote)?;
                 if let Some(spin) = self.project().spin {
                     spin.turned(cx, read || written);

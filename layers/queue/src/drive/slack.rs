@@ -2,6 +2,8 @@
 //!
 //! Not at once: the next burst would allocate it again, and each page of it would be faulted in again,
 //! which costs a stream a quarter of its speed.
+//!
+//! The same timer looks again for room of the budget that is shared: others give it back without a word.
 
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 
@@ -16,15 +18,16 @@ const AT_REST: Duration = Duration::from_millis(20);
 
 impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
     /// Looks at the clock when the timer fires, at most fifty times a second, and not per message.
-    pub(super) fn keep_slack(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool) {
+    /// `found`: there is slack; `again`: another turn is due in any case.
+    pub(super) fn keep_slack(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool, again: bool) {
         let this = self.project();
         let timer = match this.slack {
             Some(timer) => timer,
-            None if found => this.slack.insert(Box::pin(sleep(AT_REST))),
+            None if found || again => this.slack.insert(Box::pin(sleep(AT_REST))),
             None => return,
         };
         while timer.as_mut().poll(cx).is_ready() {
-            if this.shared.lock().shrink(this.batch) {
+            if this.shared.lock().shrink(this.batch) && !again {
                 *this.slack = None;
                 return;
             }
