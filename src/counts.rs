@@ -91,7 +91,8 @@ pub struct Counts {
     pub handler_panics: u64,
     /// Frames that a peer has counted and that did not arrive.
     pub frames_missing: u64,
-    /// Frames that came twice and were dropped once.
+    /// Frames that came more than once; their copies were dropped. However many copies, it counts once: a
+    /// connection counts each copy ([`ConnectionInfo`](crate::ConnectionInfo)).
     pub frames_repeated: u64,
     /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
     pub log_lines_left_out: u64,

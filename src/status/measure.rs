@@ -315,7 +315,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.frames_repeated",
-            "Frames that came twice and were dropped once",
+            "Frames that came more than once and whose copies were dropped",
             frames_repeated,
         ),
         (

@@ -17,7 +17,7 @@ pub enum Notice {
         /// How many.
         missing: u32,
     },
-    /// The frame before came again and was dropped.
+    /// The frame before came again. It is said once, however many copies there are; each is dropped.
     Repeated,
 }
 
@@ -25,7 +25,7 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Gap { missing } => write!(f, "{missing} frames of the peer are missing"),
-            Self::Repeated => f.write_str("a frame came twice and was dropped once"),
+            Self::Repeated => f.write_str("a frame came again, its copies are dropped"),
         }
     }
 }

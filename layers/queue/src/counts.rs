@@ -32,7 +32,7 @@ pub struct QueueCounts {
     pub handler_panicked: u64,
     /// Frames of the peer that did not arrive, by their numbers.
     pub frames_missing: u64,
-    /// Frames that came twice and were dropped once.
+    /// Frames that came more than once; their copies were dropped.
     pub frames_repeated: u64,
 }
 
