@@ -411,7 +411,10 @@ async fn a_join_beside_a_listener_that_does_not_answer_ends_in_time_and_says_why
     };
     let WaitingForRole { why, .. } = for_role(why);
     assert_eq!(why, Why::ListenerSilent);
-    assert!(error.to_string().contains("does not answer"), "{error}");
+    assert!(
+        error.to_string().contains("does not introduce itself"),
+        "{error}"
+    );
     let mut told = Vec::new();
     while let Some(event) = events.try_recv() {
         if let Event::Waiting(waiting) = event {

@@ -262,7 +262,7 @@ fn a_peer_beside_a_listener_that_does_not_answer_says_why_it_waits_and_is_not_we
     let mut peer = start(&["peer", path, "--json", "--status", &of_peer]);
     let waiting = peer.until(&json!({"event": "waiting"}));
     let why = waiting["why"].as_str().unwrap();
-    assert!(why.contains("does not answer"), "{waiting}");
+    assert!(why.contains("does not introduce itself"), "{waiting}");
     assert!(waiting["for_ms"].as_u64().unwrap() >= 1000, "{waiting}");
     let seen = json_status(&of_peer);
     assert_eq!(seen["role"], "negotiating");
@@ -270,7 +270,7 @@ fn a_peer_beside_a_listener_that_does_not_answer_says_why_it_waits_and_is_not_we
         seen["waiting"]["why"]
             .as_str()
             .unwrap()
-            .contains("does not answer"),
+            .contains("does not introduce itself"),
         "{seen}"
     );
     let health = get(&of_peer, "/healthz");

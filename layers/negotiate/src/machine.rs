@@ -90,7 +90,7 @@ impl std::fmt::Display for Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Why {
-    /// A process listens and does not answer: it is stopped, overloaded, or of another kind.
+    /// A process listens and does not introduce itself: it is stopped, overloaded, or of another kind.
     ListenerSilent,
     /// A process listens and does not accept: its backlog is full.
     ListenerBusy,
@@ -108,7 +108,7 @@ pub enum Why {
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::ListenerSilent => "a process listens at the path and does not answer",
+            Self::ListenerSilent => "a process listens at the path and does not introduce itself",
             Self::ListenerBusy => "a process listens at the path and its backlog is full",
             Self::TurnedAway => {
                 "the process that listens at the path closes our connections at once"

@@ -22,6 +22,12 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
                 ConnectError::NotPermitted { .. }
                 | ConnectError::NotASocket { .. }
                 | ConnectError::Symlink { .. } => Probe::Denied,
+                // No process can listen there: a part of the path is a file, say.
+                ConnectError::Io { source, .. }
+                    if source.kind() == io::ErrorKind::NotADirectory =>
+                {
+                    Probe::Denied
+                }
                 _ => Probe::Silent,
             };
         }
@@ -74,7 +80,7 @@ mod tests {
     fn what_a_layer_wraps_is_found() {
         let path = || SocketPath::new("/run/a.sock").unwrap();
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let table: [(BoxError, Probe); 12] = [
+        let table: [(BoxError, Probe); 13] = [
             (
                 ConnectError::NobodyThere {
                     path: path(),
@@ -93,6 +99,14 @@ mod tests {
             ),
             (
                 ConnectError::NotASocket { path: path() }.into(),
+                Probe::Denied,
+            ),
+            (
+                ConnectError::Io {
+                    path: path(),
+                    source: io::ErrorKind::NotADirectory.into(),
+                }
+                .into(),
                 Probe::Denied,
             ),
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
