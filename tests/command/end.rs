@@ -189,16 +189,21 @@ fn gone(path: &Path) {
     }
 }
 
-#[test]
-fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
+/// A listener that has said more to a peer than its socket takes; the peer does not read.
+fn blocked() -> (crate::common::Bus, Process, crate::neighbours::Raw) {
     let (bus, mut listener) = listener(&[]);
-    let _stubborn = crate::neighbours::Raw::introduced(&bus, 3, "stubborn");
+    let stubborn = crate::neighbours::Raw::introduced(&bus, 3, "stubborn");
     listener.until(&json!({"event": "peer", "peer": "stubborn"}));
-    // More than a socket takes.
     let data = "00".repeat(1 << 20);
     listener.say(format!(
         r#"{{"send":{{"type":"offer","docId":"d","version":"1","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
     ));
+    (bus, listener, stubborn)
+}
+
+#[test]
+fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
+    let (bus, mut listener, _stubborn) = blocked();
     listener.say("not understood");
     listener.until(&json!({"event": "error", "code": "bad-input"}));
     listener.signal(Signal::TERM);
@@ -211,13 +216,7 @@ fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
 
 #[test]
 fn told_once_after_it_was_asked_it_ends_well() {
-    let (bus, mut listener) = listener(&[]);
-    let _stubborn = crate::neighbours::Raw::introduced(&bus, 3, "stubborn");
-    listener.until(&json!({"event": "peer", "peer": "stubborn"}));
-    let data = "00".repeat(1 << 20);
-    listener.say(format!(
-        r#"{{"send":{{"type":"offer","docId":"d","version":"1","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
-    ));
+    let (bus, mut listener, _stubborn) = blocked();
     listener.say(json!({"quit": true}));
     gone(&bus.path);
     listener.signal(Signal::TERM);
