@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use kyneta_uds::{
-    BoxError, CborLayer, ChannelMsg, DocId, EstablishLayer, FramingLayer, Identity, Interest,
+    BoxError, CborLayer, ChannelMsg, DocId, FramingLayer, HandshakeLayer, Identity, Interest,
     Listener, QueueLayer, SocketPath, UnixConnector, UnixTarget,
     trace::{DefaultMakeSpan, TraceLayer},
 };
@@ -41,7 +41,7 @@ async fn main() -> Result<(), BoxError> {
         });
         let stack = ServiceBuilder::new()
             .layer(QueueLayer::new(handler)) // a bounded, cloneable handle
-            .layer(EstablishLayer::new(Identity::service(name)?)) // to a peer that is known
+            .layer(HandshakeLayer::new(Identity::service(name)?)) // to a peer that is known
             .layer(connecting) // traced: each attempt
             .layer(TimeoutLayer::new(Duration::from_secs(2))) // tower's: for each attempt
             .layer(CborLayer::new()) // frames to messages

@@ -48,7 +48,7 @@ async fn place(path: &SocketPath) -> Result<Place, BoxError> {
     let stack = ServiceBuilder::new()
         .layer(QueueLayer::new(handler)) // for whom we connect to
         .layer(negotiate)
-        .layer(CborLayer::typed::<Event>()) // and no EstablishLayer: the handshake is kyneta's
+        .layer(CborLayer::typed::<Event>()) // and no HandshakeLayer: the handshake is kyneta's
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
     let send = join(stack, path.clone()).await?;

@@ -13,8 +13,8 @@ use std::{
 use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, Identity, SharedError, SocketPath, SocketPathError,
 };
-use kyneta_uds_establish::{EstablishError, EstablishLayer, PeerInfo};
 use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::{HandshakeError, HandshakeLayer, PeerInfo};
 use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
@@ -249,7 +249,7 @@ fn is_another(error: &(dyn Error + 'static)) -> bool {
     let connects = matches!(error.downcast_ref(), Some(ConnectError::Symlink { .. }));
     let admits = matches!(
         error.downcast_ref(),
-        Some(EstablishError::NotAdmitted { .. })
+        Some(HandshakeError::NotAdmitted { .. })
     );
     connects || admits || error.is::<NotAllowed>()
 }
@@ -528,7 +528,7 @@ where
         roster.about().at(path.clone());
         let Settings {
             stack,
-            establish,
+            handshake,
             queue: config,
             ..
         } = self.settings;
@@ -554,7 +554,7 @@ where
         });
         let states = layer.states();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
-        let maker = layer.layer(Tracking::new(establish.layer(stack), outgoing.clone()));
+        let maker = layer.layer(Tracking::new(handshake.layer(stack), outgoing.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let error = SharedError::new(error);
             ClientError::NotConnected {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
-use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
 use tokio::sync::Notify;
 use tower_service::Service;

@@ -5,8 +5,8 @@
 use std::error::Error;
 
 use kyneta_uds_core::{DisconnectReason, Notice, Rejection};
-use kyneta_uds_establish::EstablishError;
 use kyneta_uds_framing::FramingError;
+use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_queue::{Stalled, TooManyErrors, Undrained};
 use kyneta_uds_unix::Refusal;
 
@@ -46,11 +46,11 @@ pub struct Counts {
     /// Connections over [`max_accepts_per_uid`](crate::ListenerOptions::max_accepts_per_uid) a second.
     pub too_fast: u64,
     /// Peers that have introduced themselves and were not admitted
-    /// ([`EstablishLayer::admit`](crate::EstablishLayer::admit)).
+    /// ([`HandshakeLayer::admit`](crate::HandshakeLayer::admit)).
     pub not_admitted: u64,
     /// Accepted connections that did not introduce themselves: silent until the
-    /// [`timeout`](crate::EstablishLayer::timeout), with more than
-    /// [`max_strays`](crate::EstablishLayer::max_strays), or broken before.
+    /// [`timeout`](crate::HandshakeLayer::timeout), with more than
+    /// [`max_strays`](crate::HandshakeLayer::max_strays), or broken before.
     pub not_introduced: u64,
     /// Peers that have introduced themselves and for whom no handler could be made
     /// ([`MakeHandler`](crate::MakeHandler)).
@@ -116,7 +116,7 @@ impl Counts {
                 _ => return,
             },
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
-                Some(EstablishError::NotAdmitted { .. }) => &mut self.not_admitted,
+                Some(HandshakeError::NotAdmitted { .. }) => &mut self.not_admitted,
                 of => match (framing_error(error.get_ref()), of) {
                     (Some(FramingError::TooLarge { .. }), _) => &mut self.too_large,
                     (Some(FramingError::OverBudget { .. }), _) => &mut self.over_budget,
@@ -249,7 +249,7 @@ mod tests {
             ),
             (
                 not_established(
-                    EstablishError::NotAdmitted {
+                    HandshakeError::NotAdmitted {
                         peer: PeerId::new("p").unwrap(),
                         credentials: None,
                         source: io::ErrorKind::PermissionDenied.into(),
@@ -262,14 +262,14 @@ mod tests {
                 },
             ),
             (
-                not_established(EstablishError::TooManyStrays { limit: 1 }.into()),
+                not_established(HandshakeError::TooManyStrays { limit: 1 }.into()),
                 Counts {
                     not_introduced: 1,
                     ..Counts::default()
                 },
             ),
             (
-                not_established(EstablishError::Channel(too_large().into()).into()),
+                not_established(HandshakeError::Channel(too_large().into()).into()),
                 Counts {
                     too_large: 1,
                     ..Counts::default()

@@ -14,7 +14,7 @@ use futures_util::stream::unfold;
 use kyneta_uds_core::{
     BoxError, DisconnectReason, Notice, PerMinute, Rejection, SharedError, SocketPath,
 };
-use kyneta_uds_establish::{EstablishError, PeerInfo};
+use kyneta_uds_handshake::{HandshakeError, PeerInfo};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::{HandlerPanicked, QueueEvent};
 use kyneta_uds_reconnect::State;
@@ -293,8 +293,8 @@ impl EventSender {
     }
 
     /// An accepted stream has come to nothing in the handshake. A probe is part of normal life.
-    pub(crate) fn not_introduced(&self, error: EstablishError) {
-        if !matches!(error, EstablishError::Closed) {
+    pub(crate) fn not_introduced(&self, error: HandshakeError) {
+        if !matches!(error, HandshakeError::Closed) {
             self.not_established(error);
         }
     }

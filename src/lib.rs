@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`FramingLayer`] | byte streams | frame transports |
 //! | [`CborLayer`] | frame transports | channels: a `Service` out, a `Stream` in |
-//! | [`EstablishLayer`] | channels | channels to a peer that has introduced itself |
+//! | [`HandshakeLayer`] | channels | channels to a peer that has introduced itself |
 //! | [`ReconnectLayer`] | channels | channels that come back after a loss |
 //! | [`NegotiateLayer`] | channels | channels that listen or connect, and change role |
 //! | [`QueueLayer`] | channels | cloneable, bounded handles, with one task below each |
@@ -57,7 +57,7 @@
 //!
 //! # Messages of your own
 //!
-//! Any serde type, without kyneta's handshake: [`CborLayer::typed`], and no [`EstablishLayer`].
+//! Any serde type, without kyneta's handshake: [`CborLayer::typed`], and no [`HandshakeLayer`].
 //!
 //! ```
 //! use kyneta_uds::{CborLayer, FramingLayer, Listener, Message, QueueLayer, SocketPath};
@@ -134,13 +134,13 @@ pub use kyneta_uds_cbor::{
     EncodeError, SerdeCodec, encoded_size,
 };
 pub use kyneta_uds_core::*;
-pub use kyneta_uds_establish::{
-    EstablishError, EstablishLayer, EstablishService, Established, Handshake, PeerInfo, Reaction,
-    Side,
-};
 pub use kyneta_uds_framing::{
     ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
     FramingFuture, FramingLayer, InboundBudget, WireMode,
+};
+pub use kyneta_uds_handshake::{
+    Established, Handshake, HandshakeError, HandshakeLayer, HandshakeMachine, PeerInfo, Reaction,
+    Side,
 };
 pub use kyneta_uds_negotiate::{
     Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles, Waiting as WaitingForRole, Why,

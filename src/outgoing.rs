@@ -23,7 +23,7 @@ use kyneta_uds_core::{
     Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound,
     Redial as _, WireVersion,
 };
-use kyneta_uds_establish::{EstablishError, EstablishService, Established, PeerInfo};
+use kyneta_uds_handshake::{Established, Handshake, HandshakeError, PeerInfo};
 use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent};
 use kyneta_uds_unix::UnixTarget;
 use pin_project::pin_project;
@@ -220,22 +220,22 @@ impl<D: Future> Future for InSpan<D> {
 /// session enters it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tracking<S> {
-    inner: EstablishService<S>,
+    inner: Handshake<S>,
     outgoing: Outgoing,
 }
 
 impl<S> Tracking<S> {
-    pub(crate) fn new(inner: EstablishService<S>, outgoing: Outgoing) -> Self {
+    pub(crate) fn new(inner: Handshake<S>, outgoing: Outgoing) -> Self {
         Self { inner, outgoing }
     }
 }
 
 impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
     type Response = Tracked<S::Channel>;
-    type Error = EstablishError;
-    type Future = Pin<Box<dyn Future<Output = Result<Tracked<S::Channel>, EstablishError>> + Send>>;
+    type Error = HandshakeError;
+    type Future = Pin<Box<dyn Future<Output = Result<Tracked<S::Channel>, HandshakeError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EstablishError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         self.inner.poll_ready(cx)
     }
 

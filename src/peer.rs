@@ -14,8 +14,8 @@ use futures_util::future::join_all;
 use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath, SocketPathError,
 };
-use kyneta_uds_establish::{EstablishError, EstablishLayer};
 use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
 use kyneta_uds_negotiate::{
     Host, NegotiateLayer, Role, Roles, Waiting as WaitingForRole, for_members,
 };
@@ -525,7 +525,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
         roster.about().at(path.clone());
         let Settings {
             stack,
-            establish,
+            handshake,
             queue: config,
             ..
         } = self.settings;
@@ -541,7 +541,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
             .regroup(self.regroup);
         let roles = negotiate.roles();
         let maker = Tracking::new(
-            establish.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
+            handshake.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
             outgoing.clone(),
         );
         let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
@@ -571,7 +571,7 @@ struct Attending<H> {
     roster: Roster,
 }
 
-impl<H, C> Host<Tracked<C>, EstablishError, ChannelMsg> for Attending<H>
+impl<H, C> Host<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
 where
     H: Handler + Clone,
     C: kyneta_uds_core::Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
@@ -585,7 +585,7 @@ where
         handle
     }
 
-    fn not_attended(&self, error: EstablishError) {
+    fn not_attended(&self, error: HandshakeError) {
         self.roster.events().not_introduced(error);
     }
 

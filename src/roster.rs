@@ -10,7 +10,7 @@ use std::{
 };
 
 use kyneta_uds_core::{DisconnectReason, PeerId};
-use kyneta_uds_establish::PeerInfo;
+use kyneta_uds_handshake::PeerInfo;
 use tokio::{
     runtime,
     sync::watch,

@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::{FutureExt as _, future::join_all};
 use kyneta_uds_core::{DisconnectReason, Identity, SharedError};
-use kyneta_uds_establish::{EstablishLayer, EstablishService};
 use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::{Handshake, HandshakeLayer};
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
 use tokio::{
@@ -197,13 +197,13 @@ where
         }
         let Settings {
             stack,
-            establish,
+            handshake,
             queue,
             ..
         } = self.settings;
         let attendant = Attendant {
             server: server.clone(),
-            maker: establish.layer(stack),
+            maker: handshake.layer(stack),
             make: self.make,
             queue,
         };
@@ -299,7 +299,7 @@ impl Regain {
 #[derive(Clone)]
 struct Attendant<M, S> {
     server: Server,
-    maker: EstablishService<S>,
+    maker: Handshake<S>,
     make: M,
     queue: QueueConfig,
 }

@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, Identity, PeerId, SocketPath, SocketPathError,
 };
-use kyneta_uds_establish::EstablishLayer;
 use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::HandshakeLayer;
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{BindError, ListenerOptions};
 use tokio_util::sync::CancellationToken;

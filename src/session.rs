@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Identity};
-use kyneta_uds_establish::{EstablishLayer, Established};
+use kyneta_uds_handshake::{Established, HandshakeLayer};
 use kyneta_uds_queue::{Budget, Driver, Ended, QueueConfig, queue};
 use tracing::{Instrument as _, Span, field::debug};
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Settings<S> {
     pub(crate) stack: S,
-    pub(crate) establish: EstablishLayer,
+    pub(crate) handshake: HandshakeLayer,
     pub(crate) queue: QueueConfig,
     pub(crate) departure_timeout: Duration,
     pub(crate) log_lines: u32,
@@ -31,7 +31,7 @@ impl<S> Settings<S> {
     pub(crate) fn new(stack: S) -> Self {
         Self {
             stack,
-            establish: EstablishLayer::new(anonymous()),
+            handshake: HandshakeLayer::new(anonymous()),
             queue: QueueConfig::default(),
             departure_timeout: Duration::from_secs(30),
             log_lines: LOG_LINES,
@@ -41,7 +41,7 @@ impl<S> Settings<S> {
     pub(crate) fn stack<S2>(self, stack: S2) -> Settings<S2> {
         Settings {
             stack,
-            establish: self.establish,
+            handshake: self.handshake,
             queue: self.queue,
             departure_timeout: self.departure_timeout,
             log_lines: self.log_lines,
@@ -55,7 +55,7 @@ impl<S> Settings<S> {
             self.queue = self.queue.clone().budget(Budget::default());
         }
         roster.events().log_lines(self.log_lines);
-        let own_id = self.establish.introduction().identity.peer_id.clone();
+        let own_id = self.handshake.introduction().identity.peer_id.clone();
         roster.configure(own_id, self.departure_timeout);
     }
 }
@@ -65,17 +65,17 @@ macro_rules! settings_setters {
     ($what:literal) => {
         #[doc = concat!("Who this ", $what, " is. A service with a made-up id by default.")]
         ///
-        /// Every other setting of [`establish`](Self::establish) stays.
+        /// Every other setting of [`handshake`](Self::handshake) stays.
         pub fn identity(mut self, identity: Identity) -> Self {
-            self.settings.establish = self.settings.establish.identity(identity);
+            self.settings.handshake = self.settings.handshake.identity(identity);
             self
         }
 
         #[doc = concat!("Who this ", $what, " is, with features and timeouts.")]
         ///
         /// Replaces all of these settings, the [`identity`](Self::identity) too.
-        pub fn establish(mut self, layer: EstablishLayer) -> Self {
-            self.settings.establish = layer;
+        pub fn handshake(mut self, layer: HandshakeLayer) -> Self {
+            self.settings.handshake = layer;
             self
         }
 

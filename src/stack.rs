@@ -110,7 +110,7 @@ where
 ///
 /// ```
 /// use kyneta_uds::{
-///     BoxError, ChannelMsg, CborLayer, EstablishLayer, FramingLayer, Identity, NegotiateLayer,
+///     BoxError, ChannelMsg, CborLayer, HandshakeLayer, FramingLayer, Identity, NegotiateLayer,
 ///     QueueLayer, Role, SocketPath, UnixConnector, join,
 /// };
 /// use std::time::Duration;
@@ -126,7 +126,7 @@ where
 /// let stack = ServiceBuilder::new()
 ///     .layer(QueueLayer::new(print)) // for whom we connect to
 ///     .layer(negotiate)
-///     .layer(EstablishLayer::new(Identity::service("billing-1")?))
+///     .layer(HandshakeLayer::new(Identity::service("billing-1")?))
 ///     .timeout(Duration::from_secs(2))
 ///     .layer(CborLayer::new())
 ///     .layer(FramingLayer::new())

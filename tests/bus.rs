@@ -9,7 +9,7 @@ use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
 use bytes::Bytes;
 use common::{Bus, collect, dismiss, offer, raw, said, service};
 use kyneta_uds::{
-    ChannelMsg, Client, DisconnectReason, EstablishLayer, Event, Features, Incoming, Listener,
+    ChannelMsg, Client, DisconnectReason, Event, Features, HandshakeLayer, Incoming, Listener,
     Overflow, PeerChange, PeerId, QueueConfig, ReconnectPolicy, Server, WireMode, WireVersion,
     default_stack, serve,
 };
@@ -323,7 +323,7 @@ async fn what_worked_is_remembered_by_the_stack() {
     let bus = Bus::new();
     let listener = tokio::net::UnixListener::bind(&bus.path).unwrap();
     tokio::spawn(old_listener(listener, 2, 6));
-    let stack = EstablishLayer::new(service("c")).layer(default_stack(WireMode::Auto));
+    let stack = HandshakeLayer::new(service("c")).layer(default_stack(WireMode::Auto));
     let mut took = Vec::new();
     for _ in 0..2 {
         let started = std::time::Instant::now();
@@ -343,8 +343,8 @@ async fn silence_on_both_wire_versions_is_said_plainly() {
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
     let error = Client::builder(&bus.path)
         .reconnect(ReconnectPolicy::off())
-        .establish(
-            EstablishLayer::new(service("c"))
+        .handshake(
+            HandshakeLayer::new(service("c"))
                 .wire_fallback(Duration::from_millis(50))
                 .timeout(Duration::from_millis(300)),
         )
@@ -364,10 +364,10 @@ async fn a_listener_that_is_slow_to_accept_is_joined_all_the_same() {
     let bus = Bus::new();
     let listener = Listener::bind(&bus.path).await.unwrap();
     let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    let establish = EstablishLayer::new(service("c")).wire_fallback(Duration::from_millis(50));
+    let establish = HandshakeLayer::new(service("c")).wire_fallback(Duration::from_millis(50));
     let client = Client::builder(&bus.path)
         .reconnect(ReconnectPolicy::off())
-        .establish(establish);
+        .handshake(establish);
     let client = tokio::spawn(client.connect(ignore));
     // Long enough for both wire versions to have been tried in vain.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -393,7 +393,7 @@ async fn aliasing_off_on_one_side_is_off() {
     };
     let mut client = Client::builder(&bus.path)
         .reconnect(ReconnectPolicy::off())
-        .establish(EstablishLayer::new(service("plain")).features(features))
+        .handshake(HandshakeLayer::new(service("plain")).features(features))
         .connect(handler)
         .await
         .unwrap();

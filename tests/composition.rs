@@ -21,7 +21,7 @@ use common::{Bus, collect, dismiss, offer, service};
 use futures_util::{FutureExt as _, StreamExt as _};
 use kyneta_uds::{
     BoxError, CborChannel, CborLayer, Chain, ChannelCodec, ChannelMsg, Client, ClientError,
-    DisconnectReason, EstablishError, EstablishLayer, FrameTransport, FramingLayer, Handle,
+    DisconnectReason, FrameTransport, FramingLayer, Handle, HandshakeError, HandshakeLayer,
     Inbound, Incoming, Listener, Message, QueueConfig, QueueLayer, ReconnectPolicy, Server,
     SocketPath, UnixConnector, UnixTarget, encoded_size,
 };
@@ -132,7 +132,7 @@ async fn a_stack_spelled_out_joins_two_ends_of_a_socket() {
     let stack = |name, handler| {
         ServiceBuilder::new()
             .layer(QueueLayer::new(handler))
-            .layer(EstablishLayer::new(service(name)))
+            .layer(HandshakeLayer::new(service(name)))
             .timeout(Duration::from_secs(5))
             .layer(CborLayer::new())
             .concurrency_limit(2)
@@ -418,7 +418,7 @@ async fn a_timeout_between_makers_fires_on_a_connector_that_never_connects() {
     else {
         panic!("{error:?}")
     };
-    let Some(EstablishError::Make(error)) = error.get_ref().downcast_ref() else {
+    let Some(HandshakeError::Make(error)) = error.get_ref().downcast_ref() else {
         panic!("{error:?}")
     };
     assert!(error.is::<Elapsed>());
@@ -427,13 +427,13 @@ async fn a_timeout_between_makers_fires_on_a_connector_that_never_connects() {
     let ignore = service_fn(|_: ChannelMsg| ready(Ok::<_, Infallible>(())));
     let error = ServiceBuilder::new()
         .layer(QueueLayer::new(ignore))
-        .layer(EstablishLayer::new(service("me")))
+        .layer(HandshakeLayer::new(service("me")))
         .service(stack)
         .oneshot(SocketPath::new("/run/bus.sock").unwrap().into())
         .await
         .unwrap_err();
     assert_eq!(started.elapsed(), limit);
-    assert!(matches!(error, EstablishError::Make(error) if error.is::<Elapsed>()));
+    assert!(matches!(error, HandshakeError::Make(error) if error.is::<Elapsed>()));
 }
 
 // A bus of one's own messages.
@@ -529,11 +529,11 @@ async fn every_layer_passes_on_readiness_and_errors() {
     let ignore = service_fn(|_: ChannelMsg| ready(Ok::<_, Infallible>(())));
     keeps_the_contract::<_, DuplexStream>(FramingLayer::new()).await;
     keeps_the_contract::<_, FrameTransport<DuplexStream>>(CborLayer::new()).await;
-    keeps_the_contract::<_, End>(EstablishLayer::new(service("me"))).await;
+    keeps_the_contract::<_, End>(HandshakeLayer::new(service("me"))).await;
     keeps_the_contract::<_, End>(QueueLayer::new(ignore)).await;
     let all = ServiceBuilder::new()
         .layer(QueueLayer::new(ignore))
-        .layer(EstablishLayer::new(service("me")))
+        .layer(HandshakeLayer::new(service("me")))
         .layer(CborLayer::new())
         .layer(FramingLayer::new())
         .into_inner();
@@ -601,14 +601,14 @@ async fn only_the_readied_instance_is_called() {
     // Nobody answers, so it comes again with the other wire version, in turn, with more patience:
     // 0.5 + 0.5 + 1 + 1 + 2 of the 5 seconds, and ready anew for each of the five.
     let mut establish = ServiceBuilder::new()
-        .layer(EstablishLayer::new(service("me")))
+        .layer(HandshakeLayer::new(service("me")))
         .layer(CborLayer::new())
         .layer(FramingLayer::new())
         .service(strict.clone());
     for calls in [8, 13] {
         let made = establish.ready().await.unwrap().call(target()).await;
         assert!(
-            matches!(made, Err(EstablishError::Unanswered { .. })),
+            matches!(made, Err(HandshakeError::Unanswered { .. })),
             "{made:?}"
         );
         assert_eq!(strict.calls.load(Ordering::Relaxed), calls);
@@ -624,7 +624,7 @@ async fn only_the_readied_instance_is_called() {
 #[tokio::test(start_paused = true)]
 async fn a_maker_that_wears_out_between_two_tries_surfaces() {
     let (mut service, mut below) =
-        mock::spawn_layer::<SocketPath, End, _>(EstablishLayer::new(service("me")));
+        mock::spawn_layer::<SocketPath, End, _>(HandshakeLayer::new(service("me")));
     below.allow(1);
     assert_ready_ok!(service.poll_ready());
     let making = service.call(SocketPath::new("/run/bus.sock").unwrap());
@@ -637,7 +637,7 @@ async fn a_maker_that_wears_out_between_two_tries_surfaces() {
     };
     let (made, ()) = tokio::join!(making, answering);
     let error = made.unwrap_err();
-    assert!(matches!(error, EstablishError::Make(_)), "{error:?}");
+    assert!(matches!(error, HandshakeError::Make(_)), "{error:?}");
     assert_eq!(Chain(&error).to_string(), "no connection: worn out");
 }
 
@@ -659,10 +659,10 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
     cloned::<CborLayer>();
     cloned::<CborLayer<SerdeCodec<Order>>>();
     cloned::<DefaultStack>();
-    cloned::<EstablishLayer>();
-    cloned::<EstablishService<DefaultStack>>();
+    cloned::<HandshakeLayer>();
+    cloned::<Handshake<DefaultStack>>();
     cloned::<QueueLayer<Handler, ChannelMsg>>();
-    cloned::<Queue<EstablishService<DefaultStack>, Handler, ChannelMsg>>();
+    cloned::<Queue<Handshake<DefaultStack>, Handler, ChannelMsg>>();
     cloned::<QueueConfig>();
     cloned::<UnixConnector>();
     #[cfg(feature = "hyperlocal")]
@@ -680,7 +680,7 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
     all::<SerdeCodec<Order>>();
     all::<Channel>();
     all::<Established<Channel>>();
-    all::<Handshake>();
+    all::<HandshakeMachine>();
     all::<PeerInfo>();
     cloned::<Handle<ChannelMsg>>();
     all::<Driver<Established<Channel>, ChannelMsg>>();
@@ -722,7 +722,7 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
     error::<BindError>();
     error::<ConnectError>();
     error::<ClientError>();
-    error::<EstablishError>();
+    error::<HandshakeError>();
     error::<CborError>();
     error::<EncodeError>();
     error::<FramingError>();
@@ -740,7 +740,7 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
 #[test]
 fn layers_and_makers_are_small() {
     assert!(size_of::<FramingLayer>() <= 32);
-    assert!(size_of::<EstablishLayer>() <= 256);
+    assert!(size_of::<HandshakeLayer>() <= 256);
     assert!(size_of::<QueueConfig>() <= 128);
     assert!(size_of::<kyneta_uds::DefaultStack>() <= 1024);
     assert!(size_of::<Handle<ChannelMsg>>() <= 32);

@@ -9,9 +9,9 @@ use std::{path::Path, time::Duration};
 
 use common::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
-    Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, EstablishError,
-    EstablishLayer, Event, Events, Features, JoinError, ListenerOptions, Peer, PeerChange,
-    QueueConfig, ReconnectPolicy, Refusal, Role, Server, ServerBuilder, State, TooManyErrors,
+    Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, Event, Events, Features,
+    HandshakeError, HandshakeLayer, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
+    ReconnectPolicy, Refusal, Role, Server, ServerBuilder, State, TooManyErrors,
 };
 use rustix::process::geteuid;
 use tokio::{
@@ -168,8 +168,8 @@ async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
 async fn who_is_not_admitted_gets_no_answer() {
     let bus = Bus::new();
     let establish =
-        EstablishLayer::new(service("s")).admit(|peer| peer.identity().peer_id.as_str() != "bad");
-    let (server, mut events) = serve(Server::builder(&bus.path).establish(establish)).await;
+        HandshakeLayer::new(service("s")).admit(|peer| peer.identity().peer_id.as_str() != "bad");
+    let (server, mut events) = serve(Server::builder(&bus.path).handshake(establish)).await;
     connect(client(&bus.path, "bad")).await.unwrap_err();
     let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
         panic!("not established")
@@ -187,16 +187,16 @@ async fn who_is_not_admitted_gets_no_answer() {
 async fn an_identity_given_after_the_other_settings_leaves_them_as_they_are() {
     let bus = Bus::new();
     let layer = |id: &str| {
-        EstablishLayer::new(service(id))
+        HandshakeLayer::new(service(id))
             .admit(|peer| peer.identity().peer_id.as_str() != "bad")
             .features(Features::default())
     };
-    let builder = Server::builder(&bus.path).establish(layer("template"));
+    let builder = Server::builder(&bus.path).handshake(layer("template"));
     let (server, _) = serve(builder.identity(service("s"))).await;
     connect(client(&bus.path, "bad")).await.unwrap_err();
     assert_eq!(server.counts().not_admitted, 1);
 
-    let builder = Client::builder(&bus.path).establish(layer("template"));
+    let builder = Client::builder(&bus.path).handshake(layer("template"));
     let good = connect(builder.identity(service("good"))).await.unwrap();
     assert_eq!(good.peer().unwrap().identity().peer_id.as_str(), "s");
     assert_eq!(
@@ -212,7 +212,7 @@ async fn an_identity_given_after_the_other_settings_leaves_them_as_they_are() {
     good.dispose().await;
 
     let path = bus.path.with_extension("peers");
-    let builder = Peer::builder(&path).establish(layer("template"));
+    let builder = Peer::builder(&path).handshake(layer("template"));
     let handler = collect(1).0;
     let peer = soon(builder.identity(service("p")).join(handler))
         .await
@@ -233,8 +233,8 @@ async fn a_client_says_whom_it_expects_to_listen() {
         said(&error).contains("listens there, which is not allowed"),
         "{error}"
     );
-    let layer = EstablishLayer::new(service("c")).admit(|_| false);
-    let not_admitted = Client::builder(&bus.path).establish(layer);
+    let layer = HandshakeLayer::new(service("c")).admit(|_| false);
+    let not_admitted = Client::builder(&bus.path).handshake(layer);
     let error = soon(not_admitted.connect(collect(1).0)).await.unwrap_err();
     assert!(said(&error).contains("is not admitted"), "{error}");
     assert!(
@@ -250,14 +250,14 @@ async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
     let bus = Bus::new();
     let server = bus.echo("s").await;
     let is_s =
-        EstablishLayer::new(service("c")).admit(|peer| peer.identity().peer_id.as_str() == "s");
+        HandshakeLayer::new(service("c")).admit(|peer| peer.identity().peer_id.as_str() == "s");
     let quickly = ReconnectPolicy::new()
         .base(Duration::from_millis(20))
         .max(Duration::from_millis(20))
         .max_attempts(1000);
     let (handler, mut inbox) = collect(1);
     let builder = Client::builder(&bus.path)
-        .establish(is_s)
+        .handshake(is_s)
         .reconnect(quickly);
     let mut client = soon(builder.connect(handler)).await.unwrap();
     // Useful: something has come in.
@@ -280,8 +280,8 @@ async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
 #[tokio::test]
 async fn what_a_stranger_calls_itself_is_quoted_in_errors() {
     let bus = Bus::new();
-    let layer = EstablishLayer::new(service("s")).admit(|_| false);
-    let (_server, mut events) = serve(Server::builder(&bus.path).establish(layer)).await;
+    let layer = HandshakeLayer::new(service("s")).admit(|_| false);
+    let (_server, mut events) = serve(Server::builder(&bus.path).handshake(layer)).await;
     connect(client(&bus.path, "x\nERROR forged"))
         .await
         .unwrap_err();
@@ -304,8 +304,8 @@ async fn a_peer_says_whom_it_expects_to_listen() {
         .allow_listener(Allow::anyone());
     let peer = soon(apart.join(collect(1).0)).await.unwrap();
     assert_eq!(peer.role(), Role::Connector);
-    let layer = EstablishLayer::new(service("c")).admit(|_| false);
-    let not_admitted = Peer::builder(&bus.path).establish(layer);
+    let layer = HandshakeLayer::new(service("c")).admit(|_| false);
+    let not_admitted = Peer::builder(&bus.path).handshake(layer);
     let error = soon(not_admitted.join(collect(1).0)).await.unwrap_err();
     assert!(said(&error).contains("is not admitted"), "{error}");
     peer.dispose().await;
@@ -315,17 +315,17 @@ async fn a_peer_says_whom_it_expects_to_listen() {
 #[tokio::test]
 async fn who_talks_and_does_not_introduce_itself_is_cut() {
     let bus = Bus::new();
-    let establish = EstablishLayer::new(service("s")).max_strays(10);
-    let (server, mut events) = serve(Server::builder(&bus.path).establish(establish)).await;
+    let establish = HandshakeLayer::new(service("s")).max_strays(10);
+    let (server, mut events) = serve(Server::builder(&bus.path).handshake(establish)).await;
     let mut stranger = UnixStream::connect(&bus.path).await.unwrap();
     let strays: Vec<u8> = (1..=11).flat_map(|seq| frame(3, seq, NO_MESSAGE)).collect();
     stranger.write_all(&strays).await.unwrap();
     let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
         panic!("not established")
     };
-    let error = error.get_ref().downcast_ref::<EstablishError>();
+    let error = error.get_ref().downcast_ref::<HandshakeError>();
     assert!(
-        matches!(error, Some(EstablishError::TooManyStrays { limit: 10 })),
+        matches!(error, Some(HandshakeError::TooManyStrays { limit: 10 })),
         "{error:?}"
     );
     assert!(is_ended(stranger).await);

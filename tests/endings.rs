@@ -19,7 +19,7 @@ use std::{
 
 use common::{Bus, collect, raw};
 use kyneta_uds::{
-    Client, Connection, EstablishLayer, Event, Identity, Incoming, Listener, PeerChange,
+    Client, Connection, Event, HandshakeLayer, Identity, Incoming, Listener, PeerChange,
     QueueConfig, ReconnectPolicy, Server, serve,
 };
 use tower::{make::Shared, service_fn};
@@ -183,7 +183,7 @@ async fn a_server_that_is_dropped_takes_its_connections_with_it() {
 #[tokio::test]
 async fn no_limit_is_a_limit_like_any_other() {
     let bus = Bus::new();
-    let forever = EstablishLayer::new(Identity::service("c").unwrap())
+    let forever = HandshakeLayer::new(Identity::service("c").unwrap())
         .timeout(Duration::MAX)
         .wire_fallback(Duration::MAX);
     let _server = bus.echo("echo").await;
@@ -191,7 +191,7 @@ async fn no_limit_is_a_limit_like_any_other() {
     let config = QueueConfig::default().drain_timeout(Duration::MAX);
     let client = Client::builder(&bus.path)
         .reconnect(ReconnectPolicy::off())
-        .establish(forever)
+        .handshake(forever)
         .queue(config);
     client.connect(handler).await.unwrap().dispose().await;
 }

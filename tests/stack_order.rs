@@ -17,7 +17,7 @@ const NO_BYTES: &str = "is not a byte stream, so it cannot be cut into frames";
 /// Each case, and what its first error says.
 const CASES: [(&str, &str); 8] = [
     ("cbor_over_the_connector", NO_FRAMES),
-    ("establish_over_frames", NO_MESSAGES),
+    ("handshake_over_frames", NO_MESSAGES),
     ("framing_above_cbor", NO_FRAMES),
     ("framing_alone", NO_MESSAGES),
     ("framing_twice", NO_BYTES),

@@ -10,8 +10,8 @@ use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
 use kyneta_uds_core::{
     ChannelMsg, Establish, Features, Frame, Identity, Rejection, WireVersion, WriteBuf,
 };
-use kyneta_uds_establish::{Handshake, Reaction, Side};
 use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, WireMode};
+use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side};
 
 use super::{
     cuts::Cuts,
@@ -126,7 +126,7 @@ struct Peer {
     writer: FrameWriter,
     buf: WriteBuf,
     parser: FrameParser,
-    handshake: Handshake,
+    handshake: HandshakeMachine,
     takes_aliases: bool,
 }
 
@@ -142,7 +142,7 @@ impl Peer {
             writer: FrameWriter::new(limit),
             buf: WriteBuf::default(),
             parser: FrameParser::new(mode, limit),
-            handshake: Handshake::new(side),
+            handshake: HandshakeMachine::new(side),
             takes_aliases,
         }
     }
@@ -278,7 +278,7 @@ impl Session {
     }
 }
 
-fn take(decoded: Result<ChannelMsg, Rejection>, handshake: &mut Handshake) {
+fn take(decoded: Result<ChannelMsg, Rejection>, handshake: &mut HandshakeMachine) {
     match decoded {
         Ok(msg) => {
             handshake.received(msg);

@@ -91,7 +91,7 @@ fn a_listener_and_a_client_are_looked_at() {
     assert!(!lines.concat().contains('\x1b'), "{lines:?}");
 
     assert!(get(&of_hub, "/healthz").starts_with("HTTP/1.1 200 "));
-    assert!(get(&of_hub, "/metrics").contains("\nkyneta_uds_established_total 1\n"));
+    assert!(get(&of_hub, "/metrics").contains("\nkyneta_uds_handshakeed_total 1\n"));
 
     // The client outlives its listener, and says so.
     hub.stop();

@@ -71,7 +71,7 @@ const PATIENT: u8 = 2;
 #[diagnostic::on_unimplemented(
     message = "this stack does not make channels that can listen or connect: `{Self}`",
     label = "not a maker of channels of `{M}` over Unix streams",
-    note = "below a `NegotiateLayer`, from the top: `EstablishLayer` if the peers are to introduce themselves, any layers of yours, `CborLayer`, `FramingLayer`, then a connector such as `UnixConnector`"
+    note = "below a `NegotiateLayer`, from the top: `HandshakeLayer` if the peers are to introduce themselves, any layers of yours, `CborLayer`, `FramingLayer`, then a connector such as `UnixConnector`"
 )]
 pub trait Maker<M>:
     Service<

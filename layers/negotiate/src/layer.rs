@@ -74,7 +74,7 @@ impl<A, M> NegotiateLayer<A, M> {
     /// Which processes this side deals with as listeners. By default those that the
     /// [`listener`](Self::listener)'s options let in: our own user's, unless they say otherwise. It is
     /// asked of the credentials of each connection that is made; no message and no admission passes
-    /// before. With an `EstablishLayer` below, an `AuthorizeLayer` below that one keeps the
+    /// before. With an `HandshakeLayer` below, an `AuthorizeLayer` below that one keeps the
     /// introduction, too, from other listeners. A connector that hides the credentials (one of
     /// `hyperlocal`'s) needs [`Allow::anyone`].
     ///

@@ -5,7 +5,7 @@
 use std::{error::Error, io};
 
 use kyneta_uds_core::AdmissionError;
-use kyneta_uds_establish::EstablishError;
+use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_unix::{BindError, ConnectError, NotAllowed};
 
 use crate::machine::{Bind, Probe};
@@ -37,7 +37,7 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
         if let Some(AdmissionError::Closed) = error.downcast_ref() {
             return Probe::TurnedAway;
         }
-        if let Some(EstablishError::Closed) = error.downcast_ref() {
+        if let Some(HandshakeError::Closed) = error.downcast_ref() {
             return Probe::TurnedAway;
         }
         // A connector that is not ours says it as the kernel does.
@@ -112,7 +112,7 @@ mod tests {
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
             (AdmissionError::Closed.into(), Probe::TurnedAway),
             (AdmissionError::Foreign.into(), Probe::Silent),
-            (EstablishError::Closed.into(), Probe::TurnedAway),
+            (HandshakeError::Closed.into(), Probe::TurnedAway),
             (
                 io::Error::from(io::ErrorKind::ConnectionReset).into(),
                 Probe::TurnedAway,

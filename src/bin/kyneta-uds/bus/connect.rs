@@ -32,7 +32,7 @@ pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
         losses: losses.clone(),
     };
     let builder = Client::builder(bus.path.clone())
-        .establish(introduction)
+        .handshake(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .reconnect(policy);

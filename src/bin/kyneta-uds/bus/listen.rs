@@ -17,7 +17,7 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let introduction = introduction(bus, "listen")?;
     let window = Window::of(bus).await?;
     let builder = Server::builder(bus.path.clone())
-        .establish(introduction)
+        .handshake(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .listener(args.file.options().cleanup(!args.no_cleanup));

@@ -23,7 +23,7 @@ pub(crate) use peer::peer;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use kyneta_uds::{
-    CborLayer, ChannelMsg, DefaultStack, DisconnectReason, EstablishLayer, Features, FramingLayer,
+    CborLayer, ChannelMsg, DefaultStack, DisconnectReason, Features, FramingLayer, HandshakeLayer,
     Identity, Incoming, Overflow, QueueConfig, SocketPath, UnixConnector, status::Endpoint,
 };
 use tokio::{
@@ -46,7 +46,7 @@ const PARTING: Duration = Duration::from_secs(7);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Who this is, in a role.
-fn introduction(bus: &Bus, role: &str) -> Result<EstablishLayer, Failure> {
+fn introduction(bus: &Bus, role: &str) -> Result<HandshakeLayer, Failure> {
     let id = bus
         .id
         .clone()
@@ -57,7 +57,7 @@ fn introduction(bus: &Bus, role: &str) -> Result<EstablishLayer, Failure> {
     if let Some(name) = &bus.name {
         identity = identity.named(name.clone()).map_err(usage)?;
     }
-    let layer = EstablishLayer::new(identity);
+    let layer = HandshakeLayer::new(identity);
     let without_aliases = Features {
         alias: Some(false),
         ..Features::default()

@@ -15,7 +15,7 @@ pub(crate) async fn peer(args: args::Peer) -> Result<(), Failure> {
     let introduction = introduction(bus, "peer")?;
     let window = Window::of(bus).await?;
     let builder = Peer::builder(bus.path.clone())
-        .establish(introduction)
+        .handshake(introduction)
         .queue(queue(bus))
         .stack(stack(bus))
         .listener(args.file.options());

@@ -20,16 +20,16 @@ pub enum Side {
 ///
 /// ```
 /// use kyneta_uds_core::{ChannelMsg, Establish, Identity};
-/// use kyneta_uds_establish::{Handshake, Reaction, Side};
+/// use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side};
 ///
 /// let hello = ChannelMsg::from(Establish::new(Identity::service("alice")?));
-/// let mut accepting = Handshake::new(Side::Accepting);
+/// let mut accepting = HandshakeMachine::new(Side::Accepting);
 /// assert!(matches!(accepting.received(hello.clone()), Reaction::Established { answer: true, .. }));
 /// assert_eq!(accepting.received(hello), Reaction::Nothing);
 /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
 /// ```
 #[derive(Debug)]
-pub struct Handshake {
+pub struct HandshakeMachine {
     side: Side,
     established: bool,
 }
@@ -53,7 +53,7 @@ pub enum Reaction {
     Departing,
 }
 
-impl Handshake {
+impl HandshakeMachine {
     /// A fresh connection.
     pub const fn new(side: Side) -> Self {
         Self {
@@ -144,7 +144,7 @@ mod tests {
             ),
         ];
         for (side, inputs, last) in table {
-            let mut handshake = Handshake::new(side);
+            let mut handshake = HandshakeMachine::new(side);
             let named = format!("{side:?} {inputs:?}");
             let reaction = inputs.into_iter().map(|msg| handshake.received(msg)).last();
             assert_eq!(reaction, Some(last), "{named}");

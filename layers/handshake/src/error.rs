@@ -7,7 +7,7 @@ use kyneta_uds_core::{BoxError, Credentials, PeerId, WireVersion};
 /// Why a peer did not become known. The connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EstablishError {
+pub enum HandshakeError {
     /// The layers below could not make a connection. The source says why.
     #[error("no connection")]
     Make(#[source] BoxError),
@@ -45,7 +45,7 @@ pub enum EstablishError {
     },
 }
 
-impl EstablishError {
+impl HandshakeError {
     /// A broken pipe says no more than that the peer has closed.
     pub(crate) fn closed_if_gone(self) -> Self {
         let mut next: Option<&(dyn Error + 'static)> = match &self {

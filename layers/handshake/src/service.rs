@@ -24,22 +24,22 @@ use tower_service::Service;
 
 use crate::{
     channel::{Established, MOST_WORKED, PeerInfo},
-    error::EstablishError,
-    handshake::{Handshake, Reaction, Side},
-    layer::EstablishConfig,
+    error::HandshakeError,
+    layer::HandshakeConfig,
+    machine::{HandshakeMachine, Reaction, Side},
 };
 
-/// Makes channels whose peer is known. See [`EstablishLayer`](crate::EstablishLayer).
+/// Makes channels whose peer is known. See [`HandshakeLayer`](crate::HandshakeLayer).
 #[derive(Debug, Clone)]
-pub struct EstablishService<S> {
+pub struct Handshake<S> {
     inner: S,
-    config: Arc<EstablishConfig>,
+    config: Arc<HandshakeConfig>,
     /// The wire version that was answered last, as its byte: where to begin next time.
     answered: Arc<AtomicU8>,
 }
 
-impl<S> EstablishService<S> {
-    pub(crate) fn new(inner: S, config: EstablishConfig) -> Self {
+impl<S> Handshake<S> {
+    pub(crate) fn new(inner: S, config: HandshakeConfig) -> Self {
         let answered = Arc::new(AtomicU8::new(WireVersion::V3.byte()));
         Self {
             inner,
@@ -53,7 +53,7 @@ impl<S> EstablishService<S> {
     }
 }
 
-impl<S, T> Service<T> for EstablishService<S>
+impl<S, T> Service<T> for Handshake<S>
 where
     S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg> + Send, Future: Send>
         + Clone
@@ -64,13 +64,13 @@ where
     T: Redial + Send + 'static,
 {
     type Response = Established<S::Response>;
-    type Error = EstablishError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EstablishError>> + Send>>;
+    type Error = HandshakeError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HandshakeError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EstablishError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         self.inner
             .poll_ready(cx)
-            .map_err(|error| EstablishError::Make(error.into()))
+            .map_err(|error| HandshakeError::Make(error.into()))
     }
 
     // Boxed: once a connection, never per message.
@@ -86,19 +86,19 @@ where
     }
 }
 
-impl<S> EstablishService<S> {
-    async fn accept<T>(mut self, target: T) -> Result<Established<S::Response>, EstablishError>
+impl<S> Handshake<S> {
+    async fn accept<T>(mut self, target: T) -> Result<Established<S::Response>, HandshakeError>
     where
         S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
     {
         let mut channel = make(&mut self.inner, target).await?;
-        let mut handshake = Handshake::new(Side::Accepting);
+        let mut handshake = HandshakeMachine::new(Side::Accepting);
         let started = Instant::now();
         let introduced = introduce(&mut channel, &mut handshake, &self.config);
         match timeout_at(after(started, self.config.timeout), introduced).await {
             Ok(Ok(peer)) => Ok(Established::new(channel, handshake, peer)),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(EstablishError::Unanswered {
+            Err(_) => Err(HandshakeError::Unanswered {
                 tried: Vec::new(),
                 waited: started.elapsed(),
             }),
@@ -111,7 +111,7 @@ impl<S> EstablishService<S> {
         mut self,
         target: T,
         again: T,
-    ) -> Result<Established<S::Response>, EstablishError>
+    ) -> Result<Established<S::Response>, HandshakeError>
     where
         S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
     {
@@ -136,7 +136,7 @@ impl<S> EstablishService<S> {
             } else {
                 deadline
             };
-            let mut handshake = Handshake::new(Side::Connecting);
+            let mut handshake = HandshakeMachine::new(Side::Connecting);
             let introduced = introduce(&mut channel, &mut handshake, &self.config);
             match timeout_at(until, introduced).await {
                 Ok(Ok(peer)) => {
@@ -149,7 +149,7 @@ impl<S> EstablishService<S> {
             let next = targets.1.take().filter(|_| Instant::now() < deadline);
             let Some(next) = next else {
                 let waited = started.elapsed();
-                return Err(EstablishError::Unanswered { tried, waited });
+                return Err(HandshakeError::Unanswered { tried, waited });
             };
             let after = next.redial();
             targets = (next, after);
@@ -169,36 +169,36 @@ fn after(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait).unwrap_or_else(|| start + FAR)
 }
 
-async fn ready<S, T>(maker: &mut S) -> Result<(), EstablishError>
+async fn ready<S, T>(maker: &mut S) -> Result<(), HandshakeError>
 where
     S: Service<T, Error: Into<BoxError>>,
 {
     poll_fn(|cx| maker.poll_ready(cx))
         .await
-        .map_err(|error| EstablishError::Make(error.into()))
+        .map_err(|error| HandshakeError::Make(error.into()))
 }
 
-async fn make<S, T>(maker: &mut S, target: T) -> Result<S::Response, EstablishError>
+async fn make<S, T>(maker: &mut S, target: T) -> Result<S::Response, HandshakeError>
 where
     S: Service<T, Error: Into<BoxError>>,
 {
     maker
         .call(target)
         .await
-        .map_err(|error| EstablishError::Make(error.into()))
+        .map_err(|error| HandshakeError::Make(error.into()))
 }
 
 /// The handshake of one connection, until the peer is known and has been answered.
 async fn introduce<C: Channel<ChannelMsg>>(
     channel: &mut C,
-    handshake: &mut Handshake,
-    config: &EstablishConfig,
-) -> Result<PeerInfo, EstablishError> {
+    handshake: &mut HandshakeMachine,
+    config: &HandshakeConfig,
+) -> Result<PeerInfo, HandshakeError> {
     if handshake.side() == Side::Connecting {
         // Who hangs up at once may have done so before or after a word of ours.
         send(channel, config)
             .await
-            .map_err(EstablishError::closed_if_gone)?;
+            .map_err(HandshakeError::closed_if_gone)?;
     }
     let mut strays = 0;
     let mut worked = channel.worked();
@@ -209,7 +209,7 @@ async fn introduce<C: Channel<ChannelMsg>>(
         }
         let limit = config.max_strays;
         if strays > limit {
-            return Err(EstablishError::TooManyStrays { limit });
+            return Err(HandshakeError::TooManyStrays { limit });
         }
         strays += 1;
         let inbound = poll_fn(|cx| Pin::new(&mut *channel).poll_next(cx)).await;
@@ -225,13 +225,13 @@ async fn introduce<C: Channel<ChannelMsg>>(
             }
             // Of a kind that this version of the layer does not know.
             Some(Ok(_)) => continue,
-            Some(Err(error)) => return Err(EstablishError::Channel(error.into())),
-            None => return Err(EstablishError::Closed),
+            Some(Err(error)) => return Err(HandshakeError::Channel(error.into())),
+            None => return Err(HandshakeError::Closed),
         };
         if let Reaction::Established { peer, answer } = handshake.received(msg) {
             let peer = PeerInfo::new(peer, channel.connection());
             if !config.admits(&peer) {
-                return Err(EstablishError::NotAdmitted {
+                return Err(HandshakeError::NotAdmitted {
                     peer: peer.identity().peer_id.clone(),
                     credentials: peer.credentials(),
                     source: io::ErrorKind::PermissionDenied.into(),
@@ -241,7 +241,7 @@ async fn introduce<C: Channel<ChannelMsg>>(
                 // Who has gone in the meantime was as good as a probe.
                 send(channel, config)
                     .await
-                    .map_err(EstablishError::closed_if_gone)?;
+                    .map_err(HandshakeError::closed_if_gone)?;
             }
             return Ok(peer);
         }
@@ -250,9 +250,9 @@ async fn introduce<C: Channel<ChannelMsg>>(
 
 async fn send<C: Channel<ChannelMsg>>(
     channel: &mut C,
-    config: &EstablishConfig,
-) -> Result<(), EstablishError> {
-    let broke = |error: C::Error| EstablishError::Channel(error.into());
+    config: &HandshakeConfig,
+) -> Result<(), HandshakeError> {
+    let broke = |error: C::Error| HandshakeError::Channel(error.into());
     poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broke)?;
     channel
         .call(config.introduction.clone().into())

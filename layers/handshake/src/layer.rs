@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use kyneta_uds_core::{Establish, Features, Identity};
 use tower_layer::Layer;
 
-use crate::{channel::PeerInfo, service::EstablishService};
+use crate::{channel::PeerInfo, service::Handshake};
 
 /// How a side introduces itself, how long it waits, and whom it deals with.
 #[derive(Clone)]
-pub(crate) struct EstablishConfig {
+pub(crate) struct HandshakeConfig {
     pub(crate) introduction: Establish,
     pub(crate) timeout: Duration,
     pub(crate) fallback: Duration,
@@ -23,15 +23,15 @@ type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
 ///
 /// See the [crate](crate) for an example.
 #[derive(Debug, Clone)]
-pub struct EstablishLayer {
-    config: EstablishConfig,
+pub struct HandshakeLayer {
+    config: HandshakeConfig,
 }
 
-impl EstablishLayer {
+impl HandshakeLayer {
     /// Introduces itself as `identity`, with aliasing on.
     pub fn new(identity: Identity) -> Self {
         Self {
-            config: EstablishConfig {
+            config: HandshakeConfig {
                 introduction: Establish::new(identity).features(Features::aliasing()),
                 timeout: Duration::from_secs(5),
                 fallback: Duration::from_millis(500),
@@ -50,9 +50,9 @@ impl EstablishLayer {
     ///
     /// ```
     /// use kyneta_uds_core::{Features, Identity};
-    /// use kyneta_uds_establish::EstablishLayer;
+    /// use kyneta_uds_handshake::HandshakeLayer;
     ///
-    /// let plain = EstablishLayer::new(Identity::service("template")?).features(Features::default());
+    /// let plain = HandshakeLayer::new(Identity::service("template")?).features(Features::default());
     /// let layer = plain.clone().identity(Identity::service("billing-1")?);
     /// assert_eq!(layer.introduction().identity.peer_id.as_str(), "billing-1");
     /// assert_eq!(layer.introduction().features, plain.introduction().features);
@@ -85,9 +85,9 @@ impl EstablishLayer {
     }
 
     /// How many frames and messages before its introduction a peer may send, all of which are ignored
-    /// (wire section 3). 1,000 by default; one more is [`EstablishError::TooManyStrays`].
+    /// (wire section 3). 1,000 by default; one more is [`HandshakeError::TooManyStrays`].
     ///
-    /// [`EstablishError::TooManyStrays`]: crate::EstablishError::TooManyStrays
+    /// [`HandshakeError::TooManyStrays`]: crate::HandshakeError::TooManyStrays
     pub fn max_strays(mut self, strays: u32) -> Self {
         self.config.max_strays = strays;
         self
@@ -103,10 +103,10 @@ impl EstablishLayer {
     ///
     /// ```
     /// use kyneta_uds_core::Identity;
-    /// use kyneta_uds_establish::EstablishLayer;
+    /// use kyneta_uds_handshake::HandshakeLayer;
     ///
     /// // Root's services alone may call themselves so.
-    /// let layer = EstablishLayer::new(Identity::service("billing-1")?).admit(|peer| {
+    /// let layer = HandshakeLayer::new(Identity::service("billing-1")?).admit(|peer| {
     ///     let is_root = peer.credentials().is_some_and(|of| of.uid == 0);
     ///     is_root || !peer.identity().peer_id.as_str().starts_with("system-")
     /// });
@@ -118,15 +118,15 @@ impl EstablishLayer {
     }
 }
 
-impl EstablishConfig {
+impl HandshakeConfig {
     pub(crate) fn admits(&self, peer: &PeerInfo) -> bool {
         self.admit.as_ref().is_none_or(|admit| admit(peer))
     }
 }
 
-impl fmt::Debug for EstablishConfig {
+impl fmt::Debug for HandshakeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EstablishConfig")
+        f.debug_struct("HandshakeConfig")
             .field("introduction", &self.introduction)
             .field("timeout", &self.timeout)
             .field("wire_fallback", &self.fallback)
@@ -135,10 +135,10 @@ impl fmt::Debug for EstablishConfig {
     }
 }
 
-impl<S> Layer<S> for EstablishLayer {
-    type Service = EstablishService<S>;
+impl<S> Layer<S> for HandshakeLayer {
+    type Service = Handshake<S>;
 
-    fn layer(&self, inner: S) -> EstablishService<S> {
-        EstablishService::new(inner, self.config.clone())
+    fn layer(&self, inner: S) -> Handshake<S> {
+        Handshake::new(inner, self.config.clone())
     }
 }

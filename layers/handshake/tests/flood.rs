@@ -17,8 +17,8 @@ use std::{
 use futures_util::StreamExt as _;
 use kyneta_uds_cbor::{CborChannel, CborLayer, ChannelCodec};
 use kyneta_uds_core::{Channel as _, ChannelMsg, Establish, Identity, Redial, WireVersion};
-use kyneta_uds_establish::{EstablishError, EstablishLayer, Established};
 use kyneta_uds_framing::{FrameTransport, FramingLayer, WireMode};
+use kyneta_uds_handshake::{Established, HandshakeError, HandshakeLayer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio_test::{assert_pending, task};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
@@ -71,9 +71,9 @@ impl AsyncWrite for Accepted {
 type Channel = Established<CborChannel<FrameTransport<Accepted>, ChannelCodec>>;
 
 /// The accepting side, over an end that counts what is read.
-async fn accept(end: DuplexStream, read: Arc<AtomicUsize>) -> Result<Channel, EstablishError> {
+async fn accept(end: DuplexStream, read: Arc<AtomicUsize>) -> Result<Channel, HandshakeError> {
     ServiceBuilder::new()
-        .layer(EstablishLayer::new(identity("us")))
+        .layer(HandshakeLayer::new(identity("us")))
         .layer(CborLayer::new())
         .layer(FramingLayer::new())
         .service(service_fn(async |end: Accepted| Ok::<_, io::Error>(end)))

@@ -20,7 +20,7 @@ use kyneta_uds_core::{
 use tokio::task::yield_now;
 use tower_service::Service;
 
-use crate::handshake::{Handshake, Reaction};
+use crate::machine::{HandshakeMachine, Reaction};
 
 /// How many messages in a row that do not go on are passed over in one poll, before others have their turn.
 const MOST_IGNORED: u32 = 128;
@@ -78,12 +78,12 @@ impl PeerInfo {
 #[derive(Debug)]
 pub struct Established<C> {
     inner: C,
-    handshake: Handshake,
+    handshake: HandshakeMachine,
     peer: Arc<PeerInfo>,
 }
 
 impl<C> Established<C> {
-    pub(crate) fn new(inner: C, handshake: Handshake, peer: PeerInfo) -> Self {
+    pub(crate) fn new(inner: C, handshake: HandshakeMachine, peer: PeerInfo) -> Self {
         Self {
             inner,
             handshake,

@@ -10,8 +10,8 @@ use kyneta_uds_core::{
     AliasFault, Chain, Credentials, DisconnectReason, FrameFault, PeerId, Rejection, TextTooLong,
     WireVersion,
 };
-use kyneta_uds_establish::EstablishError;
 use kyneta_uds_framing::FramingError;
+use kyneta_uds_handshake::HandshakeError;
 
 fn io_error() -> io::Error {
     io::Error::other("the socket is on fire")
@@ -33,17 +33,17 @@ fn all() -> Vec<Box<dyn Error + Send + Sync>> {
             limit: 1,
         })),
         Box::new(CborError::Encode(EncodeError::Serialize(io_error().into()))),
-        Box::new(EstablishError::Make(io_error().into())),
-        Box::new(EstablishError::Channel(
+        Box::new(HandshakeError::Make(io_error().into())),
+        Box::new(HandshakeError::Channel(
             CborError::Transport(framing().into()).into(),
         )),
-        Box::new(EstablishError::Closed),
-        Box::new(EstablishError::NotAdmitted {
+        Box::new(HandshakeError::Closed),
+        Box::new(HandshakeError::NotAdmitted {
             peer,
             credentials: None::<Credentials>,
             source,
         }),
-        Box::new(EstablishError::Unanswered {
+        Box::new(HandshakeError::Unanswered {
             tried: vec![WireVersion::V2],
             waited: Duration::ZERO,
         }),
@@ -79,7 +79,7 @@ fn a_chain_says_all_of_it() {
         Chain(&lost).to_string(),
         "the connection failed: the byte stream failed: the socket is on fire"
     );
-    let before = EstablishError::Channel(lost.into());
+    let before = HandshakeError::Channel(lost.into());
     assert_eq!(
         Chain(&before).to_string(),
         "the connection broke before the peer introduced itself: the connection failed: \

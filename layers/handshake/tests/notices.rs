@@ -5,8 +5,8 @@ use kyneta_uds_cbor::{CborLayer, ChannelCodec, Codec as _};
 use kyneta_uds_core::{
     Channel as _, ChannelMsg, DocId, Establish, Identity, Inbound, Notice, Redial, WriteBuf,
 };
-use kyneta_uds_establish::EstablishLayer;
 use kyneta_uds_framing::FramingLayer;
+use kyneta_uds_handshake::HandshakeLayer;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
@@ -47,7 +47,7 @@ async fn frames_that_are_missing_or_came_twice_are_told_of_in_their_place() {
     drop(theirs.shutdown().await);
 
     let mut channel = ServiceBuilder::new()
-        .layer(EstablishLayer::new(identity("us")))
+        .layer(HandshakeLayer::new(identity("us")))
         .layer(CborLayer::new())
         .layer(FramingLayer::new())
         .service(service_fn(async |end: Accepted| {

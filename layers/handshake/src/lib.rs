@@ -4,7 +4,7 @@
 //! use futures_util::StreamExt as _;
 //! use kyneta_uds_cbor::CborLayer;
 //! use kyneta_uds_core::{Identity, Redial};
-//! use kyneta_uds_establish::EstablishLayer;
+//! use kyneta_uds_handshake::HandshakeLayer;
 //! use kyneta_uds_framing::FramingLayer;
 //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 //!
@@ -22,7 +22,7 @@
 //!     let identity = Identity::service(name)?;
 //!     Ok::<_, kyneta_uds_core::TextTooLong>(
 //!         ServiceBuilder::new()
-//!             .layer(EstablishLayer::new(identity))
+//!             .layer(HandshakeLayer::new(identity))
 //!             .layer(CborLayer::new())
 //!             .layer(FramingLayer::new())
 //!             .service(service_fn(async |pipe: Pipe| Ok::<_, std::io::Error>(pipe.0))),
@@ -49,12 +49,12 @@
 
 mod channel;
 mod error;
-mod handshake;
 mod layer;
+mod machine;
 mod service;
 
 pub use channel::{Established, PeerInfo};
-pub use error::EstablishError;
-pub use handshake::{Handshake, Reaction, Side};
-pub use layer::EstablishLayer;
-pub use service::EstablishService;
+pub use error::HandshakeError;
+pub use layer::HandshakeLayer;
+pub use machine::{HandshakeMachine, Reaction, Side};
+pub use service::Handshake;
