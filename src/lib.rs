@@ -102,7 +102,6 @@
 //! |---|---|---|
 //! | `hyperlocal` | yes | `HyperlocalConnector`: a stack's bottom on hyperlocal's connector |
 //! | `status` | no | [`status`]: what a role is doing, as a value, over HTTP on a Unix socket, as metrics |
-//! | `cli` | no | the command `kyneta-uds`; nothing for the library |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -3,7 +3,7 @@
 //! In: how many and to whom. Out: how long it took from the first to the last. Touches sockets.
 
 // The floor of the command's bench, shared.
-#[path = "../../../src/bin/kyneta-uds/bench/floor/scan.rs"]
+#[path = "../../../cli/src/bench/floor/scan.rs"]
 mod scan;
 
 use std::{

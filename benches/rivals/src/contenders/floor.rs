@@ -4,7 +4,7 @@
 //! payloads passed over.
 
 // The frames of the floor that `kyneta-uds bench` has.
-#[path = "../../../../src/bin/kyneta-uds/bench/floor/scan.rs"]
+#[path = "../../../../cli/src/bench/floor/scan.rs"]
 mod scan;
 
 use std::path::Path;

@@ -5,9 +5,9 @@
 //! has another binary do it, a release build for instance, whose figures are worth reading:
 //!
 //! ```sh
-//! cargo build --release --features cli
+//! cargo build --release -p kyneta-uds-cli
 //! KYNETA_CHAOS=long KYNETA_BIN=target/release/kyneta-uds \
-//!     cargo nextest run --features cli --test chaos
+//!     cargo nextest run -p kyneta-uds-cli --test chaos
 //! ```
 //!
 //! nextest has them done one after the other, with nothing beside them (`.config/nextest.toml`); plain
@@ -15,12 +15,11 @@
 //!
 //! Short and long print figures beside their targets. A target is for a release build on an idle machine with
 //! two cores, so that missing it is said and fails nothing; a split, a hang or a loss does.
-#![cfg(feature = "cli")]
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bus;
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 mod figures;
 mod log;

@@ -8,7 +8,7 @@ use crate::process::start;
 
 /// The real session of a wire version: direction, frames, what they say.
 fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
-    let name = format!("tests/vectors/session-v{wire}.json");
+    let name = format!("../tests/vectors/session-v{wire}.json");
     let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let session: Value = serde_json::from_slice(&text).unwrap();
     let entries = session["sequence"].as_array().unwrap();

@@ -5,16 +5,15 @@
 //! are worth reading:
 //!
 //! ```sh
-//! KYNETA_HOSTILE=long cargo nextest run --release --features cli --test hostile
+//! KYNETA_HOSTILE=long cargo nextest run --release -p kyneta-uds-cli --test hostile
 //! ```
 //!
 //! nextest has them done one after the other, with nothing beside them (`.config/nextest.toml`); plain
 //! `cargo test` needs `-- --test-threads=1 --nocapture` for that.
-#![cfg(feature = "cli")]
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 #[path = "../chaos/figures.rs"]
 mod figures;

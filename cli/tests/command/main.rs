@@ -1,10 +1,9 @@
 //! The command as its user sees it: processes, their stdin, stdout, signals and exit codes.
-#![cfg(feature = "cli")]
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bench;
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 mod demo;
 mod end;

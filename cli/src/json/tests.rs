@@ -25,7 +25,7 @@ fn vector_messages() -> Vec<Value> {
     fn is_plain(value: &Value) -> bool {
         value.is_object() && !value.to_string().contains("\"$gen")
     }
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
     let mut found = Vec::new();
     for name in ["v2.json", "v3.json", "session-v2.json", "session-v3.json"] {
         let text = std::fs::read(dir.join(name)).unwrap();
