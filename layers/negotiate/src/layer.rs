@@ -7,7 +7,7 @@ use kyneta_uds_unix::{Allow, ListenerOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{host::Each, roles::Roles, service::Negotiate};
+use crate::{accept_handler::Each, role_watch::Roles, service::Negotiate};
 
 /// How a path is taken, and for how long an empty group is waited for.
 #[derive(Debug, Clone)]

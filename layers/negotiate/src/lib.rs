@@ -55,21 +55,21 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accept_handler;
+mod acceptor;
 mod channel;
-mod host;
-mod hub;
+mod classify;
+mod fan_out;
 mod layer;
-mod listening;
 pub mod machine;
-mod outcome;
-mod roles;
+mod role_wait;
+mod role_watch;
 mod service;
-mod waiting;
 
+pub use accept_handler::{Each, Host, for_members};
 pub use channel::{Called, Maker, Negotiated, Reusable};
-pub use host::{Each, Host, for_members};
 pub use layer::NegotiateLayer;
 pub use machine::{Role, Why};
-pub use roles::Roles;
+pub use role_wait::Waiting;
+pub use role_watch::Roles;
 pub use service::Negotiate;
-pub use waiting::Waiting;

@@ -14,10 +14,10 @@ use kyneta_uds_core::{Message, SocketPath};
 use tower_service::Service;
 
 use crate::{
+    accept_handler::Host,
     channel::{Maker, Negotiated},
-    host::Host,
     layer::Settings,
-    roles::Roles,
+    role_watch::Roles,
 };
 
 /// Makes channels that listen or connect. See [`NegotiateLayer`](crate::NegotiateLayer).

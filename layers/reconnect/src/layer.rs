@@ -5,7 +5,7 @@ use tower_layer::Layer;
 
 use crate::{
     backoffs::Backoffs, machine::Transition, policy::ReconnectPolicy, service::Reconnect,
-    states::States,
+    state_watch::States,
 };
 
 /// Makes channels that come back out of channels.

@@ -66,7 +66,7 @@ mod lifecycle;
 mod machine;
 mod policy;
 mod service;
-mod states;
+mod state_watch;
 
 pub use backoffs::Backoffs;
 pub use channel::Reconnecting;
@@ -76,4 +76,4 @@ pub use layer::ReconnectLayer;
 pub use machine::{Effect, Input, Machine, Outcome, State, StateKind, Transition};
 pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};
 pub use service::Reconnect;
-pub use states::{Missed, States, Transitions};
+pub use state_watch::{Missed, States, Transitions};

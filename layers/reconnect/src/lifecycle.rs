@@ -8,7 +8,7 @@ use kyneta_uds_core::DisconnectReason;
 use crate::{
     machine::{Effect, Input, Machine, State},
     policy::{Failure, Recover, Wait},
-    states::States,
+    state_watch::States,
 };
 
 pub(crate) struct Lifecycle<P> {

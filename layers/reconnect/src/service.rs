@@ -8,7 +8,7 @@ use std::{
 use kyneta_uds_core::{BoxError, Redial};
 use tower_service::Service;
 
-use crate::{channel::Reconnecting, future::ReconnectFuture, policy::Recover, states::States};
+use crate::{channel::Reconnecting, future::ReconnectFuture, policy::Recover, state_watch::States};
 
 /// Makes [`Reconnecting`] channels. See [`ReconnectLayer`](crate::ReconnectLayer).
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 //! In: a maker of channels and a target that can be asked for again. Out: one channel. May touch:
 //! the channels below, tokio's clock (once a connection, never per message).
 
-mod life;
-mod slow;
+mod effects;
+mod slow_path;
 
 use std::{
     fmt,

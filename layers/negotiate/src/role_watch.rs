@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     machine::{Role, Why},
-    waiting::Waiting,
+    role_wait::Waiting,
 };
 
 /// What a peer is, seen from outside. Cloneable; obtained from

@@ -17,7 +17,7 @@ use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{channel::Maker, host::Host};
+use crate::{accept_handler::Host, channel::Maker};
 
 /// A path that is ours, and those who are about to join.
 pub(crate) struct Listening<S, A, M> {

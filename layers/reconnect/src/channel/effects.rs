@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Lifecycle,
     machine::{Effect, Input},
     policy::{Recover, Wait},
-    states::States,
+    state_watch::States,
 };
 
 impl<S, T, P> Reconnecting<S, T, P>

@@ -29,14 +29,14 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use crate::{
-    host::Host,
-    hub::Hub,
+    accept_handler::Host,
+    acceptor::{Event, Listening},
+    classify,
+    fan_out::Hub,
     layer::Settings,
-    listening::{Event, Listening},
     machine::{Bind, Effect, Effects, Input, Negotiation, Probe, Role, Why},
-    outcome,
-    roles::Roles,
-    waiting::Waiting,
+    role_wait::Waiting,
+    role_watch::Roles,
 };
 
 /// How long a listener may take to say that it serves a connection.
@@ -311,7 +311,7 @@ where
                 self.tell(Input::Restored(Bind::Done));
             }
             Event::Restored(Err(error)) => {
-                let bind = outcome::of_bind(&error);
+                let bind = classify::of_bind(&error);
                 self.tell_with(Input::Restored(bind), error);
                 if self.role() == Role::Listener {
                     self.not_found();
@@ -351,7 +351,7 @@ where
                 self.tell(Input::Probed(Probe::Joined));
             }
             Done::Probed(Err(error)) => {
-                let probe = outcome::of_probe(&*error);
+                let probe = classify::of_probe(&*error);
                 tracing::debug!(error = %Chain(&*error), ?probe, "probed");
                 self.tell_with(Input::Probed(probe), error);
             }
@@ -365,7 +365,7 @@ where
                 self.tell(Input::Bound(Bind::Done));
             }
             Done::Bound(Err(error)) => {
-                let bind = outcome::of_bind(&error);
+                let bind = classify::of_bind(&error);
                 tracing::debug!(error = %Chain(&error), ?bind, "bound");
                 self.tell_with(Input::Bound(bind), error);
             }

@@ -10,7 +10,7 @@ use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
 use kyneta_uds_unix::{DirectoryRisk, Refusal};
 use tower_service::Service;
 
-use crate::{machine::Role, waiting::Waiting};
+use crate::{machine::Role, role_wait::Waiting};
 
 /// Attends to those who have connected to us. `C` is the channel, `E` the error of its maker, `M`
 /// the message.

@@ -17,7 +17,7 @@ use kyneta_uds_queue::{Flushed, Handle};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service as _;
 
-use crate::listening::Member as Joined;
+use crate::acceptor::Member as Joined;
 
 /// Those who have connected to us.
 pub(crate) struct Hub<M> {
