@@ -17,10 +17,10 @@ use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{accept_handler::Host, channel::Maker};
+use crate::{accept_handler::AcceptHandler, make_channel::MakeChannel};
 
 /// A path that is ours, and those who are about to join.
-pub(crate) struct Listening<S, A, M> {
+pub(crate) struct Acceptor<S, A, M> {
     maker: S,
     host: A,
     watch: Watch,
@@ -77,10 +77,10 @@ pub(crate) enum Event<M> {
     Restored(Result<(), BindError>),
 }
 
-impl<S, A, M> Listening<S, A, M>
+impl<S, A, M> Acceptor<S, A, M>
 where
-    S: Maker<M>,
-    A: Host<S::Channel, S::MakeError, M>,
+    S: MakeChannel<M>,
+    A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message,
 {
     pub(crate) fn new(listener: Box<Listener>, maker: S, host: A) -> Self {
@@ -197,9 +197,9 @@ fn watch(mut listener: Box<Listener>) -> Watch {
     }))
 }
 
-impl<S, A, M> fmt::Debug for Listening<S, A, M> {
+impl<S, A, M> fmt::Debug for Acceptor<S, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening")
+        f.debug_struct("Acceptor")
             .field("attending", &self.attending.len())
             .finish_non_exhaustive()
     }

@@ -20,7 +20,7 @@ use tower_service::Service as _;
 use crate::acceptor::Member as Joined;
 
 /// Those who have connected to us.
-pub(crate) struct Hub<M> {
+pub(crate) struct FanOut<M> {
     members: Vec<Member<M>>,
     next: u64,
     /// Each ready, with its member's key, when that one has ended.
@@ -46,7 +46,7 @@ enum Flush<M> {
     Waiting(Flushed<M>),
 }
 
-impl<M: Message + Clone> Hub<M> {
+impl<M: Message + Clone> FanOut<M> {
     /// An empty hub. It is `expecting` when somebody was connected to us or we to somebody.
     pub(crate) fn new(regroup: Duration, expecting: bool) -> Self {
         Self {
@@ -168,7 +168,7 @@ impl<M: Message + Clone> Hub<M> {
     }
 }
 
-impl<M> Hub<M> {
+impl<M> FanOut<M> {
     /// Ends each, once what waits for it is sent.
     pub(crate) fn close(&self) {
         for member in &self.members {
@@ -200,15 +200,15 @@ impl<M: Message> Member<M> {
     }
 }
 
-impl<M> Drop for Hub<M> {
+impl<M> Drop for FanOut<M> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<M> fmt::Debug for Hub<M> {
+impl<M> fmt::Debug for FanOut<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub")
+        f.debug_struct("FanOut")
             .field("members", &self.members.len())
             .field("regroup", &self.regroup)
             .finish_non_exhaustive()

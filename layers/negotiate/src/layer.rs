@@ -7,23 +7,7 @@ use kyneta_uds_unix::{Allow, ListenerOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{accept_handler::Each, role_watch::Roles, service::Negotiate};
-
-/// How a path is taken, and for how long an empty group is waited for.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) listener: ListenerOptions,
-    pub(crate) allow_listener: Option<Allow>,
-    pub(crate) regroup: Duration,
-}
-
-impl Settings {
-    /// Which listeners are dealt with.
-    pub(crate) fn allowed_listener(&self) -> Allow {
-        let chosen = self.allow_listener.as_ref();
-        chosen.unwrap_or(self.listener.allows()).clone()
-    }
-}
+use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settings::Settings};
 
 /// Makes channels that listen or connect, and change role, out of channels.
 ///
@@ -32,27 +16,27 @@ impl Settings {
 ///
 /// * the message: as the listener, what is sent goes to each who is connected;
 /// * the maker below: each attempt to connect, and each accepted stream, is given a clone;
-/// * the handler, or the [`Host`](crate::Host): each who connects is given a clone.
+/// * the handler, or the [`AcceptHandler`](crate::AcceptHandler): each who connects is given a clone.
 ///
 /// See the [crate](crate) for an example.
 pub struct NegotiateLayer<A, M> {
     host: A,
     settings: Settings,
-    roles: Roles,
+    roles: RoleWatch,
     message: PhantomData<fn(M)>,
 }
 
-impl<H: Service<M>, M> NegotiateLayer<Each<H>, M> {
+impl<H: Service<M>, M> NegotiateLayer<PerPeer<H>, M> {
     /// As the listener, gives each who connects a clone of `handler`, with a queue of
     /// [`QueueConfig::default`].
     pub fn new(handler: H) -> Self {
-        Self::hosted(Each::new(handler, QueueConfig::default()))
+        Self::with_accept_handler(PerPeer::new(handler, QueueConfig::default()))
     }
 }
 
 impl<A, M> NegotiateLayer<A, M> {
-    /// As the listener, has `host` attend to those who connect. See [`Host`](crate::Host).
-    pub fn hosted(host: A) -> Self {
+    /// As the listener, has `host` attend to those who connect. See [`AcceptHandler`](crate::AcceptHandler).
+    pub fn with_accept_handler(host: A) -> Self {
         Self {
             host,
             settings: Settings {
@@ -60,7 +44,7 @@ impl<A, M> NegotiateLayer<A, M> {
                 allow_listener: None,
                 regroup: Duration::from_secs(5),
             },
-            roles: Roles::new(),
+            roles: RoleWatch::new(),
             message: PhantomData,
         }
     }
@@ -102,7 +86,7 @@ impl<A, M> NegotiateLayer<A, M> {
     }
 
     /// What the peer is, seen from outside.
-    pub fn roles(&self) -> Roles {
+    pub fn role_watch(&self) -> RoleWatch {
         self.roles.clone()
     }
 }

@@ -22,7 +22,7 @@
 //! let mut peers = Vec::new();
 //! for _ in 0..2 {
 //!     let negotiate = NegotiateLayer::new(handler.clone());
-//!     let role = negotiate.roles();
+//!     let role = negotiate.role_watch();
 //!     let stack = ServiceBuilder::new()
 //!         .layer(QueueLayer::new(handler.clone()))
 //!         .layer(negotiate)
@@ -51,7 +51,7 @@
 //!
 //! Whoever starts first listens, the others connect; when the listener goes, one of the others takes
 //! its place, and the rest connect to that one. What is sent goes to the one who listens, or to all
-//! who are connected; what comes in on accepted connections goes to the handlers of the [`Host`].
+//! who are connected; what comes in on accepted connections goes to the handlers of the [`AcceptHandler`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -60,16 +60,24 @@ mod acceptor;
 mod channel;
 mod classify;
 mod fan_out;
+mod future;
 mod layer;
 pub mod machine;
+mod make_channel;
+mod per_peer;
+mod probe;
 mod role_wait;
 mod role_watch;
 mod service;
+mod settings;
 
-pub use accept_handler::{Each, Host, for_members};
-pub use channel::{Called, Maker, Negotiated, Reusable};
+pub use accept_handler::AcceptHandler;
+pub use channel::Negotiated;
+pub use future::CallFuture;
 pub use layer::NegotiateLayer;
-pub use machine::{Role, Why};
-pub use role_wait::Waiting;
-pub use role_watch::Roles;
+pub use machine::{Role, WaitReason};
+pub use make_channel::{MakeChannel, Reusable};
+pub use per_peer::{PerPeer, for_members};
+pub use role_wait::RoleWait;
+pub use role_watch::RoleWatch;
 pub use service::Negotiate;

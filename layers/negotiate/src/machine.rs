@@ -84,12 +84,12 @@ impl std::fmt::Display for Role {
 /// Why a peer has no role: what it waits for.
 ///
 /// ```
-/// use kyneta_uds_negotiate::machine::Why;
-/// assert_eq!(Why::Locked.to_string(), "another process holds the lock beside the path, and none listens");
+/// use kyneta_uds_negotiate::machine::WaitReason;
+/// assert_eq!(WaitReason::Locked.to_string(), "another process holds the lock beside the path, and none listens");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Why {
+pub enum WaitReason {
     /// A process listens and does not introduce itself: it is stopped, overloaded, or of another kind.
     ListenerSilent,
     /// A process listens and does not accept: its backlog is full.
@@ -105,7 +105,7 @@ pub enum Why {
     InTheWay,
 }
 
-impl std::fmt::Display for Why {
+impl std::fmt::Display for WaitReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ListenerSilent => "a process listens at the path and does not introduce itself",
@@ -200,7 +200,7 @@ pub enum Effect {
     /// Come back with [`Input::Overdue`] after this time, unless there is a role by then.
     Remind(Duration),
     /// Tell the user why there is no role yet.
-    Waiting(Why),
+    Waiting(WaitReason),
     /// Leave the listener in good order: what was called goes out to it, what it has said comes in.
     /// Say so with [`Input::ConnectionLost`] when that is done or has taken too long.
     Part,
@@ -263,7 +263,7 @@ struct Negotiating {
     /// Refusals in a row, at most [`MOST_DOUBLINGS`].
     denials: u8,
     /// What the last attempt came to.
-    why: Option<Why>,
+    why: Option<WaitReason>,
     /// How often it was said why, at most [`MOST_DOUBLINGS`].
     told: u8,
 }
@@ -302,7 +302,7 @@ impl Negotiation {
     }
 
     /// Why there is no role, as far as is known; `None` with a role.
-    pub const fn why(&self) -> Option<Why> {
+    pub const fn why(&self) -> Option<WaitReason> {
         match self.state {
             State::Negotiating(negotiating) => Some(negotiating.reason()),
             _ => None,
@@ -348,11 +348,11 @@ impl Negotiating {
     }
 
     /// What the last attempt came to; during the first one, what holds it up.
-    const fn reason(&self) -> Why {
+    const fn reason(&self) -> WaitReason {
         match (self.why, self.step) {
             (Some(why), _) => why,
-            (None, Step::Binding) => Why::Locked,
-            (None, _) => Why::ListenerSilent,
+            (None, Step::Binding) => WaitReason::Locked,
+            (None, _) => WaitReason::ListenerSilent,
         }
     }
 
@@ -383,22 +383,22 @@ impl Negotiating {
                 vec![Effect::Announce(Role::Listener)],
             ),
             (Step::Probing, Input::Probed(Probe::Busy)) => {
-                self.wait(Why::ListenerBusy, in_a_crowd(self.tries, random))
+                self.wait(WaitReason::ListenerBusy, in_a_crowd(self.tries, random))
             }
             (Step::Binding, Input::Bound(Bind::InUse)) => {
-                self.wait(Why::Locked, in_a_crowd(self.tries, random))
+                self.wait(WaitReason::Locked, in_a_crowd(self.tries, random))
             }
             (Step::Probing, Input::Probed(Probe::Silent)) => {
-                self.wait(Why::ListenerSilent, for_one(self.tries, random))
+                self.wait(WaitReason::ListenerSilent, for_one(self.tries, random))
             }
             (Step::Probing, Input::Probed(Probe::TurnedAway)) => {
-                self.wait(Why::TurnedAway, for_one(self.tries, random))
+                self.wait(WaitReason::TurnedAway, for_one(self.tries, random))
             }
             (Step::Probing, Input::Probed(Probe::NotAllowed)) => {
-                self.denied(Why::ListenerNotAllowed)
+                self.denied(WaitReason::ListenerNotAllowed)
             }
             (Step::Probing, Input::Probed(Probe::Denied))
-            | (Step::Binding, Input::Bound(Bind::Denied)) => self.denied(Why::InTheWay),
+            | (Step::Binding, Input::Bound(Bind::Denied)) => self.denied(WaitReason::InTheWay),
             (Step::Probing | Step::Binding | Step::Waiting, Input::Overdue) => {
                 let told = more(self.told, MOST_DOUBLINGS);
                 let pause = doubled(FIRST_PAUSE, self.told, LONGEST_PAUSE);
@@ -412,7 +412,7 @@ impl Negotiating {
     }
 
     /// For another process to be done.
-    fn wait(self, why: Why, wait: Duration) -> (State, Effects) {
+    fn wait(self, why: WaitReason, wait: Duration) -> (State, Effects) {
         let state = State::Negotiating(Self {
             step: Step::Waiting,
             tries: more(self.tries, MOST_TRIES),
@@ -424,7 +424,7 @@ impl Negotiating {
     }
 
     /// For what does not heal by itself, which is told once in a row.
-    fn denied(self, why: Why) -> (State, Effects) {
+    fn denied(self, why: WaitReason) -> (State, Effects) {
         let wait = doubled(FIRST_DENIED_WAIT, self.denials, LONGEST_DENIED_WAIT);
         let mut effects = vec![Effect::Wait(wait)];
         if self.denials == 0 {
@@ -445,7 +445,7 @@ impl Negotiating {
 fn turned_away(times: u8, random: f64) -> (State, Effects) {
     let mut negotiating = Negotiating::at(Step::Waiting);
     negotiating.tries = more(times, MOST_TRIES);
-    negotiating.why = Some(Why::TurnedAway);
+    negotiating.why = Some(WaitReason::TurnedAway);
     let mut effects = vec![
         Effect::Announce(Role::Negotiating),
         Effect::Remind(FIRST_PAUSE),
@@ -454,7 +454,7 @@ fn turned_away(times: u8, random: f64) -> (State, Effects) {
     // Each such connection is a role, so the waits are counted where the time is not.
     let late = times.saturating_sub(SECOND_OF_WAITS);
     if late > 0 && (late.is_power_of_two() || late.is_multiple_of(64)) {
-        effects.insert(1, Effect::Waiting(Why::TurnedAway));
+        effects.insert(1, Effect::Waiting(WaitReason::TurnedAway));
     }
     (State::Negotiating(negotiating), effects)
 }

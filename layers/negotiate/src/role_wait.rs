@@ -8,16 +8,16 @@ use std::{error::Error, fmt, time::Duration};
 use kyneta_uds_core::{Chain, SharedError};
 use tokio::time::Instant;
 
-use crate::machine::Why;
+use crate::machine::WaitReason;
 
 /// Why a peer has no role, or a listener not its path, and for how long. Of no role it is told after one second, and again after pauses that
-/// grow to a minute: to [`Host::waiting`](crate::Host::waiting), to the log as a warning, and by
-/// [`Roles::waiting`](crate::Roles::waiting).
+/// grow to a minute: to [`AcceptHandler::waiting`](crate::AcceptHandler::waiting), to the log as a warning, and by
+/// [`RoleWatch::waiting`](crate::RoleWatch::waiting).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Waiting {
+pub struct RoleWait {
     /// What the last attempt came to.
-    pub why: Why,
+    pub why: WaitReason,
     /// How long there has been no role, or the path was not the listener's. A connection that ended at once was none.
     pub waited: Duration,
     /// What the last attempt failed with; absent during the first one.
@@ -25,8 +25,8 @@ pub struct Waiting {
     pub(crate) since: Instant,
 }
 
-impl Waiting {
-    pub(crate) fn new(why: Why, since: Instant, error: Option<SharedError>) -> Self {
+impl RoleWait {
+    pub(crate) fn new(why: WaitReason, since: Instant, error: Option<SharedError>) -> Self {
         Self {
             why,
             waited: since.elapsed(),
@@ -44,10 +44,10 @@ impl Waiting {
     }
 }
 
-impl Error for Waiting {}
+impl Error for RoleWait {}
 
 /// What is waited for, and the error with its causes. Not the time.
-impl fmt::Display for Waiting {
+impl fmt::Display for RoleWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.why.fmt(f)?;
         match &self.error {

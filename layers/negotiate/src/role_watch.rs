@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    machine::{Role, Why},
-    role_wait::Waiting,
+    machine::{Role, WaitReason},
+    role_wait::RoleWait,
 };
 
 /// What a peer is, seen from outside. Cloneable; obtained from
-/// [`NegotiateLayer::roles`](crate::NegotiateLayer::roles) before the stack is built.
+/// [`NegotiateLayer::role_watch`](crate::NegotiateLayer::role_watch) before the stack is built.
 #[derive(Debug, Clone)]
-pub struct Roles {
+pub struct RoleWatch {
     inner: Arc<Inner>,
 }
 
@@ -32,10 +32,10 @@ struct Standing {
     /// What is in the way of a role.
     refusal: Option<SharedError>,
     /// What is waited for, once that has taken a second.
-    waiting: Option<Waiting>,
+    waiting: Option<RoleWait>,
 }
 
-impl Roles {
+impl RoleWatch {
     pub(crate) fn new() -> Self {
         let standing = Standing {
             role: Role::Negotiating,
@@ -57,13 +57,13 @@ impl Roles {
 
     /// Why there has been no role for a second or more, and for how long; or, of a listener, why its path
     /// could not be restored, so that new peers do not find it. `None` otherwise.
-    pub fn waiting(&self) -> Option<Waiting> {
+    pub fn waiting(&self) -> Option<RoleWait> {
         let waiting = self.inner.standing.borrow().waiting.clone();
-        waiting.map(Waiting::now)
+        waiting.map(RoleWait::now)
     }
 
     /// Waits for a role, or for [`Role::Disposed`], after which there is no other: the channel was
-    /// closed or dropped, on purpose, by a panic, or with its runtime. Roles that last shorter than it
+    /// closed or dropped, on purpose, by a panic, or with its runtime. RoleWatch that last shorter than it
     /// takes to look may be missed.
     ///
     /// Cancel safe.
@@ -91,7 +91,7 @@ impl Roles {
     pub async fn settled(&self) -> Result<Role, SharedError> {
         self.role_unless(|standing| {
             let turned_away = standing.waiting.as_ref();
-            let turned_away = turned_away.filter(|waiting| waiting.why == Why::TurnedAway);
+            let turned_away = turned_away.filter(|waiting| waiting.why == WaitReason::TurnedAway);
             let refusal = standing.refusal.clone();
             refusal.or_else(|| Some(SharedError::new(turned_away?.clone())))
         })
@@ -146,7 +146,7 @@ impl Roles {
         });
     }
 
-    pub(crate) fn wait(&self, waiting: Waiting) {
+    pub(crate) fn wait(&self, waiting: RoleWait) {
         // What was there may hold an error of the user's: it is not dropped under the lock.
         let mut before = None;
         let standing = &self.inner.standing;
@@ -155,7 +155,7 @@ impl Roles {
     }
 
     /// Updates what [`waiting`](Self::waiting) returns; no wait ends by it.
-    pub(crate) fn wait_on(&self, waiting: Waiting) {
+    pub(crate) fn wait_on(&self, waiting: RoleWait) {
         let mut before = None;
         self.inner.standing.send_if_modified(|standing| {
             if standing.waiting.is_some() {

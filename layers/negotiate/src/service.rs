@@ -14,10 +14,8 @@ use kyneta_uds_core::{Message, SocketPath};
 use tower_service::Service;
 
 use crate::{
-    accept_handler::Host,
-    channel::{Maker, Negotiated},
-    layer::Settings,
-    role_watch::Roles,
+    accept_handler::AcceptHandler, channel::Negotiated, make_channel::MakeChannel,
+    role_watch::RoleWatch, settings::Settings,
 };
 
 /// Makes channels that listen or connect. See [`NegotiateLayer`](crate::NegotiateLayer).
@@ -25,12 +23,12 @@ pub struct Negotiate<S, A, M> {
     inner: S,
     host: A,
     settings: Settings,
-    roles: Roles,
+    roles: RoleWatch,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, A, M> Negotiate<S, A, M> {
-    pub(crate) fn new(inner: S, host: A, settings: Settings, roles: Roles) -> Self {
+    pub(crate) fn new(inner: S, host: A, settings: Settings, roles: RoleWatch) -> Self {
         Self {
             inner,
             host,
@@ -48,8 +46,8 @@ impl<S, A, M> Negotiate<S, A, M> {
 
 impl<S, A, M> Service<SocketPath> for Negotiate<S, A, M>
 where
-    S: Maker<M>,
-    A: Host<S::Channel, S::MakeError, M>,
+    S: MakeChannel<M>,
+    A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
     type Response = Negotiated<S, A, M>;

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 
 use crate::{
     backoffs::Backoffs, machine::Transition, policy::ReconnectPolicy, service::Reconnect,
-    state_watch::States,
+    state_watch::StateWatch,
 };
 
 /// Makes channels that come back out of channels.
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ReconnectLayer<P = ReconnectPolicy> {
     policy: P,
-    states: States,
+    states: StateWatch,
 }
 
 impl<P> ReconnectLayer<P> {
@@ -23,12 +23,12 @@ impl<P> ReconnectLayer<P> {
     pub fn new(policy: P) -> Self {
         Self {
             policy,
-            states: States::new(),
+            states: StateWatch::new(),
         }
     }
 
     /// Where the connections stand that this layer, its clones and their services make.
-    pub fn states(&self) -> States {
+    pub fn state_watch(&self) -> StateWatch {
         self.states.clone()
     }
 

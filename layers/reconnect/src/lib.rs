@@ -28,7 +28,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let layer = ReconnectLayer::new(ReconnectPolicy::new().base(Duration::from_millis(1)));
-//! let states = layer.states();
+//! let states = layer.state_watch();
 //! let mut channel = ServiceBuilder::new()
 //!     .layer(layer)
 //!     .layer(CborLayer::typed::<u8>())
@@ -53,7 +53,7 @@
 //! | touches | the maker, tokio's clock, randomness for the backoff; no task |
 //!
 //! When, and whether, it comes back is a policy's to say ([`Recover`]): [`ReconnectPolicy`], any of
-//! tower's backoffs ([`Backoffs`]), or one's own. [`States`] tells where it stands.
+//! tower's backoffs ([`Backoffs`]), or one's own. [`StateWatch`] tells where it stands.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -76,4 +76,4 @@ pub use layer::ReconnectLayer;
 pub use machine::{Effect, Input, Machine, Outcome, State, StateKind, Transition};
 pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};
 pub use service::Reconnect;
-pub use state_watch::{Missed, States, Transitions};
+pub use state_watch::{Missed, StateWatch, Transitions};

@@ -8,17 +8,17 @@ use kyneta_uds_core::DisconnectReason;
 use crate::{
     machine::{Effect, Input, Machine, State},
     policy::{Failure, Recover, Wait},
-    state_watch::States,
+    state_watch::StateWatch,
 };
 
 pub(crate) struct Lifecycle<P> {
     machine: Machine,
     policy: P,
-    states: States,
+    states: StateWatch,
 }
 
 impl<P: Recover> Lifecycle<P> {
-    pub(crate) fn new(policy: P, states: States) -> Self {
+    pub(crate) fn new(policy: P, states: StateWatch) -> Self {
         Self {
             machine: Machine::default(),
             policy,

@@ -8,18 +8,20 @@ use std::{
 use kyneta_uds_core::{BoxError, Redial};
 use tower_service::Service;
 
-use crate::{channel::Reconnecting, future::ReconnectFuture, policy::Recover, state_watch::States};
+use crate::{
+    channel::Reconnecting, future::ReconnectFuture, policy::Recover, state_watch::StateWatch,
+};
 
 /// Makes [`Reconnecting`] channels. See [`ReconnectLayer`](crate::ReconnectLayer).
 #[derive(Clone)]
 pub struct Reconnect<S, P> {
     inner: S,
     policy: P,
-    states: States,
+    states: StateWatch,
 }
 
 impl<S, P> Reconnect<S, P> {
-    pub(crate) const fn new(inner: S, policy: P, states: States) -> Self {
+    pub(crate) const fn new(inner: S, policy: P, states: StateWatch) -> Self {
         Self {
             inner,
             policy,

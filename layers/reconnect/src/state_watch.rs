@@ -29,12 +29,12 @@ const KEPT: usize = 256;
 /// use kyneta_uds_reconnect::{ReconnectLayer, StateKind};
 ///
 /// let layer = ReconnectLayer::default();
-/// let states = layer.states();
+/// let states = layer.state_watch();
 /// assert_eq!(states.state().kind(), StateKind::Disconnected);
 /// assert!(!states.is_connected());
 /// ```
 #[derive(Clone)]
-pub struct States {
+pub struct StateWatch {
     shared: Arc<Shared>,
 }
 
@@ -46,7 +46,7 @@ struct Shared {
 
 type Hook = Box<dyn Fn(&Transition) + Send + Sync>;
 
-impl States {
+impl StateWatch {
     pub(crate) fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -92,8 +92,8 @@ impl States {
     /// Cancel safe.
     ///
     /// ```
-    /// # use kyneta_uds_reconnect::{State, States};
-    /// # async fn example(states: States) {
+    /// # use kyneta_uds_reconnect::{State, StateWatch};
+    /// # async fn example(states: StateWatch) {
     /// let given_up = states
     ///     .wait_for(|state| matches!(state, State::Disconnected { reason: Some(_) }))
     ///     .await;
@@ -115,8 +115,8 @@ impl States {
     /// Waits until the last state is of a kind, as [`wait_for`](Self::wait_for) does.
     ///
     /// ```
-    /// # use kyneta_uds_reconnect::{StateKind, States};
-    /// # async fn example(states: States) {
+    /// # use kyneta_uds_reconnect::{StateKind, StateWatch};
+    /// # async fn example(states: StateWatch) {
     /// states.wait_for_kind(StateKind::Connected).await;
     /// # }
     /// ```
@@ -128,8 +128,8 @@ impl States {
     ///
     /// ```
     /// use futures_util::StreamExt as _;
-    /// # use kyneta_uds_reconnect::States;
-    /// # async fn example(states: States) {
+    /// # use kyneta_uds_reconnect::StateWatch;
+    /// # async fn example(states: StateWatch) {
     /// let mut transitions = states.transitions();
     /// while let Some(Ok(transition)) = transitions.next().await {
     ///     println!("{} -> {}", transition.from, transition.to);
@@ -157,9 +157,9 @@ impl States {
     }
 }
 
-impl fmt::Debug for States {
+impl fmt::Debug for StateWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("States")
+        f.debug_tuple("StateWatch")
             .field(&*self.shared.last.borrow())
             .finish()
     }
@@ -170,7 +170,7 @@ impl fmt::Debug for States {
 #[error("{0} transitions missed: they were not asked for in time")]
 pub struct Missed(pub u64);
 
-/// Each transition, in order. Ends when the layer, all that it made and all [`States`] are gone.
+/// Each transition, in order. Ends when the layer, all that it made and all [`StateWatch`] are gone.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Transitions {
     inner: Pin<Box<dyn Stream<Item = Result<Transition, Missed>> + Send>>,

@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use kyneta_uds_core::{Channel, ConnectionInfo, DisconnectReason, Inbound, WireVersion};
 use kyneta_uds_reconnect::{
     Failure, Missed, ReconnectLayer, ReconnectPolicy, Reconnecting, Recover, State, StateKind,
-    States, Wait,
+    StateWatch, Wait,
 };
 use support::{Maker, Plan, Target};
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -45,18 +45,18 @@ impl Recover for Exact {
 
 type Link = Reconnecting<Maker, Target, Exact>;
 
-async fn link(maker: &Maker, policy: ReconnectPolicy, target: Target) -> (Link, States) {
+async fn link(maker: &Maker, policy: ReconnectPolicy, target: Target) -> (Link, StateWatch) {
     let layer = ReconnectLayer::new(Exact(policy));
-    let states = layer.states();
+    let states = layer.state_watch();
     let channel = layer.layer(maker.clone()).oneshot(target).await.unwrap();
     (channel, states)
 }
 
-async fn connecting(maker: &Maker) -> (Link, States) {
+async fn connecting(maker: &Maker) -> (Link, StateWatch) {
     link(maker, ReconnectPolicy::new(), Target::Connect).await
 }
 
-async fn connected(maker: &Maker, policy: ReconnectPolicy) -> (Link, States) {
+async fn connected(maker: &Maker, policy: ReconnectPolicy) -> (Link, StateWatch) {
     let (mut channel, states) = link(maker, policy, Target::Connect).await;
     rest(&mut channel).await;
     assert!(states.is_connected());
@@ -475,7 +475,7 @@ async fn towers_backoff_fits_and_starts_over() {
     let (base, max) = (Duration::from_millis(100), Duration::from_secs(10));
     let backoff = ExponentialBackoffMaker::new(base, max, 0.0, HasherRng::default()).unwrap();
     let layer = ReconnectLayer::with_backoff(backoff);
-    let states = layer.states();
+    let states = layer.state_watch();
     let mut delays = Vec::new();
     let mut transitions = states.transitions();
     let service = layer.layer(maker.clone());
@@ -500,7 +500,7 @@ async fn states_are_waited_for_watched_and_told_one_by_one() {
     let maker = Maker::default();
     maker.refuse(1);
     let layer = ReconnectLayer::new(Exact(ReconnectPolicy::new()));
-    let states = layer.states();
+    let states = layer.state_watch();
     let mut transitions = states.transitions();
     let watch = states.watch();
     let started = Instant::now();
@@ -569,7 +569,7 @@ async fn whoever_waits_for_a_connection_is_told_when_there_will_be_none() {
     assert_eq!(end.to_string(), "disconnected (disconnected on purpose)");
 }
 
-async fn rest_until_connected(channel: &mut Link, states: &States) {
+async fn rest_until_connected(channel: &mut Link, states: &StateWatch) {
     while !states.is_connected() {
         let _ = timeout(Duration::from_millis(1), channel.next()).await;
         advance(Duration::from_millis(1)).await;

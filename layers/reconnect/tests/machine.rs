@@ -41,7 +41,7 @@ fn inputs() -> [(&'static str, Input); 7] {
     ]
 }
 
-/// States to start from, by name; "fresh" is a connection, made by attempt 2, of no use yet.
+/// StateWatch to start from, by name; "fresh" is a connection, made by attempt 2, of no use yet.
 fn machine(name: &str) -> Machine {
     let disconnected = |reason| Machine::from(State::Disconnected { reason });
     let delay = Some(SECOND);

@@ -13,7 +13,7 @@ use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{Message, Redial};
 use kyneta_uds_framing::FramingLayer;
 use kyneta_uds_queue::{Handle, QueueLayer};
-use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy, StateKind, States};
+use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy, StateKind, StateWatch};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt as _, DuplexStream, duplex},
@@ -70,9 +70,9 @@ fn pipes(
 
 async fn stack(
     connect: impl Fn(Somewhere) -> Ready<io::Result<DuplexStream>> + Clone + Send + 'static,
-) -> (Handle<Tick>, States) {
+) -> (Handle<Tick>, StateWatch) {
     let layer = ReconnectLayer::new(ReconnectPolicy::new());
-    let states = layer.states();
+    let states = layer.state_watch();
     let ignore = service_fn(async |_: Tick| Ok::<(), Infallible>(()));
     let handle = ServiceBuilder::new()
         .layer(QueueLayer::new(ignore))

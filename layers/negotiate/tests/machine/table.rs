@@ -5,7 +5,7 @@ use std::time::Duration;
 use kyneta_uds_negotiate::machine::{
     Bind, Effect, Effects, Input, Negotiation, Probe,
     Role::{self, Connector, Disposed, Listener, Negotiating},
-    Why,
+    WaitReason,
 };
 
 const INPUTS: [Input; 23] = [
@@ -119,10 +119,14 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("binding", Input::Bound(Bind::Denied)) => to(Negotiating, &[Report, LONG]),
         ("waiting" | "denied", Input::TimerFired) => to(Negotiating, &[Ask]),
 
-        ("probing", Input::Overdue) => to(Negotiating, &[Waiting(Why::ListenerSilent), REMIND]),
-        ("binding", Input::Overdue) => to(Negotiating, &[Waiting(Why::Locked), REMIND]),
-        ("waiting", Input::Overdue) => to(Negotiating, &[Waiting(Why::ListenerBusy), REMIND]),
-        ("denied", Input::Overdue) => to(Negotiating, &[Waiting(Why::InTheWay), REMIND]),
+        ("probing", Input::Overdue) => {
+            to(Negotiating, &[Waiting(WaitReason::ListenerSilent), REMIND])
+        }
+        ("binding", Input::Overdue) => to(Negotiating, &[Waiting(WaitReason::Locked), REMIND]),
+        ("waiting", Input::Overdue) => {
+            to(Negotiating, &[Waiting(WaitReason::ListenerBusy), REMIND])
+        }
+        ("denied", Input::Overdue) => to(Negotiating, &[Waiting(WaitReason::InTheWay), REMIND]),
 
         ("connector" | "parting", Input::ConnectionLost)
         | ("parting", Input::TurnedAway { .. }) => {
@@ -253,7 +257,11 @@ fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_ha
     let mut pauses = Vec::new();
     for _ in 0..9 {
         let effects = machine.on(Input::Overdue, 0.5);
-        let [Effect::Waiting(Why::ListenerSilent), Effect::Remind(pause)] = effects[..] else {
+        let [
+            Effect::Waiting(WaitReason::ListenerSilent),
+            Effect::Remind(pause),
+        ] = effects[..]
+        else {
             panic!("{effects:?}")
         };
         pauses.push(pause.as_secs());
@@ -264,11 +272,11 @@ fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_ha
     let told = |machine: &mut Negotiation| machine.on(Input::Overdue, 0.5)[0];
     let mut machine = at(&[Input::Start]);
     for (probe, why) in [
-        (Probe::Busy, Why::ListenerBusy),
-        (Probe::Silent, Why::ListenerSilent),
-        (Probe::TurnedAway, Why::TurnedAway),
-        (Probe::NotAllowed, Why::ListenerNotAllowed),
-        (Probe::Denied, Why::InTheWay),
+        (Probe::Busy, WaitReason::ListenerBusy),
+        (Probe::Silent, WaitReason::ListenerSilent),
+        (Probe::TurnedAway, WaitReason::TurnedAway),
+        (Probe::NotAllowed, WaitReason::ListenerNotAllowed),
+        (Probe::Denied, WaitReason::InTheWay),
     ] {
         machine.on(Input::Probed(probe), 0.5);
         assert_eq!(told(&mut machine), Effect::Waiting(why));
@@ -278,7 +286,7 @@ fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_ha
     }
     machine.on(Input::Probed(Probe::NobodyThere), 0.5);
     machine.on(Input::Bound(Bind::InUse), 0.5);
-    assert_eq!(told(&mut machine), Effect::Waiting(Why::Locked));
+    assert_eq!(told(&mut machine), Effect::Waiting(WaitReason::Locked));
     machine.on(Input::TimerFired, 0.5);
     machine.on(Input::Probed(Probe::Joined), 0.5);
     assert_eq!(machine.why(), None);
@@ -290,7 +298,7 @@ fn who_is_let_in_and_let_go_again_and_again_is_told_with_growing_pauses() {
     let told = (0..=255).filter(|&times| {
         let mut machine = at(&[Input::Start, Input::Probed(Probe::Joined)]);
         let effects = machine.on(Input::TurnedAway { times }, 0.5);
-        effects.contains(&Effect::Waiting(Why::TurnedAway))
+        effects.contains(&Effect::Waiting(WaitReason::TurnedAway))
     });
     // After some seconds, each about twice as many as before; then once in 64.
     assert_eq!(

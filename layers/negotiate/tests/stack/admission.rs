@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kyneta_uds_core::WireVersion;
 use kyneta_uds_framing::{FramingLayer, WireMode};
-use kyneta_uds_negotiate::{Role, Why};
+use kyneta_uds_negotiate::{Role, WaitReason};
 use kyneta_uds_unix::{Allow, ListenerOptions, NotAllowed};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -34,9 +34,9 @@ async fn one_that_is_refused_at_the_door_keeps_its_messages_and_says_why() {
         () = sleep(Duration::from_millis(1500)) => {}
     }
     let waiting = c.roles.waiting().unwrap();
-    assert_eq!(waiting.why, Why::TurnedAway);
+    assert_eq!(waiting.why, WaitReason::TurnedAway);
     assert!(waiting.waited >= Duration::from_millis(900), "{waiting:?}");
-    assert_eq!(c.told.all(), [(Why::TurnedAway, 1)]);
+    assert_eq!(c.told.all(), [(WaitReason::TurnedAway, 1)]);
     let error = soon(c.roles.settled()).await.unwrap_err();
     assert!(
         error.to_string().contains("closes our connections"),
@@ -76,7 +76,7 @@ async fn a_listener_that_does_not_admit_is_told_of_and_gets_nothing() {
     let (mut first, _) = foreign.accept().await.unwrap();
     sleep(Duration::from_secs(6)).await;
     let waiting = peer.roles.waiting().unwrap();
-    assert_eq!(waiting.why, Why::ListenerSilent);
+    assert_eq!(waiting.why, WaitReason::ListenerSilent);
     let said = waiting.to_string();
     assert!(
         said.contains("has not admitted the connection within 5s"),

@@ -1,4 +1,4 @@
-//! `Roles` tell of the end, however it comes.
+//! `RoleWatch` tell of the end, however it comes.
 
 use std::{convert::Infallible, task::Poll};
 
@@ -52,7 +52,7 @@ async fn a_driver_that_ends_by_a_panic_is_the_end_of_the_role() {
     let place = Place::new();
     let ignore = service_fn(async |_: u32| Ok::<(), Infallible>(()));
     let negotiate = NegotiateLayer::new(ignore);
-    let roles = negotiate.roles();
+    let roles = negotiate.role_watch();
     let stack = tower::ServiceBuilder::new()
         .layer(negotiate)
         .layer(kyneta_uds_cbor::CborLayer::typed::<u32>())

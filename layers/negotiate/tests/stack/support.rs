@@ -10,7 +10,9 @@ use std::{
 use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{BoxError, Channel, SocketPath};
 use kyneta_uds_framing::FramingLayer;
-use kyneta_uds_negotiate::{Each, Host, NegotiateLayer, Role, Roles, Waiting, Why};
+use kyneta_uds_negotiate::{
+    AcceptHandler, NegotiateLayer, PerPeer, Role, RoleWait, RoleWatch, WaitReason,
+};
 use kyneta_uds_queue::{Handle, QueueConfig, QueueLayer};
 use kyneta_uds_unix::UnixConnector;
 use tokio::sync::mpsc;
@@ -41,7 +43,7 @@ pub(crate) type Layer = NegotiateLayer<Noting, u32>;
 /// A peer of numbers: how to send, what it is, what comes in, what it has told of.
 pub(crate) struct Peer {
     pub(crate) handle: Handle<u32>,
-    pub(crate) roles: Roles,
+    pub(crate) roles: RoleWatch,
     pub(crate) inbox: mpsc::UnboundedReceiver<u32>,
     pub(crate) told: Told,
 }
@@ -64,11 +66,11 @@ pub(crate) async fn join_over(
         std::future::ready(Ok(()))
     }));
     let told = Told::default();
-    let negotiate = with(NegotiateLayer::hosted(Noting {
+    let negotiate = with(NegotiateLayer::with_accept_handler(Noting {
         told: told.clone(),
         handler: handler.clone(),
     }));
-    let roles = negotiate.roles();
+    let roles = negotiate.role_watch();
     let stack = ServiceBuilder::new()
         .layer(QueueLayer::new(handler))
         .layer(negotiate)
@@ -92,10 +94,10 @@ pub(crate) async fn joined(place: &Place) -> Peer {
 
 /// What was told of, with the seconds that had passed.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Vec<(Why, u64)>>>, Arc<Mutex<Vec<Role>>>);
+pub(crate) struct Told(Arc<Mutex<Vec<(WaitReason, u64)>>>, Arc<Mutex<Vec<Role>>>);
 
 impl Told {
-    pub(crate) fn all(&self) -> Vec<(Why, u64)> {
+    pub(crate) fn all(&self) -> Vec<(WaitReason, u64)> {
         self.0.lock().unwrap().clone()
     }
 
@@ -105,21 +107,21 @@ impl Told {
     }
 }
 
-/// [`Each`], and what is told while there is no role.
+/// [`PerPeer`], and what is told while there is no role.
 #[derive(Clone)]
 pub(crate) struct Noting {
     told: Told,
     handler: Handler,
 }
 
-impl<C, E> Host<C, E, u32> for Noting
+impl<C, E> AcceptHandler<C, E, u32> for Noting
 where
     C: Channel<u32, Future: Send> + Send + 'static,
     E: Into<BoxError>,
 {
     fn attend(&self, channel: C) -> Handle<u32> {
-        let each = Each::new(self.handler.clone(), QueueConfig::default());
-        Host::<C, BoxError, u32>::attend(&each, channel)
+        let each = PerPeer::new(self.handler.clone(), QueueConfig::default());
+        AcceptHandler::<C, BoxError, u32>::attend(&each, channel)
     }
 
     fn not_attended(&self, _: E) {}
@@ -128,7 +130,7 @@ where
         self.told.1.lock().unwrap().push(role);
     }
 
-    fn waiting(&self, waiting: &Waiting) {
+    fn waiting(&self, waiting: &RoleWait) {
         let mut told = self.told.0.lock().unwrap();
         told.push((waiting.why, waiting.waited.as_secs()));
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_negotiate::{Role, Why};
+use kyneta_uds_negotiate::{Role, WaitReason};
 use tokio::{
     io::AsyncWriteExt as _,
     net::UnixListener,
@@ -40,7 +40,7 @@ fn foreign(place: &Place, keeps: bool) -> Arc<AtomicUsize> {
 }
 
 /// Reports, from the first second on, after pauses that grow: a minute's.
-fn grow(told: &[(Why, u64)], why: Why) {
+fn grow(told: &[(WaitReason, u64)], why: WaitReason) {
     assert!((5..=8).contains(&told.len()), "{told:?}");
     assert!(told.iter().all(|(told, _)| *told == why), "{told:?}");
     let seconds: Vec<_> = told.iter().map(|(_, seconds)| *seconds).collect();
@@ -53,7 +53,7 @@ async fn a_silent_listener_is_told_of_and_left_in_peace() {
     let asked = foreign(&place, true);
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), Why::ListenerSilent);
+    grow(&peer.told.all(), WaitReason::ListenerSilent);
     let asked = asked.load(Ordering::Relaxed);
     assert!((5..=30).contains(&asked), "asked {asked} times");
     assert_eq!(peer.roles.role(), Role::Negotiating);
@@ -65,7 +65,7 @@ async fn a_listener_that_turns_away_is_told_of_and_asked_once_a_second() {
     let asked = foreign(&place, false);
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), Why::TurnedAway);
+    grow(&peer.told.all(), WaitReason::TurnedAway);
     let asked = asked.load(Ordering::Relaxed);
     assert!((20..=150).contains(&asked), "asked {asked} times");
 }
@@ -77,7 +77,7 @@ async fn a_lock_that_another_process_holds_is_told_of_and_then_taken() {
     lock.lock().unwrap();
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), Why::Locked);
+    grow(&peer.told.all(), WaitReason::Locked);
     let waiting = peer.roles.waiting().unwrap();
     assert!(
         waiting.waited >= MINUTE - Duration::from_secs(1),
@@ -128,7 +128,7 @@ async fn a_role_that_lasted_ends_the_wait_that_was_before_it() {
     let told = peer.told.all();
     assert_eq!(
         told.get(before),
-        Some(&(Why::ListenerSilent, 1)),
+        Some(&(WaitReason::ListenerSilent, 1)),
         "{told:?}"
     );
     let waiting = peer.roles.waiting().unwrap();

@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Lifecycle,
     machine::{Effect, Input},
     policy::{Recover, Wait},
-    state_watch::States,
+    state_watch::StateWatch,
 };
 
 impl<S, T, P> Reconnecting<S, T, P>
@@ -26,7 +26,7 @@ where
     P: Recover,
     T: Redial,
 {
-    pub(crate) fn connecting(maker: S, target: T, policy: P, states: States) -> Self {
+    pub(crate) fn connecting(maker: S, target: T, policy: P, states: StateWatch) -> Self {
         let life = Lifecycle::new(policy, states);
         let origin = Origin {
             maker,

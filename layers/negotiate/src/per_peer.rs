@@ -1,0 +1,81 @@
+//! The usual accept handler: a queue, a task and a clone of one handler per peer.
+//!
+//! In: accepted channels. Out: a handle for each. May touch: a task of tokio's for each.
+
+use std::fmt;
+
+use kyneta_uds_core::{BoxError, Chain, Channel, Message};
+use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
+use tower_service::Service;
+
+use crate::accept_handler::AcceptHandler;
+
+/// A clone of one handler for each who connects, and a queue and a task of tokio's.
+pub struct PerPeer<H> {
+    handler: H,
+    config: QueueConfig,
+}
+
+impl<H> PerPeer<H> {
+    /// Bounds of `config` for each queue.
+    ///
+    /// ```
+    /// use kyneta_uds_negotiate::Each;
+    /// use kyneta_uds_queue::QueueConfig;
+    /// use tower::service_fn;
+    ///
+    /// let ignore = service_fn(async |_: u32| Ok::<(), std::convert::Infallible>(()));
+    /// let each = PerPeer::new(ignore, QueueConfig::default().max_messages(64));
+    /// ```
+    pub fn new(handler: H, config: QueueConfig) -> Self {
+        Self {
+            handler,
+            config: for_members(config),
+        }
+    }
+}
+
+/// A queue of one of many cannot fail a message: whoever sent it would not learn whose copy is
+/// missing. It waits, and the queue above it fails.
+pub fn for_members(config: QueueConfig) -> QueueConfig {
+    match config.overflows() {
+        Overflow::Fail => config.overflow(Overflow::Wait),
+        _ => config,
+    }
+}
+
+impl<C, E, M, H> AcceptHandler<C, E, M> for PerPeer<H>
+where
+    C: Channel<M, Future: Send> + Send + 'static,
+    E: Into<BoxError>,
+    M: Message,
+    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+{
+    fn attend(&self, channel: C) -> Handle<M> {
+        let (handle, driver) = queue(channel, self.config.clone());
+        tokio::spawn(driver.drive(self.handler.clone()));
+        handle
+    }
+
+    fn not_attended(&self, error: E) {
+        let error: BoxError = error.into();
+        tracing::debug!(error = %Chain(&*error), "an accepted stream did not become a channel");
+    }
+}
+
+impl<H: Clone> Clone for PerPeer<H> {
+    fn clone(&self) -> Self {
+        Self {
+            handler: self.handler.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+impl<H> fmt::Debug for PerPeer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerPeer")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

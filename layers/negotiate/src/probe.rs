@@ -1,0 +1,43 @@
+//! One attempt to connect.
+//!
+//! In: a make service, a path, which listeners are allowed. Out: an admitted channel. Touches the path, tokio's clock.
+
+use std::{future::poll_fn, time::Duration};
+
+use kyneta_uds_core::{Admission, BoxError, Channel as _, SocketPath};
+use kyneta_uds_unix::{Allow, NotAllowed, replacement::Sighting};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use crate::make_channel::MakeChannel;
+
+/// How long a listener may take to say that it serves a connection.
+const ADMISSION: Duration = Duration::from_secs(5);
+
+/// The listener accepts, and has not said that it serves the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the listener has not admitted the connection within {ADMISSION:?}: it is stopped, or a program of another kind"
+)]
+struct NotAdmitted;
+
+/// Connects, and waits until the listener, if it is one to deal with, has said that it serves the
+/// connection.
+pub(crate) async fn probe<S: MakeChannel<M>, M>(
+    make: S,
+    path: SocketPath,
+    allow: Allow,
+) -> Result<(S::Channel, Sighting), BoxError> {
+    let before = Sighting::of(&path);
+    let mut channel = make.oneshot(path.into()).await.map_err(Into::into)?;
+    let credentials = channel.connection().credentials;
+    if !allow.allows(credentials) {
+        return Err(NotAllowed { credentials }.into());
+    }
+    let admission = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
+    match timeout(ADMISSION, admission).await {
+        Ok(admitted) => admitted.map_err(Into::into)?,
+        Err(_) => return Err(NotAdmitted.into()),
+    }
+    Ok((channel, before))
+}
