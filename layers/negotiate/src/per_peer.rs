@@ -20,7 +20,7 @@ impl<H> PerPeer<H> {
     /// Bounds of `config` for each queue.
     ///
     /// ```
-    /// use kyneta_uds_negotiate::Each;
+    /// use kyneta_uds_negotiate::PerPeer;
     /// use kyneta_uds_queue::QueueConfig;
     /// use tower::service_fn;
     ///
