@@ -4,8 +4,8 @@
 //! `cargo run --example typed_bus`
 
 use kyneta_uds::{
-    BoxError, CborLayer, FramingLayer, Handle, Message, NegotiateLayer, QueueLayer, Role, Roles,
-    SocketPath, UnixConnector, join,
+    BoxError, CborLayer, FramingLayer, Handle, Message, NegotiateLayer, QueueLayer, Role,
+    RoleWatch, SocketPath, UnixConnector, join,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ impl Message for Event {
 struct Place {
     send: Handle<Event>,
     inbox: mpsc::Receiver<Event>,
-    roles: Roles,
+    roles: RoleWatch,
 }
 
 async fn place(path: &SocketPath) -> Result<Place, BoxError> {
@@ -44,7 +44,7 @@ async fn place(path: &SocketPath) -> Result<Place, BoxError> {
         async move { seen.send(event).await }
     });
     let negotiate = NegotiateLayer::new(handler.clone()); // for those who connect to us
-    let roles = negotiate.roles();
+    let roles = negotiate.role_watch();
     let stack = ServiceBuilder::new()
         .layer(QueueLayer::new(handler)) // for whom we connect to
         .layer(negotiate)

@@ -19,7 +19,7 @@ use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
 use kyneta_uds_reconnect::{
-    Failure, ReconnectLayer, ReconnectPolicy, Recover, State, States, Transitions, Wait,
+    Failure, ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions, Wait,
 };
 use kyneta_uds_unix::{Allow, AuthorizeLayer, ConnectError, NotAllowed};
 use tower::ServiceExt as _;
@@ -52,7 +52,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Client {
     handle: Handle<ChannelMsg>,
-    states: States,
+    states: StateWatch,
     outgoing: Outgoing,
     last: LastError,
     guard: Arc<Guard>,
@@ -285,7 +285,7 @@ impl Client {
         self.states.state()
     }
 
-    /// Waits for a state. See [`States::wait_for`].
+    /// Waits for a state. See [`StateWatch::wait_for`].
     ///
     /// Cancel safe.
     pub async fn wait_for(&self, wanted: impl FnMut(&State) -> bool) -> State {
@@ -298,7 +298,7 @@ impl Client {
     }
 
     /// Where it stands, for those who wait for it in ways of their own.
-    pub fn states(&self) -> &States {
+    pub fn states(&self) -> &StateWatch {
         &self.states
     }
 
@@ -552,7 +552,7 @@ where
             changing.changed(&transition.to);
             events.send(Event::State(transition.to.clone()));
         });
-        let states = layer.states();
+        let states = layer.state_watch();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
         let maker = layer.layer(Tracking::new(handshake.layer(stack), outgoing.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {

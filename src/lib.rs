@@ -142,7 +142,8 @@ pub use kyneta_uds_handshake::{
     Side,
 };
 pub use kyneta_uds_negotiate::{
-    Each, Host, Negotiate, NegotiateLayer, Negotiated, Role, Roles, Waiting as WaitingForRole, Why,
+    AcceptHandler, Negotiate, NegotiateLayer, Negotiated, PerPeer, Role, RoleWait, RoleWatch,
+    WaitReason,
 };
 pub use kyneta_uds_queue::{
     Budget, Closed, Drive, Driver, Ended, Flushed, Handle, HandlerPanicked, NotQueued, Overflow,
@@ -151,7 +152,7 @@ pub use kyneta_uds_queue::{
 };
 pub use kyneta_uds_reconnect::{
     Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,
-    Recover, State, StateKind, States, Transition, Transitions, Wait,
+    Recover, State, StateKind, StateWatch, Transition, Transitions, Wait,
 };
 pub use kyneta_uds_unix::{
     Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, DirectoryRisk,

@@ -16,9 +16,7 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
-use kyneta_uds_negotiate::{
-    Host, NegotiateLayer, Role, Roles, Waiting as WaitingForRole, for_members,
-};
+use kyneta_uds_negotiate::{AcceptHandler, NegotiateLayer, Role, RoleWait, RoleWatch, for_members};
 use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
@@ -103,7 +101,7 @@ pub struct Peer {
 struct Guard {
     handle: Handle<ChannelMsg>,
     path: SocketPath,
-    roles: Roles,
+    roles: RoleWatch,
     roster: Roster,
     regroup: Duration,
 }
@@ -535,11 +533,11 @@ impl<S: MakeChannel> PeerBuilder<S> {
             queue: for_members(config.clone()),
             roster: roster.clone(),
         };
-        let negotiate = NegotiateLayer::hosted(host)
+        let negotiate = NegotiateLayer::with_accept_handler(host)
             .listener(self.listener)
             .allow_listener(allow_listener.clone())
             .regroup(self.regroup);
-        let roles = negotiate.roles();
+        let roles = negotiate.role_watch();
         let maker = Tracking::new(
             handshake.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
             outgoing.clone(),
@@ -571,7 +569,7 @@ struct Attending<H> {
     roster: Roster,
 }
 
-impl<H, C> Host<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
+impl<H, C> AcceptHandler<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
 where
     H: Handler + Clone,
     C: kyneta_uds_core::Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
@@ -603,7 +601,7 @@ where
         self.roster.events().send(Event::Role(role));
     }
 
-    fn waiting(&self, waiting: &WaitingForRole) {
+    fn waiting(&self, waiting: &RoleWait) {
         let waiting = Waiting::for_role(waiting);
         self.roster.events().send(Event::Waiting(waiting));
     }

@@ -1,16 +1,15 @@
 //! The stack that the ready-made parts use unless they are given another one.
 //!
-//! In: layers. Out: a maker of channels, and the bound that says what one is. Touches nothing.
-
-use std::future::Future;
+//! In: layers. Out: a make service of channels. Touches nothing.
 
 use kyneta_uds_cbor::{Cbor, CborLayer, ChannelCodec};
-use kyneta_uds_core::{BoxError, Channel, ChannelMsg, SocketPath};
+use kyneta_uds_core::SocketPath;
 use kyneta_uds_framing::{Framing, FramingLayer, WireMode};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
+pub use kyneta_uds_negotiate::MakeChannel;
 use kyneta_uds_unix::{UnixConnector, UnixTarget};
 
 /// CBOR with aliasing, over frames of either wire version, over Unix streams.
@@ -26,51 +25,6 @@ pub type DefaultStack = Cbor<Framing<UnixConnector>, ChannelCodec>;
 /// ```
 pub fn default_stack(wire: WireMode) -> DefaultStack {
     CborLayer::new().layer(FramingLayer::new().wire(wire).layer(UnixConnector::new()))
-}
-
-/// A maker of channels, as the ready-made parts take it: any stack up to a `CborLayer` and what
-/// layers of yours stand above it.
-///
-/// ```
-/// use std::time::Duration;
-/// use kyneta_uds::{CborLayer, Client, FramingLayer, UnixConnector};
-/// use tower::ServiceBuilder;
-///
-/// let stack = ServiceBuilder::new()
-///     .timeout(Duration::from_secs(2)) // each connect
-///     .layer(CborLayer::new())
-///     .layer(FramingLayer::new())
-///     .service(UnixConnector::new());
-/// let client = Client::builder("/run/app/bus.sock").stack(stack);
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a stack that makes channels",
-    label = "not a maker of channels of `ChannelMsg`",
-    note = "from the top: any layers of yours, `CborLayer`, `FramingLayer`, then a connector such as `UnixConnector`"
-)]
-pub trait MakeChannel:
-    Service<
-        UnixTarget,
-        Response = Self::Channel,
-        Error: Into<BoxError> + Send,
-        Future: Future<Output = Result<Self::Channel, Self::MakeError>> + Send,
-    > + Clone
-    + Send
-    + 'static
-{
-    /// What it makes.
-    type Channel: Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static;
-    /// Why it could not.
-    type MakeError;
-}
-
-impl<S> MakeChannel for S
-where
-    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Clone + Send + 'static,
-    S::Response: Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
-{
-    type Channel = S::Response;
-    type MakeError = S::Error;
 }
 
 /// Asks a stack for one connection, as `stack.oneshot(target)` does. Where `oneshot` says of a stack
@@ -122,7 +76,7 @@ where
 /// # let path = dir.path().join("bus.sock");
 /// let print = service_fn(async |msg: ChannelMsg| Ok::<_, BoxError>(println!("{msg:?}")));
 /// let negotiate = NegotiateLayer::new(print); // for those who connect to us
-/// let roles = negotiate.roles();
+/// let roles = negotiate.role_watch();
 /// let stack = ServiceBuilder::new()
 ///     .layer(QueueLayer::new(print)) // for whom we connect to
 ///     .layer(negotiate)

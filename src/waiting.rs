@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use kyneta_uds_core::SharedError;
-use kyneta_uds_negotiate::Waiting as WaitingForRole;
+use kyneta_uds_negotiate::RoleWait;
 use tokio::{
     runtime,
     sync::watch,
@@ -49,14 +49,14 @@ impl Waiting {
         Self { why, since }
     }
 
-    pub(crate) fn for_role(waiting: &WaitingForRole) -> Self {
+    pub(crate) fn for_role(waiting: &RoleWait) -> Self {
         let now = Instant::now();
         let since = now.checked_sub(waiting.waited).unwrap_or(now);
         Self::new(SharedError::new(waiting.clone()), since)
     }
 
     /// The last reason. Its text says what caused it, too. That of a [`Peer`](crate::Peer) is a
-    /// [`WaitingForRole`](crate::WaitingForRole).
+    /// [`RoleWait`](crate::RoleWait).
     pub const fn why(&self) -> &SharedError {
         &self.why
     }

@@ -9,7 +9,7 @@ use std::{convert::Infallible, time::Duration};
 use common::{Bus, collect, dismiss, said, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Event, Events, Incoming, JoinError, Listener, Overflow, Peer, PeerChange,
-    PeerId, QueueConfig, ReconnectPolicy, Role, Server, Waiting, WaitingForRole, Why,
+    PeerId, QueueConfig, ReconnectPolicy, Role, RoleWait, Server, WaitReason, Waiting,
 };
 use tokio::{sync::mpsc::Receiver, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -409,8 +409,8 @@ async fn a_join_beside_a_listener_that_does_not_answer_ends_in_time_and_says_why
         let why = waiting.why().get_ref().downcast_ref();
         why.cloned().unwrap()
     };
-    let WaitingForRole { why, .. } = for_role(why);
-    assert_eq!(why, Why::ListenerSilent);
+    let RoleWait { why, .. } = for_role(why);
+    assert_eq!(why, WaitReason::ListenerSilent);
     assert!(
         error.to_string().contains("does not introduce itself"),
         "{error}"
