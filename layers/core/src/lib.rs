@@ -23,6 +23,7 @@ mod chain;
 mod channel;
 mod disconnect;
 mod frames;
+mod half_closed;
 mod identity;
 mod message;
 mod notice;
@@ -42,6 +43,7 @@ pub use chain::Chain;
 pub use channel::{Channel, Inbound};
 pub use disconnect::{BoxError, DisconnectReason, SharedError};
 pub use frames::{Frame, Frames, Payload};
+pub use half_closed::{HalfClose, HalfClosed, HalfClosedEnd};
 pub use identity::{Features, Identity, PeerType, ProtocolVersion, ProtocolVersionError};
 pub use message::{
     ChannelMsg, Data, DocEntry, Encoding, Establish, Interest, Message, Offer, PayloadKind,

@@ -78,7 +78,7 @@ impl<M: Message + Clone> FanOut<M> {
     }
 
     /// Nobody will come any more.
-    pub(crate) fn expect_nobody(&mut self) {
+    pub(crate) fn expect_no_members(&mut self) {
         (self.regroup, self.hold) = (Duration::ZERO, None);
     }
 

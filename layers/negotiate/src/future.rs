@@ -11,16 +11,16 @@ use std::{
 use kyneta_uds_core::BoxError;
 use pin_project::pin_project;
 
-/// What becomes of a call on a [`Negotiated`] channel.
+/// Ready when a message is encoded or queued. See [`Negotiated`](crate::Negotiated).
 #[pin_project(project = CallFutureState)]
 #[derive(Debug)]
 pub enum CallFuture<F> {
-    /// The connection's own.
+    /// The future of the connection's channel.
     Below(#[pin] F),
-    /// It is in the queues of all who were there.
+    /// The message is in the queues of all members.
     Done,
-    /// There was no `poll_ready`.
-    Unready,
+    /// It was called before `poll_ready` was ready.
+    NotReady,
 }
 
 impl<F, E> Future for CallFuture<F>
@@ -35,7 +35,9 @@ where
         match self.project() {
             CallFutureState::Below(below) => below.poll(cx).map_err(Into::into),
             CallFutureState::Done => Poll::Ready(Ok(())),
-            CallFutureState::Unready => Poll::Ready(Err("called while nobody is connected".into())),
+            CallFutureState::NotReady => {
+                Poll::Ready(Err("called while there is no connection".into()))
+            }
         }
     }
 }

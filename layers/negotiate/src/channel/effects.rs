@@ -1,16 +1,14 @@
-//! What happens to the channel, told to the machine, and the machine's effects.
+//! What happens to the channel, fed to the machine, and the machine's effects.
 //!
-//! In: events of the acceptor, ends of connections, inputs. Out: the next state. May touch: the path, tokio's
-//! clock, the user's accept handler.
+//! In: events of the acceptor, ends of connections, results of attempts. Out: the next link. May touch: the
+//! path, tokio's clock, the user's accept handler.
 
-use std::task::Context;
+use std::{mem, task::Context};
 
-use kyneta_uds_core::{BoxError, DisconnectReason, Message, SharedError};
+use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Done, HALF_CLOSE_TIMEOUT, MAX_SHORT_CONNECTIONS, MIN_LIFETIME, Negotiated, RESTORED_AFTER, Seat,
-};
+use super::{Done, Link, MAX_SHORT_CONNECTIONS, MIN_LIFETIME, Moved, Negotiated, RESTORED_AFTER};
 use crate::{
     accept_handler::AcceptHandler,
     acceptor::Event,
@@ -27,73 +25,72 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
-    pub(super) fn listened(&mut self, event: Event<M>) {
+    pub(super) fn on_accept_event(&mut self, event: Event<M>) {
         match event {
             Event::Joined(member) => {
-                self.in_company = true;
-                if let Seat::Listening(_, hub) = &mut self.seat {
-                    hub.add(member);
+                self.had_peers = true;
+                if let Link::Listening(_, fan_out) = &mut self.link {
+                    fan_out.add(member);
                 }
             }
-            Event::PathFree => self.tell(Input::PathFree),
-            Event::PathLost => self.tell(Input::PathLost),
-            Event::Restored(Ok(())) => {
-                self.found();
-                self.tell(Input::Restored(Bind::Done));
-            }
+            Event::PathFree => self.feed(Input::PathFree),
+            Event::PathLost => self.feed(Input::PathLost),
+            Event::Restored(Ok(())) => self.path_regained(),
             Event::Restored(Err(error)) => {
                 let bind = classify::of_bind(&error);
-                self.tell_with(Input::Restored(bind), error);
+                self.feed_error(Input::Restored(bind), error);
                 if self.role() == Role::Listener {
-                    self.not_found();
+                    self.path_missing();
                 }
             }
         }
     }
 
-    /// The listener's path is not its own, which is tried again and again.
-    pub(super) fn not_found(&mut self) {
+    /// The path could not be restored, which is tried again.
+    fn path_missing(&mut self) {
         let since = self.missing.take();
         let since = since.map_or_else(Instant::now, |(since, _)| since);
         self.missing = Some((since, Box::pin(sleep(RESTORED_AFTER))));
         let waiting = RoleWait::new(WaitReason::InTheWay, since, self.failure.clone());
-        self.roles.wait(waiting);
+        self.role_watch.wait(waiting);
     }
 
-    /// The listener's path is its own again.
-    pub(super) fn found(&mut self) {
+    /// The path is the listener's own again.
+    pub(super) fn path_regained(&mut self) {
         if self.missing.take().is_some() {
             self.failure = None;
-            self.roles.found();
+            self.role_watch.found();
         }
+        self.feed(Input::Restored(Bind::Done));
     }
 
-    pub(super) fn tell(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         let effects = self.machine.on(input, fastrand::f64());
-        self.carry_out(effects, None);
+        self.carry_out(effects);
     }
 
-    /// As [`tell`](Self::tell), with what there is to report.
-    pub(super) fn tell_with(&mut self, input: Input, error: impl Into<BoxError>) {
+    /// As [`feed`](Self::feed), with the error that the input stands for.
+    pub(super) fn feed_error(&mut self, input: Input, error: impl Into<BoxError>) {
+        self.failure = Some(SharedError::new(error));
         let effects = self.machine.on(input, fastrand::f64());
-        self.carry_out(effects, Some(error.into()));
-    }
-
-    fn carry_out(&mut self, effects: Effects, error: Option<BoxError>) {
-        if let Some(error) = error {
-            self.failure = Some(SharedError::new(error));
-            if let Some(why) = self.machine.why() {
-                let waiting = RoleWait::new(why, self.vacant, self.failure.clone());
-                self.roles.wait_on(waiting);
-            }
+        if let Some(why) = self.machine.why() {
+            self.role_watch.wait_on(self.role_wait(why));
         }
+        self.carry_out(effects);
+    }
+
+    fn role_wait(&self, why: WaitReason) -> RoleWait {
+        RoleWait::new(why, self.no_role_since, self.failure.clone())
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
         for effect in effects {
             match effect {
                 Effect::Probe => {
-                    let (maker, path) = (self.maker.clone(), self.path.clone());
+                    let (make, path) = (self.make.clone(), self.path.clone());
                     let allow = self.settings.allowed_listener();
                     self.work = Some(Box::pin(async move {
-                        Done::Probed(probe(maker, path, allow).await)
+                        Done::Probed(probe(make, path, allow).await)
                     }));
                 }
                 Effect::Bind => {
@@ -109,51 +106,30 @@ where
                     }));
                 }
                 Effect::Restore => {
-                    if let Seat::Listening(listening, _) = &mut self.seat {
-                        listening.restore();
+                    if let Link::Listening(acceptor, _) = &mut self.link {
+                        acceptor.restore();
                     }
                 }
                 Effect::StopListening => self.stop_listening(),
-                // When we leave for good, the connection is ended by `poll_close`.
+                // When this peer leaves for good, `poll_close` ends the connection.
                 Effect::Disconnect if self.role() == Role::Disposed => {}
-                Effect::Disconnect => self.seat = Seat::Vacant,
-                Effect::Part => {
-                    if let Seat::Connected(channel) =
-                        std::mem::replace(&mut self.seat, Seat::Vacant)
-                    {
-                        self.seat = Seat::Moving(channel, Box::pin(sleep(HALF_CLOSE_TIMEOUT)));
-                    }
-                }
+                Effect::Disconnect => self.link = Link::Idle,
+                Effect::Part => self.link.half_close(HalfClose::Closing),
                 Effect::Report => {
                     if let Some(error) = self.failure.clone() {
-                        self.roles.refuse(error.clone());
-                        self.host.refused(&error);
+                        self.role_watch.refuse(error.clone());
+                        self.handler.refused(&error);
                     }
                 }
                 Effect::Remind(pause) => self.remind = Some(Box::pin(sleep(pause))),
                 Effect::Waiting(why) => {
-                    let waiting = RoleWait::new(why, self.vacant, self.failure.clone());
+                    let waiting = self.role_wait(why);
                     let waited = waiting.waited.as_millis() as u64;
                     tracing::warn!(path = %self.path, waited_ms = waited, "no role yet: {waiting}");
-                    self.roles.wait(waiting.clone());
-                    self.host.waiting(&waiting);
+                    self.role_watch.wait(waiting.clone());
+                    self.handler.waiting(&waiting);
                 }
-                Effect::Announce(role) => {
-                    self.missing = None;
-                    if role != Role::Negotiating {
-                        (self.remind, self.failure) = (None, None);
-                    }
-                    if role == Role::Listener {
-                        // What was brief before it is over.
-                        self.brief = (0, None);
-                    }
-                    if role == Role::Negotiating && self.brief.0 == 0 {
-                        self.vacant = Instant::now();
-                    }
-                    tracing::info!(path = %self.path, %role, "role");
-                    self.roles.announce(role);
-                    self.host.announced(role);
-                }
+                Effect::Announce(role) => self.announce(role),
             }
         }
         if self.role() == Role::Disposed {
@@ -161,59 +137,95 @@ where
         }
     }
 
-    /// The path first: who comes now must not find a door behind which nobody opens.
+    fn announce(&mut self, role: Role) {
+        self.missing = None;
+        if role != Role::Negotiating {
+            (self.remind, self.failure) = (None, None);
+        }
+        if role == Role::Listener {
+            self.short = (0, None);
+        }
+        if role == Role::Negotiating && self.short.0 == 0 {
+            self.no_role_since = Instant::now();
+        }
+        tracing::info!(path = %self.path, %role, "role");
+        self.role_watch.announce(role);
+        self.handler.announced(role);
+    }
+
+    /// The path first: a process that connects from now on must not reach a socket at which no one accepts.
     fn stop_listening(&mut self) {
-        if let Seat::Listening(listening, mut hub) = std::mem::replace(&mut self.seat, Seat::Vacant)
-        {
-            listening
-                .close()
-                .into_iter()
-                .for_each(|member| hub.add(member));
+        if let Link::Listening(acceptor, mut fan_out) = mem::replace(&mut self.link, Link::Idle) {
+            for member in acceptor.close() {
+                fan_out.add(member);
+            }
             if self.role() == Role::Disposed {
-                hub.expect_nobody();
-                self.seat = Seat::Leaving(hub);
+                fan_out.expect_no_members();
+                self.link = Link::Draining(fan_out);
             } else {
-                // The members get what waits for them, and then negotiate as we do.
-                hub.close();
+                // The members get what is queued for them, and then negotiate as this peer does.
+                fan_out.close();
             }
         }
     }
 
-    /// The connection is at its end; what was called on it is lost if there is a reason.
-    pub(super) fn vacate(&mut self, lost: Option<DisconnectReason>) {
-        self.seat = Seat::Vacant;
-        self.watch = None;
-        self.loss = lost.or(self.loss.take());
-        if self.role() == Role::Connector {
-            self.brief = match self.since.take() {
-                // Another process each time is one that takes over and dies.
-                Some((since, pid)) if since.elapsed() < MIN_LIFETIME && pid == self.brief.1 => {
-                    // In place of no end, a round of 64: each round is told of once.
-                    (self.brief.0.checked_add(1).unwrap_or(u8::MAX - 63), pid)
-                }
-                Some((_, pid)) => (0, pid),
-                None => (0, None),
-            };
-            self.tell(match self.brief.0 {
-                times @ MAX_SHORT_CONNECTIONS.. => Input::TurnedAway { times: times - 1 },
-                _ => Input::ConnectionLost,
-            });
+    /// The half-closed connection is finished.
+    pub(super) fn half_closed<E>(&mut self, cx: &mut Context<'_>, end: HalfClosedEnd<E>)
+    where
+        E: Into<BoxError>,
+    {
+        let Link::HalfClosed(half) = &self.link else {
+            return;
+        };
+        match (half.state(), end) {
+            (HalfClose::ReadClosed, HalfClosedEnd::Complete) => self.vacate(None),
+            (HalfClose::ReadClosed, _) => self.vacate(Some(DisconnectReason::Closed)),
+            (_, HalfClosedEnd::Complete) => self.read_rest(cx, HalfClose::AwaitingEof, None),
+            (_, HalfClosedEnd::Failed(error)) => self.write_failed(cx, error),
+            (_, HalfClosedEnd::TimedOut) => self.write_failed(cx, Moved),
         }
     }
 
-    /// Writing has failed: nothing more goes out here, but what came in is still read.
-    pub(super) fn break_off(&mut self, cx: &mut Context<'_>, error: impl Into<BoxError>) {
-        self.leave_behind(cx, Some(DisconnectReason::error(error)));
+    /// Writing has failed; what the peer has sent is still read.
+    pub(super) fn write_failed(&mut self, cx: &mut Context<'_>, error: impl Into<BoxError>) {
+        let lost = DisconnectReason::error(error);
+        self.read_rest(cx, HalfClose::WriteFailed, Some(lost));
     }
 
-    /// Nothing more goes out on the connection; what came in is still read.
-    pub(super) fn leave_behind(&mut self, cx: &mut Context<'_>, lost: Option<DisconnectReason>) {
-        if let Seat::Connected(channel) | Seat::Moving(channel, _) =
-            std::mem::replace(&mut self.seat, Seat::Vacant)
-        {
-            self.remnant = Some((channel, Box::pin(sleep(HALF_CLOSE_TIMEOUT))));
+    /// Negotiates anew, while what the former peer has sent is read.
+    fn read_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: HalfClose,
+        lost: Option<DisconnectReason>,
+    ) {
+        if let Some(former) = self.link.take(state) {
+            self.former = Some(former);
             self.vacate(lost);
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// The connection is gone; with a reason, what was called on it may be lost.
+    pub(super) fn vacate(&mut self, lost: Option<DisconnectReason>) {
+        self.link = Link::Idle;
+        self.replacement = None;
+        self.loss = lost.or(self.loss.take());
+        if self.role() != Role::Connector {
+            return;
+        }
+        self.short = match self.connected.take() {
+            // A new process each time is one that takes over and dies.
+            Some((since, pid)) if since.elapsed() < MIN_LIFETIME && pid == self.short.1 => {
+                // Wraps by 64, because each round of 64 is reported once.
+                (self.short.0.checked_add(1).unwrap_or(u8::MAX - 63), pid)
+            }
+            Some((_, pid)) => (0, pid),
+            None => (0, None),
+        };
+        self.feed(match self.short.0 {
+            times @ MAX_SHORT_CONNECTIONS.. => Input::TurnedAway { times: times - 1 },
+            _ => Input::ConnectionLost,
+        });
     }
 }

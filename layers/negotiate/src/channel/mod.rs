@@ -13,16 +13,18 @@ mod polls;
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use kyneta_uds_core::{
-    BoxError, Chain, Channel, DisconnectReason, Message, SharedError, SocketPath,
+    BoxError, Chain, Channel, DisconnectReason, HalfClose, HalfClosed, Message, SharedError,
+    SocketPath,
 };
 use kyneta_uds_unix::{BindError, Listener, ReplacementWatch, replacement::Sighting};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
     accept_handler::AcceptHandler,
@@ -54,7 +56,7 @@ const RESTORED_AFTER: Duration = Duration::from_secs(2);
 /// After this many short connections in a row to one process, the next one counts as rejected.
 const MAX_SHORT_CONNECTIONS: u8 = 2;
 
-/// A channel to the others on a path, whoever of them listens. Made by
+/// A channel to the other peers at a path, whichever of them listens. Made by
 /// [`NegotiateLayer`](crate::NegotiateLayer); it never ends by itself.
 pub struct Negotiated<S, A, M>
 where
@@ -63,59 +65,98 @@ where
     M: Message + Clone,
 {
     path: SocketPath,
-    maker: S,
-    host: A,
+    make: S,
+    handler: A,
     settings: Settings,
-    roles: RoleWatch,
-    /// Ready when we are asked to leave.
-    leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    role_watch: RoleWatch,
+    /// Ready when this peer is asked to leave.
+    leave: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     machine: Negotiation,
     work: Option<Work<S, M>>,
-    seat: Seat<S, A, M>,
-    /// Writing to it has failed; what it said before is still read, for a while.
-    remnant: Option<(S::Channel, Pin<Box<Sleep>>)>,
+    link: Link<S, A, M>,
+    /// The former connection: nothing more is written to it; what its peer has sent is read.
+    former: Option<Half<S::Channel>>,
+    /// A loss that has not been reported.
     loss: Option<DisconnectReason>,
-    /// Somebody has been connected to us, or we to somebody.
-    in_company: bool,
+    /// There has been a connection, made or accepted.
+    had_peers: bool,
     /// When the connection was made, and to which process.
-    since: Option<(Instant, Pid)>,
-    /// Brief connections in a row to one process, after the first.
-    brief: (u8, Pid),
-    /// Tells when another socket has taken the place of our listener's.
-    watch: Option<ReplacementWatch>,
-    /// Since when there is no role; a brief connection is none.
-    vacant: Instant,
-    /// When it is to be said why there is none.
+    connected: Option<(Instant, Pid)>,
+    /// Short connections in a row to one process, after the first.
+    short: (u8, Pid),
+    /// Ready when another socket has taken the place of our listener's.
+    replacement: Option<ReplacementWatch>,
+    /// Start of the time without a role. Short connections are part of it.
+    no_role_since: Instant,
+    /// When to report why there is none.
     remind: Option<Pin<Box<Sleep>>>,
-    /// What the last attempt failed with.
+    /// Error of the last attempt.
     failure: Option<SharedError>,
-    /// As the listener: since when the path could not be restored, and when it is taken to be ours again
+    /// As the listener: since when the path could not be restored, and when it counts as restored
     /// unless that fails once more.
     missing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-/// Of the process at the other end, where the kernel tells.
+/// Of the process at the other end, where the kernel reports it.
 type Pid = Option<i32>;
+
+type Half<C> = HalfClosed<C, Pin<Box<Sleep>>>;
 
 type Work<S, M> = Pin<Box<dyn Future<Output = Done<S, M>> + Send>>;
 
-/// What the one thing under way came to.
+/// Result of the work under way.
 enum Done<S: MakeChannel<M>, M> {
     Probed(Result<(S::Channel, Sighting), BoxError>),
     Bound(Result<Box<Listener>, BindError>),
     Waited,
 }
 
-enum Seat<S: MakeChannel<M>, A, M> {
-    Vacant,
+/// What messages go to.
+enum Link<S: MakeChannel<M>, A, M> {
+    Idle,
     Connected(S::Channel),
-    /// The other side has ended its direction; ours is flushed.
-    Parting(S::Channel, Pin<Box<Sleep>>),
-    /// The path is another's; ours is flushed and ended.
-    Moving(S::Channel, Pin<Box<Sleep>>),
+    HalfClosed(Half<S::Channel>),
     Listening(Box<Acceptor<S, A, M>>, FanOut<M>),
-    /// The path is given up; what waits for the members is sent.
-    Leaving(FanOut<M>),
+    /// The path is given up; what is queued for the members is sent.
+    Draining(FanOut<M>),
+}
+
+impl<S: MakeChannel<M>, A, M> Link<S, A, M> {
+    const fn channel(&self) -> Option<&S::Channel> {
+        match self {
+            Self::Connected(channel) => Some(channel),
+            Self::HalfClosed(half) => Some(half.get_ref()),
+            _ => None,
+        }
+    }
+
+    const fn channel_mut(&mut self) -> Option<&mut S::Channel> {
+        match self {
+            Self::Connected(channel) => Some(channel),
+            Self::HalfClosed(half) => Some(half.get_mut()),
+            _ => None,
+        }
+    }
+
+    /// Takes the connection out, half-closed.
+    fn take(&mut self, state: HalfClose) -> Option<Half<S::Channel>> {
+        let channel = match mem::replace(self, Self::Idle) {
+            Self::Connected(channel) => channel,
+            Self::HalfClosed(half) => half.into_inner(),
+            other => {
+                *self = other;
+                return None;
+            }
+        };
+        let deadline = Box::pin(sleep(HALF_CLOSE_TIMEOUT));
+        Some(HalfClosed::new(channel, state, deadline))
+    }
+
+    fn half_close(&mut self, state: HalfClose) {
+        if let Some(half) = self.take(state) {
+            *self = Self::HalfClosed(half);
+        }
+    }
 }
 
 // Nothing in it is pinned in place.
@@ -135,34 +176,34 @@ where
 {
     pub(crate) fn new(
         path: SocketPath,
-        maker: S,
-        host: A,
+        make: S,
+        handler: A,
         settings: Settings,
-        roles: RoleWatch,
+        role_watch: RoleWatch,
     ) -> Self {
-        let leaving = Box::pin(roles.leaving().clone().cancelled_owned());
+        let leave = Box::pin(role_watch.leaving().clone().cancelled_owned());
         let mut this = Self {
             path,
-            maker,
-            host,
+            make,
+            handler,
             settings,
-            roles,
-            leaving: Some(leaving),
+            role_watch,
+            leave: Some(leave),
             machine: Negotiation::new(),
             work: None,
-            seat: Seat::Vacant,
-            remnant: None,
+            link: Link::Idle,
+            former: None,
             loss: None,
-            in_company: false,
-            since: None,
-            brief: (0, None),
-            watch: None,
-            vacant: Instant::now(),
+            had_peers: false,
+            connected: None,
+            short: (0, None),
+            replacement: None,
+            no_role_since: Instant::now(),
             remind: None,
             failure: None,
             missing: None,
         };
-        this.tell(Input::Start);
+        this.feed(Input::Start);
         this
     }
 
@@ -171,36 +212,23 @@ where
         self.machine.role()
     }
 
-    /// Carries on with whatever is under way.
+    /// Drives all that is under way, but reading.
     fn advance(&mut self, cx: &mut Context<'_>) {
         loop {
-            self.heed(cx);
-            match &mut self.seat {
-                Seat::Listening(listening, hub) => {
-                    hub.reap(cx);
-                    if let Poll::Ready(event) = listening.poll(cx) {
-                        self.listened(event);
+            self.check_leave(cx);
+            match &mut self.link {
+                Link::Listening(acceptor, fan_out) => {
+                    fan_out.reap(cx);
+                    if let Poll::Ready(event) = acceptor.poll(cx) {
+                        self.on_accept_event(event);
                         continue;
                     }
                 }
-                Seat::Parting(channel, deadline) => {
-                    let lost = match channel.poll_flush(cx) {
-                        Poll::Ready(flushed) => flushed.is_err(),
-                        Poll::Pending if deadline.as_mut().poll(cx).is_ready() => true,
-                        Poll::Pending => return,
+                Link::HalfClosed(half) => {
+                    let Poll::Ready(end) = half.poll_write(cx) else {
+                        return;
                     };
-                    self.vacate(lost.then_some(DisconnectReason::Closed));
-                    continue;
-                }
-                Seat::Moving(channel, deadline) => {
-                    let ended = match channel.poll_close(cx) {
-                        Poll::Ready(ended) => ended.map_err(DisconnectReason::error),
-                        Poll::Pending if deadline.as_mut().poll(cx).is_ready() => {
-                            Err(DisconnectReason::error(Moved))
-                        }
-                        Poll::Pending => return,
-                    };
-                    self.leave_behind(cx, ended.err());
+                    self.half_closed(cx, end);
                     continue;
                 }
                 _ => {}
@@ -208,15 +236,14 @@ where
             if let Some((_, quiet)) = &mut self.missing
                 && quiet.as_mut().poll(cx).is_ready()
             {
-                self.found();
-                self.tell(Input::Restored(Bind::Done));
+                self.path_regained();
                 continue;
             }
             if let Some(remind) = &mut self.remind
                 && remind.as_mut().poll(cx).is_ready()
             {
                 self.remind = None;
-                self.tell(Input::Overdue);
+                self.feed(Input::Overdue);
                 continue;
             }
             let Some(work) = &mut self.work else { return };
@@ -224,60 +251,60 @@ where
                 return;
             };
             self.work = None;
-            self.done(done);
+            self.on_done(done);
         }
     }
 
-    /// Leaves if asked to; who negotiates still gets out what waits.
-    fn heed(&mut self, cx: &mut Context<'_>) {
-        if let Some(leaving) = &mut self.leaving
-            && leaving.as_mut().poll(cx).is_ready()
+    /// Leaves when asked to. While negotiating it waits for a role: what is queued is to go out.
+    fn check_leave(&mut self, cx: &mut Context<'_>) {
+        if let Some(leave) = &mut self.leave
+            && leave.as_mut().poll(cx).is_ready()
         {
-            self.leaving = None;
+            self.leave = None;
         }
-        if self.leaving.is_none() && matches!(self.role(), Role::Listener | Role::Connector) {
-            self.tell(Input::Dispose);
+        if self.leave.is_none() && matches!(self.role(), Role::Listener | Role::Connector) {
+            self.feed(Input::Dispose);
         }
     }
 
-    fn done(&mut self, done: Done<S, M>) {
+    fn on_done(&mut self, done: Done<S, M>) {
         match done {
-            Done::Waited => self.tell(Input::TimerFired),
+            Done::Waited => self.feed(Input::TimerFired),
             Done::Probed(Ok((channel, before))) => {
-                self.in_company = true;
+                self.had_peers = true;
                 let credentials = channel.connection().credentials;
                 let pid = credentials.and_then(|credentials| credentials.pid);
-                self.since = Some((Instant::now(), pid));
-                let watch = ReplacementWatch::new(&self.path, before, pid);
-                self.watch = Some(watch.allow(self.settings.allowed_listener()));
-                self.seat = Seat::Connected(channel);
-                self.tell(Input::Probed(Probe::Joined));
+                self.connected = Some((Instant::now(), pid));
+                let replacement = ReplacementWatch::new(&self.path, before, pid);
+                self.replacement = Some(replacement.allow(self.settings.allowed_listener()));
+                self.link = Link::Connected(channel);
+                self.feed(Input::Probed(Probe::Joined));
             }
             Done::Probed(Err(error)) => {
                 let probe = classify::of_probe(&*error);
                 tracing::debug!(error = %Chain(&*error), ?probe, "probed");
-                self.tell_with(Input::Probed(probe), error);
+                self.feed_error(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {
                 if let Some(risk) = listener.risk() {
-                    self.host.at_risk(risk);
+                    self.handler.at_risk(risk);
                 }
-                let listening = Acceptor::new(listener, self.maker.clone(), self.host.clone());
-                let hub = FanOut::new(self.settings.regroup, self.in_company);
-                self.seat = Seat::Listening(Box::new(listening), hub);
-                self.tell(Input::Bound(Bind::Done));
+                let acceptor = Acceptor::new(listener, self.make.clone(), self.handler.clone());
+                let fan_out = FanOut::new(self.settings.regroup, self.had_peers);
+                self.link = Link::Listening(Box::new(acceptor), fan_out);
+                self.feed(Input::Bound(Bind::Done));
             }
             Done::Bound(Err(error)) => {
                 let bind = classify::of_bind(&error);
                 tracing::debug!(error = %Chain(&error), ?bind, "bound");
-                self.tell_with(Input::Bound(bind), error);
+                self.feed_error(Input::Bound(bind), error);
             }
         }
     }
 }
 
-/// A drop without a close, with the driver, by a panic or with the runtime, is the end of the role, and
-/// `RoleWatch` outlive it.
+/// Dropped without `poll_close`, with its driver, by a panic or with the runtime: the role ends, and a
+/// [`RoleWatch`] reports it.
 impl<S, A, M> Drop for Negotiated<S, A, M>
 where
     S: MakeChannel<M>,
@@ -286,7 +313,7 @@ where
 {
     fn drop(&mut self) {
         if self.role() != Role::Disposed {
-            self.tell(Input::Dispose);
+            self.feed(Input::Dispose);
         }
     }
 }

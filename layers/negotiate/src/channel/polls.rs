@@ -1,7 +1,6 @@
 //! The channel's polls.
 //!
-//! In: a poll. Out: its answer, from whatever the channel stands on now. May touch: the channel below, the
-//! members' queues.
+//! In: a poll. Out: its answer, from the connection or from the members' queues. May touch: these two.
 
 use std::{
     pin::Pin,
@@ -10,12 +9,12 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, WireVersion,
+    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClose, Inbound, Message,
+    WireVersion,
 };
-use tokio::time::sleep;
 use tower_service::Service;
 
-use super::{HALF_CLOSE_TIMEOUT, Negotiated, Seat};
+use super::{Link, Negotiated};
 use crate::{
     accept_handler::AcceptHandler,
     future::CallFuture,
@@ -29,13 +28,13 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
-    /// Ready, once, when the path has another listener than ours.
+    /// Ready, once, when another socket has taken the place of our listener's.
     fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.watch {
+        match &mut self.replacement {
             Some(watch) => ready!(watch.poll_replaced(cx)),
             None => return Poll::Pending,
         }
-        self.watch = None;
+        self.replacement = None;
         tracing::info!(path = %self.path, "another process listens at the path: moving to it");
         Poll::Ready(())
     }
@@ -52,34 +51,34 @@ where
     type Future = CallFuture<<S::Channel as Service<M>>::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !matches!(self.seat, Seat::Connected(_)) {
+        if !matches!(self.link, Link::Connected(_)) {
             self.advance(cx);
         }
-        match &mut self.seat {
+        match &mut self.link {
             _ if self.loss.is_some() => Poll::Pending,
-            Seat::Connected(channel) => match channel.poll_ready(cx) {
+            Link::Connected(channel) => match channel.poll_ready(cx) {
                 Poll::Ready(Err(error)) => {
-                    self.break_off(cx, error);
+                    self.write_failed(cx, error);
                     Poll::Pending
                 }
                 ready => ready.map_err(Into::into),
             },
-            Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_ready(cx).map(Ok),
-            Seat::Vacant if self.machine.role() == Role::Disposed => {
+            Link::Listening(_, fan_out) | Link::Draining(fan_out) => fan_out.poll_ready(cx).map(Ok),
+            Link::Idle if self.machine.role() == Role::Disposed => {
                 Poll::Ready(Err(DisconnectReason::Intentional.into()))
             }
-            Seat::Vacant | Seat::Parting(..) | Seat::Moving(..) => Poll::Pending,
+            Link::Idle | Link::HalfClosed(_) => Poll::Pending,
         }
     }
 
     fn call(&mut self, msg: M) -> Self::Future {
-        match &mut self.seat {
-            Seat::Connected(channel) => CallFuture::Below(channel.call(msg)),
-            Seat::Listening(_, hub) | Seat::Leaving(hub) => {
-                hub.call(msg);
+        match &mut self.link {
+            Link::Connected(channel) => CallFuture::Below(channel.call(msg)),
+            Link::Listening(_, fan_out) | Link::Draining(fan_out) => {
+                fan_out.call(msg);
                 CallFuture::Done
             }
-            Seat::Vacant | Seat::Parting(..) | Seat::Moving(..) => CallFuture::Unready,
+            Link::Idle | Link::HalfClosed(_) => CallFuture::NotReady,
         }
     }
 }
@@ -94,45 +93,39 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if let Some((remnant, deadline)) = &mut this.remnant {
-            match Pin::new(remnant).poll_next(cx) {
-                Poll::Ready(Some(Ok(inbound))) => return Poll::Ready(Some(Ok(inbound))),
-                Poll::Pending if deadline.as_mut().poll(cx).is_pending() => {}
-                _ => this.remnant = None,
+        if let Some(former) = &mut this.former {
+            match former.poll_next(cx) {
+                Poll::Ready(Ok(inbound)) => return Poll::Ready(Some(Ok(inbound))),
+                Poll::Ready(Err(_)) => this.former = None,
+                Poll::Pending => {}
             }
         }
         loop {
-            this.heed(cx);
-            match &mut this.seat {
-                Seat::Connected(channel) => match Pin::new(channel).poll_next(cx) {
+            this.check_leave(cx);
+            match &mut this.link {
+                Link::Connected(channel) => match Pin::new(channel).poll_next(cx) {
                     Poll::Ready(Some(Ok(inbound))) => return Poll::Ready(Some(Ok(inbound))),
                     Poll::Ready(Some(Err(error))) => {
                         this.vacate(Some(DisconnectReason::error(error)));
                     }
-                    Poll::Ready(None) => {
-                        let seat = std::mem::replace(&mut this.seat, Seat::Vacant);
-                        if let Seat::Connected(channel) = seat {
-                            this.seat = Seat::Parting(channel, Box::pin(sleep(HALF_CLOSE_TIMEOUT)));
-                        }
-                    }
-                    // Looked at when there is nothing to read: not once a message.
+                    Poll::Ready(None) => this.link.half_close(HalfClose::ReadClosed),
+                    // Only when there is nothing to read: not once a message.
                     Poll::Pending => {
                         ready!(this.poll_replaced(cx));
-                        this.tell(Input::PathMoved);
+                        this.feed(Input::PathMoved);
                     }
                 },
-                Seat::Vacant if this.machine.role() == Role::Disposed => return Poll::Ready(None),
+                Link::HalfClosed(half) => match ready!(half.poll_next(cx)) {
+                    Ok(inbound) => return Poll::Ready(Some(Ok(inbound))),
+                    Err(end) => this.half_closed(cx, end),
+                },
+                Link::Idle if this.machine.role() == Role::Disposed => return Poll::Ready(None),
                 _ => {
-                    if let Seat::Moving(channel, _) = &mut this.seat
-                        && let Poll::Ready(Some(Ok(inbound))) = Pin::new(channel).poll_next(cx)
-                    {
-                        return Poll::Ready(Some(Ok(inbound)));
-                    }
                     this.advance(cx);
-                    if !matches!(this.seat, Seat::Connected(_)) && this.role() != Role::Disposed {
-                        return Poll::Pending;
-                    }
-                    if let Seat::Leaving(_) | Seat::Parting(..) | Seat::Moving(..) = this.seat {
+                    let has_ended = this.role() == Role::Disposed;
+                    if !matches!(&this.link, Link::Connected(_))
+                        && !matches!(&this.link, Link::Idle if has_ended)
+                    {
                         return Poll::Pending;
                     }
                 }
@@ -148,52 +141,45 @@ where
     M: Message + Clone,
 {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !matches!(self.seat, Seat::Connected(_)) {
+        if !matches!(self.link, Link::Connected(_)) {
             self.advance(cx);
         }
-        match &mut self.seat {
+        match &mut self.link {
             _ if self.loss.is_some() => Poll::Pending,
-            Seat::Connected(channel) => match channel.poll_flush(cx) {
+            Link::Connected(channel) => match channel.poll_flush(cx) {
                 Poll::Ready(Err(error)) => {
-                    self.break_off(cx, error);
+                    self.write_failed(cx, error);
                     Poll::Pending
                 }
                 flushed => flushed.map_err(Into::into),
             },
-            Seat::Listening(_, hub) | Seat::Leaving(hub) => hub.poll_flush(cx).map(Ok),
-            Seat::Parting(..) | Seat::Moving(..) => Poll::Pending,
-            Seat::Vacant => Poll::Ready(Ok(())),
+            Link::Listening(_, fan_out) | Link::Draining(fan_out) => fan_out.poll_flush(cx).map(Ok),
+            Link::HalfClosed(_) => Poll::Pending,
+            Link::Idle => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if self.role() != Role::Disposed {
-            self.tell(Input::Dispose);
+            self.feed(Input::Dispose);
         }
-        match &mut self.seat {
-            Seat::Connected(channel) | Seat::Moving(channel, _) => {
-                channel.poll_close(cx).map_err(Into::into)
-            }
-            Seat::Leaving(hub) => {
-                hub.close();
-                ready!(hub.poll_closed(cx));
-                self.seat = Seat::Vacant;
-                Poll::Ready(Ok(()))
-            }
-            _ => {
-                self.seat = Seat::Vacant;
-                Poll::Ready(Ok(()))
-            }
+        if let Some(channel) = self.link.channel_mut() {
+            return channel.poll_close(cx).map_err(Into::into);
         }
+        if let Link::Draining(fan_out) = &mut self.link {
+            fan_out.close();
+            ready!(fan_out.poll_closed(cx));
+        }
+        self.link = Link::Idle;
+        Poll::Ready(Ok(()))
     }
 
     fn buffered(&self) -> usize {
-        match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
-                channel.buffered()
+        match &self.link {
+            Link::Listening(_, fan_out) | Link::Draining(fan_out) => {
+                usize::from(!fan_out.is_flushed())
             }
-            Seat::Listening(_, hub) | Seat::Leaving(hub) => usize::from(!hub.is_flushed()),
-            Seat::Vacant => 0,
+            link => link.channel().map_or(0, S::Channel::buffered),
         }
     }
 
@@ -204,24 +190,15 @@ where
 
     #[inline]
     fn worked(&self) -> u64 {
-        match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
-                channel.worked()
-            }
-            _ => 0,
-        }
+        self.link.channel().map_or(0, S::Channel::worked)
     }
 
     fn connection(&self) -> ConnectionInfo {
-        match &self.seat {
-            Seat::Connected(channel) | Seat::Parting(channel, _) | Seat::Moving(channel, _) => {
-                channel.connection()
-            }
-            _ => ConnectionInfo::default(),
-        }
+        let channel = self.link.channel();
+        channel.map(S::Channel::connection).unwrap_or_default()
     }
 
-    /// Which wire version an attempt begins with is the maker's to say.
+    /// The make service below chooses the wire version of each attempt.
     fn begin_with(&mut self, _wire: WireVersion) -> bool {
         false
     }
@@ -231,7 +208,7 @@ where
     }
 
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
-        if let Seat::Connected(channel) | Seat::Moving(channel, _) = &mut self.seat {
+        if let Some(channel) = self.link.channel_mut() {
             channel.interrupt(reason.clone());
             self.vacate(Some(reason));
         }

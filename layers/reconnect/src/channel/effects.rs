@@ -1,17 +1,17 @@
 //! What happens to the connection: made, proved useful, lost, ended.
 //!
-//! In: what the polls find. Out: the next phase. May touch: the maker below, tokio's clock.
+//! In: what the polls find. Out: the next phase. May touch: the make service below, tokio's clock.
 
 use std::{
     mem,
     task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::{BoxError, DisconnectReason, Redial};
+use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosed, Redial};
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use super::{Origin, PARTING, Parting, Phase, Reconnecting, USEFUL, Way};
+use super::{HALF_CLOSE_TIMEOUT, Origin, Phase, Reconnecting, USEFUL_AFTER};
 use crate::{
     error::NotRedialable,
     lifecycle::Lifecycle,
@@ -26,12 +26,12 @@ where
     P: Recover,
     T: Redial,
 {
-    pub(crate) fn connecting(maker: S, target: T, policy: P, states: StateWatch) -> Self {
-        let life = Lifecycle::new(policy, states);
+    pub(crate) fn connecting(make: S, target: T, policy: P, states: StateWatch) -> Self {
+        let lifecycle = Lifecycle::new(policy, states);
         let origin = Origin {
-            maker,
+            make,
             target,
-            life,
+            lifecycle,
         };
         let mut this = Self::new(Phase::Closed, Some(origin));
         this.feed(Input::Start, None);
@@ -40,22 +40,24 @@ where
 
     /// Whether a loss is followed by another connection, or by the policy's reason for none.
     pub(super) fn comes_back(&self) -> bool {
-        self.origin.as_ref().is_some_and(|from| from.life.is_on())
+        self.origin
+            .as_ref()
+            .is_some_and(|from| from.lifecycle.is_on())
     }
 
-    /// Tells the machine and does what it says. `opened` comes with [`Input::Opened`].
+    /// Feeds the machine and carries out its effects. `opened` comes with [`Input::Opened`].
     pub(super) fn feed(&mut self, input: Input, mut opened: Option<S::Response>) {
         let Some(origin) = &mut self.origin else {
             return;
         };
-        let (effects, mut wait) = origin.life.handle(input);
+        let (effects, mut wait) = origin.lifecycle.handle(input);
         for effect in effects {
             match effect {
-                Effect::Connect { .. } => self.phase = Phase::Readying,
+                Effect::Connect { .. } => self.phase = Phase::AwaitingReady,
                 Effect::Adopt => {
                     if let Some(channel) = opened.take() {
-                        self.phase = Phase::Up(channel);
-                        self.proving = Some(Box::pin(sleep(USEFUL)));
+                        self.phase = Phase::Connected(channel);
+                        self.proving = Some(Box::pin(sleep(USEFUL_AFTER)));
                     }
                 }
                 Effect::Release => {
@@ -69,18 +71,19 @@ where
                         self.phase = Phase::Waiting(until);
                     }
                 }
-                Effect::GiveUp => self.phase = Phase::Over(origin.life.reason(), false),
+                Effect::GiveUp => self.phase = Phase::GivenUp(origin.lifecycle.reason(), false),
                 Effect::CancelTimer => {
-                    if !matches!(self.phase, Phase::Up(_) | Phase::Parting(..)) {
+                    if !matches!(self.phase, Phase::Connected(_) | Phase::HalfClosed(..)) {
                         self.phase = Phase::Closed;
                     }
                 }
                 Effect::Close => {
                     self.proving = None;
                     self.phase = match mem::replace(&mut self.phase, Phase::Closed) {
-                        Phase::Up(channel) => Phase::Last(channel, false),
-                        Phase::Parting(channel, parting) => {
-                            Phase::Last(channel, matches!(parting.way, Way::Flush))
+                        Phase::Connected(channel) => Phase::Last(channel, false),
+                        Phase::HalfClosed(half, _) => {
+                            let read_closed = half.state() == HalfClose::ReadClosed;
+                            Phase::Last(half.into_inner(), read_closed)
                         }
                         phase => phase,
                     };
@@ -110,34 +113,35 @@ where
         self.feed(input, None);
     }
 
-    /// The one connection there is has ended. What can be done on it still can.
+    /// The last connection has ended. What is left to write or read still can be.
     pub(super) fn end(&mut self, reason: DisconnectReason, eof: bool) {
         let phase = mem::replace(&mut self.phase, Phase::Closed);
         self.release(reason);
-        if let Phase::Up(channel) = phase {
+        if let Phase::Connected(channel) = phase {
             self.phase = Phase::Last(channel, eof);
         }
     }
 
-    pub(super) fn part(&mut self, way: Way) {
+    /// One direction has ended, because of `reason`; the other one is finished.
+    pub(super) fn half_close(&mut self, state: HalfClose, reason: DisconnectReason) {
         self.phase = match mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Up(channel) => {
-                let deadline = Box::pin(sleep(PARTING));
-                Phase::Parting(channel, Parting { way, deadline })
+            Phase::Connected(channel) => {
+                let deadline = Box::pin(sleep(HALF_CLOSE_TIMEOUT));
+                Phase::HalfClosed(HalfClosed::new(channel, state, deadline), reason)
             }
             phase => phase,
         };
     }
 
-    /// Connects and waits, until there is a connection or it is given up. At most one attempt comes
-    /// to nothing in one poll.
+    /// Connects and waits, until there is a connection or it is given up. At most one attempt fails
+    /// in one poll.
     pub(super) fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(origin) = &mut self.origin {
             let failed = match &mut self.phase {
-                Phase::Readying => match ready!(origin.maker.poll_ready(cx)) {
+                Phase::AwaitingReady => match ready!(origin.make.poll_ready(cx)) {
                     Ok(()) => match origin.target.redial() {
                         Some(target) => {
-                            let connecting = Box::pin(origin.maker.call(target));
+                            let connecting = Box::pin(origin.make.call(target));
                             self.phase = Phase::Connecting(connecting);
                             continue;
                         }
@@ -162,7 +166,7 @@ where
             self.feed(Input::Failed(failed), None);
             break;
         }
-        // The other direction, or the wait, has to be looked at.
+        // The other direction, or the wait, is to be polled.
         cx.waker().wake_by_ref();
         match self.phase {
             Phase::Waiting(_) => Poll::Pending,
@@ -170,7 +174,7 @@ where
         }
     }
 
-    /// Notes that the stream has rested or, `heard`, yielded a message.
+    /// Notes that the stream is pending or, `heard`, has yielded a message.
     #[cold]
     pub(super) fn prove(&mut self, heard: bool, cx: &mut Context<'_>) {
         let Some(proving) = &mut self.proving else {

@@ -1,7 +1,10 @@
 //! The channel: connects, passes messages, and connects again.
 //!
-//! In: a maker of channels and a target that can be asked for again. Out: one channel. May touch:
+//! In: a make service of channels and a target that can be asked for again. Out: one channel. May touch:
 //! the channels below, tokio's clock (once a connection, never per message).
+//!
+//! The polls below pass on what a connection says while it stands; `slow_path` does the rest, and
+//! `effects` what the machine decides.
 
 mod effects;
 mod slow_path;
@@ -15,7 +18,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Redial, WireVersion,
+    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClosed, Inbound, Redial,
+    WireVersion,
 };
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -27,22 +31,21 @@ use crate::{
     policy::{Recover, Until},
 };
 
-/// How long a connection must last to be useful if the peer says nothing on it.
-const USEFUL: Duration = Duration::from_secs(5);
+/// A connection is useful once it has lasted this long, or with the first message that comes in.
+const USEFUL_AFTER: Duration = Duration::from_secs(5);
 
-/// How long the rest of a connection is waited for: for what was called to be taken by a peer that
-/// has shut its own direction, or for what was said by one that takes no more.
-const PARTING: Duration = Duration::from_millis(500);
+/// How long a half-closed connection may take: to flush what was called, or to read what the peer sent.
+const HALF_CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A channel that comes back. An accepted one passes untouched and never does.
 ///
 /// It is made at once and connects while it is polled. Without a connection `poll_ready` is pending
 /// and the stream silent; both fail, with the reason, when the policy has given up. Any of its
-/// `poll_*` drives it, so one owner that always polls the stream heals it even when idle.
+/// `poll_*` drives it, so one owner that always polls the stream reconnects it even when idle.
 ///
 /// * The end of a connection is not the end of the stream. What was called and not flushed may be
-///   lost with it, which [`lost`](Channel::lost) then says; when the peer has ended in good order
-///   and still took all, nothing is lost and nothing said.
+///   lost with it, which [`lost`](Channel::lost) then reports; when the peer has ended in good order
+///   and still took all, nothing is lost and nothing reported.
 /// * With a policy that [is off](Recover::is_on) it ends with its first connection, as the channel
 ///   below does.
 /// * `poll_close` is for good. While there is no connection, it is ready at once.
@@ -53,48 +56,37 @@ pub struct Reconnecting<S: Service<T>, T, P> {
     phase: Phase<S::Response, S::Future>,
     /// Absent for an accepted channel.
     origin: Option<Origin<S, T, P>>,
-    /// A loss that has not been told.
+    /// A loss that has not been reported.
     lost: Option<DisconnectReason>,
-    /// Who waits for the loss to be told.
+    /// The task that waits for the loss to be reported.
     waiting: Option<Waker>,
-    /// Set while the connection has not proved useful.
+    /// Set until the connection has proved useful.
     proving: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a channel comes back from.
+/// What a channel reconnects with.
 struct Origin<S, T, P> {
-    maker: S,
+    make: S,
     target: T,
-    life: Lifecycle<P>,
+    lifecycle: Lifecycle<P>,
 }
 
 enum Phase<C, F> {
-    /// Connected.
-    Up(C),
-    /// The connection has ended in one direction; the other one is seen to before it is let go of.
-    Parting(C, Parting),
-    /// The connection's end is this channel's end, too. `true`: the peer has ended its direction.
+    Connected(C),
+    /// One direction has ended; the other is finished before the connection is replaced. The reason is that
+    /// of a failed write.
+    HalfClosed(HalfClosed<C, Pin<Box<Sleep>>>, DisconnectReason),
+    /// The connection is not replaced: its end is this channel's. `true`: the peer has ended its direction.
     Last(C, bool),
-    /// The maker is waited for.
-    Readying,
+    /// The make service is asked whether it is ready.
+    AwaitingReady,
     Connecting(Pin<Box<F>>),
+    /// The policy's wait before the next attempt.
     Waiting(Until),
-    /// Given up. `true`: the stream has said why.
-    Over(DisconnectReason, bool),
+    /// Given up. `true`: the stream has yielded the reason.
+    GivenUp(DisconnectReason, bool),
     /// Closed on purpose.
     Closed,
-}
-
-struct Parting {
-    way: Way,
-    deadline: Pin<Box<Sleep>>,
-}
-
-enum Way {
-    /// The peer has ended: what was called is flushed.
-    Flush,
-    /// Writing has failed, because of this: what the peer said before is read.
-    Read(DisconnectReason),
 }
 
 /// Nothing is pinned in place: channels are `Unpin`, and all else is boxed.
@@ -118,18 +110,16 @@ impl<S: Service<T>, T, P> Reconnecting<S, T, P> {
     /// The channel below, while there is one: the established peer is asked for there.
     pub const fn get_ref(&self) -> Option<&S::Response> {
         match &self.phase {
-            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
-                Some(channel)
-            }
+            Phase::Connected(channel) | Phase::Last(channel, _) => Some(channel),
+            Phase::HalfClosed(half, _) => Some(half.get_ref()),
             _ => None,
         }
     }
 
     const fn channel(&mut self) -> Option<&mut S::Response> {
         match &mut self.phase {
-            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
-                Some(channel)
-            }
+            Phase::Connected(channel) | Phase::Last(channel, _) => Some(channel),
+            Phase::HalfClosed(half, _) => Some(half.get_mut()),
             _ => None,
         }
     }
@@ -149,7 +139,7 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
         let mut failed = None;
-        if let Phase::Up(channel) | Phase::Last(channel, _) = &mut self.phase
+        if let Phase::Connected(channel) | Phase::Last(channel, _) = &mut self.phase
             && self.lost.is_none()
         {
             match channel.poll_ready(cx) {
@@ -181,7 +171,7 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let mut ended = None;
-        if let Phase::Up(channel) | Phase::Last(channel, false) = &mut this.phase {
+        if let Phase::Connected(channel) | Phase::Last(channel, false) = &mut this.phase {
             match Pin::new(channel).poll_next(cx) {
                 Poll::Ready(Some(Ok(inbound))) => {
                     if this.proving.is_some() {
@@ -214,7 +204,7 @@ where
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
         let mut failed = None;
-        if let Phase::Up(channel) | Phase::Last(channel, _) = &mut self.phase
+        if let Phase::Connected(channel) | Phase::Last(channel, _) = &mut self.phase
             && self.lost.is_none()
         {
             match channel.poll_flush(cx) {
@@ -240,7 +230,7 @@ where
     #[inline]
     fn buffered(&self) -> usize {
         let buffered = self.get_ref().map_or(0, C::buffered);
-        // Of what is lost, nobody knows whether the kernel has it.
+        // Whether the kernel took what is lost is unknown.
         buffered.max(usize::from(self.lost.is_some()))
     }
 
@@ -287,17 +277,17 @@ where
 
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
         let comes_back = self.comes_back();
-        match &mut self.phase {
-            Phase::Up(channel) | Phase::Parting(channel, _) if comes_back => {
-                channel.interrupt(reason.clone());
+        let interrupted = self
+            .channel()
+            .map(|channel| channel.interrupt(reason.clone()));
+        match (&self.phase, interrupted) {
+            (Phase::Connected(_) | Phase::HalfClosed(..), _) if comes_back => {
                 self.lose(reason);
                 true
             }
-            Phase::Up(channel) | Phase::Parting(channel, _) | Phase::Last(channel, _) => {
-                channel.interrupt(reason)
-            }
-            Phase::Readying | Phase::Connecting(_) | Phase::Waiting(_) => comes_back,
-            Phase::Over(..) | Phase::Closed => false,
+            (_, Some(interrupted)) => interrupted,
+            (Phase::AwaitingReady | Phase::Connecting(_) | Phase::Waiting(_), None) => comes_back,
+            (_, None) => false,
         }
     }
 }
@@ -305,13 +295,13 @@ where
 impl<S: Service<T>, T, P> fmt::Debug for Reconnecting<S, T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phase = match &self.phase {
-            Phase::Up(_) => "up",
-            Phase::Parting(..) => "parting",
+            Phase::Connected(_) => "connected",
+            Phase::HalfClosed(..) => "half-closed",
             Phase::Last(..) => "last",
-            Phase::Readying => "readying",
+            Phase::AwaitingReady => "awaiting ready",
             Phase::Connecting(_) => "connecting",
             Phase::Waiting(_) => "waiting",
-            Phase::Over(..) => "over",
+            Phase::GivenUp(..) => "given up",
             Phase::Closed => "closed",
         };
         f.debug_struct("Reconnecting")

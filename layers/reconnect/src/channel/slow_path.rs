@@ -1,17 +1,19 @@
-//! What the polls do besides passing on what a connection that lives has to say.
+//! The polls when there is no connection, or when it has just ended.
 //!
-//! In: a poll, and what the connection has just answered to it. Out: its answer. May touch: the
-//! channel below.
+//! In: a poll, and the error or end that the connection has just answered with. Out: its answer. May
+//! touch: the channel below.
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Inbound, Redial};
+use kyneta_uds_core::{
+    BoxError, Channel, DisconnectReason, HalfClose, HalfClosedEnd, Inbound, Redial,
+};
 use tower_service::Service;
 
-use super::{Parting, Phase, Reconnecting, Way};
+use super::{Phase, Reconnecting};
 use crate::policy::Recover;
 
 /// What `poll_ready` and `poll_flush` say.
@@ -23,34 +25,24 @@ where
     P: Recover,
     T: Redial,
 {
-    /// Sees to the other direction of a connection that has ended in one. Ready when it is gone.
-    fn poll_part<M, C>(&mut self, cx: &mut Context<'_>) -> Poll<()>
-    where
-        S: Service<T, Response = C>,
-        C: Channel<M>,
-    {
-        let Phase::Parting(channel, Parting { way, deadline }) = &mut self.phase else {
-            return Poll::Ready(());
+    /// A half-closed connection is finished.
+    fn half_closed<E>(&mut self, cx: &mut Context<'_>, end: HalfClosedEnd<E>) {
+        let Phase::HalfClosed(half, reason) = &self.phase else {
+            return;
         };
-        let late = deadline.as_mut().poll(cx).is_ready();
-        match way {
-            Way::Flush => match channel.poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.release(DisconnectReason::Closed),
-                Poll::Pending if !late => return Poll::Pending,
-                Poll::Ready(Err(_)) | Poll::Pending => self.lose(DisconnectReason::Closed),
-            },
-            Way::Read(_) if !late => return Poll::Pending,
-            Way::Read(reason) => {
-                let reason = reason.clone();
-                self.lose(reason);
-            }
-        }
         cx.waker().wake_by_ref();
-        Poll::Ready(())
+        match (half.state(), end) {
+            (HalfClose::ReadClosed, HalfClosedEnd::Complete) => {
+                self.release(DisconnectReason::Closed);
+            }
+            // The peer had left in good order, which is why writing failed.
+            (_, HalfClosedEnd::Complete) => self.lose(DisconnectReason::Closed),
+            _ => self.lose(reason.clone()),
+        }
     }
 
-    /// Does `act` on the connection, as soon as there is one and no loss is untold. Without any,
-    /// `idle` says whether there is nothing to do.
+    /// Does `act` on the connection, as soon as there is one and every loss is reported. Without a
+    /// connection, `idle` is ready at once.
     #[cold]
     pub(super) fn poll_out<M, C>(
         &mut self,
@@ -65,7 +57,7 @@ where
     {
         loop {
             match &mut self.phase {
-                Phase::Up(channel) => {
+                Phase::Connected(channel) => {
                     if failed.is_none() {
                         if self.lost.is_some() {
                             break;
@@ -84,14 +76,17 @@ where
                         self.end(reason.clone(), false);
                         return Poll::Ready(Err(reason));
                     }
-                    self.part(Way::Read(reason));
+                    self.half_close(HalfClose::WriteFailed, reason);
                 }
-                Phase::Parting(..) => ready!(self.poll_part(cx)),
+                Phase::HalfClosed(half, _) => {
+                    let end = ready!(half.poll_write(cx));
+                    self.half_closed(cx, end);
+                }
                 Phase::Last(channel, _) => {
                     let done = failed.map_or_else(|| act(channel, cx), |e| Poll::Ready(Err(e)));
                     return done.map_err(DisconnectReason::error);
                 }
-                Phase::Readying | Phase::Connecting(_) | Phase::Waiting(_) => {
+                Phase::AwaitingReady | Phase::Connecting(_) | Phase::Waiting(_) => {
                     if self.poll_connect(cx).is_ready() {
                         continue;
                     }
@@ -100,7 +95,7 @@ where
                     }
                     break;
                 }
-                Phase::Over(reason, _) => return Poll::Ready(Err(reason.clone())),
+                Phase::GivenUp(reason, _) => return Poll::Ready(Err(reason.clone())),
                 Phase::Closed => return Poll::Ready(Err(DisconnectReason::Intentional)),
             }
         }
@@ -110,8 +105,8 @@ where
         Poll::Pending
     }
 
-    /// All that the stream has to do besides passing on what a connection yields. `ended` is what
-    /// the connection has ended with, just now.
+    /// All that the stream does besides passing on what a connection yields. `ended` is what
+    /// the connection has just ended with.
     #[cold]
     pub(super) fn poll_in<M, C>(
         &mut self,
@@ -124,7 +119,7 @@ where
     {
         loop {
             match &mut self.phase {
-                Phase::Up(channel) => {
+                Phase::Connected(channel) => {
                     let end = match ended.take() {
                         Some(end) => end,
                         None => match Pin::new(channel).poll_next(cx) {
@@ -142,33 +137,22 @@ where
                     };
                     cx.waker().wake_by_ref();
                     match (end.map(DisconnectReason::error), self.comes_back()) {
-                        (None, true) => self.part(Way::Flush),
+                        (None, true) => {
+                            self.half_close(HalfClose::ReadClosed, DisconnectReason::Closed);
+                        }
                         (None, false) => self.end(DisconnectReason::Closed, true),
                         (Some(reason), true) => self.lose(reason),
                         (Some(reason), false) => self.release(reason),
                     }
                 }
-                Phase::Parting(channel, parting) => {
-                    if let Way::Read(reason) = &parting.way {
-                        let reason = match Pin::new(channel).poll_next(cx) {
-                            Poll::Ready(Some(Ok(inbound))) => {
-                                self.prove(matches!(inbound, Inbound::Message(_)), cx);
-                                return Poll::Ready(Some(Ok(inbound)));
-                            }
-                            Poll::Pending => None,
-                            Poll::Ready(Some(Err(_))) => Some(reason.clone()),
-                            // It had left in good order, which is why writing failed.
-                            Poll::Ready(None) => Some(DisconnectReason::Closed),
-                        };
-                        if let Some(reason) = reason {
-                            cx.waker().wake_by_ref();
-                            self.lose(reason);
-                            continue;
-                        }
+                Phase::HalfClosed(half, _) => match ready!(half.poll_next(cx)) {
+                    Ok(inbound) => {
+                        self.prove(matches!(inbound, Inbound::Message(_)), cx);
+                        return Poll::Ready(Some(Ok(inbound)));
                     }
-                    ready!(self.poll_part(cx));
-                }
-                Phase::Last(_, true) | Phase::Over(_, true) | Phase::Closed => {
+                    Err(end) => self.half_closed(cx, end),
+                },
+                Phase::Last(_, true) | Phase::GivenUp(_, true) | Phase::Closed => {
                     return Poll::Ready(None);
                 }
                 Phase::Last(channel, false) => {
@@ -178,11 +162,11 @@ where
                     };
                     return next.map_err(DisconnectReason::error);
                 }
-                Phase::Readying | Phase::Connecting(_) | Phase::Waiting(_) => {
+                Phase::AwaitingReady | Phase::Connecting(_) | Phase::Waiting(_) => {
                     ready!(self.poll_connect(cx));
                 }
-                Phase::Over(reason, told) => {
-                    *told = true;
+                Phase::GivenUp(reason, reported) => {
+                    *reported = true;
                     return Poll::Ready(Some(Err(reason.clone())));
                 }
             }

@@ -1,0 +1,129 @@
+//! A half-closed connection: one direction has ended, the other is finished within a time limit.
+//!
+//! In: a channel, which direction has ended, a deadline. Out: what still comes in, and how it ended. May
+//! touch: the channel.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::channel::{Channel, Inbound};
+
+/// Which direction of a [`HalfClosed`] connection has ended, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HalfClose {
+    /// The peer has ended its direction: what was called is flushed.
+    ReadClosed,
+    /// This side ends its direction: what was called is flushed, and what comes in is read meanwhile.
+    Closing,
+    /// Writing has failed: what the peer has sent before is read.
+    WriteFailed,
+    /// This side has ended its direction: what the peer still sends is read up to its end.
+    AwaitingEof,
+}
+
+/// How a [`HalfClosed`] connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClosedEnd<E> {
+    /// All was flushed, or the peer's end was read.
+    Complete,
+    /// The direction that was left has failed.
+    Failed(E),
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// A channel over a connection one direction of which has ended. `D` is the deadline for the other one.
+///
+/// For layers that replace a connection: they finish it with this before they let go of it.
+#[derive(Debug)]
+pub struct HalfClosed<C, D> {
+    channel: C,
+    state: HalfClose,
+    deadline: D,
+}
+
+impl<C, D> HalfClosed<C, D> {
+    /// The channel, of which one direction has ended.
+    pub const fn new(channel: C, state: HalfClose, deadline: D) -> Self {
+        Self {
+            channel,
+            state,
+            deadline,
+        }
+    }
+
+    /// Which direction has ended.
+    pub const fn state(&self) -> HalfClose {
+        self.state
+    }
+
+    /// The channel.
+    pub const fn get_ref(&self) -> &C {
+        &self.channel
+    }
+
+    /// The channel.
+    pub const fn get_mut(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
+    /// The channel, for another use.
+    pub fn into_inner(self) -> C {
+        self.channel
+    }
+}
+
+impl<C, D: Future<Output = ()> + Unpin> HalfClosed<C, D> {
+    /// Flushes or closes what is left to write, and reads nothing. While only reading is left it waits for
+    /// the deadline.
+    pub fn poll_write<M>(&mut self, cx: &mut Context<'_>) -> Poll<HalfClosedEnd<C::Error>>
+    where
+        C: Channel<M>,
+    {
+        let written = match self.state {
+            HalfClose::ReadClosed => self.channel.poll_flush(cx),
+            HalfClose::Closing => self.channel.poll_close(cx),
+            HalfClose::WriteFailed | HalfClose::AwaitingEof => Poll::Pending,
+        };
+        match written {
+            Poll::Ready(Ok(())) => Poll::Ready(HalfClosedEnd::Complete),
+            Poll::Ready(Err(error)) => Poll::Ready(HalfClosedEnd::Failed(error)),
+            Poll::Pending => self.poll_deadline(cx),
+        }
+    }
+
+    /// What still comes in; the error is the end. Writes what is left to write, too.
+    ///
+    /// # Errors
+    /// The connection has ended in both directions, or is to be given up.
+    pub fn poll_next<M>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Inbound<M>, HalfClosedEnd<C::Error>>>
+    where
+        C: Channel<M>,
+    {
+        let read = match self.state {
+            HalfClose::ReadClosed => return self.poll_write(cx).map(Err),
+            _ => Pin::new(&mut self.channel).poll_next(cx),
+        };
+        match (read, self.state) {
+            (Poll::Ready(Some(Ok(inbound))), _) => Poll::Ready(Ok(inbound)),
+            (_, HalfClose::Closing) => self.poll_write(cx).map(Err),
+            (Poll::Ready(Some(Err(error))), _) => Poll::Ready(Err(HalfClosedEnd::Failed(error))),
+            (Poll::Ready(None), _) => Poll::Ready(Err(HalfClosedEnd::Complete)),
+            (Poll::Pending, _) => self.poll_deadline(cx).map(Err),
+        }
+    }
+
+    fn poll_deadline<E>(&mut self, cx: &mut Context<'_>) -> Poll<HalfClosedEnd<E>> {
+        let passed = Pin::new(&mut self.deadline).poll(cx);
+        passed.map(|()| HalfClosedEnd::TimedOut)
+    }
+}
+
+#[cfg(test)]
+mod tests;
