@@ -28,13 +28,13 @@ use tower_service::Service;
 
 use crate::{
     connection::Connection,
+    connection_task::{Settings, settings_setters},
     counts::Counts,
+    dialed::{Dialed, FromPresent, Tracking},
     event::{Event, EventSender, Events},
     handler::Handler,
-    outgoing::{FromPresent, Outgoing, Tracking},
-    parting::part,
-    roster::{Company, Roster},
-    session::{Settings, settings_setters},
+    peers::{Peers, Presence},
+    shutdown::shut_down,
     stack::{DefaultStack, MakeChannel, default_stack},
     waiting::{Waiting, WaitingNote},
 };
@@ -53,7 +53,7 @@ use crate::{
 pub struct Client {
     handle: Handle<ChannelMsg>,
     states: StateWatch,
-    outgoing: Outgoing,
+    dialed: Dialed,
     last: LastError,
     guard: Arc<Guard>,
 }
@@ -62,7 +62,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Guard {
     handle: Handle<ChannelMsg>,
-    roster: Roster,
+    peers: Peers,
     unconnected: Arc<Unconnected>,
 }
 
@@ -272,12 +272,12 @@ impl Client {
 
     /// Who listens, while it is connected.
     pub fn peer(&self) -> Option<Arc<PeerInfo>> {
-        Some(self.outgoing.present()?.shared_peer().clone())
+        Some(self.dialed.present()?.shared_peer().clone())
     }
 
     /// The connection that stands, if any. It ends when it is lost; the client goes on.
     pub fn connection(&self) -> Option<Connection> {
-        Some(Connection::of(&self.outgoing.present()?))
+        Some(Connection::of(&self.dialed.present()?))
     }
 
     /// Where it stands.
@@ -303,8 +303,8 @@ impl Client {
     }
 
     #[cfg(feature = "status")]
-    pub(crate) fn roster(&self) -> &Roster {
-        &self.guard.roster
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.guard.peers
     }
 
     #[cfg(feature = "status")]
@@ -320,12 +320,12 @@ impl Client {
 
     /// How often each of the bounds was met, and what else went wrong.
     pub fn counts(&self) -> Counts {
-        self.guard.roster.events().counts()
+        self.guard.peers.events().counts()
     }
 
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
-        self.guard.roster.events().subscribe()
+        self.guard.peers.events().subscribe()
     }
 
     /// True while it is connected.
@@ -373,7 +373,7 @@ impl Client {
     pub async fn dispose(self) -> DisconnectReason {
         // What waits may find a connection yet: then it goes out before the `depart`.
         let heard = self.is_connected() || self.queued().0 > 0;
-        part(&self.handle, heard).await
+        shut_down(&self.handle, heard).await
     }
 }
 
@@ -499,9 +499,9 @@ where
     pub async fn connect(self, handler: impl Handler) -> Result<Client, ClientError> {
         let path = self.path.clone()?;
         let client = self.connect_lazy(handler).await?;
-        let mut company = client.guard.roster.company();
+        let mut presence = client.guard.peers.presence();
         // Somebody was here, if only for a moment.
-        let here = company.wait_for(|company| *company != Company::Never);
+        let here = presence.wait_for(|presence| *presence != Presence::Never);
         tokio::select! {
             biased;
             _ = here => Ok(client),
@@ -522,18 +522,18 @@ where
     /// [`ClientError`]: no socket can have this path, or the stack fails before it is asked.
     pub async fn connect_lazy(mut self, handler: impl Handler) -> Result<Client, ClientError> {
         let path = self.path?;
-        let roster = Roster::new(self.events);
-        self.settings.introduce(&roster);
+        let peers = Peers::new(self.events);
+        self.settings.introduce(&peers);
         #[cfg(feature = "status")]
-        roster.about().at(path.clone());
+        peers.about().at(path.clone());
         let Settings {
             stack,
             handshake,
             queue: config,
             ..
         } = self.settings;
-        let outgoing = Outgoing::new(roster.clone());
-        let events = roster.events().clone();
+        let dialed = Dialed::new(peers.clone());
+        let events = peers.events().clone();
         let unconnected = Arc::new(Unconnected {
             note: WaitingNote::default(),
             events: events.clone(),
@@ -554,7 +554,7 @@ where
         });
         let states = layer.state_watch();
         let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
-        let maker = layer.layer(Tracking::new(handshake.layer(stack), outgoing.clone()));
+        let maker = layer.layer(Tracking::new(handshake.layer(stack), dialed.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let error = SharedError::new(error);
             ClientError::NotConnected {
@@ -563,19 +563,19 @@ where
                 last: Some(error),
             }
         })?;
-        let (handle, driver) = queue(channel, outgoing.watch(config));
-        outgoing.under(handle.clone());
-        let handler = FromPresent::new(handler, outgoing.clone());
-        tokio::spawn(outgoing.in_span(driver.drive(handler)));
+        let (handle, driver) = queue(channel, dialed.watch(config));
+        dialed.under(handle.clone());
+        let handler = FromPresent::new(handler, dialed.clone());
+        tokio::spawn(dialed.in_span(driver.drive(handler)));
         let guard = Arc::new(Guard {
             handle: handle.clone(),
-            roster,
+            peers,
             unconnected,
         });
         Ok(Client {
             handle,
             states,
-            outgoing,
+            dialed,
             last,
             guard,
         })

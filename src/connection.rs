@@ -16,9 +16,9 @@ use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
 use tokio::sync::Notify;
 use tower_service::Service;
 
-use crate::parting::part;
 #[cfg(feature = "status")]
-use crate::status::Tenure;
+use crate::peers::Traffic;
+use crate::shutdown::shut_down;
 
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///
@@ -55,7 +55,7 @@ struct End {
     /// Wakes those who wait for it. The smallest that tokio has: every idle connection holds one.
     told: Notify,
     #[cfg(feature = "status")]
-    tenure: Tenure,
+    traffic: Traffic,
 }
 
 impl End {
@@ -117,17 +117,17 @@ impl Connection {
     /// Of those that share a queue, one after the other.
     #[cfg(feature = "status")]
     pub(crate) fn sharing(mut self) -> Self {
-        let tenure = Tenure::after(self.handle.gone_out());
+        let traffic = Traffic::after(self.handle.gone_out());
         self.end = Arc::new(End {
-            tenure,
+            traffic,
             ..End::default()
         });
         self
     }
 
     #[cfg(feature = "status")]
-    pub(crate) fn tenure(&self) -> &Tenure {
-        &self.end.tenure
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.end.traffic
     }
 
     /// One to hand out.
@@ -138,7 +138,7 @@ impl Connection {
     /// It has ended. Said once.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         #[cfg(feature = "status")]
-        self.end.tenure.over(self.handle.gone_out());
+        self.end.traffic.end(self.handle.gone_out());
         // The first one stays.
         let _ = self.end.reason.set(reason);
         self.end.told.notify_waiters();
@@ -227,7 +227,7 @@ impl Connection {
     /// Cancel safe, but what has not been done by then is not: dropped before the queue was closed, the
     /// connection goes on.
     pub async fn dispose(&self) -> DisconnectReason {
-        part(&self.handle, self.is_connected()).await
+        shut_down(&self.handle, self.is_connected()).await
     }
 }
 
@@ -260,7 +260,7 @@ impl Incoming {
     #[inline]
     pub(crate) fn new(message: ChannelMsg, from: Arc<Connection>) -> Self {
         #[cfg(feature = "status")]
-        from.tenure().comes_in();
+        from.traffic().count_received();
         Self { message, from }
     }
 

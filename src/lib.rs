@@ -108,20 +108,19 @@
 mod broadcast;
 mod client;
 mod connection;
+mod connection_task;
 mod counts;
-mod directory;
+mod dialed;
 mod event;
 pub mod guide;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
-mod outgoing;
-mod parting;
 mod peer;
-mod roster;
+mod peers;
 mod serve;
 mod server;
-mod session;
+mod shutdown;
 mod stack;
 #[cfg(feature = "status")]
 pub mod status;

@@ -28,13 +28,13 @@ use tower_service::Service;
 
 use crate::{
     connection::Connection,
+    connection_task::{ConnectionTask, Settings, settings_setters},
     counts::Counts,
+    dialed::{Dialed, FromPresent, Tracked, Tracking},
     event::{Event, EventSender, Events},
     handler::Handler,
-    outgoing::{FromPresent, Outgoing, Tracked, Tracking},
-    parting::part,
-    roster::{Company, Roster},
-    session::{Session, Settings, settings_setters},
+    peers::{Peers, Presence},
+    shutdown::shut_down,
     stack::{DefaultStack, MakeChannel, default_stack},
     waiting::Waiting,
 };
@@ -102,7 +102,7 @@ struct Guard {
     handle: Handle<ChannelMsg>,
     path: SocketPath,
     roles: RoleWatch,
-    roster: Roster,
+    peers: Peers,
     regroup: Duration,
 }
 
@@ -207,7 +207,7 @@ impl Peer {
 
     /// A handle to a peer that we are connected with. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
-        self.guard.roster.connection(peer)
+        self.guard.peers.connection(peer)
     }
 
     /// Waits for its first role, for as long as that takes; at once when there is one.
@@ -236,17 +236,17 @@ impl Peer {
     /// Handles to all that we are connected with: the one who listens, or all who are connected to
     /// us. In no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        self.guard.roster.connections()
+        self.guard.peers.connections()
     }
 
     /// True when we are connected with the peer.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
-        self.guard.roster.is_present(peer)
+        self.guard.peers.is_present(peer)
     }
 
     /// How many connections there are.
     pub fn connection_count(&self) -> usize {
-        self.guard.roster.connection_count()
+        self.guard.peers.connection_count()
     }
 
     /// Waits until somebody is there to hear a message, and is true then. False when we listen, and
@@ -254,16 +254,16 @@ impl Peer {
     /// ended.
     ///
     /// Cancel safe.
-    pub async fn company(&self) -> bool {
-        let mut company = self.guard.roster.company();
+    pub async fn wait_for_peers(&self) -> bool {
+        let mut presence = self.guard.peers.presence();
         let far = Instant::now() + Duration::from_secs(86_400);
         loop {
-            let present = *company.borrow_and_update();
+            let present = *presence.borrow_and_update();
             let role = self.role();
             let expected_until = match (present, role) {
-                (Company::Here(_), _) => return true,
-                (_, Role::Disposed) | (Company::Never, Role::Listener) => return false,
-                (Company::Gone(since), Role::Listener) => {
+                (Presence::Connected(_), _) => return true,
+                (_, Role::Disposed) | (Presence::Never, Role::Listener) => return false,
+                (Presence::Gone(since), Role::Listener) => {
                     since.checked_add(self.guard.regroup).unwrap_or(far)
                 }
                 _ => far,
@@ -273,7 +273,7 @@ impl Peer {
             }
             tokio::select! {
                 _ = self.closed() => return false,
-                _ = company.changed() => {}
+                _ = presence.changed() => {}
                 _ = self.wait_for(|now| now != role) => {}
                 () = sleep_until(expected_until) => {}
             }
@@ -311,8 +311,8 @@ impl Peer {
     }
 
     #[cfg(feature = "status")]
-    pub(crate) fn roster(&self) -> &Roster {
-        &self.guard.roster
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.guard.peers
     }
 
     #[cfg(feature = "status")]
@@ -322,12 +322,12 @@ impl Peer {
 
     /// How often each of the bounds was met, and what else went wrong.
     pub fn counts(&self) -> Counts {
-        self.guard.roster.events().counts()
+        self.guard.peers.events().counts()
     }
 
     /// What happens beside the messages, from now on. For all from the start on, ask the builder.
     pub fn events(&self) -> Events {
-        self.guard.roster.events().subscribe()
+        self.guard.peers.events().subscribe()
     }
 
     /// Ready, with the reason, when it has been disposed of.
@@ -340,8 +340,8 @@ impl Peer {
     /// timeout, twice that and 500 ms for a listener one of whose peers does not read.
     pub async fn dispose(&self) -> DisconnectReason {
         self.guard.roles.leave();
-        let connected = self.guard.roster.connections();
-        let reason = part(&self.handle, !connected.is_empty()).await;
+        let connected = self.guard.peers.connections();
+        let reason = shut_down(&self.handle, !connected.is_empty()).await;
         join_all(connected.iter().map(Connection::closed)).await;
         reason
     }
@@ -517,21 +517,21 @@ impl<S: MakeChannel> PeerBuilder<S> {
         let allow_listener = self
             .allow_listener
             .unwrap_or_else(|| self.listener.allows().clone());
-        let roster = Roster::new(self.events);
-        self.settings.introduce(&roster);
+        let peers = Peers::new(self.events);
+        self.settings.introduce(&peers);
         #[cfg(feature = "status")]
-        roster.about().at(path.clone());
+        peers.about().at(path.clone());
         let Settings {
             stack,
             handshake,
             queue: config,
             ..
         } = self.settings;
-        let outgoing = Outgoing::new(roster.clone());
+        let dialed = Dialed::new(peers.clone());
         let host = Attending {
             handler: handler.clone(),
             queue: for_members(config.clone()),
-            roster: roster.clone(),
+            peers: peers.clone(),
         };
         let negotiate = NegotiateLayer::with_accept_handler(host)
             .listener(self.listener)
@@ -540,23 +540,23 @@ impl<S: MakeChannel> PeerBuilder<S> {
         let roles = negotiate.role_watch();
         let maker = Tracking::new(
             handshake.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
-            outgoing.clone(),
+            dialed.clone(),
         );
         let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
-        let (handle, driver) = queue(channel, outgoing.watch(config));
-        outgoing.under(handle.clone());
+        let (handle, driver) = queue(channel, dialed.watch(config));
+        dialed.under(handle.clone());
         let peer = Peer {
             handle: handle.clone(),
             guard: Arc::new(Guard {
                 handle,
                 path,
                 roles,
-                roster,
+                peers,
                 regroup: self.regroup,
             }),
         };
-        let handler = FromPresent::new(handler, outgoing.clone());
-        tokio::spawn(outgoing.in_span(driver.drive(handler)));
+        let handler = FromPresent::new(handler, dialed.clone());
+        tokio::spawn(dialed.in_span(driver.drive(handler)));
         Ok(peer)
     }
 }
@@ -566,7 +566,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
 struct Attending<H> {
     handler: H,
     queue: QueueConfig,
-    roster: Roster,
+    peers: Peers,
 }
 
 impl<H, C> AcceptHandler<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
@@ -575,41 +575,41 @@ where
     C: kyneta_uds_core::Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
 {
     fn attend(&self, channel: Tracked<C>) -> Handle<ChannelMsg> {
-        let events = self.roster.events();
-        let session = Session::new(channel.into_inner(), &self.queue, events);
+        let events = self.peers.events();
+        let session = ConnectionTask::new(channel.into_inner(), &self.queue, events);
         let handle = session.connection.handle().clone();
-        let presence = self.roster.enter(session.connection.clone());
-        session.spawn(self.handler.clone(), presence, ());
+        let entry = self.peers.enter(session.connection.clone());
+        session.spawn(self.handler.clone(), entry, ());
         handle
     }
 
     fn not_attended(&self, error: HandshakeError) {
-        self.roster.events().not_introduced(error);
+        self.peers.events().not_introduced(error);
     }
 
     fn not_admitted(&self, refusal: &Refusal) {
         let refusal = *refusal;
-        self.roster.events().send(Event::TurnedAway { refusal });
+        self.peers.events().send(Event::TurnedAway { refusal });
     }
 
     fn at_risk(&self, risk: &DirectoryRisk) {
         let risk = risk.clone();
-        self.roster.events().send(Event::UnsafeDirectory { risk });
+        self.peers.events().send(Event::UnsafeDirectory { risk });
     }
 
     fn announced(&self, role: Role) {
-        self.roster.events().send(Event::Role(role));
+        self.peers.events().send(Event::Role(role));
     }
 
     fn waiting(&self, waiting: &RoleWait) {
         let waiting = Waiting::for_role(waiting);
-        self.roster.events().send(Event::Waiting(waiting));
+        self.peers.events().send(Event::Waiting(waiting));
     }
 
     fn refused(&self, error: &SharedError) {
         let error = error.clone();
         let causes: &(dyn std::error::Error + 'static) = error.get_ref();
         tracing::warn!(error = causes, "something is in the way");
-        self.roster.events().send(Event::InTheWay { error });
+        self.peers.events().send(Event::InTheWay { error });
     }
 }

@@ -28,10 +28,10 @@ use tracing::Instrument as _;
 
 use crate::{
     connection::Connection,
+    connection_task::{ConnectionTask, Settings, settings_setters},
     event::{Event, EventSender},
     handler::MakeHandler,
     server::{ServeDropped, Server},
-    session::{Session, Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
@@ -186,10 +186,10 @@ where
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let serving = self.serving;
         let server = &serving.0;
-        self.settings.introduce(server.roster());
+        self.settings.introduce(server.peers());
         #[cfg(feature = "status")]
         if let Some(path) = self.listener.path() {
-            server.roster().about().at(path.clone());
+            server.peers().about().at(path.clone());
         }
         if let Some(risk) = self.listener.risk() {
             let risk = risk.clone();
@@ -324,7 +324,7 @@ impl<M, S> Attendant<M, S> {
             Ok(channel) => channel,
             Err(error) => return server.event_sender().not_introduced(error),
         };
-        let session = Session::new(channel, &queue, server.event_sender());
+        let session = ConnectionTask::new(channel, &queue, server.event_sender());
         let making = make.oneshot(Connection::clone(&session.connection));
         let made = tokio::select! {
             made = making => made,
@@ -334,13 +334,13 @@ impl<M, S> Attendant<M, S> {
             Ok(handler) => handler,
             Err(error) => return server.event_sender().not_established(error),
         };
-        let presence = server.roster().enter(session.connection.clone());
+        let entry = server.peers().enter(session.connection.clone());
         if server.disposing().is_cancelled() {
             // Too late to be among those who are told `depart`.
             session.connection.handle().close();
         }
         // In a task of its own: this one is as large as the handshake was.
-        session.spawn(handler, presence, (permit, tasks.token()));
+        session.spawn(handler, entry, (permit, tasks.token()));
     }
 }
 

@@ -22,12 +22,12 @@ use tower::make::Shared;
 use crate::{
     broadcast::{Broadcast, broadcast},
     connection::Connection,
+    connection_task::{Settings, settings_setters},
     counts::Counts,
     event::{EventSender, Events},
     handler::Handler,
-    roster::Roster,
+    peers::Peers,
     serve::serve_as,
-    session::{Settings, settings_setters},
     stack::{DefaultStack, MakeChannel, default_stack},
     waiting::{Waiting, WaitingNote},
 };
@@ -81,7 +81,7 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Inner {
-    roster: Roster,
+    peers: Peers,
     disposing: CancellationToken,
     disposed: CancellationToken,
     /// Why it ended; set before `disposed`.
@@ -114,7 +114,7 @@ impl Server {
     pub(crate) fn new(events: EventSender) -> Self {
         Self {
             inner: Arc::new(Inner {
-                roster: Roster::new(events),
+                peers: Peers::new(events),
                 disposing: CancellationToken::new(),
                 disposed: CancellationToken::new(),
                 end: OnceLock::new(),
@@ -125,28 +125,28 @@ impl Server {
 
     /// A handle to a peer. Of two with the same id it is the later one.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
-        self.roster().connection(peer)
+        self.peers().connection(peer)
     }
 
     /// Handles to all peers, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        self.roster().connections()
+        self.peers().connections()
     }
 
     /// True when the peer has introduced itself and its connection stands.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
-        self.roster().is_present(peer)
+        self.peers().is_present(peer)
     }
 
     /// How many connections have introduced themselves.
     pub fn connection_count(&self) -> usize {
-        self.roster().connection_count()
+        self.peers().connection_count()
     }
 
     /// Tells a peer `depart`, sends what waits for it, and ends its connections. `None` when there
     /// is no such peer.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
-        let connections = self.roster().connections_of(peer);
+        let connections = self.peers().connections_of(peer);
         let reasons = join_all(connections.iter().map(Connection::dispose)).await;
         reasons.into_iter().next_back()
     }
@@ -217,11 +217,11 @@ impl Server {
     }
 
     pub(crate) fn event_sender(&self) -> &EventSender {
-        self.inner.roster.events()
+        self.inner.peers.events()
     }
 
-    pub(crate) fn roster(&self) -> &Roster {
-        &self.inner.roster
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.inner.peers
     }
 }
 

@@ -171,7 +171,7 @@ async fn a_message_that_the_handler_of_a_peer_fails_or_panics_on_costs_that_mess
             "connector"
         };
         let (mut events, mut from) = (to.events(), from.clone());
-        soon(from.company()).await;
+        soon(from.wait_for_peers()).await;
         for doc in ["fails", "panics"] {
             from.queue(dismiss(doc)).await.unwrap();
         }

@@ -80,7 +80,7 @@ async fn who_waits_for_the_kernel_is_told_though_others_never_pause() {
     let mut a = soon(a.join(handler.clone())).await.unwrap();
     let b = Peer::builder(&bus.path).identity(service("b"));
     let _b = soon(b.join(handler)).await.unwrap();
-    soon(a.company()).await;
+    soon(a.wait_for_peers()).await;
     let reading = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let mut never_pauses = a.clone();
     let pumping =
@@ -106,7 +106,7 @@ async fn what_is_for_all_waits_while_the_only_one_is_about_to_go() {
     let mut a = soon(a.join(handler.clone())).await.unwrap();
     let b = Peer::builder(&bus.path).identity(service("b"));
     let b = soon(b.join(handler.clone())).await.unwrap();
-    soon(a.company()).await;
+    soon(a.wait_for_peers()).await;
     // It is let go of, and nothing may be added to what waits for it.
     a.connections()
         .iter()

@@ -87,7 +87,7 @@ fn a_peer_ends_with_its_runtime_and_every_way_of_asking_says_so() {
             peer.wait_for(|role| role == Role::Disposed).await,
             Role::Disposed
         );
-        assert!(!peer.company().await);
+        assert!(!peer.wait_for_peers().await);
         assert!(is_ended(&peer.dispose().await));
     });
 }

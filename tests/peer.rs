@@ -123,7 +123,7 @@ async fn when_the_listener_leaves_the_next_takes_over_with_the_same_handles() {
 async fn one_who_is_alone_and_always_was_speaks_to_nobody() {
     let bus = Bus::new();
     let (mut a, _inbox) = join(&bus, "a").await;
-    assert!(!soon(a.company()).await);
+    assert!(!soon(a.wait_for_peers()).await);
     say(&mut a, "hello?").await;
 }
 
@@ -135,10 +135,10 @@ async fn one_whom_all_have_left_holds_on_for_the_regroup_time_and_no_longer() {
     let joining = Peer::builder(&bus.path).regroup(regroup).join(handler);
     let mut a = joining.await.unwrap();
     let (b, _inbox_b) = join(&bus, "b").await;
-    assert!(soon(a.company()).await);
+    assert!(soon(a.wait_for_peers()).await);
     soon(b.dispose()).await;
     say(&mut a, "to nobody, in the end").await;
-    assert!(!soon(a.company()).await);
+    assert!(!soon(a.wait_for_peers()).await);
 }
 
 #[tokio::test]
@@ -441,7 +441,7 @@ fn a_peer_whose_runtime_is_dropped_is_disposed_of_and_says_so() {
     assert_eq!(peer.role(), Role::Disposed);
     runtime().block_on(async {
         soon(peer.wait_for(|role| role == Role::Connector)).await;
-        assert!(!soon(peer.company()).await);
+        assert!(!soon(peer.wait_for_peers()).await);
         soon(peer.closed()).await;
     });
 }

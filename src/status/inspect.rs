@@ -12,7 +12,7 @@ use kyneta_uds_reconnect::StateKind;
 
 use super::snapshot::{PeerStatus, Queued, Snapshot, Standing, WaitingStatus};
 use crate::{
-    client::Client, connection::Connection, peer::Peer, roster::Roster, server::Server,
+    client::Client, connection::Connection, peer::Peer, peers::Peers, server::Server,
     waiting::Waiting,
 };
 
@@ -34,7 +34,7 @@ impl Inspect for Server {
             true => Standing::Disposed,
             false => Standing::Listener,
         };
-        of(role, self.roster(), None, self.waiting())
+        of(role, self.peers(), None, self.waiting())
     }
 }
 
@@ -46,7 +46,7 @@ impl Inspect for Peer {
             Role::Connector => Standing::Connector,
             Role::Disposed => Standing::Disposed,
         };
-        of(role, self.roster(), Some(self.handle()), self.waiting())
+        of(role, self.peers(), Some(self.handle()), self.waiting())
     }
 }
 
@@ -58,19 +58,19 @@ impl Inspect for Client {
             StateKind::Reconnecting => Standing::Reconnecting,
             StateKind::Disconnected => Standing::Disconnected,
         };
-        of(role, self.roster(), Some(self.handle()), self.waiting())
+        of(role, self.peers(), Some(self.handle()), self.waiting())
     }
 }
 
 /// `queue` is the one that outlives connections, where there is one.
 fn of(
     role: Standing,
-    roster: &Roster,
+    peers: &Peers,
     queue: Option<&Handle<ChannelMsg>>,
     waiting: Option<Waiting>,
 ) -> Snapshot {
-    let about = roster.about();
-    let (present, (sent, received)) = roster.present_and_passed();
+    let about = peers.about();
+    let (present, (sent, received)) = peers.connections_and_ended_traffic();
     let mut snapshot = Snapshot::new(role, about.id().map_or("", |id| id.as_str()));
     snapshot.path = about.path().map(ToString::to_string);
     snapshot.uptime_ms = millis(about.age());
@@ -78,14 +78,14 @@ fn of(
         why: waiting.why().to_string(),
         for_ms: millis(waiting.elapsed()),
     });
-    snapshot.counts = roster.events().counts();
+    snapshot.counts = peers.events().counts();
     snapshot.queued = queue.map_or_else(Queued::default, queued);
     (snapshot.sent, snapshot.received) = (sent, received);
     for connection in &present {
         let peer = peer(connection);
         snapshot.sent = snapshot.sent.saturating_add(peer.sent);
         snapshot.received = snapshot.received.saturating_add(peer.received);
-        if !connection.tenure().shares_its_queue() {
+        if !connection.traffic().shares_queue() {
             snapshot.queued.add(peer.queued);
         }
         snapshot.peers.push(peer);
@@ -95,7 +95,7 @@ fn of(
 }
 
 fn peer(connection: &Connection) -> PeerStatus {
-    let (peer, tenure) = (connection.peer(), connection.tenure());
+    let (peer, traffic) = (connection.peer(), connection.traffic());
     let (identity, of) = (peer.identity(), peer.credentials());
     PeerStatus {
         id: identity.peer_id.as_str().to_owned(),
@@ -104,10 +104,10 @@ fn peer(connection: &Connection) -> PeerStatus {
         wire: peer.wire().byte(),
         uid: of.map(|of| of.uid),
         pid: of.and_then(|of| of.pid),
-        connected_ms: millis(tenure.age()),
+        connected_ms: millis(traffic.age()),
         queued: queued(connection.handle()),
-        sent: tenure.gone_out(connection.handle()),
-        received: tenure.come_in(),
+        sent: traffic.sent(connection.handle()),
+        received: traffic.received(),
     }
 }
 

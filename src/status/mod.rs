@@ -49,4 +49,4 @@ pub use endpoint::Endpoint;
 pub use inspect::Inspect;
 pub use snapshot::{PeerStatus, Queued, Snapshot, Standing, Unhealthy, WaitingStatus};
 
-pub(crate) use about::{About, Tenure};
+pub(crate) use about::About;

@@ -84,7 +84,7 @@ impl Peers {
 
 async fn of_peer(peer: &Peer) -> Everybody {
     loop {
-        if !peer.company().await {
+        if !peer.wait_for_peers().await {
             return Everybody::Members(Vec::new());
         }
         if peer.role() != Role::Listener {

@@ -14,7 +14,7 @@ use crate::{
     connection::{Connection, WithSender},
     event::{EventSender, LOG_LINES},
     handler::Handler,
-    roster::{Presence, Roster},
+    peers::{PeerEntry, Peers},
 };
 
 /// What a [`Server`](crate::Server) or [`Client`](crate::Client) is built from.
@@ -49,14 +49,14 @@ impl<S> Settings<S> {
     }
 
     /// Who this side is, for those who keep count of the others; and what its queues share.
-    pub(crate) fn introduce(&mut self, roster: &Roster) {
+    pub(crate) fn introduce(&mut self, peers: &Peers) {
         if self.queue.shared_budget().is_none() {
             // Here and not from the start: a clone of a builder makes another server.
             self.queue = self.queue.clone().budget(Budget::default());
         }
-        roster.events().log_lines(self.log_lines);
+        peers.events().log_lines(self.log_lines);
         let own_id = self.handshake.introduction().identity.peer_id.clone();
-        roster.configure(own_id, self.departure_timeout);
+        peers.configure(own_id, self.departure_timeout);
     }
 }
 
@@ -118,12 +118,12 @@ fn anonymous() -> Identity {
 }
 
 /// A connection that was accepted, and is not driven yet.
-pub(crate) struct Session<C> {
+pub(crate) struct ConnectionTask<C> {
     pub(crate) connection: Arc<Connection>,
     driver: Driver<Established<C>, ChannelMsg>,
 }
 
-impl<C: Channel<ChannelMsg>> Session<C> {
+impl<C: Channel<ChannelMsg>> ConnectionTask<C> {
     pub(crate) fn new(channel: Established<C>, config: &QueueConfig, events: &EventSender) -> Self {
         let peer = channel.peer().clone();
         let config = {
@@ -139,7 +139,7 @@ impl<C: Channel<ChannelMsg>> Session<C> {
 
     /// Has a task drive the connection to its end, let its peer leave, and then let go of `held`. In
     /// the present span, if there is one: where nobody collects spans an idle connection holds none.
-    pub(crate) fn spawn(self, handler: impl Handler, presence: Presence, held: impl Send + 'static)
+    pub(crate) fn spawn(self, handler: impl Handler, entry: PeerEntry, held: impl Send + 'static)
     where
         C: Send + 'static,
         C::Future: Send,
@@ -148,7 +148,7 @@ impl<C: Channel<ChannelMsg>> Session<C> {
         // Quoted: it is what a stranger says, line breaks and all.
         span.record("peer", debug(self.connection.peer_id()));
         span.record("wire", self.connection.peer().wire().byte());
-        let run = self.run(handler, presence, held);
+        let run = self.run(handler, entry, held);
         if span.is_disabled() {
             tokio::spawn(run);
         } else {
@@ -158,14 +158,9 @@ impl<C: Channel<ChannelMsg>> Session<C> {
 
     /// Not an `async fn`: that would hold the connection once for each name that it bears on its way,
     /// and an idle connection consists of little else.
-    fn run<K>(
-        self,
-        handler: impl Handler,
-        presence: Presence,
-        held: K,
-    ) -> impl Future<Output = ()> {
+    fn run<K>(self, handler: impl Handler, entry: PeerEntry, held: K) -> impl Future<Output = ()> {
         let mut leaving = Leaving {
-            presence,
+            entry,
             _held: held,
             // Unless it comes to its end.
             reason: DisconnectReason::error(Ended),
@@ -184,13 +179,13 @@ impl<C: Channel<ChannelMsg>> Session<C> {
 
 /// Lets a peer leave, whatever ended its task.
 struct Leaving<K> {
-    presence: Presence,
+    entry: PeerEntry,
     _held: K,
     reason: DisconnectReason,
 }
 
 impl<K> Drop for Leaving<K> {
     fn drop(&mut self) {
-        self.presence.leave(self.reason.clone());
+        self.entry.leave(self.reason.clone());
     }
 }

@@ -1,7 +1,7 @@
 //! The connections that this side makes, one after the other, under one queue.
 //!
-//! In: established channels. Out: the same, entered in the roster while they stand; and the sender
-//! of each message for the user's handler; and the span that each is in. May touch: the roster.
+//! In: established channels. Out: the same, entered in the peers while they stand; and the sender
+//! of each message for the user's handler; and the span that each is in. May touch: the peers.
 
 use std::{
     collections::VecDeque,
@@ -36,19 +36,19 @@ use tracing::{
 
 use crate::{
     connection::{Connection, Incoming},
-    roster::{Presence, Roster},
+    peers::{PeerEntry, Peers},
     stack::MakeChannel,
 };
 
 /// What all connections that one side makes have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Outgoing {
+pub(crate) struct Dialed {
     inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    roster: Roster,
+    peers: Peers,
     /// The one queue's; set as soon as there is one.
     handle: OnceLock<Handle<ChannelMsg>>,
     /// The connection that stands, and its span.
@@ -69,11 +69,11 @@ struct Inner {
     noted: Mutex<VecDeque<Arc<Connection>>>,
 }
 
-impl Outgoing {
-    pub(crate) fn new(roster: Roster) -> Self {
+impl Dialed {
+    pub(crate) fn new(peers: Peers) -> Self {
         Self {
             inner: Arc::new(Inner {
-                roster,
+                peers,
                 handle: OnceLock::new(),
                 present: Mutex::new(None),
                 stood: AtomicU64::new(0),
@@ -120,7 +120,7 @@ impl Outgoing {
     pub(crate) fn in_span<D>(&self, driver: D) -> InSpan<D> {
         InSpan {
             driver,
-            outgoing: self.clone(),
+            dialed: self.clone(),
             stood: 0,
             span: Span::none(),
         }
@@ -164,7 +164,7 @@ impl Outgoing {
                 return;
             };
             if let Some(connection) = this.whose(event) {
-                let events = this.inner.roster.events();
+                let events = this.inner.peers.events();
                 events.queue(connection.shared_peer(), event);
             }
         })
@@ -192,7 +192,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct InSpan<D> {
     #[pin]
     driver: D,
-    outgoing: Outgoing,
+    dialed: Dialed,
     stood: u64,
     span: Span,
 }
@@ -203,10 +203,10 @@ impl<D: Future> Future for InSpan<D> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Output> {
         let this = self.project();
-        let stood = this.outgoing.inner.stood.load(Ordering::Acquire);
+        let stood = this.dialed.inner.stood.load(Ordering::Acquire);
         if stood != *this.stood {
             *this.stood = stood;
-            let present = this.outgoing.inner.present();
+            let present = this.dialed.inner.present();
             *this.span = present
                 .as_ref()
                 .map_or_else(Span::none, |(_, span)| span.clone());
@@ -216,17 +216,17 @@ impl<D: Future> Future for InSpan<D> {
     }
 }
 
-/// A maker whose channels are entered in the roster. What was accepted passes untouched: its own
+/// A maker whose channels are entered in the peers. What was accepted passes untouched: its own
 /// session enters it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tracking<S> {
     inner: Handshake<S>,
-    outgoing: Outgoing,
+    dialed: Dialed,
 }
 
 impl<S> Tracking<S> {
-    pub(crate) fn new(inner: Handshake<S>, outgoing: Outgoing) -> Self {
-        Self { inner, outgoing }
+    pub(crate) fn new(inner: Handshake<S>, dialed: Dialed) -> Self {
+        Self { inner, dialed }
     }
 }
 
@@ -242,7 +242,7 @@ impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
     // Boxed: once a connection.
     fn call(&mut self, target: UnixTarget) -> Self::Future {
         let (entry, span) = match target.redial() {
-            Some(_) => (Entry::Awaited(self.outgoing.clone()), span()),
+            Some(_) => (Entry::Awaited(self.dialed.clone()), span()),
             // The one in whose span it was accepted goes on.
             None => (Entry::None, Span::none()),
         };
@@ -283,7 +283,7 @@ fn record(span: &Span, peer: &PeerInfo) {
     span.record("wire", peer.wire().byte());
 }
 
-/// An established channel whose peer is in the roster from the first poll to the end.
+/// An established channel whose peer is in the peers from the first poll to the end.
 #[derive(Debug)]
 pub(crate) struct Tracked<C> {
     inner: Established<C>,
@@ -297,16 +297,16 @@ pub(crate) struct Tracked<C> {
 enum Entry {
     None,
     /// Entered with the first poll, when whoever asked for the channel has said that it stands.
-    Awaited(Outgoing),
+    Awaited(Dialed),
     Entered(Entered),
 }
 
-/// A connection that is in the roster.
+/// A connection that is in the peers.
 #[derive(Debug)]
 struct Entered {
-    outgoing: Outgoing,
+    dialed: Dialed,
     connection: Arc<Connection>,
-    presence: Presence,
+    entry: PeerEntry,
     /// The change of sender that was its own; 0 before its first message.
     sent: u64,
 }
@@ -315,9 +315,9 @@ impl Entered {
     /// A message of its has come in.
     #[inline]
     fn sends(&mut self) {
-        let inner = &self.outgoing.inner;
+        let inner = &self.dialed.inner;
         if self.sent == 0 || inner.changes.load(Ordering::Acquire) != self.sent {
-            self.sent = self.outgoing.sends(self.connection.clone());
+            self.sent = self.dialed.sends(self.connection.clone());
         }
         // Not `fetch_add`: only the driver's task writes.
         let so_far = inner.came_in.load(Ordering::Relaxed);
@@ -327,13 +327,13 @@ impl Entered {
     /// Something of its has come in that is no message.
     #[cold]
     fn is_noted(&self) {
-        lock(&self.outgoing.inner.noted).push_back(self.connection.clone());
+        lock(&self.dialed.inner.noted).push_back(self.connection.clone());
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.outgoing.leave(&self.connection);
+        self.dialed.leave(&self.connection);
     }
 }
 
@@ -351,8 +351,8 @@ impl<C> Tracked<C> {
 
     #[cold]
     fn enter_now(&mut self) {
-        if let Entry::Awaited(outgoing) = std::mem::replace(&mut self.entry, Entry::None)
-            && let Some(handle) = outgoing.inner.handle.get()
+        if let Entry::Awaited(dialed) = std::mem::replace(&mut self.entry, Entry::None)
+            && let Some(handle) = dialed.inner.handle.get()
         {
             let peer = self.inner.peer().clone();
             record(&self.span, &peer);
@@ -360,12 +360,12 @@ impl<C> Tracked<C> {
             #[cfg(feature = "status")]
             let connection = connection.sharing();
             let connection = Arc::new(connection);
-            outgoing.set(connection.clone(), self.span.clone());
-            let presence = outgoing.inner.roster.enter(connection.clone());
+            dialed.set(connection.clone(), self.span.clone());
+            let entry = dialed.inner.peers.enter(connection.clone());
             self.entry = Entry::Entered(Entered {
-                outgoing,
+                dialed,
                 connection,
-                presence,
+                entry,
                 sent: 0,
             });
         }
@@ -374,7 +374,7 @@ impl<C> Tracked<C> {
     #[cold]
     fn leave(&mut self, reason: DisconnectReason) {
         if let Entry::Entered(mut entered) = std::mem::replace(&mut self.entry, Entry::None) {
-            entered.presence.leave(reason);
+            entered.entry.leave(reason);
         }
     }
 }
@@ -485,7 +485,7 @@ impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
 #[derive(Debug)]
 pub(crate) struct FromPresent<H> {
     handler: H,
-    outgoing: Outgoing,
+    dialed: Dialed,
     /// The sender of the next message.
     known: Option<Arc<Connection>>,
     /// How many messages it has been called with.
@@ -497,10 +497,10 @@ pub(crate) struct FromPresent<H> {
 }
 
 impl<H> FromPresent<H> {
-    pub(crate) fn new(handler: H, outgoing: Outgoing) -> Self {
+    pub(crate) fn new(handler: H, dialed: Dialed) -> Self {
         Self {
             handler,
-            outgoing,
+            dialed,
             known: None,
             handled: 0,
             next: u64::MAX,
@@ -510,13 +510,13 @@ impl<H> FromPresent<H> {
 
     #[inline]
     fn know_the_sender(&mut self) {
-        let changes = self.outgoing.inner.changes.load(Ordering::Acquire);
+        let changes = self.dialed.inner.changes.load(Ordering::Acquire);
         if changes != self.changes || self.handled == self.next {
             self.changes = changes;
-            let (mut due, next) = self.outgoing.senders_up_to(self.handled);
+            let (mut due, next) = self.dialed.senders_up_to(self.handled);
             self.next = next;
             if let Some((_, sender)) = due.pop() {
-                let former = lock(&self.outgoing.inner.handling).replace(sender.clone());
+                let former = lock(&self.dialed.inner.handling).replace(sender.clone());
                 drop(former);
                 self.known = Some(sender);
             }
@@ -544,8 +544,8 @@ impl<H: Service<Incoming, Response = (), Error: Into<BoxError>>> Service<Channel
         match &self.known {
             Some(from) => {
                 #[cfg(feature = "status")]
-                if from.tenure().is_over() {
-                    self.outgoing.inner.roster.comes_in_late();
+                if from.traffic().is_over() {
+                    self.dialed.inner.peers.comes_in_late();
                 }
                 let incoming = Incoming::new(message, from.clone());
                 Either::Left(self.handler.call(incoming).err_into())

@@ -7,7 +7,7 @@ use std::{
 
 use kyneta_uds_core::PeerId;
 
-use super::{Change, ChangeKind, ChangeKind::*, Config, Directory, Key};
+use super::{Change, ChangeKind, ChangeKind::*, Config, Key, PeerTable};
 use Step::{Close, Depart, Open, Tick};
 
 /// The peer that a change names is the name of the channel it is about: "a1" is the first of "a".
@@ -30,26 +30,26 @@ fn id(name: &str) -> PeerId {
 }
 
 /// Runs steps at their seconds; every one must tell exactly what stands beside it.
-fn run(what: &str, config: Config, steps: Vec<Row>) -> Directory<&'static str, &str> {
+fn run(what: &str, config: Config, steps: Vec<Row>) -> PeerTable<&'static str, &str> {
     let start = Instant::now();
-    let mut directory = Directory::new(config);
+    let mut table = PeerTable::new(config);
     let mut keys = HashMap::new();
     for (i, (second, step, expected)) in steps.into_iter().enumerate() {
         let now = start + Duration::from_secs(second);
         let changes = match step {
             Open(name) => {
-                let (key, changes) = directory.opened(&id(name), name, name, now);
+                let (key, changes) = table.opened(&id(name), name, name, now);
                 keys.insert(name, key);
                 changes
             }
-            Close(name) => directory.closed(keys.remove(name).unwrap(), false, now),
-            Depart(name) => directory.closed(keys.remove(name).unwrap(), true, now),
-            Tick => directory.tick(now),
+            Close(name) => table.closed(keys.remove(name).unwrap(), false, now),
+            Depart(name) => table.closed(keys.remove(name).unwrap(), true, now),
+            Tick => table.tick(now),
         };
         let told: Told = changes.iter().map(|c| (c.peer, c.kind)).collect();
         assert_eq!(told, expected, "{what}, step {i}");
     }
-    directory
+    table
 }
 
 #[test]
@@ -260,19 +260,19 @@ fn a_timeout_beyond_the_clock_never_passes() {
 fn the_deadline_is_that_of_the_one_away_longest() {
     let start = Instant::now();
     let at = |second| start + Duration::from_secs(second);
-    let mut directory = Directory::new(Config::default());
-    let (a, _) = directory.opened(&id("a"), (), (), at(0));
-    let (b, _) = directory.opened(&id("b"), (), (), at(0));
-    assert_eq!(directory.next_deadline(), None);
-    directory.closed(b, false, at(1));
-    directory.closed(a, false, at(2));
-    assert_eq!(directory.next_deadline(), Some(at(31)));
-    let (b, _) = directory.opened(&id("b"), (), (), at(3));
-    assert_eq!(directory.next_deadline(), Some(at(32)));
-    directory.closed(b, true, at(4));
-    assert_eq!(directory.next_deadline(), Some(at(32)));
-    directory.tick(at(32));
-    assert_eq!(directory.next_deadline(), None);
+    let mut table = PeerTable::new(Config::default());
+    let (a, _) = table.opened(&id("a"), (), (), at(0));
+    let (b, _) = table.opened(&id("b"), (), (), at(0));
+    assert_eq!(table.next_deadline(), None);
+    table.closed(b, false, at(1));
+    table.closed(a, false, at(2));
+    assert_eq!(table.next_deadline(), Some(at(31)));
+    let (b, _) = table.opened(&id("b"), (), (), at(3));
+    assert_eq!(table.next_deadline(), Some(at(32)));
+    table.closed(b, true, at(4));
+    assert_eq!(table.next_deadline(), Some(at(32)));
+    table.tick(at(32));
+    assert_eq!(table.next_deadline(), None);
 }
 
 #[test]
@@ -286,48 +286,48 @@ fn queries() {
         (0, Close("a3"), vec![]),
         (0, Close("c1"), vec![("c1", Disconnected)]),
     ];
-    let directory = run("queries", Config::default(), steps);
+    let table = run("queries", Config::default(), steps);
 
-    assert_eq!(directory.connection(&id("a")), Some(&"a2"));
-    assert_eq!(directory.connection(&id("c")), None);
-    assert_eq!(directory.connection(&id("x")), None);
-    let of_a: Vec<_> = directory.connections_of(&id("a")).copied().collect();
+    assert_eq!(table.connection(&id("a")), Some(&"a2"));
+    assert_eq!(table.connection(&id("c")), None);
+    assert_eq!(table.connection(&id("x")), None);
+    let of_a: Vec<_> = table.connections_of(&id("a")).copied().collect();
     assert_eq!(of_a, ["a1", "a2"]);
-    let mut all: Vec<_> = directory.connections().copied().collect();
+    let mut all: Vec<_> = table.connections().copied().collect();
     all.sort_unstable();
     assert_eq!(all, ["a1", "a2", "b1"]);
-    assert_eq!(directory.connection_count(), 3);
-    assert!(directory.is_present(&id("a")));
-    assert!(!directory.is_present(&id("c")));
-    assert!(!directory.is_present(&id("x")));
+    assert_eq!(table.connection_count(), 3);
+    assert!(table.is_present(&id("a")));
+    assert!(!table.is_present(&id("c")));
+    assert!(!table.is_present(&id("x")));
 }
 
 #[test]
 fn a_connection_is_let_go_when_it_closes() {
     let connection = std::sync::Arc::new(());
     let now = Instant::now();
-    let mut directory = Directory::new(Config::default());
-    let (key, _) = directory.opened(&id("a"), "a", connection.clone(), now);
-    directory.closed(key, false, now);
+    let mut table = PeerTable::new(Config::default());
+    let (key, _) = table.opened(&id("a"), "a", connection.clone(), now);
+    table.closed(key, false, now);
     assert_eq!(std::sync::Arc::strong_count(&connection), 1);
 }
 
 #[test]
 fn a_flood_of_ids_grows_nothing() {
     let now = Instant::now();
-    let mut directory = Directory::new(Config::default());
+    let mut table = PeerTable::new(Config::default());
     let mut departed = 0;
     for i in 0..5_000 {
         let id = PeerId::new(format!("peer-{i}")).unwrap();
-        let (key, _) = directory.opened(&id, i, (), now);
-        for change in directory.closed(key, false, now) {
+        let (key, _) = table.opened(&id, i, (), now);
+        for change in table.closed(key, false, now) {
             if change.kind == Departed {
                 assert_eq!(change.peer, departed, "the one away longest");
                 departed += 1;
             }
         }
-        assert!(directory.absent.len() <= 1024);
-        assert_eq!(directory.peers.len(), directory.absent.len());
+        assert!(table.absent.len() <= 1024);
+        assert_eq!(table.peers.len(), table.absent.len());
     }
     assert_eq!(departed, 5_000 - 1024);
 }
@@ -382,7 +382,7 @@ fn at_random_from(seed: u64) {
     };
     let ids: Vec<_> = ["a", "b", "c", "d", "e", "z"].map(id).into();
     let max_absent = below(6) as usize;
-    let mut directory = Directory::new(Config {
+    let mut table = PeerTable::new(Config {
         departure_timeout: Duration::from_secs(below(20)),
         max_absent,
         own_id: Some(id("z")),
@@ -396,46 +396,43 @@ fn at_random_from(seed: u64) {
         let changes = match below(5) {
             0 | 1 => {
                 let id = &ids[below(ids.len() as u64) as usize];
-                let (key, changes) = directory.opened(id, id.clone(), step, now);
+                let (key, changes) = table.opened(id, id.clone(), step, now);
                 open.push((id.clone(), key, step));
                 changes
             }
             2 | 3 if !open.is_empty() => {
                 // In the order of opening, which the check of the latest relies on.
                 let (_, key, _) = open.remove(below(open.len() as u64) as usize);
-                directory.closed(key, below(4) == 0, now)
+                table.closed(key, below(4) == 0, now)
             }
-            _ => directory.tick(now),
+            _ => table.tick(now),
         };
         listener.hear(changes);
 
-        assert_eq!(directory.connection_count(), open.len());
-        assert_eq!(directory.connections().count(), open.len());
-        assert!(directory.absent.len() <= max_absent);
-        assert!(directory.next_deadline().is_none_or(|due| due > now));
+        assert_eq!(table.connection_count(), open.len());
+        assert_eq!(table.connections().count(), open.len());
+        assert!(table.absent.len() <= max_absent);
+        assert!(table.next_deadline().is_none_or(|due| due > now));
         for id in &ids {
             let latest = open.iter().rfind(|(of, _, _)| of == id);
-            assert_eq!(directory.connection(id), latest.map(|(_, _, step)| step));
-            assert_eq!(directory.is_present(id), latest.is_some());
+            assert_eq!(table.connection(id), latest.map(|(_, _, step)| step));
+            assert_eq!(table.is_present(id), latest.is_some());
             assert_eq!(listener.believes(id) == Believed::Here, latest.is_some());
             let away = listener.believes(id) == Believed::Away;
-            assert_eq!(
-                away,
-                !directory.is_present(id) && directory.peers.contains_key(id)
-            );
+            assert_eq!(away, !table.is_present(id) && table.peers.contains_key(id));
         }
     }
 
     for (_, key, _) in open {
-        listener.hear(directory.closed(key, false, now));
+        listener.hear(table.closed(key, false, now));
     }
-    while let Some(due) = directory.next_deadline() {
-        let changes = directory.tick(due);
+    while let Some(due) = table.next_deadline() {
+        let changes = table.tick(due);
         assert!(!changes.is_empty(), "a deadline is when something happens");
         listener.hear(changes);
     }
     for id in &ids {
         assert_eq!(listener.believes(id), Believed::Unknown, "{id} departed");
     }
-    assert!(directory.peers.is_empty());
+    assert!(table.peers.is_empty());
 }

@@ -1,11 +1,12 @@
-//! Who is here, by peer id: which peers have come, which are away for a while, which have left.
+//! The peers by id: connected, absent, departed.
 //!
-//! In: channels that were established and that closed, and the time. Out: [`Change`]s to tell, and
+//! In: channels that were established and that closed, and the time. Out: [`Change`]s to report, and
 //! the connections of a peer. Touches nothing: no clock, no I/O, no lock.
 //!
-//! A peer is here while it has a channel. Without one it is away, and after the departure timeout it
-//! has departed, which is to be unknown again. Every input carries the time and first lets depart
-//! who is due, so the answers do not depend on how promptly [`tick`](Directory::tick) is called.
+//! A peer is connected while it has a channel. Without one it is absent, and after the departure
+//! timeout it has departed and is unknown again. Every input carries the time and first handles the
+//! departures that are due, so the answers do not depend on how promptly [`tick`](PeerTable::tick) is
+//! called.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,16 +18,16 @@ use kyneta_uds_core::PeerId;
 #[cfg(test)]
 mod tests;
 
-/// How long and how many absent peers are remembered.
+/// The limits for absent peers.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// How long a peer may be away and still be the same one when it comes back. 30 s by default;
-    /// zero is no grace: a peer departs with its last channel.
+    /// How long a peer may be absent and still be the same one when it returns. 30 s by default;
+    /// with zero a peer departs with its last channel.
     pub(crate) departure_timeout: Duration,
-    /// How many peers may be away at once; beyond that the one away longest departs at once, so that
-    /// a flood of ids grows nothing. 1,024 by default.
+    /// How many peers may be absent at once; beyond that the one absent longest departs at once, so
+    /// that a flood of ids uses no more memory. 1,024 by default.
     pub(crate) max_absent: usize,
-    /// One's own id, to notice a channel to oneself. Unknown by default.
+    /// This side's id, to notice a channel to itself. Unknown by default.
     pub(crate) own_id: Option<PeerId>,
 }
 
@@ -43,61 +44,61 @@ impl Default for Config {
 /// What has changed about a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change<P> {
-    /// Which peer: what was said of it when the channel opened that this is about, or for a
-    /// departure after the timeout, its last one.
+    /// The peer as described when the channel concerned opened; for a departure after the timeout,
+    /// when its last channel did.
     pub(crate) peer: P,
     pub(crate) kind: ChangeKind,
 }
 
-/// How a peer has come or gone, and two diagnostics, which refuse nothing and follow the former.
+/// How a peer's state has changed. The last two are diagnostics: they follow another change, and the
+/// channel is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
-    /// A peer that was unknown, or had departed, is here.
+    /// A peer that was unknown, or had departed, is connected.
     Established,
-    /// A peer that was away is here again.
+    /// A peer that was absent is connected again.
     Reconnected,
-    /// Its last channel has closed; it may come back.
+    /// Its last channel has closed; it may return.
     Disconnected,
-    /// It has left for good: on purpose, or it was away too long.
+    /// It left on purpose, or was absent for the departure timeout.
     Departed,
-    /// Another channel of a peer that is here.
+    /// Another channel of a peer that is connected.
     Duplicate,
-    /// The peer has one's own id.
+    /// The peer has this side's own id.
     SelfConnection,
 }
 
-/// An open channel's entry. It cannot be cloned and [`closed`](Directory::closed) consumes it, so
+/// An open channel's entry. It cannot be cloned and [`closed`](PeerTable::closed) consumes it, so
 /// none is closed twice.
 #[derive(Debug)]
-#[must_use = "the peer stays here until `closed` gets it"]
+#[must_use = "the peer counts as connected until `closed` gets it"]
 pub(crate) struct Key {
     peer: PeerId,
     number: u64,
 }
 
-/// The peers of a bus. `C` is what is kept of a connection while it stands; `P` is what tells of the
-/// peer. They are two because `P` outlives the connection by the departure timeout, and `C`, which
-/// holds buffers, must not.
+/// The peers of a bus. `C` is kept while a connection exists; `P` describes the peer. They are two
+/// because `P` outlives the connection by the departure timeout, and `C`, which holds buffers, must not.
 #[derive(Debug)]
-pub(crate) struct Directory<C, P> {
+pub(crate) struct PeerTable<C, P> {
     config: Config,
-    peers: HashMap<PeerId, Presence<C, P>>,
-    /// The one away longest first. An ordered map and not a queue: one that comes back is taken out
-    /// of the middle.
+    peers: HashMap<PeerId, PeerState<C, P>>,
+    /// The one absent longest first. An ordered map and not a queue: a peer that returns is removed
+    /// from the middle.
     absent: BTreeMap<Absence, (PeerId, P)>,
     connections: usize,
     next_number: u64,
 }
 
 #[derive(Debug)]
-enum Presence<C, P> {
-    Here {
+enum PeerState<C, P> {
+    Connected {
         /// The latest is the last. Never empty; nearly always one.
         channels: Vec<(u64, Channel<C, P>)>,
-        /// One of its channels that have closed had said `depart`.
+        /// `depart` was received on a channel that has closed.
         departing: bool,
     },
-    Away(Absence),
+    Absent(Absence),
 }
 
 #[derive(Debug)]
@@ -106,11 +107,11 @@ struct Channel<C, P> {
     peer: P,
 }
 
-/// When the last channel closed, and a number that keeps those of one instant in order. The begin is
-/// kept and not the deadline: adding any timeout to it might overflow.
+/// When the last channel closed, and a number that orders absences of one instant. Not the deadline:
+/// adding a timeout may overflow.
 type Absence = (Instant, u64);
 
-impl<C, P: Clone> Directory<C, P> {
+impl<C, P: Clone> PeerTable<C, P> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
@@ -121,12 +122,12 @@ impl<C, P: Clone> Directory<C, P> {
         }
     }
 
-    /// From now on.
+    /// Takes effect at once, for absent peers too.
     pub(crate) fn configure(&mut self, config: Config) {
         self.config = config;
     }
 
-    /// A channel's peer has introduced itself.
+    /// A channel has completed its handshake.
     pub(crate) fn opened(
         &mut self,
         id: &PeerId,
@@ -143,21 +144,20 @@ impl<C, P: Clone> Directory<C, P> {
             peer: peer.clone(),
         };
         let kind = match self.peers.get_mut(id) {
-            // What it has said on another channel, `depart` included, holds for the peer, and a
-            // channel more takes nothing back.
-            Some(Presence::Here { channels, .. }) => {
+            // A `depart` on another channel holds for the peer; a further channel does not revoke it.
+            Some(PeerState::Connected { channels, .. }) => {
                 channels.push((number, channel));
                 ChangeKind::Duplicate
             }
-            Some(Presence::Away(absence)) => {
+            Some(PeerState::Absent(absence)) => {
                 self.absent.remove(absence);
                 self.peers
-                    .insert(id.clone(), Presence::arrived(number, channel));
+                    .insert(id.clone(), PeerState::arrived(number, channel));
                 ChangeKind::Reconnected
             }
             None => {
                 self.peers
-                    .insert(id.clone(), Presence::arrived(number, channel));
+                    .insert(id.clone(), PeerState::arrived(number, channel));
                 ChangeKind::Established
             }
         };
@@ -172,15 +172,14 @@ impl<C, P: Clone> Directory<C, P> {
         (Key { peer, number }, changes)
     }
 
-    /// A channel has closed; `departing` when its peer had said `depart` on it.
+    /// A channel has closed; `departing` if `depart` was received on it.
     ///
-    /// Only the last channel makes a difference. Then the peer is away, or has departed at once if
-    /// it said so on any of its channels: what leaves is the peer, and it may say so on one channel
-    /// and close them in any order.
+    /// Only the last channel makes a difference. Then the peer is absent, or has departed at once if
+    /// it sent `depart` on any of its channels: it may send it on one and close them in any order.
     pub(crate) fn closed(&mut self, key: Key, departing: bool, now: Instant) -> Vec<Change<P>> {
         let mut changes = self.tick(now);
         let Key { peer: id, number } = key;
-        let Some(Presence::Here {
+        let Some(PeerState::Connected {
             channels,
             departing: leaving,
         }) = self.peers.get_mut(&id)
@@ -204,7 +203,7 @@ impl<C, P: Clone> Directory<C, P> {
         }
         let absence = (now, self.number());
         self.absent.insert(absence, (id.clone(), peer.clone()));
-        self.peers.insert(id, Presence::Away(absence));
+        self.peers.insert(id, PeerState::Absent(absence));
         changes.push(ChangeKind::Disconnected.of(peer));
         if self.absent.len() > self.config.max_absent {
             changes.extend(self.oldest_departs());
@@ -212,7 +211,7 @@ impl<C, P: Clone> Directory<C, P> {
         changes
     }
 
-    /// Lets depart who has been away for the departure timeout.
+    /// Peers that have been absent for the departure timeout depart.
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Change<P>> {
         let mut changes = Vec::new();
         while let Some(((since, _), _)) = self.absent.first_key_value()
@@ -223,7 +222,7 @@ impl<C, P: Clone> Directory<C, P> {
         changes
     }
 
-    /// When [`tick`](Self::tick) will have something to tell, if nothing else happens.
+    /// When [`tick`](Self::tick) will next have a change to report, if nothing else happens.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let ((since, _), _) = self.absent.first_key_value()?;
         // A timeout beyond the clock's range is one that never passes.
@@ -243,7 +242,7 @@ impl<C, P: Clone> Directory<C, P> {
     }
 }
 
-impl<C, P> Directory<C, P> {
+impl<C, P> PeerTable<C, P> {
     /// The latest connection of a peer.
     pub(crate) fn connection(&self, id: &PeerId) -> Option<&C> {
         self.connections_of(id).next_back()
@@ -257,12 +256,12 @@ impl<C, P> Directory<C, P> {
         self.peers
             .get(id)
             .into_iter()
-            .flat_map(Presence::connections)
+            .flat_map(PeerState::connections)
     }
 
     /// All connections of all peers, in no particular order.
     pub(crate) fn connections(&self) -> impl Iterator<Item = &C> {
-        self.peers.values().flat_map(Presence::connections)
+        self.peers.values().flat_map(PeerState::connections)
     }
 
     /// How many connections there are.
@@ -270,16 +269,16 @@ impl<C, P> Directory<C, P> {
         self.connections
     }
 
-    /// True when the peer is here.
+    /// True while the peer is connected.
     pub(crate) fn is_present(&self, id: &PeerId) -> bool {
-        matches!(self.peers.get(id), Some(Presence::Here { .. }))
+        matches!(self.peers.get(id), Some(PeerState::Connected { .. }))
     }
 }
 
-impl<C, P> Presence<C, P> {
-    /// It begins with nothing said: a `depart` belongs to an earlier stay.
+impl<C, P> PeerState<C, P> {
+    /// A `depart` of an earlier connection does not count.
     fn arrived(number: u64, channel: Channel<C, P>) -> Self {
-        Self::Here {
+        Self::Connected {
             channels: vec![(number, channel)],
             departing: false,
         }
@@ -287,8 +286,8 @@ impl<C, P> Presence<C, P> {
 
     fn connections(&self) -> impl DoubleEndedIterator<Item = &C> {
         let channels = match self {
-            Self::Here { channels, .. } => Some(channels.iter().map(|(_, channel)| channel)),
-            Self::Away(_) => None,
+            Self::Connected { channels, .. } => Some(channels.iter().map(|(_, channel)| channel)),
+            Self::Absent(_) => None,
         };
         channels
             .into_iter()

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const DEPART_ROOM: Duration = Duration::from_millis(500);
 
 /// Says `depart` if there is anybody to hear it, sends what waits, and ends.
-pub(crate) async fn part(handle: &Handle<ChannelMsg>, heard: bool) -> DisconnectReason {
+pub(crate) async fn shut_down(handle: &Handle<ChannelMsg>, heard: bool) -> DisconnectReason {
     if heard {
         let mut handle = handle.clone();
         // A queue that stays full is cut by the drain timeout all the same.
