@@ -1,6 +1,6 @@
 //! One message to many peers.
 //!
-//! In: connections and a message. Out: which of them took it. May touch: their queues.
+//! In: connections and a message. Out: the result for each. May touch: their queues.
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{ChannelMsg, PeerId};
@@ -10,16 +10,16 @@ use tower_service::Service as _;
 
 use crate::connection::Connection;
 
-/// What became of a message to many.
+/// The results of a message to many peers.
 #[derive(Debug, Default)]
 pub struct Broadcast {
-    /// Peers whose kernel has taken it.
+    /// Peers for which the kernel has taken it.
     pub sent: Vec<PeerId>,
-    /// Peers that it did not, or may not have, reached.
+    /// Peers that it has not, or may not have, reached.
     pub failed: Vec<(PeerId, SendError)>,
 }
 
-/// Queues the message with all at once; each waits for its own room and its own kernel.
+/// Queues the message for all concurrently; each copy waits for its own queue and socket.
 pub(crate) async fn broadcast(connections: Vec<Connection>, msg: ChannelMsg) -> Broadcast {
     let sends = connections.into_iter().map(|mut connection| {
         let msg = msg.clone();

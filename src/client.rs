@@ -1,4 +1,4 @@
-//! The connecting role, made ready: one connection after the other, under one queue.
+//! The client: one connection after the other, under one queue.
 //!
 //! In: a path, settings, a handler. Out: a [`Client`]. May touch: what the stack touches, and one
 //! task of tokio's.
@@ -7,17 +7,11 @@ use std::{
     error::Error,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 
-use kyneta_uds_core::{
-    ChannelMsg, DisconnectReason, Identity, SharedError, SocketPath, SocketPathError,
-};
-use kyneta_uds_framing::WireMode;
-use kyneta_uds_handshake::{HandshakeError, HandshakeLayer, PeerInfo};
-use kyneta_uds_queue::{
-    Flushed, Handle, NotQueued, QueueConfig, Queueing, SendError, SendFuture, queue,
-};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
+use kyneta_uds_handshake::{HandshakeError, PeerInfo};
+use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFuture, queue};
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions, Wait,
 };
@@ -27,28 +21,48 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
+    builder::{Builder, Connects, Settings},
     connection::Connection,
-    connection_task::{Settings, settings_setters},
     counts::Counts,
     dialed::{Dialed, FromPresent, Tracking},
     event::{Event, EventSender, Events},
     handler::Handler,
     peers::{Peers, Presence},
     shutdown::shut_down,
-    stack::{DefaultStack, MakeChannel, default_stack},
+    stack::{DefaultStack, MakeChannel},
     waiting::{Waiting, WaitingNote},
 };
 
 /// A client of one listener: `Service<ChannelMsg, Response = ()>`, cloneable.
 ///
-/// When the connection is lost it comes back, as its policy says, and what waits in the queue goes
-/// out on the next one, in order. What was on its way when it broke is not sent again: its future
-/// says that it [may have been sent](SendError::may_have_been_sent).
+/// When the connection is lost, its policy decides when it connects again; the messages in the queue
+/// are sent on the next connection, in order. A message that was being sent when the connection broke
+/// is not sent again: its future says that it [may have been sent](SendError::may_have_been_sent).
 ///
-/// When the last clone is dropped, what waits is sent and the connection ends;
-/// [`dispose`](Self::dispose) also tells the listener that it was on purpose.
+/// When the last clone is dropped, the queued messages are sent and the connection is closed;
+/// [`dispose`](Self::dispose) also sends `depart`. [Other roles](crate::roles) differ.
 ///
-/// See the [crate](crate) for an example.
+/// ```
+/// use kyneta_uds::{Client, DocId, Incoming, Interest, Server};
+/// use tower::{Service as _, ServiceExt as _, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// let print = service_fn(async |incoming: Incoming| {
+///     println!("{incoming:?}");
+///     Ok::<(), std::convert::Infallible>(())
+/// });
+/// let server = Server::builder(&path).listen(print).await?;
+/// let mut client = Client::builder(&path).connect(print).await?;
+/// let msg = Interest::new(DocId::new("settings")?);
+/// client.ready().await?.call(msg.into()).await?; // the kernel has taken it
+/// client.dispose().await;
+/// # server.dispose().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Client {
     handle: Handle<ChannelMsg>,
@@ -79,22 +93,21 @@ pub enum ClientError {
     /// No socket can have this path.
     #[error(transparent)]
     Path(#[from] SocketPathError),
-    /// Nobody could be connected to, or nobody introduced itself, as often as the policy allows.
+    /// No connection or handshake succeeded in as many attempts as the policy allows.
     #[error("{path} could not be connected to{}", Tries(reason))]
     NotConnected {
-        /// Where.
+        /// The path.
         path: SocketPath,
-        /// Why it is not tried again: that it was tried as often as the policy allows, or what
-        /// `last` says, too.
+        /// Why it is not tried again: the limit of attempts, or the error in `last`.
         reason: DisconnectReason,
-        /// What the last attempt failed with; absent when the connection was closed.
+        /// The error of the last attempt; absent when the connection was closed.
         #[source]
         last: Option<SharedError>,
     },
 }
 
 impl ClientError {
-    /// What the connector said last, if it is that which failed.
+    /// The connector's last error, if the connector failed.
     pub fn connect_error(&self) -> Option<&ConnectError> {
         match self {
             Self::NotConnected { last, .. } => {
@@ -105,7 +118,7 @@ impl ClientError {
     }
 }
 
-/// What the source does not say: how often it was tried, or that there is none.
+/// The part of the text that the source does not have: the attempts, or that there is no source.
 struct Tries<'a>(&'a DisconnectReason);
 
 impl std::fmt::Display for Tries<'_> {
@@ -117,7 +130,7 @@ impl std::fmt::Display for Tries<'_> {
     }
 }
 
-/// An error, what caused it, and so on.
+/// An error and its sources.
 fn causes(reason: &DisconnectReason) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let first: Option<&(dyn Error + 'static)> = match reason {
         DisconnectReason::Error(error) => Some(error.get_ref()),
@@ -132,12 +145,12 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
-/// An attempt to connect has not come to anything yet.
+/// The first attempt to connect is not finished.
 #[derive(Debug, thiserror::Error)]
 #[error("the listener has not answered yet")]
 struct NotYetAnswered;
 
-/// Why a client is not connected, and since when. Tells from time to time.
+/// Why a client is not connected, and since when. Reports it at intervals.
 #[derive(Debug)]
 struct Unconnected {
     note: WaitingNote,
@@ -166,16 +179,16 @@ impl Unconnected {
     }
 }
 
-/// The policy of a client: the user's. Two things more: a listener that is none to deal with, where none
-/// other ever was, is not tried again; and what is in the way at the path is told of, once in a row.
+/// The user's policy, with two additions: a listener that is not allowed is not tried again if there
+/// was no other before, and a series of attempts with an obstacle at the path is reported once.
 #[derive(Debug, Clone)]
 struct Healing<P> {
     policy: P,
     unconnected: Arc<Unconnected>,
-    /// Whoever listens was one to deal with: that somebody else does may pass.
-    was_useful: bool,
-    /// Something has been in the way since the last time that nothing was.
-    in_the_way: bool,
+    /// There was a connection to an allowed listener: another listener may be temporary.
+    was_connected: bool,
+    /// The last attempt found an obstacle at the path.
+    obstructed: bool,
     events: EventSender,
     last: LastError,
 }
@@ -187,7 +200,7 @@ struct LastError(Arc<Mutex<Option<SharedError>>>);
 impl LastError {
     fn set(&self, error: Option<SharedError>) {
         let before = std::mem::replace(&mut *self.lock(), error);
-        // An error of the user's is not dropped under the lock.
+        // A user's error is not dropped under the lock.
         drop(before);
     }
 
@@ -196,7 +209,7 @@ impl LastError {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<SharedError>> {
-        // Nothing that can panic runs under the lock, so poison means nothing.
+        // No code that can panic runs under the lock, so it is never poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,20 +220,20 @@ impl<P: Recover> Recover for Healing<P> {
             DisconnectReason::Error(error) => error.clone(),
             reason => SharedError::new(reason.clone()),
         });
-        self.was_useful |= failure.attempts() == 0;
+        self.was_connected |= failure.attempts() == 0;
         let reason = failure.reason();
         let error = match reason {
             DisconnectReason::Error(error) => Some(error.clone()),
             _ => None,
         };
         self.last.set(error.clone());
-        let in_the_way = causes(reason).any(is_in_the_way);
-        if let Some(error) = error.filter(|_| in_the_way && !self.in_the_way) {
-            tracing::warn!(%error, "something is in the way");
+        let obstructed = causes(reason).any(is_obstacle);
+        if let Some(error) = error.filter(|_| obstructed && !self.obstructed) {
+            tracing::warn!(%error, "there is an obstacle at the path");
             self.events.send(Event::InTheWay { error });
         }
-        self.in_the_way = in_the_way;
-        if !self.was_useful && causes(reason).any(is_another) {
+        self.obstructed = obstructed;
+        if !self.was_connected && causes(reason).any(is_final) {
             return Err(reason.clone());
         }
         self.policy.recover(failure)
@@ -231,9 +244,9 @@ impl<P: Recover> Recover for Healing<P> {
     }
 }
 
-/// Something at the path, which the user may have to see to: or a server that is about to set the
-/// file's mode.
-fn is_in_the_way(error: &(dyn Error + 'static)) -> bool {
+/// An obstacle at the path, which an operator may have to remove; or a server that has bound and has
+/// not set the file's mode yet.
+fn is_obstacle(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref().is_some_and(|error| {
         matches!(
             error,
@@ -244,8 +257,8 @@ fn is_in_the_way(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Another process listens than the expected one, or a link leads there.
-fn is_another(error: &(dyn Error + 'static)) -> bool {
+/// The listener is not allowed or does not admit us, or the path is a symbolic link.
+fn is_final(error: &(dyn Error + 'static)) -> bool {
     let connects = matches!(error.downcast_ref(), Some(ConnectError::Symlink { .. }));
     let admits = matches!(
         error.downcast_ref(),
@@ -261,26 +274,23 @@ impl Client {
         P: TryInto<SocketPath>,
         SocketPathError: From<P::Error>,
     {
-        ClientBuilder {
+        Builder::new(ClientOptions {
             path: path.try_into().map_err(SocketPathError::from),
-            settings: Settings::new(default_stack(WireMode::Auto)),
-            allow_listener: Allow::anyone(),
             reconnect: ReconnectPolicy::new(),
-            events: EventSender::new(),
-        }
+        })
     }
 
-    /// Who listens, while it is connected.
+    /// The listener, while it is connected.
     pub fn peer(&self) -> Option<Arc<PeerInfo>> {
         Some(self.dialed.present()?.shared_peer().clone())
     }
 
-    /// The connection that stands, if any. It ends when it is lost; the client goes on.
+    /// The current connection, if any. It ends when it is lost; the client goes on.
     pub fn connection(&self) -> Option<Connection> {
         Some(Connection::of(&self.dialed.present()?))
     }
 
-    /// Where it stands.
+    /// The present state.
     pub fn state(&self) -> State {
         self.states.state()
     }
@@ -297,7 +307,7 @@ impl Client {
         self.states.transitions()
     }
 
-    /// Where it stands, for those who wait for it in ways of their own.
+    /// The state, to watch by other means than [`wait_for`](Self::wait_for).
     pub fn states(&self) -> &StateWatch {
         &self.states
     }
@@ -312,18 +322,18 @@ impl Client {
         &self.handle
     }
 
-    /// Why it is not connected, and since when. `None` while it is connected, and when it has ended,
-    /// which [`closed`](Self::closed) tells the reason of.
+    /// Why it is not connected, and since when. `None` while it is connected, and after the end, whose
+    /// reason [`closed`](Self::closed) returns.
     pub fn waiting(&self) -> Option<Waiting> {
         self.guard.unconnected.note.get()
     }
 
-    /// How often each of the bounds was met, and what else went wrong.
+    /// How often each limit was reached, and other failures.
     pub fn counts(&self) -> Counts {
         self.guard.peers.events().counts()
     }
 
-    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    /// The events from now on; those from the start on are [the builder's](crate::Builder::events).
     pub fn events(&self) -> Events {
         self.guard.peers.events().subscribe()
     }
@@ -333,8 +343,8 @@ impl Client {
         self.states.is_connected()
     }
 
-    /// Waits for room and queues a message, without waiting for the kernel, or for a connection
-    /// while there is none. See [`Handle::queue`].
+    /// Waits for room and queues a message, without waiting for the kernel or for a connection. See
+    /// [`Handle::queue`].
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
@@ -342,38 +352,43 @@ impl Client {
         self.handle.queue(msg)
     }
 
-    /// Queues a message if there is room now; else gives it back. See [`Handle::try_queue`].
+    /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].
     ///
     /// # Errors
     /// [`NotQueued`], with the message.
-    #[allow(clippy::result_large_err)] // What makes it large is the message that it gives back.
+    #[allow(clippy::result_large_err)] // The error holds the message.
     pub fn try_queue(&mut self, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
         self.handle.try_queue(msg)
     }
 
-    /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
+    /// Ready when the kernel has taken all messages of earlier calls, or some were lost with a
     /// connection. See [`Handle::flushed`].
     pub fn flushed(&self) -> Flushed<ChannelMsg> {
         self.handle.flushed()
     }
 
-    /// How many messages wait, and how many bytes they hold.
+    /// The messages in the queue, and their bytes.
     pub fn queued(&self) -> (usize, usize) {
         self.handle.queued()
     }
 
-    /// Ready, with the reason, when it has ended for good: disposed of, or given up.
+    /// Ready, with the reason, when it has ended: disposed of, or its policy has given up.
+    ///
+    /// Cancel safe.
     pub async fn closed(&self) -> DisconnectReason {
         self.handle.closed().await
     }
 
-    /// Tells the listener that this side leaves on purpose, sends what waits, and ends the
-    /// connection, within the queue's drain timeout and 500 ms more if the queue is full. With no
-    /// connection, what waits has as long to find one.
-    pub async fn dispose(self) -> DisconnectReason {
-        // What waits may find a connection yet: then it goes out before the `depart`.
-        let heard = self.is_connected() || self.queued().0 > 0;
-        shut_down(&self.handle, heard).await
+    /// Sends the queued messages and `depart`, and closes the connection, within the queue's drain
+    /// timeout and 500 ms more if the queue is full. Without a connection, the queued messages wait as
+    /// long for one.
+    pub fn dispose(&self) -> impl Future<Output = DisconnectReason> + Send + use<> {
+        let this = self.clone();
+        async move {
+            // A message in the queue may still get a connection; then `depart` follows it.
+            let can_be_sent = this.is_connected() || this.queued().0 > 0;
+            shut_down(&this.handle, can_be_sent).await
+        }
     }
 }
 
@@ -393,37 +408,25 @@ impl Service<ChannelMsg> for Client {
     }
 }
 
-/// What a [`Client`] is made from. A clone makes another client, with events of its own.
-#[derive(Debug)]
-pub struct ClientBuilder<S = DefaultStack, P = ReconnectPolicy> {
+/// The settings of a [`Client`]. See [`Builder`].
+pub type ClientBuilder<S = DefaultStack, P = ReconnectPolicy> = Builder<ClientOptions<P>, S>;
+
+/// The settings that a client alone has.
+#[derive(Debug, Clone)]
+pub struct ClientOptions<P> {
     path: Result<SocketPath, SocketPathError>,
-    settings: Settings<S>,
-    allow_listener: Allow,
     reconnect: P,
-    events: EventSender,
 }
 
-impl<S: Clone, P: Clone> Clone for ClientBuilder<S, P> {
-    fn clone(&self) -> Self {
-        Self {
-            path: self.path.clone(),
-            settings: self.settings.clone(),
-            allow_listener: self.allow_listener.clone(),
-            reconnect: self.reconnect.clone(),
-            events: EventSender::new(),
-        }
-    }
-}
+impl<P> Connects for ClientOptions<P> {}
 
 impl<S, P> ClientBuilder<S, P> {
-    settings_setters!("client");
-
-    /// Whether and when it comes back. [`ReconnectPolicy::new`] by default;
-    /// [`ReconnectPolicy::off`] is one connection. A path that is not permitted or is no socket is an
-    /// attempt that came to nothing like any other, and [`Event::InTheWay`]: a server that binds and
-    /// then sets the file's mode makes it so for a moment. A listener that is not
-    /// [allowed](Self::allow_listener) or not admitted, and a symbolic link, are final before the
-    /// first connection, whatever the policy says.
+    /// Whether and when it connects again. [`ReconnectPolicy::new`] by default; with
+    /// [`ReconnectPolicy::off`] there is one connection. A path that is not permitted or is not a socket
+    /// is a failed attempt like others, and [`Event::InTheWay`]: it may be a server that has bound and
+    /// has not set the file's mode yet. A listener that is not [allowed](Self::allow_listener) or does
+    /// not admit this side, and a symbolic link, are final before the first connection, whatever the
+    /// policy says.
     ///
     /// ```
     /// use std::time::Duration;
@@ -436,50 +439,14 @@ impl<S, P> ClientBuilder<S, P> {
     where
         P2: Recover + Clone + Send + 'static,
     {
-        let Self {
-            path,
-            settings,
-            allow_listener,
-            events,
-            ..
-        } = self;
-        ClientBuilder {
-            path,
-            settings,
-            allow_listener,
-            reconnect: policy,
-            events,
+        Builder {
+            role: ClientOptions {
+                path: self.role.path,
+                reconnect: policy,
+            },
+            stack: self.stack,
+            settings: self.settings,
         }
-    }
-
-    /// A stack of one's own below the handshake. [`default_stack`] by default.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ClientBuilder<S2, P> {
-        let Self {
-            path,
-            settings,
-            allow_listener,
-            reconnect,
-            events,
-        } = self;
-        ClientBuilder {
-            path,
-            allow_listener,
-            settings: settings.stack(stack),
-            reconnect,
-            events,
-        }
-    }
-
-    /// Whom to find listening. Whoever does by default; with
-    /// [`Allow::same_uid`] a socket that another user has bound at the path is none to talk to.
-    pub fn allow_listener(mut self, allow: Allow) -> Self {
-        self.allow_listener = allow;
-        self
-    }
-
-    /// What happens beside the messages, from the start on.
-    pub fn events(&self) -> Events {
-        self.events.subscribe()
     }
 }
 
@@ -488,23 +455,23 @@ where
     S: MakeChannel,
     P: Recover + Clone + Send + 'static,
 {
-    /// Connects and introduces itself; ready when the listener has answered. What comes in goes to
-    /// `handler`, one message after the other. While nobody listens, it tries as long as its policy
-    /// says: by default for some minutes.
+    /// Connects; ready when the handshake is complete. `handler` is called with the incoming messages,
+    /// one after the other. While no process listens, it tries as long as its policy says: by default
+    /// for some minutes.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
-    /// [`ClientError`]: nobody there, not permitted, no answer, with the path.
+    /// [`ClientError`], with the path: no process listens, not permitted, no answer.
     pub async fn connect(self, handler: impl Handler) -> Result<Client, ClientError> {
-        let path = self.path.clone()?;
+        let path = self.role.path.clone()?;
         let client = self.connect_lazy(handler).await?;
         let mut presence = client.guard.peers.presence();
-        // Somebody was here, if only for a moment.
-        let here = presence.wait_for(|presence| *presence != Presence::Never);
+        // There was a connection, if only for a moment.
+        let connected = presence.wait_for(|presence| *presence != Presence::Never);
         tokio::select! {
             biased;
-            _ = here => Ok(client),
+            _ = connected => Ok(client),
             reason = client.closed() => {
                 let last = match &reason {
                     DisconnectReason::Error(error) => Some(error.clone()),
@@ -519,17 +486,17 @@ where
     /// the queue.
     ///
     /// # Errors
-    /// [`ClientError`]: no socket can have this path, or the stack fails before it is asked.
+    /// [`ClientError`]: no socket can have this path, or the stack fails before the first attempt.
     pub async fn connect_lazy(mut self, handler: impl Handler) -> Result<Client, ClientError> {
-        let path = self.path?;
-        let peers = Peers::new(self.events);
-        self.settings.introduce(&peers);
+        let path = self.role.path?;
+        let peers = Peers::new(self.settings.events.clone());
+        self.settings.configure(&peers);
         #[cfg(feature = "status")]
         peers.about().at(path.clone());
         let Settings {
-            stack,
             handshake,
             queue: config,
+            allow_listener,
             ..
         } = self.settings;
         let dialed = Dialed::new(peers.clone());
@@ -541,10 +508,10 @@ where
         let changing = unconnected.clone();
         let last = LastError::default();
         let layer = ReconnectLayer::new(Healing {
-            policy: self.reconnect,
+            policy: self.role.reconnect,
             unconnected: unconnected.clone(),
-            was_useful: false,
-            in_the_way: false,
+            was_connected: false,
+            obstructed: false,
             events: events.clone(),
             last: last.clone(),
         })
@@ -553,7 +520,8 @@ where
             events.send(Event::State(transition.to.clone()));
         });
         let states = layer.state_watch();
-        let stack = AuthorizeLayer::new(self.allow_listener).layer(stack);
+        let stack =
+            AuthorizeLayer::new(allow_listener.unwrap_or_else(Allow::anyone)).layer(self.stack);
         let maker = layer.layer(Tracking::new(handshake.layer(stack), dialed.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let error = SharedError::new(error);

@@ -1,7 +1,7 @@
-//! One connection to one known peer, and what it brings in.
+//! A handle to one connection, and the messages that arrive on it.
 //!
-//! In: messages to the peer, and from it. Out: futures that tell what became of each, and
-//! [`Incoming`]s. May touch: the queue, tokio's clock when it is disposed of.
+//! In: messages to the peer, and from it. Out: futures of their results, and [`Incoming`]s. May touch:
+//! the queue, and tokio's clock while it is disposed of.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::shutdown::shut_down;
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///
 /// `poll_ready` reserves a slot in the peer's queue, `call` uses it; the future resolves when the
-/// kernel has taken the bytes. It lives on after the connection has ended, and then fails.
+/// kernel has taken the bytes. After the connection has ended, all of them fail.
 ///
 /// ```
 /// use kyneta_uds::{ChannelMsg, Connection, DocId, SendError};
@@ -31,12 +31,12 @@ use crate::shutdown::shut_down;
 ///
 /// async fn dismiss(peer: &mut Connection, docs: Vec<DocId>) -> Result<(), SendError> {
 ///     for doc in docs {
-///         peer.queue(ChannelMsg::Dismiss(doc)).await?; // waits for room alone
+///         peer.queue(ChannelMsg::Dismiss(doc)).await?; // waits for room in the queue only
 ///     }
-///     peer.flushed().await?; // the kernel has them all
-///     // One message, and until the kernel has it.
+///     peer.flushed().await?; // the kernel has taken all of them
+///     // One message, until the kernel has taken it.
 ///     match peer.ready().await?.call(ChannelMsg::Depart).await {
-///         Err(error) if error.may_have_been_sent() => Ok(()), // again might be twice
+///         Err(error) if error.may_have_been_sent() => Ok(()), // sending it again may repeat it
 ///         done => done,
 ///     }
 /// }
@@ -48,12 +48,12 @@ pub struct Connection {
     end: Arc<End>,
 }
 
-/// The end of one connection. A queue may outlive it.
+/// The end of one connection. The queue may outlive it.
 #[derive(Debug, Default)]
 struct End {
     reason: OnceLock<DisconnectReason>,
-    /// Wakes those who wait for it. The smallest that tokio has: every idle connection holds one.
-    told: Notify,
+    /// Wakes the waiters. The smallest type that tokio has: every idle connection holds one.
+    ended: Notify,
     #[cfg(feature = "status")]
     traffic: Traffic,
 }
@@ -67,15 +67,15 @@ impl End {
         }
     }
 
-    async fn told(&self) -> DisconnectReason {
+    async fn wait(&self) -> DisconnectReason {
         loop {
-            let mut told = pin!(self.told.notified());
-            // From here on it is told; looked at only then, the reason cannot be missed.
-            told.as_mut().enable();
+            let mut ended = pin!(self.ended.notified());
+            // Registered before the reason is read, so the end cannot be missed.
+            ended.as_mut().enable();
             if let Some(reason) = self.reason.get() {
                 return reason.clone();
             }
-            told.await;
+            ended.await;
         }
     }
 }
@@ -88,8 +88,8 @@ fn over(reason: &DisconnectReason) -> SendError {
     }
 }
 
-/// Lets a message into the queue while the connection stands. Not an enum of the two cases: that
-/// would move the message once more.
+/// Queues a message while the connection exists. Not an enum of the two cases: that would move the
+/// message once more.
 struct Gated<'a> {
     end: &'a End,
     queueing: Queueing<'a, ChannelMsg>,
@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// Of those that share a queue, one after the other.
+    /// For connections that use one queue, one after the other.
     #[cfg(feature = "status")]
     pub(crate) fn sharing(mut self) -> Self {
         let traffic = Traffic::after(self.handle.gone_out());
@@ -130,21 +130,20 @@ impl Connection {
         &self.end.traffic
     }
 
-    /// One to hand out.
+    /// A clone for a user.
     pub(crate) fn of(shared: &Arc<Self>) -> Self {
         Self::clone(shared)
     }
 
-    /// It has ended. Said once.
+    /// The connection has ended. Later calls have no effect.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         #[cfg(feature = "status")]
         self.end.traffic.end(self.handle.gone_out());
-        // The first one stays.
         let _ = self.end.reason.set(reason);
-        self.end.told.notify_waiters();
+        self.end.ended.notify_waiters();
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     pub fn peer(&self) -> &PeerInfo {
         &self.peer
     }
@@ -193,7 +192,7 @@ impl Connection {
         }
     }
 
-    /// Ready when the kernel has taken all that was called so far.
+    /// Ready when the kernel has taken all messages of earlier calls.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] when the connection ended first.
@@ -201,7 +200,7 @@ impl Connection {
         self.handle.flushed().await
     }
 
-    /// True while messages are let in.
+    /// True while messages can be queued.
     pub fn is_connected(&self) -> bool {
         self.end.check().is_ok() && !self.handle.is_closed()
     }
@@ -212,20 +211,18 @@ impl Connection {
     pub async fn closed(&self) -> DisconnectReason {
         tokio::select! {
             biased;
-            reason = self.end.told() => reason,
+            reason = self.end.wait() => reason,
             reason = self.handle.closed() => reason,
         }
     }
 
-    /// Tells the peer that this side leaves on purpose, sends what waits, and ends the connection.
-    /// Takes at most the queue's drain timeout, and up to 500 ms before it when the queue is full: then
-    /// the peer may not be told.
+    /// Sends `depart` after the queued messages, and closes the connection. Takes at most the queue's
+    /// drain timeout, and up to 500 ms before it when the queue is full: then `depart` may not be sent.
     ///
-    /// Of a connection that this side has made, it ends the [`Client`](crate::Client) or
-    /// [`Peer`](crate::Peer) that made it: what waits is the same.
+    /// For a connection that this side has made, it ends the [`Client`](crate::Client) or
+    /// [`Peer`](crate::Peer) that made it: they have the same queue.
     ///
-    /// Cancel safe, but what has not been done by then is not: dropped before the queue was closed, the
-    /// connection goes on.
+    /// If the future is dropped before the queue is closed, the connection goes on.
     pub async fn dispose(&self) -> DisconnectReason {
         shut_down(&self.handle, self.is_connected()).await
     }
@@ -248,7 +245,7 @@ impl Service<ChannelMsg> for Connection {
     }
 }
 
-/// A message and where it came from: what a handler is called with.
+/// A message and its sender: the request of a handler.
 #[derive(Clone)]
 pub struct Incoming {
     /// The message; never an `establish` or a `depart`.
@@ -264,14 +261,14 @@ impl Incoming {
         Self { message, from }
     }
 
-    /// Who sent it.
+    /// The sender.
     pub fn peer(&self) -> &PeerInfo {
         self.from.peer()
     }
 
-    /// A handle to answer with. A handler that waits for the connection's own end
-    /// ([`closed`](Connection::closed), [`dispose`](Connection::dispose)) holds that end up until
-    /// the drain timeout: spawn such waiting.
+    /// A handle to answer with. A handler that waits for the end of the connection
+    /// ([`closed`](Connection::closed), [`dispose`](Connection::dispose)) delays that end until the
+    /// drain timeout: spawn a task for it.
     pub fn from(&self) -> Connection {
         Connection::clone(&self.from)
     }

@@ -1,4 +1,4 @@
-//! How often each of the bounds was met, and what else went wrong.
+//! Counts of limits reached, messages lost and connections that failed.
 //!
 //! In: events. Out: numbers. Touches nothing.
 
@@ -12,7 +12,7 @@ use kyneta_uds_unix::Refusal;
 
 use crate::event::{Event, PeerChange};
 
-/// How often each of the bounds was met, and what else went wrong, since the start: see
+/// How often each limit was reached, and other failures, since the start: see
 /// [`Server::counts`](crate::Server::counts), [`Peer::counts`](crate::Peer::counts) and
 /// [`Client::counts`](crate::Client::counts).
 ///
@@ -33,9 +33,9 @@ use crate::event::{Event, PeerChange};
 #[cfg_attr(feature = "status", serde(default))]
 #[non_exhaustive]
 pub struct Counts {
-    /// Peers that have introduced themselves, each time that they did.
+    /// Handshakes completed.
     pub established: u64,
-    /// Connections of processes that are not allowed in
+    /// Connections rejected by the access policy
     /// ([`ListenerOptions::allow`](crate::ListenerOptions::allow)).
     pub not_allowed: u64,
     /// Connections over [`max_connections`](crate::ListenerOptions::max_connections).
@@ -45,22 +45,22 @@ pub struct Counts {
     pub too_many_of_uid: u64,
     /// Connections over [`max_accepts_per_uid`](crate::ListenerOptions::max_accepts_per_uid) a second.
     pub too_fast: u64,
-    /// Peers that have introduced themselves and were not admitted
+    /// Peers rejected after the handshake
     /// ([`HandshakeLayer::admit`](crate::HandshakeLayer::admit)).
     pub not_admitted: u64,
-    /// Accepted connections that did not introduce themselves: silent until the
+    /// Accepted connections that did not complete the handshake: silent until the
     /// [`timeout`](crate::HandshakeLayer::timeout), with more than
     /// [`max_strays`](crate::HandshakeLayer::max_strays), or broken before.
     pub not_introduced: u64,
-    /// Peers that have introduced themselves and for whom no handler could be made
+    /// Peers for which no handler could be made
     /// ([`MakeHandler`](crate::MakeHandler)).
     pub not_served: u64,
     /// Frames that were skipped: of an unknown type or version, or fragments.
     pub frames_skipped: u64,
-    /// Payloads that could not be read, or were over one of the
+    /// Payloads that could not be decoded, or were over one of the
     /// [`DecodeLimits`](crate::DecodeLimits): nesting, documents, keys.
     pub payloads_rejected: u64,
-    /// Payloads that were no message.
+    /// Payloads that were not a message.
     pub messages_rejected: u64,
     /// Aliases that could not be used: unknown, or over one of the
     /// [`DecodeLimits`](crate::DecodeLimits) of a table.
@@ -68,7 +68,7 @@ pub struct Counts {
     /// Connections that ended because a frame was over
     /// [`max_frame`](crate::FramingConfig::max_frame).
     pub too_large: u64,
-    /// Connections that ended because what was arriving on all of them together was over the
+    /// Connections that ended because the data arriving on all connections was over the
     /// [`InboundBudget`](crate::InboundBudget).
     pub over_budget: u64,
     /// Connections that ended over
@@ -76,23 +76,23 @@ pub struct Counts {
     pub too_many_errors: u64,
     /// Times that a queue became full.
     pub queues_full: u64,
-    /// Connections that ended because their peer did not read.
+    /// Connections that ended because the peer did not read.
     pub stalled: u64,
     /// Connections that ended with messages unsent after the
     /// [`drain_timeout`](crate::QueueConfig::drain_timeout).
     pub undrained: u64,
-    /// Connections that ended with any other error.
+    /// Connections that ended with another error.
     pub broken: u64,
-    /// Messages of our own that could not be encoded.
+    /// Messages of this side that could not be encoded.
     pub messages_refused: u64,
-    /// Messages that the handler failed on.
+    /// Messages for which the handler returned an error.
     pub handler_failures: u64,
     /// Messages that the handler panicked on.
     pub handler_panics: u64,
-    /// Frames that a peer has counted and that did not arrive.
+    /// Frames missing in a peer's sequence numbers.
     pub frames_missing: u64,
-    /// Frames that came more than once; their copies were dropped. However many copies, it counts once: a
-    /// connection counts each copy ([`ConnectionInfo`](crate::ConnectionInfo)).
+    /// Frames that arrived more than once; the copies were dropped. A frame counts once, however many
+    /// copies arrived: [`ConnectionInfo`](crate::ConnectionInfo) counts each copy.
     pub frames_repeated: u64,
     /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
     pub log_lines_left_out: u64,
@@ -168,7 +168,7 @@ impl Counts {
     }
 }
 
-/// The framing layer stands below others, which wrap what it says.
+/// The layers above wrap the errors of framing.
 fn framing_error<'a>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a FramingError> {
     let first: &'a (dyn Error + 'static) = error;
     let mut chain = std::iter::successors(Some(first), |error: &&'a (dyn Error + 'static)| {
@@ -192,7 +192,7 @@ mod tests {
         SharedError::new(error)
     }
 
-    /// As it comes up from the bottom.
+    /// As the layers wrap it.
     fn too_large() -> CborError {
         let error = FramingError::TooLarge { size: 2, limit: 1 };
         CborError::Transport(error.into())

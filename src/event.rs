@@ -1,7 +1,7 @@
-//! What happens beside the messages: peers that come and go, messages that cannot be passed on.
+//! Events: peers that connect and disconnect, messages that are lost, connections that are rejected.
 //!
-//! In: what connections, queues and listeners tell. Out: [`Event`]s to whoever subscribed, a count of
-//! them, and few log lines. May touch: the clock for a log line.
+//! In: reports of connections, queues and listeners. Out: [`Event`]s to subscribers, their counts, and
+//! few log lines. May touch: the clock for a log line.
 
 use std::{
     fmt::Display,
@@ -26,108 +26,108 @@ use tokio::sync::broadcast::{
 
 use crate::{counts::Counts, waiting::Waiting};
 
-/// How many events wait for a reader that is slow.
+/// How many events are kept for a slow reader.
 const CAPACITY: usize = 4096;
 
-/// Log lines a minute about peers, unless chosen otherwise.
+/// The default of [`log_lines`](crate::Builder::log_lines).
 pub(crate) const LOG_LINES: u32 = 600;
 
-/// What happens beside the messages.
+/// What a role reports beside the messages.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer has come or gone.
+    /// A peer has connected or disconnected.
     Peer {
-        /// Which one.
+        /// The peer.
         peer: Arc<PeerInfo>,
-        /// How.
+        /// The change.
         change: PeerChange,
     },
-    /// Something that a peer sent is no message; its connection goes on.
+    /// A peer sent something that is not a message; its connection goes on.
     Rejected {
-        /// Which one.
+        /// The peer.
         peer: Arc<PeerInfo>,
-        /// Why.
+        /// The reason.
         rejection: Rejection,
     },
     /// A message to a peer could not be encoded and was not sent.
     Refused {
-        /// Which one.
+        /// The peer.
         peer: Arc<PeerInfo>,
-        /// Why.
+        /// The reason.
         error: SharedError,
     },
-    /// The user's handler failed on a message.
+    /// The handler returned an error for a message.
     HandlerFailed {
-        /// Whose message.
+        /// The sender of the message.
         peer: Arc<PeerInfo>,
-        /// Why.
+        /// The handler's error.
         error: SharedError,
     },
-    /// The user's handler panicked on a message, which is lost. The connection goes on, and the next
-    /// message goes to the handler all the same.
+    /// The handler panicked on a message, which is lost. The connection goes on, and the handler is
+    /// called with the next message.
     HandlerPanicked {
-        /// Whose message.
+        /// The sender of the message.
         peer: Arc<PeerInfo>,
-        /// What the panic said.
+        /// The panic's message.
         panic: HandlerPanicked,
     },
-    /// The numbers of a peer's frames show that some are missing, or that one came twice and was
-    /// dropped once. Only wire version 3 has them.
+    /// The sequence numbers of a peer's frames show that frames are missing, or that one arrived twice
+    /// and was dropped once. Only wire version 3 has them.
     Noticed {
-        /// Which one.
+        /// The peer.
         peer: Arc<PeerInfo>,
-        /// What they show.
+        /// What the numbers show.
         notice: Notice,
     },
-    /// A peer's queue has become full.
+    /// A peer's queue is full.
     HighWater {
-        /// Whose queue.
+        /// The peer.
         peer: Arc<PeerInfo>,
-        /// How many messages wait.
+        /// The messages in the queue.
         messages: usize,
-        /// How many bytes they hold.
+        /// Their bytes.
         bytes: usize,
     },
     /// A peer's queue that was full is empty again.
     Drained {
-        /// Whose queue.
+        /// The peer.
         peer: Arc<PeerInfo>,
     },
-    /// A peer has introduced itself with the id of one that is here already. Both are served.
+    /// A peer has connected with the id of a connected peer. Both are served.
     DuplicatePeer {
-        /// The later one.
+        /// The later of the two.
         peer: Arc<PeerInfo>,
     },
-    /// A peer has introduced itself with this side's own id. It is served.
+    /// A peer has connected with this side's own id. It is served.
     SelfConnection {
-        /// That one.
+        /// The peer.
         peer: Arc<PeerInfo>,
     },
-    /// Where a [`Client`](crate::Client) stands from now on.
+    /// The new state of a [`Client`](crate::Client).
     State(State),
-    /// What a [`Peer`](crate::Peer) is from now on.
+    /// The new role of a [`Peer`](crate::Peer).
     Role(Role),
-    /// A [`Peer`](crate::Peer) has no role, or a [`Client`](crate::Client) no connection, for a second or
-    /// longer. Told again after pauses that grow up to a minute.
+    /// A [`Peer`](crate::Peer) has had no role, or a [`Client`](crate::Client) no connection, for a second or
+    /// longer. Repeated after intervals that grow to a minute.
     Waiting(Waiting),
-    /// Something is in a [`Peer`](crate::Peer)'s way, or in a [`Client`](crate::Client)'s, or in that of
-    /// a listener whose path was lost, that does not heal by itself; it is tried again all the same, by a
-    /// client as often as its policy says.
+    /// An obstacle at the path that needs an operator: a [`Peer`](crate::Peer) cannot bind or connect, a
+    /// [`Client`](crate::Client) cannot connect, or a listener cannot take its path back. It is tried
+    /// again all the same, by a client as often as its policy allows.
     InTheWay {
-        /// What.
+        /// The obstacle.
         error: SharedError,
     },
-    /// The path of a [`Server`](crate::Server) that something was in the way of is its own again.
+    /// A [`Server`](crate::Server) owns its path again after an obstacle.
     Regained {
-        /// Where.
+        /// The path.
         path: SocketPath,
-        /// How long new peers could not find it.
+        /// How long new peers could not connect.
         after: Duration,
     },
-    /// The directory of the path that was bound lets others replace the socket.
+    /// The directory of the bound path lets other users replace the socket.
     UnsafeDirectory {
-        /// Who may, and what to do about it.
+        /// Which users, and the remedy.
         risk: DirectoryRisk,
     },
     /// Somebody has connected, and was hung up on at once: not allowed, or one too many.
@@ -135,39 +135,40 @@ pub enum Event {
         /// Who, and why.
         refusal: Refusal,
     },
-    /// An accepted connection did not become a peer. A probe is not reported.
+    /// An accepted connection did not complete the handshake, or no handler could be made for it. A
+    /// probe is not reported.
     NotEstablished {
-        /// Why.
+        /// The reason.
         error: SharedError,
     },
-    /// This reader was slow and has missed events.
+    /// This reader was too slow and has missed this many events.
     Missed(u64),
 }
 
-/// How a peer has come or gone (wire section 3.5).
+/// How a peer's presence has changed (wire section 3.5).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum PeerChange {
-    /// It has introduced itself.
+    /// It has completed the handshake.
     Established,
-    /// It is back within the departure timeout.
+    /// It has returned within the departure timeout.
     Reconnected,
-    /// Its last connection has ended without a `depart`. It may come back.
+    /// Its last connection has ended without a `depart`. It may return.
     Disconnected(DisconnectReason),
-    /// Its last connection has ended after a `depart`, or it has not come back within the departure
+    /// Its last connection has ended after a `depart`, or it has not returned within the departure
     /// timeout.
     Departed,
 }
 
-/// The [`Event`]s from the moment it was made. A reader that falls behind by more than 4,096 events
-/// gets [`Event::Missed`] instead of slowing anybody down.
+/// The [`Event`]s since it was made. A reader that falls behind by more than 4,096 events gets
+/// [`Event::Missed`]; it delays no connection.
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<Event>,
 }
 
 impl Events {
-    /// The next event; `None` when there will be no more.
+    /// The next event; `None` after the last one.
     ///
     /// Cancel safe: no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
@@ -195,20 +196,20 @@ impl Events {
     }
 }
 
-/// Where events are sent, and counted. With nobody listening they cost two locks each.
+/// Sends and counts events. Without subscribers an event costs two locks.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
     inner: Arc<Inner>,
 }
 
-/// As an [`EventSender`], but that readers see the end although it is there.
+/// An [`EventSender`] that does not keep readers from seeing the end.
 #[derive(Debug, Clone)]
 pub(crate) struct WeakEventSender {
     inner: Weak<Inner>,
 }
 
 impl WeakEventSender {
-    /// A client waits. The log is told, too.
+    /// A client waits for a connection. Also logged.
     pub(crate) fn not_connected(&self, waiting: Waiting) {
         if let Some(inner) = self.inner.upgrade() {
             let (for_ms, why) = (waiting.elapsed().as_millis(), waiting.why());
@@ -242,7 +243,7 @@ impl EventSender {
         }
     }
 
-    /// How many lines a minute are logged from now on.
+    /// Sets the maximum of log lines a minute.
     pub(crate) fn log_lines(&self, per_minute: u32) {
         *lock(&self.inner.log) = PerMinute::new(per_minute);
     }
@@ -259,7 +260,7 @@ impl EventSender {
 
     pub(crate) fn send(&self, event: Event) {
         lock(&self.inner.counts).count(&event);
-        // Nobody listening is no fault.
+        // An error means that there is no subscriber.
         let _ = self.inner.sender.send(event);
     }
 
@@ -268,7 +269,7 @@ impl EventSender {
             let of = peer.credentials();
             let unsaid = (unsaid > 0).then_some(unsaid);
             tracing::info!(
-                // Quoted: it is what a stranger says, line breaks and all.
+                // Quoted: the peer chose it, and it may contain line breaks.
                 peer = ?peer.identity().peer_id,
                 uid = of.map(|of| of.uid),
                 pid = of.and_then(|of| of.pid),
@@ -283,7 +284,7 @@ impl EventSender {
         });
     }
 
-    /// May a line that strangers cause be logged? After so many that were not.
+    /// The number of lines left out before this one, or `None` if this one is left out too.
     fn line(&self) -> Option<u64> {
         let line = lock(&self.inner.log).take(Instant::now());
         if line.is_none() {
@@ -292,8 +293,8 @@ impl EventSender {
         line
     }
 
-    /// An accepted stream has come to nothing in the handshake. A probe is part of normal life.
-    pub(crate) fn not_introduced(&self, error: HandshakeError) {
+    /// An accepted stream did not complete the handshake. One that closed at once was a probe.
+    pub(crate) fn handshake_failed(&self, error: HandshakeError) {
         if !matches!(error, HandshakeError::Closed) {
             self.not_established(error);
         }
@@ -301,12 +302,12 @@ impl EventSender {
 
     pub(crate) fn not_established(&self, error: impl Into<BoxError>) {
         let error = SharedError::new(error);
-        // It is an event already, and a stranger must not fill anybody's log.
-        tracing::debug!(%error, "an accepted connection did not become a peer");
+        // Debug level: any process can cause it, and it must not fill the log.
+        tracing::debug!(%error, "an accepted connection was not established");
         self.send(Event::NotEstablished { error });
     }
 
-    /// Passes on what a queue tells, with the peer's name to it.
+    /// Sends the event of a queue, with its peer.
     pub(crate) fn queue(&self, peer: &Arc<PeerInfo>, event: &QueueEvent) {
         self.log(peer, event);
         let peer = peer.clone();
@@ -342,16 +343,18 @@ impl EventSender {
         });
     }
 
-    /// A message that is lost has a log line, whether or not there is a reader of events.
+    /// Logs each message that is lost.
     fn log(&self, peer: &PeerInfo, event: &QueueEvent) {
         let (error, what): (&dyn Display, _) = match event {
-            QueueEvent::Rejected(rejection) => (rejection, "the peer sent what is no message"),
+            QueueEvent::Rejected(rejection) => {
+                (rejection, "the peer sent something that is not a message")
+            }
             QueueEvent::Refused(error) => (error, "a message was not sent"),
             QueueEvent::HandlerFailed(error) => (error, "the handler failed on a message"),
             QueueEvent::HandlerPanicked(panic) => (panic, "a message is lost"),
 
             QueueEvent::Noticed(notice @ Notice::Gap { .. }) => (notice, "messages may be lost"),
-            // The queue fills and empties; a frame that came twice loses nothing.
+            // No message is lost.
             _ => return,
         };
         if let Some(unsaid) = self.line() {
@@ -363,6 +366,6 @@ impl EventSender {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under the locks, so poison means nothing.
+    // No code that can panic runs under the locks, so they are never poisoned.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What users give: a service for what comes in, or a maker of one for each peer.
+//! The services that users supply: one for incoming messages, or one that makes it for each peer.
 //!
 //! Two names for bounds on tower services; no code.
 
@@ -7,23 +7,23 @@ use tower_service::Service;
 
 use crate::connection::{Connection, Incoming};
 
-/// A service that takes what a peer sends, one message after the other. While it is not ready, or
-/// its future is not, nothing more is read from that peer. A future that fails is an
+/// A service for the messages of a peer, called with one after the other. While it is not ready, or
+/// its future is not, no more is read from that peer. A future that fails is an
 /// [`Event::HandlerFailed`](crate::Event::HandlerFailed); a panic, of the future or of `call`, is an
 /// [`Event::HandlerPanicked`](crate::Event::HandlerPanicked). Either costs that message, and the
-/// connection goes on. A `poll_ready` that fails, or panics, ends the connection. While it is at work on
-/// what a peer has sent, that peer's silent end is not seen: what takes long belongs into a task of its own.
+/// connection goes on. A `poll_ready` that fails, or panics, ends the connection. While the handler works on
+/// a message, the end of that peer may not be detected: spawn a task for long work.
 ///
 /// It may await its own connection, as by `incoming.from().ready().await?.call(answer).await`: two ends that
-/// answer each other so do not wait for one another.
+/// answer each other this way do not deadlock.
 ///
-/// It is asked whether it is ready *before* there is a message, so that nothing is read that nobody
-/// takes. What `poll_ready` reserves is held meanwhile: where clones of a handler share a
-/// `concurrency_limit`, each idle connection holds one of its places, and as many as there are places
-/// keep all others from being read. Give each peer a limit of its own ([`MakeHandler`]), or ask for the
-/// place with the message, inside `call` ([backpressure](crate::guide::backpressure)).
+/// `poll_ready` is called *before* there is a message, so that no message is read that cannot be
+/// handled. It holds what `poll_ready` reserves: where clones of a handler share a
+/// `concurrency_limit`, each idle connection holds one permit, and when no permit is left the other
+/// connections are not read. Give each peer a limit of its own ([`MakeHandler`]), or acquire the
+/// permit inside `call` ([backpressure](crate::guide::backpressure)).
 ///
-/// Every fitting tower service is one.
+/// Every tower service with these bounds is a handler.
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -68,7 +68,7 @@ pub trait MakeHandler:
     + Send
     + 'static
 {
-    /// What it makes.
+    /// The handler that it makes.
     type Handler: Handler;
 }
 

@@ -1,21 +1,8 @@
-//! Messages between services on one machine, over one Unix socket path, as a stack of Tower layers.
+//! Messages between processes on one machine, over one Unix socket path, as a stack of Tower layers.
 //!
-//! A stack is a maker of channels. At its bottom stands a connector; every layer turns one maker
-//! into another; what comes out on top is a cloneable handle that is a
-//! `Service<ChannelMsg, Response = ()>`.
-//!
-//! | layer | from a maker of | to a maker of |
-//! |---|---|---|
-//! | [`FramingLayer`] | byte streams | frame transports |
-//! | [`CborLayer`] | frame transports | channels: a `Service` out, a `Stream` in |
-//! | [`HandshakeLayer`] | channels | channels to a peer that has introduced itself |
-//! | [`ReconnectLayer`] | channels | channels that come back after a loss |
-//! | [`NegotiateLayer`] | channels | channels that listen or connect, and change role |
-//! | [`QueueLayer`] | channels | cloneable, bounded handles, with one task below each |
-//!
-//! Tower's own layers fit between any two of them and on top.
-//!
-//! # Ready-made
+//! Without a central process, start with a [`Peer`]: the process that starts first listens, the others
+//! connect to it, and one of them takes over when it ends. With one, start with a [`Server`] and
+//! [`Client`]s:
 //!
 //! ```
 //! use kyneta_uds::{Client, DocId, Identity, Incoming, Interest, Server};
@@ -25,7 +12,6 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("bus.sock");
-//! // Echoes what it gets.
 //! let echo = service_fn(async |incoming: Incoming| {
 //!     incoming.from().ready().await?.call(incoming.message).await
 //! });
@@ -49,63 +35,37 @@
 //! # }
 //! ```
 //!
-//! Without a server: whoever starts first listens, the others connect, and survivors take over. See
-//! [`Peer`]; the same stack spelled out is at [`join`].
+//! How the roles differ: [`roles`]. Which stack to choose, what a sender may rely on, how to migrate
+//! from the TypeScript package: the [`guide`].
 //!
-//! Which stack to choose, what a sender may rely on, how to come from the TypeScript package: the
-//! [`guide`].
+//! # The stack
 //!
-//! # Messages of your own
+//! A role is a stack of layers over a connector. Each layer turns one make service into another; the
+//! result is a cloneable handle, a `Service<ChannelMsg, Response = ()>`. Tower's own layers fit between
+//! any two of them and on top. The stack of a peer, spelled out, is at [`join`]; one for messages of
+//! your own, without a handshake, at [`cbor`].
 //!
-//! Any serde type, without kyneta's handshake: [`CborLayer::typed`], and no [`HandshakeLayer`].
-//!
-//! ```
-//! use kyneta_uds::{CborLayer, FramingLayer, Listener, Message, QueueLayer, SocketPath};
-//! use kyneta_uds::{UnixConnector, UnixTarget};
-//! use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
-//!
-//! #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-//! struct Tick(u64);
-//! impl Message for Tick {
-//!     fn size(&self) -> usize {
-//!         self.0.size()
-//!     }
-//! }
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! # let dir = tempfile::tempdir()?;
-//! # let path = SocketPath::new(dir.path().join("ticks.sock"))?;
-//! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
-//! let stack = ServiceBuilder::new()
-//!     .layer(QueueLayer::new(service_fn(move |tick: Tick| {
-//!         let seen = seen.clone();
-//!         async move { seen.send(tick).await }
-//!     })))
-//!     .layer(CborLayer::typed::<Tick>())
-//!     .layer(FramingLayer::new())
-//!     .service(UnixConnector::new());
-//!
-//! let mut listener = Listener::bind(path.clone()).await?;
-//! let mut ours = stack.clone().oneshot(path.into()).await?;
-//! let (stream, _permit) = listener.accept().await;
-//! let _theirs = stack.oneshot(UnixTarget::Accepted(stream)).await?;
-//! ours.ready().await?.call(Tick(7)).await?;
-//! assert_eq!(inbox.recv().await, Some(Tick(7)));
-//! # Ok(())
-//! # }
-//! ```
+//! | layer | makes | from |
+//! |---|---|---|
+//! | [`QueueLayer`] | cloneable, bounded handles, each with one task | channels |
+//! | [`NegotiateLayer`] | channels that listen or connect, and change role | channels |
+//! | [`ReconnectLayer`] | channels that are connected again after a loss | channels |
+//! | [`HandshakeLayer`] | channels whose peer is known | channels |
+//! | [`CborLayer`] | channels: a `Service` out, a `Stream` in | frame transports |
+//! | [`FramingLayer`] | frame transports | byte streams |
+//! | [`UnixConnector`] | byte streams | socket paths |
 //!
 //! # Features
 //!
-//! | feature | default | what it brings |
+//! | feature | default | adds |
 //! |---|---|---|
-//! | `hyperlocal` | yes | `HyperlocalConnector`: a stack's bottom on hyperlocal's connector |
-//! | `status` | no | [`status`]: what a role is doing, as a value, over HTTP on a Unix socket, as metrics |
+//! | `hyperlocal` | yes | `HyperlocalConnector`: a connector that uses hyperlocal's |
+//! | `status` | no | [`status`]: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod broadcast;
+mod builder;
 mod client;
 mod connection;
 mod connection_task;
@@ -118,6 +78,7 @@ mod handler;
 mod hyperlocal;
 mod peer;
 mod peers;
+pub mod roles;
 mod serve;
 mod server;
 mod shutdown;
@@ -127,54 +88,125 @@ pub mod status;
 pub mod trace;
 mod waiting;
 
-pub use kyneta_uds_cbor::{
-    Cbor, CborChannel, CborError, CborFuture, CborLayer, ChannelCodec, Codec, DecodeLimits,
-    EncodeError, SerdeCodec, encoded_size,
-};
-pub use kyneta_uds_core::*;
-pub use kyneta_uds_framing::{
-    ByteStream, FrameParser, FrameTransport, FrameWriter, Framing, FramingConfig, FramingError,
-    FramingFuture, FramingLayer, InboundBudget, WireMode,
-};
-pub use kyneta_uds_handshake::{
-    Established, Handshake, HandshakeError, HandshakeLayer, HandshakeMachine, PeerInfo, Reaction,
-    Side,
-};
-pub use kyneta_uds_negotiate::{
-    AcceptHandler, Negotiate, NegotiateLayer, Negotiated, PerPeer, Role, RoleWait, RoleWatch,
-    WaitReason,
-};
-pub use kyneta_uds_queue::{
-    Budget, Closed, Drive, Driver, Ended, Flushed, Handle, HandlerPanicked, NotQueued, Overflow,
-    Queue, QueueConfig, QueueCounts, QueueEvent, QueueFuture, QueueLayer, Queueing, SendError,
-    SendFuture, Stalled, TooManyErrors, Undrained, WeakHandle, queue,
-};
-pub use kyneta_uds_reconnect::{
-    Backoffs, Failure, Jitter, Missed, Reconnect, ReconnectLayer, ReconnectPolicy, Reconnecting,
-    Recover, State, StateKind, StateWatch, Transition, Transitions, Wait,
-};
-pub use kyneta_uds_unix::{
-    Allow, Authorize, AuthorizeFuture, AuthorizeLayer, BindError, ConnectError, DirectoryRisk,
-    Listener, ListenerEvent, ListenerOptions, Lost, NotAllowed, Permit, Refusal, ReplacementWatch,
-    UnixConnector, UnixTarget, no_symlink,
-};
+/// Messages, identities, socket paths, limits, and the traits between the layers
+/// ([`Frames`](protocol::Frames), [`Channel`](protocol::Channel)).
+pub mod protocol {
+    #[doc(inline)]
+    pub use kyneta_uds_core::*;
+}
 
+/// The layer that makes frames from bytes.
+pub mod framing {
+    #[doc(inline)]
+    pub use kyneta_uds_framing::*;
+}
+
+pub mod cbor {
+    //! The layer that makes channels of messages from frames: kyneta's messages, or any serde type.
+    //!
+    //! A stack for messages of your own has no handshake:
+    //!
+    //! ```
+    //! use kyneta_uds::{CborLayer, FramingLayer, Listener, Message, QueueLayer, SocketPath};
+    //! use kyneta_uds::{UnixConnector, UnixTarget};
+    //! use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+    //!
+    //! #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    //! struct Tick(u64);
+    //! impl Message for Tick {
+    //!     fn size(&self) -> usize {
+    //!         self.0.size()
+    //!     }
+    //! }
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    //! # let dir = tempfile::tempdir()?;
+    //! # let path = SocketPath::new(dir.path().join("ticks.sock"))?;
+    //! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+    //! let stack = ServiceBuilder::new()
+    //!     .layer(QueueLayer::new(service_fn(move |tick: Tick| {
+    //!         let seen = seen.clone();
+    //!         async move { seen.send(tick).await }
+    //!     })))
+    //!     .layer(CborLayer::typed::<Tick>())
+    //!     .layer(FramingLayer::new())
+    //!     .service(UnixConnector::new());
+    //!
+    //! let mut listener = Listener::bind(path.clone()).await?;
+    //! let mut ours = stack.clone().oneshot(path.into()).await?;
+    //! let (stream, _permit) = listener.accept().await;
+    //! let _theirs = stack.oneshot(UnixTarget::Accepted(stream)).await?;
+    //! ours.ready().await?.call(Tick(7)).await?;
+    //! assert_eq!(inbox.recv().await, Some(Tick(7)));
+    //! # Ok(())
+    //! # }
+    //! ```
+
+    #[doc(inline)]
+    pub use kyneta_uds_cbor::*;
+}
+
+/// The layer in which two processes exchange their identities.
+pub mod handshake {
+    #[doc(inline)]
+    pub use kyneta_uds_handshake::*;
+}
+
+/// The layer whose channels are connected again after a loss.
+pub mod reconnect {
+    #[doc(inline)]
+    pub use kyneta_uds_reconnect::*;
+}
+
+/// The layer whose channels listen or connect, and change role.
+pub mod negotiate {
+    #[doc(inline)]
+    pub use kyneta_uds_negotiate::*;
+}
+
+/// The layer that makes cloneable, bounded handles from channels.
+pub mod queue {
+    #[doc(inline)]
+    pub use kyneta_uds_queue::*;
+}
+
+/// The connector, the listener that owns a path, and access policies.
+pub mod unix {
+    #[cfg(feature = "hyperlocal")]
+    pub use crate::hyperlocal::{HyperlocalConnector, HyperlocalIo};
+    #[doc(inline)]
+    pub use kyneta_uds_unix::*;
+}
+
+// What users start with. Everything else can be imported from here too, and is shown in its module.
+#[doc(inline)]
 pub use crate::{
-    broadcast::Broadcast,
-    client::{Client, ClientBuilder, ClientError},
-    connection::{Connection, Incoming},
-    counts::Counts,
-    event::{Event, Events, PeerChange},
-    handler::{Handler, MakeHandler},
-    peer::{JoinError, Peer, PeerBuilder},
-    serve::{Serve, WithGracefulShutdown, serve},
-    server::{ServeDropped, Server, ServerBuilder},
-    stack::{DefaultStack, MakeChannel, connect, default_stack, join},
-    waiting::Waiting,
+    cbor::CborLayer,
+    framing::FramingLayer,
+    handshake::HandshakeLayer,
+    negotiate::{NegotiateLayer, Role},
+    protocol::{
+        BoxError, ChannelMsg, Data, DisconnectReason, DocEntry, DocId, Identity, Interest, Offer,
+        PeerId, SocketPath, Version,
+    },
+    queue::{QueueConfig, QueueLayer, SendError},
+    reconnect::{ReconnectLayer, ReconnectPolicy},
+    roles::{
+        Client, ClientError, Connection, Event, Events, Handler, Incoming, JoinError, MakeHandler,
+        Peer, PeerChange, Server, connect, default_stack, join, serve,
+    },
+    unix::{BindError, Listener, UnixConnector},
 };
 
-#[cfg(feature = "hyperlocal")]
-pub use crate::hyperlocal::{HyperlocalConnector, HyperlocalIo};
+// The layers negotiate and reconnect each have one: no glob decides.
+#[doc(no_inline)]
+pub use crate::reconnect::CallFuture;
+#[doc(no_inline)]
+pub use crate::{
+    cbor::*, framing::*, handshake::*, negotiate::*, protocol::*, queue::*, reconnect::*, roles::*,
+    unix::*,
+};
 
 /// The README's examples compile.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
-//! The leaderless role, made ready: whoever starts first listens, the others connect.
+//! The peer: the process that starts first listens, the others connect to it.
 //!
 //! In: a path, settings, a handler. Out: a [`Peer`]. May touch: what the stack touches, the path,
-//! and a task of tokio's for itself and for each who connects.
+//! and a task of tokio's for itself and for each accepted connection.
 
 use std::{
     fmt,
@@ -12,47 +12,49 @@ use std::{
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
-    ChannelMsg, DisconnectReason, Identity, PeerId, SharedError, SocketPath, SocketPathError,
+    ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError,
 };
-use kyneta_uds_framing::WireMode;
-use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
+use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_negotiate::{AcceptHandler, NegotiateLayer, Role, RoleWait, RoleWatch, for_members};
 use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
 };
-use kyneta_uds_unix::{Allow, AuthorizeLayer, DirectoryRisk, ListenerOptions, Refusal};
+use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Refusal};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
+    broadcast::{Broadcast, broadcast},
+    builder::{Binds, Builder, Connects, Settings},
     connection::Connection,
-    connection_task::{ConnectionTask, Settings, settings_setters},
+    connection_task::ConnectionTask,
     counts::Counts,
     dialed::{Dialed, FromPresent, Tracked, Tracking},
-    event::{Event, EventSender, Events},
+    event::{Event, Events},
     handler::Handler,
     peers::{Peers, Presence},
     shutdown::shut_down,
-    stack::{DefaultStack, MakeChannel, default_stack},
+    stack::{DefaultStack, MakeChannel},
     waiting::Waiting,
 };
 
-/// One of many on a path, none of them special: `Service<ChannelMsg, Response = ()>`, cloneable.
+/// One of several equal processes at a path: `Service<ChannelMsg, Response = ()>`, cloneable.
 ///
-/// Whoever starts first listens, the others connect to it; when it goes, the next one takes over and
-/// the rest connect to that one. The handle stays the same across every change of role, and so does
-/// what the handler holds.
+/// The process that starts first listens, the others connect to it; when it ends, one of them takes
+/// over and the rest connect to that one. The handle and the handler's state stay the same across
+/// every change of role.
 ///
-/// A message goes to the one who listens, or, if that is us, to all who are connected. While we
-/// negotiate it waits, and then goes out in order; with nobody there, see
-/// [`regroup`](PeerBuilder::regroup). What was on its way when a connection broke is not sent again:
-/// its future says that it [may have been sent](SendError::may_have_been_sent). One for all is done
-/// when the kernel has taken it for each, or that one has gone; who has gone, the events tell.
+/// A message goes to the listener, or, if this process listens, to all connected peers. During a
+/// negotiation it waits, and is then sent in order; for a listener without peers see
+/// [`regroup`](PeerBuilder::regroup). A message that was being sent when a connection broke is not sent
+/// again: its future says that it [may have been sent](SendError::may_have_been_sent). A message to all
+/// peers is done when the kernel has taken it for each peer that is still connected; the events report
+/// the peers that have disconnected.
 ///
-/// When the last clone is dropped, what waits is sent and it ends; [`dispose`](Self::dispose) also
-/// tells the others that it was on purpose.
+/// When the last clone is dropped, the queued messages are sent and the connections are closed;
+/// [`dispose`](Self::dispose) also sends `depart`. [Other roles](crate::roles) differ.
 ///
 /// ```
 /// use kyneta_uds::{DocId, Identity, Incoming, Interest, Peer, Role};
@@ -120,38 +122,38 @@ pub enum JoinError {
     /// No socket can have this path.
     #[error(transparent)]
     Path(#[from] SocketPathError),
-    /// Something is in the way that does not heal by itself: not permitted, not a socket, no
+    /// There is an obstacle at the path that needs an operator: not permitted, not a socket, no
     /// directory. The source is a [`BindError`](crate::BindError), or holds a
     /// [`ConnectError`](crate::ConnectError).
     #[error("{path} cannot be joined")]
     InTheWay {
-        /// Where.
+        /// The path.
         path: SocketPath,
-        /// What.
+        /// The obstacle.
         source: SharedError,
     },
     /// There was no role within the [`join_timeout`](PeerBuilder::join_timeout): a process listens and
     /// does not answer, or closes our connections at once, or another one holds the lock.
     #[error("{path} could not be joined within {waited:?}{}", Because(why))]
     TimedOut {
-        /// Where.
+        /// The path.
         path: SocketPath,
         /// How long it was tried.
         waited: Duration,
-        /// What was waited for last; absent when the time was less than a second.
+        /// The last reason; absent when the time was less than a second.
         why: Option<Waiting>,
     },
-    /// It ended before it had a role: the handler is not ready for any message, or the runtime ends.
+    /// It ended before it had a role: the handler's `poll_ready` failed, or the runtime has ended.
     #[error("the peer at {path} ended before it had joined")]
     Ended {
-        /// Where.
+        /// The path.
         path: SocketPath,
-        /// Why.
+        /// The reason.
         source: DisconnectReason,
     },
 }
 
-/// What was waited for, if that is known.
+/// The reason of the wait, if there is one.
 struct Because<'a>(&'a Option<Waiting>);
 
 impl fmt::Display for Because<'_> {
@@ -164,26 +166,22 @@ impl fmt::Display for Because<'_> {
 }
 
 impl Peer {
-    /// One of many at `path`.
+    /// A peer at `path`.
     pub fn builder<P>(path: P) -> PeerBuilder
     where
         P: TryInto<SocketPath>,
         SocketPathError: From<P::Error>,
     {
-        let mut settings = Settings::new(default_stack(WireMode::Auto));
-        // One who does not read holds up the others once, and not for ever.
-        settings.queue = settings.queue.overflow(Overflow::Disconnect {
+        // A peer that does not read delays the others once, and not for ever.
+        let queue = QueueConfig::default().overflow(Overflow::Disconnect {
             after: Duration::from_secs(5),
         });
-        PeerBuilder {
+        Builder::new(PeerOptions {
             path: path.try_into().map_err(SocketPathError::from),
-            listener: ListenerOptions::new(),
-            allow_listener: None,
-            settings,
             regroup: Duration::from_secs(5),
             join_timeout: Some(Duration::from_secs(30)),
-            events: EventSender::new(),
-        }
+        })
+        .queue(queue)
     }
 
     /// The present role.
@@ -192,20 +190,20 @@ impl Peer {
     }
 
     /// Why there has been no role for a second or more, and for how long; or, as the listener, why new peers
-    /// cannot find it: something is in the way at its path. `None` otherwise.
+    /// cannot connect: an obstacle at its path. `None` otherwise.
     pub fn waiting(&self) -> Option<Waiting> {
         self.guard.roles.waiting().as_ref().map(Waiting::for_role)
     }
 
-    /// Waits for a role, or for [`Role::Disposed`], after which there is no other. One that lasts shorter
-    /// than it takes to look may be missed; the [events](Self::events) tell of each.
+    /// Waits for a role, or for [`Role::Disposed`], the last one. A role of very short duration may be
+    /// missed; the [events](Self::events) report each.
     ///
     /// Cancel safe.
     pub async fn wait_for(&self, wanted: impl Fn(Role) -> bool) -> Role {
         self.guard.roles.wait_for(wanted).await
     }
 
-    /// A handle to a peer that we are connected with. Of two with the same id it is the later one.
+    /// The connection of a peer; the latest, if there are several.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
         self.guard.peers.connection(peer)
     }
@@ -215,7 +213,7 @@ impl Peer {
     /// Cancel safe.
     ///
     /// # Errors
-    /// [`JoinError::InTheWay`], although it is tried again, and [`JoinError::Ended`].
+    /// [`JoinError::InTheWay`], although it is tried again; [`JoinError::Ended`].
     pub async fn joined(&self) -> Result<Role, JoinError> {
         let Guard { path, roles, .. } = &*self.guard;
         let path = || path.clone();
@@ -233,25 +231,40 @@ impl Peer {
         }
     }
 
-    /// Handles to all that we are connected with: the one who listens, or all who are connected to
-    /// us. In no particular order.
+    /// All connections, in no particular order: the one to the listener, or, as the listener, those of
+    /// all peers.
     pub fn connections(&self) -> Vec<Connection> {
         self.guard.peers.connections()
     }
 
-    /// True when we are connected with the peer.
+    /// True while there is a connection of the peer.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.guard.peers.is_present(peer)
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn connection_count(&self) -> usize {
         self.guard.peers.connection_count()
     }
 
-    /// Waits until somebody is there to hear a message, and is true then. False when we listen, and
-    /// nobody is there, or was within the [regroup](PeerBuilder::regroup) time; or when we have
-    /// ended.
+    /// Sends a message to every connected peer; ready when every kernel has taken or refused it. A
+    /// peer whose queue is full delays its own copy and the end of this future, nothing else. Unlike
+    /// `call`, it does not wait for peers to connect, and reports the peers that it did not reach.
+    pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
+        broadcast(self.connections(), msg).await
+    }
+
+    /// Sends a peer `depart` and what waits for it, and closes its connections. `None` when there is
+    /// no such peer. It may connect again.
+    ///
+    /// Of the listener that this peer is connected to, it ends this peer
+    /// ([`Connection::dispose`]).
+    pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
+        self.guard.peers.disconnect(peer).await
+    }
+
+    /// Waits until a peer is connected, and is true then. False as a listener that has had no peer for
+    /// the [regroup](PeerBuilder::regroup) time or since its start, and after the end.
     ///
     /// Cancel safe.
     pub async fn wait_for_peers(&self) -> bool {
@@ -280,8 +293,8 @@ impl Peer {
         }
     }
 
-    /// Waits for room and queues a message, without waiting for the kernel, or for anybody to be
-    /// there. See [`Handle::queue`].
+    /// Waits for room and queues a message, without waiting for the kernel or for a connection. See
+    /// [`Handle::queue`].
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
@@ -289,23 +302,23 @@ impl Peer {
         self.handle.queue(msg)
     }
 
-    /// Queues a message if there is room now; else gives it back. See [`Handle::try_queue`].
+    /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].
     ///
     /// # Errors
     /// [`NotQueued`], with the message.
-    #[allow(clippy::result_large_err)] // What makes it large is the message that it gives back.
+    #[allow(clippy::result_large_err)] // The error holds the message.
     pub fn try_queue(&mut self, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
         self.handle.try_queue(msg)
     }
 
-    /// Ready when the kernel has taken all that was called so far, or some of it was lost with a
+    /// Ready when the kernel has taken all messages of earlier calls, or some were lost with a
     /// connection. See [`Handle::flushed`].
     pub fn flushed(&self) -> Flushed<ChannelMsg> {
         self.handle.flushed()
     }
 
-    /// How many messages wait for all, and how many bytes they hold. Those that wait for one of
-    /// many wait in its [connection](Self::connection)'s queue.
+    /// The messages in the queue to all peers, and their bytes. Each [connection](Self::connection) of a
+    /// listener has a queue of its own below it.
     pub fn queued(&self) -> (usize, usize) {
         self.handle.queued()
     }
@@ -320,24 +333,26 @@ impl Peer {
         &self.handle
     }
 
-    /// How often each of the bounds was met, and what else went wrong.
+    /// How often each limit was reached, and other failures.
     pub fn counts(&self) -> Counts {
         self.guard.peers.events().counts()
     }
 
-    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    /// The events from now on; those from the start on are [the builder's](crate::Builder::events).
     pub fn events(&self) -> Events {
         self.guard.peers.events().subscribe()
     }
 
-    /// Ready, with the reason, when it has been disposed of.
+    /// Ready, with the reason, when it has ended.
+    ///
+    /// Cancel safe.
     pub async fn closed(&self) -> DisconnectReason {
         self.handle.closed().await
     }
 
-    /// Leaves: a listener gives up its path, and the next one may take over at once; the others are
-    /// told `depart`, get what waits for them, and are disconnected. Within the queue's drain
-    /// timeout, twice that and 500 ms for a listener one of whose peers does not read.
+    /// Leaves the group: a listener gives up its path, and another peer can take over at once. Sends every
+    /// connected peer what is queued for it and `depart`, and closes the connections. Takes at most the
+    /// queue's drain timeout; twice that and 500 ms for a listener with a peer that does not read.
     pub async fn dispose(&self) -> DisconnectReason {
         self.guard.roles.leave();
         let connected = self.guard.peers.connections();
@@ -363,119 +378,59 @@ impl Service<ChannelMsg> for Peer {
     }
 }
 
-/// What a [`Peer`] is made from. A clone makes another peer, with events of its own.
-#[derive(Debug)]
-pub struct PeerBuilder<S = DefaultStack> {
+/// The settings of a [`Peer`]. See [`Builder`].
+pub type PeerBuilder<S = DefaultStack> = Builder<PeerOptions, S>;
+
+/// The settings that a peer alone has.
+#[derive(Debug, Clone)]
+pub struct PeerOptions {
     path: Result<SocketPath, SocketPathError>,
-    listener: ListenerOptions,
-    allow_listener: Option<Allow>,
-    settings: Settings<S>,
     regroup: Duration,
     join_timeout: Option<Duration>,
-    events: EventSender,
 }
 
-impl<S: Clone> Clone for PeerBuilder<S> {
-    fn clone(&self) -> Self {
-        Self {
-            path: self.path.clone(),
-            listener: self.listener.clone(),
-            allow_listener: self.allow_listener.clone(),
-            settings: self.settings.clone(),
-            regroup: self.regroup,
-            join_timeout: self.join_timeout,
-            events: EventSender::new(),
-        }
-    }
-}
+impl Binds for PeerOptions {}
+impl Connects for PeerOptions {}
 
 impl<S> PeerBuilder<S> {
-    settings_setters!("peer");
-
-    /// The file's mode, who may come in, and how many. [`ListenerOptions::new`] by default.
-    pub fn listener(mut self, options: ListenerOptions) -> Self {
-        self.listener = options;
-        self
-    }
-
-    /// Whom to find listening. By default whomever the [`listener`](Self::listener)'s options allow
-    /// in: a group is of one mind about who belongs. Somebody else at the path is
-    /// [`Event::InTheWay`].
-    pub fn allow_listener(mut self, allow: Allow) -> Self {
-        self.allow_listener = Some(allow);
-        self
-    }
-
-    /// How long one whom nobody is connected with, as the listener, holds on to messages for all,
-    /// from the moment that somebody last was: after a change of listener the others take a moment
-    /// to come. Then, and where nobody ever was, and at once when it leaves, they go to nobody and
-    /// count as sent. 5 s by default.
+    /// How long a listener without connections keeps messages to all peers after the last peer
+    /// disconnected: after a change of listener the others take a moment to connect. Later, before the
+    /// first peer, and while it leaves, such messages are dropped and count as sent. 5 s by default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
-        self.regroup = regroup;
+        self.role.regroup = regroup;
         self
     }
 
-    /// How long [`join`](Self::join) tries before it fails with [`JoinError::TimedOut`]; `None` to try
-    /// for ever. 30 s by default. Once joined, a peer that loses its role is not given up.
+    /// How long [`join`](Self::join) tries before it fails with [`JoinError::TimedOut`]; `None`: without
+    /// limit. 30 s by default. A peer that has joined and loses its role tries without limit.
     ///
     /// ```
     /// use std::time::Duration;
     /// use kyneta_uds::Peer;
     ///
-    /// let patient = Peer::builder("/run/app/bus.sock").join_timeout(None);
-    /// let brisk = Peer::builder("/run/app/bus.sock").join_timeout(Duration::from_secs(3));
+    /// let unlimited = Peer::builder("/run/app/bus.sock").join_timeout(None);
+    /// let short = Peer::builder("/run/app/bus.sock").join_timeout(Duration::from_secs(3));
     /// ```
     pub fn join_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.join_timeout = timeout.into();
+        self.role.join_timeout = timeout.into();
         self
-    }
-
-    /// A stack of one's own below the handshake, for what connects and for what is accepted. One whose
-    /// connector hides who listens (a `HyperlocalConnector`) can tell no listener from another: it
-    /// takes [`allow_listener(Allow::anyone())`](Self::allow_listener).
-    /// [`default_stack`] by default.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> PeerBuilder<S2> {
-        let Self {
-            path,
-            listener,
-            allow_listener,
-            settings,
-            regroup,
-            join_timeout,
-            events,
-        } = self;
-        PeerBuilder {
-            path,
-            listener,
-            allow_listener,
-            settings: settings.stack(stack),
-            regroup,
-            join_timeout,
-            events,
-        }
-    }
-
-    /// What happens beside the messages, from the start on.
-    pub fn events(&self) -> Events {
-        self.events.subscribe()
     }
 }
 
 impl<S: MakeChannel> PeerBuilder<S> {
-    /// Joins the others at the path; ready when there is a role: connected to the one who listens,
-    /// or listening. What comes in goes to `handler`, of which each connection gets a clone, one
-    /// message of a peer after the other.
+    /// Joins the group at the path; ready when there is a role: connected to the listener, or listening.
+    /// Each connection gets a clone of `handler`, called with one message after the other.
     ///
-    /// A listener that is there and does not answer is waited for, as long as the
-    /// [`join_timeout`](Self::join_timeout) says. Meanwhile [`Event::Waiting`] and the log tell why.
+    /// If a process listens and does not answer, it waits as long as the
+    /// [`join_timeout`](Self::join_timeout) allows. [`Event::Waiting`] and the log say why.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
-    /// [`JoinError`]: not permitted, not a socket, no directory, with the path; no role in time; a
-    /// handler that is never ready.
+    /// [`JoinError`], with the path: not permitted, not a socket, no directory; no role in time; a
+    /// handler whose `poll_ready` fails.
     pub async fn join(self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
-        let limit = self.join_timeout;
+        let limit = self.role.join_timeout;
         let peer = self.join_lazy(handler).await?;
         let joined = match limit {
             Some(limit) => timeout(limit, peer.joined()).await,
@@ -492,7 +447,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
     }
 
     /// As [`join`](Self::join), without waiting for a role: messages wait for it in the queue, and
-    /// [`Peer::joined`] waits for it. The [`join_timeout`](Self::join_timeout) does not count.
+    /// [`Peer::joined`] waits for it. The [`join_timeout`](Self::join_timeout) does not apply.
     ///
     /// ```
     /// use kyneta_uds::{Incoming, Peer, Role};
@@ -513,20 +468,20 @@ impl<S: MakeChannel> PeerBuilder<S> {
     /// # Errors
     /// [`JoinError::Path`]: no socket can have this path.
     pub async fn join_lazy(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
-        let path = self.path?;
-        let allow_listener = self
-            .allow_listener
-            .unwrap_or_else(|| self.listener.allows().clone());
-        let peers = Peers::new(self.events);
-        self.settings.introduce(&peers);
+        let PeerOptions { path, regroup, .. } = self.role;
+        let path = path?;
+        let peers = Peers::new(self.settings.events.clone());
+        self.settings.configure(&peers);
         #[cfg(feature = "status")]
         peers.about().at(path.clone());
         let Settings {
-            stack,
             handshake,
             queue: config,
+            listener,
+            allow_listener,
             ..
         } = self.settings;
+        let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
         let dialed = Dialed::new(peers.clone());
         let host = Attending {
             handler: handler.clone(),
@@ -534,12 +489,12 @@ impl<S: MakeChannel> PeerBuilder<S> {
             peers: peers.clone(),
         };
         let negotiate = NegotiateLayer::with_accept_handler(host)
-            .listener(self.listener)
+            .listener(listener)
             .allow_listener(allow_listener.clone())
-            .regroup(self.regroup);
+            .regroup(regroup);
         let roles = negotiate.role_watch();
         let maker = Tracking::new(
-            handshake.layer(AuthorizeLayer::new(allow_listener).layer(stack)),
+            handshake.layer(AuthorizeLayer::new(allow_listener).layer(self.stack)),
             dialed.clone(),
         );
         let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
@@ -552,7 +507,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
                 path,
                 roles,
                 peers,
-                regroup: self.regroup,
+                regroup,
             }),
         };
         let handler = FromPresent::new(handler, dialed.clone());
@@ -584,7 +539,7 @@ where
     }
 
     fn not_attended(&self, error: HandshakeError) {
-        self.peers.events().not_introduced(error);
+        self.peers.events().handshake_failed(error);
     }
 
     fn not_admitted(&self, refusal: &Refusal) {

@@ -12,9 +12,8 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::join_all};
-use kyneta_uds_core::{DisconnectReason, Identity, SharedError};
-use kyneta_uds_framing::WireMode;
-use kyneta_uds_handshake::{Handshake, HandshakeLayer};
+use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_handshake::Handshake;
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
 use tokio::{
@@ -27,12 +26,13 @@ use tower_layer::Layer as _;
 use tracing::Instrument as _;
 
 use crate::{
+    builder::Builder,
     connection::Connection,
-    connection_task::{ConnectionTask, Settings, settings_setters},
+    connection_task::ConnectionTask,
     event::{Event, EventSender},
     handler::MakeHandler,
     server::{ServeDropped, Server},
-    stack::{DefaultStack, MakeChannel, default_stack},
+    stack::{DefaultStack, MakeChannel},
 };
 
 /// Serves a listener: for each peer that introduces itself `make` is called with its
@@ -62,26 +62,10 @@ use crate::{
 /// # }
 /// ```
 pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
-    serve_as(
-        Server::new(EventSender::new()),
-        listener,
-        make,
-        Settings::new(default_stack(WireMode::Auto)),
-    )
-}
-
-pub(crate) fn serve_as<M, S>(
-    server: Server,
-    listener: Listener,
-    make: M,
-    settings: Settings<S>,
-) -> Serve<M, S> {
-    Serve {
-        serving: Serving(server),
-        listener,
-        make,
-        settings,
-    }
+    let server = Server::new(EventSender::new());
+    let mut serve = Builder::new(Accepting::new(server.clone(), listener, make));
+    serve.settings.events = server.event_sender().clone();
+    serve
 }
 
 /// However a server's future ends, polled or not, those that wait for the end learn of it, and its
@@ -95,38 +79,31 @@ impl Drop for Serving {
     }
 }
 
-/// A listener about to be served; `.await` serves it. See [`serve`].
-#[must_use = "a listener is served only while it is awaited"]
+/// A listener about to be served; `.await` serves it. See [`serve`], and [`Builder`] for the settings.
+pub type Serve<M, S = DefaultStack> = Builder<Accepting<M>, S>;
+
+/// The settings that [`Serve`] alone has.
 #[derive(Debug)]
-pub struct Serve<M, S = DefaultStack> {
+pub struct Accepting<M> {
     serving: Serving,
     listener: Listener,
     make: M,
-    settings: Settings<S>,
+}
+
+impl<M> Accepting<M> {
+    pub(crate) fn new(server: Server, listener: Listener, make: M) -> Self {
+        Self {
+            serving: Serving(server),
+            listener,
+            make,
+        }
+    }
 }
 
 impl<M, S> Serve<M, S> {
-    settings_setters!("server");
-
-    /// A stack of one's own below the handshake. [`default_stack`] by default.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> Serve<M, S2> {
-        let Self {
-            serving,
-            listener,
-            make,
-            settings,
-        } = self;
-        Serve {
-            serving,
-            listener,
-            make,
-            settings: settings.stack(stack),
-        }
-    }
-
     /// The peers, by id, for as long as it is served.
     pub fn server(&self) -> Server {
-        self.serving.0.clone()
+        self.role.serving.0.clone()
     }
 
     /// Serves until `signal` is ready, then as [`Server::dispose`].
@@ -184,28 +161,26 @@ where
     S: MakeChannel,
 {
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
-        let serving = self.serving;
+        let Accepting {
+            serving,
+            mut listener,
+            make,
+        } = self.role;
         let server = &serving.0;
-        self.settings.introduce(server.peers());
+        self.settings.configure(server.peers());
         #[cfg(feature = "status")]
-        if let Some(path) = self.listener.path() {
+        if let Some(path) = listener.path() {
             server.peers().about().at(path.clone());
         }
-        if let Some(risk) = self.listener.risk() {
+        if let Some(risk) = listener.risk() {
             let risk = risk.clone();
             server.event_sender().send(Event::UnsafeDirectory { risk });
         }
-        let Settings {
-            stack,
-            handshake,
-            queue,
-            ..
-        } = self.settings;
         let attendant = Attendant {
             server: server.clone(),
-            maker: handshake.layer(stack),
-            make: self.make,
-            queue,
+            maker: self.settings.handshake.layer(self.stack),
+            make,
+            queue: self.settings.queue,
         };
         let tasks = TaskTracker::new();
         let shutdown = async {
@@ -223,7 +198,7 @@ where
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                event = self.listener.next() => match event {
+                event = listener.next() => match event {
                     ListenerEvent::Accepted(stream, permit) => {
                         let span = permit.span();
                         let attending = attendant.clone().attend(stream, permit, tasks.clone());
@@ -233,14 +208,14 @@ where
                     ListenerEvent::Refused(refusal) => {
                         server.event_sender().send(Event::TurnedAway { refusal });
                     }
-                    ListenerEvent::Lost(_) => regain.regain(&mut self.listener).await,
+                    ListenerEvent::Lost(_) => regain.regain(&mut listener).await,
                     _ => {}
                 },
-                () = regain.quiet() => regain.regained(&self.listener),
+                () = regain.quiet() => regain.regained(&listener),
             }
         }
         // The path first: who comes now must not find a door behind which nobody opens.
-        let closed = self.listener.close();
+        let closed = listener.close();
         server.disposing().cancel();
         join_all(server.connections().iter().map(Connection::dispose)).await;
         tasks.close();
@@ -322,7 +297,7 @@ impl<M, S> Attendant<M, S> {
         };
         let channel = match established {
             Ok(channel) => channel,
-            Err(error) => return server.event_sender().not_introduced(error),
+            Err(error) => return server.event_sender().handshake_failed(error),
         };
         let session = ConnectionTask::new(channel, &queue, server.event_sender());
         let making = make.oneshot(Connection::clone(&session.connection));

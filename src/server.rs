@@ -1,40 +1,32 @@
-//! The listening role, made ready: the peers of one listener, by id.
+//! The server: the peers of one listener, by id.
 //!
-//! In: a path, settings, a handler. Out: a [`Server`]. May touch: the directory of its peers; what is
-//! accepted is `serve`'s.
+//! In: a path, settings, a handler. Out: a [`Server`]. May touch: its peers; `serve` handles the accepted
+//! connections.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{
-    ChannelMsg, DisconnectReason, Identity, PeerId, SocketPath, SocketPathError,
-};
-use kyneta_uds_framing::WireMode;
-use kyneta_uds_handshake::HandshakeLayer;
-use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{BindError, ListenerOptions};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError};
+use kyneta_uds_unix::BindError;
 use tokio_util::sync::CancellationToken;
 use tower::make::Shared;
 
 use crate::{
     broadcast::{Broadcast, broadcast},
+    builder::{Binds, Builder},
     connection::Connection,
-    connection_task::{Settings, settings_setters},
     counts::Counts,
     event::{EventSender, Events},
     handler::Handler,
     peers::Peers,
-    serve::serve_as,
-    stack::{DefaultStack, MakeChannel, default_stack},
+    serve::Accepting,
+    stack::{DefaultStack, MakeChannel},
     waiting::{Waiting, WaitingNote},
 };
 
 /// The peers of a listener, by id. Cloneable; the listener lives until [`dispose`](Self::dispose) or
 /// until the future that serves it ([`Serve`](crate::Serve)) is dropped. Dropping the last `Server`
-/// does not end it.
+/// does not end it. [Other roles](crate::roles) differ.
 ///
 /// ```
 /// use kyneta_uds::{
@@ -52,19 +44,19 @@ use crate::{
 /// let mut events = builder.events(); // from the start on
 /// let server = builder.listen(ignore).await?;
 /// let me = Identity::service("billing-1")?;
-/// let once = ReconnectPolicy::off(); // else it would come back
+/// let once = ReconnectPolicy::off(); // else it would connect again
 /// let client = Client::builder(&path).identity(me).reconnect(once).connect(ignore).await?;
 ///
 /// let Some(Event::Peer { peer, change: PeerChange::Established }) = events.recv().await else {
-///     panic!("somebody has introduced itself");
+///     panic!("a peer has connected");
 /// };
 /// assert_eq!(peer.identity().peer_id.as_str(), "billing-1");
 ///
-/// // To all of them; `failed` says whom it did not reach.
+/// // To all peers; `failed` names those that it did not reach.
 /// let outcome = server.broadcast(ChannelMsg::Dismiss(DocId::new("settings")?)).await;
 /// assert_eq!((outcome.sent.len(), outcome.failed.len()), (1, 0));
 ///
-/// // To one of them, or without it.
+/// // One peer: its connection, and closing it.
 /// let billing = PeerId::new("billing-1")?;
 /// let connection = server.connection(&billing).ok_or("gone")?;
 /// assert!(connection.is_connected());
@@ -86,12 +78,11 @@ struct Inner {
     disposed: CancellationToken,
     /// Why it ended; set before `disposed`.
     end: OnceLock<DisconnectReason>,
-    /// What is in the way of its path.
+    /// The obstacle at its path.
     waiting: WaitingNote,
 }
 
-/// The future that served a listener was dropped: its runtime has ended, or code that it was given
-/// panicked.
+/// The future that served a listener was dropped: its runtime has ended, or a user's code panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the task that served the listener was dropped")]
 pub struct ServeDropped;
@@ -103,12 +94,9 @@ impl Server {
         P: TryInto<SocketPath>,
         SocketPathError: From<P::Error>,
     {
-        ServerBuilder {
+        Builder::new(ServerOptions {
             path: path.try_into().map_err(SocketPathError::from),
-            listener: ListenerOptions::new(),
-            settings: Settings::new(default_stack(WireMode::Auto)),
-            events: EventSender::new(),
-        }
+        })
     }
 
     pub(crate) fn new(events: EventSender) -> Self {
@@ -123,53 +111,51 @@ impl Server {
         }
     }
 
-    /// A handle to a peer. Of two with the same id it is the later one.
+    /// The connection of a peer; the latest, if there are several.
     pub fn connection(&self, peer: &PeerId) -> Option<Connection> {
         self.peers().connection(peer)
     }
 
-    /// Handles to all peers, in no particular order.
+    /// All connections, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
         self.peers().connections()
     }
 
-    /// True when the peer has introduced itself and its connection stands.
+    /// True while there is a connection of the peer.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.peers().is_present(peer)
     }
 
-    /// How many connections have introduced themselves.
+    /// The number of connections.
     pub fn connection_count(&self) -> usize {
         self.peers().connection_count()
     }
 
-    /// Tells a peer `depart`, sends what waits for it, and ends its connections. `None` when there
-    /// is no such peer.
+    /// Sends a peer `depart` and what waits for it, and closes its connections. `None` when there is
+    /// no such peer. It may connect again.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
-        let connections = self.peers().connections_of(peer);
-        let reasons = join_all(connections.iter().map(Connection::dispose)).await;
-        reasons.into_iter().next_back()
+        self.peers().disconnect(peer).await
     }
 
-    /// Sends a message to every peer; ready when every kernel has taken it or has refused. A peer
-    /// whose queue is full holds up its own copy and the end of this future, nothing else.
+    /// Sends a message to every peer; ready when the kernel has taken or refused every copy. A peer
+    /// whose queue is full delays its own copy and the end of this future, nothing else.
     pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
         broadcast(self.connections(), msg).await
     }
 
-    /// How often each of the bounds was met, and what else went wrong.
+    /// How often each limit was reached, and other failures.
     pub fn counts(&self) -> Counts {
         self.event_sender().counts()
     }
 
-    /// What happens beside the messages, from now on. For all from the start on, ask the builder.
+    /// The events from now on; those from the start on are [the builder's](crate::Builder::events).
     pub fn events(&self) -> Events {
         self.event_sender().subscribe()
     }
 
-    /// What keeps new peers from finding it, and since when: another process has taken the path, or
-    /// something else is in its way. Peers that are connected notice nothing, and the path is taken
-    /// back as soon as that is possible. `None` when all is well.
+    /// Why new peers cannot connect, and since when: another process has taken the path, or there is
+    /// another obstacle. It does not affect connected peers, and the path is taken back as soon as that
+    /// is possible. `None` while there is no obstacle.
     pub fn waiting(&self) -> Option<Waiting> {
         self.inner.waiting.get()
     }
@@ -185,26 +171,26 @@ impl Server {
         end.unwrap_or(DisconnectReason::Intentional)
     }
 
-    /// Ends it: no more are accepted and the path is given up, then every peer is told `depart`,
-    /// gets what waits for it, and is disconnected. Ready when all that is done, within the queue's
-    /// drain timeout and 500 ms more where a queue is full. Dropping the future does not stop it.
-    pub async fn dispose(&self) {
+    /// Stops accepting and gives up the path, then sends every peer what is queued for it and `depart`,
+    /// and closes its connection. Ready when that is done, within the queue's drain timeout and 500 ms
+    /// more where a queue is full. Dropping the future does not stop it.
+    pub async fn dispose(&self) -> DisconnectReason {
         self.inner.disposing.cancel();
-        self.inner.disposed.cancelled().await;
-        // Its future may have been dropped with peers left.
+        let reason = self.closed().await;
+        // Connections are left if the serving future was dropped.
         let left = self.connections();
         join_all(left.iter().map(Connection::closed)).await;
+        reason
     }
 
     pub(crate) fn disposing(&self) -> &CancellationToken {
         &self.inner.disposing
     }
 
-    /// It has ended. The first reason stays.
+    /// It has ended. Later calls do not change the reason.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         let _ = self.inner.end.set(reason);
         self.inner.disposing.cancel();
-        // It looks after no path any more.
         self.inner.waiting.over();
         for connection in self.connections() {
             connection.handle().close();
@@ -225,73 +211,33 @@ impl Server {
     }
 }
 
-/// What a [`Server`] is made from. A clone makes another server, with events of its own.
-#[derive(Debug)]
-pub struct ServerBuilder<S = DefaultStack> {
+/// The settings of a [`Server`]. See [`Builder`].
+pub type ServerBuilder<S = DefaultStack> = Builder<ServerOptions, S>;
+
+/// The settings that a server alone has.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
     path: Result<SocketPath, SocketPathError>,
-    listener: ListenerOptions,
-    settings: Settings<S>,
-    events: EventSender,
 }
 
-impl<S: Clone> Clone for ServerBuilder<S> {
-    fn clone(&self) -> Self {
-        Self {
-            path: self.path.clone(),
-            listener: self.listener.clone(),
-            settings: self.settings.clone(),
-            events: EventSender::new(),
-        }
-    }
-}
-
-impl<S> ServerBuilder<S> {
-    settings_setters!("server");
-
-    /// The file's mode, who may come in, and how many. [`ListenerOptions::new`] by default.
-    pub fn listener(mut self, options: ListenerOptions) -> Self {
-        self.listener = options;
-        self
-    }
-
-    /// A stack of one's own below the handshake, for what is accepted. [`default_stack`] by
-    /// default.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> ServerBuilder<S2> {
-        let Self {
-            path,
-            listener,
-            settings,
-            events,
-        } = self;
-        ServerBuilder {
-            path,
-            listener,
-            settings: settings.stack(stack),
-            events,
-        }
-    }
-
-    /// What happens beside the messages, from the start on.
-    pub fn events(&self) -> Events {
-        self.events.subscribe()
-    }
-}
+impl Binds for ServerOptions {}
 
 impl<S: MakeChannel> ServerBuilder<S> {
-    /// Binds the path and serves it in a task of its own. What comes in goes to `handler`, of which
-    /// each peer gets a clone, one message of a peer after the other.
+    /// Binds the path and serves it in a task of its own. Each connection gets a clone of `handler`,
+    /// called with one message after the other.
     ///
     /// # Errors
-    /// [`BindError`]: in use, not permitted, not a socket, with the path.
+    /// [`BindError`], with the path: in use, not permitted, not a socket.
     pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
-        let listener = self.listener.bind(self.path?).await?;
-        let server = Server::new(self.events);
-        let serve = serve_as(
-            server.clone(),
-            listener,
-            Shared::new(handler),
-            self.settings,
-        );
+        let path = self.role.path?;
+        let listener = self.settings.listener.clone().bind(path).await?;
+        let server = Server::new(self.settings.events.clone());
+        let role = Accepting::new(server.clone(), listener, Shared::new(handler));
+        let serve = Builder {
+            role,
+            stack: self.stack,
+            settings: self.settings,
+        };
         tokio::spawn(async move {
             if let Err(error) = serve.await {
                 tracing::warn!(%error, "the socket file could not be removed");

@@ -1,6 +1,6 @@
-//! Leaving on purpose.
+//! Closing a queue on purpose.
 //!
-//! In: a queue. Out: the reason it ended with. May touch: tokio's clock.
+//! In: a queue's handle. Out: the reason that it ended with. May touch: tokio's clock.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use kyneta_uds_core::{ChannelMsg, DisconnectReason};
 use kyneta_uds_queue::Handle;
 use tokio::time::timeout;
 
-/// How long a `depart` waits for room in a full queue. What waits in it matters more.
-const DEPART_ROOM: Duration = Duration::from_millis(500);
+/// How long a `depart` waits for room in a full queue.
+const DEPART_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Says `depart` if there is anybody to hear it, sends what waits, and ends.
-pub(crate) async fn shut_down(handle: &Handle<ChannelMsg>, heard: bool) -> DisconnectReason {
-    if heard {
+/// Sends `depart` if it `can_be_sent`, then what is queued, and closes the queue.
+pub(crate) async fn shut_down(handle: &Handle<ChannelMsg>, can_be_sent: bool) -> DisconnectReason {
+    if can_be_sent {
         let mut handle = handle.clone();
-        // A queue that stays full is cut by the drain timeout all the same.
-        let _ = timeout(DEPART_ROOM, handle.queue(ChannelMsg::Depart)).await;
+        // A queue that stays full ends by the drain timeout.
+        let _ = timeout(DEPART_TIMEOUT, handle.queue(ChannelMsg::Depart)).await;
     }
     handle.close();
     handle.closed().await

@@ -1,4 +1,4 @@
-//! The stack that the ready-made parts use unless they are given another one.
+//! The default stack of the roles, and the bound on stacks of users.
 //!
 //! In: layers. Out: a make service of channels. Touches nothing.
 
@@ -9,15 +9,15 @@ use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-pub use kyneta_uds_negotiate::MakeChannel;
+pub(crate) use kyneta_uds_negotiate::MakeChannel;
 use kyneta_uds_unix::{UnixConnector, UnixTarget};
 
 /// CBOR with aliasing, over frames of either wire version, over Unix streams.
 pub type DefaultStack = Cbor<Framing<UnixConnector>, ChannelCodec>;
 
-/// The default stack, with the wire version chosen. All connections that it and its clones make share
-/// an [`InboundBudget`](crate::InboundBudget) of 256 MiB; a stack of your own has the setting
-/// ([`FramingLayer::inbound_budget`]).
+/// The default stack, with a wire version. All connections that it and its clones make share an
+/// [`InboundBudget`](crate::InboundBudget) of 256 MiB; in a stack of your own, set it by
+/// [`FramingLayer::inbound_budget`].
 ///
 /// ```
 /// use kyneta_uds::{WireMode, WireVersion, default_stack};
@@ -27,8 +27,8 @@ pub fn default_stack(wire: WireMode) -> DefaultStack {
     CborLayer::new().layer(FramingLayer::new().wire(wire).layer(UnixConnector::new()))
 }
 
-/// Asks a stack for one connection, as `stack.oneshot(target)` does. Where `oneshot` says of a stack
-/// in a senseless order that it has no such method, this says what is wrong with the order.
+/// Makes one connection with a stack, as `stack.oneshot(target)` does. For a stack in the wrong order
+/// the compiler's error names the mistake, where that of `oneshot` says that there is no such method.
 ///
 /// ```
 /// use kyneta_uds::{CborLayer, FramingLayer, SocketPath, UnixConnector, connect};
@@ -51,7 +51,7 @@ pub fn default_stack(wire: WireMode) -> DefaultStack {
 /// Cancel safe: a dropped attempt leaves nothing behind.
 ///
 /// # Errors
-/// As the stack's.
+/// The stack's.
 pub async fn connect<S>(stack: S, target: impl Into<UnixTarget>) -> Result<S::Response, S::Error>
 where
     S: Service<UnixTarget>,
@@ -59,8 +59,8 @@ where
     stack.oneshot(target.into()).await
 }
 
-/// Asks a stack with a `NegotiateLayer` for its place among the others at a path, as
-/// `stack.oneshot(path)` does, and says what is wrong with a senseless order as [`connect`] does.
+/// Joins the peers at a path with a stack that has a `NegotiateLayer`, as `stack.oneshot(path)` does. For
+/// a stack in the wrong order the compiler's error names the mistake, as with [`connect`].
 ///
 /// ```
 /// use kyneta_uds::{
@@ -75,10 +75,10 @@ where
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("bus.sock");
 /// let print = service_fn(async |msg: ChannelMsg| Ok::<_, BoxError>(println!("{msg:?}")));
-/// let negotiate = NegotiateLayer::new(print); // for those who connect to us
+/// let negotiate = NegotiateLayer::new(print); // handles accepted connections
 /// let roles = negotiate.role_watch();
 /// let stack = ServiceBuilder::new()
-///     .layer(QueueLayer::new(print)) // for whom we connect to
+///     .layer(QueueLayer::new(print)) // handles the connection to the listener
 ///     .layer(negotiate)
 ///     .layer(HandshakeLayer::new(Identity::service("billing-1")?))
 ///     .timeout(Duration::from_secs(2))
@@ -92,7 +92,7 @@ where
 /// ```
 ///
 /// # Errors
-/// As the stack's.
+/// The stack's.
 pub async fn join<S>(stack: S, path: SocketPath) -> Result<S::Response, S::Error>
 where
     S: Service<SocketPath>,

@@ -1,7 +1,7 @@
-//! What keeps a role from its work, and since when.
+//! Why a role waits, and since when.
 //!
-//! In: why, each time that something fails; the end of it. Out: the last reason, with the time of the
-//! first; a reminder from time to time. May touch: tokio's clock, and one task as long as a client waits.
+//! In: the reason of each failure; the end of the wait. Out: the last reason, with the time of the first;
+//! reminders. May touch: tokio's clock, and one task while a client waits.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// After so long it is told what is waited for, and again after as long a pause as it has waited, up to
-/// [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The time before the first reminder. Each later interval is as long as the wait so far, up to
+/// [`MAX_INTERVAL`].
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest pause between two reminders.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest interval between two reminders.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What keeps a role from its work, and since when: see [`Server::waiting`](crate::Server::waiting),
+/// Why a role does not work, and since when: see [`Server::waiting`](crate::Server::waiting),
 /// [`Client::waiting`](crate::Client::waiting), [`Peer::waiting`](crate::Peer::waiting) and
 /// [`Event::Waiting`](crate::Event::Waiting).
 ///
@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// # let ignore = tower::service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
 /// let server = Server::builder(&path).listen(ignore).await?;
 /// if let Some(waiting) = server.waiting() {
-///     println!("not to be found for {:?}: {}", waiting.elapsed(), waiting.why());
+///     println!("new peers cannot connect for {:?}: {}", waiting.elapsed(), waiting.why());
 /// }
 /// # Ok(())
 /// # }
@@ -55,7 +55,7 @@ impl Waiting {
         Self::new(SharedError::new(waiting.clone()), since)
     }
 
-    /// The last reason. Its text says what caused it, too. That of a [`Peer`](crate::Peer) is a
+    /// The last reason; its text includes the causes. That of a [`Peer`](crate::Peer) is a
     /// [`RoleWait`](crate::RoleWait).
     pub const fn why(&self) -> &SharedError {
         &self.why
@@ -65,13 +65,13 @@ impl Waiting {
         self.since
     }
 
-    /// For how long, by now, there has been a reason, whichever it was.
+    /// How long there has been a reason, the last or an earlier one.
     pub fn elapsed(&self) -> Duration {
         self.since.elapsed()
     }
 }
 
-/// Where a role notes what it waits for.
+/// Holds the reason that a role waits for.
 #[derive(Debug)]
 pub(crate) struct WaitingNote {
     present: watch::Sender<Option<Waiting>>,
@@ -86,17 +86,17 @@ impl Default for WaitingNote {
 }
 
 impl WaitingNote {
-    /// The reason from now on; it waits since the first one. True of the first one.
+    /// Sets the reason; the time of the first one stays. True if it is the first.
     pub(crate) fn note(&self, why: SharedError) -> bool {
         let since = self.get().map(|waiting| waiting.since());
         let first = since.is_none();
         let waiting = Waiting::new(why, since.unwrap_or_else(Instant::now));
-        // The old one is dropped here, outside the lock: its reason may be a user's error.
+        // The old reason may be a user's error: it is dropped outside the lock.
         drop(self.present.send_replace(Some(waiting)));
         first
     }
 
-    /// It waits no longer. How long it did, if it did.
+    /// Ends the wait. Returns how long it was, if there was one.
     pub(crate) fn over(&self) -> Option<Duration> {
         let old = self.present.send_replace(None);
         old.map(|waiting| waiting.elapsed())
@@ -106,30 +106,29 @@ impl WaitingNote {
         self.present.borrow().clone()
     }
 
-    /// Calls `tell` from time to time with what is waited for, until that is over. In a task of its own,
-    /// which keeps nothing alive but `tell`.
-    pub(crate) fn remind(&self, tell: impl Fn(Waiting) + Send + 'static) {
+    /// Calls `report` at intervals until the wait is over, in a task that keeps only `report` alive.
+    pub(crate) fn remind(&self, report: impl Fn(Waiting) + Send + 'static) {
         let mut present = self.present.subscribe();
-        // Without a runtime nothing is waited for.
+        // Without a runtime nothing waits.
         let Ok(runtime) = runtime::Handle::try_current() else {
             return;
         };
         let first = present.borrow_and_update().as_ref().map(Waiting::since);
         let Some(since) = first else { return };
         runtime.spawn(async move {
-            let mut next = since + FIRST_PAUSE;
+            let mut next = since + FIRST_INTERVAL;
             loop {
                 let over =
                     |present: &Option<Waiting>| present.as_ref().map(Waiting::since) != Some(since);
                 tokio::select! {
                     biased;
-                    // Over, or the role is gone.
+                    // The wait is over, or the role was dropped.
                     _ = present.wait_for(over) => return,
                     () = sleep_until(next) => {}
                 }
                 let waiting = present.borrow_and_update().clone();
-                waiting.into_iter().for_each(&tell);
-                next = Instant::now() + since.elapsed().clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                waiting.into_iter().for_each(&report);
+                next = Instant::now() + since.elapsed().clamp(FIRST_INTERVAL, MAX_INTERVAL);
             }
         });
     }
@@ -155,17 +154,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_told_after_a_second_and_after_pauses_that_grow_until_it_is_over() {
+    async fn reminders_come_after_a_second_and_then_at_growing_intervals_until_the_end() {
         let note = WaitingNote::default();
-        let (told, mut telling) = mpsc::unbounded_channel();
+        let (report, mut reports) = mpsc::unbounded_channel();
         let begin = Instant::now();
         note.note(SharedError::new("one"));
         note.remind(move |waiting| {
-            let _ = told.send((waiting.why().to_string(), begin.elapsed().as_secs()));
+            let _ = report.send((waiting.why().to_string(), begin.elapsed().as_secs()));
         });
         let mut seen = Vec::new();
         while seen.len() < 9 {
-            seen.extend(telling.recv().await);
+            seen.extend(reports.recv().await);
             note.note(SharedError::new("two"));
         }
         assert_eq!(seen.remove(0), ("one".to_owned(), 1));
@@ -173,8 +172,8 @@ mod tests {
         let times: Vec<_> = seen.iter().map(|(_, at)| *at).collect();
         assert_eq!(times, [2, 4, 8, 16, 32, 64, 124, 184]);
         note.over();
-        // A new one is not its own.
+        // A later wait is not reported by this task.
         note.note(SharedError::new("three"));
-        assert_eq!(telling.recv().await, None);
+        assert_eq!(reports.recv().await, None);
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use kyneta_uds_core::{DisconnectReason, PeerId};
 use kyneta_uds_handshake::PeerInfo;
 use tokio::{
@@ -143,7 +144,7 @@ impl Peers {
     }
 
     /// All connections of a peer, the latest last.
-    pub(crate) fn connections_of(&self, id: &PeerId) -> Vec<Connection> {
+    fn connections_of(&self, id: &PeerId) -> Vec<Connection> {
         let state = self.inner.state();
         state.table.connections_of(id).map(Connection::of).collect()
     }
@@ -152,6 +153,13 @@ impl Peers {
     pub(crate) fn connections(&self) -> Vec<Connection> {
         let state = self.inner.state();
         state.table.connections().map(Connection::of).collect()
+    }
+
+    /// Disposes of all connections of a peer. `None` when there is none; else the latest one's end.
+    pub(crate) async fn disconnect(&self, id: &PeerId) -> Option<DisconnectReason> {
+        let connections = self.connections_of(id);
+        let reasons = join_all(connections.iter().map(Connection::dispose)).await;
+        reasons.into_iter().next_back()
     }
 
     pub(crate) fn connection_count(&self) -> usize {

@@ -63,13 +63,9 @@ impl Peers {
     pub(super) async fn dispose(self) {
         match self {
             Self::Server(server) => server.dispose().await,
-            Self::Client(client) => {
-                client.dispose().await;
-            }
-            Self::Peer(peer) => {
-                peer.dispose().await;
-            }
-        }
+            Self::Client(client) => client.dispose().await,
+            Self::Peer(peer) => peer.dispose().await,
+        };
     }
 
     /// Ready when there will be nobody any more.

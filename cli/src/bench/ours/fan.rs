@@ -83,7 +83,7 @@ pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<F
     let watch = Stopwatch::start();
     crowd.ask(&mut clients, task, task.count).await?;
     let figures = watch.stop("kyneta-uds", task);
-    join_all(clients.into_iter().map(Client::dispose)).await;
+    join_all(clients.iter().map(Client::dispose)).await;
     Ok(figures)
 }
 

@@ -1,0 +1,30 @@
+//! The roles [`Server`] (or [`serve()`](serve)), [`Client`] and [`Peer`], with their builders, errors, events
+//! and counts.
+//!
+//! | | [`Server`] | [`Client`] | [`Peer`] |
+//! |---|---|---|---|
+//! | connections | from every peer | one at a time, to the listener | as a server's while it listens, else as a client's |
+//! | `call`, `queue`, `try_queue`, `flushed` | of each [`Connection`] | to the listener, or the next one | to the listener, or, while it listens, to every peer |
+//! | `broadcast(msg)` | to every connected peer, with a result for each | (`call`) | as a server's |
+//! | `connection(id)`, `connections()` | the peers' | `connection()`, `peer()`: the current one | the peers', or the listener's |
+//! | `disconnect(id)` | closes that peer's connections | (`dispose`) | as a server's; the listener's id: as `dispose` |
+//! | `dispose()` | gives up the path; sends each peer what is queued and `depart` | sends what is queued and `depart` | both |
+//! | the last clone is dropped | it goes on | what is queued is sent, then it ends; no `depart` | what is queued is sent, then it ends; no `depart` |
+//! | `closed()` | after `dispose`, or when the serving future is dropped | after `dispose`, or when the policy has given up | after `dispose` |
+//! | after a loss | the peer may return | connects again by its policy | negotiates again |
+//! | `events()`, `counts()`, `waiting()` | yes | yes | yes |
+
+pub use crate::{
+    broadcast::Broadcast,
+    builder::{Binds, Builder, Connects},
+    client::{Client, ClientBuilder, ClientError, ClientOptions},
+    connection::{Connection, Incoming},
+    counts::Counts,
+    event::{Event, Events, PeerChange},
+    handler::{Handler, MakeHandler},
+    peer::{JoinError, Peer, PeerBuilder, PeerOptions},
+    serve::{Accepting, Serve, WithGracefulShutdown, serve},
+    server::{ServeDropped, Server, ServerBuilder, ServerOptions},
+    stack::{DefaultStack, connect, default_stack, join},
+    waiting::Waiting,
+};
