@@ -89,7 +89,7 @@ pub mod trace;
 mod waiting;
 
 /// Messages, identities, socket paths, limits, and the traits between the layers
-/// ([`Frames`](protocol::Frames), [`Channel`](protocol::Channel)).
+/// ([`Frames`], [`Channel`]).
 pub mod protocol {
     #[doc(inline)]
     pub use kyneta_uds_core::*;

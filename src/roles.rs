@@ -12,7 +12,7 @@
 //! | the last clone is dropped | it goes on | what is queued is sent, then it ends; no `depart` | what is queued is sent, then it ends; no `depart` |
 //! | `closed()` | after `dispose`, or when the serving future is dropped | after `dispose`, or when the policy has given up | after `dispose` |
 //! | after a loss | the peer may return | connects again by its policy | negotiates again |
-//! | `events()`, `counts()`, `waiting()` | yes | yes | yes |
+//! | `events()` end | after `closed()`, when the last clone is dropped | the same | the same |
 
 pub use crate::{
     broadcast::Broadcast,

@@ -201,7 +201,7 @@ async fn what_a_peer_sends_that_is_no_message_is_logged_within_a_bound_and_count
         (5, 3)
     );
     let log = log.text();
-    let line = "the peer sent what is no message peer=\"raw\"";
+    let line = "the peer sent something that is not a message peer=\"raw\"";
     assert_eq!(log.matches(line).count(), 2, "{log}");
 }
 

@@ -28,6 +28,7 @@ async fn events_end_with_the_peer_and_with_the_client() {
 
     let mut events = client.events();
     soon(client.dispose()).await;
+    drop(client);
     while soon(events.recv()).await.is_some() {}
 
     let mut events = peer.events();
