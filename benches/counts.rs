@@ -93,9 +93,9 @@ impl Queued {
 
     fn over(channel: impl Channel<ChannelMsg> + 'static) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let (handle, driver) = queue(channel, QueueConfig::default());
+        let (handle, driver) = queue(QueueConfig::default());
         let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
-        let drive = driver.drive(ignore);
+        let drive = driver.drive(channel, ignore);
         let mut queued = Self {
             runtime,
             handle,

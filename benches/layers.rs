@@ -92,9 +92,9 @@ fn receive_from(bencher: Bencher<'_, '_>, mut channel: impl Stream<Item = Item> 
 fn call(bencher: Bencher<'_, '_>, layers: usize) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
-    let (handle, driver) = queue(Void::default(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
-    let drive = driver.drive(ignore);
+    let drive = driver.drive(Void::default(), ignore);
     match layers {
         0 => call_and_drive(bencher, handle, drive),
         1 => call_and_drive(bencher, one(handle), drive),

@@ -195,14 +195,14 @@ async fn main() -> Result<(), BoxError> {
     tokio::spawn(async move {
         let (stream, _permit) = listener.accept().await;
         let channel = accepting.oneshot(UnixTarget::Accepted(stream)).await?;
-        let (handle, driver) = queue(channel, QueueConfig::default());
+        let (handle, driver) = queue(QueueConfig::default());
         let at_work = ByNumber::default();
         let answerer = Answerer {
             service,
             handle,
             at_work,
         };
-        Ok::<_, BoxError>(driver.drive(answerer).await)
+        Ok::<_, BoxError>(driver.drive(channel, answerer).await)
     });
 
     // The calling end.

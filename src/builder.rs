@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::Identity;
+use kyneta_uds_core::{ChannelMsg, Identity};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_handshake::HandshakeLayer;
 use kyneta_uds_queue::{Budget, QueueConfig};
@@ -126,7 +126,7 @@ impl<R, S> Builder<R, S> {
     /// A [`Peer`](crate::Peer) whose connector hides the listener's credentials (a
     /// `HyperlocalConnector`) cannot tell listeners apart: it takes
     /// `allow_listener(Allow::anyone())`.
-    pub fn stack<S2: MakeChannel>(self, stack: S2) -> Builder<R, S2> {
+    pub fn stack<S2: MakeChannel<In = ChannelMsg>>(self, stack: S2) -> Builder<R, S2> {
         Builder {
             role: self.role,
             stack,

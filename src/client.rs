@@ -11,7 +11,7 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
 use kyneta_uds_handshake::{HandshakeError, PeerInfo};
-use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFuture, queue};
+use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFuture};
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions, Wait,
 };
@@ -452,7 +452,7 @@ impl<S, P> ClientBuilder<S, P> {
 
 impl<S, P> ClientBuilder<S, P>
 where
-    S: MakeChannel,
+    S: MakeChannel<In = ChannelMsg>,
     P: Recover + Clone + Send + 'static,
 {
     /// Connects; ready when the handshake is complete. `handler` is called with the incoming messages,
@@ -499,7 +499,7 @@ where
             allow_listener,
             ..
         } = self.settings;
-        let dialed = Dialed::new(peers.clone());
+        let (dialed, driver) = Dialed::new(peers.clone(), config);
         let events = peers.events().clone();
         let unconnected = Arc::new(Unconnected {
             note: WaitingNote::default(),
@@ -531,10 +531,9 @@ where
                 last: Some(error),
             }
         })?;
-        let (handle, driver) = queue(channel, dialed.watch(config));
-        dialed.under(handle.clone());
+        let handle = dialed.handle().clone();
         let handler = FromPresent::new(handler, dialed.clone());
-        tokio::spawn(dialed.in_span(driver.drive(handler)));
+        tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
         let guard = Arc::new(Guard {
             handle: handle.clone(),
             peers,

@@ -21,10 +21,11 @@ use crate::{
 /// A connection that was accepted, and is not driven yet.
 pub(crate) struct ConnectionTask<C> {
     pub(crate) connection: Arc<Connection>,
-    driver: Driver<Established<C>, ChannelMsg>,
+    driver: Driver<ChannelMsg>,
+    channel: Established<C>,
 }
 
-impl<C: Channel<ChannelMsg>> ConnectionTask<C> {
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
     pub(crate) fn new(channel: Established<C>, config: &QueueConfig, events: &EventSender) -> Self {
         let peer = channel.peer().clone();
         let config = {
@@ -33,9 +34,13 @@ impl<C: Channel<ChannelMsg>> ConnectionTask<C> {
                 .clone()
                 .and_on_event(move |event| events.queue(&peer, event))
         };
-        let (handle, driver) = queue(channel, config);
+        let (handle, driver) = queue(config);
         let connection = Arc::new(Connection::new(handle, peer));
-        Self { connection, driver }
+        Self {
+            connection,
+            driver,
+            channel,
+        }
     }
 
     /// Has a task drive the connection to its end, let its peer leave, and then let go of `held`. In
@@ -70,7 +75,7 @@ impl<C: Channel<ChannelMsg>> ConnectionTask<C> {
             handler,
             from: self.connection,
         };
-        self.driver.drive(handler).map(move |reason| {
+        self.driver.drive(self.channel, handler).map(move |reason| {
             // All of it moves in here, not its field alone: it leaves when it is dropped.
             let leaving = &mut leaving;
             leaving.reason = reason;

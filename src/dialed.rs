@@ -8,7 +8,7 @@ use std::{
     future::{Future, Ready, ready},
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{self, Context, Poll},
@@ -24,7 +24,7 @@ use kyneta_uds_core::{
     Redial as _, WireVersion,
 };
 use kyneta_uds_handshake::{Established, Handshake, HandshakeError, PeerInfo};
-use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent};
+use kyneta_uds_queue::{Driver, Handle, QueueConfig, QueueEvent, queue};
 use kyneta_uds_unix::UnixTarget;
 use pin_project::pin_project;
 use tower_service::Service;
@@ -44,13 +44,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Dialed {
     inner: Arc<Inner>,
+    /// Of the one queue that all of them are under.
+    handle: Handle<ChannelMsg>,
 }
 
 #[derive(Debug)]
 struct Inner {
     peers: Peers,
-    /// The one queue's; set as soon as there is one.
-    handle: OnceLock<Handle<ChannelMsg>>,
     /// The connection that stands, and its span.
     present: Mutex<Option<(Arc<Connection>, Span)>>,
     /// Counts its changes, so that a turn of the driver costs no lock.
@@ -70,45 +70,39 @@ struct Inner {
 }
 
 impl Dialed {
-    pub(crate) fn new(peers: Peers) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                peers,
-                handle: OnceLock::new(),
-                present: Mutex::new(None),
-                stood: AtomicU64::new(0),
-                came_in: AtomicU64::new(0),
-                senders: Mutex::default(),
-                changes: AtomicU64::new(0),
-                handling: Mutex::default(),
-                noted: Mutex::default(),
-            }),
-        }
+    /// None yet, and the queue. Its events bear the name of the peer whose message it is, or that is there.
+    pub(crate) fn new(peers: Peers, config: QueueConfig) -> (Self, Driver<ChannelMsg>) {
+        let inner = Arc::new(Inner {
+            peers,
+            present: Mutex::new(None),
+            stood: AtomicU64::new(0),
+            came_in: AtomicU64::new(0),
+            senders: Mutex::default(),
+            changes: AtomicU64::new(0),
+            handling: Mutex::default(),
+            noted: Mutex::default(),
+        });
+        // Weak: connections hold the queue's handle.
+        let weak = Arc::downgrade(&inner);
+        let (handle, driver) = queue(config.and_on_event(move |event| {
+            if let Some(inner) = weak.upgrade()
+                && let Some(connection) = inner.whose(event)
+            {
+                let events = inner.peers.events();
+                events.queue(connection.shared_peer(), event);
+            }
+        }));
+        (Self { inner, handle }, driver)
     }
 
     /// The queue that all of them are under.
-    pub(crate) fn under(&self, handle: Handle<ChannelMsg>) {
-        // Said once, by whoever made it.
-        let _ = self.inner.handle.set(handle);
-    }
-
-    /// The connection that an event of the queue is about. A message may be read, and handled, when the
-    /// connection that it came from has ended.
-    fn whose(&self, event: &QueueEvent) -> Option<Arc<Connection>> {
-        let sender = match event {
-            QueueEvent::HandlerFailed(_) | QueueEvent::HandlerPanicked(_) => {
-                lock(&self.inner.handling).clone()
-            }
-            QueueEvent::Rejected(_) | QueueEvent::Noticed(_) => lock(&self.inner.noted).pop_front(),
-            _ => None,
-        };
-        sender.or_else(|| self.present())
+    pub(crate) const fn handle(&self) -> &Handle<ChannelMsg> {
+        &self.handle
     }
 
     /// The connection that stands, if any.
     pub(crate) fn present(&self) -> Option<Arc<Connection>> {
-        let present = self.inner.present();
-        present.as_ref().map(|(connection, _)| connection.clone())
+        self.inner.standing()
     }
 
     fn set(&self, connection: Arc<Connection>, span: Span) {
@@ -154,24 +148,27 @@ impl Dialed {
             self.inner.stood.fetch_add(1, Ordering::Release);
         }
     }
-
-    /// The queue's events, with the name of the peer whose message it is, or that is there.
-    pub(crate) fn watch(&self, config: QueueConfig) -> QueueConfig {
-        // Held by the queue, whose handle is held here: a circle would never be let go of.
-        let inner = Arc::downgrade(&self.inner);
-        config.and_on_event(move |event| {
-            let Some(this) = inner.upgrade().map(|inner| Self { inner }) else {
-                return;
-            };
-            if let Some(connection) = this.whose(event) {
-                let events = this.inner.peers.events();
-                events.queue(connection.shared_peer(), event);
-            }
-        })
-    }
 }
 
 impl Inner {
+    /// The connection that an event of the queue is about. A message may be read, and handled, when the
+    /// connection that it came from has ended.
+    fn whose(&self, event: &QueueEvent) -> Option<Arc<Connection>> {
+        let sender = match event {
+            QueueEvent::HandlerFailed(_) | QueueEvent::HandlerPanicked(_) => {
+                lock(&self.handling).clone()
+            }
+            QueueEvent::Rejected(_) | QueueEvent::Noticed(_) => lock(&self.noted).pop_front(),
+            _ => None,
+        };
+        sender.or_else(|| self.standing())
+    }
+
+    fn standing(&self) -> Option<Arc<Connection>> {
+        let present = self.present();
+        present.as_ref().map(|(connection, _)| connection.clone())
+    }
+
     fn present(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Span)>> {
         lock(&self.present)
     }
@@ -230,7 +227,7 @@ impl<S> Tracking<S> {
     }
 }
 
-impl<S: MakeChannel> Service<UnixTarget> for Tracking<S> {
+impl<S: MakeChannel<In = ChannelMsg>> Service<UnixTarget> for Tracking<S> {
     type Response = Tracked<S::Channel>;
     type Error = HandshakeError;
     type Future = Pin<Box<dyn Future<Output = Result<Tracked<S::Channel>, HandshakeError>> + Send>>;
@@ -351,12 +348,10 @@ impl<C> Tracked<C> {
 
     #[cold]
     fn enter_now(&mut self) {
-        if let Entry::Awaited(dialed) = std::mem::replace(&mut self.entry, Entry::None)
-            && let Some(handle) = dialed.inner.handle.get()
-        {
+        if let Entry::Awaited(dialed) = std::mem::replace(&mut self.entry, Entry::None) {
             let peer = self.inner.peer().clone();
             record(&self.span, &peer);
-            let connection = Connection::new(handle.clone(), peer);
+            let connection = Connection::new(dialed.handle.clone(), peer);
             #[cfg(feature = "status")]
             let connection = connection.sharing();
             let connection = Arc::new(connection);
@@ -396,7 +391,7 @@ impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for Tracked<C> {
     }
 }
 
-impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for Tracked<C> {
     type Item = Result<Inbound<ChannelMsg>, BoxError>;
 
     #[inline]
@@ -433,7 +428,9 @@ impl<C: Channel<ChannelMsg>> Stream for Tracked<C> {
     }
 }
 
-impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Tracked<C> {
+    type In = ChannelMsg;
+
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_flush(cx).map_err(Into::into)

@@ -17,7 +17,7 @@ use kyneta_uds_core::{
 use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_negotiate::{AcceptHandler, NegotiateLayer, Role, RoleWait, RoleWatch, for_members};
 use kyneta_uds_queue::{
-    Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture, queue,
+    Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture,
 };
 use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Refusal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -417,7 +417,7 @@ impl<S> PeerBuilder<S> {
     }
 }
 
-impl<S: MakeChannel> PeerBuilder<S> {
+impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
     /// Joins the group at the path; ready when there is a role: connected to the listener, or listening.
     /// Each connection gets a clone of `handler`, called with one message after the other.
     ///
@@ -482,10 +482,10 @@ impl<S: MakeChannel> PeerBuilder<S> {
             ..
         } = self.settings;
         let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
-        let dialed = Dialed::new(peers.clone());
+        let (dialed, driver) = Dialed::new(peers.clone(), config.clone());
         let host = Attending {
             handler: handler.clone(),
-            queue: for_members(config.clone()),
+            queue: for_members(config),
             peers: peers.clone(),
         };
         let negotiate = NegotiateLayer::with_accept_handler(host)
@@ -498,8 +498,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
             dialed.clone(),
         );
         let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
-        let (handle, driver) = queue(channel, dialed.watch(config));
-        dialed.under(handle.clone());
+        let handle = dialed.handle().clone();
         let peer = Peer {
             handle: handle.clone(),
             guard: Arc::new(Guard {
@@ -511,7 +510,7 @@ impl<S: MakeChannel> PeerBuilder<S> {
             }),
         };
         let handler = FromPresent::new(handler, dialed.clone());
-        tokio::spawn(dialed.in_span(driver.drive(handler)));
+        tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
         Ok(peer)
     }
 }
@@ -527,7 +526,9 @@ struct Attending<H> {
 impl<H, C> AcceptHandler<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
 where
     H: Handler + Clone,
-    C: kyneta_uds_core::Channel<ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+    C: kyneta_uds_core::Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send>
+        + Send
+        + 'static,
 {
     fn attend(&self, channel: Tracked<C>) -> Handle<ChannelMsg> {
         let events = self.peers.events();

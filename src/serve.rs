@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::join_all};
-use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError};
 use kyneta_uds_handshake::Handshake;
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
@@ -131,7 +131,7 @@ type ServeFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 impl<M, S> IntoFuture for Serve<M, S>
 where
     M: MakeHandler,
-    S: MakeChannel,
+    S: MakeChannel<In = ChannelMsg>,
 {
     type Output = io::Result<()>;
     type IntoFuture = ServeFuture;
@@ -144,7 +144,7 @@ where
 impl<M, S, F> IntoFuture for WithGracefulShutdown<M, S, F>
 where
     M: MakeHandler,
-    S: MakeChannel,
+    S: MakeChannel<In = ChannelMsg>,
     F: Future<Output = ()> + Send + 'static,
 {
     type Output = io::Result<()>;
@@ -158,7 +158,7 @@ where
 impl<M, S> Serve<M, S>
 where
     M: MakeHandler,
-    S: MakeChannel,
+    S: MakeChannel<In = ChannelMsg>,
 {
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let Accepting {
@@ -283,7 +283,7 @@ impl<M, S> Attendant<M, S> {
     async fn attend(self, stream: UnixStream, permit: Permit, tasks: TaskTracker)
     where
         M: MakeHandler,
-        S: MakeChannel,
+        S: MakeChannel<In = ChannelMsg>,
     {
         let Self {
             server,

@@ -222,7 +222,7 @@ pub struct ServerOptions {
 
 impl Binds for ServerOptions {}
 
-impl<S: MakeChannel> ServerBuilder<S> {
+impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
     /// Binds the path and serves it in a task of its own. Each connection gets a clone of `handler`,
     /// called with one message after the other.
     ///

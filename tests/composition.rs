@@ -683,7 +683,7 @@ fn everything_public_can_be_sent_shared_moved_and_printed() {
     all::<HandshakeMachine>();
     all::<PeerInfo>();
     cloned::<Handle<ChannelMsg>>();
-    all::<Driver<Established<Channel>, ChannelMsg>>();
+    all::<Driver<ChannelMsg>>();
     sent::<Drive<Channel, Handler, ChannelMsg>>();
     all::<SendFuture<ChannelMsg>>();
     all::<Flushed<ChannelMsg>>();

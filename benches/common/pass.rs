@@ -51,6 +51,8 @@ impl<S: Stream + Unpin, const TRACE: bool> Stream for Pass<S, TRACE> {
 }
 
 impl<S: Channel<M>, M, const TRACE: bool> Channel<M> for Pass<S, TRACE> {
+    type In = S::In;
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_flush(cx)
     }

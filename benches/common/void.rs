@@ -54,6 +54,8 @@ impl Stream for Void {
 }
 
 impl Channel<ChannelMsg> for Void {
+    type In = ChannelMsg;
+
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }

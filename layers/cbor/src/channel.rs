@@ -112,6 +112,8 @@ fn inbound<M>(decoded: Result<M, Rejection>) -> Inbound<M> {
 }
 
 impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
+    type In = C::Message;
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CborError>> {
         self.frames.poll_flush(cx).map_err(transport)
     }

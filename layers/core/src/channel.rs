@@ -15,7 +15,7 @@ use crate::{
     wire::{ConnectionInfo, WireVersion},
 };
 
-/// What a channel yields.
+/// What a channel yields: `M` is its [`In`](Channel::In).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Inbound<M> {
@@ -25,6 +25,24 @@ pub enum Inbound<M> {
     Rejected(Rejection),
     /// The stream of frames shows that something was lost or came twice; the connection goes on.
     Noticed(Notice),
+}
+
+impl<M> Inbound<M> {
+    /// The same with another message: what a layer adds to it, in a channel with another
+    /// [`In`](Channel::In).
+    ///
+    /// ```
+    /// use kyneta_uds_core::Inbound;
+    /// assert_eq!(Inbound::Message(7).map(|msg| ("billing", msg)), Inbound::Message(("billing", 7)));
+    /// ```
+    #[inline]
+    pub fn map<N>(self, map: impl FnOnce(M) -> N) -> Inbound<N> {
+        match self {
+            Self::Message(msg) => Inbound::Message(map(msg)),
+            Self::Rejected(rejection) => Inbound::Rejected(rejection),
+            Self::Noticed(notice) => Inbound::Noticed(notice),
+        }
+    }
 }
 
 /// A duplex of typed messages over one connection: `Service<M, Response = ()>` out, a `Stream` in.
@@ -43,9 +61,12 @@ pub enum Inbound<M> {
 )]
 pub trait Channel<M>:
     Service<M, Response = (), Error: Into<BoxError>>
-    + Stream<Item = Result<Inbound<M>, <Self as Service<M>>::Error>>
+    + Stream<Item = Result<Inbound<<Self as Channel<M>>::In>, <Self as Service<M>>::Error>>
     + Unpin
 {
+    /// What a message comes in as: `M` itself, or `M` with what a layer adds to it, such as its sender.
+    type In;
+
     /// Ready when the kernel has taken all that was called. Polled with nothing called, too, while
     /// nobody reads: whatever else the channel has to see to goes on meanwhile.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;

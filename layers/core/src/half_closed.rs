@@ -76,6 +76,9 @@ impl<C, D> HalfClosed<C, D> {
     }
 }
 
+/// What comes in on a half-closed connection, or how it has ended.
+type HalfClosedRead<M, E> = Result<Inbound<M>, HalfClosedEnd<E>>;
+
 impl<C, D: Future<Output = ()> + Unpin> HalfClosed<C, D> {
     /// Flushes or closes what is left to write, and reads nothing. While only reading is left it waits for
     /// the deadline.
@@ -99,20 +102,17 @@ impl<C, D: Future<Output = ()> + Unpin> HalfClosed<C, D> {
     ///
     /// # Errors
     /// The connection has ended in both directions, or is to be given up.
-    pub fn poll_next<M>(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Inbound<M>, HalfClosedEnd<C::Error>>>
+    pub fn poll_next<M>(&mut self, cx: &mut Context<'_>) -> Poll<HalfClosedRead<C::In, C::Error>>
     where
         C: Channel<M>,
     {
         let read = match self.state {
-            HalfClose::ReadClosed => return self.poll_write(cx).map(Err),
+            HalfClose::ReadClosed => return self.poll_write::<M>(cx).map(Err),
             _ => Pin::new(&mut self.channel).poll_next(cx),
         };
         match (read, self.state) {
             (Poll::Ready(Some(Ok(inbound))), _) => Poll::Ready(Ok(inbound)),
-            (_, HalfClose::Closing) => self.poll_write(cx).map(Err),
+            (_, HalfClose::Closing) => self.poll_write::<M>(cx).map(Err),
             (Poll::Ready(Some(Err(error))), _) => Poll::Ready(Err(HalfClosedEnd::Failed(error))),
             (Poll::Ready(None), _) => Poll::Ready(Err(HalfClosedEnd::Complete)),
             (Poll::Pending, _) => self.poll_deadline(cx).map(Err),

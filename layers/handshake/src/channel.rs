@@ -118,7 +118,7 @@ impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for Established<C> {
     }
 }
 
-impl<C: Channel<ChannelMsg>> Stream for Established<C> {
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for Established<C> {
     type Item = Result<Inbound<ChannelMsg>, C::Error>;
 
     #[inline]
@@ -159,7 +159,9 @@ impl<C: Channel<ChannelMsg>> Stream for Established<C> {
     }
 }
 
-impl<C: Channel<ChannelMsg>> Channel<ChannelMsg> for Established<C> {
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Established<C> {
+    type In = ChannelMsg;
+
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
         self.inner.poll_flush(cx)

@@ -55,8 +55,12 @@ impl<S> Handshake<S> {
 
 impl<S, T> Service<T> for Handshake<S>
 where
-    S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg> + Send, Future: Send>
-        + Clone
+    S: Service<
+            T,
+            Error: Into<BoxError>,
+            Response: Channel<ChannelMsg, In = ChannelMsg> + Send,
+            Future: Send,
+        > + Clone
         + Send
         + 'static,
     <S::Response as Service<ChannelMsg>>::Future: Send,
@@ -89,7 +93,7 @@ where
 impl<S> Handshake<S> {
     async fn accept<T>(mut self, target: T) -> Result<Established<S::Response>, HandshakeError>
     where
-        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
+        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg, In = ChannelMsg>>,
     {
         let mut channel = make(&mut self.inner, target).await?;
         let mut handshake = HandshakeMachine::new(Side::Accepting);
@@ -113,7 +117,7 @@ impl<S> Handshake<S> {
         again: T,
     ) -> Result<Established<S::Response>, HandshakeError>
     where
-        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg>>,
+        S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg, In = ChannelMsg>>,
     {
         let started = Instant::now();
         let deadline = after(started, self.config.timeout);
@@ -189,7 +193,7 @@ where
 }
 
 /// The handshake of one connection, until the peer is known and has been answered.
-async fn introduce<C: Channel<ChannelMsg>>(
+async fn introduce<C: Channel<ChannelMsg, In = ChannelMsg>>(
     channel: &mut C,
     handshake: &mut HandshakeMachine,
     config: &HandshakeConfig,
@@ -248,7 +252,7 @@ async fn introduce<C: Channel<ChannelMsg>>(
     }
 }
 
-async fn send<C: Channel<ChannelMsg>>(
+async fn send<C: Channel<ChannelMsg, In = ChannelMsg>>(
     channel: &mut C,
     config: &HandshakeConfig,
 ) -> Result<(), HandshakeError> {

@@ -12,12 +12,13 @@ use tower_service::Service;
 ///
 /// ```
 /// use kyneta_uds_cbor::CborLayer;
+/// use kyneta_uds_core::ChannelMsg;
 /// use kyneta_uds_framing::FramingLayer;
 /// use kyneta_uds_negotiate::MakeChannel;
 /// use kyneta_uds_unix::UnixConnector;
 /// use tower::ServiceBuilder;
 ///
-/// fn makes_channels(_: impl MakeChannel) {}
+/// fn makes_channels(_: impl MakeChannel<In = ChannelMsg>) {}
 /// makes_channels(
 ///     ServiceBuilder::new()
 ///         .layer(CborLayer::new())
@@ -40,8 +41,10 @@ pub trait MakeChannel<M = ChannelMsg>:
     + Send
     + 'static
 {
+    /// What a message comes in as ([`Channel::In`]).
+    type In;
     /// What it makes.
-    type Channel: Channel<M, Future: Send, Error: Send> + Send + 'static;
+    type Channel: Channel<M, In = Self::In, Future: Send, Error: Send> + Send + 'static;
     /// Why it could not.
     type MakeError: Into<BoxError> + Send;
 }
@@ -51,6 +54,7 @@ where
     S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Reusable + Send + 'static,
     S::Response: Channel<M, Future: Send, Error: Send> + Send + 'static,
 {
+    type In = <S::Response as Channel<M>>::In;
     type Channel = S::Response;
     type MakeError = S::Error;
 }

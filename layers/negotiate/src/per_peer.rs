@@ -46,14 +46,14 @@ pub fn for_members(config: QueueConfig) -> QueueConfig {
 
 impl<C, E, M, H> AcceptHandler<C, E, M> for PerPeer<H>
 where
-    C: Channel<M, Future: Send> + Send + 'static,
+    C: Channel<M, In: Message, Future: Send> + Send + 'static,
     E: Into<BoxError>,
     M: Message,
-    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    H: Service<C::In, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
     fn attend(&self, channel: C) -> Handle<M> {
-        let (handle, driver) = queue(channel, self.config.clone());
-        tokio::spawn(driver.drive(self.handler.clone()));
+        let (handle, driver) = queue(self.config.clone());
+        tokio::spawn(driver.drive(channel, self.handler.clone()));
         handle
     }
 

@@ -31,6 +31,15 @@ impl<H: Service<M>, M> QueueLayer<H, M> {
     pub fn new(handler: H) -> Self {
         Self::of(Handlers::Same(handler))
     }
+}
+
+impl<H, M> QueueLayer<H, M> {
+    /// As [`new`](Self::new), for a channel that does not yield the bare message: a layer of yours has
+    /// added to it, such as its sender. `handler` takes what the channel yields
+    /// ([`Channel::In`](kyneta_uds_core::Channel::In)); the message follows from the channel.
+    pub fn inbound(handler: H) -> Self {
+        Self::of(Handlers::Same(handler))
+    }
 
     /// Each connection gets a handler of its own, which can answer on that connection: `make` is given
     /// its handle, a weak one, so that the handler does not keep the connection open. Bounds of

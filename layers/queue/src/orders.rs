@@ -60,9 +60,9 @@ fn start(
     let pipe = Pipe::with_room(1000);
     change(&mut pipe.0.lock().unwrap());
     let config = config.drain_timeout(Duration::from_secs(3600));
-    let (handle, driver) = queue(pipe.clone(), config);
+    let (handle, driver) = queue(config);
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    (pipe, handle, driver.drive(ignore))
+    (pipe, handle, driver.drive(pipe.clone(), ignore))
 }
 
 fn a_peer_that_follows(state: &mut support::State) {

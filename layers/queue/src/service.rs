@@ -41,9 +41,11 @@ impl<S, H, M> Queue<S, H, M> {
 
 impl<S, H, M, T> Service<T> for Queue<S, H, M>
 where
-    S: Service<T, Response: Channel<M> + Send + 'static>,
-    <S::Response as Service<M>>::Future: Send,
-    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    S: Service<T, Response: Channel<M, In: Message, Future: Send> + Send + 'static>,
+    H: Service<<S::Response as Channel<M>>::In, Response = (), Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     M: Message,
 {
     type Response = Handle<M>;
@@ -76,9 +78,8 @@ pub struct QueueFuture<F, H, M> {
 impl<F, C, E, H, M> Future for QueueFuture<F, H, M>
 where
     F: Future<Output = Result<C, E>>,
-    C: Channel<M> + Send + 'static,
-    C::Future: Send,
-    H: Service<M, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
+    C: Channel<M, In: Message, Future: Send> + Send + 'static,
+    H: Service<C::In, Response = (), Error: Into<BoxError>, Future: Send> + Send + 'static,
     M: Message,
 {
     type Output = Result<Handle<M>, E>;
@@ -89,8 +90,8 @@ where
         let Some((handlers, config)) = this.parts.take() else {
             return Poll::Pending;
         };
-        let (handle, driver) = queue(channel, config);
-        tokio::spawn(driver.drive(handlers.of(&handle)));
+        let (handle, driver) = queue(config);
+        tokio::spawn(driver.drive(channel, handlers.of(&handle)));
         Poll::Ready(Ok(handle))
     }
 }

@@ -35,8 +35,11 @@ async fn settle() {
 #[tokio::test]
 async fn flushed_does_not_deny_what_the_kernel_has_taken() {
     let pipe = Pipe::with_room(2);
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
-    let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    let (mut handle, driver) = queue(QueueConfig::default());
+    let task = tokio::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(async |_: Num| Ok::<_, Infallible>(())),
+    ));
     for num in 0..8 {
         handle.queue(Num(num)).await.unwrap();
     }
@@ -56,7 +59,7 @@ async fn flushed_does_not_deny_what_the_kernel_has_taken() {
 async fn closed_is_ready_at_the_end_and_says_one_thing() {
     let pipe = Pipe::with_room(0);
     let handled = Arc::new(AtomicUsize::new(0));
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (mut handle, driver) = queue(QueueConfig::default());
     let slow = service_fn({
         let handled = handled.clone();
         move |_: Num| {
@@ -68,7 +71,7 @@ async fn closed_is_ready_at_the_end_and_says_one_thing() {
             }
         }
     });
-    let task = tokio::spawn(driver.drive(slow));
+    let task = tokio::spawn(driver.drive(pipe.clone(), slow));
     handle.queue(Num(1)).await.unwrap();
     settle().await;
     // Writing fails. What the peer has said before is read and handled, then it ends.
@@ -90,8 +93,11 @@ async fn closed_is_ready_at_the_end_and_says_one_thing() {
 #[tokio::test]
 async fn senders_learn_that_it_was_the_peer_that_ended_it() {
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
-    let _task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    let (mut handle, driver) = queue(QueueConfig::default());
+    let _task = tokio::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(async |_: Num| Ok::<_, Infallible>(())),
+    ));
     for num in 0..6 {
         handle.queue(Num(num)).await.unwrap();
     }
@@ -123,8 +129,11 @@ fn a_full_queue_is_told_of_before_an_empty_one() {
                 order.lock().unwrap().push(full);
             }
         });
-        let (mut handle, driver) = queue(Pipe::with_room(usize::MAX), config);
-        let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+        let (mut handle, driver) = queue(config);
+        let task = tokio::spawn(driver.drive(
+            Pipe::with_room(usize::MAX),
+            service_fn(async |_: Num| Ok::<_, Infallible>(())),
+        ));
         for num in 0..2_000 {
             handle.ready().await.unwrap().call(Num(num)).await.unwrap();
         }
@@ -139,8 +148,11 @@ fn a_full_queue_is_told_of_before_an_empty_one() {
 #[tokio::test]
 async fn no_error_says_what_its_source_says() {
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
-    let task = tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<_, Infallible>(()))));
+    let (mut handle, driver) = queue(QueueConfig::default());
+    let task = tokio::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(async |_: Num| Ok::<_, Infallible>(())),
+    ));
     let refused = handle.call(REFUSED);
     settle().await;
     let refused = refused.await.unwrap_err();
@@ -186,8 +198,8 @@ impl Drop for PanicsWhenDropped {
 #[tokio::test]
 async fn the_end_is_told_even_if_the_handler_panics_when_it_is_dropped() {
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
-    let task = tokio::spawn(driver.drive(service_fn(|_: Num| PanicsWhenDropped)));
+    let (mut handle, driver) = queue(QueueConfig::default());
+    let task = tokio::spawn(driver.drive(pipe.clone(), service_fn(|_: Num| PanicsWhenDropped)));
     pipe.deliver(Inbound::Message(Num(1)));
     let sent = handle.call(Num(2));
     settle().await;

@@ -70,7 +70,7 @@ async fn end(
     count: usize,
     seen: Arc<AtomicUsize>,
 ) -> Handle<String> {
-    let (handle, driver) = queue(channel(io).await, config);
+    let (handle, driver) = queue(config);
     let weak = handle.downgrade();
     let answers = service_fn(move |text: String| {
         seen.fetch_add(1, Relaxed);
@@ -83,8 +83,8 @@ async fn end(
         }
     });
     match how {
-        How::Task => tokio::spawn(driver.drive(Buffer::new(answers, 1))),
-        _ => tokio::spawn(driver.drive(answers)),
+        How::Task => tokio::spawn(driver.drive(channel(io).await, Buffer::new(answers, 1))),
+        _ => tokio::spawn(driver.drive(channel(io).await, answers)),
     };
     for _ in 0..senders {
         let mut handle = handle.clone();
@@ -138,12 +138,15 @@ async fn all_is_answered(config: QueueConfig) {
 #[tokio::test]
 async fn while_the_peer_takes_nothing_its_messages_are_read_ahead_within_a_bound() {
     let pipe = Pipe::with_room(0);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_bytes(1_000));
+    let (handle, driver) = queue(QueueConfig::default().max_bytes(1_000));
     let answers = handle.clone();
-    let mut drive = task::spawn(driver.drive(service_fn(move |num: Num| {
-        let mut answers = answers.clone();
-        async move { answers.ready().await?.call(num).await }
-    })));
+    let mut drive = task::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(move |num: Num| {
+            let mut answers = answers.clone();
+            async move { answers.ready().await?.call(num).await }
+        }),
+    ));
     let delivered = 100_000;
     for num in 0..delivered {
         pipe.deliver(Inbound::Message(Num(num)));
@@ -170,11 +173,14 @@ async fn while_the_peer_takes_nothing_its_messages_are_read_ahead_within_a_bound
 #[tokio::test]
 async fn what_is_read_ahead_counts_what_was_read_for_it() {
     let pipe = Pipe::with_room(0);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_bytes(1));
-    let mut drive = task::spawn(driver.drive(service_fn(move |num: Num| {
-        let mut answers = handle.clone();
-        async move { answers.ready().await?.call(num).await }
-    })));
+    let (handle, driver) = queue(QueueConfig::default().max_bytes(1));
+    let mut drive = task::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(move |num: Num| {
+            let mut answers = handle.clone();
+            async move { answers.ready().await?.call(num).await }
+        }),
+    ));
     // Messages of 100 bytes, each with as much beside it that was passed over.
     pipe.0.lock().unwrap().effort = (64 << 10) - 100;
     for num in 0..1_000 {
@@ -191,15 +197,18 @@ async fn what_is_read_ahead_counts_what_was_read_for_it() {
 async fn reading_ahead_goes_on_when_others_give_back_what_they_share() {
     let config = QueueConfig::default().budget(Budget::new(100, 1 << 20));
     // Another queue uses all of it.
-    let (mut greedy, undriven) = queue(Pipe::with_room(0), config.clone());
+    let (mut greedy, undriven) = queue(config.clone());
     while greedy.try_queue(Num(0)).is_ok() {}
     let pipe = Pipe::with_room(0);
-    let (handle, driver) = queue(pipe.clone(), config);
+    let (handle, driver) = queue(config);
     let weak = handle.downgrade();
-    tokio::spawn(driver.drive(service_fn(move |num: Num| {
-        let handle = weak.upgrade();
-        async move { handle.unwrap().call(num).await }
-    })));
+    tokio::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(move |num: Num| {
+            let handle = weak.upgrade();
+            async move { handle.unwrap().call(num).await }
+        }),
+    ));
     for num in 0..100 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
@@ -214,9 +223,9 @@ async fn reading_ahead_goes_on_when_others_give_back_what_they_share() {
 #[tokio::test]
 async fn a_slow_handler_alone_is_no_reason_to_read_on() {
     let pipe = Pipe::with_room(1_000);
-    let (_handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (_handle, driver) = queue(QueueConfig::default());
     let never = service_fn(|_: Num| std::future::pending::<Result<(), Infallible>>());
-    let mut drive = task::spawn(driver.drive(never));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), never));
     for num in 0..100 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
@@ -229,7 +238,7 @@ async fn a_peer_that_does_not_read_is_disconnected_while_its_messages_are_read_a
     let after = Duration::from_millis(250);
     let pipe = Pipe::with_room(0);
     let config = QueueConfig::default().overflow(Overflow::Disconnect { after });
-    let (handle, driver) = queue(pipe.clone(), config);
+    let (handle, driver) = queue(config);
     let weak = handle.downgrade();
     let answers = service_fn(move |num: Num| {
         let handle = weak.upgrade();
@@ -240,7 +249,7 @@ async fn a_peer_that_does_not_read_is_disconnected_while_its_messages_are_read_a
             }
         }
     });
-    let driven = tokio::spawn(driver.drive(answers));
+    let driven = tokio::spawn(driver.drive(pipe.clone(), answers));
     pipe.deliver(Inbound::Message(Num(1)));
     pipe.deliver(Inbound::Message(Num(2)));
     tokio::task::yield_now().await;
@@ -258,7 +267,7 @@ async fn a_peer_that_does_not_read_is_disconnected_while_its_messages_are_read_a
 /// The handler waits for a task of its own, which sends as `send` does, again until it is let in.
 fn waits_for_another_sender(config: QueueConfig, send: fn(&mut Handle<Num>) -> bool) {
     let pipe = Pipe::with_room(0);
-    let (handle, driver) = queue(pipe.clone(), config);
+    let (handle, driver) = queue(config);
     let sent = Arc::new(AtomicUsize::new(0));
     let waits = {
         let sent = sent.clone();
@@ -273,7 +282,7 @@ fn waits_for_another_sender(config: QueueConfig, send: fn(&mut Handle<Num>) -> b
             })
         })
     };
-    let mut drive = task::spawn(driver.drive(waits));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), waits));
     let mut other = handle.clone();
     // Something is written and not taken: what comes in is read ahead.
     assert!(send(&mut other));
@@ -352,8 +361,9 @@ async fn a_panic_of_the_handler_costs_one_message() {
                 }
             }
         });
-        let (mut handle, driver) = queue(pipe.clone(), config);
-        let mut drive = task::spawn(driver.drive(Panicking(panics, Arc::clone(&seen))));
+        let (mut handle, driver) = queue(config);
+        let mut drive =
+            task::spawn(driver.drive(pipe.clone(), Panicking(panics, Arc::clone(&seen))));
         for num in 0..5 {
             pipe.deliver(Inbound::Message(Num(num)));
         }
@@ -372,9 +382,9 @@ async fn a_panic_of_the_handler_costs_one_message() {
 #[tokio::test]
 async fn what_went_wrong_is_counted() {
     let pipe = Pipe::with_room(10);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let fails = service_fn(|_: Num| ready(Err::<(), _>("no")));
-    let mut drive = task::spawn(driver.drive(fails));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), fails));
     pipe.deliver(Inbound::Message(Num(1)));
     pipe.deliver(Inbound::Noticed(Notice::Gap { missing: 3 }));
     pipe.deliver(Inbound::Noticed(Notice::Repeated));
@@ -388,8 +398,8 @@ async fn what_went_wrong_is_counted() {
 async fn a_poll_is_bounded_by_the_bytes_worked_on() {
     let pipe = Pipe::with_room(10);
     pipe.0.lock().unwrap().effort = 60_000;
-    let (_handle, driver) = queue(pipe.clone(), QueueConfig::default());
-    let mut drive = task::spawn(driver.drive(ignore()));
+    let (_handle, driver) = queue(QueueConfig::default());
+    let mut drive = task::spawn(driver.drive(pipe.clone(), ignore()));
     for num in 0..100 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
@@ -428,11 +438,14 @@ async fn a_handler_of_its_own_answers_on_its_connection_and_does_not_keep_it_ope
         .await
         .unwrap();
     let (seen, mut inbox) = tokio::sync::mpsc::channel(1);
-    let (mut asks, driver) = queue(channel(b).await, QueueConfig::default());
-    tokio::spawn(driver.drive(service_fn(move |text: String| {
-        let seen = seen.clone();
-        async move { seen.send(text).await }
-    })));
+    let (mut asks, driver) = queue(QueueConfig::default());
+    tokio::spawn(driver.drive(
+        channel(b).await,
+        service_fn(move |text: String| {
+            let seen = seen.clone();
+            async move { seen.send(text).await }
+        }),
+    ));
     asks.queue("hello".to_string()).await.unwrap();
     assert_eq!(inbox.recv().await.as_deref(), Some("hello"));
     drop(echo);

@@ -68,13 +68,13 @@ fn an_event_may_look_at_the_queue() {
                 }
             }
         });
-        let (handle, driver) = queue(Pipe::with_room(0), config);
+        let (handle, driver) = queue(config);
         seen.set(Mutex::new(handle.clone())).unwrap();
         let mut handle = handle;
         let mut queueing = task::spawn(handle.queue(Num(1)));
         assert!(queueing.poll().is_ready());
         drop(queueing);
-        assert_pending!(task::spawn(driver.drive(ignore())).poll());
+        assert_pending!(task::spawn(driver.drive(Pipe::with_room(0), ignore())).poll());
         assert_eq!(*looked.lock().unwrap(), 1);
     });
 }
@@ -83,8 +83,8 @@ fn an_event_may_look_at_the_queue() {
 fn the_drivers_waker_may_look_at_the_queue_whichever_way_a_message_comes() {
     must_end(|| {
         for by_call in [false, true] {
-            let (mut handle, driver) = queue(Pipe::with_room(0), QueueConfig::default());
-            let mut drive = Box::pin(driver.drive(ignore()));
+            let (mut handle, driver) = queue(QueueConfig::default());
+            let mut drive = Box::pin(driver.drive(Pipe::with_room(0), ignore()));
             let waker = looks(&handle);
             assert_pending!(drive.as_mut().poll(&mut Context::from_waker(&waker)));
             if by_call {
@@ -108,14 +108,13 @@ fn polled_by_two(handle: &Handle<Num>, future: impl Future) {
 #[test]
 fn a_waker_that_another_takes_the_place_of_may_look_at_the_queue() {
     must_end(|| {
-        let (mut handle, driver) =
-            queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+        let (mut handle, driver) = queue(QueueConfig::default().max_messages(1));
         let other = handle.clone();
         polled_by_two(&other, handle.call(Num(1)));
         polled_by_two(&other, handle.flushed());
         polled_by_two(&other, handle.closed());
         polled_by_two(&other, handle.queue(Num(2)));
-        polled_by_two(&other, driver.drive(ignore()));
+        polled_by_two(&other, driver.drive(Pipe::with_room(0), ignore()));
     });
 }
 
@@ -131,7 +130,7 @@ impl Wake for Owns {
 #[test]
 fn a_waker_may_own_the_last_handle() {
     must_end(|| {
-        let (handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default());
+        let (handle, _driver) = queue::<Num>(QueueConfig::default());
         let mut closed = Box::pin(handle.closed());
         let owns = async move {
             let _handle = handle;

@@ -23,9 +23,9 @@ use tower::{Service, ServiceExt, service_fn};
 
 /// A driven queue over `pipe` whose handler ignores.
 fn start(pipe: &Pipe, config: QueueConfig) -> (Handle<Num>, JoinHandle<DisconnectReason>) {
-    let (handle, driver) = queue(pipe.clone(), config);
+    let (handle, driver) = queue(config);
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    (handle, tokio::spawn(driver.drive(ignore)))
+    (handle, tokio::spawn(driver.drive(pipe.clone(), ignore)))
 }
 
 /// Lets every task that can run do so.
@@ -108,7 +108,7 @@ async fn order_is_kept_and_nothing_is_lost_or_repeated_however_the_kernel_takes_
 async fn a_full_queue_is_waited_for_in_line() {
     let pipe = Pipe::with_room(0);
     // Undriven: nothing moves.
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let (handle, driver) = queue(QueueConfig::default().max_messages(1));
     let mut first = task::spawn(handle.clone());
     let mut second = task::spawn(handle.clone());
     let mut third = task::spawn(handle.clone());
@@ -133,7 +133,7 @@ async fn a_full_queue_is_waited_for_in_line() {
     let mut fifth = task::spawn(handle.clone());
     assert_pending!(fifth.enter(|cx, mut h| h.poll_ready(cx)));
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    let mut drive = task::spawn(driver.drive(ignore));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), ignore));
     assert_pending!(drive.poll());
     assert!(fourth.is_woken());
     assert!(!fifth.is_woken());
@@ -141,7 +141,7 @@ async fn a_full_queue_is_waited_for_in_line() {
 
 #[tokio::test]
 async fn a_clone_has_no_slot() {
-    let (mut handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+    let (mut handle, _driver) = queue::<Num>(QueueConfig::default().max_messages(1));
     handle.ready().await.unwrap();
     let mut clone = task::spawn(handle.clone());
     assert_pending!(clone.enter(|cx, mut h| h.poll_ready(cx)));
@@ -149,7 +149,7 @@ async fn a_clone_has_no_slot() {
 
 #[tokio::test]
 async fn bytes_are_bounded_too() {
-    let (handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_bytes(250));
+    let (handle, _driver) = queue(QueueConfig::default().max_bytes(250));
     let mut handle = task::spawn(handle);
     for num in 0..3 {
         assert_ready_ok!(handle.enter(|cx, mut h| h.poll_ready(cx)));
@@ -165,7 +165,7 @@ async fn fail_fails_the_message_alone() {
         .max_messages(1)
         .overflow(Overflow::Fail);
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), config);
+    let (mut handle, driver) = queue(config);
     let first = handle.ready().await.unwrap().call(Num(1));
     let second = handle.ready().await.unwrap().call(Num(2)).await;
     assert!(
@@ -179,7 +179,10 @@ async fn fail_fails_the_message_alone() {
         "{second:?}"
     );
     pipe.make_room(10);
-    tokio::spawn(driver.drive(service_fn(async |_: Num| Ok::<(), Infallible>(()))));
+    tokio::spawn(driver.drive(
+        pipe.clone(),
+        service_fn(async |_: Num| Ok::<(), Infallible>(())),
+    ));
     first.await.unwrap();
     handle.ready().await.unwrap().call(Num(3)).await.unwrap();
     assert_eq!(pipe.taken(), [1, 3]);
@@ -187,7 +190,7 @@ async fn fail_fails_the_message_alone() {
 
 #[tokio::test]
 async fn a_call_without_poll_ready_never_panics() {
-    let (mut handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+    let (mut handle, _driver) = queue(QueueConfig::default().max_messages(1));
     let mut first = task::spawn(handle.call(Num(1)));
     assert_pending!(first.poll());
     let mut second = task::spawn(handle.call(Num(2)));
@@ -434,7 +437,7 @@ async fn the_end_says_of_each_message_what_may_have_become_of_it() {
 async fn closing_sends_what_waits_then_ends_then_reads_to_the_end() {
     let pipe = Pipe::with_room(0);
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (mut handle, driver) = queue(QueueConfig::default());
     let note = {
         let seen = seen.clone();
         service_fn(move |num: Num| {
@@ -442,7 +445,7 @@ async fn closing_sends_what_waits_then_ends_then_reads_to_the_end() {
             async { Ok::<(), Infallible>(()) }
         })
     };
-    let task = tokio::spawn(driver.drive(note));
+    let task = tokio::spawn(driver.drive(pipe.clone(), note));
     send_all(&mut handle, 0..6).await;
     handle.close();
     assert!(handle.ready().await.is_err());
@@ -499,10 +502,10 @@ async fn a_drain_that_takes_too_long_is_cut() {
 /// Blocked in the middle of a batch, with all of it still to be encoded.
 async fn blocked(config: QueueConfig) -> (Pipe, Handle<Num>, JoinHandle<DisconnectReason>) {
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), config);
+    let (mut handle, driver) = queue(config);
     send_all(&mut handle, 0..BUFFER as u32 * 3).await;
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    let task = tokio::spawn(driver.drive(ignore));
+    let task = tokio::spawn(driver.drive(pipe.clone(), ignore));
     settle().await;
     assert_eq!(handle.queued().0, BUFFER * 2);
     (pipe, handle, task)
@@ -572,7 +575,7 @@ async fn a_peer_that_is_gone_altogether_is_closed_not_an_error() {
 #[tokio::test]
 async fn nothing_is_read_while_the_handler_is_not_ready() {
     let pipe = Pipe::with_room(0);
-    let (_handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (_handle, driver) = queue(QueueConfig::default());
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let handler = tower::ServiceBuilder::new().service(service_fn({
         let gate = gate.clone();
@@ -584,7 +587,7 @@ async fn nothing_is_read_while_the_handler_is_not_ready() {
             }
         }
     }));
-    tokio::spawn(driver.drive(handler));
+    tokio::spawn(driver.drive(pipe.clone(), handler));
     for num in 0..5 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
@@ -598,12 +601,12 @@ async fn nothing_is_read_while_the_handler_is_not_ready() {
 #[tokio::test]
 async fn a_handler_that_waits_for_room_does_not_stop_the_writing() {
     let pipe = Pipe::with_room(0);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let (handle, driver) = queue(QueueConfig::default().max_messages(1));
     let echo = service_fn(move |num: Num| {
         let mut handle = handle.clone();
         async move { handle.queue(num).await }
     });
-    tokio::spawn(driver.drive(echo));
+    tokio::spawn(driver.drive(pipe.clone(), echo));
     for num in 0..100 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
@@ -617,7 +620,7 @@ async fn a_handler_that_waits_for_room_does_not_stop_the_writing() {
 #[tokio::test]
 async fn first_answers_go_out_while_the_rest_is_worked_on() {
     let pipe = Pipe::with_room(usize::MAX);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let out = Arc::new(Mutex::new(Vec::new()));
     let echo = {
         let (pipe, out) = (pipe.clone(), out.clone());
@@ -630,7 +633,7 @@ async fn first_answers_go_out_while_the_rest_is_worked_on() {
     for num in 0..400 {
         pipe.deliver(Inbound::Message(Num(num)));
     }
-    tokio::spawn(driver.drive(echo));
+    tokio::spawn(driver.drive(pipe.clone(), echo));
     settle().await;
     // As each message came in, so many answers were out.
     let rounds = [
@@ -654,9 +657,9 @@ async fn events_tell_of_full_empty_bad_and_failed() {
         move |event| events.lock().unwrap().push(format!("{event:?}"))
     });
     let pipe = Pipe::with_room(0);
-    let (mut handle, driver) = queue(pipe.clone(), config);
+    let (mut handle, driver) = queue(config);
     let fails = service_fn(async |_: Num| Err::<(), _>("handler"));
-    let mut drive = task::spawn(driver.drive(fails));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), fails));
     for num in 0..2 {
         drop(handle.ready().await.unwrap().call(Num(num)));
     }
@@ -674,17 +677,20 @@ async fn events_tell_of_full_empty_bad_and_failed() {
 
 #[tokio::test]
 async fn a_dropped_driver_ends_what_waits() {
-    let (mut handle, driver) = queue(Pipe::with_room(0), QueueConfig::default());
+    let (mut handle, driver) = queue(QueueConfig::default());
     let send = handle.ready().await.unwrap().call(Num(1));
     let closed = handle.closed();
-    drop(driver.drive(service_fn(async |_: Num| Ok::<(), Infallible>(()))));
+    drop(driver.drive(
+        Pipe::with_room(0),
+        service_fn(async |_: Num| Ok::<(), Infallible>(())),
+    ));
     assert!(is_disconnected(&send.await.unwrap_err(), false));
     assert!(closed.await.to_string().contains("dropped"));
 }
 
 #[tokio::test]
 async fn a_driver_that_is_never_driven_ends_its_handles() {
-    let (mut handle, driver) = queue(Pipe::with_room(1), QueueConfig::default());
+    let (mut handle, driver) = queue(QueueConfig::default());
     let send = handle.ready().await.unwrap().call(Num(1));
     drop(driver);
     assert!(handle.closed().await.to_string().contains("dropped"));
@@ -694,7 +700,7 @@ async fn a_driver_that_is_never_driven_ends_its_handles() {
 #[tokio::test]
 async fn a_wait_for_room_that_is_given_up_starves_nobody() {
     let pipe = Pipe::with_room(0);
-    let (mut patient, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let (mut patient, driver) = queue(QueueConfig::default().max_messages(1));
     let mut hasty = patient.clone();
     patient.queue(Num(0)).await.unwrap();
     {
@@ -704,7 +710,7 @@ async fn a_wait_for_room_that_is_given_up_starves_nobody() {
     let mut waits = task::spawn(patient.queue(Num(2)));
     assert_pending!(waits.poll());
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    let mut drive = task::spawn(driver.drive(ignore));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), ignore));
     pipe.make_room(10);
     assert_pending!(drive.poll());
     assert_ready_ok!(waits.poll());
@@ -716,12 +722,12 @@ async fn a_wait_for_room_that_is_given_up_starves_nobody() {
 #[tokio::test]
 async fn a_slot_that_was_granted_is_there_for_the_call() {
     let pipe = Pipe::with_room(0);
-    let (mut first, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(1));
+    let (mut first, driver) = queue(QueueConfig::default().max_messages(1));
     first.queue(Num(0)).await.unwrap();
     let mut second = task::spawn(first.clone());
     assert_pending!(second.enter(|cx, mut h| h.poll_ready(cx)));
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    let mut drive = task::spawn(driver.drive(ignore));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), ignore));
     pipe.make_room(10);
     assert_pending!(drive.poll());
     assert!(second.is_woken());
@@ -789,7 +795,7 @@ async fn a_refusal_that_is_forgotten_is_not_called_a_success() {
 async fn writing_that_fails_does_not_stop_the_reading() {
     let pipe = Pipe::with_room(0);
     let seen = Arc::new(Mutex::new(0));
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let answer = {
         let (seen, handle) = (seen.clone(), handle.clone());
         service_fn(move |num: Num| {
@@ -802,7 +808,7 @@ async fn writing_that_fails_does_not_stop_the_reading() {
         pipe.deliver(Inbound::Message(Num(num)));
     }
     pipe.break_it();
-    let reason = driver.drive(answer).await;
+    let reason = driver.drive(pipe.clone(), answer).await;
     assert_eq!(reason.to_string(), "broken");
     assert_eq!(*seen.lock().unwrap(), 1000);
     assert!(handle.is_closed());
@@ -820,9 +826,9 @@ async fn no_slot_is_ever_lost() {
             random % below
         };
         let pipe = Pipe::with_room(0);
-        let (handle, driver) = queue(pipe.clone(), QueueConfig::default().max_messages(3));
+        let (handle, driver) = queue(QueueConfig::default().max_messages(3));
         let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-        let mut drive = task::spawn(driver.drive(ignore));
+        let mut drive = task::spawn(driver.drive(pipe.clone(), ignore));
         let mut senders: Vec<(task::Spawn<Handle<Num>>, bool)> = Vec::new();
         let mut called = Vec::new();
         for step in 0..200 {

@@ -144,6 +144,8 @@ impl Stream for Link {
 }
 
 impl Channel<Msg> for Link {
+    type In = Msg;
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.flush(cx)
     }
@@ -280,7 +282,7 @@ fn end(
 ) -> End {
     let mut tasks: Vec<Task> = Vec::new();
     let fails = config.overflows() == Overflow::Fail;
-    let (handle, driver) = queue(link, config);
+    let (handle, driver) = queue(config);
     let jobs = Jobs::default();
     let how = random.below(4);
     let handler = {
@@ -332,7 +334,7 @@ fn end(
             }
         })
     };
-    let drive = driver.drive(handler);
+    let drive = driver.drive(link, handler);
     tasks.push(task::spawn(Box::pin(async move {
         drive.await;
     })));
@@ -522,7 +524,7 @@ fn run_to_the_end(seed: u64) {
     let config = QueueConfig::default()
         .max_messages(1 + random.below(4) as usize)
         .drain_timeout(Duration::from_millis(500));
-    let (handle, driver) = queue(link, config);
+    let (handle, driver) = queue(config);
     let outcomes = Outcomes::default();
     let message = |sender, number| Msg {
         ask: false,
@@ -542,7 +544,7 @@ fn run_to_the_end(seed: u64) {
             }
         })
     };
-    let mut drive = Some((task::spawn(Box::pin(driver.drive(answers))), false));
+    let mut drive = Some((task::spawn(Box::pin(driver.drive(link, answers))), false));
     let mut tasks: Vec<(Task, bool)> = Vec::new();
     let (senders, count) = (3, 8);
     for sender in 0..senders {

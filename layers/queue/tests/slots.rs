@@ -49,8 +49,8 @@ fn disconnects() -> QueueConfig {
 async fn slots_that_are_held_and_not_used_end_no_connection_and_keep_no_other_sender_waiting() {
     for config in [disconnects(), QueueConfig::default().max_messages(2)] {
         let pipe = Pipe::with_room(1_000);
-        let (handle, driver) = queue(pipe.clone(), config);
-        let task = tokio::spawn(driver.drive(ignore()));
+        let (handle, driver) = queue(config);
+        let task = tokio::spawn(driver.drive(pipe.clone(), ignore()));
         let mut idle = [(); 2].map(|()| handle.clone());
         for holder in &mut idle {
             holder.ready().await.unwrap();
@@ -79,8 +79,8 @@ async fn nor_do_they_turn_away_for_ever_a_sender_that_does_not_wait() {
     for config in [one, bytes] {
         for overflow in [Overflow::Fail, Overflow::Wait] {
             let pipe = Pipe::with_room(1_000);
-            let (handle, driver) = queue(pipe.clone(), config.clone().overflow(overflow));
-            let _task = tokio::spawn(driver.drive(ignore()));
+            let (handle, driver) = queue(config.clone().overflow(overflow));
+            let _task = tokio::spawn(driver.drive(pipe.clone(), ignore()));
             let (mut idle, mut sender) = (handle.clone(), handle.clone());
             sender.queue(Num(0)).await.unwrap();
             sender.flushed().await.unwrap();
@@ -100,8 +100,8 @@ async fn nor_do_they_turn_away_for_ever_a_sender_that_does_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_is_disconnected_all_the_same() {
-    let (mut handle, driver) = queue(Pipe::with_room(0), disconnects());
-    let task = tokio::spawn(driver.drive(ignore()));
+    let (mut handle, driver) = queue(disconnects());
+    let task = tokio::spawn(driver.drive(Pipe::with_room(0), ignore()));
     let started = Instant::now();
     let ended = async {
         loop {
@@ -127,7 +127,7 @@ impl Message for Immense {
 
 #[tokio::test]
 async fn sizes_that_add_up_to_more_than_there_are_fill_the_queue() {
-    let (handle, driver) = queue(PipeOf::default(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let mut holders = [(); 3].map(|()| handle.clone());
     for holder in &mut holders {
         holder.ready().await.unwrap();
@@ -135,7 +135,7 @@ async fn sizes_that_add_up_to_more_than_there_are_fill_the_queue() {
     let sent = holders.each_mut().map(|holder| holder.call(Immense));
     assert_eq!(handle.queued(), (3, usize::MAX));
     assert!(handle.clone().try_queue(Immense).is_err());
-    let _task = tokio::spawn(driver.drive(ignore()));
+    let _task = tokio::spawn(driver.drive(PipeOf::default(), ignore()));
     for sent in sent {
         sent.await.unwrap();
     }
@@ -155,8 +155,8 @@ impl Message for Shrinking {
 #[tokio::test(start_paused = true)]
 async fn a_size_is_asked_for_once() {
     let pipe = PipeOf::<Shrinking>::default();
-    let (mut handle, driver) = queue(pipe, QueueConfig::default().max_bytes(1_000));
-    tokio::spawn(driver.drive(ignore()));
+    let (mut handle, driver) = queue(QueueConfig::default().max_bytes(1_000));
+    tokio::spawn(driver.drive(pipe, ignore()));
     for _ in 0..100 {
         let size = Arc::new(AtomicUsize::new(100));
         let queued = handle.queue(Shrinking(size.clone()));
@@ -186,7 +186,7 @@ async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
     for by_queue in [true, false] {
         let pipe = PipeOf::<Large>::default();
         pipe.block_after(1);
-        let (mut handle, driver) = queue(pipe.clone(), QueueConfig::default());
+        let (mut handle, driver) = queue(QueueConfig::default());
         for _ in 0..16 {
             handle.queue(Large).await.unwrap();
         }
@@ -203,7 +203,7 @@ async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
         }
         settle().await;
         assert_eq!(handle.queued(), (16, 16 * MIB));
-        tokio::spawn(driver.drive(ignore()));
+        tokio::spawn(driver.drive(pipe.clone(), ignore()));
         settle().await;
         assert_eq!(handle.queued(), (16, 16 * MIB), "by queue: {by_queue}");
     }
@@ -211,7 +211,7 @@ async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
 
 #[tokio::test]
 async fn a_future_that_is_polled_again_takes_no_slot() {
-    let (handle, _driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(2));
+    let (handle, _driver) = queue(QueueConfig::default().max_messages(2));
     let mut sender = handle.clone();
     let mut queueing = task::spawn(sender.queue(Num(1)));
     assert_ready_ok!(queueing.poll());
@@ -232,8 +232,8 @@ fn a_task_that_tries_a_full_queue_again_and_again_leaves_its_thread_to_the_drive
             let config = QueueConfig::default()
                 .max_messages(1)
                 .overflow(Overflow::Fail);
-            let (mut handle, driver) = queue(Pipe::with_room(100), config);
-            tokio::spawn(driver.drive(ignore()));
+            let (mut handle, driver) = queue(config);
+            tokio::spawn(driver.drive(Pipe::with_room(100), ignore()));
             for num in 0..3 {
                 while let Err(SendError::Full { .. }) = handle.queue(Num(num)).await {}
             }
@@ -253,7 +253,7 @@ fn a_task_that_tries_a_full_queue_again_and_again_leaves_its_thread_to_the_drive
 
 #[tokio::test]
 async fn a_message_that_is_not_queued_comes_back() {
-    let (mut handle, driver) = queue(Pipe::with_room(0), QueueConfig::default().max_messages(1));
+    let (mut handle, driver) = queue(QueueConfig::default().max_messages(1));
     handle.try_queue(Num(1)).unwrap();
     let NotQueued { error, message } = handle.try_queue(Num(2)).unwrap_err();
     assert!(
@@ -270,9 +270,9 @@ async fn a_message_that_is_not_queued_comes_back() {
 #[tokio::test]
 async fn a_weak_handle_keeps_no_connection_open() {
     let pipe = Pipe::with_room(10);
-    let (handle, driver) = queue(pipe.clone(), QueueConfig::default());
+    let (handle, driver) = queue(QueueConfig::default());
     let weak = handle.downgrade();
-    let task = tokio::spawn(driver.drive(ignore()));
+    let task = tokio::spawn(driver.drive(pipe.clone(), ignore()));
     let mut upgraded = weak.upgrade().unwrap();
     drop(handle);
     upgraded.queue(Num(1)).await.unwrap();
@@ -287,8 +287,8 @@ async fn a_weak_handle_keeps_no_connection_open() {
 #[tokio::test]
 async fn a_send_costs_about_the_same_however_many_futures_wait_for_the_end() {
     let costs = [10, 100_000].map(|waiting| {
-        let (mut handle, driver) = queue(Pipe::with_room(usize::MAX), QueueConfig::default());
-        let mut drive = task::spawn(driver.drive(ignore()));
+        let (mut handle, driver) = queue(QueueConfig::default());
+        let mut drive = task::spawn(driver.drive(Pipe::with_room(usize::MAX), ignore()));
         let mut closed: Vec<_> = (0..waiting).map(|_| task::spawn(handle.closed())).collect();
         for future in &mut closed {
             assert_pending!(future.poll());

@@ -52,11 +52,11 @@ impl Driven {
     /// At rest, with room for whatever is sent.
     async fn start(spin: Duration) -> Self {
         let pipe = Pipe::with_room(100);
-        let (handle, driver) = queue(pipe.clone(), QueueConfig::default().spin(spin));
+        let (handle, driver) = queue(QueueConfig::default().spin(spin));
         let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
         let polls = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn(Polled {
-            future: Box::pin(driver.drive(ignore)),
+            future: Box::pin(driver.drive(pipe.clone(), ignore)),
             polls: polls.clone(),
         });
         let driven = Self {

@@ -15,6 +15,7 @@ use crate::policy::{Failure, Recover, Wait};
 ///
 /// ```
 /// use std::time::Duration;
+/// use kyneta_uds_core::ChannelMsg;
 /// use kyneta_uds_reconnect::ReconnectLayer;
 /// use tower::{retry::backoff::ExponentialBackoffMaker, util::rng::HasherRng};
 ///
@@ -24,7 +25,7 @@ use crate::policy::{Failure, Recover, Wait};
 ///     0.5,
 ///     HasherRng::default(),
 /// )?;
-/// let layer = ReconnectLayer::with_backoff(maker);
+/// let layer = ReconnectLayer::<_, ChannelMsg>::with_backoff(maker);
 /// # let _ = layer;
 /// # Ok::<(), tower::retry::backoff::InvalidBackoff>(())
 /// ```

@@ -17,9 +17,9 @@ use crate::{channel::Reconnecting, error::NotConnected};
 /// made it.
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
-pub struct ReconnectFuture<S: Service<T>, T, P> {
+pub struct ReconnectFuture<S: Service<T>, T, P, M> {
     #[pin]
-    state: State<S::Future, Reconnecting<S, T, P>>,
+    state: State<S::Future, Reconnecting<S, T, P, M>>,
 }
 
 #[pin_project(project = StateProj)]
@@ -28,22 +28,22 @@ enum State<F, C> {
     Made(Option<C>),
 }
 
-impl<S: Service<T>, T, P> ReconnectFuture<S, T, P> {
+impl<S: Service<T>, T, P, M> ReconnectFuture<S, T, P, M> {
     pub(crate) const fn passing(accepted: S::Future) -> Self {
         Self {
             state: State::Passing(accepted),
         }
     }
 
-    pub(crate) const fn made(channel: Reconnecting<S, T, P>) -> Self {
+    pub(crate) const fn made(channel: Reconnecting<S, T, P, M>) -> Self {
         Self {
             state: State::Made(Some(channel)),
         }
     }
 }
 
-impl<S: Service<T>, T, P> Future for ReconnectFuture<S, T, P> {
-    type Output = Result<Reconnecting<S, T, P>, S::Error>;
+impl<S: Service<T>, T, P, M> Future for ReconnectFuture<S, T, P, M> {
+    type Output = Result<Reconnecting<S, T, P, M>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -60,7 +60,7 @@ impl<S: Service<T>, T, P> Future for ReconnectFuture<S, T, P> {
     }
 }
 
-impl<S: Service<T>, T, P> fmt::Debug for ReconnectFuture<S, T, P> {
+impl<S: Service<T>, T, P, M> fmt::Debug for ReconnectFuture<S, T, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReconnectFuture").finish_non_exhaustive()
     }

@@ -1,5 +1,7 @@
 //! The layer: a policy, and where its channels say how they stand.
 
+use std::{fmt, marker::PhantomData};
+
 use tower::retry::backoff::MakeBackoff;
 use tower_layer::Layer;
 
@@ -10,20 +12,21 @@ use crate::{
 
 /// Makes channels that come back out of channels.
 ///
-/// See the [crate](crate) for an example.
-#[derive(Debug, Clone)]
-pub struct ReconnectLayer<P = ReconnectPolicy> {
+/// See the [crate](crate) for an example. `M`, the message, follows from the channels below.
+pub struct ReconnectLayer<P, M> {
     policy: P,
     states: StateWatch,
+    message: PhantomData<fn(M)>,
 }
 
-impl<P> ReconnectLayer<P> {
+impl<P, M> ReconnectLayer<P, M> {
     /// Comes back as `policy` says: a [`ReconnectPolicy`], or anything that
     /// [`Recover`](crate::Recover)s.
     pub fn new(policy: P) -> Self {
         Self {
             policy,
             states: StateWatch::new(),
+            message: PhantomData,
         }
     }
 
@@ -36,8 +39,10 @@ impl<P> ReconnectLayer<P> {
     /// Said twice, the first one counts.
     ///
     /// ```
-    /// use kyneta_uds_reconnect::ReconnectLayer;
-    /// let layer = ReconnectLayer::default()
+    /// use kyneta_uds_core::ChannelMsg;
+    /// use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy};
+    ///
+    /// let layer = ReconnectLayer::<ReconnectPolicy, ChannelMsg>::default()
     ///     .on_transition(|transition| println!("{} -> {}", transition.from, transition.to));
     /// ```
     pub fn on_transition(
@@ -49,23 +54,42 @@ impl<P> ReconnectLayer<P> {
     }
 }
 
-impl<B: MakeBackoff> ReconnectLayer<Backoffs<B>> {
+impl<B: MakeBackoff, M> ReconnectLayer<Backoffs<B>, M> {
     /// Comes back as one of tower's backoffs says, and never gives up.
     pub fn with_backoff(maker: B) -> Self {
         Self::new(Backoffs::new(maker))
     }
 }
 
-impl Default for ReconnectLayer {
+impl<M> Default for ReconnectLayer<ReconnectPolicy, M> {
     fn default() -> Self {
         Self::new(ReconnectPolicy::new())
     }
 }
 
-impl<S, P: Clone> Layer<S> for ReconnectLayer<P> {
-    type Service = Reconnect<S, P>;
+impl<S, P: Clone, M> Layer<S> for ReconnectLayer<P, M> {
+    type Service = Reconnect<S, P, M>;
 
-    fn layer(&self, inner: S) -> Reconnect<S, P> {
+    fn layer(&self, inner: S) -> Reconnect<S, P, M> {
         Reconnect::new(inner, self.policy.clone(), self.states.clone())
+    }
+}
+
+impl<P: Clone, M> Clone for ReconnectLayer<P, M> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            states: self.states.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<P: fmt::Debug, M> fmt::Debug for ReconnectLayer<P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectLayer")
+            .field("policy", &self.policy)
+            .field("states", &self.states)
+            .finish()
     }
 }

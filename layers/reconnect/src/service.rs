@@ -1,7 +1,9 @@
 //! The maker: in, a target; out, a channel that comes back, or an accepted one as it stands.
 
 use std::{
-    fmt, mem,
+    fmt,
+    marker::PhantomData,
+    mem,
     task::{Context, Poll},
 };
 
@@ -13,19 +15,20 @@ use crate::{
 };
 
 /// Makes [`Reconnecting`] channels. See [`ReconnectLayer`](crate::ReconnectLayer).
-#[derive(Clone)]
-pub struct Reconnect<S, P> {
+pub struct Reconnect<S, P, M> {
     inner: S,
     policy: P,
     states: StateWatch,
+    message: PhantomData<fn(M)>,
 }
 
-impl<S, P> Reconnect<S, P> {
+impl<S, P, M> Reconnect<S, P, M> {
     pub(crate) const fn new(inner: S, policy: P, states: StateWatch) -> Self {
         Self {
             inner,
             policy,
             states,
+            message: PhantomData,
         }
     }
 
@@ -35,15 +38,15 @@ impl<S, P> Reconnect<S, P> {
     }
 }
 
-impl<S, P, T> Service<T> for Reconnect<S, P>
+impl<S, P, T, M> Service<T> for Reconnect<S, P, M>
 where
     S: Service<T, Error: Into<BoxError>> + Clone,
     P: Recover + Clone,
     T: Redial,
 {
-    type Response = Reconnecting<S, T, P>;
+    type Response = Reconnecting<S, T, P, M>;
     type Error = S::Error;
-    type Future = ReconnectFuture<S, T, P>;
+    type Future = ReconnectFuture<S, T, P, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -60,7 +63,13 @@ where
     }
 }
 
-impl<S: fmt::Debug, P: fmt::Debug> fmt::Debug for Reconnect<S, P> {
+impl<S: Clone, P: Clone, M> Clone for Reconnect<S, P, M> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.policy.clone(), self.states.clone())
+    }
+}
+
+impl<S: fmt::Debug, P: fmt::Debug, M> fmt::Debug for Reconnect<S, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reconnect")
             .field("inner", &self.inner)

@@ -26,9 +26,10 @@ const KEPT: usize = 256;
 /// purpose.
 ///
 /// ```
-/// use kyneta_uds_reconnect::{ReconnectLayer, StateKind};
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy, StateKind};
 ///
-/// let layer = ReconnectLayer::default();
+/// let layer = ReconnectLayer::<ReconnectPolicy, ChannelMsg>::default();
 /// let states = layer.state_watch();
 /// assert_eq!(states.state().kind(), StateKind::Disconnected);
 /// assert!(!states.is_connected());

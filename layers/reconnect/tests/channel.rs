@@ -43,7 +43,7 @@ impl Recover for Exact {
     }
 }
 
-type Link = Reconnecting<Maker, Target, Exact>;
+type Link = Reconnecting<Maker, Target, Exact, u32>;
 
 async fn link(maker: &Maker, policy: ReconnectPolicy, target: Target) -> (Link, StateWatch) {
     let layer = ReconnectLayer::new(Exact(policy));

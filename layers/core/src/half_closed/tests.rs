@@ -73,6 +73,8 @@ impl Stream for Scripted {
 }
 
 impl Channel<u8> for Scripted {
+    type In = u8;
+
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.write("flush")
     }

@@ -89,7 +89,7 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
-    type Item = Result<Inbound<M>, BoxError>;
+    type Item = Result<Inbound<S::In>, BoxError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -140,6 +140,8 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
+    type In = S::In;
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if !matches!(self.link, Link::Connected(_)) {
             self.advance(cx);

@@ -116,7 +116,7 @@ pub(crate) struct Noting {
 
 impl<C, E> AcceptHandler<C, E, u32> for Noting
 where
-    C: Channel<u32, Future: Send> + Send + 'static,
+    C: Channel<u32, In = u32, Future: Send> + Send + 'static,
     E: Into<BoxError>,
 {
     fn attend(&self, channel: C) -> Handle<u32> {

@@ -29,8 +29,8 @@ pub(super) enum Running {
 
 impl<C, H, M> Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     /// Runs `turn`, again after each panic of the handler on a message. What the handler has touched

@@ -36,8 +36,9 @@ use crate::{backlog::Batch, config::QueueConfig, error::Ended, handle::Handle, s
 /// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
 const POLL_BYTES: u64 = 64 << 10;
 
-/// Splits a channel into a handle and the driver of its one task, for those who spawn it
-/// themselves. [`QueueLayer`](crate::QueueLayer) does both.
+/// A queue: the handle that fills it, and the driver of the one task that empties it into a channel.
+/// Messages can be queued before there is a channel. [`QueueLayer`](crate::QueueLayer) makes the channel
+/// and spawns the task.
 ///
 /// ```
 /// use kyneta_uds_cbor::CborLayer;
@@ -48,47 +49,37 @@ const POLL_BYTES: u64 = 64 << 10;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let (handle, driver) = queue(QueueConfig::default());
 /// let channel = ServiceBuilder::new()
 ///     .layer(CborLayer::new())
 ///     .layer(FramingLayer::new())
 ///     .service(service_fn(async |io| Ok::<tokio::io::DuplexStream, std::io::Error>(io)))
 ///     .oneshot(tokio::io::duplex(64).0)
 ///     .await?;
-/// let (handle, driver) = queue(channel, QueueConfig::default());
 /// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
-/// let task = tokio::spawn(driver.drive(ignore));
+/// let task = tokio::spawn(driver.drive(channel, ignore));
 /// drop(handle);
 /// assert_eq!(task.await?.kind(), "closed"); // the other end of the pipe is gone
 /// # Ok(())
 /// # }
 /// ```
-pub fn queue<C, M>(channel: C, config: QueueConfig) -> (Handle<M>, Driver<C, M>)
-where
-    C: Channel<M>,
-    M: Message,
-{
+pub fn queue<M: Message>(config: QueueConfig) -> (Handle<M>, Driver<M>) {
     let shared = Shared::new(config);
     let handle = Handle::new(shared.clone());
-    let shared = Undriven {
+    let driver = Driver {
         shared,
         driven: false,
     };
-    (handle, Driver { channel, shared })
+    (handle, driver)
 }
 
-/// A channel and its queue, not yet driven.
-pub struct Driver<C, M> {
-    channel: C,
-    shared: Undriven<M>,
-}
-
-/// Ends the connection of a driver that is dropped without having been driven.
-struct Undriven<M> {
+/// The other side of a [`Handle`]: takes what is queued to a channel. Dropping it undriven ends the queue.
+pub struct Driver<M> {
     shared: Arc<Shared<M>>,
     driven: bool,
 }
 
-impl<M> Drop for Undriven<M> {
+impl<M> Drop for Driver<M> {
     fn drop(&mut self) {
         if !self.driven {
             self.shared.end(0, DisconnectReason::error(Ended));
@@ -96,21 +87,18 @@ impl<M> Drop for Undriven<M> {
     }
 }
 
-impl<C: Channel<M>, M: Message> Driver<C, M> {
+impl<M: Message> Driver<M> {
     /// The connection's whole life: ready, with the reason, when it has ended. Dropping it ends the
-    /// connection at once.
+    /// connection at once. `handler` takes what `channel` yields.
     ///
     /// It is to be polled inside a tokio runtime whose time is enabled.
-    pub fn drive<H>(self, handler: H) -> Drive<C, H, M>
+    pub fn drive<C, H>(mut self, channel: C, handler: H) -> Drive<C, H, M>
     where
-        H: Service<M, Response = (), Error: Into<BoxError>>,
+        C: Channel<M, In: Message>,
+        H: Service<C::In, Response = (), Error: Into<BoxError>>,
     {
-        let Self {
-            channel,
-            shared: mut undriven,
-        } = self;
-        undriven.driven = true;
-        let shared = undriven.shared.clone();
+        self.driven = true;
+        let shared = self.shared.clone();
         let spin = Spin::new(shared.config.spin);
         Drive {
             handling: None,
@@ -135,18 +123,16 @@ impl<C: Channel<M>, M: Message> Driver<C, M> {
     }
 }
 
-impl<C: fmt::Debug, M> fmt::Debug for Driver<C, M> {
+impl<M> fmt::Debug for Driver<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver")
-            .field("channel", &self.channel)
-            .finish_non_exhaustive()
+        f.debug_struct("Driver").finish_non_exhaustive()
     }
 }
 
 /// Drives one connection. See [`Driver::drive`].
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project(PinnedDrop)]
-pub struct Drive<C: Service<M>, H: Service<M>, M> {
+pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     /// The handler at work on a message.
     #[pin]
     handling: Option<H::Future>,
@@ -157,7 +143,7 @@ pub struct Drive<C: Service<M>, H: Service<M>, M> {
     /// Of what the peer sent; absent until something of it had to be rejected.
     errors: Option<Box<PerMinute>>,
     /// What was read while the handler waited; absent when nothing was.
-    ahead: Option<Box<Ahead<M>>>,
+    ahead: Option<Box<Ahead<C::In>>>,
     /// Set while there is memory to be given back.
     slack: Option<Pin<Box<Sleep>>>,
     /// For the next rest: cloned before the lock is taken.
@@ -202,8 +188,8 @@ type Step<T = ()> = ControlFlow<DisconnectReason, T>;
 
 impl<C, H, M> Future for Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     type Output = DisconnectReason;
@@ -219,8 +205,8 @@ where
 
 impl<C, H, M> Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
@@ -269,7 +255,7 @@ where
     }
 }
 
-impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
     fn aborted(&self) -> Step {
         if self.shared.abort.load(Ordering::Acquire) {
             return Break(DisconnectReason::Intentional);
@@ -307,13 +293,13 @@ impl<M> Drop for Tell<'_, M> {
 }
 
 #[pinned_drop]
-impl<C: Service<M>, H: Service<M>, M> PinnedDrop for Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M> PinnedDrop for Drive<C, H, M> {
     fn drop(self: Pin<&mut Self>) {
         self.finish(DisconnectReason::error(Ended));
     }
 }
 
-impl<C: Service<M>, H: Service<M>, M> fmt::Debug for Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M> fmt::Debug for Drive<C, H, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drive")
             .field("phase", &self.phase)

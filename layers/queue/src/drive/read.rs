@@ -36,8 +36,8 @@ pub(super) struct Read {
 
 impl<C, H, M> Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     /// Reads and hands over, until either end is pending, or as many messages have come in as `budget` has,

@@ -80,8 +80,8 @@ impl Limit<'_> {
 
 impl<C, H, M> Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     /// Both sides wait: for the end, for a deadline, or just for the next event.

@@ -7,6 +7,7 @@
 
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 
+use kyneta_uds_core::Channel;
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
@@ -16,7 +17,7 @@ use super::Drive;
 /// it must be: as long as any timer waits, a runtime sets the kernel's at each rest, some 4 % of a round trip.
 const AT_REST: Duration = Duration::from_millis(20);
 
-impl<C: Service<M>, H: Service<M>, M> Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
     /// Looks at the clock when the timer fires, at most fifty times a second, and not per message.
     /// `found`: there is slack; `again`: another turn is due in any case.
     pub(super) fn keep_slack(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool, again: bool) {

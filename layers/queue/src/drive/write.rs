@@ -46,8 +46,8 @@ impl Wrote {
 
 impl<C, H, M> Drive<C, H, M>
 where
-    C: Channel<M>,
-    H: Service<M, Response = (), Error: Into<BoxError>>,
+    C: Channel<M, In: Message>,
+    H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.

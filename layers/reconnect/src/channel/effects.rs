@@ -20,7 +20,7 @@ use crate::{
     state_watch::StateWatch,
 };
 
-impl<S, T, P> Reconnecting<S, T, P>
+impl<S, T, P, M> Reconnecting<S, T, P, M>
 where
     S: Service<T, Error: Into<BoxError>>,
     P: Recover,

@@ -11,6 +11,7 @@ mod slow_path;
 
 use std::{
     fmt,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -52,7 +53,7 @@ const HALF_CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// * After `interrupt` it must be polled again.
 ///
 /// All `poll_*` are cancel safe.
-pub struct Reconnecting<S: Service<T>, T, P> {
+pub struct Reconnecting<S: Service<T>, T, P, M> {
     phase: Phase<S::Response, S::Future>,
     /// Absent for an accepted channel.
     origin: Option<Origin<S, T, P>>,
@@ -62,6 +63,7 @@ pub struct Reconnecting<S: Service<T>, T, P> {
     waiting: Option<Waker>,
     /// Set until the connection has proved useful.
     proving: Option<Pin<Box<Sleep>>>,
+    message: PhantomData<fn(M)>,
 }
 
 /// What a channel reconnects with.
@@ -90,9 +92,9 @@ enum Phase<C, F> {
 }
 
 /// Nothing is pinned in place: channels are `Unpin`, and all else is boxed.
-impl<S: Service<T>, T, P> Unpin for Reconnecting<S, T, P> {}
+impl<S: Service<T>, T, P, M> Unpin for Reconnecting<S, T, P, M> {}
 
-impl<S: Service<T>, T, P> Reconnecting<S, T, P> {
+impl<S: Service<T>, T, P, M> Reconnecting<S, T, P, M> {
     pub(crate) const fn passed(channel: S::Response) -> Self {
         Self::new(Phase::Last(channel, false), None)
     }
@@ -104,6 +106,7 @@ impl<S: Service<T>, T, P> Reconnecting<S, T, P> {
             lost: None,
             waiting: None,
             proving: None,
+            message: PhantomData,
         }
     }
 
@@ -125,7 +128,7 @@ impl<S: Service<T>, T, P> Reconnecting<S, T, P> {
     }
 }
 
-impl<S, T, P, C, M> Service<M> for Reconnecting<S, T, P>
+impl<S, T, P, C, M> Service<M> for Reconnecting<S, T, P, M>
 where
     S: Service<T, Response = C, Error: Into<BoxError>>,
     C: Channel<M>,
@@ -157,15 +160,14 @@ where
     }
 }
 
-impl<S, T, P, C, M, E> Stream for Reconnecting<S, T, P>
+impl<S, T, P, C, M> Stream for Reconnecting<S, T, P, M>
 where
     S: Service<T, Response = C, Error: Into<BoxError>>,
-    C: Channel<M> + Service<M, Error = E> + Stream<Item = Result<Inbound<M>, E>>,
-    E: Into<BoxError>,
+    C: Channel<M>,
     P: Recover,
     T: Redial,
 {
-    type Item = Result<Inbound<M>, DisconnectReason>;
+    type Item = Result<Inbound<C::In>, DisconnectReason>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -193,14 +195,15 @@ where
     }
 }
 
-impl<S, T, P, C, M, E> Channel<M> for Reconnecting<S, T, P>
+impl<S, T, P, C, M> Channel<M> for Reconnecting<S, T, P, M>
 where
     S: Service<T, Response = C, Error: Into<BoxError>>,
-    C: Channel<M> + Service<M, Error = E> + Stream<Item = Result<Inbound<M>, E>>,
-    E: Into<BoxError>,
+    C: Channel<M>,
     P: Recover,
     T: Redial,
 {
+    type In = C::In;
+
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
         let mut failed = None;
@@ -292,7 +295,7 @@ where
     }
 }
 
-impl<S: Service<T>, T, P> fmt::Debug for Reconnecting<S, T, P> {
+impl<S: Service<T>, T, P, M> fmt::Debug for Reconnecting<S, T, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phase = match &self.phase {
             Phase::Connected(_) => "connected",

@@ -19,7 +19,7 @@ use crate::policy::Recover;
 /// What `poll_ready` and `poll_flush` say.
 type Written<E> = Poll<Result<(), E>>;
 
-impl<S, T, P> Reconnecting<S, T, P>
+impl<S, T, P, M> Reconnecting<S, T, P, M>
 where
     S: Service<T, Error: Into<BoxError>>,
     P: Recover,
@@ -44,7 +44,7 @@ where
     /// Does `act` on the connection, as soon as there is one and every loss is reported. Without a
     /// connection, `idle` is ready at once.
     #[cold]
-    pub(super) fn poll_out<M, C>(
+    pub(super) fn poll_out<C>(
         &mut self,
         cx: &mut Context<'_>,
         mut failed: Option<C::Error>,
@@ -108,11 +108,11 @@ where
     /// All that the stream does besides passing on what a connection yields. `ended` is what
     /// the connection has just ended with.
     #[cold]
-    pub(super) fn poll_in<M, C>(
+    pub(super) fn poll_in<C>(
         &mut self,
         cx: &mut Context<'_>,
         mut ended: Option<Option<C::Error>>,
-    ) -> Poll<Option<Result<Inbound<M>, DisconnectReason>>>
+    ) -> Poll<Option<Result<Inbound<C::In>, DisconnectReason>>>
     where
         S: Service<T, Response = C>,
         C: Channel<M>,

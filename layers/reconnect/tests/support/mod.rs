@@ -212,6 +212,8 @@ impl Stream for Pipe {
 }
 
 impl Channel<u32> for Pipe {
+    type In = u32;
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.lock().unwrap().flush(cx)
     }
