@@ -5,16 +5,16 @@
 
 mod args;
 mod bench;
-mod bus;
+mod completions;
 mod demo;
 mod failure;
 mod json;
-mod lines;
+mod line_reader;
 mod logs;
-mod out;
-mod shell;
+mod member;
 mod signals;
 mod status;
+mod stdout;
 mod style;
 mod wire;
 
@@ -32,7 +32,7 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let logs = match shell::log_to_stderr(cli.verbose) {
+    let logs = match completions::log_to_stderr(cli.verbose) {
         Ok(logs) => logs,
         Err(failure) => return failure.report(),
     };
@@ -46,9 +46,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Peer(args) => block_on_many(bus::peer(args)),
-        Command::Listen(args) => block_on_many(bus::listen(args)),
-        Command::Connect(args) => block_on(bus::connect(args)),
+        Command::Peer(args) => block_on_many(member::peer(args)),
+        Command::Listen(args) => block_on_many(member::listen(args)),
+        Command::Connect(args) => block_on(member::connect(args)),
         Command::Status(args) => block_on(status::status(args)),
         Command::Demo => block_on(demo::demo()),
         Command::Wire {
@@ -71,9 +71,9 @@ fn run(command: Command) -> Result<(), Failure> {
             command: Wire::Encode { wire, max_frame },
         } => wire::encode(wire.version(), max_frame),
         Command::Bench(args) => block_on(bench(args)),
-        Command::Completions { shell } => shell::completions(shell),
-        Command::Man { dir: None } => shell::man(),
-        Command::Man { dir: Some(dir) } => shell::write_man(&dir),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { dir: None } => completions::man(),
+        Command::Man { dir: Some(dir) } => completions::write_man(&dir),
     }
 }
 

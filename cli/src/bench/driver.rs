@@ -14,7 +14,7 @@ use super::{
     table::{HEAD, Row},
     work::{Task, Work},
 };
-use crate::{failure::Failure, out};
+use crate::{failure::Failure, stdout};
 
 /// What to measure.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub(crate) async fn drive(plan: Plan) -> Result<(), Failure> {
         .prefix("kyneta-uds-bench-")
         .tempdir()?;
     if !plan.json {
-        out::line(HEAD.as_bytes())?;
+        stdout::line(HEAD.as_bytes())?;
     }
     for (number, task) in plan.tasks().into_iter().enumerate() {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
@@ -102,9 +102,9 @@ pub(crate) async fn drive(plan: Plan) -> Result<(), Failure> {
                 ours: &row.ours,
                 floor: &row.floor,
             };
-            out::line(&serde_json::to_vec(&line)?)?;
+            stdout::line(&serde_json::to_vec(&line)?)?;
         } else {
-            out::line(row.line().as_bytes())?;
+            stdout::line(row.line().as_bytes())?;
         }
     }
     Ok(())

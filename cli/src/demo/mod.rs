@@ -3,7 +3,7 @@
 //! In: nothing. Out: what each process says, and what it is told to do. Touches a directory of its
 //! own, removed at the end, and runs this command's own `peer` in it.
 
-mod actor;
+mod process;
 mod script;
 mod takeover;
 

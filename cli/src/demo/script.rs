@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tokio::time::sleep;
 
-use super::{PACE, actor::Actor, takeover};
+use super::{PACE, process::Actor, takeover};
 use crate::{
     failure::Failure,
-    out,
+    stdout,
     style::{Ink, Style},
 };
 
@@ -95,7 +95,7 @@ pub(super) async fn play(directory: &Path) -> Result<(), Failure> {
     }
     let style = Style::of_stdout();
     let end = "That was all. Try it yourself, in several terminals: kyneta-uds peer /tmp/bus.sock";
-    out::line(format!("\n{}", style.paint(Ink::Strong, end)).as_bytes())
+    stdout::line(format!("\n{}", style.paint(Ink::Strong, end)).as_bytes())
 }
 
 const OFFER: &str = r#"{"send":{"type":"offer","docId":"recipes","payload":{"kind":"entirety","encoding":"json","data":"{\"soup\":[\"onion\",\"salt\"]}"},"version":"1"}}"#;
@@ -103,12 +103,12 @@ const OFFER: &str = r#"{"send":{"type":"offer","docId":"recipes","payload":{"kin
 async fn scene(title: &str) -> Result<(), Failure> {
     sleep(PACE).await;
     let title = Style::of_stdout().paint(Ink::Strong, title).to_string();
-    out::line(format!("\n{title}").as_bytes())?;
+    stdout::line(format!("\n{title}").as_bytes())?;
     sleep(PACE).await;
     Ok(())
 }
 
 fn note(what: &str) -> Result<(), Failure> {
     let what = Style::of_stdout().paint(Ink::Good, what).to_string();
-    out::line(format!("         {what}").as_bytes())
+    stdout::line(format!("         {what}").as_bytes())
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::actor::{Actor, Line};
+use super::process::{Actor, Line};
 use crate::failure::Failure;
 
 /// Who listens now, and how long it took.

@@ -2,7 +2,7 @@
 //!
 //! In: a status socket. Out: what it says, on stdout. Touches the socket, once or once a second.
 
-mod ask;
+mod request;
 mod view;
 
 use std::{
@@ -12,8 +12,8 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::{ask::ask, view::View};
-use crate::{args::Status, failure::Failure, out, signals::Signals, style::Style};
+use self::{request::ask, view::View};
+use crate::{args::Status, failure::Failure, signals::Signals, stdout, style::Style};
 
 /// How often `--watch` asks.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(crate) async fn status(args: Status) -> Result<(), Failure> {
 
 fn print(args: &Status, json: &[u8]) -> Result<(), Failure> {
     if args.json {
-        return out::line(json.trim_ascii_end());
+        return stdout::line(json.trim_ascii_end());
     }
     let snapshot = serde_json::from_slice(json).map_err(|error| {
         let what = "answers, but not with a status";
@@ -57,5 +57,5 @@ fn print(args: &Status, json: &[u8]) -> Result<(), Failure> {
         true => CLEAR,
         false => "",
     };
-    out::line(format!("{clear}{view}").trim_end().as_bytes())
+    stdout::line(format!("{clear}{view}").trim_end().as_bytes())
 }

@@ -8,11 +8,11 @@ use std::{
 use kyneta_uds::{ChannelCodec, Codec, Frame, FrameParser, Rejection, WireMode};
 use serde::Serialize;
 
-use super::line::{Fault, Passage, each_line, stdin, stdout};
+use super::json_lines::{Fault, Passage, each_line, stdin, stdout};
 use crate::{
     failure::Failure,
     json::{Fields, JsonError, Msg, bytes, text},
-    out::broken_is_quiet,
+    stdout::broken_is_quiet,
 };
 
 /// How many bytes one line may carry; more come in several lines.

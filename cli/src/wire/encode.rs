@@ -8,7 +8,7 @@ use kyneta_uds::{
 };
 use serde::Serialize;
 
-use super::line::{Fault, Passage, each_line};
+use super::json_lines::{Fault, Passage, each_line};
 use crate::{
     failure::Failure,
     json::{Fields, Hex, JsonError, message},

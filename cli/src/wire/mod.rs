@@ -5,7 +5,7 @@
 
 mod decode;
 mod encode;
-mod line;
+mod json_lines;
 
 pub(crate) use decode::{decode, decode_raw};
 pub(crate) use encode::encode;

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use crate::{
     DEADLINE,
-    log::Log,
-    process::{Process, Signal},
-    standing::{OneBus, listeners, one_bus},
-    stranger::Stranger,
+    foreign_listener::Stranger,
+    support::event_log::Log,
+    support::peer_state::{OneBus, listeners, one_bus},
+    support::process::{Process, Signal},
 };
 
 /// Why a bus is not one.

@@ -18,34 +18,28 @@
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod bus;
-#[path = "../../../tests/common/mod.rs"]
-mod common;
-mod figures;
-mod log;
-mod messages;
-mod path;
-mod process;
-mod standing;
-mod stranger;
-mod toll;
+mod foreign_listener;
+mod numbered_messages;
+mod round_results;
+mod socket_path;
 
-mod accounted;
-mod bad_input;
-mod graceful;
-mod idle;
-mod intruder;
-mod killed;
-mod old_wire;
-mod queued;
-mod removed;
-mod starts;
-mod stopped;
+mod idle_cost;
+mod listener_exits;
+mod listener_killed;
+mod listener_stopped;
+mod message_loss;
+mod queued_without_listener;
+mod simultaneous_starts;
+mod socket_removed;
+mod socket_replaced;
+mod unusable_path;
+mod wire_v2_listener;
 
-use std::time::Duration;
-
-/// How long anything may take, on a machine that is busy with other things.
-const DEADLINE: Duration = Duration::from_secs(20);
+use support::DEADLINE;
 
 /// How often something is done: `short`, or `long` when asked for.
 fn times(short: usize, long: usize) -> usize {

@@ -2,19 +2,23 @@
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod bench;
-#[path = "../../../tests/common/mod.rs"]
-mod common;
-mod demo;
-mod end;
-mod input;
-mod messages;
-mod neighbours;
-mod path;
-mod peer;
+#[path = "../support/mod.rs"]
+mod support;
+
 mod process;
-mod shell;
-mod states;
+mod raw_peer;
+mod roles;
+
+mod bench;
+mod completions_and_man;
+mod connect_states;
+mod demo;
+mod exit;
+mod messages;
+mod path_conflicts;
+mod peer;
+mod raw_peers;
 mod status;
-mod unread;
+mod stdin_lines;
+mod unread_output;
 mod wire;

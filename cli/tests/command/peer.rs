@@ -8,9 +8,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::Bus,
-    neighbours::Raw,
     process::{Process, Signal, start},
+    raw_peer::Raw,
+    support::common::Bus,
 };
 
 fn msg(doc: &str) -> Value {

@@ -15,8 +15,7 @@ pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-/// How long anything may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+use crate::support::DEADLINE;
 
 /// The command with these arguments, all of its streams to us.
 pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {

@@ -11,9 +11,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::Bus,
-    messages::{client, listener},
     process::{End, Signal, start},
+    roles::{client, listener},
+    support::common::Bus,
 };
 
 /// A socket for the status beside that of the bus.
@@ -55,7 +55,7 @@ fn a_listener_and_a_client_are_looked_at() {
     let (bus, plain) = listener(&[]);
     plain.stop();
     let (of_hub, of_client) = (beside(&bus, "hub.sock"), beside(&bus, "client.sock"));
-    let mut hub = crate::messages::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
+    let mut hub = crate::roles::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
     let options = ["--id", "c", "--name", "Cee", "--status", &of_client];
     let (client, _) = client(&bus, &options);
     hub.until(&json!({"event": "peer", "peer": "c"}));
@@ -133,7 +133,7 @@ fn a_peer_that_waits_for_a_role_is_looked_at_and_then_as_what_it_has_become() {
 fn watching_goes_on_until_told_to_end_or_until_nobody_answers() {
     let bus = Bus::new();
     let window = beside(&bus, "status.sock");
-    let hub = crate::messages::listener_at(&bus, &["--status", &window]);
+    let hub = crate::roles::listener_at(&bus, &["--status", &window]);
     let mut json = start(&["status", &window, "--watch", "--json"]);
     let (first, second) = (json.next(), json.next());
     let times = [&first, &second].map(|seen| seen["uptime_ms"].as_u64().unwrap());
@@ -213,11 +213,11 @@ fn what_is_wrong_is_said_with_the_path() {
 fn a_crashed_ones_socket_is_taken_over_by_the_next() {
     let bus = Bus::new();
     let window = beside(&bus, "status.sock");
-    let mut first = crate::messages::listener_at(&bus, &["--status", &window]);
+    let mut first = crate::roles::listener_at(&bus, &["--status", &window]);
     first.signal(Signal::KILL);
     first.end();
     assert!(fs::exists(&window).unwrap());
-    let second = crate::messages::listener_at(&bus, &["--id", "second", "--status", &window]);
+    let second = crate::roles::listener_at(&bus, &["--id", "second", "--status", &window]);
     assert_eq!(json_status(&window)["id"], "second");
     second.stop();
 }
@@ -227,7 +227,7 @@ fn a_listener_whose_path_another_process_has_taken_says_so_until_it_has_it_back(
     let (bus, plain) = listener(&[]);
     plain.stop();
     let of_hub = beside(&bus, "hub.sock");
-    let mut hub = crate::messages::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
+    let mut hub = crate::roles::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
     let path = bus.path.to_str().unwrap();
     fs::remove_file(path).unwrap();
     let stranger = UnixListener::bind(path).unwrap();

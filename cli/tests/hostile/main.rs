@@ -13,37 +13,23 @@
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../../../tests/common/mod.rs"]
-mod common;
-#[path = "../chaos/figures.rs"]
-mod figures;
-#[allow(dead_code)] // Chaos asks for more.
-#[path = "../chaos/log.rs"]
-mod log;
-#[allow(dead_code)]
-#[path = "../chaos/process.rs"]
-mod process;
-#[allow(dead_code)]
-#[path = "../chaos/standing.rs"]
-mod standing;
+#[path = "../support/mod.rs"]
+mod support;
 
-mod bystanders;
-mod neighbour;
-mod patience;
+mod bad_peers;
+mod good_peers;
+mod raw_peer;
 mod service;
 mod target;
 
-mod flood;
-mod header;
-mod mixed;
-mod never_reads;
+mod connection_flood;
+mod false_length;
+mod good_beside_bad;
 mod other_uid;
 mod out_of_descriptors;
+mod peer_never_reads;
 
-use std::time::Duration;
-
-/// How long anything may take, on a machine that is busy with other things.
-const DEADLINE: Duration = Duration::from_secs(20);
+use support::DEADLINE;
 
 const MIB: usize = 1 << 20;
 

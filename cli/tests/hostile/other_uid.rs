@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{MIB, process::Process, target::Target};
+use crate::{MIB, support::process::Process, target::Target};
 
 const NOBODY: &str = "65534";
 

@@ -9,9 +9,9 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::{
     DEADLINE,
-    common::offer,
-    neighbour::{Neighbour, WIRE, establish},
+    raw_peer::{Neighbour, WIRE, establish},
     size,
+    support::common::offer,
     target::Target,
 };
 

@@ -16,8 +16,8 @@ use tower::service_fn;
 
 use crate::{
     MIB,
-    common::service,
-    process::Process,
+    support::common::service,
+    support::process::Process,
     target::{Target, this_binary},
 };
 

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 
 use crate::{
     DEADLINE,
-    common::{raise_descriptor_limit, vitals},
-    log::Log,
-    process::Process,
+    support::common::{raise_descriptor_limit, vitals},
+    support::event_log::Log,
+    support::process::Process,
 };
 
 pub(crate) struct Target {

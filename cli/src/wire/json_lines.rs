@@ -1,0 +1,105 @@
+//! What the wire commands share: lines in, lines out, and what is wrong with a line.
+
+use std::io::{self, BufReader, BufWriter, StdinLock, StdoutLock, Write};
+
+use serde::Serialize;
+
+use crate::{
+    failure::Failure,
+    json::{Fields, Json, JsonError, text},
+    line_reader::{Line, Lines},
+    stdout::broken_is_quiet,
+};
+
+/// An error as it stands in a line.
+#[derive(Debug, Serialize)]
+pub(super) struct Fault {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// A line whose error has no direction to belong to.
+#[derive(Serialize)]
+struct BadLine {
+    error: Fault,
+}
+
+/// One line: the two ends of a direction and a field that says what passes there.
+pub(super) struct Passage<'j> {
+    pub(super) dir: &'j str,
+    pub(super) from: &'j str,
+    pub(super) to: &'j str,
+}
+
+impl<'j> Passage<'j> {
+    pub(super) fn of(fields: &mut Fields<'j, '_>) -> Result<Self, JsonError> {
+        let dir = fields.need("dir", text)?;
+        match dir.split_once("->") {
+            Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok(Self { dir, from, to }),
+            _ => Err(JsonError::new(format!("{dir:?} is no direction, as \"A->B\"")).under("dir")),
+        }
+    }
+}
+
+/// Reads line after line, lets `answer` append one line for each, and prints it. A line that is
+/// not understood is answered with an error, and the command fails at its end.
+pub(super) fn each_line(
+    max_frame: u32,
+    mut answer: impl FnMut(&Json<'_>, &mut Vec<u8>) -> Result<(), JsonError>,
+) -> Result<(), Failure> {
+    let mut lines = Lines::new(stdin(), line_limit(max_frame));
+    let mut stdout = stdout();
+    let mut bad = 0u64;
+    let mut out = Vec::new();
+    while let Some(line) = lines.next()? {
+        out.clear();
+        let answered = match line {
+            Line::TooLong => Err(JsonError::new(format!(
+                "the line has more than {} bytes",
+                line_limit(max_frame)
+            ))),
+            Line::Whole(line) => Json::parse(line).and_then(|json| answer(&json, &mut out)),
+        };
+        if let Err(error) = answered {
+            bad += 1;
+            out.clear();
+            let error = Fault {
+                code: "bad-input",
+                message: error.to_string(),
+            };
+            serde_json::to_writer(&mut out, &BadLine { error })?;
+        }
+        out.push(b'\n');
+        stdout.write_all(&out).map_err(broken_is_quiet)?;
+        if !lines.has_more(|reader| reader.buffer()) {
+            stdout.flush().map_err(broken_is_quiet)?;
+        }
+    }
+    stdout.flush().map_err(broken_is_quiet)?;
+    match bad {
+        0 => Ok(()),
+        1 => Err(Failure::work(
+            "one line was not understood; its answer says why",
+        )),
+        _ => Err(Failure::work(format!(
+            "{bad} lines were not understood; their answers say why"
+        ))),
+    }
+}
+
+/// Room for the largest frame in JSON, where a byte may take six characters.
+const fn line_limit(max_frame: u32) -> usize {
+    (max_frame as usize)
+        .saturating_mul(6)
+        .saturating_add(1 << 20)
+}
+
+const BLOCK: usize = 64 << 10;
+
+pub(super) fn stdin() -> BufReader<StdinLock<'static>> {
+    BufReader::with_capacity(BLOCK, io::stdin().lock())
+}
+
+pub(super) fn stdout() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(BLOCK, io::stdout().lock())
+}

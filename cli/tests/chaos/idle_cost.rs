@@ -1,0 +1,78 @@
+//! A bus on which nothing happens costs nothing.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{DEADLINE, bus::Bus, foreign_listener::Stranger, support::durations::Figures, times};
+
+#[test]
+fn an_idle_bus_of_8_uses_no_processor() {
+    let span = Duration::from_secs(times(4, 60) as u64);
+    let (mut bus, _) = Bus::of(8);
+    let everybody = bus.all_but("nobody");
+    let on_cpu = |bus: &mut Bus| -> Vec<Duration> {
+        let each = everybody.iter();
+        each.map(|id| bus.process(id).on_cpu()).collect()
+    };
+    let before = on_cpu(&mut bus);
+    // Nothing is to happen, and it takes time to see that.
+    sleep(span);
+    let mut used = Figures::default();
+    for (before, after) in before.into_iter().zip(on_cpu(&mut bus)) {
+        used.add(after - before);
+    }
+    println!(
+        "in {span:?} each has used {used}; {}",
+        used.against(100, span / 1000)
+    );
+    assert!(used.max() < span / 100);
+}
+
+#[test]
+fn of_an_idle_bus_the_listener_alone_has_inotify_and_all_sleep() {
+    const SPAN: Duration = Duration::from_secs(10);
+    /// 0.3 a second.
+    const MOST: u64 = 3;
+    let (mut bus, _) = Bus::of(7);
+    // A status socket is listened at as well.
+    let status = bus.directory.path().join("status.sock");
+    bus.start(&["--status", status.to_str().unwrap()]);
+    let one = bus.one();
+    let members = bus.all_but("none");
+    // What the beginning has left to do.
+    sleep(Duration::from_secs(1));
+    for id in &members {
+        let instances = bus.process(id).inotify_instances();
+        assert_eq!(instances, usize::from(*id == one.listener), "{id}");
+    }
+    let wake_ups = |bus: &mut Bus| -> Vec<u64> {
+        let each = members.iter();
+        each.map(|id| bus.process(id).wake_ups()).collect()
+    };
+    let before = wake_ups(&mut bus);
+    sleep(SPAN);
+    let after = wake_ups(&mut bus);
+    let each: Vec<_> = before.iter().zip(after).map(|(b, a)| a - b).collect();
+    println!("in {SPAN:?} each has woken up {each:?} times");
+    assert!(each.iter().all(|times| *times <= MOST), "{each:?}");
+}
+
+#[test]
+fn a_listener_that_becomes_a_connector_gives_its_inotify_instance_back() {
+    let (mut bus, one) = Bus::of(2);
+    let mark = bus.log.mark();
+    // Another listener takes the path; the peers connect to it.
+    let stranger = Stranger::takes(&bus.path, None, &bus.log);
+    bus.taken_by(stranger);
+    let connector = json!({"event": "role", "role": "connector"});
+    bus.until(mark, &one.listener, &connector);
+    let start = Instant::now();
+    while bus.process(&one.listener).inotify_instances() > 0 {
+        assert!(start.elapsed() < DEADLINE);
+        sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,335 @@
+//! What was sent against what was received. Pure.
+//!
+//! A message that the kernel has taken is received, unless its receiver was killed within a moment;
+//! and then so is all that went there before it. One that may have been sent was on its way to
+//! somebody who was killed, and is received or not. There is no third kind: what only waits in a
+//! queue goes to the next one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Write as _},
+    ops::AddAssign,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Calls, Load,
+    call::{Call, Outcome},
+};
+use crate::support::event_log::{Known, Log};
+
+/// Who was killed, and when.
+pub(super) type Kills = BTreeMap<String, Instant>;
+
+/// Which numbers somebody has received from somebody, in that order.
+type Received<'a> = BTreeMap<(&'a str, &'a str), Vec<usize>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    messages: usize,
+    went_on: usize,
+    taken_received: usize,
+    taken_killed: usize,
+    maybe_received: usize,
+    maybe_not: usize,
+    /// What cannot be accounted for.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Ledger {
+    /// `by_one`: no message goes to more than one.
+    pub(super) fn new(
+        known: &Known,
+        calls: &Calls,
+        kills: &Kills,
+        load: &Load,
+        by_one: bool,
+    ) -> Self {
+        let received = received(known);
+        let mut ledger = Self::default();
+        for ((to, from), numbers) in &received {
+            if let Some([one, next]) = unordered(numbers) {
+                let order = format!("{to} got {next} after {one} from {from}");
+                ledger.wrong.push(order);
+            }
+        }
+        for (from, calls) in calls {
+            let receivers = receivers(&received, from);
+            if by_one {
+                ledger.wrong.extend(came_back(from, &receivers));
+            }
+            ledger.wrong.extend(gaps(from, calls, &receivers));
+            for call in calls {
+                let by = receivers.get(&call.number).cloned().unwrap_or_default();
+                ledger.enter(from, call, &by, kills, load.moment);
+            }
+        }
+        ledger
+    }
+
+    fn enter(
+        &mut self,
+        from: &str,
+        call: &Call,
+        by: &BTreeSet<&str>,
+        kills: &Kills,
+        moment: Duration,
+    ) {
+        self.messages += 1;
+        self.went_on += usize::from(!by.is_empty() && call.went_on(by));
+        let accounted = match (&call.outcome, by.is_empty()) {
+            (Outcome::Not(_), _) => false,
+            (Outcome::Taken, false) => {
+                self.taken_received += 1;
+                true
+            }
+            (Outcome::Taken, true) => {
+                self.taken_killed += 1;
+                killed(call, kills, |kill| {
+                    call.told <= kill + moment && kill <= call.told + moment
+                })
+            }
+            (Outcome::Maybe, received) => {
+                self.maybe_received += usize::from(!received);
+                self.maybe_not += usize::from(received);
+                killed(call, kills, |kill| kill <= call.told)
+            }
+        };
+        if !accounted {
+            let near: Vec<_> = kills
+                .iter()
+                .filter(|(_, kill)| apart(**kill, call.told) < Duration::from_secs(1))
+                .map(|(who, kill)| (who, *kill < call.told, apart(*kill, call.told)))
+                .collect();
+            let took = call.told - call.called;
+            self.wrong.push(format!(
+                "{from}, {call:?}, told after {took:?}, received by {by:?}; \
+                 killed (before that, by how much): {near:?}"
+            ));
+        }
+    }
+}
+
+/// Its receiver was killed at a time that fits; where that is not certain, anybody was.
+fn killed(call: &Call, kills: &Kills, fits: impl Fn(Instant) -> bool) -> bool {
+    match call.receiver() {
+        Some(receiver) => kills.get(receiver).is_some_and(|kill| fits(*kill)),
+        None => kills.values().any(|kill| fits(*kill)),
+    }
+}
+
+fn apart(a: Instant, b: Instant) -> Duration {
+    a.max(b) - a.min(b)
+}
+
+fn received(known: &Known) -> Received<'_> {
+    let mut received = Received::new();
+    for entry in &known.entries {
+        let event = &entry.event;
+        if event["event"] == "message"
+            && let (Some(from), Some(number)) =
+                (event["peer"].as_str(), event["msg"]["version"].as_str())
+        {
+            let numbers = received.entry((entry.who.as_str(), from)).or_default();
+            numbers.push(number.parse().unwrap());
+        }
+    }
+    received
+}
+
+/// The first two that are not in order, or the same.
+fn unordered(numbers: &[usize]) -> Option<[usize; 2]> {
+    let mut pairs = numbers.windows(2).map(|pair| [pair[0], pair[1]]);
+    pairs.find(|[one, next]| next <= one)
+}
+
+/// Who has received each message of `from`.
+fn receivers<'a>(received: &Received<'a>, from: &str) -> BTreeMap<usize, BTreeSet<&'a str>> {
+    let mut receivers = BTreeMap::<_, BTreeSet<_>>::new();
+    for ((to, of), numbers) in received {
+        for number in numbers.iter().filter(|_| *of == from) {
+            receivers.entry(*number).or_default().insert(*to);
+        }
+    }
+    receivers
+}
+
+/// What somebody has received of what it was sent is the beginning of that, whatever became of it
+/// afterwards.
+fn gaps(from: &str, calls: &[Call], receivers: &BTreeMap<usize, BTreeSet<&str>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut missed = BTreeMap::new();
+    for call in calls {
+        let by = receivers.get(&call.number);
+        let Some(to) = call.receiver() else {
+            continue;
+        };
+        if !by.is_some_and(|by| by.contains(to)) {
+            missed.entry(to).or_insert(call.number);
+        } else if let Some(missed) = missed.get(to) {
+            let number = call.number;
+            wrong.push(format!("{to} got {number} of {from}, but not {missed}"));
+        }
+    }
+    wrong
+}
+
+/// A message that two have received, and a receiver that got one after the next receiver got its
+/// first.
+fn came_back(from: &str, receivers: &BTreeMap<usize, BTreeSet<&str>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut past = BTreeSet::new();
+    let mut present = None;
+    for (number, by) in receivers {
+        if by.len() > 1 {
+            wrong.push(format!("{number} of {from} was received by {by:?}"));
+        }
+        let by = by.first().copied();
+        if by != present {
+            past.extend(present);
+            present = by;
+            if by.is_some_and(|by| past.contains(by)) {
+                wrong.push(format!("{number} of {from} went back to {by:?}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Who came, listened, and went; without the messages.
+pub(super) fn story(log: &Log) -> String {
+    let mut story = String::new();
+    for line in log.text().lines() {
+        if !line.contains(r#""event":"message""#) {
+            writeln!(story, "{line}").unwrap();
+        }
+    }
+    story
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.went_on += other.went_on;
+        self.taken_received += other.taken_received;
+        self.taken_killed += other.taken_killed;
+        self.maybe_received += other.maybe_received;
+        self.maybe_not += other.maybe_not;
+        self.wrong.extend(other.wrong);
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} messages, {} of which went to the next listener; taken and received {}, taken and gone \
+             with who was killed {}, maybe and received {}, maybe and not {}; unaccounted {}",
+            self.messages,
+            self.went_on,
+            self.taken_received,
+            self.taken_killed,
+            self.maybe_received,
+            self.maybe_not,
+            self.wrong.len()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::ONE_BY_ONE, *};
+
+    /// What a message from `a`, called at 100 ms, comes to: told at `told`, received by `by`, its
+    /// receiver `p0` killed at `kill`.
+    fn accounted(outcome: Outcome, by: &[&str], kill: Option<u64>) -> bool {
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        let to = || Some("p0".to_owned());
+        let call = Call {
+            number: 7,
+            called: ms(100),
+            told: ms(100),
+            to: [to(), to()],
+            outcome,
+        };
+        let mut known = Known::default();
+        for who in by {
+            let event = json!({"event": "message", "peer": "a", "msg": {"version": "7"}});
+            known.entries.push(crate::support::event_log::Entry {
+                at: start,
+                who: (*who).to_owned(),
+                event,
+            });
+        }
+        let kills = kill.map(|kill| ("p0".to_owned(), ms(kill)));
+        let calls = BTreeMap::from([("a", vec![call])]);
+        let ledger = Ledger::new(
+            &known,
+            &calls,
+            &kills.into_iter().collect(),
+            &ONE_BY_ONE,
+            true,
+        );
+        ledger.wrong.is_empty()
+    }
+
+    #[test]
+    fn what_is_accounted_for() {
+        use Outcome::{Maybe, Not, Taken};
+        for (outcome, by, kill, expected) in [
+            (Taken, &["p0"][..], None, true),
+            (Taken, &["p0", "p1"], None, false),
+            (Taken, &["p0", "p0"], None, false),
+            (Taken, &[], None, false),
+            (Taken, &[], Some(140), true),
+            (Taken, &[], Some(160), false),
+            (Maybe, &[], Some(90), true),
+            (Maybe, &["p0"], Some(90), true),
+            (Maybe, &[], None, false),
+            (Not("".into()), &[], Some(90), false),
+        ] {
+            let case = format!("{outcome:?}, {by:?}, {kill:?}");
+            assert_eq!(accounted(outcome, by, kill), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_was_received_is_the_beginning_of_what_was_sent() {
+        let now = Instant::now();
+        let call = |number| Call {
+            number,
+            called: now,
+            told: now,
+            to: [Some("p0".to_owned()), Some("p0".to_owned())],
+            outcome: Outcome::Taken,
+        };
+        let calls = [0, 1, 2].map(call);
+        for (received, expected) in [
+            (&[0, 1, 2][..], 0),
+            (&[0, 1], 0),
+            (&[], 0),
+            (&[0, 2], 1),
+            (&[1, 2], 2),
+        ] {
+            let by = received
+                .iter()
+                .map(|number| (*number, BTreeSet::from(["p0"])));
+            let gaps = gaps("a", &calls, &by.collect());
+            assert_eq!(gaps.len(), expected, "{received:?}: {gaps:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_receives_again_after_the_next() {
+        let by = |who: &[&'static str]| {
+            let by = who.iter().enumerate();
+            by.map(|(number, who)| (number, BTreeSet::from([*who])))
+                .collect()
+        };
+        assert_eq!(came_back("a", &by(&["p0", "p0", "p1"])).len(), 0);
+        assert_eq!(came_back("a", &by(&["p0", "p1", "p0"])).len(), 1);
+    }
+}

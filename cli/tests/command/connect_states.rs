@@ -1,0 +1,225 @@
+//! `connect` while it is not connected: what it says, what waits, when it gives up.
+
+use std::os::unix::net::UnixListener;
+
+use serde_json::{Value, json};
+
+use crate::{
+    process::{Process, Signal, start},
+    raw_peer::Raw,
+    roles::{client, listener, listener_at},
+    support::common::Bus,
+};
+
+fn msg(doc: &str) -> Value {
+    json!({"type": "dismiss", "docId": doc})
+}
+
+fn sent() -> Value {
+    json!({"event": "sent", "count": 1})
+}
+
+/// A client of nobody.
+fn alone(bus: &Bus, options: &[&str]) -> Process {
+    let path = bus.path.to_str().unwrap();
+    start(&[&["connect", path, "--json"], options].concat())
+}
+
+#[test]
+fn what_is_said_while_the_listener_is_away_arrives_when_it_is_back_in_order() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let (bus, mut first) = listener(&["--id", "hub"]);
+        let (mut client, _) = client(&bus, &["--id", "c", "--base-delay", "50"]);
+        first.until(&json!({"event": "peer", "peer": "c"}));
+        // Of use, so that its loss is counted from the start.
+        first.say(json!({"send": msg("useful")}));
+        client.until(&json!({"event": "message"}));
+        first.signal(signal);
+        first.end();
+        let gone = match signal {
+            Signal::KILL => "disconnected",
+            _ => "departed",
+        };
+        client.until(&json!({"event": "peer", "peer": "hub", "change": gone}));
+        let waiting = client.next();
+        assert_eq!(waiting["reason"], json!({"type": "closed"}), "{waiting}");
+        assert_eq!(
+            (&waiting["event"], &waiting["state"], &waiting["attempt"]),
+            (&json!("state"), &json!("reconnecting"), &json!(1))
+        );
+        let delay = waiting["delay_ms"].as_u64().unwrap();
+        assert!((50..=60).contains(&delay), "{waiting}");
+        const MANY: usize = 20;
+        for i in 0..MANY {
+            client.say(json!({"send": msg(&i.to_string())}));
+        }
+        // One that is not here cannot be told anything, now.
+        client.say(json!({"send": msg("lost"), "to": "hub"}));
+        client.until(&json!({"event": "error", "code": "unknown-peer"}));
+
+        let mut second = listener_at(&bus, &["--id", "hub"]);
+        client.until(&json!({"event": "state", "state": "connected"}));
+        let back = client.next();
+        let change = if signal == Signal::KILL {
+            "reconnected"
+        } else {
+            "established"
+        };
+        assert_eq!(back["change"], change, "{back}");
+        for _ in 0..MANY {
+            assert_eq!(client.next(), sent());
+        }
+        assert_eq!(client.next(), json!({"event": "sent", "count": 0}));
+        second.until(&json!({"event": "peer", "peer": "c", "change": "established"}));
+        for i in 0..MANY {
+            assert_eq!(second.next()["msg"], msg(&i.to_string()));
+        }
+        client.stop();
+        second.stop();
+    }
+}
+
+#[test]
+fn stdin_is_served_before_anybody_listens() {
+    let bus = Bus::new();
+    let mut client = alone(&bus, &["--base-delay", "20", "--retries", "1000"]);
+    client.say(json!({"send": msg("early")}));
+    client.until(&json!({"event": "state", "state": "reconnecting"}));
+    let mut hub = listener_at(&bus, &[]);
+    client.until(&sent());
+    hub.until(&json!({"event": "message", "msg": msg("early")}));
+    client.stop();
+    hub.stop();
+}
+
+#[test]
+fn it_gives_up_after_so_many_attempts_and_says_why() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut client = alone(
+        &bus,
+        &["--retries", "3", "--base-delay", "1", "--max-delay", "3"],
+    );
+    let refused =
+        format!("no connection: nobody listens at {path}: No such file or directory (os error 2)");
+    for attempt in 1..=3 {
+        let connecting = json!({"event": "state", "state": "connecting", "attempt": attempt});
+        assert_eq!(client.next(), connecting);
+        if attempt < 3 {
+            let waiting = client.next();
+            assert!(waiting["delay_ms"].as_u64().unwrap() <= 3, "{waiting}");
+            let expected = json!({"event": "state", "state": "reconnecting",
+                "attempt": attempt + 1, "delay_ms": waiting["delay_ms"],
+                "reason": {"type": "error", "message": refused}});
+            assert_eq!(waiting, expected);
+        }
+    }
+    let reason = json!({"type": "max-retries-exceeded", "attempts": 3});
+    let last = json!({"event": "state", "state": "disconnected", "reason": reason});
+    assert_eq!(client.next(), last);
+    let end = client.end();
+    assert_eq!((end.code, end.rest.len()), (1, 0));
+    assert_eq!(
+        end.stderr,
+        format!(
+            "kyneta-uds: gave up after 3 attempts: {path} could not be connected to: {refused}\n"
+        )
+    );
+}
+
+#[test]
+fn without_reconnecting_one_loss_is_the_end() {
+    let (bus, mut hub) = listener(&["--id", "hub"]);
+    let (mut client, _) = client(&bus, &["--no-reconnect"]);
+    hub.signal(Signal::KILL);
+    hub.end();
+    let gone = json!({"event": "peer", "peer": "hub", "change": "disconnected"});
+    client.until(&gone);
+    let reason = json!({"type": "closed"});
+    let last = json!({"event": "state", "state": "disconnected", "reason": reason});
+    assert_eq!(client.next(), last);
+    let end = client.end();
+    assert_eq!((end.code, end.rest.len()), (1, 0));
+    assert!(end.stderr.contains(bus.path.to_str().unwrap()), "{end:?}");
+}
+
+#[test]
+fn a_signal_is_heard_while_it_waits_and_while_nobody_answers() {
+    let ends_well = |mut client: Process| {
+        client.signal(Signal::TERM);
+        let end = client.end();
+        assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+        let reason = json!({"type": "intentional"});
+        let last = json!({"event": "state", "state": "disconnected", "reason": reason});
+        let said: Value = serde_json::from_str(end.rest.last().unwrap()).unwrap();
+        assert_eq!(said, last);
+    };
+    let bus = Bus::new();
+    let mut waiting = alone(&bus, &[]);
+    waiting.until(&json!({"event": "state", "state": "reconnecting"}));
+    ends_well(waiting);
+
+    let _deaf = UnixListener::bind(&bus.path).unwrap();
+    let mut asking = alone(&bus, &[]);
+    asking.until(&json!({"event": "state", "state": "connecting"}));
+    ends_well(asking);
+}
+
+#[test]
+fn a_listener_that_does_not_read_is_left_and_found_again() {
+    let bus = Bus::new();
+    let socket = UnixListener::bind(&bus.path).unwrap();
+    let options = [
+        "--stall-limit",
+        "200",
+        "--max-queue",
+        "2",
+        "--base-delay",
+        "1",
+    ];
+    let mut client = alone(&bus, &[&["--wire", "3"][..], &options].concat());
+    let _stubborn = Raw::accept(&socket, 3, "hub");
+    client.until(&json!({"event": "state", "state": "connected"}));
+    let data = "00".repeat(64 << 10);
+    for i in 0..20 {
+        client.say(format!(
+            r#"{{"send":{{"type":"offer","docId":"d","version":"{i}","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
+        ));
+    }
+    client.until(&json!({"event": "error", "code": "stalled", "peer": "hub"}));
+    client.until(&json!({"event": "peer", "peer": "hub", "change": "disconnected"}));
+    let waiting = client.until(&json!({"event": "state", "state": "reconnecting"}));
+    let why = waiting["reason"]["message"].as_str().unwrap();
+    assert!(why.contains("does not read"), "{waiting}");
+    let _again = Raw::accept(&socket, 3, "hub");
+    client.until(&json!({"event": "state", "state": "connected"}));
+}
+
+#[test]
+fn a_client_without_a_listener_says_why_it_waits_after_a_second_and_again_later() {
+    let bus = Bus::new();
+    let mut client = alone(
+        &bus,
+        &[
+            "--base-delay",
+            "100",
+            "--max-delay",
+            "100",
+            "--retries",
+            "1000",
+        ],
+    );
+    let refused = format!("nobody listens at {}: No such file", bus.path.display());
+    let mut last = 0;
+    for at_least in [1000, 2000] {
+        let waiting = client.until(&json!({"event": "waiting"}));
+        assert!(
+            waiting["why"].as_str().unwrap().contains(&refused),
+            "{waiting}"
+        );
+        let for_ms = waiting["for_ms"].as_u64().unwrap();
+        assert!(for_ms >= at_least && for_ms > last, "{waiting}");
+        last = for_ms;
+    }
+    client.stop();
+}

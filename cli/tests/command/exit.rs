@@ -1,0 +1,269 @@
+//! How the command ends: asked to, deserted, unread; and what does not end it.
+
+use std::{
+    io::Read as _,
+    path::Path,
+    process::ChildStdout,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    process::{Process, Signal, command, start},
+    roles::{client, listener},
+    support::DEADLINE,
+};
+
+#[test]
+fn asked_to_end_it_departs_and_leaves_nothing() {
+    enum Ask {
+        Signal(Signal),
+        Quit,
+    }
+    for ask in [
+        Ask::Signal(Signal::TERM),
+        Ask::Signal(Signal::INT),
+        Ask::Quit,
+    ] {
+        let (bus, mut listener) = listener(&["--id", "hub"]);
+        let (mut staying, _) = client(&bus, &["--no-reconnect"]);
+        let (mut leaving, _) = client(&bus, &["--id", "leaving"]);
+        let end = |process: &mut Process| {
+            match ask {
+                Ask::Signal(signal) => process.signal(signal),
+                Ask::Quit => process.say(json!({"quit": true})),
+            }
+            process.end()
+        };
+        let left = end(&mut leaving);
+        assert_eq!((left.code, left.stderr.as_str()), (0, ""));
+        listener.until(&json!({"event": "peer", "peer": "leaving", "change": "departed"}));
+        let last = left.rest.last().unwrap();
+        assert!(last.contains(r#""state":"disconnected""#), "{last}");
+        let ended = end(&mut listener);
+        staying.until(&json!({"event": "peer", "peer": "hub", "change": "departed"}));
+        staying.until(&json!({"event": "state", "state": "disconnected"}));
+        assert_eq!(staying.end().code, 1);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+        assert!(!bus.path.exists());
+    }
+}
+
+#[test]
+fn a_client_that_is_told_to_end_has_departed_one_that_is_killed_has_not() {
+    let (bus, mut listener) = listener(&[]);
+    for (signal, change, code) in [
+        (Signal::TERM, "departed", 0),
+        (Signal::KILL, "disconnected", -9),
+    ] {
+        let (mut client, _) = client(&bus, &["--id", "c"]);
+        client.signal(signal);
+        assert_eq!(client.end().code, code);
+        listener.until(&json!({"event": "peer", "peer": "c", "change": change}));
+    }
+    listener.stop();
+}
+
+#[test]
+fn what_was_asked_for_before_the_quit_is_sent() {
+    let (bus, mut listener) = listener(&[]);
+    let (mut client, _) = client(&bus, &["--id", "c"]);
+    const MANY: usize = 1_000;
+    for i in 0..MANY {
+        client.say(json!({"send": {"type": "dismiss", "docId": i.to_string()}}));
+    }
+    client.say(json!({"quit": true}));
+    assert_eq!(listener.next()["change"], "established");
+    for i in 0..MANY {
+        assert_eq!(listener.next()["msg"]["docId"], i.to_string());
+    }
+    assert_eq!(listener.next()["change"], "departed");
+    let end = client.end();
+    let sent = end
+        .rest
+        .iter()
+        .filter(|line| *line == r#"{"event":"sent","count":1}"#);
+    assert_eq!((end.code, sent.count()), (0, MANY));
+    listener.stop();
+}
+
+#[test]
+fn the_end_of_a_stdin_that_was_never_written_to_ends_nothing() {
+    let (bus, mut listener) = listener(&["--echo"]);
+    drop(listener.stdin());
+    let (mut deaf, _) = client(&bus, &["--id", "deaf"]);
+    drop(deaf.stdin());
+    listener.until(&json!({"event": "peer", "peer": "deaf", "change": "established"}));
+    // Both still pass messages on.
+    let (mut other, _) = client(&bus, &["--id", "other"]);
+    let offer = json!({"type": "offer", "docId": "d", "version": "1",
+                       "payload": {"kind": "since", "encoding": "json", "data": "{}"}});
+    other.say(json!({ "send": offer }));
+    other.until(&json!({"event": "message", "msg": offer}));
+    deaf.stop();
+    other.stop();
+    listener.stop();
+}
+
+#[test]
+fn the_end_of_a_stdin_that_was_read_ends_it_after_what_was_said() {
+    let (bus, mut listener) = listener(&[]);
+    let (mut client, _) = client(&bus, &["--id", "c"]);
+    let (mut stays, _) = crate::roles::client(&bus, &["--id", "stays", "--stay"]);
+    for (process, doc) in [(&mut stays, "one"), (&mut client, "two")] {
+        process.say(json!({"send": {"type": "dismiss", "docId": doc}}));
+        drop(process.stdin());
+        listener.until(&json!({"event": "message", "msg": {"type": "dismiss", "docId": doc}}));
+    }
+    let departed = json!({"event": "peer", "change": "departed"});
+    assert_eq!(listener.until(&departed)["peer"], "c");
+    let end = client.end();
+    assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+    stays.stop();
+    assert_eq!(listener.until(&departed)["peer"], "stays");
+    listener.stop();
+}
+
+#[test]
+fn what_a_peer_without_a_role_was_asked_to_send_does_not_keep_it() {
+    let bus = crate::support::common::Bus::new();
+    let _silent = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let send = json!({"send": {"type": "dismiss", "docId": "d"}});
+    for by_signal in [true, false] {
+        let mut peer = start(&["peer", bus.path.to_str().unwrap(), "--json"]);
+        for _ in 0..3 {
+            peer.say(&send);
+        }
+        peer.until(&json!({"event": "waiting"}));
+        let end = if by_signal {
+            peer.signal(Signal::TERM);
+            peer.end()
+        } else {
+            peer.finish()
+        };
+        assert_eq!(end.code, 0, "{end:?}");
+        let unsent = r#"{"event":"sent","count":0}"#;
+        assert_eq!(end.rest.iter().filter(|line| *line == unsent).count(), 3);
+    }
+}
+
+#[test]
+fn a_blank_line_was_read_too() {
+    let (bus, _listener) = listener(&[]);
+    let (mut client, _) = client(&bus, &[]);
+    client.say("");
+    assert_eq!(client.finish().code, 0);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly_and_in_order() {
+    let bus = crate::support::common::Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut child = command(["listen", path, "--json"]).spawn().unwrap();
+    let mut stdout: ChildStdout = child.stdout.take().unwrap();
+    let mut unread = Process::without_stdout(child);
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stdout.read_exact(&mut byte).unwrap();
+    }
+    drop(stdout);
+    // The next thing to tell is told to nobody.
+    let (mut client, _) = client(&bus, &[]);
+    client.until(&json!({"event": "peer", "change": "departed"}));
+    let end = unread.end();
+    assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+    assert!(!bus.path.exists());
+}
+
+/// Ready when the path is gone.
+fn gone(path: &Path) {
+    let start = Instant::now();
+    while path.exists() {
+        assert!(
+            start.elapsed() < DEADLINE,
+            "{} is still there",
+            path.display()
+        );
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// A listener that has said more to a peer than its socket takes; the peer does not read.
+fn blocked() -> (crate::support::common::Bus, Process, crate::raw_peer::Raw) {
+    let (bus, mut listener) = listener(&[]);
+    let stubborn = crate::raw_peer::Raw::introduced(&bus, 3, "stubborn");
+    listener.until(&json!({"event": "peer", "peer": "stubborn"}));
+    let data = "00".repeat(1 << 20);
+    listener.say(format!(
+        r#"{{"send":{{"type":"offer","docId":"d","version":"1","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
+    ));
+    (bus, listener, stubborn)
+}
+
+#[test]
+fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
+    let (bus, mut listener, _stubborn) = blocked();
+    listener.say("not understood");
+    listener.until(&json!({"event": "error", "code": "bad-input"}));
+    listener.signal(Signal::TERM);
+    // The path is given up first; the peer has longer.
+    gone(&bus.path);
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.end().code, 1);
+    assert!(!bus.path.exists());
+}
+
+#[test]
+fn told_once_after_it_was_asked_it_ends_well() {
+    let (bus, mut listener, _stubborn) = blocked();
+    listener.say(json!({"quit": true}));
+    gone(&bus.path);
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.end().code, 0);
+}
+
+#[test]
+fn wrong_usage_is_2_and_a_question_is_0() {
+    for (args, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["listen", "--help"], 0),
+        (&["connect", "--help"], 0),
+        (&["peer", "--help"], 0),
+        (&["wire", "decode", "--help"], 0),
+        (&["wire", "encode", "--help"], 0),
+        (&["completions", "bash"], 0),
+        (&["man"], 0),
+        (&[], 2),
+        (&["listen"], 2),
+        (&["listn", "x"], 2),
+        (&["listen", "x", "--no-such-flag"], 2),
+        (&["peer"], 2),
+        (&["peer", "x", "--mode", "8"], 2),
+        (&["connect", "x", "--mode", "600"], 2),
+        (&["connect", "x", "--retries", "-1"], 2),
+        (&["connect", "x", "--retries", "1", "--no-reconnect"], 2),
+        (&["listen", "x", "--mode", "8"], 2),
+        (&["listen", "x", "--mode", "1777"], 2),
+        (&["listen", "x", "--type", "king"], 2),
+        (&["listen", "x", "--wire", "4"], 2),
+        (&["listen", "x", "--max-queue", "0"], 2),
+        (&["listen", "x", "--max-frame", "4GiB"], 2),
+        (&["listen", "x", "--stall-limit", "-1"], 2),
+        (&["wire", "encode", "--wire", "auto"], 2),
+    ] {
+        let end = start(args).finish();
+        assert_eq!(end.code, code, "{args:?}: {end:?}");
+        let (said, silent) = if code == 0 {
+            (end.rest.join("\n"), end.stderr)
+        } else {
+            (end.stderr, end.rest.join("\n"))
+        };
+        assert!(
+            !said.is_empty() && silent.is_empty(),
+            "{args:?}: {said:?}, {silent:?}"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Whose path it is: errors that name it, files that are nobody's any more, two at once.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    thread,
+};
+
+use crate::{
+    process::{Signal, start},
+    roles::{client, listener, listener_at},
+    support::common::Bus,
+};
+
+#[test]
+fn what_is_in_the_way_is_named_and_left_alone() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let ends = |args: &[&str], code: i32, names: &[&str]| {
+        let end = start(args).end();
+        assert_eq!(end.code, code, "{args:?}: {end:?}");
+        for name in names {
+            assert!(end.stderr.contains(name), "{name} in {end:?}");
+        }
+    };
+    ends(&["connect", path, "--no-reconnect"], 1, &[path]);
+    let deep = bus.path.join("a/b");
+    ends(
+        &["listen", deep.to_str().unwrap()],
+        1,
+        &[deep.to_str().unwrap(), "does not exist"],
+    );
+    fs::write(&bus.path, "precious").unwrap();
+    ends(&["listen", path], 1, &[path, "not a socket"]);
+    ends(
+        &["connect", path, "--no-reconnect"],
+        1,
+        &[path, "not a socket"],
+    );
+    assert_eq!(fs::read(&bus.path).unwrap(), b"precious");
+    let long = format!("/tmp/{}", "x".repeat(200));
+    ends(&["listen", &long], 2, &[&long, "205", "107"]);
+    ends(&["connect", ""], 2, &["empty"]);
+}
+
+#[test]
+fn a_live_listener_is_never_replaced() {
+    let (bus, mut first) = listener(&["--mode", "640"]);
+    let mode = fs::metadata(&bus.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let path = bus.path.to_str().unwrap();
+    let second = start(&["listen", path, "--json"]).end();
+    assert_eq!((second.code, second.rest.len()), (1, 0));
+    assert!(second.stderr.contains(path), "{second:?}");
+    client(&bus, &[]).0.stop();
+    assert_eq!(first.next()["change"], "established");
+    first.stop();
+
+    // Nor one that keeps no lock.
+    let foreign = UnixListener::bind(&bus.path).unwrap();
+    let second = start(&["listen", path, "--json"]).end();
+    assert_eq!(second.code, 1);
+    assert!(
+        second.stderr.contains(path) && bus.path.exists(),
+        "{second:?}"
+    );
+    drop(foreign);
+}
+
+#[test]
+fn of_two_at_once_one_wins() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap().to_owned();
+    for _ in 0..5 {
+        let mut both = [(); 2].map(|()| start(&["listen", &path, "--json"]));
+        // Whoever loses ends; whoever wins says so and stays.
+        let (winner, loser) = thread::scope(|scope| {
+            let won = both
+                .each_mut()
+                .map(|process| scope.spawn(|| process.first().is_some()));
+            let [first, second] = won.map(|won| won.join().unwrap());
+            assert!(first != second, "one of two wins: {first}, {second}");
+            if first { (0, 1) } else { (1, 0) }
+        });
+        let lost = both[loser].end();
+        assert_eq!(lost.code, 1);
+        assert!(lost.stderr.contains(&path), "{lost:?}");
+        client(&bus, &[]).0.stop();
+        both[winner].signal(Signal::TERM);
+        assert_eq!(both[winner].end().code, 0);
+        assert!(!bus.path.exists());
+    }
+}
+
+#[test]
+fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
+    let (bus, mut killed) = listener(&[]);
+    let (mut orphan, _) = client(&bus, &["--no-reconnect"]);
+    killed.signal(Signal::KILL);
+    assert_eq!(killed.end().code, -9);
+    // Without a word the listener has not departed.
+    let gone = serde_json::json!({"event": "peer", "change": "disconnected"});
+    orphan.until(&gone);
+    assert_eq!(orphan.end().code, 1);
+    assert!(bus.path.exists());
+
+    let path = bus.path.to_str().unwrap();
+    let refused = start(&["listen", path, "--no-cleanup"]).end();
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains(path), "{refused:?}");
+    assert!(refused.stderr.contains("stale"), "{refused:?}");
+    let nobody = start(&["connect", path, "--no-reconnect"]).end();
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.stderr.contains(path), "{nobody:?}");
+
+    let next = listener_at(&bus, &[]);
+    client(&bus, &[]).0.stop();
+    next.stop();
+    assert!(!bus.path.exists());
+}
+
+#[test]
+fn a_file_that_is_no_longer_ours_is_not_removed() {
+    let (bus, first) = listener(&[]);
+    fs::remove_file(&bus.path).unwrap();
+    let thief = UnixListener::bind(&bus.path).unwrap();
+    first.stop();
+    assert!(bus.path.exists());
+    drop(thief);
+}

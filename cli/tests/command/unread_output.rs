@@ -1,0 +1,83 @@
+//! Streams that nobody reads, and texts that nobody should trust.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixListener,
+    process::{ChildStdout, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    process::{Process, Signal, command},
+    raw_peer::Raw,
+    support::common::{Bus, raw},
+};
+
+/// A command whose stdout is held and read no further than its first line.
+fn unread(args: &[&str]) -> (Process, ChildStdout) {
+    let mut child = command(args).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let process = Process::without_stdout(child);
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stdout.read_exact(&mut byte).unwrap();
+    }
+    (process, stdout)
+}
+
+/// Messages until the other side takes no more.
+fn flood(raw: &mut Raw) {
+    raw.stream
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let block = raw::frame(2, 0, b"\xa2\x61t\x13\x63doc\x61d").repeat(1_000);
+    loop {
+        match raw.stream.write_all(&block) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_does_not_keep_it_from_ending() {
+    let bus = Bus::new();
+    let socket = UnixListener::bind(&bus.path).unwrap();
+    let path = bus.path.to_str().unwrap();
+    let (mut client, held) = unread(&["connect", path, "--json", "--wire", "2"]);
+    let mut hub = Raw::accept(&socket, 2, "hub");
+    flood(&mut hub);
+    client.signal(Signal::TERM);
+    assert_eq!(client.wait_for_end().code, 0);
+    drop((hub, held));
+
+    let bus = Bus::new();
+    let (mut hub, held) = unread(&["listen", bus.path.to_str().unwrap(), "--json"]);
+    let mut flooding = Raw::introduced(&bus, 2, "flood");
+    flood(&mut flooding);
+    hub.signal(Signal::TERM);
+    assert_eq!(hub.wait_for_end().code, 0);
+    assert!(!bus.path.exists());
+    drop(held);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_holds_up_nothing() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut child = command(["listen", path, "--json", "-vvv"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = child.stderr.take().unwrap();
+    let mut hub = Process::without_stderr(child);
+    assert_eq!(hub.next()["event"], "listening");
+    for _ in 0..500 {
+        Raw::connect(&bus).write(b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(hub.next()["event"], "error");
+    }
+    hub.signal(Signal::TERM);
+    assert_eq!(hub.end().code, 0);
+    drop(held);
+}
