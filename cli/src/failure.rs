@@ -1,4 +1,4 @@
-//! Why the command ends before its time, and what it exits with.
+//! Why a command failed, and its exit code.
 
 use std::{io, process::ExitCode};
 
@@ -8,21 +8,21 @@ pub(crate) use kyneta_uds::Chain;
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It failed at work: exit 1, with the reason on stderr.
+    /// A failure at work: exit 1, with the reason on stderr.
     Work(BoxError),
-    /// It was asked for something that cannot be: exit 2.
+    /// Wrong usage: exit 2.
     Usage(String),
-    /// Nobody reads what it prints any more: a quiet end.
+    /// The reader of stdout has closed it: exit 0, without a word.
     Unread,
 }
 
 impl Failure {
-    /// A failure at work in words of one's own.
+    /// A failure at work, described in a sentence.
     pub(crate) fn work(what: impl Into<String>) -> Self {
         Self::Work(what.into().into())
     }
 
-    /// Says on stderr what there is to say.
+    /// Prints the reason on stderr.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Work(error) => {

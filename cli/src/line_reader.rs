@@ -1,30 +1,30 @@
-//! Lines of bounded length.
+//! LineReader of bounded length, from any reader.
 
 use std::io::{self, BufRead, Read};
 
-/// What stands on a line.
+/// A line read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Line<'a> {
     /// The line without its end.
     Whole(&'a [u8]),
-    /// Longer than allowed; it has been passed over.
+    /// Longer than allowed; it has been skipped.
     TooLong,
 }
 
-/// Reads lines into one buffer.
+/// Reads lines into one buffer that it uses again.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub(crate) struct LineReader<R> {
     reader: R,
     line: Vec<u8>,
-    /// The longest allowed, bytes.
+    /// The longest line allowed, bytes.
     limit: usize,
     any: bool,
 }
 
-/// What is retained of a buffer that has held a long line, bytes.
+/// Capacity kept after a long line, bytes.
 const RETAIN: usize = 1 << 20;
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> LineReader<R> {
     pub(crate) const fn new(reader: R, limit: usize) -> Self {
         Self {
             reader,
@@ -34,7 +34,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line that is not blank; none at the end.
+    /// The next line that is not blank; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             self.line.clear();
@@ -59,12 +59,12 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// True when anything was read, blank lines among it.
+    /// True if anything was read, blank lines included.
     pub(crate) const fn any(&self) -> bool {
         self.any
     }
 
-    /// True when the next line can be had without waiting.
+    /// True if the buffer holds the next line, so that reading it does not wait.
     pub(crate) fn has_more(&mut self, buffered: impl FnOnce(&R) -> &[u8]) -> bool {
         buffered(&self.reader).contains(&b'\n')
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn lines_end_skip_and_stop() {
-        let mut lines = Lines::new(&b"one\r\n\n  \ntoo long\nexact\nlast"[..], 5);
+        let mut lines = LineReader::new(&b"one\r\n\n  \ntoo long\nexact\nlast"[..], 5);
         let mut seen = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             seen.push(match line {

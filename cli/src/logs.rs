@@ -1,8 +1,7 @@
-//! stderr, written by a thread of its own.
+//! Logs, written to stderr by a thread of its own.
 //!
-//! In: log lines, from any task. Out: the same on stderr. A reader that is slow loses lines and is
-//! told how many; it never holds up the connections, for a neighbour decides how much there is to
-//! log.
+//! In: log lines, from any task. Out: the same on stderr. If stderr is slow, lines are dropped and
+//! counted: a peer decides how much there is to log, and must not be able to block the other ones.
 
 use std::{
     io::{self, Write as _},
@@ -15,19 +14,28 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
-/// Lines that wait for stderr. Those that come on top are dropped and counted.
-const WAITING: usize = 256;
+use crate::failure::Failure;
 
-/// How long the last lines may take.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Lines that wait for stderr. More are dropped and counted.
+const MAX_WAITING: usize = 256;
+
+/// Warnings of these modules are events on stdout already.
+const REPORTED_AS_EVENTS: [&str; 3] = [
+    "kyneta_uds::event=error",
+    "kyneta_uds::peer=error",
+    "kyneta_uds_negotiate::channel=error",
+];
+
+/// How long the last lines may take at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
-    /// All before it is out.
-    Mark(SyncSender<()>),
+    /// Confirms that all lines before it are written.
+    Flush(SyncSender<()>),
 }
 
 /// Where log lines go.
@@ -38,38 +46,61 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Starts the thread.
-    pub(crate) fn start() -> io::Result<Self> {
-        let (lines, waiting) = sync_channel(WAITING);
+    /// Logs what RUST_LOG selects, else warnings and, with `-v`, more.
+    pub(crate) fn to_stderr(verbose: u8) -> Result<Self, Failure> {
+        let level = match verbose {
+            0 => LevelFilter::WARN,
+            1 => LevelFilter::INFO,
+            2 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        };
+        let mut filter = EnvFilter::builder()
+            .with_default_directive(level.into())
+            .from_env_lossy();
+        if verbose == 0 && std::env::var_os("RUST_LOG").is_none() {
+            let directives = REPORTED_AS_EVENTS.iter().flat_map(|text| text.parse());
+            filter = directives.fold(filter, EnvFilter::add_directive);
+        }
+        let logs = Self::start()?;
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(logs.clone())
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .init();
+        Ok(logs)
+    }
+
+    fn start() -> io::Result<Self> {
+        let (lines, waiting) = sync_channel(MAX_WAITING);
         let dropped = Arc::<AtomicU64>::default();
         let missed = dropped.clone();
         thread::Builder::new()
             .name("stderr".to_owned())
-            .spawn(move || write_on(&waiting, &missed))?;
+            .spawn(move || write_entries(&waiting, &missed))?;
         Ok(Self { lines, dropped })
     }
 
-    /// Waits until all is written, but not for long.
+    /// Waits until all lines are written, or for the flush timeout.
     pub(crate) fn finish(&self) {
         let (mark, reached) = sync_channel(1);
-        if self.lines.try_send(Entry::Mark(mark)).is_ok() {
-            let _ = reached.recv_timeout(LAST_WORDS);
+        if self.lines.try_send(Entry::Flush(mark)).is_ok() {
+            let _ = reached.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-fn write_on(entries: &Receiver<Entry>, dropped: &AtomicU64) {
+fn write_entries(entries: &Receiver<Entry>, dropped: &AtomicU64) {
     for entry in entries {
         let line = match entry {
             Entry::Line(line) => line,
-            Entry::Mark(mark) => {
+            Entry::Flush(mark) => {
                 let _ = mark.try_send(());
                 continue;
             }
         };
         let missed = dropped.swap(0, Ordering::Relaxed);
         let mut stderr = io::stderr().lock();
-        // Nobody who reads it is nobody who misses it.
+        // A failed write has no other place to be reported.
         let _ = stderr.write_all(&line);
         if missed > 0 {
             let _ = writeln!(

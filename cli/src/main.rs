@@ -1,7 +1,7 @@
-//! `kyneta-uds`: look at a bus, join it from a shell, replay its bytes, measure it.
+//! `kyneta-uds`: join a kyneta path from a shell, show its status, decode its bytes, measure it.
 //!
-//! In: the command line, stdin. Out: data on stdout, logs on stderr. Exit 0 when done, 1 when it
-//! failed at work, 2 for wrong usage.
+//! In: the command line, stdin. Out: data on stdout, logs on stderr. Exit 0 when done, 1 after a
+//! failure at work, 2 for wrong usage.
 
 mod args;
 mod bench;
@@ -11,7 +11,9 @@ mod failure;
 mod json;
 mod line_reader;
 mod logs;
+mod man;
 mod member;
+mod option_values;
 mod signals;
 mod status;
 mod stdout;
@@ -22,21 +24,26 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    args::{BenchHalf, Cli, Command, Wire},
-    bench::{Plan, Seat, Side, Task},
+    args::{Cli, Command},
     failure::Failure,
+    logs::Logs,
+    signals::Signals,
 };
 
 fn main() -> ExitCode {
+    let (runtime, signals) = match start() {
+        Ok(started) => started,
+        Err(failure) => return failure.report(),
+    };
     let cli = Cli::parse();
-    let logs = match completions::log_to_stderr(cli.verbose) {
+    let logs = match Logs::to_stderr(cli.verbose) {
         Ok(logs) => logs,
         Err(failure) => return failure.report(),
     };
-    let done = run(cli.command);
+    let done = run(cli.command, &runtime, signals);
     logs.finish();
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,88 +51,44 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Peer(args) => block_on_many(member::peer(args)),
-        Command::Listen(args) => block_on_many(member::listen(args)),
-        Command::Connect(args) => block_on(member::connect(args)),
-        Command::Status(args) => block_on(status::status(args)),
-        Command::Demo => block_on(demo::demo()),
-        Command::Wire {
-            command:
-                Wire::Decode {
-                    raw: true,
-                    wire,
-                    max_frame,
-                },
-        } => wire::decode_raw(wire.mode(), max_frame),
-        Command::Wire {
-            command:
-                Wire::Decode {
-                    raw: false,
-                    wire,
-                    max_frame,
-                },
-        } => wire::decode(wire.mode(), max_frame),
-        Command::Wire {
-            command: Wire::Encode { wire, max_frame },
-        } => wire::encode(wire.version(), max_frame),
-        Command::Bench(args) => block_on(bench(args)),
-        Command::Completions { shell } => completions::completions(shell),
-        Command::Man { dir: None } => completions::man(),
-        Command::Man { dir: Some(dir) } => completions::write_man(&dir),
-    }
+/// One thread is enough for every command, and the fastest for one connection.
+fn start() -> Result<(Runtime, Option<Signals>), Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let inside = runtime.enter();
+    let signals = Signals::catch_early()?;
+    drop(inside);
+    Ok((runtime, signals))
 }
 
-async fn bench(args: args::Bench) -> Result<(), Failure> {
-    let seat = |seat: args::SeatArgs| Seat {
-        side: if seat.floor { Side::Floor } else { Side::Ours },
-        core: seat.core,
-        spin: seat.spin,
+fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<(), Failure> {
+    let signals = || {
+        let _inside = runtime.enter();
+        signals.map_or_else(Signals::catch, Ok)
     };
-    match args.half {
-        Some(BenchHalf::Server { path, seat: args }) => bench::server(&path, seat(args)).await,
-        Some(BenchHalf::Client {
-            path,
-            work,
-            size,
-            count,
-            seat: args,
-        }) => {
-            let task = Task {
-                work,
-                size: size as usize,
-                count,
-            };
-            bench::client(&path, task, seat(args)).await
+    match command {
+        Command::Peer(args) => {
+            raise_descriptor_limit();
+            runtime.block_on(member::peer(args, signals()?))
         }
-        None => {
-            let plan = Plan {
-                works: args.work,
-                sizes: args.size.into_iter().map(|size| size as usize).collect(),
-                count: args.count,
-                rounds: args.rounds,
-                pin: args.pin,
-                spin: args.spin,
-                json: args.json,
-            };
-            bench::drive(plan).await
+        Command::Listen(args) => {
+            raise_descriptor_limit();
+            runtime.block_on(member::listen(args, signals()?))
         }
+        Command::Connect(args) => runtime.block_on(member::connect(args, signals()?)),
+        Command::Status(args) => runtime.block_on(status::status(args, signals()?)),
+        Command::Demo => runtime.block_on(demo::demo(signals()?)),
+        Command::Wire { command } => wire::wire(command),
+        Command::Bench(args) => runtime.block_on(bench::bench(args)),
+        Command::Completions { shell } => completions::print(shell),
+        Command::Man { dir: None } => man::print(),
+        Command::Man { dir: Some(dir) } => man::write_all(&dir),
     }
 }
 
-/// As [`block_on`], with as many connections as may be: each takes a descriptor, and shells allow
-/// 1,024 where the system allows many more.
-fn block_on_many(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// Each connection takes a descriptor, and shells allow 1,024 where the system allows many more.
+fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.maximum;
-    // Without, it is as many as before.
+    // On failure the limit stays as it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
-    block_on(work)
-}
-
-/// One thread is enough for everything here, and the fastest for one connection.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(work)
 }

@@ -1,8 +1,11 @@
 //! The signals that end the command.
 
-use std::io;
+use std::{env, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The commands that end in good order at a signal. The other ones die of it.
+const HANDLING: [&str; 5] = ["peer", "listen", "connect", "status", "demo"];
 
 /// SIGINT, SIGTERM and SIGHUP (the terminal is gone), caught from the moment this is made.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// Must be called inside a runtime.
     pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -21,7 +25,17 @@ impl Signals {
         })
     }
 
-    /// Ready at the next one.
+    /// Catches them if the process was started with a command that handles them.
+    ///
+    /// Looks at the arguments itself: a signal that came while clap parses them would kill the process.
+    pub(crate) fn catch_early() -> io::Result<Option<Self>> {
+        let mut args = env::args_os().skip(1);
+        let command = args.find(|arg| !arg.as_encoded_bytes().starts_with(b"-"));
+        let handles = command.is_some_and(|command| HANDLING.iter().any(|name| command == *name));
+        handles.then(Self::catch).transpose()
+    }
+
+    /// Ready at the next signal.
     pub(crate) async fn recv(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

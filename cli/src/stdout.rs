@@ -1,11 +1,11 @@
-//! stdout, line by line, each on its way as soon as it is whole.
+//! Lines on stdout, each flushed at once.
 
 use std::io::{self, Write};
 
 use crate::failure::Failure;
 
 /// Prints one line.
-pub(crate) fn line(line: &[u8]) -> Result<(), Failure> {
+pub(crate) fn print_line(line: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(line)
@@ -14,7 +14,7 @@ pub(crate) fn line(line: &[u8]) -> Result<(), Failure> {
     written.map_err(broken_is_quiet)
 }
 
-/// A reader that has gone (`| head`) is no failure of ours.
+/// A reader that has closed its end (`| head`) is no failure of this command.| head`) is no failure of ours.
 pub(crate) fn broken_is_quiet(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Unread,

@@ -1,33 +1,33 @@
-//! Colours, where somebody sees them.
+//! Colours on a terminal, and text from other processes made safe for it.
 
 use std::{
     fmt,
     io::{IsTerminal, stdout},
 };
 
-/// What is coloured.
+/// What a colour stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ink {
-    /// Something has gone well.
+pub(crate) enum Color {
+    /// Success.
     Good,
-    /// Something has gone wrong.
+    /// Failure.
     Bad,
-    /// It comes in.
+    /// Received.
     In,
-    /// It goes out.
+    /// Sent.
     Out,
-    /// Beside the point.
+    /// Of minor interest.
     Faint,
-    /// A headline.
+    /// A headline or a name.
     Strong,
 }
 
-/// Whether to colour at all.
+/// Whether to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style(bool);
 
 impl Style {
-    /// Without.
+    /// No colours.
     #[cfg(test)]
     pub(crate) const PLAIN: Self = Self(false);
 
@@ -38,20 +38,20 @@ impl Style {
     }
 
     /// The text in its colour.
-    pub(crate) fn paint<T: fmt::Display>(self, ink: Ink, text: T) -> Painted<T> {
+    pub(crate) fn paint<T: fmt::Display>(self, color: Color, text: T) -> Painted<T> {
         Painted {
             style: self,
-            ink,
+            color,
             text,
         }
     }
 }
 
-/// A text that knows its colour.
+/// A text with its colour.
 #[derive(Debug)]
 pub(crate) struct Painted<T> {
     style: Style,
-    ink: Ink,
+    color: Color,
     text: T,
 }
 
@@ -60,24 +60,24 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
         if !self.style.0 {
             return self.text.fmt(f);
         }
-        let code = match self.ink {
-            Ink::Good => "32",
-            Ink::Bad => "31",
-            Ink::In => "36",
-            Ink::Out => "35",
-            Ink::Faint => "2",
-            Ink::Strong => "1",
+        let code = match self.color {
+            Color::Good => "32",
+            Color::Bad => "31",
+            Color::In => "36",
+            Color::Out => "35",
+            Color::Faint => "2",
+            Color::Strong => "1",
         };
         write!(f, "\x1b[{code}m{}\x1b[0m", self.text)
     }
 }
 
-/// A text of somebody else's for a person to read: what would move the cursor, ring the bell or
-/// begin a line of its own is escaped.
+/// A text from another process, for display: control characters, which would move the cursor, ring
+/// the bell or begin a line, are escaped.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plain<'a>(pub(crate) &'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
             if c.is_control() {

@@ -1,6 +1,7 @@
-//! Runs the halves, round by round, ours and the floor in turn, and takes the medians.
+//! Runs the two processes of each measurement, round by round, ours and the bare socket in turn, and takes
+//! the medians.
 
-use std::{io, path::Path, process::Stdio, time::Duration};
+use std::{io, path::Path, process::Stdio};
 
 use serde::Serialize;
 use tokio::{
@@ -9,60 +10,44 @@ use tokio::{
 };
 
 use super::{
-    Pin, Seat, Side,
+    args::{BenchArgs, HalfArgs},
     figures::Figures,
     table::{HEAD, Row},
     work::{Task, Work},
 };
 use crate::{failure::Failure, stdout};
 
-/// What to measure.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// All of them when empty.
-    pub(crate) works: Vec<Work>,
-    /// Each work's own when empty, bytes.
-    pub(crate) sizes: Vec<usize>,
-    /// Messages a round; by work and size when absent.
-    pub(crate) count: Option<u64>,
-    pub(crate) rounds: usize,
-    pub(crate) pin: Pin,
-    /// How long our connections look for more before they sleep.
-    pub(crate) spin: Option<Duration>,
-    pub(crate) json: bool,
+/// The measurements to make.
+fn tasks(args: &BenchArgs) -> Vec<Task> {
+    let works = if args.work.is_empty() {
+        &Work::ALL[..]
+    } else {
+        &args.work
+    };
+    let task = |work, size| Task {
+        count: args.count.unwrap_or(Task::sized(work, size).count),
+        ..Task::sized(work, size)
+    };
+    works
+        .iter()
+        .flat_map(|work| {
+            let given: Vec<_> = args.size.iter().map(|size| *size as usize).collect();
+            let sizes = if given.is_empty() {
+                work.sizes().to_vec()
+            } else {
+                given
+            };
+            sizes.into_iter().map(move |size| task(*work, size))
+        })
+        .collect()
 }
 
-impl Plan {
-    /// Of server and client. The bare socket has nothing to spin.
-    fn seats(&self, side: Side) -> (Seat, Seat) {
-        let (server, client) = self.pin.cores();
-        let spin = self.spin.filter(|_| side == Side::Ours);
-        let seat = |core| Seat { side, core, spin };
-        (seat(server), seat(client))
-    }
-
-    fn tasks(&self) -> Vec<Task> {
-        let works = if self.works.is_empty() {
-            &Work::ALL[..]
-        } else {
-            &self.works
-        };
-        let task = |work, size| Task {
-            count: self.count.unwrap_or(Task::sized(work, size).count),
-            ..Task::sized(work, size)
-        };
-        works
-            .iter()
-            .flat_map(|work| {
-                let sizes = if self.sizes.is_empty() {
-                    work.sizes()
-                } else {
-                    &self.sizes
-                };
-                sizes.iter().map(move |size| task(*work, *size))
-            })
-            .collect()
-    }
+/// Of server and client. The bare socket does not spin.
+fn halves(args: &BenchArgs, floor: bool) -> (HalfArgs, HalfArgs) {
+    let (server, client) = args.pin.cores();
+    let spin = args.spin.filter(|_| !floor);
+    let half = |core| HalfArgs { floor, core, spin };
+    (half(server), half(client))
 }
 
 /// A line of `bench --json`.
@@ -76,41 +61,41 @@ struct Compared<'a> {
 }
 
 /// Measures and prints as it goes.
-pub(crate) async fn drive(plan: Plan) -> Result<(), Failure> {
+pub(super) async fn drive(args: BenchArgs) -> Result<(), Failure> {
     let dir = tempfile::Builder::new()
         .prefix("kyneta-uds-bench-")
         .tempdir()?;
-    if !plan.json {
-        stdout::line(HEAD.as_bytes())?;
+    if !args.json {
+        stdout::print_line(HEAD.as_bytes())?;
     }
-    for (number, task) in plan.tasks().into_iter().enumerate() {
+    for (number, task) in tasks(&args).into_iter().enumerate() {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
-        for round in 0..plan.rounds {
+        for round in 0..args.rounds {
             let path = |name: &str| dir.path().join(format!("{name}-{number}-{round}"));
-            ours.push(measure(&path("ours"), task, plan.seats(Side::Ours)).await?);
-            floor.push(measure(&path("floor"), task, plan.seats(Side::Floor)).await?);
+            ours.push(measure(&path("ours"), task, halves(&args, false)).await?);
+            floor.push(measure(&path("floor"), task, halves(&args, true)).await?);
         }
         let (Some(ours), Some(floor)) = (median(ours), median(floor)) else {
             continue;
         };
         let row = Row { task, ours, floor };
-        if plan.json {
-            let (ratio, rounds) = (row.ratio(), plan.rounds);
+        if args.json {
+            let (ratio, rounds) = (row.ratio(), args.rounds);
             let line = Compared {
                 ratio,
                 rounds,
                 ours: &row.ours,
                 floor: &row.floor,
             };
-            stdout::line(&serde_json::to_vec(&line)?)?;
+            stdout::print_line(&serde_json::to_vec(&line)?)?;
         } else {
-            stdout::line(row.line().as_bytes())?;
+            stdout::print_line(row.line().as_bytes())?;
         }
     }
     Ok(())
 }
 
-/// The run in the middle, by speed; its latencies are its own.
+/// The median run by speed, with the latencies of that run.
 fn median(mut runs: Vec<Figures>) -> Option<Figures> {
     runs.sort_by(|a, b| a.msgs_per_s.total_cmp(&b.msgs_per_s));
     let middle = runs.len() / 2;
@@ -121,13 +106,13 @@ fn median(mut runs: Vec<Figures>) -> Option<Figures> {
 async fn measure(
     path: &Path,
     task: Task,
-    (server_seat, client_seat): (Seat, Seat),
+    (server, client): (HalfArgs, HalfArgs),
 ) -> Result<Figures, Failure> {
-    let mut server = half("server", path, &[], server_seat)?.spawn()?;
+    let mut server = half("server", path, &[], server)?.spawn()?;
     let ready = first_line(&mut server).await?;
     if ready.trim() != "ready" {
         return Err(Failure::work(
-            "the bench's server did not start; its reason stands above",
+            "the server of the bench did not start; see its error above",
         ));
     }
     let what = [
@@ -135,25 +120,25 @@ async fn measure(
         &task.size.to_string(),
         &task.count.to_string(),
     ];
-    let mut client = half("client", path, &what, client_seat)?.spawn()?;
+    let mut client = half("client", path, &what, client)?.spawn()?;
     let line = first_line(&mut client).await?;
     client.wait().await?;
-    // The server has done its work, however far it has come in noticing.
+    // Its work is done, even if it has not yet seen that the client ended.
     server.kill().await?;
     serde_json::from_str(&line)
-        .map_err(|_| Failure::work("the bench's client gave no figures; its reason stands above"))
+        .map_err(|_| Failure::work("the client of the bench gave no figures; see its error above"))
 }
 
-fn half(name: &str, path: &Path, what: &[&str], seat: Seat) -> io::Result<Command> {
+fn half(name: &str, path: &Path, what: &[&str], args: HalfArgs) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", name]).arg(path).args(what);
-    if seat.side == Side::Floor {
+    if args.floor {
         command.arg("--floor");
     }
-    if let Some(core) = seat.core {
+    if let Some(core) = args.core {
         command.args(["--core", &core.to_string()]);
     }
-    if let Some(spin) = seat.spin {
+    if let Some(spin) = args.spin {
         command.args(["--spin", &spin.as_micros().to_string()]);
     }
     command

@@ -1,4 +1,4 @@
-//! What a measurement yields.
+//! The result of a measurement.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ pub(crate) struct Figures {
     #[serde(rename = "impl")]
     pub(crate) made_by: String,
     pub(crate) work: String,
-    /// Of each message's data, bytes.
+    /// The data of each message, bytes.
     pub(crate) size: usize,
     pub(crate) count: u64,
     pub(crate) secs: f64,
-    /// Of a round trip; null for work that has none.
+    /// Of a round trip; null for work without round trips.
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
     pub(crate) msgs_per_s: f64,
-    /// Of data, in millions of bytes; headers are not counted.
+    /// Millions of bytes of data; headers are not counted.
     pub(crate) mb_per_s: f64,
 }
 
-/// Takes the time, as a whole and per round trip.
+/// Measures the time in total and for each round trip.
 pub(super) struct Stopwatch {
     start: Instant,
     laps: Option<Histogram<u64>>,
@@ -34,7 +34,7 @@ pub(super) struct Stopwatch {
 impl Stopwatch {
     pub(super) fn start() -> Self {
         const LONGEST: u64 = 60_000_000_000;
-        // A longer lap counts as one of a minute. A histogram takes these bounds, so this is `Some`.
+        // A longer round trip counts as a minute. `Some`, because these bounds are valid.
         Self {
             laps: Histogram::new_with_max(LONGEST, 3).ok(),
             start: Instant::now(),

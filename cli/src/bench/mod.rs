@@ -1,8 +1,10 @@
-//! `bench`: what a message costs, beside what the bare socket costs.
+//! `bench`: the cost of a message, compared with a bare socket.
 //!
 //! In: what to measure. Out: figures, as a table or as JSON lines. Touches a socket of its own and
 //! runs itself as the two processes at its ends.
 
+mod args;
+mod countdown;
 mod driver;
 mod figures;
 mod floor;
@@ -11,68 +13,58 @@ mod pin;
 mod table;
 mod work;
 
-pub(crate) use driver::{Plan, drive};
-pub(crate) use pin::Pin;
-pub(crate) use work::{Task, Work};
+pub(crate) use args::BenchArgs;
 
-use std::{io::Write, path::Path, time::Duration};
+use std::{io::Write, path::Path};
 
-use kyneta_uds::QueueConfig;
-
+use self::{
+    args::{BenchHalf, HalfArgs},
+    work::Task,
+};
 use crate::failure::Failure;
 
-/// Which implementation a half runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Ours,
-    Floor,
-}
-
-/// Where a half runs and as what.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seat {
-    pub(crate) side: Side,
-    pub(crate) core: Option<usize>,
-    /// How long our connections look for more before they sleep.
-    pub(crate) spin: Option<Duration>,
-}
-
-impl Seat {
-    fn take(self) -> Result<(), Failure> {
-        self.core
-            .map_or(Ok(()), pin::stay_on)
-            .map_err(Failure::from)
-    }
-
-    fn queue(self) -> QueueConfig {
-        QueueConfig::default().spin(self.spin.unwrap_or_default())
+/// Measures, or is one of the two processes of a measurement.
+pub(crate) async fn bench(mut args: BenchArgs) -> Result<(), Failure> {
+    match args.half.take() {
+        Some(BenchHalf::Server { path, half }) => server(&path, half).await,
+        Some(BenchHalf::Client {
+            path,
+            work,
+            size,
+            count,
+            half,
+        }) => {
+            let size = size as usize;
+            client(&path, Task { work, size, count }, half).await
+        }
+        None => driver::drive(args).await,
     }
 }
 
 /// The half that answers.
-pub(crate) async fn server(path: &Path, seat: Seat) -> Result<(), Failure> {
-    seat.take()?;
+async fn server(path: &Path, half: HalfArgs) -> Result<(), Failure> {
+    half.core.map_or(Ok(()), pin::stay_on)?;
     let ready = || {
-        // Nobody to tell is nobody who waits.
+        // A driver that has ended reads nothing more.
         let _ = writeln!(std::io::stdout(), "ready");
     };
-    match seat.side {
-        Side::Ours => ours::serve(path, seat.queue(), ready)
-            .await
-            .map_err(Failure::Work)?,
-        Side::Floor => floor::serve(path, ready).await?,
+    if half.floor {
+        return Ok(floor::serve(path, ready).await?);
     }
-    Ok(())
+    ours::serve(path, half.queue(), ready)
+        .await
+        .map_err(Failure::Work)
 }
 
 /// The half that measures.
-pub(crate) async fn client(path: &Path, task: Task, seat: Seat) -> Result<(), Failure> {
-    seat.take()?;
-    let figures = match seat.side {
-        Side::Ours => ours::run(path, task, seat.queue())
+async fn client(path: &Path, task: Task, half: HalfArgs) -> Result<(), Failure> {
+    half.core.map_or(Ok(()), pin::stay_on)?;
+    let figures = if half.floor {
+        floor::run(path, task).await?
+    } else {
+        ours::run(path, task, half.queue())
             .await
-            .map_err(Failure::Work)?,
-        Side::Floor => floor::run(path, task).await?,
+            .map_err(Failure::Work)?
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&figures)?)?;
     Ok(())

@@ -1,12 +1,12 @@
-//! Which core a half of the bench runs on.
+//! Pins a process of the bench to a core.
 
 use std::io;
 
 use clap::ValueEnum;
 
-/// Where the two halves run.
+/// Where the two processes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pin {
+pub(super) enum Pin {
     /// Both on one core
     Same,
     /// Each on a core of its own
@@ -16,7 +16,7 @@ pub(crate) enum Pin {
 }
 
 impl Pin {
-    /// The cores of server and client: the how-manieth of those allowed.
+    /// The cores of server and client, as indexes into the allowed cores.
     pub(super) const fn cores(self) -> (Option<usize>, Option<usize>) {
         match self {
             Self::Same => (Some(0), Some(0)),

@@ -1,15 +1,15 @@
-//! A measurement as a row made for a person.
+//! A measurement as a row of a table.
 
 use super::{figures::Figures, work::Task};
 
-/// One measurement: the medians of both sides.
+/// One measurement: the medians of both implementations.
 pub(super) struct Row {
     pub(super) task: Task,
     pub(super) ours: Figures,
     pub(super) floor: Figures,
 }
 
-/// The table's head.
+/// The headline.
 pub(super) const HEAD: &str =
     "work    size     kyneta-uds       bare tokio       ratio      p50/p99 us (bare)";
 
@@ -43,7 +43,7 @@ fn size(bytes: usize) -> String {
     }
 }
 
-/// Large messages are counted by their bytes, small ones by their number.
+/// Bytes for large messages, messages for small ones.
 fn rate(figures: &Figures) -> String {
     if figures.size >= 16 << 10 {
         return format!("{:.2} GB/s", figures.mb_per_s / 1e3);

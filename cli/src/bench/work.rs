@@ -1,8 +1,8 @@
-//! What can be measured.
+//! The works that can be measured, and how much of each.
 
 use clap::ValueEnum;
 
-/// How many messages are under way in `pipe`.
+/// How many messages are in flight in `pipe`.
 pub(super) const IN_FLIGHT: u64 = 64;
 
 /// How many peers receive in `fan`.
@@ -10,7 +10,7 @@ pub(super) const PEERS: usize = 100;
 
 /// A pattern of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Work {
+pub(super) enum Work {
     /// One message there and back, one in flight
     Rtt,
     /// Small messages one way, one answer at the end
@@ -26,7 +26,7 @@ pub(crate) enum Work {
 impl Work {
     pub(super) const ALL: [Self; 5] = [Self::Rtt, Self::Stream, Self::Pipe, Self::Bulk, Self::Fan];
 
-    pub(crate) const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Rtt => "rtt",
             Self::Stream => "stream",
@@ -36,7 +36,7 @@ impl Work {
         }
     }
 
-    /// The sizes that it is measured with unless others are asked for.
+    /// The default sizes.
     pub(super) const fn sizes(self) -> &'static [usize] {
         match self {
             Self::Rtt | Self::Pipe | Self::Fan => &[64],
@@ -46,14 +46,14 @@ impl Work {
     }
 }
 
-/// One measurement to make.
+/// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Task {
-    pub(crate) work: Work,
-    /// Of each message's data, bytes.
-    pub(crate) size: usize,
+pub(super) struct Task {
+    pub(super) work: Work,
+    /// The data of each message, bytes.
+    pub(super) size: usize,
     /// How many messages; a broadcast is one.
-    pub(crate) count: u64,
+    pub(super) count: u64,
 }
 
 impl Task {
@@ -66,7 +66,7 @@ impl Task {
             Work::Fan => 5_000,
         };
         let copies = if matches!(work, Work::Fan) { PEERS } else { 1 };
-        // Copies there and back cost about a gigabyte a second, whatever the number of messages.
+        // Copying limits it to about a gigabyte a second, whatever the number of messages.
         let by_bytes = (1 << 30) / ((size as u64 + 64) * copies as u64);
         let count = if by_bytes < most { by_bytes } else { most };
         Self {
@@ -76,8 +76,8 @@ impl Task {
         }
     }
 
-    /// Round trips, or broadcasts, before the clock starts. Those that go there and back are counted in the
-    /// state that lasts: what a connection leaves to be tidied up takes some 40 ms.
+    /// Round trips, or broadcasts, before the clock starts. Round trips need more, because a new connection
+    /// takes some 40 ms to reach its steady state.
     pub(super) const fn warm_up(self) -> u64 {
         match self.work {
             _ if self.size > 1 << 16 => 5,

@@ -1,7 +1,7 @@
-//! `demo`: processes on a socket of their own exchange messages while one looks on.
+//! `demo`: processes on a socket of their own exchange messages for some seconds.
 //!
-//! In: nothing. Out: what each process says, and what it is told to do. Touches a directory of its
-//! own, removed at the end, and runs this command's own `peer` in it.
+//! In: nothing. Out: the input and the output of each process. Touches a directory of its own, removed
+//! at the end, in which it runs `kyneta-uds peer`.
 
 mod process;
 mod script;
@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use crate::{failure::Failure, signals::Signals};
 
-/// Long enough to read a line, short enough not to wait.
-const PACE: Duration = Duration::from_millis(350);
+/// Time to read a headline.
+const PAUSE: Duration = Duration::from_millis(350);
 
 /// Plays the script to its end, or until a signal.
-pub(crate) async fn demo() -> Result<(), Failure> {
-    let mut signals = Signals::catch()?;
+pub(crate) async fn demo(mut signals: Signals) -> Result<(), Failure> {
     let dir = tempfile::Builder::new()
         .prefix("kyneta-uds-demo-")
         .tempdir()?;

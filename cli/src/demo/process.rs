@@ -16,31 +16,31 @@ use tokio::{
 use crate::{
     failure::Failure,
     stdout,
-    style::{Ink, Style},
+    style::{Color, Style},
 };
 
-/// How long a process may take to say what it is expected to say.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Limit for the next line of a process.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process with a name, its lines shown under that name.
-pub(super) struct Actor {
+/// A process with a name; its lines are shown under that name.
+pub(super) struct Process {
     name: &'static str,
-    ink: Ink,
+    color: Color,
     style: Style,
     child: Child,
     stdin: ChildStdin,
     lines: UnboundedReceiver<Line>,
 }
 
-/// Something said.
+/// A line of its stdout.
 pub(super) struct Line {
     pub(super) at: Instant,
     pub(super) text: String,
 }
 
-impl Actor {
-    /// Starts this command with other arguments.
-    pub(super) fn enter<I, S>(name: &'static str, ink: Ink, args: I) -> Result<Self, Failure>
+impl Process {
+    /// Starts this program with other arguments.
+    pub(super) fn start<I, S>(name: &'static str, color: Color, args: I) -> Result<Self, Failure>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -58,11 +58,11 @@ impl Actor {
                 "a process was started without stdin and stdout",
             ));
         };
-        let (heard, lines) = unbounded_channel();
-        tokio::spawn(listen(stdout, heard));
+        let (sender, lines) = unbounded_channel();
+        tokio::spawn(read(stdout, sender));
         Ok(Self {
             name,
-            ink,
+            color,
             style: Style::of_stdout(),
             child,
             stdin,
@@ -74,34 +74,34 @@ impl Actor {
         self.name
     }
 
-    /// Gives it a line on stdin and shows it.
-    pub(super) async fn told(&mut self, line: &str) -> Result<(), Failure> {
-        let shown = self.style.paint(Ink::Faint, format!("$ {line}"));
+    /// Writes a line to its stdin and shows it.
+    pub(super) async fn write(&mut self, line: &str) -> Result<(), Failure> {
+        let shown = self.style.paint(Color::Faint, format!("$ {line}"));
         self.show(&shown.to_string())?;
         self.stdin.write_all(line.as_bytes()).await?;
         Ok(self.stdin.write_all(b"\n").await?)
     }
 
-    /// Has it send a message, and shows that it has.
-    pub(super) async fn sends(&mut self, line: &str) -> Result<(), Failure> {
-        self.told(line).await?;
-        self.says("> sent").await
+    /// Has it send a message, and waits until that is done.
+    pub(super) async fn send(&mut self, line: &str) -> Result<(), Failure> {
+        self.write(line).await?;
+        self.show_until("> sent").await
     }
 
-    /// Its next line. It must have one.
+    /// Its next line.
     pub(super) async fn line(&mut self) -> Result<Line, Failure> {
-        match timeout(PATIENCE, self.lines.recv()).await {
+        match timeout(TIMEOUT, self.lines.recv()).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => Err(Failure::work(format!("{} has ended", self.name))),
             Err(_) => Err(Failure::work(format!(
-                "{} has said nothing for {PATIENCE:?}",
+                "{} printed nothing for {TIMEOUT:?}",
                 self.name
             ))),
         }
     }
 
-    /// Shows what it says, up to a line that contains `what`.
-    pub(super) async fn says(&mut self, what: &str) -> Result<(), Failure> {
+    /// Shows its lines, up to one that contains `what`.
+    pub(super) async fn show_until(&mut self, what: &str) -> Result<(), Failure> {
         loop {
             let line = self.line().await?;
             self.show(&line.text)?;
@@ -111,24 +111,24 @@ impl Actor {
         }
     }
 
-    /// Kills it, as a crash would; that instant.
-    pub(super) async fn crashes(mut self) -> Result<Instant, Failure> {
-        self.show(&self.style.paint(Ink::Faint, "$ kill -9").to_string())?;
+    /// Kills it; returns the time.
+    pub(super) async fn kill(mut self) -> Result<Instant, Failure> {
+        self.show(&self.style.paint(Color::Faint, "$ kill -9").to_string())?;
         let now = Instant::now();
         self.child.kill().await?;
         Ok(now)
     }
 
-    /// Asks it to end; that instant.
-    pub(super) async fn asked_to_leave(&mut self) -> Result<Instant, Failure> {
+    /// Tells it to end; returns the time.
+    pub(super) async fn quit(&mut self) -> Result<Instant, Failure> {
         let now = Instant::now();
-        self.told(r#"{"quit":true}"#).await?;
+        self.write(r#"{"quit":true}"#).await?;
         Ok(now)
     }
 
-    /// Shows what it says until it has ended in good order.
-    pub(super) async fn leaves(mut self) -> Result<(), Failure> {
-        let last_words = async {
+    /// Shows its lines until it has ended, which must be in good order.
+    pub(super) async fn wait(mut self) -> Result<(), Failure> {
+        let end = async {
             while let Some(line) = self.lines.recv().await {
                 self.show(&line.text)?;
             }
@@ -138,29 +138,29 @@ impl Actor {
             }
             Err(Failure::work(format!("{} ended with {status}", self.name)))
         };
-        timeout(PATIENCE, last_words)
+        timeout(TIMEOUT, end)
             .await
             .unwrap_or_else(|_| Err(Failure::work(format!("{} does not end", self.name))))
     }
 
-    /// Shows a line that was heard `after` something.
+    /// Shows a line with the time since something.
     pub(super) fn show_after(&self, line: &str, after: Duration) -> Result<(), Failure> {
         let after = format!("{:6.1} ms", after.as_secs_f64() * 1e3);
-        self.show(&format!("{} {line}", self.style.paint(Ink::Faint, after)))
+        self.show(&format!("{} {line}", self.style.paint(Color::Faint, after)))
     }
 
     fn show(&self, line: &str) -> Result<(), Failure> {
-        let name = self.style.paint(self.ink, format!("{:>6} |", self.name));
-        stdout::line(format!("{name} {line}").as_bytes())
+        let name = self.style.paint(self.color, format!("{:>6} |", self.name));
+        stdout::print_line(format!("{name} {line}").as_bytes())
     }
 }
 
-/// Notes when each line came. Ends with the process.
-async fn listen(stdout: ChildStdout, heard: UnboundedSender<Line>) {
+/// Reads its lines and their times, until it ends.
+async fn read(stdout: ChildStdout, sender: UnboundedSender<Line>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(text)) = lines.next_line().await {
         let at = Instant::now();
-        if heard.send(Line { at, text }).is_err() {
+        if sender.send(Line { at, text }).is_err() {
             return;
         }
     }

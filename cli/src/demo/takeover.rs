@@ -1,38 +1,37 @@
-//! Those who are left find each other again.
+//! Watches the survivors until they are one bus again.
 //!
-//! In: what each of them says. Out: the same in the order in which it was said, and who listens now.
-//! Touches nothing else.
+//! In: the lines of each process. Out: the same lines in order of time, and which process listens.
 
 use std::time::{Duration, Instant};
 
-use super::process::{Actor, Line};
+use super::process::{Line, Process};
 use crate::failure::Failure;
 
-/// Who listens now, and how long it took.
+/// The new listener, and how long the takeover took.
 pub(super) struct Takeover {
     pub(super) listener: &'static str,
     pub(super) after: Duration,
 }
 
-/// Shows what the survivors say until they are one bus again.
-pub(super) async fn watch(since: Instant, survivors: &mut [Actor]) -> Result<Takeover, Failure> {
+/// Shows the lines of the survivors until they are one bus again.
+pub(super) async fn watch(since: Instant, survivors: &mut [Process]) -> Result<Takeover, Failure> {
     let others = survivors.len().saturating_sub(1);
-    let mut said = Vec::new();
-    let (mut listener, mut last) = ("nobody", since);
+    let mut lines = Vec::new();
+    let (mut listener, mut last) = ("none", since);
     for (index, survivor) in survivors.iter_mut().enumerate() {
-        let mut standing = Standing::default();
-        while !standing.settled(others) {
+        let mut state = State::default();
+        while !state.settled(others) {
             let line = survivor.line().await?;
-            standing.hear(&line.text);
+            state.read(&line.text);
             last = last.max(line.at);
-            said.push((index, line));
+            lines.push((index, line));
         }
-        if standing.listens {
+        if state.listens {
             listener = survivor.name();
         }
     }
-    said.sort_by_key(|(_, line)| line.at);
-    for (index, Line { at, text }) in said {
+    lines.sort_by_key(|(_, line)| line.at);
+    for (index, Line { at, text }) in lines {
         if let Some(survivor) = survivors.get(index) {
             survivor.show_after(&text, at.duration_since(since))?;
         }
@@ -41,27 +40,27 @@ pub(super) async fn watch(since: Instant, survivors: &mut [Actor]) -> Result<Tak
     Ok(Takeover { listener, after })
 }
 
-/// How one of them stands, by its own account.
+/// The state of one process, as it reports it.
 #[derive(Default)]
-struct Standing {
+struct State {
     listens: bool,
     connects: bool,
-    met: usize,
+    peers: usize,
 }
 
-impl Standing {
-    fn hear(&mut self, line: &str) {
+impl State {
+    fn read(&mut self, line: &str) {
         if let Some(role) = line.strip_prefix("* ") {
             *self = Self {
                 listens: role == "listener",
                 connects: role == "connector",
-                met: 0,
+                peers: 0,
             };
         }
-        self.met += usize::from(line.starts_with("+ "));
+        self.peers += usize::from(line.starts_with("+ "));
     }
 
     const fn settled(&self, others: usize) -> bool {
-        (self.listens && self.met >= others) || (self.connects && self.met > 0)
+        (self.listens && self.peers >= others) || (self.connects && self.peers > 0)
     }
 }

@@ -1,11 +1,11 @@
-//! What is wrong with a piece of JSON, and where.
+//! An error in a piece of JSON: what, and in which field.
 
 use std::{borrow::Cow, fmt};
 
-/// One fault, with the fields that lead to it.
+/// An error, with the path of its field.
 #[derive(Debug, PartialEq)]
 pub(crate) struct JsonError {
-    /// Dotted, from the outside in; empty for the whole.
+    /// Dotted, the outermost field first; empty for the whole.
     path: String,
     what: Cow<'static, str>,
 }
@@ -18,7 +18,7 @@ impl JsonError {
         }
     }
 
-    /// The same fault, seen from one level further out.
+    /// The same error, seen from the object that contains the field.
     pub(crate) fn under(mut self, field: &str) -> Self {
         self.path = if self.path.is_empty() {
             field.to_owned()

@@ -3,8 +3,8 @@
 //! In: one line's JSON. Out: a [`ChannelMsg`](kyneta_uds::ChannelMsg), or an error that names
 //! the field; and the other way round. Touches nothing.
 //!
-//! Neither way builds a tree of the bulk data: reading borrows the line's own bytes, writing
-//! streams into the line's buffer, so 16 MiB of payload cost a pass over their hex and no more.
+//! Neither direction copies the payload into a tree: reading borrows from the line, writing streams
+//! into the line's buffer, so 16 MiB of payload cost one pass over their hex.
 
 mod error;
 mod number;
@@ -16,6 +16,6 @@ mod write;
 mod tests;
 
 pub(crate) use error::JsonError;
-pub(crate) use read::{Fields, bytes, message, text, truth};
+pub(crate) use read::{Fields, boolean, bytes, message, text};
 pub(crate) use value::Json;
 pub(crate) use write::{Hex, Msg};

@@ -1,10 +1,10 @@
-//! Numbers as JavaScript has them, some of which JSON has not.
+//! Numbers as in JavaScript, including those that JSON cannot express.
 
 use serde::{Serialize, Serializer};
 
 use super::{error::JsonError, value::Json};
 
-/// The names of the numbers that JSON cannot hold.
+/// The names of the numbers that JSON cannot express.
 const NAMED: [(&str, f64); 4] = [
     ("NaN", f64::NAN),
     ("Infinity", f64::INFINITY),
@@ -12,7 +12,7 @@ const NAMED: [(&str, f64); 4] = [
     ("-0", -0.0),
 ];
 
-/// The largest magnitude up to which every integer is a number of its own.
+/// The largest integer up to which every integer has an exact `f64` (2^53-1).
 const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 
 /// A number, or `{"$num": name}`.
@@ -36,7 +36,7 @@ pub(crate) fn number(json: &Json<'_>) -> Result<f64, JsonError> {
     })
 }
 
-/// A number that counts something: an integer from 0 to 2^53-1.
+/// An integer from 0 to 2^53-1.
 pub(crate) fn count(json: &Json<'_>) -> Result<u64, JsonError> {
     match json {
         Json::Number(number) if number.fract() == 0.0 && (0.0..=MAX_SAFE).contains(number) => {
@@ -46,7 +46,7 @@ pub(crate) fn count(json: &Json<'_>) -> Result<u64, JsonError> {
     }
 }
 
-/// Writes a number: integers without a fraction, what JSON cannot hold by its name.
+/// Writes a number: integers without a fraction, numbers that JSON cannot express by name.
 pub(super) struct Number(pub(super) f64);
 
 impl Serialize for Number {

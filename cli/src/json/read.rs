@@ -11,23 +11,22 @@ use super::{error::JsonError, number, value::Json, write::mode_fields};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
-/// Reads a message. A field that no message of its type has is an error: it is a slip more often
-/// than a novelty.
+/// Reads a message. An unknown field is an error, because it is usually a typing mistake.
 pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
     let mut fields = Fields::of(json)?;
-    let kind = fields.need("type", text)?;
+    let kind = fields.required("type", text)?;
     let msg = match kind {
         "establish" => ChannelMsg::Establish(establish(&mut fields)?),
         "depart" => ChannelMsg::Depart,
-        "present" => ChannelMsg::Present(fields.need("docs", |docs| list(docs, doc_entry))?),
+        "present" => ChannelMsg::Present(fields.required("docs", |docs| list(docs, doc_entry))?),
         "interest" => ChannelMsg::Interest(Interest {
-            doc: fields.need("docId", doc_id)?,
-            version: fields.may("version", limited)?,
-            reciprocate: fields.may("reciprocate", truth)?,
+            doc: fields.required("docId", doc_id)?,
+            version: fields.optional("version", bounded)?,
+            reciprocate: fields.optional("reciprocate", boolean)?,
         }),
         "offer" => ChannelMsg::Offer(offer(&mut fields)?),
-        "dismiss" => ChannelMsg::Dismiss(fields.need("docId", doc_id)?),
-        "vacant" => ChannelMsg::Vacant(fields.need("docId", doc_id)?),
+        "dismiss" => ChannelMsg::Dismiss(fields.required("docId", doc_id)?),
+        "vacant" => ChannelMsg::Vacant(fields.required("docId", doc_id)?),
         other => {
             return Err(JsonError::new(format!(
                 "{other:?} is none of establish, depart, present, interest, offer, dismiss, vacant"
@@ -35,62 +34,64 @@ pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
             .under("type"));
         }
     };
-    fields.done()?;
+    fields.finish()?;
     Ok(msg)
 }
 
 fn establish(fields: &mut Fields<'_, '_>) -> Result<Establish> {
     Ok(Establish {
-        identity: fields.need("identity", identity)?,
-        features: fields.may("features", features)?,
-        protocol: fields.may("protocolVersion", protocol)?.unwrap_or_default(),
+        identity: fields.required("identity", identity)?,
+        features: fields.optional("features", features)?,
+        protocol: fields
+            .optional("protocolVersion", protocol)?
+            .unwrap_or_default(),
     })
 }
 
 fn identity(json: &Json<'_>) -> Result<Identity> {
     let mut fields = Fields::of(json)?;
     let identity = Identity {
-        peer_id: fields.need("peerId", limited)?,
-        name: fields.may("name", limited)?,
-        peer_type: fields.need("type", |json| {
+        peer_id: fields.required("peerId", bounded)?,
+        name: fields.optional("name", bounded)?,
+        peer_type: fields.required("type", |json| {
             choose(json, &["user", "bot", "service"], |name| {
                 PeerType::from_name(name)
             })
         })?,
     };
-    fields.done()?;
+    fields.finish()?;
     Ok(identity)
 }
 
 fn features(json: &Json<'_>) -> Result<Features> {
     let mut fields = Fields::of(json)?;
     let features = Features {
-        alias: fields.may("alias", truth)?,
-        streamed: fields.may("streamed", truth)?,
-        datagram: fields.may("datagram", truth)?,
+        alias: fields.optional("alias", boolean)?,
+        streamed: fields.optional("streamed", boolean)?,
+        datagram: fields.optional("datagram", boolean)?,
     };
-    fields.done()?;
+    fields.finish()?;
     Ok(features)
 }
 
 fn protocol(json: &Json<'_>) -> Result<ProtocolVersion> {
     let mut fields = Fields::of(json)?;
-    let major = fields.need("major", number::count)?;
-    let minor = fields.need("minor", number::count)?;
-    fields.done()?;
+    let major = fields.required("major", number::count)?;
+    let minor = fields.required("minor", number::count)?;
+    fields.finish()?;
     ProtocolVersion::new(major, minor).map_err(|error| JsonError::new(error.to_string()))
 }
 
 fn doc_entry(json: &Json<'_>) -> Result<DocEntry> {
     let mut fields = Fields::of(json)?;
     let entry = DocEntry {
-        doc: fields.need("docId", doc_id)?,
-        replica: fields.need("replicaType", replica)?,
-        mode: fields.need("syncMode", mode)?,
-        schema: fields.need("schemaHash", limited)?,
-        supported: fields.may("supportedHashes", |hashes| list(hashes, limited))?,
+        doc: fields.required("docId", doc_id)?,
+        replica: fields.required("replicaType", replica)?,
+        mode: fields.required("syncMode", mode)?,
+        schema: fields.required("schemaHash", bounded)?,
+        supported: fields.optional("supportedHashes", |hashes| list(hashes, bounded))?,
     };
-    fields.done()?;
+    fields.finish()?;
     Ok(entry)
 }
 
@@ -98,7 +99,7 @@ fn replica(json: &Json<'_>) -> Result<ReplicaType> {
     match json {
         Json::List(parts) => match parts.as_slice() {
             [name, major, minor] => Ok(ReplicaType {
-                name: limited(name).map_err(|error| error.under("0"))?,
+                name: bounded(name).map_err(|error| error.under("0"))?,
                 major: number::number(major).map_err(|error| error.under("1"))?,
                 minor: number::number(minor).map_err(|error| error.under("2"))?,
             }),
@@ -111,11 +112,11 @@ fn replica(json: &Json<'_>) -> Result<ReplicaType> {
 fn mode(json: &Json<'_>) -> Result<SyncMode> {
     let mut fields = Fields::of(json)?;
     let given = [
-        ("writerModel", fields.need("writerModel", text)?),
-        ("delivery", fields.need("delivery", text)?),
-        ("durability", fields.need("durability", text)?),
+        ("writerModel", fields.required("writerModel", text)?),
+        ("delivery", fields.required("delivery", text)?),
+        ("durability", fields.required("durability", text)?),
     ];
-    fields.done()?;
+    fields.finish()?;
     [
         SyncMode::Collaborative,
         SyncMode::Authoritative,
@@ -132,33 +133,33 @@ fn mode(json: &Json<'_>) -> Result<SyncMode> {
 }
 
 fn offer(fields: &mut Fields<'_, '_>) -> Result<Offer> {
-    let doc = fields.need("docId", doc_id)?;
-    let version = fields.need("version", limited)?;
-    let reciprocate = fields.may("reciprocate", truth)?;
-    fields.need("payload", |json| {
+    let doc = fields.required("docId", doc_id)?;
+    let version = fields.required("version", bounded)?;
+    let reciprocate = fields.optional("reciprocate", boolean)?;
+    fields.required("payload", |json| {
         let mut payload = Fields::of(json)?;
         let offer = Offer {
             doc,
-            kind: payload.need("kind", |json| {
+            kind: payload.required("kind", |json| {
                 choose(json, &["entirety", "since"], |name| match name {
                     "entirety" => Some(PayloadKind::Entirety),
                     "since" => Some(PayloadKind::Since),
                     _ => None,
                 })
             })?,
-            encoding: payload.need("encoding", |json| {
+            encoding: payload.required("encoding", |json| {
                 choose(json, &["json", "binary"], |name| match name {
                     "json" => Some(Encoding::Json),
                     "binary" => Some(Encoding::Binary),
                     _ => None,
                 })
             })?,
-            data: payload.need("data", data)?,
+            data: payload.required("data", data)?,
             version,
             reciprocate,
-            lineage: payload.may("lineage", limited)?,
+            lineage: payload.optional("lineage", bounded)?,
         };
-        payload.done()?;
+        payload.finish()?;
         Ok(offer)
     })
 }
@@ -189,11 +190,11 @@ pub(crate) fn bytes(digits: &str) -> Result<Vec<u8>> {
 }
 
 fn doc_id(json: &Json<'_>) -> Result<DocId> {
-    limited(json)
+    bounded(json)
 }
 
-/// A text that its type checks the length of.
-fn limited<T: for<'a> TryFrom<&'a str, Error = TextTooLong>>(json: &Json<'_>) -> Result<T> {
+/// A text whose type limits its length.
+fn bounded<T: for<'a> TryFrom<&'a str, Error = TextTooLong>>(json: &Json<'_>) -> Result<T> {
     T::try_from(text(json)?).map_err(|error| {
         JsonError::new(format!(
             "{} bytes exceed the limit of {}",
@@ -225,7 +226,7 @@ pub(crate) fn text<'j>(json: &'j Json<'_>) -> Result<&'j str> {
 }
 
 /// True or false.
-pub(crate) fn truth(json: &Json<'_>) -> Result<bool> {
+pub(crate) fn boolean(json: &Json<'_>) -> Result<bool> {
     match json {
         Json::Bool(value) => Ok(*value),
         _ => Err(expected("true or false", json)),
@@ -236,7 +237,7 @@ fn expected(what: &str, got: &Json<'_>) -> JsonError {
     JsonError::new(format!("expected {what}, not {}", got.kind()))
 }
 
-/// An object's fields, each to be asked for by name.
+/// The fields of an object, read by name.
 pub(crate) struct Fields<'j, 'a> {
     fields: &'j [(Cow<'a, str>, Json<'a>)],
     asked: Vec<&'static str>,
@@ -253,24 +254,24 @@ impl<'j, 'a> Fields<'j, 'a> {
         }
     }
 
-    /// A field that must be there.
-    pub(crate) fn need<T>(
+    /// A required field.
+    pub(crate) fn required<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&'j Json<'a>) -> Result<T>,
     ) -> Result<T> {
-        self.may(name, read)?
+        self.optional(name, read)?
             .ok_or_else(|| JsonError::new("missing").under(name))
     }
 
-    /// A field that may be absent.
-    pub(crate) fn may<T>(
+    /// An optional field.
+    pub(crate) fn optional<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&'j Json<'a>) -> Result<T>,
     ) -> Result<Option<T>> {
         self.asked.push(name);
-        // As in JavaScript, the last one of a name counts.
+        // As in JavaScript, the last field of a name counts.
         let value = self
             .fields
             .iter()
@@ -282,8 +283,8 @@ impl<'j, 'a> Fields<'j, 'a> {
             .map_err(|error| error.under(name))
     }
 
-    /// No field but those that were asked for.
-    pub(crate) fn done(&self) -> Result<()> {
+    /// Fails if there is a field that was not read.
+    pub(crate) fn finish(&self) -> Result<()> {
         match self
             .fields
             .iter()

@@ -1,4 +1,4 @@
-//! Round trips over every message of the vectors, and the texts of errors.
+//! Round trips of every message in the vectors, and the texts of errors.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// Every value under a "msg" or an "ok" in the vectors that needs no generator.
+/// Every "msg" and "ok" value in the vectors that needs no generator.
 fn vector_messages() -> Vec<Value> {
     fn collect(value: Value, found: &mut Vec<Value>) {
         match value {
@@ -35,7 +35,7 @@ fn vector_messages() -> Vec<Value> {
 }
 
 #[test]
-fn every_vector_message_comes_back() {
+fn every_vector_message_survives_a_round_trip() {
     let messages = vector_messages();
     let mut refused = 0;
     for value in &messages {
@@ -46,7 +46,7 @@ fn every_vector_message_comes_back() {
                 assert_eq!(normal(written), normal(value.clone()), "{line}");
             }
             Err(error) => {
-                // What the reference lets out, and ours does not build.
+                // The reference sends these; our types refuse to build them.
                 let error = error.to_string();
                 let known =
                     error.contains("exceed the limit") || error.contains("protocol version");
@@ -59,7 +59,7 @@ fn every_vector_message_comes_back() {
     assert!(refused < 100, "{refused}");
 }
 
-/// JSON's two kinds of numbers are one in JavaScript.
+/// JavaScript has one number type: 1 and 1.0 are equal.
 fn normal(value: Value) -> Value {
     match value {
         Value::Number(number) => Value::from(number.as_f64().unwrap()),
@@ -136,7 +136,7 @@ fn errors_name_the_field() {
 }
 
 #[test]
-fn bulk_comes_back() {
+fn a_large_payload_survives_a_round_trip() {
     let data = "a7".repeat(1 << 20);
     let line = format!(
         r#"{{"type":"offer","docId":"d","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}},"version":"1"}}"#

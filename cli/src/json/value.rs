@@ -1,4 +1,4 @@
-//! JSON that borrows its texts from the line it was read from.
+//! A JSON value that borrows its texts from the line.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +9,7 @@ use serde::{
 
 use super::error::JsonError;
 
-/// A JSON value. Numbers are what JavaScript makes of them.
+/// A JSON value. Numbers are `f64`, as in JavaScript.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Json<'a> {
     Null,
@@ -25,7 +25,7 @@ impl<'a> Json<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, JsonError> {
         serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
-            // Its line is always the first: ours are counted by whoever writes them.
+            // serde_json always says line 1, because it sees one line.
             let what = text
                 .split_once(" at line ")
                 .map_or(&*text, |(what, _)| what);
@@ -33,11 +33,11 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// What it is, for error texts.
+    /// Its type, for error texts.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool(_) => "a truth value",
+            Self::Bool(_) => "a boolean value",
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",

@@ -1,64 +1,64 @@
 //! `connect`: a client of a path.
 
-use std::{
-    future::ready,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::ready, time::Duration};
 
-use kyneta_uds::{
-    Client, ClientError, DisconnectReason, Failure as Attempt, ReconnectPolicy, Recover, Wait,
-};
+use kyneta_uds::{Client, ClientError, DisconnectReason, ReconnectPolicy, SocketPath};
 
 use super::{
-    LAST_WORDS, Peers, event_line::Report, event_writer::Printer, handler, introduction, queue,
-    reporter::Teller, stack, status_socket::Window, stay,
+    args::ConnectArgs,
+    event_line::EventLine,
+    event_writer::EventWriter,
+    last_failure::{LastFailure, RecordingPolicy},
+    recipients::Handle,
+    reporter::Reporter,
+    run::{FLUSH_TIMEOUT, handler, run},
+    settings::{handshake, queue, stack},
+    status_socket::StatusSocket,
 };
 use crate::{
-    args::Connect,
     failure::{Chain, Failure},
     signals::Signals,
 };
 
-/// Connects, comes back, and stays until told to end or until there is no coming back.
-pub(crate) async fn connect(args: Connect) -> Result<(), Failure> {
-    let bus = &args.bus;
-    let signals = Signals::catch()?;
-    let introduction = introduction(bus, "connect")?;
-    let window = Window::of(bus).await?;
-    let losses = Losses::default();
-    let policy = Noted {
+/// Connects, reconnects, and ends when told to or when the policy gives up.
+pub(crate) async fn connect(args: ConnectArgs, signals: Signals) -> Result<(), Failure> {
+    let member = &args.member;
+    let handshake = handshake(member, "connect")?;
+    let status = StatusSocket::bind(member).await?;
+    let last = LastFailure::default();
+    let policy = RecordingPolicy {
         policy: policy(&args),
-        losses: losses.clone(),
+        last: last.clone(),
     };
-    let builder = Client::builder(bus.path.clone())
-        .handshake(introduction)
-        .queue(queue(bus))
-        .stack(stack(bus))
+    let builder = Client::builder(member.path.clone())
+        .handshake(handshake)
+        .queue(queue(member))
+        .stack(stack(member))
         .reconnect(policy);
-    let teller = Teller::of_client(Printer::start(bus.json)?, builder.events(), losses.clone());
-    let telling = tokio::spawn(teller.clone().attend(builder.events()));
-    let handler = handler(teller.clone(), bus.echo);
+    let writer = EventWriter::start(member.json)?;
+    let reporter = Reporter::of_client(writer, builder.events(), last.clone());
+    let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
+    let handler = handler(reporter.clone(), member.echo);
     let client = builder.connect_lazy(handler).await;
     let client = client.map_err(|error| Failure::Work(error.into()))?;
-    let endpoint = window.map(|window| window.open(client.clone()));
-    let joined = ready(Ok(Peers::Client(client)));
-    let end = stay(joined, &teller, bus, endpoint, signals).await;
-    telling.abort();
+    let endpoint = status.map(|status| status.serve(client.clone()));
+    let joined = ready(Ok(Handle::Client(client)));
+    let end = run(joined, &reporter, member, endpoint, signals).await;
+    reporting.abort();
     let reason = match &end {
         Ok(reason) => reason,
-        // Ended by this side, whatever for.
+        // On a failure this side ends the connection.
         Err(_) => &DisconnectReason::Intentional,
     };
-    let last = Report::disconnected(reason);
-    teller.finish(Some(&last), LAST_WORDS).await;
+    let disconnected = EventLine::disconnected(reason);
+    reporter.finish(Some(&disconnected), FLUSH_TIMEOUT).await;
     match end? {
         DisconnectReason::Intentional => Ok(()),
-        reason => Err(given_up(bus.path.clone(), reason, losses.last())),
+        reason => Err(ended(member.path.clone(), reason, last.get())),
     }
 }
 
-fn policy(args: &Connect) -> ReconnectPolicy {
+fn policy(args: &ConnectArgs) -> ReconnectPolicy {
     if args.no_reconnect {
         return ReconnectPolicy::off();
     }
@@ -68,12 +68,8 @@ fn policy(args: &Connect) -> ReconnectPolicy {
         .max(Duration::from_millis(args.max_delay))
 }
 
-/// Why there is no coming back, in a sentence.
-fn given_up(
-    path: kyneta_uds::SocketPath,
-    reason: DisconnectReason,
-    last: Option<DisconnectReason>,
-) -> Failure {
+/// Why the client does not reconnect, in a sentence.
+fn ended(path: SocketPath, reason: DisconnectReason, last: Option<DisconnectReason>) -> Failure {
     match (&reason, last) {
         (DisconnectReason::MaxRetriesExceeded { .. }, Some(last)) => {
             let last = not_connected(path, last);
@@ -84,47 +80,10 @@ fn given_up(
     }
 }
 
-fn not_connected(path: kyneta_uds::SocketPath, reason: DisconnectReason) -> ClientError {
+fn not_connected(path: SocketPath, reason: DisconnectReason) -> ClientError {
     let last = match &reason {
         DisconnectReason::Error(error) => Some(error.clone()),
         _ => None,
     };
     ClientError::NotConnected { path, reason, last }
-}
-
-/// The last reason that an attempt failed, or that a connection was lost for. The states do not
-/// name it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Losses {
-    last: Arc<Mutex<Option<DisconnectReason>>>,
-}
-
-impl Losses {
-    pub(super) fn last(&self) -> Option<DisconnectReason> {
-        let last = self.last.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, reason: &DisconnectReason) {
-        let last = self.last.lock();
-        *last.unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
-    }
-}
-
-/// A policy whose reasons are noted.
-#[derive(Debug, Clone)]
-struct Noted {
-    policy: ReconnectPolicy,
-    losses: Losses,
-}
-
-impl Recover for Noted {
-    fn recover(&mut self, attempt: Attempt<'_>) -> Result<Wait, DisconnectReason> {
-        self.losses.note(attempt.reason());
-        self.policy.recover(attempt)
-    }
-
-    fn is_on(&self) -> bool {
-        self.policy.is_on()
-    }
 }

@@ -1,68 +1,63 @@
-//! What is told on stdout: the events, for programs and for people.
+//! The events of a member, as the JSON lines that go to stdout.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, Waiting, WireVersion};
 use serde::Serialize;
 
-use super::message_summary::Summary;
-use crate::{
-    failure::Chain,
-    json::Msg,
-    style::{Ink, Plain, Style},
-};
+use crate::{failure::Chain, json::Msg};
 
 /// One line of stdout.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub(super) enum Report<'a> {
-    /// The path is ours, and connections are accepted.
+pub(super) enum EventLine<'a> {
+    /// The path is bound, and connections are accepted.
     Listening { path: String },
-    /// What the peer is from now on.
+    /// The role of the peer from now on.
     Role { role: String },
-    /// Where the client stands from now on.
+    /// The state of the client from now on.
     State(State),
-    /// A peer has come or gone.
+    /// A peer was connected or disconnected.
     Peer(PeerChanged<'a>),
-    /// A message has come in.
+    /// A message was received.
     Message { peer: &'a str, msg: Msg<'a> },
-    /// Something went wrong; the bus goes on.
+    /// An error that does not end the process.
     Error {
         code: &'a str,
         message: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<&'a str>,
     },
-    /// There is no connection, or no role.
+    /// There is no connection, or no role, and why.
     Waiting { why: String, for_ms: u64 },
-    /// A message from stdin is with the kernels of so many peers.
+    /// A message from stdin was taken by the kernels of this many peers.
     Sent { count: usize },
 }
 
-/// Where the client stands.
+/// The state of the client.
 #[derive(Serialize)]
 pub(super) struct State {
-    state: &'static str,
+    pub(super) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
+    pub(super) attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    delay_ms: Option<u64>,
+    pub(super) delay_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    pub(super) reason: Option<Reason>,
 }
 
-/// Why there is no connection any more.
+/// Why a connection ended.
 #[derive(Serialize)]
 pub(super) struct Reason {
     #[serde(rename = "type")]
-    kind: &'static str,
+    pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(super) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
 }
 
-/// A peer has come or gone.
+/// A peer was connected or disconnected.
 #[derive(Serialize)]
 pub(super) struct PeerChanged<'a> {
     pub(super) peer: &'a str,
@@ -100,7 +95,7 @@ impl<'a> PeerChanged<'a> {
     }
 }
 
-impl<'a> Report<'a> {
+impl<'a> EventLine<'a> {
     pub(super) fn role(role: Role) -> Self {
         let role = role.to_string();
         Self::Role { role }
@@ -165,70 +160,6 @@ impl<'a> Report<'a> {
             peer: Some(peer),
         }
     }
-
-    /// The report for a person.
-    pub(super) fn for_people(&self, style: Style) -> String {
-        let line = |ink, sign: &str, rest: fmt::Arguments<'_>| {
-            format!("{} {rest}", style.paint(ink, sign))
-        };
-        match self {
-            Self::Listening { path } => line(
-                Ink::Good,
-                "*",
-                format_args!("listening on {path}; Ctrl-C ends it"),
-            ),
-            Self::Role { role } => {
-                let ink = match role.as_str() {
-                    "listener" | "connector" => Ink::Good,
-                    _ => Ink::Faint,
-                };
-                line(ink, "*", format_args!("{role}"))
-            }
-            Self::State(state) => {
-                let ink = match state.state {
-                    "connected" => Ink::Good,
-                    _ => Ink::Faint,
-                };
-                line(ink, "*", format_args!("{state}"))
-            }
-            Self::Peer(peer) => {
-                let (ink, sign) = match peer.change {
-                    "established" | "reconnected" => (Ink::Good, "+"),
-                    _ => (Ink::Bad, "-"),
-                };
-                line(ink, sign, format_args!("{}", PeerLine { peer, style }))
-            }
-            Self::Message {
-                peer,
-                msg: Msg(msg),
-            } => {
-                let peer = style.paint(Ink::Strong, Plain(peer));
-                line(Ink::In, "<", format_args!("{peer}  {}", Summary(msg)))
-            }
-            Self::Error {
-                code,
-                message,
-                peer,
-            } => {
-                let of = peer
-                    .map(|peer| format!("{}  ", Plain(peer)))
-                    .unwrap_or_default();
-                line(
-                    Ink::Bad,
-                    "!",
-                    format_args!("{of}{} ({code})", Plain(message)),
-                )
-            }
-            Self::Waiting { why, for_ms } => line(
-                Ink::Faint,
-                "*",
-                format_args!("waiting for {} s: {}", for_ms / 1000, Plain(why)),
-            ),
-            Self::Sent { count: 0 } => line(Ink::Bad, ">", format_args!("sent to nobody")),
-            Self::Sent { count: 1 } => line(Ink::Out, ">", format_args!("sent")),
-            Self::Sent { count } => line(Ink::Out, ">", format_args!("sent to {count} peers")),
-        }
-    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -246,24 +177,6 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.state)?;
-        if let Some(attempt) = self.attempt {
-            write!(f, ", attempt {attempt}")?;
-        }
-        if let Some(delay) = self.delay_ms {
-            write!(f, " in {:?}", Duration::from_millis(delay))?;
-        }
-        // What ends it for good stands on stderr.
-        match &self.reason {
-            Some(reason) if self.attempt.is_some() => f.write_str(&reason.aside()),
-            Some(reason) => write!(f, " ({})", reason.kind),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Reason {
     pub(super) fn of(reason: &DisconnectReason) -> Self {
         let (message, attempts) = match reason {
@@ -276,36 +189,5 @@ impl Reason {
             message,
             attempts,
         }
-    }
-
-    fn aside(&self) -> String {
-        match &self.message {
-            Some(message) => format!(": {}", Plain(message)),
-            None => format!(" ({})", self.kind),
-        }
-    }
-}
-
-struct PeerLine<'a> {
-    peer: &'a PeerChanged<'a>,
-    style: Style,
-}
-
-impl fmt::Display for PeerLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = self.peer;
-        write!(f, "{}", self.style.paint(Ink::Strong, Plain(peer.peer)))?;
-        if let Some(name) = peer.name {
-            write!(f, " {name:?}")?;
-        }
-        write!(f, " {}", peer.change)?;
-        if let Some(reason) = &peer.reason {
-            return f.write_str(&reason.aside());
-        }
-        let mut about = format!("{}, wire {}", peer.peer_type, peer.wire);
-        if let Some(pid) = peer.pid {
-            about.push_str(&format!(", pid {pid}"));
-        }
-        write!(f, " {}", self.style.paint(Ink::Faint, format!("({about})")))
     }
 }

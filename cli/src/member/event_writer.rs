@@ -1,7 +1,7 @@
-//! stdout, written by a thread of its own.
+//! Events, written to stdout by a thread of its own.
 //!
-//! In: reports, from any task. Out: lines, each written as soon as stdout takes it. A reader that
-//! is slow makes the tasks wait (and they their peers); one that has gone ends the command.
+//! In: events, from any task. Out: lines, each written as soon as stdout takes it. A slow reader of
+//! stdout makes the tasks wait, and so the peers; a closed stdout ends the command.
 
 use std::{
     io::{self, Write},
@@ -13,32 +13,32 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-use super::event_line::Report;
+use super::event_line::EventLine;
 use crate::{failure::Failure, stdout::broken_is_quiet, style::Style};
 
-/// Tasks wait while so many bytes or more are to be written. One line more may come on top.
-const FULL: usize = 256 << 10;
+/// Tasks wait while this many bytes or more are pending. Each may add one more line.
+const MAX_PENDING: usize = 256 << 10;
 
-/// Where reports go.
+/// Writes events, for programs or for people.
 #[derive(Debug, Clone)]
-pub(super) struct Printer {
+pub(super) struct EventWriter {
     shared: Arc<Shared>,
-    form: Form,
+    format: Format,
 }
 
-/// For programs or for people.
+/// The format of a line.
 #[derive(Debug, Clone, Copy)]
-enum Form {
+enum Format {
     Json,
-    People(Style),
+    Text(Style),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     pending: Mutex<Pending>,
-    /// Something is to be written, or nothing ever again.
+    /// Lines are pending.
     work: Condvar,
-    /// Something has been written, or nothing can be any more.
+    /// Lines were written, or stdout broke.
     progress: Notify,
 }
 
@@ -49,47 +49,47 @@ struct Pending {
     broken: Option<Arc<io::Error>>,
 }
 
-impl Printer {
+impl EventWriter {
     /// Starts the thread.
     pub(super) fn start(json: bool) -> Result<Self, Failure> {
         let shared = Arc::<Shared>::default();
-        let form = if json {
-            Form::Json
+        let format = if json {
+            Format::Json
         } else {
-            Form::People(Style::of_stdout())
+            Format::Text(Style::of_stdout())
         };
         let writer = shared.clone();
         thread::Builder::new()
             .name("stdout".to_owned())
-            .spawn(move || writer.write_on())?;
-        Ok(Self { shared, form })
+            .spawn(move || writer.write_pending())?;
+        Ok(Self { shared, format })
     }
 
-    /// Ready when there is room for a report, or an error when nobody reads any more.
+    /// Ready when there is room for an event; an error when stdout is broken.
     pub(super) async fn room(&self) -> Result<(), Failure> {
         self.shared
-            .until(|pending| pending.lines.len() < FULL)
+            .until(|pending| pending.lines.len() < MAX_PENDING)
             .await
     }
 
-    /// Prints a report, whether there is room or not.
-    pub(super) fn put(&self, report: &Report<'_>) {
+    /// Writes an event, whether there is room or not.
+    pub(super) fn put(&self, event: &EventLine<'_>) {
         let mut pending = self.shared.pending();
         if pending.broken.is_some() {
             return;
         }
-        match self.form {
-            Form::Json => {
+        match self.format {
+            Format::Json => {
                 let start = pending.lines.len();
-                if let Err(error) = serde_json::to_writer(&mut pending.lines, report) {
-                    tracing::error!(%error, "a report cannot be written as JSON");
+                if let Err(error) = serde_json::to_writer(&mut pending.lines, event) {
+                    tracing::error!(%error, "an event cannot be written as JSON");
                     return pending.lines.truncate(start);
                 }
             }
-            Form::People(style) => {
+            Format::Text(style) => {
                 pending
                     .lines
-                    .extend_from_slice(report.for_people(style).as_bytes());
+                    .extend_from_slice(event.text(style).as_bytes());
             }
         }
         pending.lines.push(b'\n');
@@ -104,19 +104,18 @@ impl Printer {
         }
     }
 
-    /// Waits until all is written, but not for ever.
+    /// Waits until all lines are written, or for `deadline`.
     pub(super) async fn finish(&self, deadline: Duration) {
         let all = self
             .shared
             .until(|pending| pending.lines.is_empty() && !pending.writing);
-        // What nobody reads within the deadline is lost with the reader's consent.
         let _ = timeout(deadline, all).await;
     }
 }
 
 impl Shared {
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        // A panic under the lock leaves at worst half a line.
+        // A panic while the lock is held leaves at worst half a line.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,8 +136,8 @@ impl Shared {
         }
     }
 
-    /// The thread: takes all there is, writes it, and so on.
-    fn write_on(&self) {
+    /// The thread: takes all pending lines, writes them, and repeats.
+    fn write_pending(&self) {
         let mut lines = Vec::new();
         loop {
             {
@@ -163,7 +162,7 @@ impl Shared {
                 return;
             }
             lines.clear();
-            lines.shrink_to(2 * FULL);
+            lines.shrink_to(2 * MAX_PENDING);
         }
     }
 }

@@ -5,39 +5,41 @@ use std::future::ready;
 use kyneta_uds::Server;
 
 use super::{
-    LAST_WORDS, Peers, ended_at, event_line::Report, event_writer::Printer, handler, introduction,
-    queue, reporter::Teller, stack, status_socket::Window, stay,
+    args::ListenArgs,
+    event_line::EventLine,
+    event_writer::EventWriter,
+    recipients::Handle,
+    reporter::Reporter,
+    run::{FLUSH_TIMEOUT, ended_at, handler, run},
+    settings::{handshake, queue, stack},
+    status_socket::StatusSocket,
 };
-use crate::{args::Listen, failure::Failure, signals::Signals};
+use crate::{failure::Failure, signals::Signals};
 
 /// Listens until told to end.
-pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
-    let bus = &args.bus;
-    let signals = Signals::catch()?;
-    let introduction = introduction(bus, "listen")?;
-    let window = Window::of(bus).await?;
-    let builder = Server::builder(bus.path.clone())
-        .handshake(introduction)
-        .queue(queue(bus))
-        .stack(stack(bus))
-        .listener(args.file.options().cleanup(!args.no_cleanup));
-    let teller = Teller::new(Printer::start(bus.json)?, builder.events());
-    let wake = builder.events();
+pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Failure> {
+    let member = &args.member;
+    let handshake = handshake(member, "listen")?;
+    let status = StatusSocket::bind(member).await?;
+    let builder = Server::builder(member.path.clone())
+        .handshake(handshake)
+        .queue(queue(member))
+        .stack(stack(member))
+        .listener(args.socket.options().cleanup(!args.no_cleanup));
+    let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
+    let events = builder.events();
     let server = builder
-        .listen(handler(teller.clone(), bus.echo))
+        .listen(handler(reporter.clone(), member.echo))
         .await
         .map_err(|error| Failure::Work(error.into()))?;
-    // No connection is accepted before this task has waited for something.
-    teller
-        .report(&Report::Listening {
-            path: bus.path.to_string(),
-        })
-        .await?;
-    let telling = tokio::spawn(teller.clone().attend(wake));
-    let endpoint = window.map(|window| window.open(server.clone()));
-    let joined = ready(Ok(Peers::Server(server)));
-    let end = stay(joined, &teller, bus, endpoint, signals).await;
-    telling.abort();
-    teller.finish(None, LAST_WORDS).await;
-    ended_at(&bus.path, end?)
+    // Comes first: nothing is accepted before this task waits for something.
+    let path = member.path.to_string();
+    reporter.report(&EventLine::Listening { path }).await?;
+    let reporting = tokio::spawn(reporter.clone().report_events(events));
+    let endpoint = status.map(|status| status.serve(server.clone()));
+    let joined = ready(Ok(Handle::Server(server)));
+    let end = run(joined, &reporter, member, endpoint, signals).await;
+    reporting.abort();
+    reporter.finish(None, FLUSH_TIMEOUT).await;
+    ended_at(&member.path, end?)
 }

@@ -1,10 +1,10 @@
-//! A message on one line, for a person.
+//! A message in short, on one line.
 
 use std::fmt;
 
 use kyneta_uds::{ChannelMsg, Data, Offer, PayloadKind};
 
-use crate::style::Plain;
+use crate::style::Escaped;
 
 /// Displays a message in short.
 pub(super) struct Summary<'a>(pub(super) &'a ChannelMsg);
@@ -14,7 +14,7 @@ impl fmt::Display for Summary<'_> {
         f.write_str(self.0.kind())?;
         match self.0 {
             ChannelMsg::Establish(establish) => {
-                write!(f, " {}", Plain(establish.identity.peer_id.as_str()))
+                write!(f, " {}", Escaped(establish.identity.peer_id.as_str()))
             }
             ChannelMsg::Depart => Ok(()),
             ChannelMsg::Present(docs) => {
@@ -24,7 +24,7 @@ impl fmt::Display for Summary<'_> {
                         f,
                         "{} {}",
                         if index > 0 { "," } else { "" },
-                        Plain(entry.doc.as_str())
+                        Escaped(entry.doc.as_str())
                     )?;
                 }
                 match docs.len().saturating_sub(SHOWN) {
@@ -33,14 +33,14 @@ impl fmt::Display for Summary<'_> {
                 }
             }
             ChannelMsg::Interest(interest) => {
-                write!(f, " {}", Plain(interest.doc.as_str()))?;
+                write!(f, " {}", Escaped(interest.doc.as_str()))?;
                 interest.version.as_ref().map_or(Ok(()), |version| {
                     write!(f, " since version {}", Short(version))
                 })
             }
             ChannelMsg::Offer(offer) => write_offer(f, offer),
             ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => {
-                write!(f, " {}", Plain(doc.as_str()))
+                write!(f, " {}", Escaped(doc.as_str()))
             }
         }
     }
@@ -54,7 +54,7 @@ fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
     write!(
         f,
         " {} version {} {kind}: ",
-        Plain(offer.doc.as_str()),
+        Escaped(offer.doc.as_str()),
         Short(&offer.version)
     )?;
     match &offer.data {
@@ -64,17 +64,17 @@ fn write_offer(f: &mut fmt::Formatter<'_>, offer: &Offer) -> fmt::Result {
     }
 }
 
-/// A text that is cut when it is long.
+/// A text, cut if it is long.
 struct Short<'a>(&'a str);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 60;
         match self.0.char_indices().nth(SHOWN) {
-            None => Plain(self.0).fmt(f),
+            None => Escaped(self.0).fmt(f),
             Some((end, _)) => {
                 let shown = self.0.get(..end).unwrap_or_default();
-                write!(f, "{}... ({} bytes)", Plain(shown), self.0.len())
+                write!(f, "{}... ({} bytes)", Escaped(shown), self.0.len())
             }
         }
     }

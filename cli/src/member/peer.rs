@@ -1,38 +1,43 @@
-//! `peer`: one of many on a path.
+//! `peer`: a leaderless member of a path.
 
 use kyneta_uds::{Peer, Role};
 
 use super::{
-    LAST_WORDS, Peers, ended_at, event_line::Report, event_writer::Printer, handler, introduction,
-    queue, reporter::Teller, stack, status_socket::Window, stay,
+    args::PeerArgs,
+    event_line::EventLine,
+    event_writer::EventWriter,
+    recipients::Handle,
+    reporter::Reporter,
+    run::{FLUSH_TIMEOUT, ended_at, handler, run},
+    settings::{handshake, queue, stack},
+    status_socket::StatusSocket,
 };
-use crate::{args, failure::Failure, signals::Signals};
+use crate::{failure::Failure, signals::Signals};
 
-/// Joins the others, and stays until told to end.
-pub(crate) async fn peer(args: args::Peer) -> Result<(), Failure> {
-    let bus = &args.bus;
-    let signals = Signals::catch()?;
-    let introduction = introduction(bus, "peer")?;
-    let window = Window::of(bus).await?;
-    let builder = Peer::builder(bus.path.clone())
-        .handshake(introduction)
-        .queue(queue(bus))
-        .stack(stack(bus))
-        .listener(args.file.options());
-    let teller = Teller::new(Printer::start(bus.json)?, builder.events());
-    let telling = tokio::spawn(teller.clone().attend(builder.events()));
-    let handler = handler(teller.clone(), bus.echo);
+/// Joins the path, and stays until told to end.
+pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure> {
+    let member = &args.member;
+    let handshake = handshake(member, "peer")?;
+    let status = StatusSocket::bind(member).await?;
+    let builder = Peer::builder(member.path.clone())
+        .handshake(handshake)
+        .queue(queue(member))
+        .stack(stack(member))
+        .listener(args.socket.options());
+    let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
+    let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
+    let handler = handler(reporter.clone(), member.echo);
     let peer = builder.join_lazy(handler).await;
     let peer = peer.map_err(|error| Failure::Work(error.into()))?;
     let joining = async {
         let joined = peer.joined().await;
         joined.map_err(|error| Failure::Work(error.into()))?;
-        Ok(Peers::Peer(peer.clone()))
+        Ok(Handle::Peer(peer.clone()))
     };
-    let endpoint = window.map(|window| window.open(peer.clone()));
-    let end = stay(joining, &teller, bus, endpoint, signals).await;
-    telling.abort();
-    let disposed = Report::role(Role::Disposed);
-    teller.finish(Some(&disposed), LAST_WORDS).await;
-    ended_at(&bus.path, end?)
+    let endpoint = status.map(|status| status.serve(peer.clone()));
+    let end = run(joining, &reporter, member, endpoint, signals).await;
+    reporting.abort();
+    let disposed = EventLine::role(Role::Disposed);
+    reporter.finish(Some(&disposed), FLUSH_TIMEOUT).await;
+    ended_at(&member.path, end?)
 }

@@ -1,65 +1,64 @@
-//! Whom a message can be sent to, in each role.
+//! Which connections a message goes to, in each role.
 
 use kyneta_uds::{Client, Connection, DisconnectReason, Peer, PeerId, Role, Server};
 
-/// The peers of a listener, the one of a connector, or of one who may be either.
+/// The handle of the role.
 #[derive(Debug, Clone)]
-pub(super) enum Peers {
+pub(super) enum Handle {
     Server(Server),
     Client(Client),
     Peer(Peer),
 }
 
-/// Who gets a message for all.
-pub(super) enum Everybody {
-    /// Those who have connected to us.
-    Members(Vec<Connection>),
-    /// The one we connect to, now or next.
-    Through(Outgoing),
+/// Where a message for all goes.
+pub(super) enum Recipients {
+    /// The connections that we accepted.
+    Accepted(Vec<Connection>),
+    /// The listener, now or after a reconnect.
+    Dialed(Dialed),
 }
 
-/// What waits for the one we connect to, whoever that is by then.
-pub(super) enum Outgoing {
+/// The queue for the listener, whichever process that is when the message is sent.
+pub(super) enum Dialed {
     Client(Client),
     Peer(Peer),
 }
 
-/// Who gets a message for one.
-pub(super) enum One {
-    /// Has connected to us.
-    Member(Connection),
-    /// We have connected to it.
-    Host(Connection),
+/// Where a message for one peer goes.
+pub(super) enum Recipient {
+    Accepted(Connection),
+    Dialed(Connection),
 }
 
-impl Peers {
-    /// Whom a message for all goes to. Waits while there is nobody yet who will be.
-    pub(super) async fn all(&self) -> Everybody {
+impl Handle {
+    /// The recipients of a message for all. Waits while a peer has no connection yet but may get one.
+    pub(super) async fn all(&self) -> Recipients {
         match self {
-            Self::Server(server) => Everybody::Members(server.connections()),
-            Self::Client(client) => Everybody::Through(Outgoing::Client(client.clone())),
-            Self::Peer(peer) => of_peer(peer).await,
+            Self::Server(server) => Recipients::Accepted(server.connections()),
+            Self::Client(client) => Recipients::Dialed(Dialed::Client(client.clone())),
+            Self::Peer(peer) => all_of_peer(peer).await,
         }
     }
 
-    pub(super) async fn one(&self, id: &PeerId) -> Option<One> {
+    /// The recipient with this id.
+    pub(super) async fn one(&self, id: &PeerId) -> Option<Recipient> {
         match self {
-            Self::Server(server) => server.connection(id).map(One::Member),
+            Self::Server(server) => server.connection(id).map(Recipient::Accepted),
             Self::Client(client) => {
-                let there = client.connection().filter(|there| there.peer_id() == id);
-                there.map(One::Host)
+                let listener = client.connection().filter(|it| it.peer_id() == id);
+                listener.map(Recipient::Dialed)
             }
             Self::Peer(peer) => {
                 if peer.role() != Role::Listener {
-                    return peer.connection(id).map(One::Host);
+                    return peer.connection(id).map(Recipient::Dialed);
                 }
-                passed_on(peer).await;
-                peer.connection(id).map(One::Member)
+                earlier_sends(peer).await;
+                peer.connection(id).map(Recipient::Accepted)
             }
         }
     }
 
-    /// Tells everybody `depart`, sends what waits, and ends.
+    /// Sends `depart` to all peers, drains the queues, and ends.
     pub(super) async fn dispose(self) {
         match self {
             Self::Server(server) => server.dispose().await,
@@ -68,8 +67,8 @@ impl Peers {
         };
     }
 
-    /// Ready when there will be nobody any more.
-    pub(super) async fn deserted(&self) -> DisconnectReason {
+    /// Ready when the role has ended for good.
+    pub(super) async fn closed(&self) -> DisconnectReason {
         match self {
             Self::Server(server) => server.closed().await,
             Self::Client(client) => client.closed().await,
@@ -78,24 +77,24 @@ impl Peers {
     }
 }
 
-async fn of_peer(peer: &Peer) -> Everybody {
+async fn all_of_peer(peer: &Peer) -> Recipients {
     loop {
         if !peer.wait_for_peers().await {
-            return Everybody::Members(Vec::new());
+            return Recipients::Accepted(Vec::new());
         }
         if peer.role() != Role::Listener {
-            return Everybody::Through(Outgoing::Peer(peer.clone()));
+            return Recipients::Dialed(Dialed::Peer(peer.clone()));
         }
-        passed_on(peer).await;
-        let members = peer.connections();
-        if peer.role() == Role::Listener && !members.is_empty() {
-            return Everybody::Members(members);
+        earlier_sends(peer).await;
+        let connections = peer.connections();
+        if peer.role() == Role::Listener && !connections.is_empty() {
+            return Recipients::Accepted(connections);
         }
     }
 }
 
-/// What was said while another listened, or nobody, goes out before what is said now.
-async fn passed_on(peer: &Peer) {
-    // What was lost with a connection is told where it was sent.
+/// Waits for messages that were queued before this peer became the listener, to keep the order.
+async fn earlier_sends(peer: &Peer) {
+    // Messages lost with a connection are reported where they were sent.
     let _ = peer.flushed().await;
 }

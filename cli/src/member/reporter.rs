@@ -1,7 +1,7 @@
-//! Tells on stdout what happens, in the order in which it happened.
+//! Reports the library's events and messages on stdout, in their order.
 //!
-//! In: the library's events, and messages from handlers. Out: reports. A message is told after the
-//! events that came before it, an end after the messages that came before it.
+//! In: events, and messages from handlers. Out: event lines. A message is reported after all events
+//! that precede it, an end after all messages that precede it.
 
 use std::{
     error::Error,
@@ -15,36 +15,40 @@ use kyneta_uds::{
 };
 
 use super::{
-    connect::Losses,
-    event_line::{PeerChanged, Reason, Report},
-    event_writer::Printer,
+    event_line::{EventLine, PeerChanged, Reason},
+    event_writer::EventWriter,
+    last_failure::LastFailure,
 };
 use crate::failure::{Chain, Failure};
 
-/// Tells on stdout what happens.
+/// Reports events and messages.
 #[derive(Debug)]
-pub(super) struct Teller {
-    printer: Printer,
+pub(super) struct Reporter {
+    writer: EventWriter,
     events: Mutex<Events>,
     /// Why a client's last attempt failed.
-    losses: Losses,
+    last_failure: LastFailure,
 }
 
-impl Teller {
-    pub(super) fn new(printer: Printer, events: Events) -> Arc<Self> {
-        Self::of_client(printer, events, Losses::default())
+impl Reporter {
+    pub(super) fn new(writer: EventWriter, events: Events) -> Arc<Self> {
+        Self::of_client(writer, events, LastFailure::default())
     }
 
-    pub(super) fn of_client(printer: Printer, events: Events, losses: Losses) -> Arc<Self> {
+    pub(super) fn of_client(
+        writer: EventWriter,
+        events: Events,
+        last_failure: LastFailure,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            printer,
+            writer,
             events: Mutex::new(events),
-            losses,
+            last_failure,
         })
     }
 
-    /// Tells of events as long as `wake` has any; `wake` is another reader of the same ones.
-    pub(super) async fn attend(self: Arc<Self>, mut wake: Events) {
+    /// Reports events as they come. `wake` is another reader of the same events.
+    pub(super) async fn report_events(self: Arc<Self>, mut wake: Events) {
         while wake.recv().await.is_some() {
             if self.catch_up().await.is_err() {
                 return;
@@ -52,47 +56,48 @@ impl Teller {
         }
     }
 
-    /// Tells of all events so far.
-    pub(super) async fn catch_up(&self) -> Result<(), Failure> {
-        self.printer.room().await?;
+    /// Reports all events so far.
+    async fn catch_up(&self) -> Result<(), Failure> {
+        self.writer.room().await?;
         self.drain(&mut self.events());
         Ok(())
     }
 
-    /// Tells of a message, as soon as stdout has room for it.
+    /// Reports a message, as soon as stdout has room for it.
     pub(super) async fn message(&self, incoming: &Incoming) -> Result<(), Failure> {
-        self.printer.room().await?;
+        self.writer.room().await?;
         let mut events = self.events();
         self.drain(&mut events);
         let peer = incoming.peer().identity().peer_id.as_str();
-        self.printer.put(&Report::message(peer, &incoming.message));
+        self.writer
+            .put(&EventLine::message(peer, &incoming.message));
         Ok(())
     }
 
-    /// Tells of something that has no place in an order.
-    pub(super) async fn report(&self, report: &Report<'_>) -> Result<(), Failure> {
-        self.printer.room().await?;
-        self.printer.put(report);
+    /// Reports an event whose order among the library's events does not matter.
+    pub(super) async fn report(&self, line: &EventLine<'_>) -> Result<(), Failure> {
+        self.writer.room().await?;
+        self.writer.put(line);
         Ok(())
     }
 
-    /// Ready when nobody reads stdout any more.
+    /// Ready when stdout is broken.
     pub(super) async fn broken(&self) -> Failure {
-        self.printer.broken().await
+        self.writer.broken().await
     }
 
-    /// Tells what is left to tell, whether there is room or not, and waits until it is out, but
-    /// not for ever.
-    pub(super) async fn finish(&self, last: Option<&Report<'_>>, deadline: Duration) {
+    /// Reports the remaining events, whether there is room or not, and waits until they are
+    /// written, or for `deadline`.
+    pub(super) async fn finish(&self, last: Option<&EventLine<'_>>, deadline: Duration) {
         self.drain(&mut self.events());
         if let Some(last) = last {
-            self.printer.put(last);
+            self.writer.put(last);
         }
-        self.printer.finish(deadline).await;
+        self.writer.finish(deadline).await;
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {
-        // A panic under the lock leaves at worst an event untold.
+        // A panic while the lock is held loses at worst one event.
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,20 +136,21 @@ impl Teller {
                 self.error_of(peer, "self-connection", message);
             }
             Event::State(state) => self.state(state),
-            // Told last of all, when what is on its way has been told of.
+            // Reported last, by `finish`.
             Event::Role(Role::Disposed) => {}
-            Event::Role(role) => self.printer.put(&Report::role(*role)),
-            Event::Waiting(waiting) => self.printer.put(&Report::waiting(waiting)),
+            Event::Role(role) => self.writer.put(&EventLine::role(*role)),
+            Event::Waiting(waiting) => self.writer.put(&EventLine::waiting(waiting)),
             Event::InTheWay { error } => {
-                self.printer.put(&Report::error("in-the-way", chain(error)));
+                self.writer
+                    .put(&EventLine::error("in-the-way", chain(error)));
             }
-            // As at the beginning.
+            // The same event as at the start.
             Event::Regained { path, .. } => {
                 let path = path.to_string();
-                self.printer.put(&Report::Listening { path });
+                self.writer.put(&EventLine::Listening { path });
             }
             Event::UnsafeDirectory { risk } => {
-                self.printer.put(&Report::error("unsafe-directory", risk));
+                self.writer.put(&EventLine::error("unsafe-directory", risk));
             }
             Event::TurnedAway { refusal } => {
                 let code = match refusal {
@@ -152,11 +158,11 @@ impl Teller {
                     Refusal::TooFast { .. } => "too-many-a-second",
                     _ => "too-many-connections",
                 };
-                self.printer.put(&Report::error(code, refusal));
+                self.writer.put(&EventLine::error(code, refusal));
             }
             Event::NotEstablished { error } => {
-                self.printer
-                    .put(&Report::error(code(error.get_ref()), chain(error)));
+                self.writer
+                    .put(&EventLine::error(code(error.get_ref()), chain(error)));
             }
             Event::HighWater {
                 peer,
@@ -170,8 +176,8 @@ impl Teller {
                 tracing::info!(peer = ?peer.identity().peer_id, "the peer's queue is empty again");
             }
             Event::Missed(count) => {
-                let message = format!("{count} events went by untold: stdout was too slow");
-                self.printer.put(&Report::error("missed-events", message));
+                let message = format!("{count} events were not reported: stdout was too slow");
+                self.writer.put(&EventLine::error("missed-events", message));
             }
             other => tracing::info!(?other, "event"),
         }
@@ -179,15 +185,15 @@ impl Teller {
 
     fn state(&self, state: &State) {
         let report = match state {
-            // Told last of all, when what is on its way has been told of.
+            // Reported last, by `finish`.
             State::Disconnected { .. } => return,
-            State::Connecting { attempt } => Report::connecting(*attempt),
-            State::Connected => Report::connected(),
+            State::Connecting { attempt } => EventLine::connecting(*attempt),
+            State::Connected => EventLine::connected(),
             State::Reconnecting { attempt, delay } => {
-                Report::reconnecting(*attempt, *delay, self.losses.last().as_ref())
+                EventLine::reconnecting(*attempt, *delay, self.last_failure.get().as_ref())
             }
         };
-        self.printer.put(&report);
+        self.writer.put(&report);
     }
 
     fn peer(&self, peer: &PeerInfo, change: &PeerChange) {
@@ -202,14 +208,14 @@ impl Teller {
             self.error_of(peer, code(error.get_ref()), &chain(error));
         }
         let identity = peer.identity();
-        let mut told = PeerChanged::new(name, identity, peer.wire(), peer.credentials());
-        told.reason = reason.map(Reason::of);
-        self.printer.put(&Report::Peer(told));
+        let mut line = PeerChanged::new(name, identity, peer.wire(), peer.credentials());
+        line.reason = reason.map(Reason::of);
+        self.writer.put(&EventLine::Peer(line));
     }
 
     fn error_of(&self, peer: &PeerInfo, code: &str, message: &str) {
         let peer = peer.identity().peer_id.as_str();
-        self.printer.put(&Report::error_of(peer, code, message));
+        self.writer.put(&EventLine::error_of(peer, code, message));
     }
 }
 
@@ -217,7 +223,7 @@ fn chain(error: &kyneta_uds::SharedError) -> String {
     Chain(error.get_ref()).to_string()
 }
 
-/// A name for what ended a connection, from the innermost cause that has one.
+/// The code of the error that ended a connection: that of its outermost known cause.
 fn code(error: &(dyn Error + 'static)) -> &'static str {
     let mut next = Some(error);
     while let Some(error) = next {

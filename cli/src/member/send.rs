@@ -1,10 +1,10 @@
-//! What stdin asks for, done in order.
+//! Executes the commands of stdin, in order.
 //!
-//! In: commands. Out: messages to peers; `sent` reports, in the order of the commands, each once
-//! the kernels have taken its message. A command waits for room in the queues, not for the kernels.
+//! In: commands. Out: messages to peers; `sent` events in the order of the commands, each after the
+//! kernels have taken its message. A command waits for room in the queues, not for the kernels.
 //!
-//! As reports keep their order, one of many that takes nothing could hold up all others here as well
-//! as in its queue: once stdin waits for what is untold, it has the stall limit's time, too.
+//! Because `sent` events keep their order, one stalled peer could block those of all others. If stdin
+//! has to wait for that, the peer is disconnected after the stall limit.
 
 use std::{future::pending, mem, pin::pin, sync::Arc, time::Duration};
 
@@ -21,141 +21,146 @@ use tokio::{
 use tower::{Service, ServiceExt as _};
 
 use super::{
-    event_line::Report,
-    recipients::{Everybody, One, Outgoing, Peers},
-    reporter::Teller,
-    stdin::{Asked, Command},
+    event_line::EventLine,
+    recipients::{Dialed, Handle, Recipient, Recipients},
+    reporter::Reporter,
+    stdin::{Command, InputLine},
 };
 
-/// Sends whose kernels have not been heard of. More than small messages in a queue of the default
-/// size and in the write buffer below it, so that it is the queue that fills first.
-const UNTOLD: usize = 16 << 10;
+/// Commands whose `sent` event is pending. More than the small messages that a queue of the default
+/// size and its write buffer hold, so that the queue fills first.
+const MAX_UNREPORTED: usize = 16 << 10;
 
-/// One command's messages, on their way.
-type OnTheirWay = Vec<OnItsWay>;
+/// The messages of one command that the kernels have not yet taken.
+type InFlight = Vec<MessageInFlight>;
 
-struct OnItsWay {
+struct MessageInFlight {
     sent: SendFuture<ChannelMsg>,
-    /// Whose it is, if it has connected to us: one of many.
-    member: Option<Connection>,
+    /// Its connection, if we accepted it: only then can it block others.
+    accepted: Option<Connection>,
 }
 
-/// Does what is asked.
+/// Executes commands.
 #[derive(Debug)]
 pub(super) struct Sends {
-    peers: Arc<SetOnce<Peers>>,
-    teller: Arc<Teller>,
-    untold: Sender<OnTheirWay>,
-    /// A command to send was taken, and has not come to anything.
+    handle: Arc<SetOnce<Handle>>,
+    reporter: Arc<Reporter>,
+    unreported: Sender<InFlight>,
+    /// A command to send was taken from the channel and is not finished.
     sending: bool,
 }
 
 impl Sends {
-    /// Sends wait for `peers`. Also returns the task that tells of what was sent; it ends when all
-    /// is told.
+    /// Sends wait for `handle`. Also returns the task that reports `sent`; it ends when all is
+    /// reported.
     pub(super) fn new(
-        peers: Arc<SetOnce<Peers>>,
-        teller: Arc<Teller>,
+        handle: Arc<SetOnce<Handle>>,
+        reporter: Arc<Reporter>,
         stall_limit: Duration,
     ) -> (Self, JoinHandle<()>) {
         let stall_limit = stall_limit.max(Duration::from_millis(1));
-        let (untold, queue) = mpsc::channel(UNTOLD);
-        let telling = tokio::spawn(tell(queue, teller.clone(), stall_limit));
+        let (unreported, queue) = mpsc::channel(MAX_UNREPORTED);
+        let reporting = tokio::spawn(report_sent(queue, reporter.clone(), stall_limit));
         (
             Self {
-                peers,
-                teller,
-                untold,
+                handle,
+                reporter,
+                unreported,
                 sending: false,
             },
-            telling,
+            reporting,
         )
     }
 
-    /// Ready when asked to quit. Cancel safe: what was taken and not sent is told of by
-    /// [`give_up`](Self::give_up).
-    pub(super) async fn until_quit(&mut self, asked: &mut Receiver<Asked>) {
-        while let Some(asked) = asked.recv().await {
-            match asked {
+    /// Ready when a line asks to quit. Cancel safe: [`give_up`](Self::give_up) reports a command that
+    /// was taken and not finished.
+    pub(super) async fn until_quit(&mut self, lines: &mut Receiver<InputLine>) {
+        while let Some(line) = lines.recv().await {
+            match line {
                 Ok(Command::Quit) => return,
                 Ok(Command::Send { msg, to }) => {
                     self.sending = true;
-                    let on_their_way = match to {
+                    let in_flight = match to {
                         None => self.to_all(msg).await,
                         Some(peer) => self.to_one(msg, &peer).await.into_iter().collect(),
                     };
-                    // Fails only when the command ends.
-                    let _ = self.untold.send(on_their_way).await;
+                    // Fails only when the process ends.
+                    let _ = self.unreported.send(in_flight).await;
                     self.sending = false;
                 }
-                Err(message) => self.complain("bad-input", message).await,
+                Err(message) => self.error("bad-input", message).await,
             }
         }
         pending::<()>().await;
     }
 
-    /// Sends no more: tells of what was read and has not been sent that nothing has taken it.
-    pub(super) fn give_up(mut self, mut asked: Receiver<Asked>) {
-        asked.close();
+    /// Sends no more: reports each command that was read and not executed as sent to 0 peers.
+    pub(super) fn give_up(mut self, mut lines: Receiver<InputLine>) {
+        lines.close();
         let mut unsent = usize::from(mem::take(&mut self.sending));
-        while let Ok(read) = asked.try_recv() {
-            unsent += usize::from(matches!(read, Ok(Command::Send { .. })));
+        while let Ok(line) = lines.try_recv() {
+            unsent += usize::from(matches!(line, Ok(Command::Send { .. })));
         }
         for _ in 0..unsent {
-            // Full only when as many wait to be told of as may.
-            let _ = self.untold.try_send(OnTheirWay::new());
+            // Fails only when the maximum is pending.
+            let _ = self.unreported.try_send(InFlight::new());
         }
     }
 
-    async fn to_all(&self, msg: ChannelMsg) -> OnTheirWay {
-        match self.peers.wait().await.all().await {
-            Everybody::Members(members) => {
-                let sends = members
+    async fn to_all(&self, msg: ChannelMsg) -> InFlight {
+        match self.handle.wait().await.all().await {
+            Recipients::Accepted(connections) => {
+                let sends = connections
                     .into_iter()
-                    .map(|member| to_member(member, msg.clone()));
+                    .map(|connection| to_accepted(connection, msg.clone()));
                 join_all(sends).await.into_iter().flatten().collect()
             }
-            Everybody::Through(outgoing) => {
-                let sent = match outgoing {
-                    Outgoing::Client(client) => enqueue(client, msg).await,
-                    Outgoing::Peer(peer) => enqueue(peer, msg).await,
+            Recipients::Dialed(dialed) => {
+                let sent = match dialed {
+                    Dialed::Client(client) => enqueue(client, msg).await,
+                    Dialed::Peer(peer) => enqueue(peer, msg).await,
                 };
-                sent.map(OnItsWay::outgoing).into_iter().collect()
+                sent.map(MessageInFlight::dialed).into_iter().collect()
             }
         }
     }
 
-    async fn to_one(&self, msg: ChannelMsg, peer: &PeerId) -> Option<OnItsWay> {
-        match self.peers.wait().await.one(peer).await {
-            Some(One::Member(member)) => to_member(member, msg).await,
-            Some(One::Host(host)) => enqueue(host, msg).await.map(OnItsWay::outgoing),
+    async fn to_one(&self, msg: ChannelMsg, peer: &PeerId) -> Option<MessageInFlight> {
+        match self.handle.wait().await.one(peer).await {
+            Some(Recipient::Accepted(connection)) => to_accepted(connection, msg).await,
+            Some(Recipient::Dialed(listener)) => {
+                enqueue(listener, msg).await.map(MessageInFlight::dialed)
+            }
             None => {
-                let message = format!("no peer {peer:?} is here");
-                self.complain("unknown-peer", message).await;
+                let message = format!("no peer {peer:?} is connected");
+                self.error("unknown-peer", message).await;
                 None
             }
         }
     }
 
-    async fn complain(&self, code: &str, message: String) {
-        // Nobody to complain to ends the command elsewhere.
-        let _ = self.teller.report(&Report::error(code, message)).await;
+    async fn error(&self, code: &str, message: String) {
+        // Fails when stdout is broken, which ends the process elsewhere.
+        let _ = self.reporter.report(&EventLine::error(code, message)).await;
     }
 }
 
-impl OnItsWay {
-    const fn outgoing(sent: SendFuture<ChannelMsg>) -> Self {
-        Self { sent, member: None }
+impl MessageInFlight {
+    const fn dialed(sent: SendFuture<ChannelMsg>) -> Self {
+        Self {
+            sent,
+            accepted: None,
+        }
     }
 }
 
-async fn to_member(member: Connection, msg: ChannelMsg) -> Option<OnItsWay> {
-    let sent = enqueue(member.clone(), msg).await?;
-    let member = Some(member);
-    Some(OnItsWay { sent, member })
+async fn to_accepted(connection: Connection, msg: ChannelMsg) -> Option<MessageInFlight> {
+    let sent = enqueue(connection.clone(), msg).await?;
+    let accepted = Some(connection);
+    Some(MessageInFlight { sent, accepted })
 }
 
-/// Waits for room. `None` when the peer has gone, which its own event tells.
+/// Waits for room. `None` when the peer is disconnected, which has an event of its own.
 async fn enqueue<S>(mut to: S, msg: ChannelMsg) -> Option<SendFuture<ChannelMsg>>
 where
     S: Service<ChannelMsg, Error = SendError, Future = SendFuture<ChannelMsg>>,
@@ -163,45 +168,49 @@ where
     Some(to.ready().await.ok()?.call(msg))
 }
 
-async fn tell(mut queue: Receiver<OnTheirWay>, teller: Arc<Teller>, stall_limit: Duration) {
-    while let Some(on_their_way) = queue.recv().await {
+async fn report_sent(
+    mut queue: Receiver<InFlight>,
+    reporter: Arc<Reporter>,
+    stall_limit: Duration,
+) {
+    while let Some(in_flight) = queue.recv().await {
         let mut count = 0;
-        for OnItsWay { sent, member } in on_their_way {
-            let taken = match member {
-                Some(member) => taken(&member, sent, &queue, &teller, stall_limit).await,
-                // It holds up nobody else, and its queue has a limit of its own.
+        for MessageInFlight { sent, accepted } in in_flight {
+            let taken = match accepted {
+                Some(connection) => taken(&connection, sent, &queue, &reporter, stall_limit).await,
+                // Blocks no other peer, and its queue has a stall limit of its own.
                 None => sent.await.is_ok(),
             };
             count += usize::from(taken);
         }
-        if teller.report(&Report::Sent { count }).await.is_err() {
+        if reporter.report(&EventLine::Sent { count }).await.is_err() {
             return;
         }
     }
 }
 
-/// True when the member's kernel has taken the message. One that keeps stdin waiting for the stall
+/// True when the peer's kernel has taken the message. A peer that keeps stdin waiting for the stall
 /// limit is disconnected.
 async fn taken(
-    member: &Connection,
+    connection: &Connection,
     sent: SendFuture<ChannelMsg>,
-    untold: &Receiver<OnTheirWay>,
-    teller: &Teller,
+    unreported: &Receiver<InFlight>,
+    reporter: &Reporter,
     stall_limit: Duration,
 ) -> bool {
     let mut sent = pin!(sent);
     loop {
         match timeout(stall_limit, sent.as_mut()).await {
-            Ok(outcome) => return outcome.is_ok(),
-            Err(_) if untold.len() < UNTOLD => {}
+            Ok(sent) => return sent.is_ok(),
+            Err(_) if unreported.len() < MAX_UNREPORTED => {}
             Err(_) => break,
         }
     }
-    let message = format!("the peer has taken nothing for {stall_limit:?} and holds up the others");
-    let peer = member.peer_id().as_str();
-    let _ = teller
-        .report(&Report::error_of(peer, "stalled", &message))
+    let message = format!("the peer has read nothing for {stall_limit:?} and blocks the others");
+    let peer = connection.peer_id().as_str();
+    let _ = reporter
+        .report(&EventLine::error_of(peer, "stalled", &message))
         .await;
-    member.handle().abort();
+    connection.handle().abort();
     sent.await.is_ok()
 }

@@ -1,4 +1,4 @@
-//! What others see of the command at the socket that it was given with `--status`.
+//! The socket of `--status`, which serves the status of this process.
 //!
 //! In: the path, and a role. Out: answers. Touches that path.
 
@@ -7,21 +7,22 @@ use kyneta_uds::{
     status::{Endpoint, Inspect},
 };
 
-use crate::{args::Bus, failure::Failure};
+use super::args::MemberArgs;
+use crate::failure::Failure;
 
-/// The socket, bound; nobody is answered yet.
+/// The socket, bound. No request is answered yet.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct StatusSocket {
     listener: Listener,
 }
 
-impl Window {
-    /// Bound before the bus is joined: a path that cannot be had is said before anybody is disturbed.
-    pub(super) async fn of(bus: &Bus) -> Result<Option<Self>, Failure> {
-        let Some(path) = &bus.status else {
+impl StatusSocket {
+    /// Binds the socket before the process joins its path, so that a failure disturbs no peer.
+    pub(super) async fn bind(args: &MemberArgs) -> Result<Option<Self>, Failure> {
+        let Some(path) = &args.status else {
             return Ok(None);
         };
-        if *path == bus.path {
+        if *path == args.path {
             let what = format!("--status {path} is the path of the bus");
             return Err(Failure::Usage(what));
         }
@@ -31,7 +32,7 @@ impl Window {
     }
 
     /// Answers from now on.
-    pub(super) fn open(self, of: impl Inspect + Send + Sync + 'static) -> Endpoint {
+    pub(super) fn serve(self, of: impl Inspect + Send + Sync + 'static) -> Endpoint {
         Endpoint::serve(self.listener, of)
     }
 }

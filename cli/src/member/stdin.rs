@@ -1,8 +1,8 @@
-//! stdin, read by a thread of its own, line by line and no faster than the lines are used.
+//! stdin, read by a thread of its own, no faster than the commands are executed.
 //!
-//! In: lines. Out: commands, or what is wrong with a line; and, beside their order, that the last command
-//! was read. The end of stdin is a command to end, if anything was read from it or it is a terminal: a
-//! service with /dev/null stays.
+//! In: lines. Out: a command or an error for each line, in order; and, ahead of that order, whether the
+//! last command was read. The end of stdin ends the process if anything was read from it or it is a
+//! terminal: a service with /dev/null stays.
 
 use std::{
     io::{self, BufReader, IsTerminal as _},
@@ -15,11 +15,11 @@ use tokio::sync::{SetOnce, mpsc};
 
 use crate::{
     failure::Failure,
-    json::{Fields, Json, JsonError, message, text, truth},
-    line_reader::{Line, Lines},
+    json::{Fields, Json, JsonError, boolean, message, text},
+    line_reader::{Line, LineReader},
 };
 
-/// What stdin asks for.
+/// A command.
 #[derive(Debug, PartialEq)]
 pub(super) enum Command {
     /// Send a message, to one peer or to all.
@@ -28,39 +28,39 @@ pub(super) enum Command {
     Quit,
 }
 
-/// A line's worth.
-pub(super) type Asked = Result<Command, String>;
+/// A line: a command, or why it is none.
+pub(super) type InputLine = Result<Command, String>;
 
-/// What is read from stdin.
+/// The lines of stdin.
 #[derive(Debug)]
-pub(super) struct Commands {
-    pub(super) asked: mpsc::Receiver<Asked>,
-    /// Set when the command to end was read. Commands before it may still wait to be done.
+pub(super) struct Input {
+    pub(super) lines: mpsc::Receiver<InputLine>,
+    /// Set when the command to end was read. Commands before it may still wait.
     pub(super) quit: Arc<SetOnce<()>>,
 }
 
-/// Starts reading. The channel closes when stdin ends. With `stay` that is no command to end.
-pub(super) fn commands(max_frame: u32, stay: bool) -> Result<Commands, Failure> {
-    /// Lines that are read ahead. They may be large.
+/// Starts reading. The channel closes when stdin ends, which with `stay` does not end the process.
+pub(super) fn read(max_frame: u32, stay: bool) -> Result<Input, Failure> {
+    /// Lines read ahead. They may be large.
     const AHEAD: usize = 16;
-    let (sender, asked) = mpsc::channel(AHEAD);
+    let (sender, lines) = mpsc::channel(AHEAD);
     let quit = Arc::new(SetOnce::new());
-    let quits = quit.clone();
+    let is_quit = quit.clone();
     thread::Builder::new()
         .name("stdin".to_owned())
-        .spawn(move || read_on(max_frame, stay, &sender, &quits))?;
-    Ok(Commands { asked, quit })
+        .spawn(move || read_lines(max_frame, stay, &sender, &is_quit))?;
+    Ok(Input { lines, quit })
 }
 
-fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>, quit: &SetOnce<()>) {
+fn read_lines(max_frame: u32, stay: bool, sender: &mpsc::Sender<InputLine>, quit: &SetOnce<()>) {
     const BLOCK: usize = 64 << 10;
-    // A byte of payload takes six characters of JSON at most.
+    // A byte of payload takes at most six characters of JSON.
     let limit = (max_frame as usize)
         .saturating_mul(6)
         .saturating_add(1 << 20);
-    let mut lines = Lines::new(BufReader::with_capacity(BLOCK, io::stdin().lock()), limit);
+    let mut lines = LineReader::new(BufReader::with_capacity(BLOCK, io::stdin().lock()), limit);
     loop {
-        let asked = match lines.next() {
+        let line = match lines.next() {
             Ok(None) => {
                 if stay || !(lines.any() || io::stdin().is_terminal()) {
                     return;
@@ -70,16 +70,16 @@ fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>, quit: &SetO
             Ok(Some(Line::TooLong)) => Err(format!("the line has more than {limit} bytes")),
             Ok(Some(Line::Whole(line))) => command(line).map_err(|error| error.to_string()),
             Err(error) => {
-                tracing::warn!(%error, "stdin cannot be read any more");
+                tracing::warn!(%error, "cannot read stdin");
                 return;
             }
         };
-        let quits = asked == Ok(Command::Quit);
+        let quits = line == Ok(Command::Quit);
         if quits {
-            // Set once: nothing is read after it.
+            // Set once: no line is read after it.
             let _ = quit.set(());
         }
-        if sender.blocking_send(asked).is_err() || quits {
+        if sender.blocking_send(line).is_err() || quits {
             return;
         }
     }
@@ -88,12 +88,12 @@ fn read_on(max_frame: u32, stay: bool, sender: &mpsc::Sender<Asked>, quit: &SetO
 fn command(line: &[u8]) -> Result<Command, JsonError> {
     let json = Json::parse(line)?;
     let mut fields = Fields::of(&json)?;
-    let msg = fields.may("send", message)?;
-    let to = fields.may("to", |json| {
+    let msg = fields.optional("send", message)?;
+    let to = fields.optional("to", |json| {
         PeerId::new(text(json)?).map_err(|error| JsonError::new(error.to_string()))
     })?;
-    let quit = fields.may("quit", truth)?;
-    fields.done()?;
+    let quit = fields.optional("quit", boolean)?;
+    fields.finish()?;
     match (msg, to, quit) {
         (Some(msg), to, None) => Ok(Command::Send { msg, to }),
         (None, None, Some(true)) => Ok(Command::Quit),

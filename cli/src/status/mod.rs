@@ -1,7 +1,8 @@
-//! `status`: looks at one that runs.
+//! `status`: the status of a running process.
 //!
-//! In: a status socket. Out: what it says, on stdout. Touches the socket, once or once a second.
+//! In: a status socket. Out: its answer, on stdout. Touches the socket, once or once a second.
 
+mod args;
 mod request;
 mod view;
 
@@ -12,38 +13,38 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::{request::ask, view::View};
-use crate::{args::Status, failure::Failure, signals::Signals, stdout, style::Style};
+use self::{request::get_status, view::View};
+use crate::{failure::Failure, signals::Signals, stdout, style::Style};
+pub(crate) use args::StatusArgs;
 
 /// How often `--watch` asks.
-const AGAIN: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The cursor to the top left, and nothing below it.
+/// Moves the cursor to the top left and clears the screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Asks and prints, once or until told to end.
-pub(crate) async fn status(args: Status) -> Result<(), Failure> {
-    let mut signals = Signals::catch()?;
-    let looking = async {
-        let mut ticks = interval(AGAIN);
+/// Asks and prints, once or until a signal.
+pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(), Failure> {
+    let requests = async {
+        let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            print(&args, &ask(&args.path).await?)?;
+            print(&args, &get_status(&args.path).await?)?;
             if !args.watch {
                 return Ok(());
             }
         }
     };
     tokio::select! {
-        done = looking => done,
+        done = requests => done,
         () = signals.recv() => Ok(()),
     }
 }
 
-fn print(args: &Status, json: &[u8]) -> Result<(), Failure> {
+fn print(args: &StatusArgs, json: &[u8]) -> Result<(), Failure> {
     if args.json {
-        return stdout::line(json.trim_ascii_end());
+        return stdout::print_line(json.trim_ascii_end());
     }
     let snapshot = serde_json::from_slice(json).map_err(|error| {
         let what = "answers, but not with a status";
@@ -57,5 +58,5 @@ fn print(args: &Status, json: &[u8]) -> Result<(), Failure> {
         true => CLEAR,
         false => "",
     };
-    stdout::line(format!("{clear}{view}").trim_end().as_bytes())
+    stdout::print_line(format!("{clear}{view}").trim_end().as_bytes())
 }

@@ -1,6 +1,6 @@
-//! Asks a status socket: one HTTP request over the crate's own connector, which knows abstract names.
+//! One HTTP request to a status socket, over the library's connector, which knows abstract names.
 //!
-//! In: a path. Out: the answer's body. Touches the socket.
+//! In: a path. Out: the body of the answer. Touches the socket.
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
@@ -18,18 +18,18 @@ use tower::ServiceExt as _;
 use crate::failure::{Chain, Failure};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest answer, bytes: some 16,000 peers with names of 4 KiB.
-const LIMIT: usize = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
 
-/// What `/status` says there.
-pub(super) async fn ask(path: &SocketPath) -> Result<Vec<u8>, Failure> {
-    match timeout(PATIENCE, get(path)).await {
+/// The JSON of `/status`.
+pub(super) async fn get_status(path: &SocketPath) -> Result<Vec<u8>, Failure> {
+    match timeout(TIMEOUT, get(path)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => {
             let said = Chain(&*error).to_string();
-            // A connector names it itself.
+            // Errors of the connector name the path already.
             let name = path.to_string();
             Err(match said.contains(&name) {
                 true => Failure::work(said),
@@ -37,7 +37,7 @@ pub(super) async fn ask(path: &SocketPath) -> Result<Vec<u8>, Failure> {
             })
         }
         Err(_) => Err(Failure::work(format!(
-            "{path}: no answer within {PATIENCE:?}"
+            "{path}: no answer within {TIMEOUT:?}"
         ))),
     }
 }
@@ -45,24 +45,24 @@ pub(super) async fn ask(path: &SocketPath) -> Result<Vec<u8>, Failure> {
 async fn get(path: &SocketPath) -> Result<Vec<u8>, BoxError> {
     let stream = UnixConnector::new().oneshot(path.clone().into()).await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let asking = async {
-        let request = Request::get("/status")
+    let request = async {
+        let get = Request::get("/status")
             .header(HOST, "localhost")
             .body(String::new())?;
-        let response = sender.send_request(request).await?;
+        let response = sender.send_request(get).await?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(format!("answers {status} to GET /status").into());
         }
         read(response.into_body()).await
     };
-    tokio::pin!(asking, connection);
+    tokio::pin!(request, connection);
     tokio::select! {
-        answer = &mut asking => answer,
-        // It may have ended with the answer read.
+        answer = &mut request => answer,
+        // The connection may end when the answer is read.
         ended = &mut connection => {
             ended?;
-            asking.await
+            request.await
         }
     }
 }
@@ -71,8 +71,8 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, BoxError> {
     let mut whole = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if let Some(data) = frame?.data_ref() {
-            if whole.len() + data.len() > LIMIT {
-                return Err(format!("the answer is over {LIMIT} bytes").into());
+            if whole.len() + data.len() > MAX_ANSWER {
+                return Err(format!("the answer is over {MAX_ANSWER} bytes").into());
             }
             whole.extend_from_slice(data);
         }

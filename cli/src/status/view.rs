@@ -1,15 +1,15 @@
-//! A snapshot for a person. Pure.
+//! A status snapshot as text. Pure.
 
 use std::fmt;
 
 use kyneta_uds::status::{PeerStatus, Queued, Snapshot};
 
-use crate::style::{Ink, Plain, Style};
+use crate::style::{Color, Escaped, Style};
 
-/// How many peers are shown, those first for whom most waits: a screenful.
+/// How many peers are shown, those with the longest queues first: a screenful.
 const SHOWN: usize = 30;
 
-/// Displays a snapshot in short: counts of nothing are left out.
+/// Displays a snapshot in short: counts of 0 are left out.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -19,30 +19,30 @@ pub(super) struct View<'a> {
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { snapshot, style } = self;
-        let ink = match snapshot.health() {
-            Ok(()) => Ink::Good,
-            Err(_) => Ink::Bad,
+        let color = match snapshot.health() {
+            Ok(()) => Color::Good,
+            Err(_) => Color::Bad,
         };
         write!(
             f,
             "{}  {}",
-            style.paint(ink, snapshot.role.name()),
-            style.paint(Ink::Strong, Plain(&snapshot.id))
+            style.paint(color, snapshot.role.name()),
+            style.paint(Color::Strong, Escaped(&snapshot.id))
         )?;
         if let Some(path) = &snapshot.path {
-            write!(f, "  {}", Plain(path))?;
+            write!(f, "  {}", Escaped(path))?;
         }
         writeln!(f, "  up {}", Time(snapshot.uptime_ms))?;
         if let Some(waiting) = &snapshot.waiting {
             let what = format!("waiting for {}", Time(waiting.for_ms));
-            let why = Plain(&waiting.why);
-            writeln!(f, "{}: {why}", style.paint(Ink::Bad, what))?;
+            let why = Escaped(&waiting.why);
+            writeln!(f, "{}: {why}", style.paint(Color::Bad, what))?;
         }
         let Snapshot { sent, received, .. } = snapshot;
-        let (waits, peers) = (Waits(snapshot.queued), snapshot.peers.len());
+        let (queued, peers) = (QueueSize(snapshot.queued), snapshot.peers.len());
         writeln!(
             f,
-            "queued {waits}, sent {sent}, received {received}, peers {peers}"
+            "queued {queued}, sent {sent}, received {received}, peers {peers}"
         )?;
         self.peers(f)?;
         self.counts(f)
@@ -52,7 +52,7 @@ impl fmt::Display for View<'_> {
 impl View<'_> {
     fn peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut peers: Vec<_> = self.snapshot.peers.iter().collect();
-        // Stable: by id where as much waits.
+        // A stable sort: by id where the queues are equal.
         peers.sort_by_key(|peer| std::cmp::Reverse(peer.queued.bytes));
         let more = peers.len().saturating_sub(SHOWN);
         peers.truncate(SHOWN);
@@ -72,7 +72,7 @@ impl View<'_> {
         }
     }
 
-    /// Columns as wide as their widest, the first line a headline.
+    /// Columns as wide as their widest cell; the first row is the headline.
     fn table<const N: usize>(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -91,7 +91,7 @@ impl View<'_> {
                 .collect();
             let line = line.join("  ");
             match index {
-                0 => writeln!(f, "{}", self.style.paint(Ink::Faint, line.trim_end()))?,
+                0 => writeln!(f, "{}", self.style.paint(Color::Faint, line.trim_end()))?,
                 _ => writeln!(f, "{}", line.trim_end())?,
             }
         }
@@ -99,13 +99,14 @@ impl View<'_> {
     }
 
     fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Their names are those of the JSON.
+        // Named as in the JSON.
         let counts = serde_json::to_value(self.snapshot.counts).unwrap_or_default();
-        let met = counts.as_object().into_iter().flatten();
-        let met = met.filter_map(|(name, count)| Some((name, count.as_u64()?)));
+        let named = counts.as_object().into_iter().flatten();
+        let named = named.filter_map(|(name, count)| Some((name, count.as_u64()?)));
         let mut rows = vec![["COUNT".to_owned(), String::new()]];
         rows.extend(
-            met.filter(|(_, count)| *count > 0)
+            named
+                .filter(|(_, count)| *count > 0)
                 .map(|(name, count)| [name.replace('_', " "), count.to_string()]),
         );
         if rows.len() == 1 {
@@ -126,23 +127,23 @@ fn row(peer: &PeerStatus) -> [String; 10] {
         number(peer.uid.map(i64::from)),
         number(peer.pid.map(i64::from)),
         Time(peer.connected_ms).to_string(),
-        Waits(peer.queued).to_string(),
+        QueueSize(peer.queued).to_string(),
         peer.sent.to_string(),
         peer.received.to_string(),
     ]
 }
 
-/// A stranger's word, cut where it would break the table.
+/// A text from another process, cut where it would break the table.
 fn short(text: &str) -> String {
     const WIDTH: usize = 32;
-    let plain = Plain(text).to_string();
+    let plain = Escaped(text).to_string();
     match plain.char_indices().nth(WIDTH) {
         None => plain,
         Some((end, _)) => format!("{}...", plain.get(..end).unwrap_or_default()),
     }
 }
 
-/// Milliseconds for a person.
+/// Milliseconds, in a readable unit.
 struct Time(u64);
 
 impl fmt::Display for Time {
@@ -158,10 +159,10 @@ impl fmt::Display for Time {
     }
 }
 
-/// What waits, for a person.
-struct Waits(Queued);
+/// The content of a queue.
+struct QueueSize(Queued);
 
-impl fmt::Display for Waits {
+impl fmt::Display for QueueSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Queued { messages, bytes } = self.0;
         match (messages, bytes) {
@@ -189,12 +190,12 @@ mod tests {
 
     #[test]
     fn a_snapshot_in_short() {
-        let nobody = json!({
+        let alone = json!({
             "role": "negotiating", "id": "me", "uptime_ms": 1_234,
             "queued": {"messages": 0, "bytes": 0}, "sent": 0, "peers": [], "counts": {},
         });
         let expected = "negotiating  me  up 1.2 s\nqueued 0, sent 0, received 0, peers 0\n";
-        assert_eq!(view(nobody), expected);
+        assert_eq!(view(alone), expected);
 
         let waiting = json!({
             "role": "negotiating", "id": "me", "uptime_ms": 62_000,
@@ -233,7 +234,7 @@ too many of uid  20
     }
 
     #[test]
-    fn of_many_peers_those_are_shown_for_whom_most_waits() {
+    fn the_peers_with_the_longest_queues_are_shown() {
         let peers: Vec<_> = (0..SHOWN + 2)
             .map(|i| {
                 json!({"id": format!("p{i}"), "type": "bot", "wire": 3, "connected_ms": 0,
@@ -267,7 +268,7 @@ too many of uid  20
             (3, 10_240, "3 (10 KiB)"),
             (1024, 64 << 20, "1024 (64 MiB)"),
         ] {
-            assert_eq!(Waits(Queued { messages, bytes }).to_string(), expected);
+            assert_eq!(QueueSize(Queued { messages, bytes }).to_string(), expected);
         }
         assert_eq!(short(&"x".repeat(33)), "x".repeat(32) + "...");
     }

@@ -1,4 +1,4 @@
-//! `wire decode`: what do these bytes say?
+//! `wire decode`: bytes to messages.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,32 +8,32 @@ use std::{
 use kyneta_uds::{ChannelCodec, Codec, Frame, FrameParser, Rejection, WireMode};
 use serde::Serialize;
 
-use super::json_lines::{Fault, Passage, each_line, stdin, stdout};
+use super::json_lines::{Fault, LineDir, each_line, stdin, stdout};
 use crate::{
     failure::Failure,
     json::{Fields, JsonError, Msg, bytes, text},
     stdout::broken_is_quiet,
 };
 
-/// How many bytes one line may carry; more come in several lines.
-const LINE: u32 = 64 << 20;
+/// The largest line of input, bytes; more bytes need several lines.
+const MAX_LINE: u32 = 64 << 20;
 
 /// Lines of `{"dir", "bytes"}` to lines of `{"dir", "results"}`.
 pub(crate) fn decode(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
-    let mut directions = HashMap::new();
-    each_line(max_frame.min(LINE), |json, out| {
+    let mut decoders = HashMap::new();
+    each_line(max_frame.min(MAX_LINE), |json, out| {
         let mut fields = Fields::of(json)?;
-        let passage = Passage::of(&mut fields)?;
-        let read = fields.need("bytes", |json| bytes(text(json)?))?;
-        let direction = match directions.entry(passage.dir.to_owned()) {
+        let line = LineDir::of(&mut fields)?;
+        let read = fields.required("bytes", |json| bytes(text(json)?))?;
+        let decoder = match decoders.entry(line.dir.to_owned()) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Direction::new(wire, max_frame)),
+            Entry::Vacant(entry) => entry.insert(Decoder::new(wire, max_frame)),
         };
         out.extend_from_slice(b"{\"dir\":");
-        append(out, &passage.dir)?;
+        append(out, &line.dir)?;
         out.extend_from_slice(b",\"results\":[");
         let mut first = true;
-        direction.feed(&read, |result| {
+        decoder.feed(&read, |result| {
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
@@ -46,7 +46,7 @@ pub(crate) fn decode(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
 
 /// The bytes of one direction to a line for each frame.
 pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
-    let mut direction = Direction::new(wire, max_frame);
+    let mut decoder = Decoder::new(wire, max_frame);
     let (mut stdin, mut stdout) = (stdin(), stdout());
     let mut out = Vec::new();
     loop {
@@ -55,7 +55,7 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             break;
         }
         let read = block.len();
-        direction
+        decoder
             .feed(block, |result| {
                 match result {
                     Outcome::Ok(Msg(msg)) => append(&mut out, &Msg(msg))?,
@@ -71,11 +71,11 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             .and_then(|()| stdout.flush())
             .map_err(broken_is_quiet)?;
         out.clear();
-        if direction.broken.is_some() {
+        if decoder.broken.is_some() {
             return Err(Failure::work("the frames cannot be followed any further"));
         }
     }
-    if direction.parser.is_between_frames() {
+    if decoder.parser.is_between_frames() {
         Ok(())
     } else {
         Err(Failure::work("the bytes end inside a frame"))
@@ -86,7 +86,7 @@ fn append(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), JsonError> {
     serde_json::to_writer(out, value).map_err(|error| JsonError::new(error.to_string()))
 }
 
-/// What one frame amounts to.
+/// The result of one frame.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome<'a> {
@@ -103,15 +103,15 @@ impl From<Rejection> for Outcome<'_> {
     }
 }
 
-/// One direction: what its bytes so far have left behind.
-struct Direction {
+/// The decoder of one direction: its parser and its alias table.
+struct Decoder {
     parser: FrameParser,
     codec: ChannelCodec,
-    /// Why nothing can be read any more.
+    /// Why the rest cannot be read.
     broken: Option<String>,
 }
 
-impl Direction {
+impl Decoder {
     fn new(wire: WireMode, max_frame: u32) -> Self {
         Self {
             parser: FrameParser::new(wire, max_frame as usize),
@@ -120,7 +120,7 @@ impl Direction {
         }
     }
 
-    /// Takes bytes; `emit` gets what each frame that they complete amounts to.
+    /// Takes bytes; `emit` gets the result of each frame that they complete.
     fn feed<E>(
         &mut self,
         bytes: &[u8],
@@ -136,7 +136,7 @@ impl Direction {
                         Ok(msg) => emit(Outcome::Ok(Msg(&msg)))?,
                         Err(rejection) => emit(rejection.into())?,
                     },
-                    // What the numbers show is of the connection, not of a message.
+                    // A gap in the sequence numbers concerns the connection, not a message.
                     Ok(Some(_)) => {}
                     Err(error) => {
                         self.broken = Some(error.to_string());

@@ -1,4 +1,4 @@
-//! `wire encode`: what would these messages look like?
+//! `wire encode`: messages to bytes.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use kyneta_uds::{
 };
 use serde::Serialize;
 
-use super::json_lines::{Fault, Passage, each_line};
+use super::json_lines::{Fault, LineDir, each_line};
 use crate::{
     failure::Failure,
     json::{Fields, Hex, JsonError, message},
@@ -23,13 +23,13 @@ pub(crate) fn encode(wire: WireVersion, max_frame: u32) -> Result<(), Failure> {
     };
     each_line(max_frame, |json, out| {
         let mut fields = Fields::of(json)?;
-        let passage = Passage::of(&mut fields)?;
-        // What cannot be built is refused as the encoder would refuse it: it takes a seq.
-        let msg = fields.need("msg", |msg| Ok(message(msg)))?;
-        let frame = ends.pass(&passage, msg.map_err(|error| error.under("msg")));
+        let line = LineDir::of(&mut fields)?;
+        // As for a message that the encoder refuses, one that cannot be built uses up a sequence number.
+        let msg = fields.required("msg", |msg| Ok(message(msg)))?;
+        let frame = ends.pass(&line, msg.map_err(|error| error.under("msg")));
         let answer = match &frame {
             Ok(frame) => Answer {
-                dir: passage.dir,
+                dir: line.dir,
                 outcome: Outcome::Bytes(Hex(frame)),
             },
             Err(message) => {
@@ -38,7 +38,7 @@ pub(crate) fn encode(wire: WireVersion, max_frame: u32) -> Result<(), Failure> {
                     message: message.clone(),
                 };
                 Answer {
-                    dir: passage.dir,
+                    dir: line.dir,
                     outcome: Outcome::Error(fault),
                 }
             }
@@ -61,13 +61,13 @@ enum Outcome<'a> {
     Error(Fault),
 }
 
-/// One end of a connection: what it has sent and received so far.
+/// One end of a connection: its alias tables and its sequence number.
 struct End {
     codec: ChannelCodec,
     writer: FrameWriter,
 }
 
-/// The ends of all connections, by who is there and who is opposite.
+/// The ends of all connections, by the names of this end and the other end.
 struct Ends {
     wire: WireVersion,
     max_frame: usize,
@@ -75,16 +75,16 @@ struct Ends {
 }
 
 impl Ends {
-    /// The message's frame, as the one end writes it; the other end reads it, so that what each of
-    /// them may alias follows.
+    /// The frame of the message, as this end writes it. The other end reads it, to learn which aliases
+    /// it may use.
     fn pass(
         &mut self,
-        passage: &Passage<'_>,
+        line: &LineDir<'_>,
         msg: Result<ChannelMsg, JsonError>,
     ) -> Result<Bytes, String> {
         let wire = self.wire;
         let mut buf = WriteBuf::default();
-        let End { codec, writer } = self.end(passage.from, passage.to);
+        let End { codec, writer } = self.end(line.from, line.to);
         let written = writer.write(
             wire,
             &mut buf,
@@ -104,8 +104,8 @@ impl Ends {
         }
         let frame = contiguous(buf);
         let payload = Payload::new(&frame, wire.header_len()..frame.len());
-        if let Err(rejection) = self.end(passage.to, passage.from).codec.decode(payload) {
-            tracing::warn!(dir = passage.dir, %rejection, "the other end would reject this");
+        if let Err(rejection) = self.end(line.to, line.from).codec.decode(payload) {
+            tracing::warn!(dir = line.dir, %rejection, "the other end would reject this");
         }
         Ok(frame)
     }

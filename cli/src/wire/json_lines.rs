@@ -1,4 +1,4 @@
-//! What the wire commands share: lines in, lines out, and what is wrong with a line.
+//! JSON lines in, JSON lines out, and errors in a line, for both commands.
 
 use std::io::{self, BufReader, BufWriter, StdinLock, StdoutLock, Write};
 
@@ -7,47 +7,49 @@ use serde::Serialize;
 use crate::{
     failure::Failure,
     json::{Fields, Json, JsonError, text},
-    line_reader::{Line, Lines},
+    line_reader::{Line, LineReader},
     stdout::broken_is_quiet,
 };
 
-/// An error as it stands in a line.
+/// An error, as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Fault {
     pub(super) code: &'static str,
     pub(super) message: String,
 }
 
-/// A line whose error has no direction to belong to.
+/// The answer to a line that was not understood.
 #[derive(Serialize)]
 struct BadLine {
     error: Fault,
 }
 
-/// One line: the two ends of a direction and a field that says what passes there.
-pub(super) struct Passage<'j> {
+/// The direction of a line, and its two ends.
+pub(super) struct LineDir<'j> {
     pub(super) dir: &'j str,
     pub(super) from: &'j str,
     pub(super) to: &'j str,
 }
 
-impl<'j> Passage<'j> {
+impl<'j> LineDir<'j> {
     pub(super) fn of(fields: &mut Fields<'j, '_>) -> Result<Self, JsonError> {
-        let dir = fields.need("dir", text)?;
+        let dir = fields.required("dir", text)?;
         match dir.split_once("->") {
             Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok(Self { dir, from, to }),
-            _ => Err(JsonError::new(format!("{dir:?} is no direction, as \"A->B\"")).under("dir")),
+            _ => Err(
+                JsonError::new(format!("{dir:?} is not a direction such as \"A->B\"")).under("dir"),
+            ),
         }
     }
 }
 
-/// Reads line after line, lets `answer` append one line for each, and prints it. A line that is
-/// not understood is answered with an error, and the command fails at its end.
+/// Reads all lines, lets `answer` append one line for each, and prints it. A line that is not
+/// understood is answered with an error, and the command fails at the end of stdin.
 pub(super) fn each_line(
     max_frame: u32,
     mut answer: impl FnMut(&Json<'_>, &mut Vec<u8>) -> Result<(), JsonError>,
 ) -> Result<(), Failure> {
-    let mut lines = Lines::new(stdin(), line_limit(max_frame));
+    let mut lines = LineReader::new(stdin(), line_limit(max_frame));
     let mut stdout = stdout();
     let mut bad = 0u64;
     let mut out = Vec::new();
@@ -87,7 +89,7 @@ pub(super) fn each_line(
     }
 }
 
-/// Room for the largest frame in JSON, where a byte may take six characters.
+/// Enough for the largest frame in JSON, where a byte takes at most six characters.
 const fn line_limit(max_frame: u32) -> usize {
     (max_frame as usize)
         .saturating_mul(6)

@@ -3,9 +3,28 @@
 //! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the
 //! framing and cbor layers.
 
+mod args;
 mod decode;
 mod encode;
 mod json_lines;
 
-pub(crate) use decode::{decode, decode_raw};
-pub(crate) use encode::encode;
+pub(crate) use args::WireCommand;
+
+use crate::failure::Failure;
+
+/// Converts stdin, to its end.
+pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
+    match command {
+        WireCommand::Decode {
+            raw: true,
+            wire,
+            max_frame,
+        } => decode::decode_raw(wire.mode(), max_frame),
+        WireCommand::Decode {
+            raw: false,
+            wire,
+            max_frame,
+        } => decode::decode(wire.mode(), max_frame),
+        WireCommand::Encode { wire, max_frame } => encode::encode(wire.version(), max_frame),
+    }
+}

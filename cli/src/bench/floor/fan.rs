@@ -1,21 +1,13 @@
-//! One process tells a hundred: a bare write to each socket for each message, a hundred readers.
+//! One process sends to a hundred: one bare write to each socket for each message, a hundred readers.
 //!
-//! A header of the kind `FAN` asks for it: its length is that of a message's payload, its last four
-//! bytes say how many messages.
+//! A header of the kind `FAN` starts it: its length is that of each payload, its last four bytes are the
+//! number of messages.
 
-use std::{
-    io,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{io, path::Path, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
-    sync::Notify,
     task::JoinSet,
 };
 
@@ -25,11 +17,12 @@ use super::{
     seen,
 };
 use crate::bench::{
+    countdown::Countdown,
     figures::{Figures, Stopwatch},
     work::{PEERS, Task},
 };
 
-/// Does what the first stream asks for: `order`, and what comes after it.
+/// Executes the orders of the first stream: `order`, and those that follow.
 pub(super) async fn serve(
     listener: &UnixListener,
     first: UnixStream,
@@ -43,7 +36,7 @@ pub(super) async fn serve(
         peers.push(peer);
     }
     loop {
-        let (count, size) = told(order);
+        let (count, size) = parse(order);
         let mut frame = header(COUNT, size).to_vec();
         frame.resize(HEADER + size, 7);
         for _ in 0..count {
@@ -57,21 +50,21 @@ pub(super) async fn serve(
     }
 }
 
-/// The client half: a hundred connections, a reader on each.
+/// The client half: a hundred connections, with a reader on each.
 pub(super) async fn run(path: &Path, task: Task) -> io::Result<Figures> {
-    let crowd = Arc::new(Crowd::default());
+    let countdown = Arc::new(Countdown::default());
     let (mut writers, mut readers) = (Vec::with_capacity(PEERS), JoinSet::new());
     for _ in 0..PEERS {
         let (reader, writer) = UnixStream::connect(path).await?.into_split();
-        readers.spawn(crowd.clone().listen(reader));
+        readers.spawn(listen(countdown.clone(), reader));
         writers.push(writer);
     }
     let first = writers.first_mut().ok_or(io::ErrorKind::NotConnected)?;
     let mut ask = async |count: u64| {
-        crowd.to_come.store(count * PEERS as u64, Ordering::Relaxed);
+        countdown.start(count * PEERS as u64);
         first.write_all(&order(count, task.size)?).await?;
         tokio::select! {
-            () = crowd.done.notified() => Ok(()),
+            () = countdown.done() => Ok(()),
             Some(ended) = readers.join_next() => ended?,
         }
     };
@@ -81,26 +74,13 @@ pub(super) async fn run(path: &Path, task: Task) -> io::Result<Figures> {
     Ok(watch.stop("bare tokio", task))
 }
 
-/// What all the readers have read.
-#[derive(Default)]
-struct Crowd {
-    /// By any of them, still.
-    to_come: AtomicU64,
-    done: Notify,
-}
-
-impl Crowd {
-    /// Counts the frames of a stream; ends with it alone.
-    async fn listen(self: Arc<Self>, mut stream: OwnedReadHalf) -> io::Result<()> {
-        let mut scan = Scan::default();
-        let mut block = vec![0; BLOCK];
-        loop {
-            let read = stream.read(&mut block).await?;
-            let frames = seen(&mut scan, &block, read)?;
-            if frames > 0 && self.to_come.fetch_sub(frames, Ordering::Relaxed) == frames {
-                self.done.notify_one();
-            }
-        }
+/// Counts the frames of a stream. Ends only with an error.
+async fn listen(countdown: Arc<Countdown>, mut stream: OwnedReadHalf) -> io::Result<()> {
+    let mut scan = Scan::default();
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = stream.read(&mut block).await?;
+        countdown.received(seen(&mut scan, &block, read)?);
     }
 }
 
@@ -112,7 +92,7 @@ fn order(count: u64, size: usize) -> io::Result<[u8; HEADER]> {
     Ok([version, kind, a, b, c, d, e, f, g, h])
 }
 
-fn told([_, _, a, b, c, d, e, f, g, h]: [u8; HEADER]) -> (u32, usize) {
+fn parse([_, _, a, b, c, d, e, f, g, h]: [u8; HEADER]) -> (u32, usize) {
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
     (u32::from_be_bytes([e, f, g, h]), size)
 }

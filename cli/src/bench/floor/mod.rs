@@ -1,7 +1,7 @@
 //! The floor: the same work on a bare tokio `UnixStream`.
 //!
-//! As little as can be done and still be the same work: frames with a 10-byte header, writes
-//! gathered to 64 KiB, reads of 64 KiB, headers looked at and payloads passed over.
+//! The least code that does the same work: frames with a 10-byte header, writes gathered to 64 KiB,
+//! reads of 64 KiB, headers parsed and payloads skipped.
 
 mod fan;
 mod scan;
@@ -27,7 +27,7 @@ const COUNT: u8 = 1;
 const ANSWER: u8 = 2;
 const FAN: u8 = 3;
 
-/// The server half; `ready` is called once a client may come. Ends with its first client.
+/// The server half; `ready` is called once it accepts connections. Ends with its first client.
 pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
     ready();
@@ -85,7 +85,7 @@ struct Link {
 }
 
 impl Link {
-    /// `count` frames out and back, `window` of them in flight; `lap` hears when each had left.
+    /// `count` frames out and back, `window` of them in flight; `lap` gets the time at which each was sent.
     async fn echo(
         &mut self,
         count: u64,
@@ -134,7 +134,7 @@ impl Link {
         Ok(())
     }
 
-    /// Writes all while it reads, so that neither side waits for the other to read.
+    /// Reads while it writes, so that the two sides do not block each other.
     async fn exchange(&mut self) -> io::Result<u64> {
         let (mut frames, mut written) = (0, 0);
         let (mut reader, mut writer) = self.stream.split();
@@ -152,7 +152,7 @@ impl Link {
         Ok(frames)
     }
 
-    /// Reads once; how many frames that completed.
+    /// Reads once; returns how many frames that completed.
     async fn receive(&mut self) -> io::Result<u64> {
         let read = self.stream.read(&mut self.block).await?;
         seen(&mut self.scan, &self.block, read)

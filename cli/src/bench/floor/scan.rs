@@ -1,11 +1,11 @@
-//! The floor's frames: a header of ten bytes and a payload, counted in what is read.
+//! The frames of the floor, a header of ten bytes and a payload, counted in the bytes read.
 //!
 //! In: bytes, cut anywhere. Out: how many frames they complete. Pure.
 
-/// How many bytes stand before a payload.
+/// The size of a header, bytes.
 pub(crate) const HEADER: usize = 10;
 
-/// What stands before a payload of `len` bytes; `kind` is the floor's own.
+/// The header of a payload of `len` bytes; `kind` has a meaning in the floor only.
 pub(crate) fn header(kind: u8, len: usize) -> [u8; HEADER] {
     let [a, b, c, d] = (len as u32).to_be_bytes();
     [3, kind, a, b, c, d, 0, 0, 0, 0]
@@ -14,9 +14,9 @@ pub(crate) fn header(kind: u8, len: usize) -> [u8; HEADER] {
 /// Counts frames in bytes that may be cut anywhere.
 #[derive(Default)]
 pub(crate) struct Scan {
-    /// The kind of the frame that is being read, or was last.
+    /// The kind of the frame being read, or of the last one.
     pub(crate) kind: u8,
-    /// The kind of the last one that was read to its end.
+    /// The kind of the last complete frame.
     pub(crate) completed: u8,
     header: [u8; HEADER],
     have: usize,
@@ -24,11 +24,11 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Takes bytes; how many frames they complete.
+    /// Takes bytes; returns how many frames they complete.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> u64 {
         let mut frames = 0;
         loop {
-            // The common case first: header and payload lie whole before us.
+            // The common case first: the whole frame is in the buffer.
             while self.have == 0
                 && let Some(([_, kind, a, b, c, d, ..], rest)) = bytes.split_first_chunk::<HEADER>()
                 && let Some(rest) = rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..)

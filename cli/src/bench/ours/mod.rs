@@ -1,8 +1,8 @@
 //! The same work through the public API, with CBOR and aliasing on, as a user would send it.
 //!
-//! The server's handler sends back each offer of the document `echo`; of the document `sink` it
-//! answers those that ask it to; of `fan` see there. The client's handler counts what comes back, and
-//! in `rtt` and `pipe` sends the next one.
+//! The server's handler returns each offer of the document `echo`, and answers an offer of `sink` that
+//! asks for it; for `fan` see [`fan`]. The client's handler counts the answers and, in `rtt` and `pipe`,
+//! sends the next message.
 
 mod fan;
 
@@ -28,7 +28,7 @@ use super::{
 const ECHO: &str = "echo";
 const SINK: &str = "sink";
 
-/// The server half; `ready` is called once a client may come. Ends with its first client.
+/// The server half; `ready` is called once it accepts connections. Ends with its first client.
 pub(super) async fn serve(
     path: &Path,
     queue: QueueConfig,
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     let mut events = builder.events();
     let (order, mut orders) = mpsc::channel(1);
     let answering = service_fn(move |incoming: Incoming| {
-        // A clone for each message would be felt in the other works.
+        // A clone for each message would slow the other works down.
         let order = fan::is_order(&incoming.message).then(|| order.clone());
         answer(incoming, order)
     });
@@ -48,8 +48,8 @@ pub(super) async fn serve(
     ready();
     loop {
         tokio::select! {
-            Some(order) = orders.recv() => fan::tell(&server, &mut events, order).await?,
-            event = events.recv() => if has_gone(event) {
+            Some(order) = orders.recv() => fan::broadcast(&server, &mut events, order).await?,
+            event = events.recv() => if has_ended(event) {
                 break;
             }
         }
@@ -58,7 +58,7 @@ pub(super) async fn serve(
     Ok(())
 }
 
-fn has_gone(event: Option<Event>) -> bool {
+fn has_ended(event: Option<Event>) -> bool {
     let Some(event) = event else {
         return true;
     };
@@ -71,10 +71,10 @@ fn has_gone(event: Option<Event>) -> bool {
     )
 }
 
-/// `order` takes what is not to be answered here: what is long must not hold up a handler.
+/// `order` takes an offer that starts a broadcast, which would block the handler for too long.
 async fn answer(incoming: Incoming, order: Option<mpsc::Sender<Offer>>) -> Result<(), Infallible> {
     if let ChannelMsg::Offer(offer) = &incoming.message {
-        // A client that has gone gets no answer.
+        // The sends fail if the client has disconnected.
         if let Some(order) = order {
             let _ = order.send(offer.clone()).await;
         } else if offer.doc.as_str() == ECHO {
@@ -104,11 +104,13 @@ pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<F
             .reconnect(ReconnectPolicy::off())
             .connect(service_fn(move |incoming: Incoming| {
                 let meter = meter.clone();
-                async move { meter.back(incoming).await }
+                async move { meter.received(incoming).await }
             }))
             .await?
     };
-    let mut connection = client.connection().ok_or("the server has gone")?;
+    let mut connection = client
+        .connection()
+        .ok_or("the server has ended the connection")?;
     connection.queue(announcement(&[ECHO, SINK])?).await?;
     meter
         .echo(&mut connection, offer(ECHO, task)?, task.warm_up(), 1)
@@ -127,7 +129,7 @@ pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<F
     figures.ok_or_else(|| "the clock was never started".into())
 }
 
-/// Each of the documents gets an alias.
+/// Gives each document an alias.
 fn announcement(docs: &[&'static str]) -> Result<ChannelMsg, BoxError> {
     let entry = |doc: &&'static str| -> Result<_, BoxError> {
         let replica = ReplicaType::new("bench", 1.0, 0.0)?;
@@ -146,7 +148,7 @@ fn offer(doc: &str, task: Task) -> Result<Offer, BoxError> {
     Ok(Offer::binary(DocId::new(doc)?, Version::new("1")?, data).delta())
 }
 
-/// Counts what comes back.
+/// Counts the answers.
 #[derive(Default)]
 struct Meter {
     state: Mutex<Progress>,
@@ -155,11 +157,11 @@ struct Meter {
 
 #[derive(Default)]
 struct Progress {
-    /// To be sent still, by the handler.
+    /// Messages that the handler has still to send.
     to_send: u64,
-    /// To come back still.
+    /// Answers still to be received.
     to_come: u64,
-    /// When the one in flight left; with more than one nobody asks.
+    /// When the message in flight was sent, if there is only one.
     left: Option<Instant>,
     watch: Option<Stopwatch>,
 }
@@ -200,8 +202,8 @@ impl Meter {
         self.done(connection).await
     }
 
-    /// Something has come back.
-    async fn back(&self, incoming: Incoming) -> Result<(), Infallible> {
+    /// An answer was received.
+    async fn received(&self, incoming: Incoming) -> Result<(), Infallible> {
         let send = self.with(|progress| {
             if let (Some(watch), Some(left)) = (&mut progress.watch, &mut progress.left) {
                 watch.lap(*left);
@@ -216,7 +218,7 @@ impl Meter {
             send
         });
         if send {
-            // A server that has gone ends the measurement elsewhere.
+            // A lost connection ends the measurement elsewhere.
             let _ = incoming.from().queue(incoming.message).await;
         }
         Ok(())

@@ -1,0 +1,114 @@
+//! The values of options, parsed.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use kyneta_uds::{PeerType, SocketPath, WireMode, WireVersion};
+
+/// A wire version, or the one that the other side uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireArg {
+    /// The version that the other side uses
+    Auto,
+    /// Releases 1.x of the TypeScript package
+    #[value(name = "2")]
+    V2,
+    /// Its releases 2.x and 3.x
+    #[value(name = "3")]
+    V3,
+}
+
+impl WireArg {
+    pub(crate) const fn mode(self) -> WireMode {
+        match self {
+            Self::Auto => WireMode::Auto,
+            Self::V2 => WireMode::Fixed(WireVersion::V2),
+            Self::V3 => WireMode::Fixed(WireVersion::V3),
+        }
+    }
+}
+
+/// A wire version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FixedWireArg {
+    /// Releases 1.x of the TypeScript package
+    #[value(name = "2")]
+    V2,
+    /// Its releases 2.x and 3.x
+    #[value(name = "3")]
+    V3,
+}
+
+impl FixedWireArg {
+    pub(crate) const fn version(self) -> WireVersion {
+        match self {
+            Self::V2 => WireVersion::V2,
+            Self::V3 => WireVersion::V3,
+        }
+    }
+}
+
+pub(crate) fn socket_path(text: &str) -> Result<SocketPath, String> {
+    SocketPath::new(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn peer_type(text: &str) -> Result<PeerType, String> {
+    PeerType::from_name(text).ok_or_else(|| "expected user, bot or service".to_owned())
+}
+
+/// The wire allows an empty id, but no line of stdin could sensibly address it.
+pub(crate) fn not_empty(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("must not be empty".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("expected an octal number from 0 to 777".to_owned()),
+    }
+}
+
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a number from 1 on".to_owned()),
+    }
+}
+
+pub(crate) fn micros(text: &str) -> Result<Duration, String> {
+    let number = text.parse().map(Duration::from_micros);
+    number.map_err(|_| "expected a number of microseconds".to_owned())
+}
+
+pub(crate) fn bytes(text: &str) -> Result<u32, String> {
+    let (digits, shift) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+        (Some(digits), _) => (digits, 10),
+        (_, Some(digits)) => (digits, 20),
+        _ => (text, 0),
+    };
+    let number: Option<u64> = digits.trim_end().parse().ok();
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| {
+            "expected a number of bytes below 4 GiB, as 65536, 64KiB or 16MiB".to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(bytes("64"), Ok(64));
+        assert_eq!(bytes("64KiB"), Ok(65536));
+        assert_eq!(bytes("16MiB"), Ok(16 << 20));
+        assert!(bytes("4096MiB").is_err());
+        assert!(bytes("99999999999999MiB").is_err());
+        assert!(bytes("-1").is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The options of `wire`.
+
+use clap::Subcommand;
+
+use crate::option_values::{FixedWireArg, WireArg, bytes};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WireCommand {
+    /// Bytes to messages
+    ///
+    /// Reads {"dir":"A->B","bytes":"hex"} lines and prints, for each, the messages and errors that the
+    /// bytes complete. The bytes of a direction may be cut anywhere; its parser and its aliases live on
+    /// from line to line.
+    #[command(after_help = "Examples:
+  echo '{\"dir\":\"A->B\",\"bytes\":\"03000000000400000001a1617402\"}' | kyneta-uds wire decode
+  kyneta-uds wire decode --raw < captured.bin")]
+    Decode {
+        /// Read the plain bytes of one direction; print a message or an error a line
+        #[arg(long)]
+        raw: bool,
+
+        /// The wire version; auto takes it from the first byte of each direction
+        #[arg(long, default_value = "auto")]
+        wire: WireArg,
+
+        /// The largest frame, bytes (64KiB and 64MiB are understood); unlimited by default, because the
+        /// length in a header allocates nothing
+        #[arg(long, value_name = "BYTES", default_value = "4294967295", value_parser = bytes)]
+        max_frame: u32,
+    },
+
+    /// Messages to bytes
+    ///
+    /// Reads {"dir":"A->B","msg":MESSAGE} lines and prints the frame of each. The establish messages
+    /// among them decide which direction may use aliases.
+    #[command(after_help = "Example:
+  echo '{\"dir\":\"A->B\",\"msg\":{\"type\":\"depart\"}}' | kyneta-uds wire encode --wire 2")]
+    Encode {
+        /// The wire version
+        #[arg(long, default_value = "3")]
+        wire: FixedWireArg,
+
+        /// The largest frame, bytes (64KiB and 64MiB are understood)
+        #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
+        max_frame: u32,
+    },
+}
