@@ -1,6 +1,6 @@
-//! A bus of processes: they come, go, are put out of action, and are asked whether they are one.
+//! A bus of processes: starts, stops and kills them, and checks whether they are one bus.
 //!
-//! A test that fails prints what each of them has said. None outlives its bus.
+//! A failed test prints all their events. No process outlives its bus.
 
 use std::{
     collections::BTreeMap,
@@ -16,22 +16,22 @@ use serde_json::{Value, json};
 
 use crate::{
     DEADLINE,
-    foreign_listener::Stranger,
-    support::event_log::Log,
+    foreign_listener::ForeignListener,
+    support::event_log::EventLog,
     support::peer_state::{OneBus, listeners, one_bus},
     support::process::{Process, Signal},
 };
 
-/// Why a bus is not one.
+/// Why the processes are not one bus.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// More than one listens, or the path leads to somebody else.
+pub(crate) enum RoundFailure {
+    /// More than one listens, or another process answers at the path.
     Split(String),
-    /// Somebody is still looking for the others.
+    /// A process has not found the others.
     Hang,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for RoundFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Split(how) => write!(f, "split: {how}"),
@@ -42,13 +42,13 @@ impl fmt::Display for Trouble {
 
 pub(crate) struct Bus {
     pub(crate) path: PathBuf,
-    pub(crate) log: Arc<Log>,
+    pub(crate) log: Arc<EventLog>,
     processes: BTreeMap<String, Process>,
-    stranger: Option<Stranger>,
+    foreign: Option<ForeignListener>,
     started: usize,
     pub(crate) directory: tempfile::TempDir,
-    /// Apart from the socket, so that nobody who watches its directory is woken for nothing.
-    complaints: tempfile::TempDir,
+    /// Not in the directory of the socket, whose watchers would be woken.
+    stderr_files: tempfile::TempDir,
 }
 
 impl Bus {
@@ -56,16 +56,16 @@ impl Bus {
         let directory = tempfile::tempdir().unwrap();
         Self {
             path: directory.path().join("bus.sock"),
-            log: Arc::new(Log::new()),
+            log: Arc::new(EventLog::new()),
             processes: BTreeMap::new(),
-            stranger: None,
+            foreign: None,
             started: 0,
             directory,
-            complaints: tempfile::tempdir().unwrap(),
+            stderr_files: tempfile::tempdir().unwrap(),
         }
     }
 
-    /// One of so many, all of which are one.
+    /// A bus of `count` processes, connected.
     pub(crate) fn of(count: usize) -> (Self, OneBus) {
         let mut bus = Self::new();
         for _ in 0..count {
@@ -75,17 +75,17 @@ impl Bus {
         (bus, one)
     }
 
-    /// Starts one more; its id.
+    /// Starts a process; returns its id.
     pub(crate) fn start(&mut self, options: &[&str]) -> String {
         self.launch(options, Process::start)
     }
 
-    /// Starts one more, which may not do what root may; its id.
+    /// Starts a process without the privileges of root; returns its id.
     pub(crate) fn start_unprivileged(&mut self) -> String {
         self.launch(&["--allow-uid", "0"], Process::unprivileged)
     }
 
-    /// Starts many at the same instant; that instant.
+    /// Starts many processes at the same instant; returns it.
     pub(crate) fn start_together(&mut self, count: usize) -> Instant {
         let mark = self.log.mark();
         for _ in 0..count {
@@ -94,7 +94,7 @@ impl Bus {
         let gates = self.log.wait(DEADLINE, |known| {
             (known.entries.len() == mark + count).then_some(())
         });
-        assert!(gates.is_some(), "somebody is not at the gate");
+        assert!(gates.is_some(), "a process does not wait at its gate");
         let start = Instant::now();
         for process in self.processes.values_mut() {
             process.open();
@@ -105,30 +105,35 @@ impl Bus {
     fn launch(
         &mut self,
         options: &[&str],
-        start: fn(&str, &[OsString], &Arc<Log>, PathBuf) -> Process,
+        start: fn(&str, &[OsString], &Arc<EventLog>, PathBuf) -> Process,
     ) -> String {
         let id = format!("p{}", self.started);
         self.started += 1;
         let mut args: Vec<OsString> = vec!["peer".into(), self.path.clone().into()];
         args.extend(["--json", "--id", &id].map(OsString::from));
         args.extend(options.iter().map(OsString::from));
-        let process = start(&id, &args, &self.log, self.complaints.path().join(&id));
+        let process = start(&id, &args, &self.log, self.stderr_files.path().join(&id));
         self.processes.insert(id.clone(), process);
         id
     }
 
-    /// A neighbour that is not ours takes the path.
-    pub(crate) fn taken_by(&mut self, stranger: Stranger) {
-        self.stranger = Some(stranger);
+    /// A listener of another implementation takes the path.
+    pub(crate) fn taken_by(&mut self, foreign: ForeignListener) {
+        self.foreign = Some(foreign);
     }
 
-    /// Those who are alive, strangers included.
+    /// The ids of all live processes, and of the foreign listener.
     fn members(&self) -> impl Iterator<Item = &str> {
         let ours = self.processes.keys().map(String::as_str);
-        ours.chain(self.stranger.as_ref().map(|_| Stranger::ID))
+        ours.chain(self.foreign.as_ref().map(|_| ForeignListener::ID))
     }
 
-    /// Ours who are alive, but for `one`.
+    /// The ids of our live processes.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.processes.keys().cloned().collect()
+    }
+
+    /// The ids of our live processes, without `one`.
     pub(crate) fn all_but(&self, one: &str) -> Vec<String> {
         let others = self.processes.keys().filter(|id| *id != one);
         others.cloned().collect()
@@ -138,44 +143,45 @@ impl Bus {
         self.processes.get_mut(id).unwrap()
     }
 
-    /// Waits until all who are alive are one bus.
-    pub(crate) fn settled(&self) -> Result<OneBus, Trouble> {
+    /// Waits until all live processes are one bus.
+    pub(crate) fn settled(&self) -> Result<OneBus, RoundFailure> {
         let one = self
             .log
-            .wait(DEADLINE, |known| one_bus(&known.standings, self.members()));
+            .wait(DEADLINE, |known| one_bus(&known.peers, self.members()));
         let Some(one) = one else {
-            return Err(self.trouble());
+            return Err(self.failure());
         };
-        let (there, its) = (self.who_answers(), self.pid_of(&one.listener));
-        if there != Some(its) {
+        let (answers, expected) = (self.pid_at_path(), self.pid_of(&one.listener));
+        if answers != Some(expected) {
             let listener = &one.listener;
-            let how =
-                format!("{listener} listens, process {its}, but {there:?} answers at the path");
-            return Err(Trouble::Split(how));
+            let how = format!(
+                "{listener} listens, process {expected}, but {answers:?} answers at the path"
+            );
+            return Err(RoundFailure::Split(how));
         }
         Ok(one)
     }
 
-    /// The same, and nothing else will do.
+    /// The same; fails if they are not.
     pub(crate) fn one(&self) -> OneBus {
         match self.settled() {
             Ok(one) => one,
-            Err(trouble) => panic!("{trouble}"),
+            Err(failure) => panic!("{failure}"),
         }
     }
 
-    fn trouble(&self) -> Trouble {
+    fn failure(&self) -> RoundFailure {
         let listen = self.log.look(|known| {
-            let listeners = listeners(&known.standings, self.members());
+            let listeners = listeners(&known.peers, self.members());
             listeners
                 .iter()
                 .map(|id| (*id).to_owned())
                 .collect::<Vec<_>>()
         });
         if listen.len() > 1 {
-            Trouble::Split(format!("{listen:?} listen"))
+            RoundFailure::Split(format!("{listen:?} listen"))
         } else {
-            Trouble::Hang
+            RoundFailure::Hang
         }
     }
 
@@ -184,7 +190,7 @@ impl Bus {
         ours.unwrap_or_else(std::process::id)
     }
 
-    /// Who has said, since `mark`, that it listens; and when.
+    /// The processes that have become the listener since `mark`, and when.
     pub(crate) fn took_over(&self, mark: usize) -> Vec<(String, Instant)> {
         let listens = json!({"event": "role", "role": "listener"});
         self.log.look(|known| {
@@ -196,15 +202,15 @@ impl Bus {
         })
     }
 
-    /// Waits until `who` says something with these fields; when it did.
+    /// Waits for an event of `who` with these fields; returns its time.
     pub(crate) fn until(&self, mark: usize, who: &str, fields: &Value) -> Instant {
         match self.soon(DEADLINE, mark, who, fields) {
             Some(at) => at,
-            None => panic!("{who} has not said {fields} within {DEADLINE:?}"),
+            None => panic!("{who} has no event {fields} within {DEADLINE:?}"),
         }
     }
 
-    /// The same, but it need not.
+    /// The same; `None` if there is none in time.
     pub(crate) fn soon(
         &self,
         within: Duration,
@@ -220,24 +226,24 @@ impl Bus {
         })
     }
 
-    /// Kills one; when.
+    /// Kills a process; returns the time.
     pub(crate) fn kill(&mut self, id: &str) -> Instant {
         let process = self.processes.remove(id).unwrap();
         let before = Instant::now();
         process.signal(Signal::KILL);
-        // Waited for elsewhere: whoever measures has no time for it.
+        // Waited for on another thread, to not delay the measurement.
         std::thread::spawn(move || drop(process));
         before
     }
 
-    /// Takes one out, which is to end by itself.
-    pub(crate) fn leave(&mut self, id: &str) -> Process {
+    /// Removes a process, which is to end by itself.
+    pub(crate) fn remove(&mut self, id: &str) -> Process {
         self.processes.remove(id).unwrap()
     }
 
-    /// Kills the listener and holds the lock beside the path before the others know, so that none
-    /// of them can take over while the lock is held.
-    pub(crate) fn orphan(&mut self, listener: &str) -> File {
+    /// Kills the listener and takes the path's lock before the others notice, so that none of them can
+    /// take over while the lock is held.
+    pub(crate) fn kill_and_lock(&mut self, listener: &str) -> File {
         let others = self.all_but(listener);
         for other in &others {
             self.process(other).freeze();
@@ -251,22 +257,22 @@ impl Bus {
         lock
     }
 
-    /// What everybody has said.
-    pub(crate) fn story(&self) -> String {
-        let mut story = self.log.text();
+    /// The events and the stderr of all processes.
+    pub(crate) fn transcript(&self) -> String {
+        let mut transcript = self.log.text();
         for (id, process) in &self.processes {
-            for line in process.complaints().lines() {
-                story += &format!("{id:>18} {line}\n");
+            for line in process.stderr_text().lines() {
+                transcript += &format!("{id:>18} {line}\n");
             }
         }
-        story
+        transcript
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.story());
+            eprintln!("{}", self.transcript());
         }
     }
 }

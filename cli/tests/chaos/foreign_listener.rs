@@ -1,7 +1,7 @@
-//! A neighbour that is not ours and listens as the TypeScript package does: it removes what is at
-//! the path, binds its own, and knows nothing of locks. It answers each `establish` with its own.
+//! A listener of another implementation, which behaves like the TypeScript package: it removes the file
+//! at the path, binds its own socket, and uses no lock. It answers each `establish` with its own.
 //!
-//! What it sees goes into the log as a process of ours would say it.
+//! Its events go into the log in the form of our processes.
 
 use std::{
     fs,
@@ -23,33 +23,33 @@ use kyneta_uds::{
 };
 use serde_json::{Value, json};
 
-use crate::{support::common::raw, support::event_log::Log};
+use crate::{support::common::raw, support::event_log::EventLog};
 
-/// Gone when dropped, and its connections with it.
+/// Closed when dropped, with its connections.
 #[derive(Debug)]
-pub(crate) struct Stranger {
+pub(crate) struct ForeignListener {
     path: PathBuf,
-    gone: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
     streams: Arc<Mutex<Vec<UnixStream>>>,
 }
 
-impl Stranger {
-    pub(crate) const ID: &str = "stranger";
+impl ForeignListener {
+    pub(crate) const ID: &str = "foreign";
 
-    /// Takes the path. It is deaf to every wire version but `only`, if there is one.
-    pub(crate) fn takes(path: &Path, only: Option<WireVersion>, log: &Arc<Log>) -> Self {
+    /// Takes the path. With `only`, it ignores frames of the other wire version.
+    pub(crate) fn bind(path: &Path, only: Option<WireVersion>, log: &Arc<EventLog>) -> Self {
         let _ = fs::remove_file(path);
         let socket = UnixListener::bind(path).unwrap();
-        say(log, json!({"event": "role", "role": "listener"}));
-        let stranger = Self {
+        record(log, json!({"event": "role", "role": "listener"}));
+        let foreign = Self {
             path: path.into(),
-            gone: Arc::default(),
+            closed: Arc::default(),
             streams: Arc::default(),
         };
-        let (gone, streams, log) = (stranger.gone.clone(), stranger.streams.clone(), log.clone());
+        let (closed, streams, log) = (foreign.closed.clone(), foreign.streams.clone(), log.clone());
         thread::spawn(move || {
             while let Ok((stream, _)) = socket.accept() {
-                if gone.load(Ordering::SeqCst) {
+                if closed.load(Ordering::SeqCst) {
                     return;
                 }
                 streams.lock().unwrap().push(stream.try_clone().unwrap());
@@ -57,14 +57,14 @@ impl Stranger {
                 thread::spawn(move || serve(stream, only, &log));
             }
         });
-        stranger
+        foreign
     }
 }
 
-impl Drop for Stranger {
+impl Drop for ForeignListener {
     fn drop(&mut self) {
-        self.gone.store(true, Ordering::SeqCst);
-        // So that it looks.
+        self.closed.store(true, Ordering::SeqCst);
+        // Wakes accept.
         let _ = UnixStream::connect(&self.path);
         if let Ok(streams) = self.streams.lock() {
             for stream in streams.iter() {
@@ -74,12 +74,12 @@ impl Drop for Stranger {
     }
 }
 
-fn say(log: &Log, event: Value) {
-    log.hear(Stranger::ID, Instant::now(), event);
+fn record(log: &EventLog, event: Value) {
+    log.record(ForeignListener::ID, Instant::now(), event);
 }
 
-/// One connection, to its end.
-fn serve(mut stream: UnixStream, only: Option<WireVersion>, log: &Log) {
+/// Serves a connection to its end.
+fn serve(mut stream: UnixStream, only: Option<WireVersion>, log: &EventLog) {
     const MAX_FRAME: usize = 64 << 20;
     let mut block = [0; 1 << 16];
     let mut parser: Option<FrameParser> = None;
@@ -103,7 +103,7 @@ fn serve(mut stream: UnixStream, only: Option<WireVersion>, log: &Log) {
                 ChannelMsg::Establish(theirs) if peer.is_none() => {
                     let id = theirs.identity.peer_id.to_string();
                     let _ = stream.write_all(&answer(&mut codec, wire));
-                    say(
+                    record(
                         log,
                         json!({"event": "peer", "peer": id, "change": "established", "wire": wire.byte()}),
                     );
@@ -112,25 +112,25 @@ fn serve(mut stream: UnixStream, only: Option<WireVersion>, log: &Log) {
                 ChannelMsg::Offer(offer) => {
                     let msg =
                         json!({"docId": offer.doc.as_str(), "version": offer.version.as_str()});
-                    say(log, json!({"event": "message", "peer": peer, "msg": msg}));
+                    record(log, json!({"event": "message", "peer": peer, "msg": msg}));
                 }
                 _ => {}
             }
         }
     }
-    // There is another handle to it, which does not keep it open.
+    // `streams` holds another handle to it.
     let _ = stream.shutdown(Shutdown::Both);
     if let Some(peer) = peer {
-        say(
+        record(
             log,
             json!({"event": "peer", "peer": peer, "change": "disconnected"}),
         );
     }
 }
 
-/// Its own `establish`, in a frame.
+/// Its `establish`, in a frame.
 fn answer(codec: &mut ChannelCodec, wire: WireVersion) -> Vec<u8> {
-    let identity = Identity::service(Stranger::ID).unwrap();
+    let identity = Identity::service(ForeignListener::ID).unwrap();
     let establish = Establish::new(identity).features(Features::aliasing());
     let mut payload = WriteBuf::default();
     let establish = ChannelMsg::Establish(establish);

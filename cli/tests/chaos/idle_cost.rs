@@ -1,4 +1,4 @@
-//! A bus on which nothing happens costs nothing.
+//! The cost of an idle bus.
 
 use std::{
     thread::sleep,
@@ -7,43 +7,45 @@ use std::{
 
 use serde_json::json;
 
-use crate::{DEADLINE, bus::Bus, foreign_listener::Stranger, support::durations::Figures, times};
+use crate::{
+    DEADLINE, bus::Bus, foreign_listener::ForeignListener, support::durations::Durations, times,
+};
 
 #[test]
 fn an_idle_bus_of_8_uses_no_processor() {
     let span = Duration::from_secs(times(4, 60) as u64);
     let (mut bus, _) = Bus::of(8);
-    let everybody = bus.all_but("nobody");
+    let members = bus.all();
     let on_cpu = |bus: &mut Bus| -> Vec<Duration> {
-        let each = everybody.iter();
+        let each = members.iter();
         each.map(|id| bus.process(id).on_cpu()).collect()
     };
     let before = on_cpu(&mut bus);
-    // Nothing is to happen, and it takes time to see that.
+    // The test is that nothing happens, so it can only wait.
     sleep(span);
-    let mut used = Figures::default();
+    let mut used = Durations::default();
     for (before, after) in before.into_iter().zip(on_cpu(&mut bus)) {
         used.add(after - before);
     }
     println!(
-        "in {span:?} each has used {used}; {}",
+        "in {span:?} each process used {used}; {}",
         used.against(100, span / 1000)
     );
     assert!(used.max() < span / 100);
 }
 
 #[test]
-fn of_an_idle_bus_the_listener_alone_has_inotify_and_all_sleep() {
+fn on_an_idle_bus_only_the_listener_has_inotify_and_all_sleep() {
     const SPAN: Duration = Duration::from_secs(10);
     /// 0.3 a second.
     const MOST: u64 = 3;
     let (mut bus, _) = Bus::of(7);
-    // A status socket is listened at as well.
+    // One process also has a status socket.
     let status = bus.directory.path().join("status.sock");
     bus.start(&["--status", status.to_str().unwrap()]);
     let one = bus.one();
-    let members = bus.all_but("none");
-    // What the beginning has left to do.
+    let members = bus.all();
+    // The end of the startup.
     sleep(Duration::from_secs(1));
     for id in &members {
         let instances = bus.process(id).inotify_instances();
@@ -57,17 +59,17 @@ fn of_an_idle_bus_the_listener_alone_has_inotify_and_all_sleep() {
     sleep(SPAN);
     let after = wake_ups(&mut bus);
     let each: Vec<_> = before.iter().zip(after).map(|(b, a)| a - b).collect();
-    println!("in {SPAN:?} each has woken up {each:?} times");
+    println!("in {SPAN:?} each process woke up {each:?} times");
     assert!(each.iter().all(|times| *times <= MOST), "{each:?}");
 }
 
 #[test]
-fn a_listener_that_becomes_a_connector_gives_its_inotify_instance_back() {
+fn a_listener_that_becomes_a_connector_closes_its_inotify_instance() {
     let (mut bus, one) = Bus::of(2);
     let mark = bus.log.mark();
     // Another listener takes the path; the peers connect to it.
-    let stranger = Stranger::takes(&bus.path, None, &bus.log);
-    bus.taken_by(stranger);
+    let foreign = ForeignListener::bind(&bus.path, None, &bus.log);
+    bus.taken_by(foreign);
     let connector = json!({"event": "role", "role": "connector"});
     bus.until(mark, &one.listener, &connector);
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The listener is stopped (SIGSTOP): alive, its socket and its lock held, and stuck.
+//! The listener is stopped (SIGSTOP): alive, with its socket and its lock, but without progress.
 
 use std::{
     io::Write as _,
@@ -18,44 +18,51 @@ use crate::{
     times,
 };
 
-/// More than a socket, a queue and a pipe take together.
+/// More messages than a socket, a queue and a pipe hold together.
 const FLOOD: usize = 600;
 const DATA: usize = 16 << 10;
 
 #[test]
-fn while_the_listener_is_stopped_nobody_takes_over_and_senders_wait() {
+fn while_the_listener_is_stopped_no_peer_takes_over_and_senders_wait() {
     let seconds = times(3, 10);
     let mut bus = Bus::new();
-    let patient = ["--stall-limit", "60000", "--max-queue", "16"];
-    let hasty = ["--stall-limit", "500", "--max-queue", "16"];
+    let long_limit = ["--stall-limit", "60000", "--max-queue", "16"];
+    let short_limit = ["--stall-limit", "500", "--max-queue", "16"];
     let listener = bus.start(&[]);
     bus.until(0, &listener, &json!({"event": "role", "role": "listener"}));
     let quiet = bus.start(&[]);
-    let patient = bus.start(&patient);
-    let hasty = bus.start(&hasty);
+    let long_limit = bus.start(&long_limit);
+    let short_limit = bus.start(&short_limit);
     assert_eq!(bus.one().listener, listener);
     let (mark, file) = (bus.log.mark(), bus.inode());
 
     bus.process(&listener).freeze();
     let stopped = Instant::now();
     let newcomer = bus.start(&[]);
-    let floods = [&patient, &hasty].map(|id| flood(id, bus.process(id).stdin()));
+    let floods = [&long_limit, &short_limit].map(|id| flood(id, bus.process(id).stdin()));
 
-    // What their policy says: the one waits, the other gives the listener up.
-    let gave_up = bus.until(mark, &hasty, &json!({"event": "error", "code": "stalled"}));
+    // As their stall limits say: one waits, the other disconnects.
+    let gave_up = bus.until(
+        mark,
+        &short_limit,
+        &json!({"event": "error", "code": "stalled"}),
+    );
     println!(
-        "a stall limit of 500 ms was felt after {:?}",
+        "a stall limit of 500 ms took effect after {:?}",
         gave_up - stopped
     );
-    let sent = pause_of(&bus, &patient);
+    let sent = pause_of(&bus, &long_limit);
     println!("backpressure after {sent} of {FLOOD} messages of {DATA} bytes");
-    assert!(sent < FLOOD, "the sender feels nothing");
+    assert!(sent < FLOOD, "no backpressure");
 
-    // The rest of the time nothing is to happen, and nothing can be waited for but time.
+    // For the rest of the time nothing must happen, so the test can only wait.
     let left = Duration::from_secs(seconds as u64).saturating_sub(stopped.elapsed());
     let second = bus.soon(left, mark, &quiet, &json!({"event": "role"}));
-    assert_eq!(second, None, "it has lost nobody and looks for somebody");
-    assert_eq!(bus.inode(), file, "the path is somebody else's");
+    assert_eq!(
+        second, None,
+        "it has lost no connection, but its role changed"
+    );
+    assert_eq!(bus.inode(), file, "the socket was replaced");
     assert_eq!(bus.took_over(mark), []);
 
     let went_on = Instant::now();
@@ -68,18 +75,18 @@ fn while_the_listener_is_stopped_nobody_takes_over_and_senders_wait() {
     );
     assert_eq!(one.listener, listener);
     assert_eq!(bus.took_over(mark), []);
-    bus.gets(&listener, &patient, 0..FLOOD);
+    bus.expect_received(&listener, &long_limit, 0..FLOOD);
 
-    // Everybody works again.
-    for (id, flood) in [&patient, &hasty].into_iter().zip(floods) {
+    // All work again.
+    for (id, flood) in [&long_limit, &short_limit].into_iter().zip(floods) {
         let stdin = flood.recv_timeout(DEADLINE).unwrap();
         bus.process(id).take_back(stdin);
     }
-    for id in [&quiet, &newcomer, &patient, &hasty] {
+    for id in [&quiet, &newcomer, &long_limit, &short_limit] {
         bus.send(id, [FLOOD]);
         let last = bus.log.wait(DEADLINE, |known| {
             let got = received(known, &listener, id);
-            let in_order = match id == &hasty {
+            let in_order = match id == &short_limit {
                 true => in_order_on_two(&got),
                 false => got.is_sorted_by(|a, b| a < b),
             };
@@ -90,8 +97,8 @@ fn while_the_listener_is_stopped_nobody_takes_over_and_senders_wait() {
     }
 }
 
-/// The hasty one has come again while its first connection was unread, and the two are read in turn: each
-/// is in order, and what the second one brought was sent after all of the first.
+/// The peer with the short limit has connected again while its first connection was unread, and the two are
+/// read in turn: each is in order, and the messages of the second were sent after those of the first.
 fn in_order_on_two(got: &[usize]) -> bool {
     (0..=FLOOD).any(|first_of_second| {
         let (first, second): (Vec<usize>, Vec<usize>) =
@@ -102,7 +109,7 @@ fn in_order_on_two(got: &[usize]) -> bool {
     })
 }
 
-/// Writes until all is written, however long that takes, and gives stdin back.
+/// Writes all messages, however long that takes, and gives stdin back.
 fn flood(id: &str, mut stdin: ChildStdin) -> Receiver<ChildStdin> {
     let id = id.to_owned();
     let data = "x".repeat(DATA);
@@ -119,7 +126,7 @@ fn flood(id: &str, mut stdin: ChildStdin) -> Receiver<ChildStdin> {
     wait
 }
 
-/// Waits until `id` has not told of anything sent for half a second; how much it has told of.
+/// Waits until `id` has reported nothing sent for half a second; returns how many it has reported.
 fn pause_of(bus: &Bus, id: &str) -> usize {
     const PAUSE: Duration = Duration::from_millis(500);
     let sent = || {

@@ -1,8 +1,9 @@
-//! Chaos: real processes on one path, killed, stopped, robbed of their socket file, crowded out by
-//! neighbours with other manners. What must come of it is one bus, every time.
+//! Chaos: real processes on one path, killed, stopped, their socket file removed or replaced. Each time
+//! the survivors must be one bus again.
 //!
-//! Short by default. `KYNETA_CHAOS=long` has it done hundreds of times; `KYNETA_BIN=/path/to/kyneta-uds`
-//! has another binary do it, a release build for instance, whose figures are worth reading:
+//! Short by default. `KYNETA_CHAOS=long` repeats each test hundreds of times;
+//! `KYNETA_BIN=/path/to/kyneta-uds` tests another binary, for instance a release build, for realistic
+//! figures:
 //!
 //! ```sh
 //! cargo build --release -p kyneta-uds-cli
@@ -10,12 +11,12 @@
 //!     cargo nextest run -p kyneta-uds-cli --test chaos
 //! ```
 //!
-//! nextest has them done one after the other, with nothing beside them (`.config/nextest.toml`); plain
-//! `cargo test` needs `-- --test-threads=1 --nocapture` for that.
+//! nextest runs them one after the other, with no other test (`.config/nextest.toml`); plain `cargo test`
+//! needs `-- --test-threads=1 --nocapture` for that.
 //!
-//! Short and long print figures beside their targets. A target is for a release build on an idle machine with
-//! two cores, so that missing it is said and fails nothing; a split, a hang or a loss does.
-// Only tests call what stands here.
+//! The tests print figures with their targets. A target is for a release build on an idle machine with two
+//! cores: a missed one is reported and does not fail the test; a split, a hang or a loss does.
+// Only tests call these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/mod.rs"]
@@ -41,7 +42,7 @@ mod wire_v2_listener;
 
 use support::DEADLINE;
 
-/// How often something is done: `short`, or `long` when asked for.
+/// The number of rounds: `short`, or `long` with `KYNETA_CHAOS=long`.
 fn times(short: usize, long: usize) -> usize {
     if is_long() { long } else { short }
 }

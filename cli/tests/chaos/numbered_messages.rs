@@ -1,27 +1,32 @@
-//! Messages with numbers: sent through stdin, and looked for in what others have got.
+//! Numbered messages: sent through stdin, and looked for in the events of the receivers.
 
 use serde_json::{Value, json};
 
 use crate::{DEADLINE, bus::Bus, support::event_log::Known};
 
 impl Bus {
-    /// Has `id` send messages with these numbers, to everybody.
+    /// Has `id` send messages with these numbers, to all peers.
     pub(crate) fn send(&mut self, id: &str, numbers: impl IntoIterator<Item = usize>) {
         for number in numbers {
             let message = numbered(id, number, "");
-            self.process(id).say(&message);
+            self.process(id).write_line(&message);
         }
     }
 
-    /// Waits until `id` has got exactly these numbers from `from`, in order.
-    pub(crate) fn gets(&self, id: &str, from: &str, numbers: impl IntoIterator<Item = usize>) {
+    /// Waits until `id` has received exactly these numbers from `from`, in order.
+    pub(crate) fn expect_received(
+        &self,
+        id: &str,
+        from: &str,
+        numbers: impl IntoIterator<Item = usize>,
+    ) {
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let got = self.log.wait(DEADLINE, |known| {
             (received(known, id, from) == numbers).then_some(())
         });
         if got.is_none() {
             let got = self.log.look(|known| received(known, id, from));
-            panic!("{id} has got {got:?} from {from}, not {numbers:?}");
+            panic!("{id} has received {got:?} from {from}, not {numbers:?}");
         }
     }
 }
@@ -32,7 +37,7 @@ pub(crate) fn numbered(id: &str, number: usize, data: &str) -> Value {
                     "payload": {"kind": "since", "encoding": "json", "data": data}}})
 }
 
-/// The numbers that `id` has got from `from`, in the order in which it got them.
+/// The numbers that `id` has received from `from`, in order.
 pub(crate) fn received(known: &Known, id: &str, from: &str) -> Vec<usize> {
     let message = json!({"event": "message", "peer": from});
     let entries = known.entries.iter().filter(|entry| entry.is(id, &message));

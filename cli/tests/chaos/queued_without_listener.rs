@@ -1,4 +1,4 @@
-//! What is sent while nobody listens waits, and arrives.
+//! Messages sent while no process listens wait, and arrive.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use serde_json::json;
 use crate::{bus::Bus, times};
 
 #[test]
-fn what_is_sent_while_nobody_listens_arrives_afterwards() {
+fn messages_sent_while_no_process_listens_arrive_afterwards() {
     for _ in 0..times(2, 20) {
         let (mut bus, one) = Bus::of(3);
         let mark = bus.log.mark();
-        let lock = bus.orphan(&one.listener);
-        let orphaned = Instant::now();
+        let lock = bus.kill_and_lock(&one.listener);
+        let killed = Instant::now();
         let [a, b] = &bus.all_but(&one.listener)[..] else {
             panic!("two are left");
         };
@@ -21,10 +21,10 @@ fn what_is_sent_while_nobody_listens_arrives_afterwards() {
             bus.until(mark, id, &lost);
             bus.send(id, 0..10);
         }
-        // A second, in which nobody can.
+        // For a second the lock keeps both from listening.
         let listens = json!({"event": "role", "role": "listener"});
         for id in [a, b] {
-            let left = Duration::from_secs(1).saturating_sub(orphaned.elapsed());
+            let left = Duration::from_secs(1).saturating_sub(killed.elapsed());
             assert_eq!(
                 bus.soon(left, mark, id, &listens),
                 None,
@@ -34,15 +34,15 @@ fn what_is_sent_while_nobody_listens_arrives_afterwards() {
         drop(lock);
         bus.one();
         for (id, from) in [(a, b), (b, a)] {
-            bus.gets(id, from, 0..10);
-            let told = bus.log.wait(crate::DEADLINE, |known| {
+            bus.expect_received(id, from, 0..10);
+            let reported = bus.log.wait(crate::DEADLINE, |known| {
                 let sent = json!({"event": "sent", "count": 1});
-                let told = known.entries.iter().filter(|entry| entry.is(id, &sent));
-                (told.count() == 10).then_some(())
+                let sent = known.entries.iter().filter(|entry| entry.is(id, &sent));
+                (sent.count() == 10).then_some(())
             });
             assert!(
-                told.is_some(),
-                "{id} does not say that its messages were sent"
+                reported.is_some(),
+                "{id} does not report that its messages were sent"
             );
         }
     }

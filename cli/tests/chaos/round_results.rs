@@ -1,48 +1,48 @@
-//! What has gone wrong in many rounds of the same thing: counted, told, and judged at the end.
+//! The failures in many rounds of the same test: counted, printed, and judged at the end.
 
 use std::fmt;
 
-use crate::bus::{Bus, Trouble};
+use crate::bus::{Bus, RoundFailure};
 
-/// After so much trouble nothing is learnt from more.
-const ENOUGH: usize = 5;
+/// More failures would teach nothing new.
+const MAX_FAILURES: usize = 5;
 
 #[derive(Debug, Default)]
-pub(crate) struct Toll {
+pub(crate) struct RoundResults {
     rounds: usize,
     splits: usize,
     hangs: usize,
-    /// They said that they listen beside somebody who does, and thought better of it or not.
+    /// Processes that listened beside another listener, for a moment or for good.
     second_listeners: usize,
 }
 
-impl Toll {
-    /// A round that went well, in which so many have said that they listen.
-    pub(crate) fn went_well(&mut self, listeners: usize) {
+impl RoundResults {
+    /// Counts a good round, and the processes that became the listener in it.
+    pub(crate) fn succeeded(&mut self, listeners: usize) {
         self.rounds += 1;
         self.second_listeners += listeners.saturating_sub(1);
     }
 
-    /// A round that did not.
-    pub(crate) fn went_wrong(&mut self, bus: &Bus, trouble: &Trouble) {
+    /// Counts a failed round.
+    pub(crate) fn failed(&mut self, bus: &Bus, failure: &RoundFailure) {
         self.rounds += 1;
-        match trouble {
-            Trouble::Split(_) => self.splits += 1,
-            Trouble::Hang => self.hangs += 1,
+        match failure {
+            RoundFailure::Split(_) => self.splits += 1,
+            RoundFailure::Hang => self.hangs += 1,
         }
-        println!("round {}: {trouble}\n{}", self.rounds, bus.story());
-        // Each has taken its time.
-        assert!(self.splits + self.hangs < ENOUGH, "{self}");
+        println!("round {}: {failure}\n{}", self.rounds, bus.transcript());
+        // Each failure takes a whole timeout.
+        assert!(self.splits + self.hangs < MAX_FAILURES, "{self}");
     }
 
-    /// Nothing may have gone wrong.
-    pub(crate) fn judge(&self) {
+    /// Fails the test if a round failed.
+    pub(crate) fn check(&self) {
         let wrong = (self.splits, self.hangs, self.second_listeners);
         assert_eq!(wrong, (0, 0, 0), "{self}");
     }
 }
 
-impl fmt::Display for Toll {
+impl fmt::Display for RoundResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

@@ -1,4 +1,4 @@
-//! The path, as one sees it who has nothing to do with the bus.
+//! The socket path, as a process outside the bus sees it.
 
 use std::{
     ffi::OsString,
@@ -12,14 +12,14 @@ use rustix::net::sockopt::socket_peercred;
 use crate::bus::Bus;
 
 impl Bus {
-    /// The process behind the path.
-    pub(crate) fn who_answers(&self) -> Option<u32> {
+    /// The process that listens at the path.
+    pub(crate) fn pid_at_path(&self) -> Option<u32> {
         let probe = UnixStream::connect(&self.path).ok()?;
         let credentials = socket_peercred(&probe).ok()?;
         Some(credentials.pid.as_raw_nonzero().get() as u32)
     }
 
-    /// What names the file at the path.
+    /// The inode of the file at the path.
     pub(crate) fn inode(&self) -> Option<u64> {
         Some(fs::symlink_metadata(&self.path).ok()?.ino())
     }
@@ -30,7 +30,7 @@ impl Bus {
         path.into()
     }
 
-    /// The path, its lock, and what does not belong there.
+    /// All files in the directory of the path.
     pub(crate) fn files(&self) -> Vec<OsString> {
         let files = fs::read_dir(self.directory.path()).unwrap();
         files.map(|file| file.unwrap().file_name()).collect()

@@ -1,45 +1,45 @@
-//! The socket file is removed under a live listener, as those who tidy up a directory do.
+//! The socket file of a live listener is removed, as programs that clean up directories do.
 
 use std::{
     fs,
     time::{Duration, Instant},
 };
 
-use crate::{DEADLINE, bus::Bus, support::durations::Figures, times};
+use crate::{DEADLINE, bus::Bus, support::durations::Durations, times};
 
 #[test]
-fn a_socket_file_that_is_removed_is_there_again() {
-    remove(times(5, 50), |bus| fs::remove_file(&bus.path).unwrap());
+fn a_socket_file_that_is_removed_is_created_again() {
+    recovers(times(5, 50), |bus| fs::remove_file(&bus.path).unwrap());
 }
 
 #[test]
-fn a_socket_file_that_is_removed_with_its_lock_is_there_again() {
-    remove(times(5, 50), |bus| {
+fn a_socket_file_that_is_removed_with_its_lock_is_created_again() {
+    recovers(times(5, 50), |bus| {
         fs::remove_file(&bus.path).unwrap();
         fs::remove_file(bus.lock_path()).unwrap();
     });
 }
 
-fn remove(rounds: usize, tidy_up: fn(&Bus)) {
-    let (mut back, mut healed) = (Figures::default(), Figures::default());
+fn recovers(rounds: usize, remove_files: fn(&Bus)) {
+    let (mut back, mut healed) = (Durations::default(), Durations::default());
     for _ in 0..rounds {
         let (mut bus, _) = Bus::of(4);
         let removed = Instant::now();
-        tidy_up(&bus);
-        // Right into it.
+        remove_files(&bus);
+        // At the worst moment.
         bus.start(&[]);
-        back.add(until_there(&bus) - removed);
+        back.add(wait_for_listener(&bus) - removed);
         let one = bus.one();
         healed.add(one.since.saturating_duration_since(removed));
-        // Each reaches the listener, and is reached.
+        // Messages pass in both directions.
         let others = bus.all_but(&one.listener);
         for other in &others {
             bus.send(other, 0..3);
         }
         bus.send(&one.listener, 3..6);
         for other in &others {
-            bus.gets(&one.listener, other, 0..3);
-            bus.gets(other, &one.listener, 3..6);
+            bus.expect_received(&one.listener, other, 0..3);
+            bus.expect_received(other, &one.listener, 3..6);
         }
     }
     println!(
@@ -54,12 +54,12 @@ fn remove(rounds: usize, tidy_up: fn(&Bus)) {
     assert!(healed.percentile(50) < Duration::from_secs(2));
 }
 
-/// Somebody answers at the path.
-fn until_there(bus: &Bus) -> Instant {
+/// Waits until a process listens at the path; returns the time.
+fn wait_for_listener(bus: &Bus) -> Instant {
     let start = Instant::now();
-    while bus.who_answers().is_none() {
+    while bus.pid_at_path().is_none() {
         assert!(start.elapsed() < DEADLINE, "the path does not come back");
-        // Of the file system there is no news.
+        // No event reports it.
         std::thread::sleep(Duration::from_millis(1));
     }
     Instant::now()

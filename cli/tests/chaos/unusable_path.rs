@@ -1,5 +1,5 @@
-//! What cannot be listened at: it is said with its name and its cause, nothing is removed, and the
-//! bus goes on as soon as it can.
+//! Paths at which no process can listen: the error names the path and the cause, no file is removed, and
+//! the bus recovers as soon as it can.
 
 use std::{
     fs::{self, File, Permissions},
@@ -15,15 +15,15 @@ use crate::{
     DEADLINE,
     bus::Bus,
     numbered_messages::received,
-    support::process::{NOBODY, Process, Signal},
+    support::process::{OTHER_UID, Process, Signal},
 };
 
-/// How soon a bus heals when it can.
-const SOON: Duration = Duration::from_secs(3);
+/// Limit for the recovery of a bus.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(3);
 
 #[test]
-fn what_is_no_socket_is_named_and_left_alone() {
-    for (thing, make, complaint_is) in [
+fn a_path_that_is_not_a_socket_is_named_and_not_removed() {
+    for (thing, make, expected) in [
         (
             "directory",
             (|path| fs::create_dir(path).unwrap()) as fn(&Path),
@@ -43,61 +43,58 @@ fn what_is_no_socket_is_named_and_left_alone() {
         let mut bus = Bus::new();
         make(&bus.path);
         let before = bus.inode();
-        let complaint = refused(&mut bus, &[]);
-        assert!(complaint.contains(complaint_is), "{thing}: {complaint}");
+        let error = start_error(&mut bus, &[]);
+        assert!(error.contains(expected), "{thing}: {error}");
         assert_eq!(bus.inode(), before, "{thing}");
         assert_eq!(bus.files(), ["bus.sock"], "{thing}");
     }
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_named() {
+fn a_missing_directory_is_named() {
     let mut bus = Bus::new();
     bus.path = bus.directory.path().join("missing/bus.sock");
-    let complaint = refused(&mut bus, &[]);
-    assert!(complaint.contains("does not exist"), "{complaint}");
+    let error = start_error(&mut bus, &[]);
+    assert!(error.contains("does not exist"), "{error}");
     assert_eq!(bus.files(), [""; 0]);
 }
 
 #[test]
-fn where_nobody_may_write_a_peer_connects_and_listens_once_it_may() {
-    if Process::never_unprivileged() {
+fn in_a_read_only_directory_a_peer_connects_and_listens_once_it_can_write() {
+    if Process::cannot_drop_root() {
         println!("skipped: there is no setpriv, and root may write anywhere");
         return;
     }
     let mut bus = Bus::new();
-    let may_write = |bus: &Bus, mode| {
+    let set_mode = |bus: &Bus, mode| {
         fs::set_permissions(bus.directory.path(), Permissions::from_mode(mode)).unwrap();
     };
-    may_write(&bus, 0o777);
-    let listener = bus.start(&["--mode", "666", "--allow-uid", NOBODY]);
+    set_mode(&bus, 0o777);
+    let listener = bus.start(&["--mode", "666", "--allow-uid", OTHER_UID]);
     bus.until(0, &listener, &json!({"event": "role", "role": "listener"}));
-    may_write(&bus, 0o555);
-    let one = [bus.start_unprivileged(), bus.start_unprivileged()];
+    set_mode(&bus, 0o555);
+    let peers = [bus.start_unprivileged(), bus.start_unprivileged()];
     assert_eq!(bus.one().listener, listener);
     let before = bus.inode();
 
     let mark = bus.log.mark();
     bus.kill(&listener);
-    for id in &one {
-        let complaint = in_the_way(&bus, mark, id);
-        assert!(complaint.contains("not permitted"), "{complaint}");
-        assert!(
-            complaint.contains(bus.path.to_str().unwrap()),
-            "{complaint}"
-        );
+    for id in &peers {
+        let error = in_the_way(&bus, mark, id);
+        assert!(error.contains("not permitted"), "{error}");
+        assert!(error.contains(bus.path.to_str().unwrap()), "{error}");
     }
     assert_eq!(bus.inode(), before);
-    // It connects to nobody, and may not do more.
+    // No process listens, and it may not create the socket.
     let latecomer = bus.start_unprivileged();
-    let complaint = end_of(&mut bus, &latecomer);
-    assert!(complaint.contains("not permitted"), "{complaint}");
+    let error = exit_error(&mut bus, &latecomer);
+    assert!(error.contains("not permitted"), "{error}");
 
-    bus.send(&one[0], 0..3);
-    heals(&bus, || may_write(&bus, 0o777));
+    bus.send(&peers[0], 0..3);
+    recovers(&bus, || set_mode(&bus, 0o777));
     let listener = bus.one().listener;
-    if listener != one[0] {
-        bus.gets(&listener, &one[0], 0..3);
+    if listener != peers[0] {
+        bus.expect_received(&listener, &peers[0], 0..3);
     }
 }
 
@@ -113,38 +110,35 @@ fn a_bus_outlives_its_directory() {
     let listener = bus.one().listener;
     let others = bus.all_but(&listener);
     let mark = bus.log.mark();
-    // Its lock file is there again at once, as long as there is a directory.
+    // The listener creates its lock file again as long as the directory exists.
     while fs::remove_dir_all(&directory).is_err() {}
-    let complaint = in_the_way(&bus, mark, &listener);
-    assert!(
-        complaint.contains(bus.path.to_str().unwrap()),
-        "{complaint}"
-    );
-    assert!(complaint.contains("does not exist"), "{complaint}");
+    let error = in_the_way(&bus, mark, &listener);
+    assert!(error.contains(bus.path.to_str().unwrap()), "{error}");
+    assert!(error.contains("does not exist"), "{error}");
 
-    // Who is there is still there.
+    // The connected peers stay connected.
     for other in &others {
         bus.send(other, 0..3);
-        bus.gets(&listener, other, 0..3);
+        bus.expect_received(&listener, other, 0..3);
     }
     let newcomer = bus.start(&[]);
-    let complaint = end_of(&mut bus, &newcomer);
-    assert!(complaint.contains("does not exist"), "{complaint}");
-    // It has been said, once, and is not said every time that it is tried again.
+    let error = exit_error(&mut bus, &newcomer);
+    assert!(error.contains("does not exist"), "{error}");
+    // The error is reported once, not at every retry.
     let mark = bus.log.mark();
     let error = json!({"event": "error"});
     let again = bus.soon(Duration::from_secs(1), mark, &listener, &error);
     assert_eq!(again, None);
-    let complaints = bus.process(&listener).complaints();
-    assert!(complaints.lines().count() <= 1, "{complaints}");
+    let stderr_text = bus.process(&listener).stderr_text();
+    assert!(stderr_text.lines().count() <= 1, "{stderr_text}");
 
     let back = Instant::now();
     fs::create_dir(&directory).unwrap();
     bus.start(&[]);
     let one = bus.one();
-    let healed = one.since.saturating_duration_since(back);
-    println!("one bus with a newcomer {healed:?} after the directory is back");
-    assert!(healed < SOON, "{healed:?}");
+    let recovered = one.since.saturating_duration_since(back);
+    println!("one bus with a newcomer {recovered:?} after the directory is back");
+    assert!(recovered < RECOVERY_LIMIT, "{recovered:?}");
     for id in bus.all_but(&one.listener) {
         bus.send(&id, [3]);
         let last = bus.log.wait(DEADLINE, |known| {
@@ -156,8 +150,8 @@ fn a_bus_outlives_its_directory() {
 }
 
 #[test]
-fn a_full_disk_is_named_and_listened_on_when_it_has_room() {
-    // The directory, the lock, the socket, and room for the socket's first name.
+fn a_full_disk_is_named_and_a_peer_listens_once_there_is_room() {
+    // The directory, the lock, the socket, its temporary name, and one more.
     let Some(disk) = Disk::mount(4 + 1) else {
         println!("skipped: nothing can be mounted here");
         return;
@@ -169,38 +163,35 @@ fn a_full_disk_is_named_and_listened_on_when_it_has_room() {
     }
     let listener = bus.one().listener;
     let [other] = &bus.all_but(&listener)[..] else {
-        panic!("two are there");
+        panic!("there are two processes");
     };
     let mark = bus.log.mark();
     bus.process(other).freeze();
     bus.kill(&listener);
-    until_dead(&bus);
+    wait_until_dead(&bus);
     fs::remove_file(bus.lock_path()).unwrap();
-    let litter = disk.fill();
+    let filler = disk.fill();
     bus.process(other).signal(Signal::CONT);
-    let complaint = in_the_way(&bus, mark, other);
-    assert!(complaint.contains("No space left"), "{complaint}");
-    // The kernel gives back what the killed one held when it likes: there may be room for the lock
-    // by now, and none for what comes after it.
-    if complaint.contains("lock") {
+    let error = in_the_way(&bus, mark, other);
+    assert!(error.contains("No space left"), "{error}");
+    // The kernel frees the inodes of the killed process at some later time: there may be room for the lock
+    // by now, and not for the next file.
+    if error.contains("lock") {
         let lock = bus.lock_path();
-        assert!(complaint.contains(lock.to_str().unwrap()), "{complaint}");
+        assert!(error.contains(lock.to_str().unwrap()), "{error}");
         assert!(bus.inode().is_some(), "the stale file has been removed");
     } else {
-        assert!(
-            complaint.contains(bus.path.to_str().unwrap()),
-            "{complaint}"
-        );
+        assert!(error.contains(bus.path.to_str().unwrap()), "{error}");
     }
 
     let newcomer = bus.start(&[]);
-    let complaint = end_of(&mut bus, &newcomer);
-    assert!(complaint.contains("No space left"), "{complaint}");
-    for file in &litter {
+    let error = exit_error(&mut bus, &newcomer);
+    assert!(error.contains("No space left"), "{error}");
+    for file in &filler {
         assert!(file.exists(), "{file:?} has been removed");
     }
-    heals(&bus, || {
-        for file in &litter {
+    recovers(&bus, || {
+        for file in &filler {
             fs::remove_file(file).unwrap();
         }
     });
@@ -208,26 +199,23 @@ fn a_full_disk_is_named_and_listened_on_when_it_has_room() {
     assert_eq!(&bus.one().listener, other);
 }
 
-/// Starts one that ends at once, and says why.
-fn refused(bus: &mut Bus, options: &[&str]) -> String {
+/// Starts a process that ends at once; returns its error.
+fn start_error(bus: &mut Bus, options: &[&str]) -> String {
     let id = bus.start(options);
-    end_of(bus, &id)
+    exit_error(bus, &id)
 }
 
-/// One ends by itself: with 1, and a sentence that names the path.
-fn end_of(bus: &mut Bus, id: &str) -> String {
-    let mut process = bus.leave(id);
-    assert_eq!(process.end(), 1, "{}", process.complaints());
-    let complaint = process.complaints();
-    assert!(
-        complaint.contains(bus.path.to_str().unwrap()),
-        "{complaint}"
-    );
-    assert_eq!(complaint.lines().count(), 1, "{complaint}");
-    complaint
+/// A process ends by itself, with exit code 1 and a sentence that names the path.
+fn exit_error(bus: &mut Bus, id: &str) -> String {
+    let mut process = bus.remove(id);
+    assert_eq!(process.end(), 1, "{}", process.stderr_text());
+    let error = process.stderr_text();
+    assert!(error.contains(bus.path.to_str().unwrap()), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
 }
 
-/// What one says that is in its way.
+/// The error that a process reports about the path.
 fn in_the_way(bus: &Bus, mark: usize, id: &str) -> String {
     let event = json!({"event": "error", "code": "in-the-way"});
     bus.until(mark, id, &event);
@@ -239,8 +227,8 @@ fn in_the_way(bus: &Bus, mark: usize, id: &str) -> String {
     })
 }
 
-/// All are one bus soon after this.
-fn heals(bus: &Bus, remedy: impl FnOnce()) {
+/// A process listens soon after the remedy.
+fn recovers(bus: &Bus, remedy: impl FnOnce()) {
     let mark = bus.log.mark();
     let remedied = Instant::now();
     remedy();
@@ -250,21 +238,21 @@ fn heals(bus: &Bus, remedy: impl FnOnce()) {
         let entry = since.find(|entry| entry.is(&entry.who, &listens))?;
         Some(entry.at)
     });
-    let healed = at.unwrap_or_else(|| panic!("nobody listens")) - remedied;
-    println!("somebody listens {healed:?} after nothing is in the way any more");
-    assert!(healed < SOON, "{healed:?}");
+    let recovered = at.unwrap_or_else(|| panic!("no process listens")) - remedied;
+    println!("a process listens {recovered:?} after the path became usable");
+    assert!(recovered < RECOVERY_LIMIT, "{recovered:?}");
 }
 
-/// Nobody answers at the path any more.
-fn until_dead(bus: &Bus) {
+/// No process listens at the path any more.
+fn wait_until_dead(bus: &Bus) {
     let start = Instant::now();
-    while bus.who_answers().is_some() {
-        assert!(start.elapsed() < DEADLINE, "somebody listens");
+    while bus.pid_at_path().is_some() {
+        assert!(start.elapsed() < DEADLINE, "a process listens");
         std::thread::yield_now();
     }
 }
 
-/// A disk with room for so many files, its directory included.
+/// A file system with room for `files` files, its directory included.
 struct Disk {
     directory: tempfile::TempDir,
     files: usize,
@@ -282,7 +270,7 @@ impl Disk {
             .then_some(Self { directory, files })
     }
 
-    /// Leaves room for nothing. What fills it.
+    /// Fills it; returns the files that do.
     fn fill(&self) -> Vec<PathBuf> {
         let names = (0..=self.files).map(|i| self.directory.path().join(i.to_string()));
         names

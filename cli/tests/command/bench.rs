@@ -1,4 +1,4 @@
-//! `bench` measures each work, ours and the bare socket's.
+//! `bench` measures each work, with the library and with a bare socket.
 
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ fn every_work_gives_figures_of_both_sides() {
     for of in &figures {
         let floor = &of["floor"];
         let ratio = of["msgs_per_s"].as_f64().unwrap() / floor["msgs_per_s"].as_f64().unwrap();
-        let told = of["ratio"].as_f64().unwrap();
-        assert!((told / ratio - 1.0).abs() < 1e-9, "{of}");
+        let printed = of["ratio"].as_f64().unwrap();
+        assert!((printed / ratio - 1.0).abs() < 1e-9, "{of}");
         for (side, name) in [(of, "kyneta-uds"), (floor, "bare tokio")] {
             assert_eq!(side["impl"], name);
             assert_eq!(side["count"], 20);
@@ -34,7 +34,7 @@ fn every_work_gives_figures_of_both_sides() {
 }
 
 #[test]
-fn a_size_of_nothing_and_one_of_many_reads_reach_a_hundred_peers() {
+fn empty_messages_and_messages_of_many_reads_reach_a_hundred_peers() {
     let sizes = ["--size", "0", "--size", "100000"];
     let args = [
         "bench", "--work", "fan", "--rounds", "1", "--count", "3", "--json",
@@ -48,7 +48,7 @@ fn a_size_of_nothing_and_one_of_many_reads_reach_a_hundred_peers() {
 }
 
 #[test]
-fn ours_can_spin() {
+fn connections_can_spin() {
     let args = [
         "bench", "--work", "rtt", "--rounds", "1", "--count", "20", "--spin", "50", "--json",
     ];

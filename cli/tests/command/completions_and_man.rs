@@ -1,10 +1,10 @@
-//! Completions and manual pages know every command that the help knows.
+//! Completions and manual pages contain every command that --help lists.
 
 use std::{fs, process::Command};
 
 use crate::process::start;
 
-/// A shell's completions.
+/// The completions of a shell.
 fn completions(shell: &str) -> String {
     let end = start(&["completions", shell]).finish();
     assert_eq!((end.code, end.stderr.as_str()), (0, ""));
@@ -41,7 +41,7 @@ fn every_shell_completes_every_command_and_its_options() {
             "allow-uid",
             "group",
         ]) {
-            assert!(words.contains(&word), "{shell} knows nothing of {word}");
+            assert!(words.contains(&word), "{shell} does not complete {word}");
         }
     }
 }
@@ -56,37 +56,37 @@ fn bash_completes_what_follows_a_command() {
         ("kyneta-uds peer x --wire", "a", "auto"),
     ] {
         let (position, before) = (typed.split(' ').count(), typed.rsplit(' ').next().unwrap());
-        let asked = format!(
+        let script = format!(
             "{script}
             COMP_WORDS=({typed} {word}) COMP_CWORD={position}
             $(complete -p kyneta-uds | grep -o '_kyneta[^ ]*') kyneta-uds {word} {before}
             echo \"${{COMPREPLY[@]}}\""
         );
-        let bash = Command::new("bash").args(["-c", &asked]).output().unwrap();
-        let said = String::from_utf8_lossy(&bash.stdout);
-        assert_eq!(said.trim(), completed, "{typed} {word}: {bash:?}");
+        let bash = Command::new("bash").args(["-c", &script]).output().unwrap();
+        let printed = String::from_utf8_lossy(&bash.stdout);
+        assert_eq!(printed.trim(), completed, "{typed} {word}: {bash:?}");
     }
 }
 
 #[test]
-fn every_command_has_a_manual_page_that_the_first_one_names() {
+fn every_command_has_a_manual_page_that_the_main_page_names() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().to_str().unwrap();
     let end = start(&["man", "--dir", to]).finish();
     assert_eq!((end.code, end.rest, end.stderr), (0, vec![], String::new()));
     let page = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
-    // In roff a hyphen that is one is escaped.
-    let written = |word: &str| word.replace('-', "\\-");
+    // roff escapes a hyphen.
+    let in_roff = |word: &str| word.replace('-', "\\-");
 
     let first = start(&["man"]).finish().rest.join("\n");
     assert_eq!(first, page("kyneta-uds.1").trim_ascii_end());
     for command in commands() {
         let name = format!("kyneta-uds-{command}");
-        assert!(first.contains(&written(&name)), "{first}");
+        assert!(first.contains(&in_roff(&name)), "{first}");
         page(&format!("{name}.1"));
     }
-    assert!(page("kyneta-uds-status.1").contains(&written("--watch")));
-    assert!(page("kyneta-uds-wire-decode.1").contains(&written("--raw")));
+    assert!(page("kyneta-uds-status.1").contains(&in_roff("--watch")));
+    assert!(page("kyneta-uds-wire-decode.1").contains(&in_roff("--raw")));
 
     let end = start(&["man", "--dir", "/nowhere"]).finish();
     assert_eq!(end.code, 1);

@@ -1,4 +1,4 @@
-//! How the command ends: asked to, deserted, unread; and what does not end it.
+//! How the command ends: on request, without a connection, without a reader; and what does not end it.
 
 use std::{
     io::Read as _,
@@ -17,23 +17,23 @@ use crate::{
 };
 
 #[test]
-fn asked_to_end_it_departs_and_leaves_nothing() {
-    enum Ask {
+fn on_request_it_sends_depart_and_leaves_no_file() {
+    enum Request {
         Signal(Signal),
         Quit,
     }
-    for ask in [
-        Ask::Signal(Signal::TERM),
-        Ask::Signal(Signal::INT),
-        Ask::Quit,
+    for request in [
+        Request::Signal(Signal::TERM),
+        Request::Signal(Signal::INT),
+        Request::Quit,
     ] {
         let (bus, mut listener) = listener(&["--id", "hub"]);
         let (mut staying, _) = client(&bus, &["--no-reconnect"]);
         let (mut leaving, _) = client(&bus, &["--id", "leaving"]);
         let end = |process: &mut Process| {
-            match ask {
-                Ask::Signal(signal) => process.signal(signal),
-                Ask::Quit => process.say(json!({"quit": true})),
+            match request {
+                Request::Signal(signal) => process.signal(signal),
+                Request::Quit => process.write_line(json!({"quit": true})),
             }
             process.end()
         };
@@ -52,7 +52,24 @@ fn asked_to_end_it_departs_and_leaves_nothing() {
 }
 
 #[test]
-fn a_client_that_is_told_to_end_has_departed_one_that_is_killed_has_not() {
+fn a_signal_right_after_the_start_ends_it_in_good_order() {
+    let bus = crate::support::common::Bus::new();
+    let path = bus.path.to_str().unwrap();
+    for command in ["listen", "peer", "connect"] {
+        let mut process = start(&[command, path, "--json"]);
+        // Signals are caught before anything else is done.
+        while !process.catches(Signal::HUP) {
+            std::thread::yield_now();
+        }
+        process.signal(Signal::TERM);
+        let end = process.end();
+        assert_eq!((end.code, end.stderr.as_str()), (0, ""), "{command}");
+        assert!(!bus.path.exists());
+    }
+}
+
+#[test]
+fn a_terminated_client_has_departed_a_killed_one_is_disconnected() {
     let (bus, mut listener) = listener(&[]);
     for (signal, change, code) in [
         (Signal::TERM, "departed", 0),
@@ -67,14 +84,14 @@ fn a_client_that_is_told_to_end_has_departed_one_that_is_killed_has_not() {
 }
 
 #[test]
-fn what_was_asked_for_before_the_quit_is_sent() {
+fn messages_before_the_quit_are_sent() {
     let (bus, mut listener) = listener(&[]);
     let (mut client, _) = client(&bus, &["--id", "c"]);
     const MANY: usize = 1_000;
     for i in 0..MANY {
-        client.say(json!({"send": {"type": "dismiss", "docId": i.to_string()}}));
+        client.write_line(json!({"send": {"type": "dismiss", "docId": i.to_string()}}));
     }
-    client.say(json!({"quit": true}));
+    client.write_line(json!({"quit": true}));
     assert_eq!(listener.next()["change"], "established");
     for i in 0..MANY {
         assert_eq!(listener.next()["msg"]["docId"], i.to_string());
@@ -90,30 +107,30 @@ fn what_was_asked_for_before_the_quit_is_sent() {
 }
 
 #[test]
-fn the_end_of_a_stdin_that_was_never_written_to_ends_nothing() {
+fn the_end_of_an_empty_stdin_does_not_end_it() {
     let (bus, mut listener) = listener(&["--echo"]);
     drop(listener.stdin());
-    let (mut deaf, _) = client(&bus, &["--id", "deaf"]);
-    drop(deaf.stdin());
-    listener.until(&json!({"event": "peer", "peer": "deaf", "change": "established"}));
+    let (mut idle, _) = client(&bus, &["--id", "idle"]);
+    drop(idle.stdin());
+    listener.until(&json!({"event": "peer", "peer": "idle", "change": "established"}));
     // Both still pass messages on.
     let (mut other, _) = client(&bus, &["--id", "other"]);
     let offer = json!({"type": "offer", "docId": "d", "version": "1",
                        "payload": {"kind": "since", "encoding": "json", "data": "{}"}});
-    other.say(json!({ "send": offer }));
+    other.write_line(json!({ "send": offer }));
     other.until(&json!({"event": "message", "msg": offer}));
-    deaf.stop();
+    idle.stop();
     other.stop();
     listener.stop();
 }
 
 #[test]
-fn the_end_of_a_stdin_that_was_read_ends_it_after_what_was_said() {
+fn the_end_of_a_stdin_that_was_read_ends_it_after_its_messages() {
     let (bus, mut listener) = listener(&[]);
     let (mut client, _) = client(&bus, &["--id", "c"]);
     let (mut stays, _) = crate::roles::client(&bus, &["--id", "stays", "--stay"]);
     for (process, doc) in [(&mut stays, "one"), (&mut client, "two")] {
-        process.say(json!({"send": {"type": "dismiss", "docId": doc}}));
+        process.write_line(json!({"send": {"type": "dismiss", "docId": doc}}));
         drop(process.stdin());
         listener.until(&json!({"event": "message", "msg": {"type": "dismiss", "docId": doc}}));
     }
@@ -127,14 +144,14 @@ fn the_end_of_a_stdin_that_was_read_ends_it_after_what_was_said() {
 }
 
 #[test]
-fn what_a_peer_without_a_role_was_asked_to_send_does_not_keep_it() {
+fn unsent_messages_do_not_keep_a_peer_without_a_role_from_ending() {
     let bus = crate::support::common::Bus::new();
     let _silent = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
     let send = json!({"send": {"type": "dismiss", "docId": "d"}});
     for by_signal in [true, false] {
         let mut peer = start(&["peer", bus.path.to_str().unwrap(), "--json"]);
         for _ in 0..3 {
-            peer.say(&send);
+            peer.write_line(&send);
         }
         peer.until(&json!({"event": "waiting"}));
         let end = if by_signal {
@@ -150,15 +167,15 @@ fn what_a_peer_without_a_role_was_asked_to_send_does_not_keep_it() {
 }
 
 #[test]
-fn a_blank_line_was_read_too() {
+fn a_blank_line_counts_as_read() {
     let (bus, _listener) = listener(&[]);
     let (mut client, _) = client(&bus, &[]);
-    client.say("");
+    client.write_line("");
     assert_eq!(client.finish().code, 0);
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_quietly_and_in_order() {
+fn a_closed_stdout_ends_it_in_good_order() {
     let bus = crate::support::common::Bus::new();
     let path = bus.path.to_str().unwrap();
     let mut child = command(["listen", path, "--json"]).spawn().unwrap();
@@ -169,7 +186,7 @@ fn a_reader_that_goes_away_ends_it_quietly_and_in_order() {
         stdout.read_exact(&mut byte).unwrap();
     }
     drop(stdout);
-    // The next thing to tell is told to nobody.
+    // The next event cannot be written.
     let (mut client, _) = client(&bus, &[]);
     client.until(&json!({"event": "peer", "change": "departed"}));
     let end = unread.end();
@@ -177,8 +194,8 @@ fn a_reader_that_goes_away_ends_it_quietly_and_in_order() {
     assert!(!bus.path.exists());
 }
 
-/// Ready when the path is gone.
-fn gone(path: &Path) {
+/// Waits until the path is removed.
+fn wait_until_removed(path: &Path) {
     let start = Instant::now();
     while path.exists() {
         assert!(
@@ -190,42 +207,46 @@ fn gone(path: &Path) {
     }
 }
 
-/// A listener that has said more to a peer than its socket takes; the peer does not read.
-fn blocked() -> (crate::support::common::Bus, Process, crate::raw_peer::Raw) {
+/// A listener that has more messages for a peer than its socket holds; the peer does not read.
+fn blocked() -> (
+    crate::support::common::Bus,
+    Process,
+    crate::raw_peer::RawPeer,
+) {
     let (bus, mut listener) = listener(&[]);
-    let stubborn = crate::raw_peer::Raw::introduced(&bus, 3, "stubborn");
-    listener.until(&json!({"event": "peer", "peer": "stubborn"}));
+    let never_reads = crate::raw_peer::RawPeer::established(&bus, 3, "never-reads");
+    listener.until(&json!({"event": "peer", "peer": "never-reads"}));
     let data = "00".repeat(1 << 20);
-    listener.say(format!(
+    listener.write_line(format!(
         r#"{{"send":{{"type":"offer","docId":"d","version":"1","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
     ));
-    (bus, listener, stubborn)
+    (bus, listener, never_reads)
 }
 
 #[test]
-fn told_twice_it_does_not_wait_for_a_peer_that_does_not_read() {
-    let (bus, mut listener, _stubborn) = blocked();
-    listener.say("not understood");
+fn after_a_second_signal_it_does_not_wait_for_a_peer_that_never_reads() {
+    let (bus, mut listener, _never_reads) = blocked();
+    listener.write_line("not understood");
     listener.until(&json!({"event": "error", "code": "bad-input"}));
     listener.signal(Signal::TERM);
-    // The path is given up first; the peer has longer.
-    gone(&bus.path);
+    // The path is removed first; the peer has more time.
+    wait_until_removed(&bus.path);
     listener.signal(Signal::TERM);
     assert_eq!(listener.end().code, 1);
     assert!(!bus.path.exists());
 }
 
 #[test]
-fn told_once_after_it_was_asked_it_ends_well() {
-    let (bus, mut listener, _stubborn) = blocked();
-    listener.say(json!({"quit": true}));
-    gone(&bus.path);
+fn one_signal_after_a_quit_does_not_cut_the_end_short() {
+    let (bus, mut listener, _never_reads) = blocked();
+    listener.write_line(json!({"quit": true}));
+    wait_until_removed(&bus.path);
     listener.signal(Signal::TERM);
     assert_eq!(listener.end().code, 0);
 }
 
 #[test]
-fn wrong_usage_is_2_and_a_question_is_0() {
+fn wrong_usage_exits_with_2_and_help_with_0() {
     for (args, code) in [
         (&["--help"][..], 0),
         (&["--version"], 0),
@@ -241,6 +262,7 @@ fn wrong_usage_is_2_and_a_question_is_0() {
         (&["listn", "x"], 2),
         (&["listen", "x", "--no-such-flag"], 2),
         (&["peer"], 2),
+        (&["peer", "x", "--id", ""], 2),
         (&["peer", "x", "--mode", "8"], 2),
         (&["connect", "x", "--mode", "600"], 2),
         (&["connect", "x", "--retries", "-1"], 2),
@@ -256,14 +278,14 @@ fn wrong_usage_is_2_and_a_question_is_0() {
     ] {
         let end = start(args).finish();
         assert_eq!(end.code, code, "{args:?}: {end:?}");
-        let (said, silent) = if code == 0 {
+        let (printed, empty) = if code == 0 {
             (end.rest.join("\n"), end.stderr)
         } else {
             (end.stderr, end.rest.join("\n"))
         };
         assert!(
-            !said.is_empty() && silent.is_empty(),
-            "{args:?}: {said:?}, {silent:?}"
+            !printed.is_empty() && empty.is_empty(),
+            "{args:?}: {printed:?}, {empty:?}"
         );
     }
 }

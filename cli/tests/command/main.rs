@@ -1,5 +1,5 @@
-//! The command as its user sees it: processes, their stdin, stdout, signals and exit codes.
-// Only tests call what stands here.
+//! The command as its user sees it: its stdin, stdout, signals and exit codes.
+// Only tests call these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/mod.rs"]

@@ -19,7 +19,7 @@ fn offer(size: usize) -> (String, String) {
 }
 
 #[test]
-fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
+fn messages_from_0_bytes_to_16_mib_are_echoed_intact_and_in_order() {
     const SMALL: &[usize] = &[0, 1, 23, 24, 255, 256, 65_535, 65_536, 1 << 20, 5];
     let large = [SMALL, &[16 << 20, 6]].concat();
     for (wire, sizes) in [("2", SMALL), ("3", &large)] {
@@ -28,7 +28,7 @@ fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
         let offers: Vec<_> = sizes.iter().copied().map(offer).collect();
         let mut stdin = client.stdin();
         let lines: String = offers.iter().map(|(line, _)| line.as_str()).collect();
-        let saying = std::thread::spawn(move || {
+        let writing = std::thread::spawn(move || {
             std::io::Write::write_all(&mut stdin, lines.as_bytes()).unwrap();
             stdin
         });
@@ -44,14 +44,14 @@ fn messages_from_0_bytes_to_16_mib_come_back_intact_and_in_order() {
             assert!(line == expected, "{} bytes: {:.200}", sizes[back], line);
             back += 1;
         }
-        let _stdin = saying.join().unwrap();
+        let _stdin = writing.join().unwrap();
         client.stop();
         listener.stop();
     }
 }
 
 #[test]
-fn both_wire_versions_are_served_at_once_and_told_apart() {
+fn both_wire_versions_are_served_at_once_and_distinguished() {
     let (bus, mut listener) = listener(&["--id", "hub"]);
     let (mut old, to_old) = client(
         &bus,
@@ -93,29 +93,29 @@ fn both_wire_versions_are_served_at_once_and_told_apart() {
         assert_eq!(listener.next(), event);
     }
 
-    // From each, to each, to all, to nobody.
+    // From each client, to one, to all, to an unknown peer.
     let msg = |doc: &str| json!({"type": "dismiss", "docId": doc});
-    old.say(json!({"send": msg("from old")}));
-    new.say(json!({"send": msg("from new")}));
-    let mut heard = [listener.next(), listener.next()];
-    heard.sort_by_key(|event| event["peer"].to_string());
+    old.write_line(json!({"send": msg("from old")}));
+    new.write_line(json!({"send": msg("from new")}));
+    let mut received = [listener.next(), listener.next()];
+    received.sort_by_key(|event| event["peer"].to_string());
     assert_eq!(
-        heard[0],
+        received[0],
         json!({"event": "message", "peer": "new", "msg": msg("from new")})
     );
     assert_eq!(
-        heard[1],
+        received[1],
         json!({"event": "message", "peer": "old", "msg": msg("from old")})
     );
-    listener.say(json!({"send": msg("one"), "to": "old"}));
-    listener.say(json!({"send": msg("all")}));
-    listener.say(json!({"send": msg("lost"), "to": "nobody"}));
-    // A complaint comes at once, a count when the kernels have taken the message.
-    let told: [_; 4] = std::array::from_fn(|_| listener.next());
-    let (complaints, counts): (Vec<_>, Vec<_>) = told
+    listener.write_line(json!({"send": msg("one"), "to": "old"}));
+    listener.write_line(json!({"send": msg("all")}));
+    listener.write_line(json!({"send": msg("lost"), "to": "missing"}));
+    // An error comes at once, a count when the kernels have taken the message.
+    let events: [_; 4] = std::array::from_fn(|_| listener.next());
+    let (errors, counts): (Vec<_>, Vec<_>) = events
         .into_iter()
         .partition(|event| event["event"] == "error");
-    assert_eq!(complaints[0]["code"], "unknown-peer");
+    assert_eq!(errors[0]["code"], "unknown-peer");
     let sent = |count: u8| json!({"event": "sent", "count": count});
     assert_eq!(counts, [sent(1), sent(2), sent(0)]);
     for (client, docs) in [(&mut old, &["one", "all"][..]), (&mut new, &["all"])] {
@@ -126,7 +126,7 @@ fn both_wire_versions_are_served_at_once_and_told_apart() {
         }
     }
 
-    // With the listener gone they end; that it said `depart` they tell.
+    // When the listener has ended they end; its `depart` is reported.
     listener.stop();
     for mut client in [old, new] {
         client.until(&json!({"event": "peer", "peer": "hub", "change": "departed"}));

@@ -1,4 +1,4 @@
-//! Whose path it is: errors that name it, files that are nobody's any more, two at once.
+//! Conflicts at the path: errors that name it, stale files, two listeners at once.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn what_is_in_the_way_is_named_and_left_alone() {
+fn an_obstacle_at_the_path_is_named_and_not_removed() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();
     let ends = |args: &[&str], code: i32, names: &[&str]| {
@@ -56,7 +56,7 @@ fn a_live_listener_is_never_replaced() {
     assert_eq!(first.next()["change"], "established");
     first.stop();
 
-    // Nor one that keeps no lock.
+    // Nor a listener without a lock.
     let foreign = UnixListener::bind(&bus.path).unwrap();
     let second = start(&["listen", path, "--json"]).end();
     assert_eq!(second.code, 1);
@@ -68,16 +68,16 @@ fn a_live_listener_is_never_replaced() {
 }
 
 #[test]
-fn of_two_at_once_one_wins() {
+fn one_of_two_listeners_at_once_wins() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap().to_owned();
     for _ in 0..5 {
         let mut both = [(); 2].map(|()| start(&["listen", &path, "--json"]));
-        // Whoever loses ends; whoever wins says so and stays.
+        // The loser ends; the winner prints an event and stays.
         let (winner, loser) = thread::scope(|scope| {
             let won = both
                 .each_mut()
-                .map(|process| scope.spawn(|| process.first().is_some()));
+                .map(|process| scope.spawn(|| process.next_line().is_some()));
             let [first, second] = won.map(|won| won.join().unwrap());
             assert!(first != second, "one of two wins: {first}, {second}");
             if first { (0, 1) } else { (1, 0) }
@@ -93,12 +93,12 @@ fn of_two_at_once_one_wins() {
 }
 
 #[test]
-fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
+fn a_stale_file_is_replaced_except_with_no_cleanup() {
     let (bus, mut killed) = listener(&[]);
     let (mut orphan, _) = client(&bus, &["--no-reconnect"]);
     killed.signal(Signal::KILL);
     assert_eq!(killed.end().code, -9);
-    // Without a word the listener has not departed.
+    // Without a depart it is disconnected.
     let gone = serde_json::json!({"event": "peer", "change": "disconnected"});
     orphan.until(&gone);
     assert_eq!(orphan.end().code, 1);
@@ -109,9 +109,9 @@ fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains(path), "{refused:?}");
     assert!(refused.stderr.contains("stale"), "{refused:?}");
-    let nobody = start(&["connect", path, "--no-reconnect"]).end();
-    assert_eq!(nobody.code, 1);
-    assert!(nobody.stderr.contains(path), "{nobody:?}");
+    let refused = start(&["connect", path, "--no-reconnect"]).end();
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains(path), "{refused:?}");
 
     let next = listener_at(&bus, &[]);
     client(&bus, &[]).0.stop();
@@ -120,11 +120,11 @@ fn a_file_that_a_killed_listener_left_is_replaced_unless_told_not_to() {
 }
 
 #[test]
-fn a_file_that_is_no_longer_ours_is_not_removed() {
+fn a_replaced_file_is_not_removed() {
     let (bus, first) = listener(&[]);
     fs::remove_file(&bus.path).unwrap();
-    let thief = UnixListener::bind(&bus.path).unwrap();
+    let other = UnixListener::bind(&bus.path).unwrap();
     first.stop();
     assert!(bus.path.exists());
-    drop(thief);
+    drop(other);
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     process::{Process, Signal, start},
-    raw_peer::Raw,
+    raw_peer::RawPeer,
     support::common::Bus,
 };
 
@@ -36,27 +36,27 @@ fn enter(bus: &Bus, id: &str, options: &[&str]) -> Process {
     process
 }
 
-/// The first at its path.
+/// The first peer at its path.
 fn first(bus: &Bus, id: &str, options: &[&str]) -> Process {
     let mut process = enter(bus, id, options);
     assert_eq!(process.next(), role("listener"));
     process
 }
 
-/// One more, which `hub` has met.
+/// One more peer, connected to `hub`.
 fn another(bus: &Bus, id: &str, hub: (&mut Process, &str)) -> Process {
     let mut process = enter(bus, id, &[]);
     assert_eq!(process.next(), role("connector"));
-    let met = process.next();
+    let event = process.next();
     assert_eq!(
-        (&met["peer"], &met["change"]),
+        (&event["peer"], &event["change"]),
         (&json!(hub.1), &json!("established"))
     );
     hub.0.until(&change(id, "established"));
     process
 }
 
-/// Its next role that is one.
+/// Its next role other than negotiating.
 fn settled(process: &mut Process) -> String {
     loop {
         let event = process.until(&json!({"event": "role"}));
@@ -67,21 +67,21 @@ fn settled(process: &mut Process) -> String {
     }
 }
 
-/// Nothing is left at the path or beside it.
+/// True if the directory of the path is empty.
 fn is_clean(bus: &Bus) -> bool {
     let directory = bus.path.parent().unwrap();
     fs::read_dir(directory).unwrap().next().is_none()
 }
 
 #[test]
-fn alone_it_listens_and_its_messages_go_to_nobody() {
+fn alone_it_listens_and_its_messages_go_to_no_peer() {
     let bus = Bus::new();
     let mut a = first(&bus, "a", &["--mode", "640"]);
     let mode = fs::metadata(&bus.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
-    a.say(json!({"send": msg("d")}));
+    a.write_line(json!({"send": msg("d")}));
     assert_eq!(a.next(), sent(0));
-    a.say(json!({"quit": true}));
+    a.write_line(json!({"quit": true}));
     assert_eq!(a.next(), role("disposed"));
     let end = a.end();
     assert_eq!((end.code, end.stderr.as_str(), end.rest.len()), (0, "", 0));
@@ -96,29 +96,29 @@ fn messages_go_both_ways_to_one_and_to_all() {
     let mut c = another(&bus, "c", (&mut a, "a"));
     let from = |peer: &str, doc: &str| json!({"event": "message", "peer": peer, "msg": msg(doc)});
 
-    a.say(json!({"send": msg("to all")}));
+    a.write_line(json!({"send": msg("to all")}));
     assert_eq!(a.next(), sent(2));
     assert_eq!(b.next(), from("a", "to all"));
     assert_eq!(c.next(), from("a", "to all"));
-    a.say(json!({"send": msg("to b"), "to": "b"}));
+    a.write_line(json!({"send": msg("to b"), "to": "b"}));
     assert_eq!(a.next(), sent(1));
     assert_eq!(b.next(), from("a", "to b"));
     for line in [
         json!({"send": msg("x")}),
         json!({"send": msg("x"), "to": "a"}),
     ] {
-        b.say(line);
+        b.write_line(line);
         assert_eq!(b.next(), sent(1));
         assert_eq!(a.next(), from("b", "x"));
     }
     // Connectors know the listener alone.
-    b.say(json!({"send": msg("x"), "to": "c"}));
+    b.write_line(json!({"send": msg("x"), "to": "c"}));
     let error = b.next();
     assert_eq!(error["code"], "unknown-peer", "{error}");
     assert_eq!(b.next(), sent(0));
     let offer = json!({"type": "offer", "docId": "d", "version": "1",
                        "payload": {"kind": "since", "encoding": "json", "data": "{}"}});
-    c.say(json!({"send": offer}));
+    c.write_line(json!({"send": offer}));
     c.until(&json!({"event": "message", "peer": "a", "msg": offer}));
     for process in [c, b, a] {
         process.stop();
@@ -127,8 +127,8 @@ fn messages_go_both_ways_to_one_and_to_all() {
 }
 
 #[test]
-fn the_survivors_are_one_bus_again_and_what_was_said_meanwhile_arrives() {
-    for (signal, parting) in [
+fn the_survivors_are_one_bus_again_and_messages_sent_meanwhile_arrive() {
+    for (signal, end_of_a) in [
         (Signal::KILL, "disconnected"),
         (Signal::TERM, "departed"),
         (Signal::INT, "departed"),
@@ -138,12 +138,12 @@ fn the_survivors_are_one_bus_again_and_what_was_said_meanwhile_arrives() {
         let mut b = another(&bus, "b", (&mut a, "a"));
         let mut c = another(&bus, "c", (&mut a, "a"));
         a.signal(signal);
-        b.until(&change("a", parting));
+        b.until(&change("a", end_of_a));
         const MANY: usize = 20;
         for i in 0..MANY {
-            b.say(json!({"send": msg(&i.to_string())}));
+            b.write_line(json!({"send": msg(&i.to_string())}));
         }
-        c.until(&change("a", parting));
+        c.until(&change("a", end_of_a));
         let mut roles = [settled(&mut b), settled(&mut c)];
         b.until(&change("c", "established"));
         c.until(&change("b", "established"));
@@ -151,7 +151,7 @@ fn the_survivors_are_one_bus_again_and_what_was_said_meanwhile_arrives() {
             assert_eq!(c.next()["msg"], msg(&i.to_string()));
             assert_eq!(b.next(), sent(1));
         }
-        c.say(json!({"send": msg("back")}));
+        c.write_line(json!({"send": msg("back")}));
         b.until(&json!({"event": "message", "peer": "c", "msg": msg("back")}));
         roles.sort();
         assert_eq!(roles, ["connector", "listener"]);
@@ -170,7 +170,7 @@ fn the_survivors_are_one_bus_again_and_what_was_said_meanwhile_arrives() {
 }
 
 #[test]
-fn all_who_begin_and_end_at_once_have_one_listener_and_leave_nothing() {
+fn peers_that_start_and_end_at_once_have_one_listener_and_leave_no_file() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();
     for _ in 0..3 {
@@ -190,7 +190,7 @@ fn all_who_begin_and_end_at_once_have_one_listener_and_leave_nothing() {
 }
 
 #[test]
-fn what_is_in_its_way_is_named_and_left_alone() {
+fn an_obstacle_at_the_path_is_named_and_not_removed() {
     let bus = Bus::new();
     let at = |name: &str| bus.path.with_file_name(name);
     fs::create_dir(at("directory")).unwrap();
@@ -202,7 +202,7 @@ fn what_is_in_its_way_is_named_and_left_alone() {
         (at("file"), "is not a socket"),
         (at("nowhere/bus.sock"), "does not exist"),
     ];
-    // To root nothing is closed.
+    // Root can write anywhere.
     if fs::write(at("closed/probe"), "").is_err() {
         cases.push((at("closed/bus.sock"), "ermission denied"));
     }
@@ -210,9 +210,9 @@ fn what_is_in_its_way_is_named_and_left_alone() {
         let path = path.to_str().unwrap();
         let end = start(&["peer", path, "--json"]).end();
         assert_eq!(end.code, 1, "{end:?}");
-        let said = end.stderr.lines().collect::<Vec<_>>();
-        assert_eq!(said.len(), 1, "{end:?}");
-        assert!(said[0].contains(path) && said[0].contains(why), "{end:?}");
+        let lines = end.stderr.lines().collect::<Vec<_>>();
+        assert_eq!(lines.len(), 1, "{end:?}");
+        assert!(lines[0].contains(path) && lines[0].contains(why), "{end:?}");
         let events: Vec<Value> = end
             .rest
             .iter()
@@ -237,24 +237,24 @@ fn what_is_in_its_way_is_named_and_left_alone() {
 }
 
 #[test]
-fn two_with_one_name_are_told_of() {
+fn two_peers_with_one_id_give_an_error_event() {
     let bus = Bus::new();
     let mut a = first(&bus, "a", &[]);
     let b = another(&bus, "b", (&mut a, "a"));
-    let _same = Raw::introduced(&bus, 3, "b");
+    let _same = RawPeer::established(&bus, 3, "b");
     a.until(&json!({"event": "error", "code": "duplicate-peer", "peer": "b"}));
-    let _self = Raw::introduced(&bus, 3, "a");
+    let _self = RawPeer::established(&bus, 3, "a");
     a.until(&json!({"event": "error", "code": "self-connection", "peer": "a"}));
     b.stop();
 }
 
 #[test]
-fn a_listener_that_does_not_answer_is_waited_for_and_a_signal_heard() {
+fn it_waits_for_a_listener_that_does_not_answer_and_ends_at_a_signal() {
     let bus = Bus::new();
     let foreign = UnixListener::bind(&bus.path).unwrap();
     let mut a = enter(&bus, "a", &[]);
-    a.say(json!({"send": msg("waits")}));
-    a.say("rubbish");
+    a.write_line(json!({"send": msg("waits")}));
+    a.write_line("invalid");
     // Then the message was read.
     a.until(&json!({"event": "waiting"}));
     a.signal(Signal::TERM);
@@ -271,11 +271,11 @@ fn a_listener_that_does_not_answer_is_waited_for_and_a_signal_heard() {
 }
 
 #[test]
-fn who_does_not_read_is_cut_and_the_rest_go_on() {
+fn a_peer_that_never_reads_is_disconnected_and_the_others_go_on() {
     let offers = |process: &mut Process| {
         let data = "00".repeat(64 << 10);
         for i in 0..20 {
-            process.say(format!(
+            process.write_line(format!(
                 r#"{{"send":{{"type":"offer","docId":"d","version":"{i}","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
             ));
         }
@@ -285,27 +285,27 @@ fn who_does_not_read_is_cut_and_the_rest_go_on() {
     let bus = Bus::new();
     let mut a = first(&bus, "a", &options);
     let mut b = another(&bus, "b", (&mut a, "a"));
-    let _stubborn = Raw::introduced(&bus, 3, "stubborn");
-    a.until(&change("stubborn", "established"));
+    let _never_reads = RawPeer::established(&bus, 3, "never-reads");
+    a.until(&change("never-reads", "established"));
     offers(&mut a);
-    a.until(&json!({"event": "error", "code": "stalled", "peer": "stubborn"}));
-    a.until(&change("stubborn", "disconnected"));
+    a.until(&json!({"event": "error", "code": "stalled", "peer": "never-reads"}));
+    a.until(&change("never-reads", "disconnected"));
     for i in 0..20 {
         assert_eq!(b.next()["msg"]["version"], i.to_string());
     }
     a.stop();
     b.stop();
 
-    // As a connector, which goes on as one of many.
+    // As a connector, which then negotiates again.
     let bus = Bus::new();
     let socket = UnixListener::bind(&bus.path).unwrap();
     let mut a = enter(&bus, "a", &[&["--wire", "3"][..], &options].concat());
-    let _stubborn = Raw::accept(&socket, 3, "stubborn");
-    a.until(&change("stubborn", "established"));
+    let _never_reads = RawPeer::accept(&socket, 3, "never-reads");
+    a.until(&change("never-reads", "established"));
     offers(&mut a);
-    a.until(&json!({"event": "error", "code": "stalled", "peer": "stubborn"}));
-    a.until(&change("stubborn", "disconnected"));
+    a.until(&json!({"event": "error", "code": "stalled", "peer": "never-reads"}));
+    a.until(&change("never-reads", "disconnected"));
     a.until(&role("negotiating"));
-    let _again = Raw::accept(&socket, 3, "stubborn");
+    let _again = RawPeer::accept(&socket, 3, "never-reads");
     a.until(&role("connector"));
 }

@@ -1,5 +1,5 @@
-//! A `kyneta-uds` process: what one says to it, what it says, how it ends. Every wait has a
-//! deadline and an event that ends it.
+//! A `kyneta-uds` process: its input, its output, its end. Every wait has a deadline and an event that ends
+//! it.
 
 use std::{
     ffi::OsStr,
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::support::DEADLINE;
 
-/// The command with these arguments, all of its streams to us.
+/// The command with these arguments, all its streams piped.
 pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kyneta-uds"));
     command
@@ -29,7 +29,7 @@ pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Com
     command
 }
 
-/// The command with words for arguments.
+/// Starts the command with these arguments.
 pub(crate) fn start(args: &[&str]) -> Process {
     Process::of(command(args))
 }
@@ -42,12 +42,12 @@ pub(crate) struct Process {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// How a command has ended.
+/// The end of a command.
 #[derive(Debug)]
 pub(crate) struct End {
     /// The exit code, or minus the signal.
     pub(crate) code: i32,
-    /// The lines that had not been asked for.
+    /// The lines of stdout that were not read before.
     pub(crate) rest: Vec<String>,
     pub(crate) stderr: String,
 }
@@ -62,24 +62,24 @@ impl Process {
         process
     }
 
-    /// One whose stdout is seen to elsewhere.
+    /// A process whose stdout is handled elsewhere.
     pub(crate) fn without_stdout(mut child: Child) -> Self {
         let stderr = child.stderr.take();
         Self {
             stdin: child.stdin.take(),
             lines: channel().1,
             stderr: Some(thread::spawn(move || {
-                let mut said = String::new();
+                let mut text = String::new();
                 if let Some(mut stderr) = stderr {
-                    stderr.read_to_string(&mut said).unwrap();
+                    stderr.read_to_string(&mut text).unwrap();
                 }
-                said
+                text
             })),
             child,
         }
     }
 
-    /// One whose stderr is seen to elsewhere.
+    /// A process whose stderr is handled elsewhere.
     pub(crate) fn without_stderr(mut child: Child) -> Self {
         let stdout = child.stdout.take().unwrap();
         let mut process = Self::without_stdout(child);
@@ -87,7 +87,7 @@ impl Process {
         process
     }
 
-    /// How it ends, its stdout seen to elsewhere.
+    /// Waits for the end of a process whose stdout is handled elsewhere.
     pub(crate) fn wait_for_end(&mut self) -> End {
         self.wait(DEADLINE, Vec::new())
     }
@@ -97,7 +97,7 @@ impl Process {
     }
 
     /// Writes a line to its stdin.
-    pub(crate) fn say(&mut self, line: impl ToString) {
+    pub(crate) fn write_line(&mut self, line: impl ToString) {
         self.write(format!("{}\n", line.to_string()).as_bytes());
     }
 
@@ -113,14 +113,14 @@ impl Process {
 
     /// Its next line.
     pub(crate) fn line(&mut self) -> String {
-        match self.first() {
+        match self.next_line() {
             Some(line) => line,
             None => panic!("no more lines: {:?}", self.end()),
         }
     }
 
-    /// Its next line, or none when it has ended.
-    pub(crate) fn first(&mut self) -> Option<String> {
+    /// Its next line; `None` when it has ended.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(DEADLINE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -128,13 +128,13 @@ impl Process {
         }
     }
 
-    /// Its next line, which is JSON.
+    /// Its next event.
     pub(crate) fn next(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// The next event with these fields, those before it passed over.
+    /// The next event with these fields; skips the events before it.
     pub(crate) fn until(&mut self, fields: &Value) -> Value {
         let mut passed = Vec::new();
         let start = Instant::now();
@@ -149,11 +149,21 @@ impl Process {
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("{fields} never came, {passed:#?}, {:?}", self.end())
+                    panic!("no event {fields}, but {passed:#?}, {:?}", self.end())
                 }
             }
         }
-        panic!("{fields} did not come within {DEADLINE:?}, but {passed:#?}")
+        panic!("no event {fields} within {DEADLINE:?}, but {passed:#?}")
+    }
+
+    /// True if it has a handler for the signal (proc(5)).
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap();
+        let caught = status.split_once("SigCgt:").unwrap().1;
+        let caught = caught.split_whitespace().next().unwrap();
+        let caught = u64::from_str_radix(caught, 16).unwrap();
+        caught & (1 << (signal.as_raw() - 1)) != 0
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -161,7 +171,7 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
-    /// How it ends; it must do so by itself.
+    /// Waits for its end.
     pub(crate) fn end(&mut self) -> End {
         let start = Instant::now();
         let mut rest = Vec::new();
@@ -200,7 +210,7 @@ impl Process {
         self.end()
     }
 
-    /// Asks it to end, which it must do well.
+    /// Sends SIGTERM; it must end with exit code 0.
     pub(crate) fn stop(mut self) -> End {
         self.signal(Signal::TERM);
         let end = self.end();

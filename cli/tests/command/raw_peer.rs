@@ -10,26 +10,26 @@ use crate::support::{
     common::{Bus, raw},
 };
 
-/// A socket and what one writes to it by hand.
-pub(crate) struct Raw {
+/// A bare socket.
+pub(crate) struct RawPeer {
     pub(crate) stream: UnixStream,
 }
 
-impl Raw {
+impl RawPeer {
     pub(crate) fn connect(bus: &Bus) -> Self {
         let stream = UnixStream::connect(&bus.path).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Self { stream }
     }
 
-    /// One that has said who it is.
-    pub(crate) fn introduced(bus: &Bus, wire: u8, id: &str) -> Self {
+    /// Connects and sends `establish`.
+    pub(crate) fn established(bus: &Bus, wire: u8, id: &str) -> Self {
         let mut raw = Self::connect(bus);
         raw.write(&raw::frame(wire, 1, &establish(id)));
         raw
     }
 
-    /// One that was connected to, and has said who it is.
+    /// Accepts a connection and sends `establish`.
     pub(crate) fn accept(socket: &UnixListener, wire: u8, id: &str) -> Self {
         let (stream, _) = socket.accept().unwrap();
         let mut raw = Self { stream };
@@ -41,7 +41,7 @@ impl Raw {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Reads until the other side ends it.
+    /// Reads until the other side closes the connection.
     pub(crate) fn read_to_end(mut self) -> Vec<u8> {
         let mut all = Vec::new();
         let mut block = [0; 4096];
@@ -56,7 +56,7 @@ impl Raw {
     }
 }
 
-/// An establish without a name.
+/// The payload of an `establish` without a name.
 pub(crate) fn establish(id: &str) -> Vec<u8> {
     assert!(id.len() < 24);
     let mut payload = b"\xa4\x61t\x01\x62id".to_vec();

@@ -1,4 +1,4 @@
-//! Neighbours made of raw bytes: of one wire version only, talking rubbish, not reading.
+//! Peers with one wire version only, with invalid bytes, and without reads.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,14 +11,14 @@ use serde_json::json;
 
 use crate::{
     process::start,
-    raw_peer::{Raw, establish},
+    raw_peer::{RawPeer, establish},
     roles::{client, listener},
     support::common::{Bus, raw},
 };
 
-/// Of the one wire version: deaf to the other.
+/// The listener ignores the other wire version.
 #[test]
-fn a_listener_of_one_wire_version_is_joined_within_a_second() {
+fn a_client_connects_to_a_listener_of_one_wire_version_within_a_second() {
     for wire in [2, 3] {
         let bus = Bus::new();
         let socket = UnixListener::bind(&bus.path).unwrap();
@@ -31,12 +31,12 @@ fn a_listener_of_one_wire_version_is_joined_within_a_second() {
                 if first[0] == wire {
                     let answer = raw::frame(wire, 1, &establish("only"));
                     stream.write_all(&answer).unwrap();
-                    // Until it says depart, and its end.
+                    // Its depart, to the end of the stream.
                     let mut rest = Vec::new();
                     stream.read_to_end(&mut rest).unwrap();
                     return rest;
                 }
-                // Silence, to its end.
+                // No answer, to the end of the stream.
                 assert_eq!(stream.read(&mut first).unwrap(), 0);
             }
         });
@@ -60,9 +60,9 @@ fn a_listener_of_one_wire_version_is_joined_within_a_second() {
 }
 
 #[test]
-fn nobody_who_answers_is_said_plainly() {
+fn a_listener_that_does_not_answer_is_named_in_the_error() {
     let bus = Bus::new();
-    let _deaf = UnixListener::bind(&bus.path).unwrap();
+    let _silent = UnixListener::bind(&bus.path).unwrap();
     let path = bus.path.to_str().unwrap();
     let mut client = start(&["connect", path, "--json", "--no-reconnect"]);
     let event = client.until(&json!({"event": "state", "state": "disconnected"}));
@@ -76,27 +76,27 @@ fn nobody_who_answers_is_said_plainly() {
 }
 
 #[test]
-fn rubbish_on_the_socket_is_told_and_the_others_go_on() {
+fn invalid_bytes_give_an_error_event_and_the_others_go_on() {
     let (bus, mut listener) = listener(&["--echo"]);
     let (mut client, _) = client(&bus, &[]);
     listener.until(&json!({"event": "peer", "change": "established"}));
 
-    // A probe is nothing at all.
-    drop(Raw::connect(&bus));
-    // Before the introduction.
-    for rubbish in [
+    // A probe gives no event.
+    drop(RawPeer::connect(&bus));
+    // Before the handshake.
+    for invalid in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[0xff; 100],
         b"\x03\x00\xff\xff\xff\xff\0\0\0\x01",
     ] {
-        let mut raw = Raw::connect(&bus);
-        raw.write(rubbish);
+        let mut raw = RawPeer::connect(&bus);
+        raw.write(invalid);
         assert_eq!(raw.read_to_end(), b"");
         let event = listener.next();
         assert_eq!(event["event"], "error", "{event}");
     }
-    // After it: a bad message is an event and no more, a bad header is the end.
-    let mut raw = Raw::introduced(&bus, 3, "raw");
+    // After it: an invalid message only gives an event, an invalid header ends the connection.
+    let mut raw = RawPeer::established(&bus, 3, "raw");
     listener.until(&json!({"event": "peer", "peer": "raw", "change": "established"}));
     raw.write(&raw::frame(3, 2, b"\xff"));
     listener.until(&json!({"event": "error", "peer": "raw", "code": "decode-failed"}));
@@ -114,46 +114,46 @@ fn rubbish_on_the_socket_is_told_and_the_others_go_on() {
 
     let offer = json!({"type": "offer", "docId": "d", "version": "1",
                        "payload": {"kind": "since", "encoding": "json", "data": "{}"}});
-    client.say(json!({ "send": offer }));
+    client.write_line(json!({ "send": offer }));
     client.until(&json!({"event": "message", "msg": offer}));
     client.stop();
     listener.stop();
 }
 
 #[test]
-fn a_peer_that_never_reads_is_cut_and_the_others_go_on() {
+fn a_peer_that_never_reads_is_disconnected_and_the_others_go_on() {
     let (bus, mut listener) = listener(&["--stall-limit", "300", "--max-queue", "4"]);
-    let _stubborn = Raw::introduced(&bus, 3, "stubborn");
-    listener.until(&json!({"event": "peer", "peer": "stubborn", "change": "established"}));
+    let _never_reads = RawPeer::established(&bus, 3, "never-reads");
+    listener.until(&json!({"event": "peer", "peer": "never-reads", "change": "established"}));
     let (mut reader, _) = client(&bus, &[]);
     listener.until(&json!({"event": "peer", "change": "established"}));
     const MANY: usize = 100;
     let data = "00".repeat(16 << 10);
     for i in 0..MANY {
-        listener.say(format!(
+        listener.write_line(format!(
             r#"{{"send":{{"type":"offer","docId":"d","version":"{i}","payload":{{"kind":"since","encoding":"binary","data":{{"$bytes":"{data}"}}}}}}}}"#
         ));
     }
     let mut sent = 0;
-    let mut cut = 0;
+    let mut disconnected = 0;
     while sent < MANY {
         let event = listener.next();
         match event["event"].as_str().unwrap() {
             "sent" => sent += 1,
             "error" => assert_eq!(
                 (&event["code"], &event["peer"]),
-                (&json!("stalled"), &json!("stubborn"))
+                (&json!("stalled"), &json!("never-reads"))
             ),
             _ => {
                 assert_eq!(
                     (&event["peer"], &event["change"]),
-                    (&json!("stubborn"), &json!("disconnected"))
+                    (&json!("never-reads"), &json!("disconnected"))
                 );
-                cut += 1;
+                disconnected += 1;
             }
         }
     }
-    assert_eq!(cut, 1);
+    assert_eq!(disconnected, 1);
     for i in 0..MANY {
         assert_eq!(reader.next()["msg"]["version"], i.to_string());
     }
@@ -162,9 +162,9 @@ fn a_peer_that_never_reads_is_cut_and_the_others_go_on() {
 }
 
 #[test]
-fn frames_that_are_missing_and_that_come_twice_are_told() {
+fn missing_and_repeated_frames_give_error_events() {
     let (bus, mut listener) = listener(&[]);
-    let mut raw = Raw::introduced(&bus, 3, "raw");
+    let mut raw = RawPeer::established(&bus, 3, "raw");
     let message = |seq| raw::frame(3, seq, b"\xa2\x61t\x13\x63doc\x61d");
     raw.write(&[message(2), message(3), message(6), message(6)].concat());
     listener.until(&json!({"event": "message", "peer": "raw"}));

@@ -1,4 +1,4 @@
-//! Looking in: `--status` on those who are on a bus, and `status` that asks them.
+//! The status socket of `--status`, and `status`, which asks it.
 
 use std::{
     fs,
@@ -16,12 +16,12 @@ use crate::{
     support::common::Bus,
 };
 
-/// A socket for the status beside that of the bus.
+/// A status socket in the directory of the bus.
 fn beside(bus: &Bus, name: &str) -> String {
     bus.path.with_file_name(name).to_str().unwrap().to_owned()
 }
 
-/// What `status` says, which must go well.
+/// The output of `status`, which must succeed.
 fn status(args: &[&str]) -> Vec<String> {
     let End { code, rest, stderr } = start(&[&["status"], args].concat()).end();
     assert_eq!((code, stderr.as_str()), (0, ""), "{rest:?}");
@@ -36,7 +36,7 @@ fn json_status(path: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// By hand, as curl does it.
+/// An HTTP request as curl sends it.
 fn get(path: &str, target: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     write!(
@@ -50,7 +50,7 @@ fn get(path: &str, target: &str) -> String {
 }
 
 #[test]
-fn a_listener_and_a_client_are_looked_at() {
+fn the_status_of_a_listener_and_of_a_client() {
     // The path is made with the bus's directory.
     let (bus, plain) = listener(&[]);
     plain.stop();
@@ -59,7 +59,7 @@ fn a_listener_and_a_client_are_looked_at() {
     let options = ["--id", "c", "--name", "Cee", "--status", &of_client];
     let (client, _) = client(&bus, &options);
     hub.until(&json!({"event": "peer", "peer": "c"}));
-    hub.say(json!({"send": {"type": "dismiss", "docId": "d"}}));
+    hub.write_line(json!({"send": {"type": "dismiss", "docId": "d"}}));
     hub.until(&json!({"event": "sent", "count": 1}));
 
     let seen = json_status(&of_hub);
@@ -91,9 +91,9 @@ fn a_listener_and_a_client_are_looked_at() {
     assert!(!lines.concat().contains('\x1b'), "{lines:?}");
 
     assert!(get(&of_hub, "/healthz").starts_with("HTTP/1.1 200 "));
-    assert!(get(&of_hub, "/metrics").contains("\nkyneta_uds_handshakeed_total 1\n"));
+    assert!(get(&of_hub, "/metrics").contains("\nkyneta_uds_established_total 1\n"));
 
-    // The client outlives its listener, and says so.
+    // The client outlives its listener, and its health reports it.
     hub.stop();
     assert!(!fs::exists(&of_hub).unwrap());
     let health = get(&of_client, "/healthz");
@@ -106,51 +106,59 @@ fn a_listener_and_a_client_are_looked_at() {
 }
 
 #[test]
-fn a_peer_that_waits_for_a_role_is_looked_at_and_then_as_what_it_has_become() {
+fn the_status_of_a_peer_that_waits_for_a_role_and_then_has_one() {
     let bus = Bus::new();
-    // Alive, and silent.
+    // A listener that does not answer.
     let stuck = UnixListener::bind(&bus.path).unwrap();
     let path = bus.path.to_str().unwrap();
-    let window = beside(&bus, "peer.sock");
-    let args = ["peer", path, "--json", "--id", "me", "--status", &window];
+    let status_path = beside(&bus, "peer.sock");
+    let args = [
+        "peer",
+        path,
+        "--json",
+        "--id",
+        "me",
+        "--status",
+        &status_path,
+    ];
     let mut peer = start(&args);
     let _connected = stuck.accept().unwrap();
-    let seen = json_status(&window);
+    let seen = json_status(&status_path);
     assert_eq!(
         (&seen["role"], &seen["id"], &seen["path"]),
         (&json!("negotiating"), &json!("me"), &json!(path))
     );
-    assert!(get(&window, "/healthz").starts_with("HTTP/1.1 503 "));
+    assert!(get(&status_path, "/healthz").starts_with("HTTP/1.1 503 "));
     drop((stuck, _connected));
     peer.until(&json!({"event": "role", "role": "listener"}));
-    assert_eq!(json_status(&window)["role"], "listener");
-    assert!(get(&window, "/healthz").starts_with("HTTP/1.1 200 "));
+    assert_eq!(json_status(&status_path)["role"], "listener");
+    assert!(get(&status_path, "/healthz").starts_with("HTTP/1.1 200 "));
     peer.stop();
-    assert!(!fs::exists(&window).unwrap());
+    assert!(!fs::exists(&status_path).unwrap());
 }
 
 #[test]
-fn watching_goes_on_until_told_to_end_or_until_nobody_answers() {
+fn watching_ends_at_a_signal_or_when_the_process_has_ended() {
     let bus = Bus::new();
-    let window = beside(&bus, "status.sock");
-    let hub = crate::roles::listener_at(&bus, &["--status", &window]);
-    let mut json = start(&["status", &window, "--watch", "--json"]);
+    let status_path = beside(&bus, "status.sock");
+    let hub = crate::roles::listener_at(&bus, &["--status", &status_path]);
+    let mut json = start(&["status", &status_path, "--watch", "--json"]);
     let (first, second) = (json.next(), json.next());
     let times = [&first, &second].map(|seen| seen["uptime_ms"].as_u64().unwrap());
     assert!(times[1] >= times[0] + 900, "{times:?}");
     json.stop();
-    let mut watching = start(&["status", &window, "--watch"]);
+    let mut watching = start(&["status", &status_path, "--watch"]);
     assert!(watching.line().starts_with("listener  "));
     hub.stop();
     let end = watching.end();
     assert_eq!(end.code, 1, "{end:?}");
-    assert!(end.stderr.contains(&window), "{end:?}");
+    assert!(end.stderr.contains(&status_path), "{end:?}");
 }
 
 #[test]
-fn what_is_wrong_is_said_with_the_path() {
+fn errors_name_the_path() {
     let bus = Bus::new();
-    let (path, window) = (bus.path.to_str().unwrap(), beside(&bus, "s.sock"));
+    let (path, status_path) = (bus.path.to_str().unwrap(), beside(&bus, "s.sock"));
     let ends = |args: &[&str], code: i32, names: &[&str]| {
         let end = start(args).end();
         assert_eq!((end.code, end.rest.len()), (code, 0), "{args:?}: {end:?}");
@@ -158,25 +166,25 @@ fn what_is_wrong_is_said_with_the_path() {
             assert!(end.stderr.contains(name), "{name} in {end:?}");
         }
     };
-    ends(&["status", &window], 1, &[&window]);
+    ends(&["status", &status_path], 1, &[&status_path]);
     ends(&["status"], 2, &["<PATH>"]);
     ends(&["status", "@abstract"], 1, &["@abstract"]);
     ends(&["listen", path, "--status", path], 2, &[path, "--status"]);
-    // Nobody has been disturbed by then.
-    fs::write(&window, "precious").unwrap();
+    // It fails before it joins the bus.
+    fs::write(&status_path, "precious").unwrap();
     for role in ["listen", "peer", "connect"] {
         ends(
-            &[role, path, "--status", &window],
+            &[role, path, "--status", &status_path],
             1,
-            &[&window, "not a socket"],
+            &[&status_path, "not a socket"],
         );
         assert!(!bus.path.exists());
     }
-    assert_eq!(fs::read(&window).unwrap(), b"precious");
+    assert_eq!(fs::read(&status_path).unwrap(), b"precious");
 
-    // Those who answer with something else.
+    // Sockets that answer with something else.
     for (answer, names) in [
-        ("rubbish", &[][..]),
+        ("invalid", &[][..]),
         ("", &[]),
         (
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
@@ -192,45 +200,45 @@ fn what_is_wrong_is_said_with_the_path() {
             &[],
         ),
     ] {
-        let _ = fs::remove_file(&window);
-        let other = UnixListener::bind(&window).unwrap();
-        let answering = thread::spawn(move || {
+        let _ = fs::remove_file(&status_path);
+        let other = UnixListener::bind(&status_path).unwrap();
+        let answers = thread::spawn(move || {
             let (mut stream, _) = other.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]);
             stream.write_all(answer.as_bytes()).unwrap();
             let _ = stream.shutdown(Shutdown::Write);
         });
         ends(
-            &["status", &window],
+            &["status", &status_path],
             1,
-            &[&[window.as_str()], names].concat(),
+            &[&[status_path.as_str()], names].concat(),
         );
-        answering.join().unwrap();
+        answers.join().unwrap();
     }
 }
 
 #[test]
-fn a_crashed_ones_socket_is_taken_over_by_the_next() {
+fn the_status_socket_of_a_killed_process_is_replaced_by_the_next() {
     let bus = Bus::new();
-    let window = beside(&bus, "status.sock");
-    let mut first = crate::roles::listener_at(&bus, &["--status", &window]);
+    let status_path = beside(&bus, "status.sock");
+    let mut first = crate::roles::listener_at(&bus, &["--status", &status_path]);
     first.signal(Signal::KILL);
     first.end();
-    assert!(fs::exists(&window).unwrap());
-    let second = crate::roles::listener_at(&bus, &["--id", "second", "--status", &window]);
-    assert_eq!(json_status(&window)["id"], "second");
+    assert!(fs::exists(&status_path).unwrap());
+    let second = crate::roles::listener_at(&bus, &["--id", "second", "--status", &status_path]);
+    assert_eq!(json_status(&status_path)["id"], "second");
     second.stop();
 }
 
 #[test]
-fn a_listener_whose_path_another_process_has_taken_says_so_until_it_has_it_back() {
+fn a_listener_reports_that_another_process_has_its_path_until_it_has_it_back() {
     let (bus, plain) = listener(&[]);
     plain.stop();
     let of_hub = beside(&bus, "hub.sock");
     let mut hub = crate::roles::listener_at(&bus, &["--id", "hub", "--status", &of_hub]);
     let path = bus.path.to_str().unwrap();
     fs::remove_file(path).unwrap();
-    let stranger = UnixListener::bind(path).unwrap();
+    let other = UnixListener::bind(path).unwrap();
     let error = hub.until(&json!({"event": "error", "code": "in-the-way"}));
     let why = error["message"].as_str().unwrap();
     assert!(why.contains("is in use"), "{error}");
@@ -247,7 +255,7 @@ fn a_listener_whose_path_another_process_has_taken_says_so_until_it_has_it_back(
         "{health}"
     );
 
-    drop(stranger);
+    drop(other);
     fs::remove_file(path).unwrap();
     hub.until(&json!({"event": "listening", "path": path}));
     assert!(get(&of_hub, "/healthz").starts_with("HTTP/1.1 200 "));
@@ -255,7 +263,7 @@ fn a_listener_whose_path_another_process_has_taken_says_so_until_it_has_it_back(
 }
 
 #[test]
-fn a_peer_beside_a_listener_that_does_not_answer_says_why_it_waits_and_is_not_well() {
+fn a_peer_whose_listener_does_not_answer_reports_why_it_waits_and_is_not_healthy() {
     let bus = Bus::new();
     let silent = UnixListener::bind(&bus.path).unwrap();
     let (path, of_peer) = (bus.path.to_str().unwrap(), beside(&bus, "peer.sock"));
@@ -281,5 +289,6 @@ fn a_peer_beside_a_listener_that_does_not_answer_says_why_it_waits_and_is_not_we
     peer.until(&json!({"event": "role", "role": "listener"}));
     assert!(get(&of_peer, "/healthz").starts_with("HTTP/1.1 200 "));
     assert_eq!(json_status(&of_peer).get("waiting"), None);
-    peer.stop();
+    // The event is enough: no log line repeats it.
+    assert_eq!(peer.stop().stderr, "");
 }

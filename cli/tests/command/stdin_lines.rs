@@ -1,11 +1,11 @@
-//! What stdin may hold.
+//! Lines of stdin that are not commands.
 
 use serde_json::json;
 
 use crate::roles::{client, listener};
 
 #[test]
-fn rubbish_is_answered_and_nothing_else_happens() {
+fn an_invalid_line_gives_an_error_event_and_nothing_else() {
     let (bus, mut listener) = listener(&[]);
     let (mut client, _) = client(&bus, &[]);
     assert_eq!(listener.next()["change"], "established");
@@ -14,7 +14,7 @@ fn rubbish_is_answered_and_nothing_else_happens() {
         r#"{{"send":{{"type":"dismiss","docId":"{}"}}}}"#,
         "x".repeat(513)
     );
-    let rubbish: &[&[u8]] = &[
+    let invalid: &[&[u8]] = &[
         b"rubbish",
         b"{",
         b"[]",
@@ -34,7 +34,7 @@ fn rubbish_is_answered_and_nothing_else_happens() {
         deep.as_bytes(),
         long.as_bytes(),
     ];
-    for line in rubbish {
+    for line in invalid {
         client.write(line);
         client.write(b"\n");
         let event = client.next();
@@ -42,10 +42,10 @@ fn rubbish_is_answered_and_nothing_else_happens() {
         assert_eq!((&event["event"], &event["code"]), expected, "{event}");
         assert!(event["message"].as_str().unwrap().len() < 1_000, "{event}");
     }
-    // Blank lines are nothing, and after all that a message is still one.
+    // Blank lines are ignored, and a message is still sent after all that.
     client.write(b"\n \r\n\t\n");
     let msg = json!({"type": "interest", "docId": "d", "version": "\u{0}\u{1F600}", "reciprocate": false});
-    client.say(json!({ "send": msg }));
+    client.write_line(json!({ "send": msg }));
     assert_eq!(client.next(), json!({"event": "sent", "count": 1}));
     assert_eq!(listener.next()["msg"], msg);
     client.stop();
@@ -60,7 +60,7 @@ fn a_line_without_end_is_bounded() {
     client.write(b"\n");
     let event = client.next();
     assert_eq!(event["code"], "bad-input", "{event}");
-    client.say(json!({"send": {"type": "dismiss", "docId": "d"}}));
+    client.write_line(json!({"send": {"type": "dismiss", "docId": "d"}}));
     assert_eq!(client.next(), json!({"event": "sent", "count": 1}));
     listener.until(&json!({"event": "message"}));
     client.stop();

@@ -1,4 +1,4 @@
-//! Streams that nobody reads, and texts that nobody should trust.
+//! An stdout and an stderr that no process reads.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -9,11 +9,11 @@ use std::{
 
 use crate::{
     process::{Process, Signal, command},
-    raw_peer::Raw,
+    raw_peer::RawPeer,
     support::common::{Bus, raw},
 };
 
-/// A command whose stdout is held and read no further than its first line.
+/// A command whose stdout is read up to the first line and kept open.
 fn unread(args: &[&str]) -> (Process, ChildStdout) {
     let mut child = command(args).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
@@ -25,8 +25,8 @@ fn unread(args: &[&str]) -> (Process, ChildStdout) {
     (process, stdout)
 }
 
-/// Messages until the other side takes no more.
-fn flood(raw: &mut Raw) {
+/// Sends messages until the other side reads no more.
+fn flood(raw: &mut RawPeer) {
     raw.stream
         .set_write_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -41,12 +41,12 @@ fn flood(raw: &mut Raw) {
 }
 
 #[test]
-fn a_stdout_that_nobody_reads_does_not_keep_it_from_ending() {
+fn an_unread_stdout_does_not_keep_it_from_ending() {
     let bus = Bus::new();
     let socket = UnixListener::bind(&bus.path).unwrap();
     let path = bus.path.to_str().unwrap();
     let (mut client, held) = unread(&["connect", path, "--json", "--wire", "2"]);
-    let mut hub = Raw::accept(&socket, 2, "hub");
+    let mut hub = RawPeer::accept(&socket, 2, "hub");
     flood(&mut hub);
     client.signal(Signal::TERM);
     assert_eq!(client.wait_for_end().code, 0);
@@ -54,7 +54,7 @@ fn a_stdout_that_nobody_reads_does_not_keep_it_from_ending() {
 
     let bus = Bus::new();
     let (mut hub, held) = unread(&["listen", bus.path.to_str().unwrap(), "--json"]);
-    let mut flooding = Raw::introduced(&bus, 2, "flood");
+    let mut flooding = RawPeer::established(&bus, 2, "flood");
     flood(&mut flooding);
     hub.signal(Signal::TERM);
     assert_eq!(hub.wait_for_end().code, 0);
@@ -63,7 +63,7 @@ fn a_stdout_that_nobody_reads_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_up_nothing() {
+fn an_unread_stderr_blocks_nothing() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();
     let mut child = command(["listen", path, "--json", "-vvv"])
@@ -74,7 +74,7 @@ fn a_stderr_that_nobody_reads_holds_up_nothing() {
     let mut hub = Process::without_stderr(child);
     assert_eq!(hub.next()["event"], "listening");
     for _ in 0..500 {
-        Raw::connect(&bus).write(b"GET / HTTP/1.1\r\n\r\n");
+        RawPeer::connect(&bus).write(b"GET / HTTP/1.1\r\n\r\n");
         assert_eq!(hub.next()["event"], "error");
     }
     hub.signal(Signal::TERM);

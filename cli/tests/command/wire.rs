@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::process::start;
 
-/// The real session of a wire version: direction, frames, what they say.
+/// The recorded session of a wire version: direction, bytes, messages.
 fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
     let name = format!("../tests/vectors/session-v{wire}.json");
     let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
@@ -28,7 +28,7 @@ fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
     entries.collect()
 }
 
-/// Feeds lines to one process; gives the lines that it answers.
+/// Feeds lines to one process; returns its answers.
 fn run(args: &[&str], lines: Vec<String>) -> Vec<Value> {
     let mut process = start(args);
     let mut stdin = process.stdin();
@@ -50,7 +50,7 @@ fn piece(dir: &str, bytes: &[u8]) -> String {
     )
 }
 
-/// JSON's two kinds of numbers are one in JavaScript.
+/// JavaScript has one number type: 1 and 1.0 are equal.
 fn same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Number(ours), Value::Number(theirs)) => ours.as_f64() == theirs.as_f64(),
@@ -75,7 +75,7 @@ fn a_session_decodes_the_same_however_it_is_cut() {
                 expected.extend(messages.into_iter().map(|msg| json!({ "ok": msg })));
             }
             let expected = Value::Array(expected);
-            // A direction of its own for every cut: their tables are apart.
+            // A direction for each cut, so that each has its own tables.
             let lines = (0..=bytes.len()).flat_map(|cut| {
                 let (first, second) = bytes.split_at(cut);
                 let dir = format!("{cut}->B");
@@ -150,12 +150,12 @@ fn raw_bytes_are_a_line_for_each_frame() {
 }
 
 #[test]
-fn bytes_that_say_nothing_are_errors_in_their_place() {
+fn invalid_bytes_are_errors_in_their_place() {
     let depart = "03000000000400000001a1617402";
     for (bytes, expected) in [
         ("", &[][..]),
         (depart, &["ok"]),
-        // An empty payload, CBOR that is none, a message that is none, an unknown alias.
+        // An empty payload, invalid CBOR, an invalid message, an unknown alias.
         ("03000000000000000001", &["decode-failed"]),
         ("03000000000100000001ff", &["decode-failed"]),
         ("0300000000010000000101", &["invalid-wire-message"]),
@@ -193,7 +193,7 @@ fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
         (r#"{"dir":"A->B","bytes":"0"}"#, "bad-input"),
         (r#"{"dir":"AB","bytes":""}"#, "bad-input"),
     ] {
-        process.say(line);
+        process.write_line(line);
         assert_eq!(process.next()["error"]["code"], expected, "{line}");
     }
     process.write(piece_of_hex("03000000000400000001a1617402").as_bytes());

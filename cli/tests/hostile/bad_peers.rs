@@ -1,4 +1,4 @@
-//! Bad neighbours, many at once, and how long each is put up with. Who is turned out comes again.
+//! Bad peers, many at once, and how long each stays connected. A disconnected one connects again.
 
 use std::{
     io,
@@ -19,32 +19,32 @@ use crate::{
     support::common::{offer, raw},
 };
 
-/// Before one comes again. The first time they come one after the other, all within as long.
+/// The pause before one connects again. At the start their connects are spread over this time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bad {
-    /// Says what is no frame, or one that is too large.
+    /// Sends bytes that are no frame, or the header of a frame that is too large.
     Garbage,
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
-    /// Introduces itself, writes as much as is taken, reads nothing.
+    /// Completes the handshake, writes as much as is accepted, reads nothing.
     NeverReads,
 }
 
-/// How long each of them was put up with, each time.
-pub(crate) type PutUpWith = Vec<Vec<Duration>>;
+/// How long each connection of each peer lasted.
+pub(crate) type ConnectionTimes = Vec<Vec<Duration>>;
 
-/// So many of a kind, until `end`.
-pub(crate) fn crowd(
+/// Runs `kinds` until `end`.
+pub(crate) fn run(
     path: &Path,
     kinds: &[(Bad, usize)],
     end: Instant,
-) -> JoinHandle<Vec<PutUpWith>> {
+) -> JoinHandle<Vec<ConnectionTimes>> {
     let (path, kinds) = (path.to_owned(), kinds.to_vec());
     thread::spawn(move || {
-        // What the bad ones burn themselves is not the service's: on few cores they would take it from
-        // the good ones. On Linux this is of one thread.
+        // The processor time of the bad peers is not that of the service: on few cores they would slow the good
+        // peers down. On Linux this applies to one thread.
         let _ = rustix::process::nice(19);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -55,19 +55,19 @@ pub(crate) fn crowd(
             for (set, (kind, count)) in all.iter_mut().zip(kinds) {
                 for number in 0..count {
                     let first = start + PAUSE * number as u32 / count as u32;
-                    set.spawn(one(path.clone(), kind, number, first, end));
+                    set.spawn(bad_peer(path.clone(), kind, number, first, end));
                 }
             }
-            let mut put_up_with = Vec::new();
+            let mut lasted = Vec::new();
             for set in all {
-                put_up_with.push(set.join_all().await);
+                lasted.push(set.join_all().await);
             }
-            put_up_with
+            lasted
         })
     })
 }
 
-async fn one(
+async fn bad_peer(
     path: PathBuf,
     kind: Bad,
     number: usize,
@@ -75,24 +75,24 @@ async fn one(
     end: Instant,
 ) -> Vec<Duration> {
     let mut times = Vec::new();
-    let again_and_again = async {
+    let connections = async {
         sleep_until(first).await;
         loop {
             let stream = connect(&path).await;
             times.push(match kind {
                 Bad::Garbage => garbage(stream, number).await,
-                Bad::Silent => until_ended(stream).await,
+                Bad::Silent => until_closed(stream).await,
                 Bad::NeverReads => never_reads(stream, number).await,
             });
             sleep(PAUSE).await;
         }
     };
-    // The last one is broken off.
-    let _ = timeout_at(end, again_and_again).await;
+    // The last connection is cut off.
+    let _ = timeout_at(end, connections).await;
     times
 }
 
-/// Waits for a place among those who wait to be accepted.
+/// Connects, and retries while the listen backlog is full.
 async fn connect(path: &Path) -> UnixStream {
     loop {
         match UnixStream::connect(path).await {
@@ -111,31 +111,31 @@ async fn garbage(mut stream: UnixStream, number: usize) -> Duration {
         1 => vec![0xff; 100],
         _ => header(1, u32::MAX),
     };
-    // It may be turned out at the first word.
+    // It may be disconnected at the first byte.
     let _ = stream.write_all(&garbage).await;
-    until_ended(stream).await
+    until_closed(stream).await
 }
 
-async fn until_ended(mut stream: UnixStream) -> Duration {
+async fn until_closed(mut stream: UnixStream) -> Duration {
     let start = Instant::now();
     let mut block = [0; 64];
     while matches!(stream.read(&mut block).await, Ok(1..)) {}
     start.elapsed()
 }
 
-/// How long nothing was taken from it before it was ended.
+/// How long the service read nothing from it before it closed the connection.
 async fn never_reads(mut stream: UnixStream, number: usize) -> Duration {
-    let introduction = raw::frame(WIRE, 1, &establish(&format!("deaf-{number}")));
-    let mut taken = Instant::now();
-    if stream.write_all(&introduction).await.is_ok() {
+    let establish = raw::frame(WIRE, 1, &establish(&format!("never-reads-{number}")));
+    let mut accepted = Instant::now();
+    if stream.write_all(&establish).await.is_ok() {
         let payload = raw::payload(&offer("d", 4 << 10));
         let frames = (0..16).flat_map(|seq| raw::frame(WIRE, seq, &payload));
         let frames: Vec<u8> = frames.collect();
         let mut at = 0;
         while let Ok(written) = stream.write(&frames[at..]).await {
-            taken = Instant::now();
+            accepted = Instant::now();
             at = (at + written) % frames.len();
         }
     }
-    taken.elapsed()
+    accepted.elapsed()
 }

@@ -1,4 +1,4 @@
-//! Connects and closes, as fast as one can.
+//! Connects and closes, as fast as possible.
 
 use std::{
     io::Write as _,
@@ -10,30 +10,30 @@ use kyneta_uds::ChannelMsg;
 
 use crate::{
     MIB,
-    raw_peer::{Neighbour, establish, header},
+    raw_peer::{RawPeer, establish, header},
     size,
     support::common::{offer, raw},
     target::Target,
 };
 
-/// The same before, lest what is made once and kept counts as kept from the flood.
-const FIRST: usize = 1_000;
+/// A flood before the measurement, so that memory allocated once does not count.
+const WARM_UP: usize = 1_000;
 
-/// How much more it may hold afterwards, bytes: what the allocator does not give back.
+/// Growth allowed, bytes: memory that the allocator does not return.
 const MAY_KEEP: usize = 2 * MIB;
 
 #[test]
 fn a_flood_of_connections_leaves_nothing_behind() {
     let count = size(2_000, 20_000);
     let target = Target::listen(&["--echo"]);
-    let mut good = Neighbour::introduced(&target.path, "good");
+    let mut good = RawPeer::established(&target.path, "good");
     let open = target.descriptors();
-    flood(&target.path, &mut good, FIRST);
-    target.closes_all_but(open);
+    flood(&target.path, &mut good, WARM_UP);
+    target.wait_for_descriptors(open);
     let before = target.resident();
 
     let took = flood(&target.path, &mut good, count);
-    let closed = target.closes_all_but(open);
+    let closed = target.wait_for_descriptors(open);
     good.round_trip(&offer("d", 64));
     let after = target.resident();
     let mib = |bytes| bytes as f64 / MIB as f64;
@@ -46,15 +46,15 @@ fn a_flood_of_connections_leaves_nothing_behind() {
     assert!(after < before + MAY_KEEP, "{before} {after}");
 }
 
-/// So many, one after the other; a good one is served meanwhile.
-fn flood(path: &Path, good: &mut Neighbour, count: usize) -> Duration {
+/// `count` connections, one after the other, while a good peer is served.
+fn flood(path: &Path, good: &mut RawPeer, count: usize) -> Duration {
     let start = Instant::now();
     for number in 0..count {
-        let mut flooding = Neighbour::connect(path);
+        let mut flooding = RawPeer::connect(path);
         match number % 4 {
-            // In the middle of a word.
+            // Part of a frame.
             0 => flooding.stream.write_all(&header(1, 100)).unwrap(),
-            // Having been somebody.
+            // A complete handshake.
             1 => {
                 flooding.send(&establish("flooding"));
                 flooding.send(&raw::payload(&ChannelMsg::Depart));

@@ -1,4 +1,4 @@
-//! Bad neighbours of every kind at once, and good ones beside them.
+//! Bad peers of every kind at once, and good peers beside them.
 
 use std::{thread::sleep, time::Duration};
 
@@ -6,69 +6,66 @@ use tokio::time::Instant;
 
 use crate::{
     MIB,
-    bad_peers::{Bad, crowd},
-    good_peers::{Bystanders, Trip},
+    bad_peers::{self, Bad},
+    good_peers::{GoodPeers, Trip},
     service::QUEUED,
     size,
-    support::durations::Figures,
+    support::durations::Durations,
     target::Target,
 };
 
 const GOOD: u32 = 100;
 
-/// Each of the good ones has a round trip so often.
+/// The time between two round trips of a good peer.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// What 2,200 connections hold beside what waits, which is up to half of the reads that it came in: what
-/// they are about to write, and to read.
+/// The memory of 2,200 connections besides the queued messages: their read and write buffers, and the read
+/// buffers that queued messages share.
 const BESIDE: usize = 64 * MIB;
 
-/// Who has not introduced itself by then is turned out: the default.
-const ESTABLISH: Duration = Duration::from_secs(5);
+/// The default handshake timeout.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[test]
-fn good_neighbours_are_served_beside_bad_ones() {
+fn good_peers_are_served_beside_bad_ones() {
     let kinds = [
         (Bad::Garbage, size(200, 1_000)),
         (Bad::Silent, size(200, 1_000)),
         (Bad::NeverReads, size(20, 100)),
     ];
-    // What the machine may add to a limit. Short runs are run wherever, beside whatever, unoptimised.
+    // Allowed on top of a limit. Short runs are unoptimised, on a busy machine.
     let slack = Duration::from_secs(size(4, 2));
     let stall = Duration::from_secs(size(2, 10));
     let alone = Duration::from_secs(size(1, 10));
     let target = Target::echo(stall, size(64, 1024));
-    let good = Bystanders::start(&target.path, GOOD, EVERY);
+    let good = GoodPeers::start(&target.path, GOOD, EVERY);
     let (open, before) = (target.descriptors(), target.resident());
     sleep(alone);
 
     let begin = Instant::now();
-    // All of them are turned out once and more.
+    // Each is disconnected at least once.
     let end = begin + Duration::from_secs(size(9, 30));
-    let bad = crowd(&target.path, &kinds, end);
+    let bad = bad_peers::run(&target.path, &kinds, end);
     let peak = target.peak(end - begin);
-    let put_up_with = bad.join().unwrap();
-    let gone = target.closes_all_but(open);
+    let lasted = bad.join().unwrap();
+    let closed = target.wait_for_descriptors(open);
     let over = Instant::now();
     sleep(alone);
     let trips = good.finish();
 
-    for ((kind, count), put_up_with) in kinds.iter().zip(&put_up_with) {
-        let times: Figures = put_up_with.concat().into_iter().collect();
-        println!("{count} {kind:?}, turned out after {times}");
-        assert!(
-            put_up_with.iter().all(|times| !times.is_empty()),
-            "{kind:?}"
-        );
+    for ((kind, count), lasted) in kinds.iter().zip(&lasted) {
+        let times: Durations = lasted.concat().into_iter().collect();
+        println!("{count} {kind:?}, disconnected after {times}");
+        assert!(lasted.iter().all(|times| !times.is_empty()), "{kind:?}");
         let limit = match kind {
             Bad::Garbage => Duration::ZERO,
-            Bad::Silent => ESTABLISH,
+            Bad::Silent => HANDSHAKE_TIMEOUT,
             Bad::NeverReads => stall,
         };
         assert!(times.max() < limit + slack, "{kind:?} after {times}");
     }
     println!(
-        "the last of them gone {gone:?} after their end; {:.1} MiB resident before, {:.1} MiB at most",
+        "the last connection closed {closed:?} after their end; {:.1} MiB resident before, {:.1} MiB at most",
         before as f64 / MIB as f64,
         peak as f64 / MIB as f64
     );
@@ -83,16 +80,15 @@ fn good_neighbours_are_served_beside_bad_ones() {
     let first = figures(&trips, |due| {
         due >= begin && due < begin + Duration::from_secs(1)
     });
-    println!("in the first second, in which all come: {first}");
+    println!("in the first second, in which all connect: {first}");
     assert!(peak < before + 2 * QUEUED + BESIDE, "{peak} bytes");
-    // Short runs are run wherever, beside whatever, unoptimised.
     assert!(
         p99_beside <= size(20, 2) * p99_alone,
-        "the good ones starve"
+        "the good peers starve"
     );
 }
 
-fn figures(trips: &[Trip], when: impl Fn(Instant) -> bool) -> Figures {
+fn figures(trips: &[Trip], when: impl Fn(Instant) -> bool) -> Durations {
     let trips = trips.iter().filter(|(due, _)| when(*due));
     trips.map(|(_, took)| *took).collect()
 }

@@ -1,5 +1,4 @@
-//! Good neighbours: bare sockets that do round trips at a pace and take the time, on a thread of their
-//! own.
+//! Good peers: bare sockets that do round trips at a pace and measure them, on a thread of their own.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,13 +26,13 @@ use crate::{
 /// When a round trip was due, and how long it took from then on.
 pub(crate) type Trip = (Instant, Duration);
 
-pub(crate) struct Bystanders {
+pub(crate) struct GoodPeers {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Trip>>,
 }
 
-impl Bystanders {
-    /// So many, each with a round trip every so often. All are introduced when this returns.
+impl GoodPeers {
+    /// `count` peers, each with a round trip `every` so often. All are established when this returns.
     pub(crate) fn start(path: &Path, count: u32, every: Duration) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let (path, until) = (path.to_owned(), stop.clone());
@@ -45,13 +44,13 @@ impl Bystanders {
             runtime.unwrap().block_on(async {
                 let mut streams = Vec::new();
                 for number in 0..count {
-                    streams.push(introduced(&path, number).await);
+                    streams.push(established(&path, number).await);
                 }
                 ready.send(()).unwrap();
                 let start = Instant::now();
                 let mut all = JoinSet::new();
                 for (number, stream) in (0..).zip(streams) {
-                    // Not all at the same moment.
+                    // Spread over the interval.
                     let first = start + every * number / count;
                     all.spawn(round_trips(stream, first, every, until.clone()));
                 }
@@ -62,23 +61,23 @@ impl Bystanders {
         Self { stop, thread }
     }
 
-    /// All of their round trips; each has been answered.
+    /// All round trips; each was answered.
     pub(crate) fn finish(self) -> Vec<Trip> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
 }
 
-async fn introduced(path: &PathBuf, number: u32) -> UnixStream {
+async fn established(path: &PathBuf, number: u32) -> UnixStream {
     let mut stream = UnixStream::connect(path).await.unwrap();
-    let introduction = raw::frame(WIRE, 1, &establish(&format!("good-{number}")));
-    stream.write_all(&introduction).await.unwrap();
+    let establish = raw::frame(WIRE, 1, &establish(&format!("good-{number}")));
+    stream.write_all(&establish).await.unwrap();
     receive(&mut stream).await;
     stream
 }
 
-/// A trip that cannot begin when it is due, because the one before it is not back, has taken its time
-/// from when it was due. One that begins late because this thread is has not.
+/// A round trip that begins late because the one before it has not ended counts from when it was due. One
+/// that begins late because this thread was late does not.
 async fn round_trips(
     mut stream: UnixStream,
     mut due: Instant,

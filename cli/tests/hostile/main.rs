@@ -1,16 +1,16 @@
-//! Hostile neighbours: processes on the socket that lie, are silent, do not read, come in thousands,
-//! or belong to somebody else. The service is a process of its own, so that what it holds is its own.
+//! Hostile peers: processes on the socket that send false lengths, send nothing, do not read, connect in
+//! thousands, or run as another user. The service is a process of its own, so that its memory can be
+//! measured.
 //!
-//! Short by default. `KYNETA_HOSTILE=long` has it done at full size; of a release build the figures
-//! are worth reading:
+//! Short by default. `KYNETA_HOSTILE=long` runs at full size; a release build gives realistic figures:
 //!
 //! ```sh
 //! KYNETA_HOSTILE=long cargo nextest run --release -p kyneta-uds-cli --test hostile
 //! ```
 //!
-//! nextest has them done one after the other, with nothing beside them (`.config/nextest.toml`); plain
-//! `cargo test` needs `-- --test-threads=1 --nocapture` for that.
-// Only tests call what stands here.
+//! nextest runs them one after the other, with no other test (`.config/nextest.toml`); plain `cargo test`
+//! needs `-- --test-threads=1 --nocapture` for that.
+// Only tests call these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../support/mod.rs"]
@@ -33,7 +33,7 @@ use support::DEADLINE;
 
 const MIB: usize = 1 << 20;
 
-/// How much of something: `short`, or `long` when asked for.
+/// An amount: `short`, or `long` with `KYNETA_HOSTILE=long`.
 fn size<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }

@@ -1,28 +1,30 @@
-//! Somebody else's process.
+//! A process of another user.
 
 use serde_json::{Value, json};
 
-use crate::{MIB, support::process::Process, target::Target};
+use crate::{
+    MIB,
+    support::process::{OTHER_UID, Process},
+    target::Target,
+};
 
-const NOBODY: &str = "65534";
+/// How often it tries to connect.
+const ATTEMPTS: usize = 200;
 
-/// How often it knocks.
-const TIMES: usize = 200;
-
-/// How much more the process may hold after all that knocking, bytes.
+/// Growth of the service allowed, bytes.
 const MAY_KEEP: usize = MIB;
 
 fn established() -> Value {
-    json!({"event": "peer", "peer": "nobody", "change": "established"})
+    json!({"event": "peer", "peer": "other-uid", "change": "established"})
 }
 
-/// Nobody else can be had here, which is said.
+/// True, and printed, if the tests cannot start a process of another user.
 fn skipped() -> bool {
-    let alone = !rustix::process::geteuid().is_root() || Process::never_unprivileged();
-    if alone {
-        println!("skipped: only root can be somebody else, with setpriv");
+    let skipped = !rustix::process::geteuid().is_root() || Process::cannot_drop_root();
+    if skipped {
+        println!("skipped: only root can change the uid, with setpriv");
     }
-    alone
+    skipped
 }
 
 #[test]
@@ -30,45 +32,45 @@ fn another_user_s_process_is_refused_unless_allowed() {
     if skipped() {
         return;
     }
-    // The file's mode lets it in, the policy does not.
+    // The mode of the file allows it, the policy does not.
     let target = Target::listen(&["--mode", "666"]);
-    let mut refused = target.as_nobody(&["--no-reconnect"]);
-    assert_ne!(refused.end(), 0);
+    let mut rejected = target.with_other_uid(&["--no-reconnect"]);
+    assert_ne!(rejected.end(), 0);
     assert_eq!(target.count(&established()), 0);
-    let complaints = target.complaints();
-    assert_eq!(complaints.lines().count(), 1, "{complaints}");
-    assert!(complaints.contains(NOBODY), "{complaints}");
+    let stderr_text = target.stderr_text();
+    assert_eq!(stderr_text.lines().count(), 1, "{stderr_text}");
+    assert!(stderr_text.contains(OTHER_UID), "{stderr_text}");
 
-    let target = Target::listen(&["--mode", "666", "--allow-uid", NOBODY]);
-    let _allowed = target.as_nobody(&[]);
+    let target = Target::listen(&["--mode", "666", "--allow-uid", OTHER_UID]);
+    let _allowed = target.with_other_uid(&[]);
     target.until(&established());
-    assert_eq!(target.process.complaints(), "");
+    assert_eq!(target.process.stderr_text(), "");
 }
 
 #[test]
-fn who_is_refused_again_and_again_costs_nothing_afterwards() {
+fn rejected_connections_leave_no_memory_behind() {
     if skipped() {
         return;
     }
     let target = Target::listen(&["--mode", "666"]);
-    knock(&target);
+    connect_rejected(&target);
     let (open, before) = (target.descriptors(), target.resident());
-    knock(&target);
-    target.closes_all_but(open);
+    connect_rejected(&target);
+    target.wait_for_descriptors(open);
     let after = target.resident();
-    let lines = target.process.complaints().lines().count();
+    let lines = target.process.stderr_text().lines().count();
     println!(
-        "refused {TIMES} times: {before} bytes resident before, {after} after, {lines} log lines in all"
+        "rejected {ATTEMPTS} times: {before} bytes resident before, {after} after, {lines} log lines in all"
     );
     assert!(after <= before + MAY_KEEP, "{before} {after}");
-    // A neighbour does not fill the log.
-    assert!(lines < TIMES / 2, "{lines}");
+    // Another process cannot fill the log.
+    assert!(lines < ATTEMPTS / 2, "{lines}");
 }
 
-/// It tries as often, and gives up.
-fn knock(target: &Target) {
-    let retries = TIMES.to_string();
-    let mut knocking = target.as_nobody(&[
+/// Tries to connect, and gives up.
+fn connect_rejected(target: &Target) {
+    let retries = ATTEMPTS.to_string();
+    let mut rejected = target.with_other_uid(&[
         "--retries",
         &retries,
         "--base-delay",
@@ -76,5 +78,5 @@ fn knock(target: &Target) {
         "--max-delay",
         "1",
     ]);
-    assert_ne!(knocking.end(), 0);
+    assert_ne!(rejected.end(), 0);
 }

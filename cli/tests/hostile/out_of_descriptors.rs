@@ -1,4 +1,4 @@
-//! More connections than the process may have open.
+//! More connections than the process may have descriptors.
 
 use std::{
     io::Read as _,
@@ -9,23 +9,23 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::{
     DEADLINE,
-    raw_peer::{Neighbour, WIRE, establish},
+    raw_peer::{RawPeer, WIRE, establish},
     size,
     support::common::offer,
     target::Target,
 };
 
-/// How many files it may have open.
+/// Its limit of open files.
 const MAY_OPEN: u64 = 64;
 
-/// So many connect.
-const COME: usize = 100;
+/// How many connect.
+const CONNECTIONS: usize = 100;
 
 #[test]
-fn out_of_descriptors_it_serves_who_is_there_and_goes_on_when_others_leave() {
+fn out_of_descriptors_it_serves_its_peers_and_accepts_again_when_some_close() {
     let span = Duration::from_secs(size(2, 20));
     let target = Target::listen(&["--echo"]);
-    let mut good = Neighbour::introduced(&target.path, "good");
+    let mut good = RawPeer::established(&target.path, "good");
     let pid = Pid::from_raw(target.process.pid() as i32).unwrap();
     let limit = Rlimit {
         current: Some(MAY_OPEN),
@@ -33,24 +33,24 @@ fn out_of_descriptors_it_serves_who_is_there_and_goes_on_when_others_leave() {
     };
     prlimit(Some(pid), Resource::Nofile, limit).unwrap();
 
-    let mut others: Vec<Neighbour> = (0..COME)
+    let mut others: Vec<RawPeer> = (0..CONNECTIONS)
         .map(|number| {
-            let mut other = Neighbour::connect(&target.path);
+            let mut other = RawPeer::connect(&target.path);
             other.send(&establish(&format!("other-{number}")));
             other
         })
         .collect();
-    // Those who are let in are let in in order. A newcomer's turn is after all of them.
+    // Connections are accepted in order, a new one after all of them.
     let in_time = Duration::from_secs(1);
-    let mut let_in = 0;
-    while let Some(other) = others.get_mut(let_in)
+    let mut accepted = 0;
+    while let Some(other) = others.get_mut(accepted)
         && is_answered(other, in_time)
     {
-        let_in += 1;
+        accepted += 1;
     }
-    assert!(let_in > 0 && let_in < COME, "{let_in}");
+    assert!(accepted > 0 && accepted < CONNECTIONS, "{accepted}");
 
-    // Nobody else comes in for a while; who is there is served as ever, and nothing spins.
+    // No more are accepted for a while; the established peer is served as before, and nothing spins.
     let (start, before) = (Instant::now(), target.process.on_cpu());
     let mut trips = 0;
     while start.elapsed() < span {
@@ -59,33 +59,36 @@ fn out_of_descriptors_it_serves_who_is_there_and_goes_on_when_others_leave() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let busy = target.process.on_cpu() - before;
-    let lines = target.process.complaints().lines().count();
+    let lines = target.process.stderr_text().lines().count();
     println!(
-        "{let_in} of {COME} let in with {MAY_OPEN} descriptors; in {span:?} {trips} round trips, {busy:?} \
+        "{accepted} of {CONNECTIONS} accepted with {MAY_OPEN} descriptors; in {span:?} {trips} round trips, {busy:?} \
          of a processor, {lines} log lines in all"
     );
-    assert!(!is_answered(&mut others[let_in], Duration::from_millis(1)));
+    assert!(!is_answered(
+        &mut others[accepted],
+        Duration::from_millis(1)
+    ));
     assert!(busy < span / 4, "{busy:?}");
-    assert!(lines <= 5, "{}", target.process.complaints());
+    assert!(lines <= 5, "{}", target.process.stderr_text());
 
-    // As many leave as wait.
-    let left = Instant::now();
-    let waiting = others.split_off(let_in);
-    others.truncate(let_in.saturating_sub(waiting.len()));
+    // As many close as wait.
+    let closed = Instant::now();
+    let waiting = others.split_off(accepted);
+    others.truncate(accepted.saturating_sub(waiting.len()));
     for mut other in waiting {
         other.receive();
     }
     println!(
-        "all who had waited were let in {:?} after others left",
-        left.elapsed()
+        "all that waited were accepted {:?} after others had closed",
+        closed.elapsed()
     );
-    let mut new = Neighbour::introduced(&target.path, "new");
+    let mut new = RawPeer::established(&target.path, "new");
     new.round_trip(&offer("d", 64));
     good.round_trip(&offer("d", 64));
 }
 
-/// Its introduction is answered, within so long.
-fn is_answered(other: &mut Neighbour, within: Duration) -> bool {
+/// True if its `establish` is answered in time.
+fn is_answered(other: &mut RawPeer, within: Duration) -> bool {
     other.stream.set_read_timeout(Some(within)).unwrap();
     let mut first = [0];
     let read = other.stream.read(&mut first);

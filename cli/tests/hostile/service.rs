@@ -1,7 +1,7 @@
-//! A service in a process of its own: one that sends everything back, or one that tells everybody
-//! something a thousand times a second. It ends with its stdin.
+//! A service in a process of its own: it echoes, or it broadcasts a thousand messages a second. It ends with
+//! its stdin.
 //!
-//! Not the command, which prints each message: whoever reads that would be what slows it down.
+//! Not the command, which prints each message: the reader of its stdout would slow it down.
 
 use std::{
     env,
@@ -21,25 +21,25 @@ use crate::{
     target::{Target, this_binary},
 };
 
-/// What may wait for all connections together, bytes.
+/// The budget of all queues together, bytes.
 pub(crate) const QUEUED: usize = 64 * MIB;
 
-/// What it does, how long a peer may take nothing, and how many messages may wait for it.
+/// The work, how long a peer may read nothing, and the limit of its queue.
 const WORK: &str = "KYNETA_SERVICE";
 const STALL: &str = "KYNETA_SERVICE_STALL_MS";
 const QUEUE: &str = "KYNETA_SERVICE_QUEUE";
 
-/// Of each message that is told to everybody, bytes.
+/// The data of each broadcast, bytes.
 pub(crate) const DATA: usize = 4 << 10;
 
 impl Target {
-    /// A service that sends everything back.
+    /// A service that echoes.
     pub(crate) fn echo(stall: Duration, queue: usize) -> Self {
         Self::service("echo", stall, queue)
     }
 
-    /// A service that tells everybody messages with numbers, and when each was told. Who has no room
-    /// for one does not get it.
+    /// A service that broadcasts messages with a number and the time. A peer whose queue is full does not
+    /// get the message.
     pub(crate) fn broadcast(stall: Duration, queue: usize) -> Self {
         Self::service("broadcast", stall, queue)
     }
@@ -58,7 +58,7 @@ impl Target {
 }
 
 #[test]
-#[ignore = "the other process of the other tests"]
+#[ignore = "the service process of the other tests"]
 fn the_service() {
     let Ok(work) = env::var(WORK) else { return };
     let number = |name| env::var(name).unwrap().parse().unwrap();
@@ -72,7 +72,7 @@ fn the_service() {
     runtime.block_on(async {
         match work.as_str() {
             "echo" => {
-                // Unread is unread, though others may give back room meanwhile.
+                // A peer that reads nothing is disconnected even if the others free budget meanwhile.
                 let queue = queue
                     .overflow(Overflow::Disconnect { after: stall })
                     .write_stall(stall);
@@ -86,12 +86,12 @@ fn the_service() {
         let stdin = || std::io::stdin().read_to_end(&mut Vec::new());
         let _ = tokio::task::spawn_blocking(stdin).await;
     });
-    // Nobody waits for those who never read.
+    // Does not wait for connections that never read.
     runtime.shutdown_background();
 }
 
 fn listening() {
-    // What the test harness has said stays apart.
+    // On a line of its own, after the output of the test harness.
     println!("\n{}", json!({"event": "listening"}));
 }
 
@@ -119,7 +119,7 @@ async fn broadcast(builder: ServerBuilder) {
     }
 }
 
-/// On a clock that is the same for all processes.
+/// The time, on a clock that all processes share.
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The process that is attacked: the command, or a [`service`](crate::service), at a path of its own.
+//! The process under attack: the command, or a [`service`](crate::service), at a path of its own.
 
 use std::{
     ffi::OsString,
@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use crate::{
     DEADLINE,
     support::common::{raise_descriptor_limit, vitals},
-    support::event_log::Log,
+    support::event_log::EventLog,
     support::process::Process,
 };
 
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
     pub(crate) process: Process,
-    pub(crate) log: Arc<Log>,
+    pub(crate) log: Arc<EventLog>,
     directory: tempfile::TempDir,
 }
 
@@ -40,15 +40,15 @@ impl Target {
         })
     }
 
-    /// Whatever says on its stdout that it listens.
-    pub(crate) fn start(start: impl FnOnce(PathBuf, &Arc<Log>, PathBuf) -> Process) -> Self {
-        // For both ends: what it starts has what it has.
+    /// A process that prints `listening` on its stdout.
+    pub(crate) fn start(start: impl FnOnce(PathBuf, &Arc<EventLog>, PathBuf) -> Process) -> Self {
+        // For both ends: a child process inherits it.
         raise_descriptor_limit();
         let directory = tempfile::tempdir().unwrap();
-        // Where others may come in: the socket has a mode of its own.
+        // Other users may enter: the socket has a mode of its own.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let path = directory.path().join("bus.sock");
-        let log = Arc::new(Log::new());
+        let log = Arc::new(EventLog::new());
         let process = start(path.clone(), &log, directory.path().join("stderr"));
         let target = Self {
             path,
@@ -60,21 +60,21 @@ impl Target {
         target
     }
 
-    /// Waits until it has said something with these fields.
+    /// Waits for an event with these fields.
     pub(crate) fn until(&self, fields: &Value) {
-        let said = self.log.wait(DEADLINE, |known| {
+        let found = self.log.wait(DEADLINE, |known| {
             let mut entries = known.entries.iter();
             entries
                 .any(|entry| entry.is(Self::ID, fields))
                 .then_some(())
         });
-        if said.is_none() {
-            let (text, stderr) = (self.log.text(), self.process.complaints());
-            panic!("{fields} was not said\n{text}{stderr}");
+        if found.is_none() {
+            let (text, stderr) = (self.log.text(), self.process.stderr_text());
+            panic!("no event {fields}\n{text}{stderr}");
         }
     }
 
-    /// How often it has said something with these fields.
+    /// How many events it has with these fields.
     pub(crate) fn count(&self, fields: &Value) -> usize {
         self.log.look(|known| {
             let entries = known.entries.iter();
@@ -82,21 +82,21 @@ impl Target {
         })
     }
 
-    /// What it has said on stderr, as soon as that is anything: a thread of its own says it.
-    pub(crate) fn complaints(&self) -> String {
+    /// Its stderr, once there is any: a thread of its own writes it.
+    pub(crate) fn stderr_text(&self) -> String {
         let start = Instant::now();
-        while self.process.complaints().is_empty() {
+        while self.process.stderr_text().is_empty() {
             assert!(start.elapsed() < DEADLINE, "nothing on stderr");
             thread::sleep(Duration::from_millis(1));
         }
-        self.process.complaints()
+        self.process.stderr_text()
     }
 
     pub(crate) fn resident(&self) -> usize {
         vitals::resident_bytes(self.process.pid())
     }
 
-    /// The most that it holds during `span`.
+    /// The largest resident memory during `span`.
     pub(crate) fn peak(&self, span: Duration) -> usize {
         let (start, mut peak) = (Instant::now(), self.resident());
         while start.elapsed() < span {
@@ -110,8 +110,8 @@ impl Target {
         vitals::descriptors(self.process.pid())
     }
 
-    /// Waits until it has no more files open than this; how long that took.
-    pub(crate) fn closes_all_but(&self, count: usize) -> Duration {
+    /// Waits until it has at most this many files open; returns how long that took.
+    pub(crate) fn wait_for_descriptors(&self, count: usize) -> Duration {
         let start = Instant::now();
         while self.descriptors() > count {
             let open = self.descriptors();
@@ -121,13 +121,13 @@ impl Target {
         start.elapsed()
     }
 
-    /// Another command that connects, as somebody else.
-    pub(crate) fn as_nobody(&self, options: &[&str]) -> Process {
+    /// A `connect` of another user.
+    pub(crate) fn with_other_uid(&self, options: &[&str]) -> Process {
         let mut args: Vec<OsString> = vec!["connect".into(), self.path.clone().into()];
-        args.extend(["--json", "--id", "nobody"].map(OsString::from));
+        args.extend(["--json", "--id", "other-uid"].map(OsString::from));
         args.extend(options.iter().map(OsString::from));
-        let stderr = self.directory.path().join("nobody");
-        Process::unprivileged("nobody", &args, &self.log, stderr)
+        let stderr = self.directory.path().join("other-uid");
+        Process::unprivileged("other-uid", &args, &self.log, stderr)
     }
 }
 

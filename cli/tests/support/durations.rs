@@ -1,12 +1,12 @@
-//! Durations, and what they amount to. Pure.
+//! Durations and their percentiles. Pure.
 
 use std::{fmt, time::Duration};
 
 /// Durations of the same thing done many times.
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Vec<Duration>);
+pub(crate) struct Durations(Vec<Duration>);
 
-impl Figures {
+impl Durations {
     pub(crate) fn add(&mut self, took: Duration) {
         let at = self.0.partition_point(|other| *other <= took);
         self.0.insert(at, took);
@@ -23,7 +23,7 @@ impl Figures {
         self.percentile(100)
     }
 
-    /// Says whether the target was met.
+    /// Whether the target was met, as text.
     pub(crate) fn against(&self, percent: usize, target: Duration) -> String {
         let met = if self.percentile(percent) <= target {
             "met"
@@ -34,7 +34,7 @@ impl Figures {
     }
 }
 
-impl FromIterator<Duration> for Figures {
+impl FromIterator<Duration> for Durations {
     fn from_iter<I: IntoIterator<Item = Duration>>(all: I) -> Self {
         let mut all: Vec<_> = all.into_iter().collect();
         all.sort_unstable();
@@ -42,7 +42,7 @@ impl FromIterator<Duration> for Figures {
     }
 }
 
-impl fmt::Display for Figures {
+impl fmt::Display for Durations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |percent| self.percentile(percent).as_secs_f64() * 1e3;
         write!(
@@ -57,19 +57,19 @@ impl fmt::Display for Figures {
 }
 
 #[test]
-fn figures_of_1_to_200_ms() {
-    let mut figures = Figures::default();
-    assert_eq!(figures.max(), Duration::ZERO);
+fn durations_of_1_to_200_ms() {
+    let mut durations = Durations::default();
+    assert_eq!(durations.max(), Duration::ZERO);
     for i in (1..=200).rev() {
-        figures.add(Duration::from_millis(i));
+        durations.add(Duration::from_millis(i));
     }
     assert_eq!(
-        figures.to_string(),
+        durations.to_string(),
         "p50 100.00 ms, p99 198.00 ms, max 200.00 ms (n = 200)"
     );
-    let same: Figures = figures.0.iter().rev().copied().collect();
-    assert_eq!(same.0, figures.0);
+    let same: Durations = durations.0.iter().rev().copied().collect();
+    assert_eq!(same.0, durations.0);
     let target = Duration::from_millis(100);
-    assert_eq!(figures.against(50, target), "target p50 <= 100ms met");
-    assert_eq!(figures.against(51, target), "target p51 <= 100ms MISSED");
+    assert_eq!(durations.against(50, target), "target p50 <= 100ms met");
+    assert_eq!(durations.against(51, target), "target p51 <= 100ms MISSED");
 }

@@ -1,7 +1,7 @@
-//! What all processes of a bus have said, in the order in which it arrived; and waiting for it.
+//! The events of all processes, in the order in which they arrived; and waiting for them.
 //!
-//! In: lines, each from the thread that reads its process. Out: what is asked for, as soon as it is
-//! there. Nothing is waited for but news and deadlines.
+//! In: events, each from the thread that reads its process. Out: what a test looks for, as soon as it is
+//! there. A wait ends with an event or at its deadline.
 
 use std::{
     fmt::Write as _,
@@ -11,9 +11,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::peer_state::Standings;
+use super::peer_state::PeerStates;
 
-/// Something said.
+/// An event of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) at: Instant,
@@ -22,71 +22,71 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// True when `who` said something with all of `fields`, whatever else it has.
+    /// True if it is an event of `who` with all of `fields`, and possibly more.
     pub(crate) fn is(&self, who: &str, fields: &Value) -> bool {
         let mut fields = fields.as_object().unwrap().iter();
         self.who == who && fields.all(|(name, value)| &self.event[name] == value)
     }
 }
 
-/// What is known so far.
+/// All events so far, and the state that follows from them.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) standings: Standings,
+    pub(crate) peers: PeerStates,
 }
 
 #[derive(Debug)]
-pub(crate) struct Log {
+pub(crate) struct EventLog {
     began: Instant,
     known: Mutex<Known>,
-    news: Condvar,
+    changed: Condvar,
 }
 
-impl Log {
+impl EventLog {
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
             known: Mutex::default(),
-            news: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 
-    /// `who` has said something.
-    pub(crate) fn hear(&self, who: &str, at: Instant, event: Value) {
+    /// Adds an event of `who`.
+    pub(crate) fn record(&self, who: &str, at: Instant, event: Value) {
         let mut known = self.known();
-        let standing = known.standings.entry(who.to_owned()).or_default();
-        standing.hear(&event, at);
+        let state = known.peers.entry(who.to_owned()).or_default();
+        state.record(&event, at);
         let who = who.to_owned();
         known.entries.push(Entry { at, who, event });
         drop(known);
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 
-    /// `who` will say no more.
+    /// The stdout of `who` has ended.
     pub(crate) fn end(&self, who: &str) {
         let mut known = self.known();
-        known.standings.entry(who.to_owned()).or_default().ended = true;
+        known.peers.entry(who.to_owned()).or_default().ended = true;
         drop(known);
-        self.news.notify_all();
+        self.changed.notify_all();
     }
 
-    /// How much has been said so far.
+    /// The number of events so far.
     pub(crate) fn mark(&self) -> usize {
         self.known().entries.len()
     }
 
-    /// Forgets what was said, not how everybody stands.
+    /// Removes the events; the states stay.
     pub(crate) fn forget(&self) {
         self.known().entries.clear();
     }
 
-    /// Looks at what is known, without waiting.
+    /// Looks at the events without waiting.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         look(&self.known())
     }
 
-    /// Waits until `look` sees something; `None` when it does not in time.
+    /// Waits until `look` finds something; `None` at the deadline.
     pub(crate) fn wait<T>(
         &self,
         within: Duration,
@@ -99,11 +99,11 @@ impl Log {
                 return Some(seen);
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            known = self.news.wait_timeout(known, left).unwrap().0;
+            known = self.changed.wait_timeout(known, left).unwrap().0;
         }
     }
 
-    /// All of it, for a person.
+    /// All events as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for Entry { at, who, event } in &self.known().entries {
@@ -116,7 +116,7 @@ impl Log {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // A test that has failed still wants to say why.
+        // A failed test still prints the log.
         match self.known.lock() {
             Ok(known) => known,
             Err(poisoned) => poisoned.into_inner(),

@@ -1,4 +1,4 @@
-//! How each process stands, by its own account, and whether all of them are one bus. Pure.
+//! The state of each process, from its own events, and whether all of them are one bus. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,20 +7,20 @@ use std::{
 
 use serde_json::Value;
 
-/// How one process stands.
+/// The state of one process.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Standing {
-    /// As told last.
+pub(crate) struct PeerState {
+    /// The last role that it reported.
     pub(crate) role: Option<String>,
-    /// Who is established with it, and since when.
+    /// The established peers, and since when.
     pub(crate) peers: BTreeMap<String, Instant>,
-    /// It will say no more.
+    /// Its stdout has ended.
     pub(crate) ended: bool,
 }
 
-impl Standing {
-    /// It has said something.
-    pub(crate) fn hear(&mut self, event: &Value, at: Instant) {
+impl PeerState {
+    /// Applies an event.
+    pub(crate) fn record(&mut self, event: &Value, at: Instant) {
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
         match (text("event").as_str(), text("change").as_str()) {
             ("role", _) => self.role = Some(text("role")),
@@ -46,24 +46,24 @@ impl Standing {
     }
 }
 
-/// A bus that is one.
+/// All processes, connected to one listener.
 #[derive(Debug, Clone)]
 pub(crate) struct OneBus {
     pub(crate) listener: String,
-    /// When the last of them had met its last peer.
+    /// When the last peer was established.
     pub(crate) since: Instant,
 }
 
-pub(crate) type Standings = BTreeMap<String, Standing>;
+pub(crate) type PeerStates = BTreeMap<String, PeerState>;
 
-/// One bus of exactly these: one listens, the others connect, they know each other and nobody else.
+/// One bus of exactly these members: one listens, the others are connected to it and have no other peer.
 pub(crate) fn one_bus<'a>(
-    standings: &Standings,
+    peers: &PeerStates,
     members: impl IntoIterator<Item = &'a str>,
 ) -> Option<OneBus> {
     let members: BTreeSet<&str> = members.into_iter().collect();
-    let of = |member: &str| standings.get(member);
-    let [listener] = listeners(standings, members.iter().copied())[..] else {
+    let of = |member: &str| peers.get(member);
+    let [listener] = listeners(peers, members.iter().copied())[..] else {
         return None;
     };
     let others: BTreeSet<&str> = members.iter().copied().filter(|m| *m != listener).collect();
@@ -73,20 +73,20 @@ pub(crate) fn one_bus<'a>(
             of(other).is_some_and(|it| it.is("connector") && it.knows(&only_the_listener))
         });
     let met = members.iter().filter_map(|member| of(member));
-    let since = met.flat_map(|standing| standing.peers.values()).max();
+    let since = met.flat_map(|state| state.peers.values()).max();
     whole.then_some(OneBus {
         listener: listener.to_owned(),
         since: *since?,
     })
 }
 
-/// Those of them that say that they listen.
+/// The members that report that they listen.
 pub(crate) fn listeners<'a>(
-    standings: &Standings,
+    peers: &PeerStates,
     members: impl IntoIterator<Item = &'a str>,
 ) -> Vec<&'a str> {
     let members = members.into_iter();
-    let listens = |member: &&str| standings.get(*member).is_some_and(|it| it.is("listener"));
+    let listens = |member: &&str| peers.get(*member).is_some_and(|it| it.is("listener"));
     members.filter(listens).collect()
 }
 
@@ -96,13 +96,13 @@ mod tests {
 
     use super::*;
 
-    fn told(lines: &[(&str, Value)]) -> Standings {
-        let mut standings = Standings::new();
+    fn states(lines: &[(&str, Value)]) -> PeerStates {
+        let mut states = PeerStates::new();
         for (who, event) in lines {
-            let standing = standings.entry((*who).to_owned()).or_default();
-            standing.hear(event, Instant::now());
+            let state = states.entry((*who).to_owned()).or_default();
+            state.record(event, Instant::now());
         }
-        standings
+        states
     }
 
     fn role(role: &str) -> Value {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bus_is_one_listener_whom_all_others_know() {
+    fn one_bus_is_one_listener_that_all_others_are_connected_to() {
         let mut lines = vec![
             ("a", role("listener")),
             ("b", role("connector")),
@@ -122,12 +122,16 @@ mod tests {
             ("b", peer("a", "established")),
         ];
         let bus = |lines: &[(&str, Value)], members: &[&str]| {
-            one_bus(&told(lines), members.iter().copied()).map(|bus| bus.listener)
+            one_bus(&states(lines), members.iter().copied()).map(|bus| bus.listener)
         };
         assert_eq!(bus(&lines, &["a", "b"]).as_deref(), Some("a"));
-        assert_eq!(bus(&lines[..3], &["a", "b"]), None, "b knows nobody");
-        assert_eq!(bus(&lines, &["a"]), None, "a knows somebody who is gone");
-        assert_eq!(bus(&lines, &["a", "b", "c"]), None, "c says nothing");
+        assert_eq!(bus(&lines[..3], &["a", "b"]), None, "b has no peer");
+        assert_eq!(
+            bus(&lines, &["a"]),
+            None,
+            "a has a peer that is not a member"
+        );
+        assert_eq!(bus(&lines, &["a", "b", "c"]), None, "c has no events");
         lines.push(("b", role("listener")));
         assert_eq!(bus(&lines, &["a", "b"]), None, "two listen");
         lines.push(("b", role("connector")));

@@ -1,5 +1,5 @@
-//! A `kyneta-uds` process: started, spoken to, signalled; killed when dropped. What it says goes
-//! into the log, with the time at which it came.
+//! A `kyneta-uds` process: started, written to, signalled; killed when dropped. Its lines of stdout go
+//! into the event log, with the time at which they came.
 
 use std::{
     ffi::OsString,
@@ -17,18 +17,18 @@ pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use super::{DEADLINE, event_log::Log};
+use super::{DEADLINE, event_log::EventLog};
 
-/// Starts at once when told to. Says an empty line when it waits to be told.
+/// Prints an empty line, waits for a line of stdin, then becomes the command.
 const GATE: &str = r#"echo; read -r _; exec "$0" "$@""#;
 
-/// The user of those that are unprivileged where the tests are root's.
-pub(crate) const NOBODY: &str = "65534";
+/// The uid of unprivileged processes when the tests run as root.
+pub(crate) const OTHER_UID: &str = "65534";
 
-/// Root may write anywhere, and becomes somebody who may not (setpriv(1)).
-const AS_NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+/// Options of setpriv(1): root may write anywhere, this user may not.
+const AS_OTHER_UID: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// Where the command is.
+/// The path of the command.
 fn binary() -> OsString {
     match std::env::var_os("KYNETA_BIN") {
         Some(binary) if !binary.is_empty() => fs::canonicalize(binary).unwrap().into(),
@@ -45,44 +45,59 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts the command with these arguments.
-    pub(crate) fn start(who: &str, args: &[OsString], log: &Arc<Log>, stderr: PathBuf) -> Self {
+    pub(crate) fn start(
+        name: &str,
+        args: &[OsString],
+        log: &Arc<EventLog>,
+        stderr: PathBuf,
+    ) -> Self {
         let mut command = Command::new(binary());
         command.args(args);
-        Self::of(command, who, log, stderr)
+        Self::of(command, name, log, stderr)
     }
 
-    /// The same, but it may not do what root may.
+    /// The same, without the privileges of root.
     pub(crate) fn unprivileged(
-        who: &str,
+        name: &str,
         args: &[OsString],
-        log: &Arc<Log>,
+        log: &Arc<EventLog>,
         stderr: PathBuf,
     ) -> Self {
         if !rustix::process::geteuid().is_root() {
-            return Self::start(who, args, log, stderr);
+            return Self::start(name, args, log, stderr);
         }
         let mut command = Command::new("setpriv");
-        command.args(AS_NOBODY).arg(binary()).args(args);
-        Self::of(command, who, log, stderr)
+        command.args(AS_OTHER_UID).arg(binary()).args(args);
+        Self::of(command, name, log, stderr)
     }
 
-    /// Nobody can be nobody here.
-    pub(crate) fn never_unprivileged() -> bool {
+    /// True if the tests run as root and cannot change the uid.
+    pub(crate) fn cannot_drop_root() -> bool {
         let mut command = Command::new("setpriv");
-        command.args(AS_NOBODY).arg(binary()).arg("--version");
+        command.args(AS_OTHER_UID).arg(binary()).arg("--version");
         let mut worked = || command.stdout(Stdio::null()).status();
         rustix::process::geteuid().is_root() && !worked().is_ok_and(|status| status.success())
     }
 
-    /// The same, but it waits for [`open`](Self::open).
-    pub(crate) fn gated(who: &str, args: &[OsString], log: &Arc<Log>, stderr: PathBuf) -> Self {
+    /// The same, but it starts only after [`open`](Self::open).
+    pub(crate) fn gated(
+        name: &str,
+        args: &[OsString],
+        log: &Arc<EventLog>,
+        stderr: PathBuf,
+    ) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", GATE]).arg(binary()).args(args);
-        Self::of(command, who, log, stderr)
+        Self::of(command, name, log, stderr)
     }
 
-    /// Starts whatever tells on stdout, in lines, what happens to it.
-    pub(crate) fn of(mut command: Command, who: &str, log: &Arc<Log>, stderr: PathBuf) -> Self {
+    /// Starts any program that prints its events as lines on stdout.
+    pub(crate) fn of(
+        mut command: Command,
+        name: &str,
+        log: &Arc<EventLog>,
+        stderr: PathBuf,
+    ) -> Self {
         command
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
@@ -90,8 +105,8 @@ impl Process {
             .stderr(File::create(&stderr).unwrap());
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
-        let (who, log) = (who.to_owned(), log.clone());
-        thread::spawn(move || read(stdout, &who, &log));
+        let (name, log) = (name.to_owned(), log.clone());
+        thread::spawn(move || read(stdout, &name, &log));
         Self {
             stdin: child.stdin.take(),
             child,
@@ -99,7 +114,7 @@ impl Process {
         }
     }
 
-    /// Lets a gated one go.
+    /// Starts the command of a gated process.
     pub(crate) fn open(&mut self) {
         self.write("\n");
     }
@@ -109,7 +124,7 @@ impl Process {
     }
 
     /// Writes a line to its stdin.
-    pub(crate) fn say(&mut self, line: &Value) {
+    pub(crate) fn write_line(&mut self, line: &Value) {
         self.write(&format!("{line}\n"));
     }
 
@@ -123,7 +138,7 @@ impl Process {
         self.stdin.take().unwrap()
     }
 
-    /// Its stdin, written to from here again.
+    /// Gives stdin back.
     pub(crate) fn take_back(&mut self, stdin: ChildStdin) {
         self.stdin = Some(stdin);
     }
@@ -133,24 +148,24 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Stops it (SIGSTOP), and does not return before it stands still.
+    /// Stops it (SIGSTOP), and waits until it is stopped.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
         let start = Instant::now();
         while self.state() != 'T' {
-            assert!(start.elapsed() < DEADLINE, "{} goes on", self.pid());
+            assert!(start.elapsed() < DEADLINE, "{} is not stopped", self.pid());
             thread::yield_now();
         }
     }
 
-    /// What the kernel says of it (proc(5)).
+    /// Its state (proc(5)).
     fn state(&self) -> char {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let after_the_name = stat.rsplit_once(") ").unwrap().1;
         after_the_name.chars().next().unwrap()
     }
 
-    /// What it has had of the processors so far, all its threads together.
+    /// Processor time of all its threads so far.
     pub(crate) fn on_cpu(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         let nanoseconds = threads.map(|thread| -> u64 {
@@ -196,8 +211,8 @@ impl Process {
         }
     }
 
-    /// What it has said on stderr.
-    pub(crate) fn complaints(&self) -> String {
+    /// Its stderr so far.
+    pub(crate) fn stderr_text(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 }
@@ -209,7 +224,7 @@ impl Drop for Process {
     }
 }
 
-fn read(stdout: ChildStdout, who: &str, log: &Log) {
+fn read(stdout: ChildStdout, name: &str, log: &EventLog) {
     let mut stdout = BufReader::with_capacity(1 << 16, stdout);
     let mut line = String::new();
     while stdout.read_line(&mut line).unwrap() > 0 {
@@ -218,8 +233,8 @@ fn read(stdout: ChildStdout, who: &str, log: &Log) {
             "" => Value::Null,
             json => serde_json::from_str(json).unwrap_or_else(|_| Value::from(json)),
         };
-        log.hear(who, at, event);
+        log.record(name, at, event);
         line.clear();
     }
-    log.end(who);
+    log.end(name);
 }

@@ -1,8 +1,8 @@
-//! What became of one message, as its sender knows it.
+//! One sent message, and its result as its sender knows it.
 
 use std::{collections::BTreeSet, time::Instant};
 
-/// What a `call` came to.
+/// The result of a `call`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The kernel has taken it.
@@ -17,21 +17,21 @@ pub(super) enum Outcome {
 pub(super) struct Call {
     pub(super) number: usize,
     pub(super) called: Instant,
-    pub(super) told: Instant,
-    /// Whom the sender was connected to when it called, and when it was told.
+    pub(super) completed: Instant,
+    /// The listener that the sender was connected to at the call, and at its completion.
     pub(super) to: [Option<String>; 2],
     pub(super) outcome: Outcome,
 }
 
 impl Call {
-    /// Whom it went to, as far as that is certain.
+    /// The receiver, if it is certain.
     pub(super) fn receiver(&self) -> Option<&str> {
         let [before, after] = &self.to;
         before.as_deref().filter(|_| before == after)
     }
 
-    /// These are not whom the sender was connected to when it called.
-    pub(super) fn went_on(&self, to: &BTreeSet<&str>) -> bool {
+    /// True if the listener at the call is not among these receivers.
+    pub(super) fn was_redirected(&self, to: &BTreeSet<&str>) -> bool {
         self.to[0]
             .as_deref()
             .is_some_and(|before| !to.contains(before))

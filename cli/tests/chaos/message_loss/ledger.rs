@@ -1,9 +1,9 @@
-//! What was sent against what was received. Pure.
+//! Compares the messages sent with the messages received. Pure.
 //!
-//! A message that the kernel has taken is received, unless its receiver was killed within a moment;
-//! and then so is all that went there before it. One that may have been sent was on its way to
-//! somebody who was killed, and is received or not. There is no third kind: what only waits in a
-//! queue goes to the next one.
+//! A message that the kernel has taken is received, unless its receiver was killed at about that time; all
+//! messages to that receiver before it are received, too. A message that may have been sent was in flight
+//! to a process that was killed, and is received or not. There is no third kind: a message that only waits
+//! in a queue goes to the next listener.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,28 +16,28 @@ use super::{
     Calls, Load,
     call::{Call, Outcome},
 };
-use crate::support::event_log::{Known, Log};
+use crate::support::event_log::{EventLog, Known};
 
-/// Who was killed, and when.
+/// The killed processes, and when.
 pub(super) type Kills = BTreeMap<String, Instant>;
 
-/// Which numbers somebody has received from somebody, in that order.
+/// The numbers received, by receiver and sender, in order.
 type Received<'a> = BTreeMap<(&'a str, &'a str), Vec<usize>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     messages: usize,
-    went_on: usize,
+    redirected: usize,
     taken_received: usize,
     taken_killed: usize,
     maybe_received: usize,
     maybe_not: usize,
-    /// What cannot be accounted for.
+    /// Messages that cannot be accounted for.
     pub(super) wrong: Vec<String>,
 }
 
 impl Ledger {
-    /// `by_one`: no message goes to more than one.
+    /// `by_one`: no message goes to more than one receiver.
     pub(super) fn new(
         known: &Known,
         calls: &Calls,
@@ -49,7 +49,7 @@ impl Ledger {
         let mut ledger = Self::default();
         for ((to, from), numbers) in &received {
             if let Some([one, next]) = unordered(numbers) {
-                let order = format!("{to} got {next} after {one} from {from}");
+                let order = format!("{to} received {next} after {one} from {from}");
                 ledger.wrong.push(order);
             }
         }
@@ -61,7 +61,7 @@ impl Ledger {
             ledger.wrong.extend(gaps(from, calls, &receivers));
             for call in calls {
                 let by = receivers.get(&call.number).cloned().unwrap_or_default();
-                ledger.enter(from, call, &by, kills, load.moment);
+                ledger.enter(from, call, &by, kills, load.report_time);
             }
         }
         ledger
@@ -73,10 +73,10 @@ impl Ledger {
         call: &Call,
         by: &BTreeSet<&str>,
         kills: &Kills,
-        moment: Duration,
+        report_time: Duration,
     ) {
         self.messages += 1;
-        self.went_on += usize::from(!by.is_empty() && call.went_on(by));
+        self.redirected += usize::from(!by.is_empty() && call.was_redirected(by));
         let accounted = match (&call.outcome, by.is_empty()) {
             (Outcome::Not(_), _) => false,
             (Outcome::Taken, false) => {
@@ -86,31 +86,31 @@ impl Ledger {
             (Outcome::Taken, true) => {
                 self.taken_killed += 1;
                 killed(call, kills, |kill| {
-                    call.told <= kill + moment && kill <= call.told + moment
+                    call.completed <= kill + report_time && kill <= call.completed + report_time
                 })
             }
             (Outcome::Maybe, received) => {
                 self.maybe_received += usize::from(!received);
                 self.maybe_not += usize::from(received);
-                killed(call, kills, |kill| kill <= call.told)
+                killed(call, kills, |kill| kill <= call.completed)
             }
         };
         if !accounted {
             let near: Vec<_> = kills
                 .iter()
-                .filter(|(_, kill)| apart(**kill, call.told) < Duration::from_secs(1))
-                .map(|(who, kill)| (who, *kill < call.told, apart(*kill, call.told)))
+                .filter(|(_, kill)| apart(**kill, call.completed) < Duration::from_secs(1))
+                .map(|(who, kill)| (who, *kill < call.completed, apart(*kill, call.completed)))
                 .collect();
-            let took = call.told - call.called;
+            let took = call.completed - call.called;
             self.wrong.push(format!(
-                "{from}, {call:?}, told after {took:?}, received by {by:?}; \
+                "{from}, {call:?}, completed after {took:?}, received by {by:?}; \
                  killed (before that, by how much): {near:?}"
             ));
         }
     }
 }
 
-/// Its receiver was killed at a time that fits; where that is not certain, anybody was.
+/// True if its receiver was killed at a time that fits; if the receiver is not certain, any process.
 fn killed(call: &Call, kills: &Kills, fits: impl Fn(Instant) -> bool) -> bool {
     match call.receiver() {
         Some(receiver) => kills.get(receiver).is_some_and(|kill| fits(*kill)),
@@ -137,13 +137,13 @@ fn received(known: &Known) -> Received<'_> {
     received
 }
 
-/// The first two that are not in order, or the same.
+/// The first two that are equal or not in order.
 fn unordered(numbers: &[usize]) -> Option<[usize; 2]> {
     let mut pairs = numbers.windows(2).map(|pair| [pair[0], pair[1]]);
     pairs.find(|[one, next]| next <= one)
 }
 
-/// Who has received each message of `from`.
+/// The receivers of each message of `from`.
 fn receivers<'a>(received: &Received<'a>, from: &str) -> BTreeMap<usize, BTreeSet<&'a str>> {
     let mut receivers = BTreeMap::<_, BTreeSet<_>>::new();
     for ((to, of), numbers) in received {
@@ -154,8 +154,7 @@ fn receivers<'a>(received: &Received<'a>, from: &str) -> BTreeMap<usize, BTreeSe
     receivers
 }
 
-/// What somebody has received of what it was sent is the beginning of that, whatever became of it
-/// afterwards.
+/// A receiver must have a prefix of the messages that were sent to it, even if it was killed later.
 fn gaps(from: &str, calls: &[Call], receivers: &BTreeMap<usize, BTreeSet<&str>>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut missed = BTreeMap::new();
@@ -168,14 +167,16 @@ fn gaps(from: &str, calls: &[Call], receivers: &BTreeMap<usize, BTreeSet<&str>>)
             missed.entry(to).or_insert(call.number);
         } else if let Some(missed) = missed.get(to) {
             let number = call.number;
-            wrong.push(format!("{to} got {number} of {from}, but not {missed}"));
+            wrong.push(format!(
+                "{to} received {number} of {from}, but not {missed}"
+            ));
         }
     }
     wrong
 }
 
-/// A message that two have received, and a receiver that got one after the next receiver got its
-/// first.
+/// A message that two processes have received, and a receiver that got a message after the next receiver
+/// got its first.
 fn came_back(from: &str, receivers: &BTreeMap<usize, BTreeSet<&str>>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut past = BTreeSet::new();
@@ -196,21 +197,21 @@ fn came_back(from: &str, receivers: &BTreeMap<usize, BTreeSet<&str>>) -> Vec<Str
     wrong
 }
 
-/// Who came, listened, and went; without the messages.
-pub(super) fn story(log: &Log) -> String {
-    let mut story = String::new();
+/// The log without the messages.
+pub(super) fn transcript(log: &EventLog) -> String {
+    let mut transcript = String::new();
     for line in log.text().lines() {
         if !line.contains(r#""event":"message""#) {
-            writeln!(story, "{line}").unwrap();
+            writeln!(transcript, "{line}").unwrap();
         }
     }
-    story
+    transcript
 }
 
 impl AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
         self.messages += other.messages;
-        self.went_on += other.went_on;
+        self.redirected += other.redirected;
         self.taken_received += other.taken_received;
         self.taken_killed += other.taken_killed;
         self.maybe_received += other.maybe_received;
@@ -223,10 +224,10 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} messages, {} of which went to the next listener; taken and received {}, taken and gone \
-             with who was killed {}, maybe and received {}, maybe and not {}; unaccounted {}",
+            "{} messages, {} of which went to the next listener; taken and received {}, taken and lost \
+             with a killed process {}, maybe and received {}, maybe and not {}; unaccounted {}",
             self.messages,
-            self.went_on,
+            self.redirected,
             self.taken_received,
             self.taken_killed,
             self.maybe_received,
@@ -242,7 +243,7 @@ mod tests {
 
     use super::{super::ONE_BY_ONE, *};
 
-    /// What a message from `a`, called at 100 ms, comes to: told at `told`, received by `by`, its
+    /// True if a message from `a`, called and completed at 100 ms, is accounted for: received by `by`, its
     /// receiver `p0` killed at `kill`.
     fn accounted(outcome: Outcome, by: &[&str], kill: Option<u64>) -> bool {
         let start = Instant::now();
@@ -251,7 +252,7 @@ mod tests {
         let call = Call {
             number: 7,
             called: ms(100),
-            told: ms(100),
+            completed: ms(100),
             to: [to(), to()],
             outcome,
         };
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accounted_for() {
+    fn results_that_are_accounted_for() {
         use Outcome::{Maybe, Not, Taken};
         for (outcome, by, kill, expected) in [
             (Taken, &["p0"][..], None, true),
@@ -297,12 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_received_is_the_beginning_of_what_was_sent() {
+    fn the_messages_received_are_a_prefix_of_those_sent() {
         let now = Instant::now();
         let call = |number| Call {
             number,
             called: now,
-            told: now,
+            completed: now,
             to: [Some("p0".to_owned()), Some("p0".to_owned())],
             outcome: Outcome::Taken,
         };
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_receives_again_after_the_next() {
+    fn a_receiver_gets_no_message_after_the_next_receiver_began() {
         let by = |who: &[&'static str]| {
             let by = who.iter().enumerate();
             by.map(|(number, who)| (number, BTreeSet::from([*who])))

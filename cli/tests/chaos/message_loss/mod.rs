@@ -1,7 +1,7 @@
 //! Every message that is sent while listeners are killed is accounted for.
 //!
-//! Those who receive are processes of ours, and whichever of them listens is killed, again and
-//! again. Those who send are in this process, so that what each `call` came to is known.
+//! The receivers are processes of ours; the one that listens is killed, many times. The senders run in the
+//! test process, so that the result of each `call` is known.
 
 mod call;
 mod ledger;
@@ -21,51 +21,51 @@ use self::{
     sender::{Kind, Sender},
 };
 use crate::{
-    DEADLINE, bus::Bus, is_long, listener_exits::all_leave, support::event_log::Log,
+    DEADLINE, bus::Bus, is_long, listener_exits::all_exit, support::event_log::EventLog,
     support::peer_state::listeners, times,
 };
 
 const RECEIVERS: usize = 4;
 const SENDERS: [&str; 3] = ["a", "b", "c"];
 
-/// A listener is killed so often.
-const EVERY: Duration = Duration::from_millis(200);
+/// The time between two kills.
+const KILL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What cannot be accounted for is seldom alone; so much of it is shown.
+/// How many unaccounted messages are printed.
 const SHOWN: usize = 10;
 
-/// What each of the senders has sent.
+/// The messages of each sender.
 type Calls = BTreeMap<&'static str, Vec<Call>>;
 
 /// How messages are sent.
 #[derive(Debug)]
 struct Load {
-    /// So many may be on their way.
+    /// Messages in flight.
     at_a_time: usize,
-    /// So many a second, lest all be sent before the second listener is killed, and all readers be
-    /// busy all the time.
+    /// Messages a second: slow enough that several listeners are killed meanwhile, and that the readers
+    /// are not always busy.
     pace: u32,
-    /// How much each message carries, bytes.
+    /// The data of each message, bytes.
     data: usize,
-    /// Long enough for a listener to read what the kernel has taken, and to tell of it: a pipe full
-    /// of large messages is not read by us at once.
-    moment: Duration,
+    /// Time for a listener to read what the kernel has taken and to report it: we need a while to read
+    /// a pipe full of large messages.
+    report_time: Duration,
 }
 
 const ONE_BY_ONE: Load = Load {
     at_a_time: 1,
     pace: 1000,
     data: 1,
-    moment: Duration::from_millis(50),
+    report_time: Duration::from_millis(50),
 };
 
-/// More than a socket takes at once, so that when the listener dies some are with the kernel, one
-/// is half there, and some wait.
+/// More than a socket holds, so that when the listener dies some are in the kernel, one is partly written,
+/// and some wait.
 const SIXTY_FOUR: Load = Load {
     at_a_time: 64,
     pace: 400,
     data: 4 << 10,
-    moment: Duration::from_secs(1),
+    report_time: Duration::from_secs(1),
 };
 
 #[test]
@@ -89,10 +89,10 @@ fn sixty_four_at_a_time_from_peers() {
 }
 
 fn account(kind: Kind, load: &Load) {
-    // Short runs are run wherever, beside whatever, unoptimised.
-    let patience = if is_long() { 1 } else { 10 };
+    // Short runs are unoptimised, on a busy machine.
+    let factor = if is_long() { 1 } else { 10 };
     let load = &Load {
-        moment: load.moment * patience,
+        report_time: load.report_time * factor,
         ..*load
     };
     let count = times(1000, 10_000);
@@ -101,16 +101,16 @@ fn account(kind: Kind, load: &Load) {
     let (calls, kills) = send(&senders, count, load, |sending| {
         kill_listeners(&mut bus, &senders, sending)
     });
-    // The last one may have started just now.
+    // The last process may have started just now.
     bus.one();
     let log = bus.log.clone();
-    // All that has come in is told before the end.
-    all_leave(bus);
-    let told = log.wait(DEADLINE, |known| {
-        let mut ours = known.standings.iter().filter(|(id, _)| id.starts_with('p'));
+    // Every received message is reported before the end.
+    all_exit(bus);
+    let ended = log.wait(DEADLINE, |known| {
+        let mut ours = known.peers.iter().filter(|(id, _)| id.starts_with('p'));
         ours.all(|(_, standing)| standing.ended).then_some(())
     });
-    assert!(told.is_some(), "somebody's stdout does not end");
+    assert!(ended.is_some(), "a stdout does not end");
 
     let ledger = log.look(|known| Ledger::new(known, &calls, &kills, load, kind == Kind::Client));
     println!(
@@ -118,18 +118,18 @@ fn account(kind: Kind, load: &Load) {
         load.at_a_time,
         kills.len()
     );
-    nothing_is_wrong(&ledger, &log);
+    all_accounted_for(&ledger, &log);
 }
 
-fn nothing_is_wrong(ledger: &Ledger, log: &Log) {
+fn all_accounted_for(ledger: &Ledger, log: &EventLog) {
     if !ledger.wrong.is_empty() {
         let some = &ledger.wrong[..ledger.wrong.len().min(SHOWN)];
-        panic!("{some:#?}\n{}", ledger::story(log));
+        panic!("{some:#?}\n{}", ledger::transcript(log));
     }
 }
 
-/// All senders send so many each, while somebody does something else that ends when nobody sends any
-/// more. What was sent, and what came of the other thing.
+/// All senders send `count` messages each, while `meanwhile` runs, which ends when they have finished. Returns
+/// the messages, and the result of `meanwhile`.
 fn send<T>(
     senders: &[Sender; SENDERS.len()],
     count: usize,
@@ -137,7 +137,7 @@ fn send<T>(
     meanwhile: impl FnOnce(&Receiver<()>) -> T,
 ) -> (Calls, T) {
     thread::scope(|scope| {
-        // Holds nothing: whoever waits for them to send learns of it at that very moment.
+        // Without a buffer: a waiting receiver gets it at the time of the send.
         let (now, sending) = sync_channel(0);
         let calls = senders.each_ref().map(|sender| {
             let now = now.clone();
@@ -150,38 +150,38 @@ fn send<T>(
     })
 }
 
-/// True when somebody sends right now, false when nobody will any more.
-fn somebody_sends(sending: &Receiver<()>) -> bool {
+/// True when a sender is sending right now, false when all have finished.
+fn is_sending(sending: &Receiver<()>) -> bool {
     match sending.recv_timeout(DEADLINE) {
         Ok(()) => true,
         Err(RecvTimeoutError::Disconnected) => false,
-        Err(RecvTimeoutError::Timeout) => panic!("nobody sends"),
+        Err(RecvTimeoutError::Timeout) => panic!("no sender sends"),
     }
 }
 
-/// Waits until one of ours or of the senders listens.
+/// Waits until one of our processes or of the senders listens.
 fn listener(bus: &Bus) -> String {
-    let mut members = bus.all_but("nobody");
+    let mut members = bus.all();
     members.extend(SENDERS.map(String::from));
     let listener = bus.log.wait(DEADLINE, |known| {
-        let all = listeners(&known.standings, members.iter().map(String::as_str));
+        let all = listeners(&known.peers, members.iter().map(String::as_str));
         Some((*all.first()?).to_owned())
     });
-    listener.unwrap_or_else(|| panic!("nobody listens"))
+    listener.unwrap_or_else(|| panic!("no process listens"))
 }
 
-/// Until nobody sends any more, has whoever listens go, while somebody sends: a process is killed
-/// and another one started, a sender leaves on purpose and comes back.
+/// Until the senders have finished, removes the listener while they send: a process is killed and another
+/// one started; a sender ends on purpose and joins again.
 fn kill_listeners(bus: &mut Bus, senders: &[Sender], sending: &Receiver<()>) -> Kills {
     let mut kills = Kills::new();
     loop {
-        let next = Instant::now() + EVERY;
+        let next = Instant::now() + KILL_INTERVAL;
         let listener = listener(bus);
-        if !somebody_sends(sending) {
+        if !is_sending(sending) {
             return kills;
         }
         if let Some(sender) = senders.iter().find(|sender| sender.id == listener) {
-            sender.ask_to_leave();
+            sender.request_rejoin();
         } else {
             kills.insert(listener.clone(), bus.kill(&listener));
             bus.start(&[]);

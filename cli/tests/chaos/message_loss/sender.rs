@@ -1,7 +1,7 @@
-//! One who sends numbered messages, at a pace, and keeps what each of them came to.
+//! Sends numbered messages, at a pace, and keeps the result of each.
 //!
 //! In: how many, how many at a time. Out: a [`Call`] for each. May touch: the bus, as a client or
-//! as one of many, with a runtime of its own.
+//! as a peer, with a runtime of its own.
 
 use std::{
     convert::Infallible,
@@ -26,13 +26,13 @@ use super::{
     Load,
     call::{Call, Outcome},
 };
-use crate::support::event_log::Log;
+use crate::support::event_log::EventLog;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Never listens.
     Client,
-    /// One of many, and may come to listen itself. What it receives then goes into the log.
+    /// May become the listener. The messages that it receives then go into the log.
     Peer,
 }
 
@@ -41,27 +41,27 @@ pub(super) struct Sender {
     pub(super) id: &'static str,
     kind: Kind,
     path: PathBuf,
-    log: Arc<Log>,
-    to_leave: AtomicBool,
+    log: Arc<EventLog>,
+    rejoin: AtomicBool,
 }
 
 impl Sender {
-    pub(super) fn new(kind: Kind, id: &'static str, path: &Path, log: &Arc<Log>) -> Self {
+    pub(super) fn new(kind: Kind, id: &'static str, path: &Path, log: &Arc<EventLog>) -> Self {
         Self {
             id,
             kind,
             path: path.into(),
             log: log.clone(),
-            to_leave: AtomicBool::new(false),
+            rejoin: AtomicBool::new(false),
         }
     }
 
-    /// Has it leave on purpose, and come back, between one message and the next.
-    pub(super) fn ask_to_leave(&self) {
-        self.to_leave.store(true, Ordering::SeqCst);
+    /// Has it leave on purpose and join again, between two messages.
+    pub(super) fn request_rejoin(&self) {
+        self.rejoin.store(true, Ordering::SeqCst);
     }
 
-    /// Sends messages 0 to `count`. Says `now` when some of them set out, if anybody waits for that.
+    /// Sends messages 0 to `count`. Signals `now` at each send, if a receiver waits for it.
     pub(super) fn send(&self, count: usize, load: &Load, now: &SyncSender<()>) -> Vec<Call> {
         let data = "x".repeat(load.data);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -73,7 +73,7 @@ impl Sender {
             let mut calls = Vec::with_capacity(count);
             let start = tokio::time::Instant::now();
             while calls.len() < count {
-                if self.to_leave.swap(false, Ordering::SeqCst) {
+                if self.rejoin.swap(false, Ordering::SeqCst) {
                     end.dispose().await;
                     end = self.join().await;
                 }
@@ -82,11 +82,11 @@ impl Sender {
                 tokio::time::sleep_until(start + Duration::from_secs(1) * first as u32 / load.pace)
                     .await;
                 let _ = now.try_send(());
-                let mut on_their_way = Vec::new();
+                let mut in_flight = Vec::new();
                 for number in numbers {
-                    on_their_way.push(end.call(self.offer(number, &data)).await);
+                    in_flight.push(end.call(self.offer(number, &data)).await);
                 }
-                calls.extend(join_all(on_their_way).await);
+                calls.extend(join_all(in_flight).await);
             }
             end.dispose().await;
             calls
@@ -116,10 +116,10 @@ impl Sender {
             }
             Kind::Peer => {
                 let builder = Peer::builder(self.path.as_path()).identity(identity);
-                tokio::spawn(tell_roles(self.id, self.log.clone(), builder.events()));
+                tokio::spawn(report_roles(self.id, self.log.clone(), builder.events()));
                 let (id, log) = (self.id, self.log.clone());
                 let inbox = service_fn(move |incoming: Incoming| {
-                    log.hear(id, Instant::now(), received(&incoming));
+                    log.record(id, Instant::now(), received(&incoming));
                     std::future::ready(Ok::<_, Infallible>(()))
                 });
                 End::Peer(builder.join(inbox).await.unwrap())
@@ -128,16 +128,16 @@ impl Sender {
     }
 }
 
-async fn tell_roles(id: &'static str, log: Arc<Log>, mut events: Events) {
+async fn report_roles(id: &'static str, log: Arc<EventLog>, mut events: Events) {
     while let Some(event) = events.recv().await {
         if let Event::Role(role) = event {
             let event = json!({"event": "role", "role": role.to_string()});
-            log.hear(id, Instant::now(), event);
+            log.record(id, Instant::now(), event);
         }
     }
 }
 
-/// As a process would say it.
+/// The event of a process for it.
 fn received(incoming: &Incoming) -> Value {
     let from = incoming.from();
     let peer = from.peer_id().as_str();
@@ -148,7 +148,7 @@ fn received(incoming: &Incoming) -> Value {
     }
 }
 
-/// Its end of the bus.
+/// Its connection to the bus.
 #[derive(Debug)]
 enum End {
     Client(Client),
@@ -156,7 +156,7 @@ enum End {
 }
 
 impl End {
-    /// Queues a message; then what becomes of it.
+    /// Queues a message; the future is its result.
     async fn call(
         &mut self,
         (number, msg): (usize, ChannelMsg),
@@ -173,11 +173,11 @@ impl End {
                 Ok(sent) => sent.await,
                 Err(error) => Err(error),
             };
-            let told = Instant::now();
+            let completed = Instant::now();
             Call {
                 number,
                 called,
-                told,
+                completed,
                 to: [before, there.now()],
                 outcome: match outcome {
                     Ok(()) => Outcome::Taken,
@@ -210,7 +210,7 @@ where
     Ok(to.ready().await?.call(msg))
 }
 
-/// Who listens, if that is somebody else.
+/// The listener, if it is another process.
 enum There {
     Client(Client),
     Peer(Peer),

@@ -1,6 +1,7 @@
-//! What the processes that stay hold: looked at every ten seconds, written into a file, compared.
+//! Memory, descriptors and threads of the processes that stay: sampled every ten seconds, written to a file,
+//! compared.
 //!
-//! In: their names and numbers. Out: a [`Chart`] for each, and a table.
+//! In: their names and pids. Out: a [`Chart`] for each, and a table.
 
 use std::{
     fs::File,
@@ -15,43 +16,42 @@ use crate::support::common::vitals;
 
 const EVERY: Duration = Duration::from_secs(10);
 
-/// What is held after so long is compared with what is held at the end; each is what is seen for this
-/// long.
+/// The samples after a minute are compared with those at the end; each is a median over this span.
 const FIRST: Duration = Duration::from_secs(60);
-const SEEN: Duration = Duration::from_secs(30);
+const SPAN: Duration = Duration::from_secs(30);
 
-/// What may have come on top, bytes: the allocator does not give back all at once.
+/// Growth allowed, bytes: the allocator does not return all memory at once.
 const MAY_GROW: usize = 1 << 20;
 
-/// Somebody may be coming or going whenever one looks.
+/// Descriptors of connections that open or close at the time of a sample.
 const MAY_OPEN: usize = 2;
 
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Sample {
     after: Duration,
     resident: usize,
     descriptors: usize,
     threads: usize,
 }
 
-/// What one process held, all the time.
+/// The samples of one process.
 #[derive(Debug)]
 pub(super) struct Chart {
     who: String,
-    looks: Vec<Look>,
+    samples: Vec<Sample>,
 }
 
-/// Looks at them until told not to.
-pub(super) struct Nurse {
+/// Takes samples until it is stopped.
+pub(super) struct MemorySampler {
     stop: Sender<()>,
     thread: JoinHandle<Vec<Chart>>,
 }
 
-impl Nurse {
+impl MemorySampler {
     pub(super) fn start(processes: Vec<(String, u32)>) -> Self {
         let (stop, stopped) = channel();
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.csv");
-        println!("what is seen is written into {}", file.display());
+        println!("the samples are written to {}", file.display());
         let mut file = File::create(file).unwrap();
         writeln!(file, "seconds,process,resident,descriptors,threads").unwrap();
         let thread = thread::spawn(move || {
@@ -60,7 +60,7 @@ impl Nurse {
                 .iter()
                 .map(|(who, _)| Chart {
                     who: who.clone(),
-                    looks: Vec::new(),
+                    samples: Vec::new(),
                 })
                 .collect();
             let mut next = start;
@@ -68,24 +68,24 @@ impl Nurse {
                 == Err(RecvTimeoutError::Timeout)
             {
                 for (chart, (who, pid)) in charts.iter_mut().zip(&processes) {
-                    let look = Look {
+                    let sample = Sample {
                         after: start.elapsed(),
                         resident: vitals::resident_bytes(pid),
                         descriptors: vitals::descriptors(pid),
                         threads: vitals::threads(pid),
                     };
-                    let (seconds, kib) = (look.after.as_secs(), look.resident >> 10);
-                    let Look {
+                    let (seconds, kib) = (sample.after.as_secs(), sample.resident >> 10);
+                    let Sample {
                         descriptors,
                         threads,
                         ..
-                    } = look;
+                    } = sample;
                     writeln!(
                         file,
                         "{seconds},\"{who}\",{kib} KiB,{descriptors},{threads}"
                     )
                     .unwrap();
-                    chart.looks.push(look);
+                    chart.samples.push(sample);
                 }
                 next += EVERY;
             }
@@ -101,26 +101,26 @@ impl Nurse {
 }
 
 impl Chart {
-    /// The median of what was seen in a while.
-    fn held(&self, of: impl Fn(&Look) -> usize, from: Duration, to: Duration) -> usize {
-        let looks = self.looks.iter();
-        let seen = looks.filter(|look| look.after >= from && look.after <= to);
-        let mut seen: Vec<usize> = seen.map(of).collect();
-        seen.sort_unstable();
-        seen[seen.len() / 2]
+    /// The median of the samples of a time.
+    fn median(&self, of: impl Fn(&Sample) -> usize, from: Duration, to: Duration) -> usize {
+        let samples = self.samples.iter();
+        let span = samples.filter(|sample| sample.after >= from && sample.after <= to);
+        let mut values: Vec<usize> = span.map(of).collect();
+        values.sort_unstable();
+        values[values.len() / 2]
     }
 
     /// After the first minute, and at the end.
-    fn compared(&self, of: impl Fn(&Look) -> usize) -> [usize; 2] {
-        let last = self.looks.last().unwrap().after;
+    fn compared(&self, of: impl Fn(&Sample) -> usize) -> [usize; 2] {
+        let last = self.samples.last().unwrap().after;
         [
-            self.held(&of, FIRST, FIRST + SEEN),
-            self.held(&of, last - SEEN, last),
+            self.median(&of, FIRST, FIRST + SPAN),
+            self.median(&of, last - SPAN, last),
         ]
     }
 }
 
-/// A table, and whether all is as it was.
+/// Prints a table; fails if a process has grown.
 pub(super) fn report(charts: &[Chart]) {
     println!(
         "\n| process | resident after a minute, KiB | at the end | at most | descriptors | threads |"
@@ -128,7 +128,7 @@ pub(super) fn report(charts: &[Chart]) {
     println!("|---|---|---|---|---|---|");
     for chart in charts {
         let [resident, descriptors, threads] = compared(chart);
-        let most = chart.looks.iter().map(|look| look.resident).max();
+        let most = chart.samples.iter().map(|sample| sample.resident).max();
         println!(
             "| {} | {} | {} | {} | {}, {} | {}, {} |",
             chart.who,
@@ -155,8 +155,8 @@ pub(super) fn report(charts: &[Chart]) {
 
 fn compared(chart: &Chart) -> [[usize; 2]; 3] {
     [
-        chart.compared(|look| look.resident),
-        chart.compared(|look| look.descriptors),
-        chart.compared(|look| look.threads),
+        chart.compared(|sample| sample.resident),
+        chart.compared(|sample| sample.descriptors),
+        chart.compared(|sample| sample.threads),
     ]
 }

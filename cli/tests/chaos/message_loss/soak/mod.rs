@@ -1,14 +1,14 @@
-//! The soak: for half an hour peers join and are killed, a thousand messages a second are sent, each is
-//! accounted for, and those who stay hold at the end what they held after the first minute.
+//! The soak: for half an hour peers join and are killed, and a thousand messages a second are sent. Each
+//! message is accounted for, and the processes that stay use at the end what they used after the first minute.
 //!
-//! Two buses at once. On one whoever listens goes, every second, so that all others lose their
-//! connections and find each other again; on the other whoever connects does, and one process listens
-//! all the time. Half of those who go are killed, half leave when told to.
+//! Two buses at once. On one the listener goes every second, so that all others lose their connections and
+//! find each other again; on the other a connector goes, and one process listens all the time. Half of the
+//! processes that go are killed, half end when told to.
 //!
 //! ```sh
-//! cargo build --release --features cli
+//! cargo build --release -p kyneta-uds-cli
 //! KYNETA_BIN=target/release/kyneta-uds KYNETA_SOAK_MINUTES=30 \
-//!     cargo test --release --features cli --test chaos soak -- --ignored --nocapture
+//!     cargo test --release -p kyneta-uds-cli --test chaos soak -- --ignored --nocapture
 //! ```
 
 mod memory_samples;
@@ -26,41 +26,40 @@ use std::{
 use serde_json::json;
 
 use super::{
-    Calls, Load, SENDERS,
+    Calls, Load, SENDERS, all_accounted_for, is_sending,
     ledger::{Kills, Ledger},
-    listener, nothing_is_wrong, send,
+    listener, send,
     sender::{Kind, Sender},
-    somebody_sends,
 };
-use crate::{DEADLINE, bus::Bus, listener_exits::all_leave, support::process::Signal};
+use crate::{DEADLINE, bus::Bus, listener_exits::all_exit, support::process::Signal};
 
-use self::memory_samples::{Nurse, report};
+use self::memory_samples::{MemorySampler, report};
 
-/// Processes on each bus that stay, and that come and go.
+/// Processes on each bus that stay, and that join and go.
 const STAY: usize = 4;
 const COME_AND_GO: usize = 4;
 
-/// One goes, and another one comes, so often.
+/// How often a process goes and another one joins.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// For so long messages are sent, then all of them must be where they belong; and again.
+/// Messages are sent for this long, then all of them are accounted for; and again.
 const SPELL: Duration = Duration::from_secs(20);
 
-/// Of each of three senders on each of two buses: a thousand a second in all.
+/// For each of three senders on each of two buses: a thousand messages a second in all.
 const LOAD: Load = Load {
     at_a_time: 8,
     pace: 167,
     data: 256,
-    moment: Duration::from_secs(1),
+    report_time: Duration::from_secs(1),
 };
 
-/// Sent by each process that stays, every time that one goes: to whoever listens, or to all.
-const SAID: usize = 25;
+/// Messages sent by each process that stays, each time that one goes: to the listener, or to all.
+const SENT_EACH: usize = 25;
 
-/// Sent by each sender in a spell.
+/// Messages sent by each sender in a spell.
 const COUNT: usize = LOAD.pace as usize * SPELL.as_secs() as usize;
 
-/// Who goes.
+/// The role of the processes that go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goes {
     Listener,
@@ -72,32 +71,32 @@ enum Goes {
 fn soak() {
     let minutes = std::env::var("KYNETA_SOAK_MINUTES").map_or(30, |text| text.parse().unwrap());
     let span = Duration::from_secs(60 * minutes);
-    assert!(minutes >= 2, "what is held is compared after a minute");
+    assert!(minutes >= 2, "memory is compared with that after a minute");
     let soaks = [Goes::Listener, Goes::Connector].map(Soak::new);
-    let nurse = Nurse::start(soaks.iter().flat_map(Soak::staying).collect());
+    let sampler = MemorySampler::start(soaks.iter().flat_map(Soak::staying).collect());
     let end = Instant::now() + span;
     let over = AtomicBool::new(false);
-    let told: Vec<String> = thread::scope(|scope| {
+    let results: Vec<String> = thread::scope(|scope| {
         let soaks = soaks.map(|soak| scope.spawn(|| soak.run(end, &over)));
         soaks.map(|soak| soak.join().unwrap()).into()
     });
-    let charts = nurse.finish();
+    let charts = sampler.finish();
     println!("\n{minutes} minutes:\n");
-    for told in told {
-        println!("* {told}");
+    for result in results {
+        println!("* {result}");
     }
     report(&charts);
 }
 
-/// One bus, and who is on it.
+/// One bus, and its processes.
 struct Soak {
     goes: Goes,
     bus: Bus,
     staying: Vec<String>,
     senders: [Sender; SENDERS.len()],
     gone: usize,
-    /// So many messages each of those who stay has been told to send.
-    said: usize,
+    /// Messages that each process that stays has been told to send.
+    sent: usize,
 }
 
 impl Soak {
@@ -106,7 +105,7 @@ impl Soak {
         let start = |bus: &mut Bus, times: RangeInclusive<usize>| -> Vec<String> {
             times.map(|_| bus.start(&[])).collect()
         };
-        // The first one listens.
+        // The first process listens.
         let first = start(&mut bus, 1..=1);
         listener(&bus);
         let staying = match goes {
@@ -115,7 +114,7 @@ impl Soak {
         };
         start(&mut bus, 1..=COME_AND_GO);
         bus.one();
-        // Where somebody must take over it is not to be a sender, who stays.
+        // Where a process must take over, it must not be a sender, because senders stay.
         let kind = match goes {
             Goes::Listener => Kind::Client,
             Goes::Connector => Kind::Peer,
@@ -127,11 +126,11 @@ impl Soak {
             staying,
             senders,
             gone: 0,
-            said: 0,
+            sent: 0,
         }
     }
 
-    /// What to call them, and their processes.
+    /// Their descriptions and pids.
     fn staying(&self) -> Vec<(String, u32)> {
         let each = self.staying.iter().enumerate().map(|(number, id)| {
             let role = match self.goes {
@@ -144,21 +143,21 @@ impl Soak {
         each.collect()
     }
 
-    /// Until the end, or until the other bus has come to grief. What became of all messages.
+    /// Runs until the end, or until the other bus fails. Returns the results of all messages, as text.
     fn run(mut self, end: Instant, over: &AtomicBool) -> String {
         let _over = Over(over);
         let mut total = Ledger::default();
         while Instant::now() < end && !over.load(Ordering::SeqCst) {
             total += self.spell();
         }
-        let told = format!(
-            "{:?}s go, {} of them; those who stay have sent {}; all others: {total}",
+        let result = format!(
+            "{:?}s go, {} of them; the processes that stay sent {}; the senders: {total}",
             self.goes,
             self.gone,
-            self.said * STAY
+            self.sent * STAY
         );
-        all_leave(self.bus);
-        told
+        all_exit(self.bus);
+        result
     }
 
     fn spell(&mut self) -> Ledger {
@@ -168,15 +167,15 @@ impl Soak {
             staying,
             senders,
             gone,
-            said,
+            sent,
         } = self;
-        let first = *said;
+        let first = *sent;
         let (calls, (kills, left)) = send(senders, COUNT, &LOAD, |sending| {
             let mut churn = Churn {
                 bus,
                 staying,
                 gone,
-                said,
+                sent,
                 left: Vec::new(),
                 kills: Kills::new(),
             };
@@ -188,41 +187,41 @@ impl Soak {
         }
         self.bus.one();
         if self.goes == Goes::Connector {
-            self.who_stays_gets_all(first..self.said);
+            self.staying_processes_receive_all(first..self.sent);
         }
         let ledger = self.settled(&calls, &kills);
-        nothing_is_wrong(&ledger, &self.bus.log);
+        all_accounted_for(&ledger, &self.bus.log);
         self.bus.log.forget();
         ledger
     }
 
-    /// Where one listens all the time, those who are connected all the time lose nothing.
-    fn who_stays_gets_all(&self, numbers: Range<usize>) {
+    /// On the bus whose listener stays, the processes that stay lose no message.
+    fn staying_processes_receive_all(&self, numbers: Range<usize>) {
         let [hub, others @ ..] = &self.staying[..] else {
             return;
         };
         for other in others {
-            self.bus.gets(hub, other, numbers.clone());
-            self.bus.gets(other, hub, numbers.clone());
+            self.bus.expect_received(hub, other, numbers.clone());
+            self.bus.expect_received(other, hub, numbers.clone());
         }
     }
 
-    /// What is on its way to being told is waited for.
+    /// Waits until all messages are reported.
     fn settled(&self, calls: &Calls, kills: &Kills) -> Ledger {
         let log = &self.bus.log;
         let by_one = self.goes == Goes::Listener;
-        let staying = self.bus.all_but("nobody");
-        let told = log.wait(DEADLINE, |known| {
-            let mut ours = known.standings.iter().filter(|(id, _)| id.starts_with('p'));
-            let told = ours.all(|(id, standing)| standing.ended || staying.contains(id));
+        let staying = self.bus.all();
+        let ledger = log.wait(DEADLINE, |known| {
+            let mut ours = known.peers.iter().filter(|(id, _)| id.starts_with('p'));
+            let ended = ours.all(|(id, standing)| standing.ended || staying.contains(id));
             let ledger = || Ledger::new(known, calls, kills, &LOAD, by_one);
-            told.then(ledger).filter(|ledger| ledger.wrong.is_empty())
+            ended.then(ledger).filter(|ledger| ledger.wrong.is_empty())
         });
-        told.unwrap_or_else(|| log.look(|known| Ledger::new(known, calls, kills, &LOAD, by_one)))
+        ledger.unwrap_or_else(|| log.look(|known| Ledger::new(known, calls, kills, &LOAD, by_one)))
     }
 }
 
-/// Tells the other bus, whatever happened.
+/// Ends the other bus, also on a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -231,12 +230,12 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Coming and going, as long as somebody sends.
+/// Has processes go and join, as long as the senders send.
 struct Churn<'a> {
     bus: &'a mut Bus,
     staying: &'a [String],
     gone: &'a mut usize,
-    said: &'a mut usize,
+    sent: &'a mut usize,
     kills: Kills,
     left: Vec<JoinHandle<()>>,
 }
@@ -245,27 +244,27 @@ impl Churn<'_> {
     fn run(&mut self, goes: Goes, sending: &Receiver<()>) {
         loop {
             let next = Instant::now() + EVERY;
-            if !somebody_sends(sending) {
+            if !is_sending(sending) {
                 return;
             }
             match goes {
                 Goes::Listener => self.listener_goes(),
                 Goes::Connector => {
-                    let mut others = self.bus.all_but("nobody");
+                    let mut others = self.bus.all();
                     others.retain(|id| !self.staying.contains(id));
                     self.goes(&others[*self.gone % others.len()]);
                 }
             }
             self.bus.start(&[]);
             for id in self.staying {
-                self.bus.send(id, *self.said..*self.said + SAID);
+                self.bus.send(id, *self.sent..*self.sent + SENT_EACH);
             }
-            *self.said += SAID;
+            *self.sent += SENT_EACH;
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     }
 
-    /// One of those who come and go takes over: the others stand still meanwhile.
+    /// A process that joins and goes takes over: those that stay are stopped meanwhile.
     fn listener_goes(&mut self) {
         let old = listener(self.bus);
         assert!(!self.staying.contains(&old), "{old} listens");
@@ -279,24 +278,24 @@ impl Churn<'_> {
             let mut since = known.entries.iter().skip(mark);
             since.find(|entry| entry.is(&entry.who, &listens)).map(drop)
         });
-        assert!(taken_over.is_some(), "nobody takes over from {old}");
+        assert!(taken_over.is_some(), "no process takes over from {old}");
         for id in self.staying {
             self.bus.process(id).signal(Signal::CONT);
         }
     }
 
-    /// Killed, or told to leave, which it must do well.
+    /// Killed, or told to end, which must give exit code 0.
     fn goes(&mut self, id: &str) {
         *self.gone += 1;
         if self.gone.is_multiple_of(2) {
             self.kills.insert(id.to_owned(), self.bus.kill(id));
         } else {
-            let mut process = self.bus.leave(id);
+            let mut process = self.bus.remove(id);
             process.signal(Signal::TERM);
             let id = id.to_owned();
             self.left.push(thread::spawn(move || {
                 let code = process.end();
-                assert_eq!(code, 0, "{id}: {}", process.complaints());
+                assert_eq!(code, 0, "{id}: {}", process.stderr_text());
             }));
         }
     }
