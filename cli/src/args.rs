@@ -57,7 +57,9 @@ A line of stdin sends a message, to all peers or to one:
   kyneta-uds listen /tmp/bus.sock
   kyneta-uds listen /run/app/bus.sock --mode 660 --echo --json
   kyneta-uds listen /run/app/bus.sock --mode 660 --group 33 --allow-uid 33
-  echo '{\"send\":{\"type\":\"dismiss\",\"docId\":\"d\"}}' | kyneta-uds listen /tmp/bus.sock")]
+  echo '{\"send\":{\"type\":\"dismiss\",\"docId\":\"d\"}}' | kyneta-uds listen /tmp/bus.sock
+
+Lines of stdin: see kyneta-uds peer --help.")]
     Listen(ListenArgs),
 
     /// Be a client: connect to a path and exchange messages with its server
@@ -65,7 +67,9 @@ A line of stdin sends a message, to all peers or to one:
   kyneta-uds connect /tmp/bus.sock
   kyneta-uds connect /tmp/bus.sock --id shell-1 --json < messages.jsonl
   kyneta-uds connect /tmp/bus.sock --retries 3 --base-delay 100
-  kyneta-uds connect @abstract-name --wire 2 --no-reconnect")]
+  kyneta-uds connect @abstract-name --wire 2 --no-reconnect
+
+Lines of stdin: see kyneta-uds peer --help.")]
     Connect(ConnectArgs),
 
     /// Show the status of a running process: its role, peers, queues and error counts

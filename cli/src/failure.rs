@@ -1,6 +1,6 @@
 //! Why a command failed, and its exit code.
 
-use std::{io, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use kyneta_uds::BoxError;
 pub(crate) use kyneta_uds::Chain;
@@ -38,14 +38,8 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Work(error.into())
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
         Self::Work(error.into())
     }
 }

@@ -2,50 +2,22 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kyneta_uds::{PeerType, SocketPath, WireMode, WireVersion};
 
-/// A wire version, or the one that the other side uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WireArg {
-    /// The version that the other side uses
-    Auto,
-    /// Releases 1.x of the TypeScript package
-    #[value(name = "2")]
-    V2,
-    /// Its releases 2.x and 3.x
-    #[value(name = "3")]
-    V3,
+pub(crate) fn wire_mode() -> impl TypedValueParser<Value = WireMode> {
+    PossibleValuesParser::new(["auto", "2", "3"]).map(|text| match text.as_str() {
+        "2" => WireMode::Fixed(WireVersion::V2),
+        "3" => WireMode::Fixed(WireVersion::V3),
+        _ => WireMode::Auto,
+    })
 }
 
-impl WireArg {
-    pub(crate) const fn mode(self) -> WireMode {
-        match self {
-            Self::Auto => WireMode::Auto,
-            Self::V2 => WireMode::Fixed(WireVersion::V2),
-            Self::V3 => WireMode::Fixed(WireVersion::V3),
-        }
-    }
-}
-
-/// A wire version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FixedWireArg {
-    /// Releases 1.x of the TypeScript package
-    #[value(name = "2")]
-    V2,
-    /// Its releases 2.x and 3.x
-    #[value(name = "3")]
-    V3,
-}
-
-impl FixedWireArg {
-    pub(crate) const fn version(self) -> WireVersion {
-        match self {
-            Self::V2 => WireVersion::V2,
-            Self::V3 => WireVersion::V3,
-        }
-    }
+pub(crate) fn wire_version() -> impl TypedValueParser<Value = WireVersion> {
+    PossibleValuesParser::new(["2", "3"]).map(|text| match text.as_str() {
+        "2" => WireVersion::V2,
+        _ => WireVersion::V3,
+    })
 }
 
 pub(crate) fn socket_path(text: &str) -> Result<SocketPath, String> {

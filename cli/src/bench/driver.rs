@@ -31,11 +31,10 @@ fn tasks(args: &BenchArgs) -> Vec<Task> {
     works
         .iter()
         .flat_map(|work| {
-            let given: Vec<_> = args.size.iter().map(|size| *size as usize).collect();
-            let sizes = if given.is_empty() {
+            let sizes = if args.size.is_empty() {
                 work.sizes().to_vec()
             } else {
-                given
+                args.size.iter().map(|size| *size as usize).collect()
             };
             sizes.into_iter().map(move |size| task(*work, size))
         })

@@ -1,9 +1,11 @@
 //! The options of `peer`, `listen` and `connect`.
 
 use clap::{Args, ValueHint};
-use kyneta_uds::{Allow, ListenerOptions, PeerType, SocketPath};
+use kyneta_uds::{Allow, ListenerOptions, PeerType, SocketPath, WireMode};
 
-use crate::option_values::{WireArg, at_least_one, bytes, mode, not_empty, peer_type, socket_path};
+use crate::option_values::{
+    at_least_one, bytes, mode, not_empty, peer_type, socket_path, wire_mode,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct PeerArgs {
@@ -99,9 +101,10 @@ pub(super) struct MemberArgs {
     #[arg(long = "type", value_name = "TYPE", default_value = "service", value_parser = peer_type)]
     pub(super) peer_type: PeerType,
 
-    /// The wire version
-    #[arg(long, default_value = "auto")]
-    pub(super) wire: WireArg,
+    /// The wire version: 2 (releases 1.x of the TypeScript package), 3 (its releases 2.x and 3.x), or that
+    /// of the other side
+    #[arg(long, default_value = "auto", value_parser = wire_mode())]
+    pub(super) wire: WireMode,
 
     /// Do not use aliases, in either direction
     #[arg(long)]

@@ -39,8 +39,7 @@ pub(crate) async fn connect(args: ConnectArgs, signals: Signals) -> Result<(), F
     let reporter = Reporter::of_client(writer, builder.events(), last.clone());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
     let handler = handler(reporter.clone(), member.echo);
-    let client = builder.connect_lazy(handler).await;
-    let client = client.map_err(|error| Failure::Work(error.into()))?;
+    let client = builder.connect_lazy(handler).await?;
     let endpoint = status.map(|status| status.serve(client.clone()));
     let joined = ready(Ok(Handle::Client(client)));
     let end = run(joined, &reporter, member, endpoint, signals).await;
@@ -75,7 +74,7 @@ fn ended(path: SocketPath, reason: DisconnectReason, last: Option<DisconnectReas
             let last = not_connected(path, last);
             Failure::work(format!("{reason}: {}", Chain(&last)))
         }
-        (DisconnectReason::Error(_), _) => Failure::Work(not_connected(path, reason).into()),
+        (DisconnectReason::Error(_), _) => not_connected(path, reason).into(),
         _ => Failure::work(format!("the connection to {path} has ended: {reason}")),
     }
 }

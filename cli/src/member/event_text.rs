@@ -119,7 +119,8 @@ impl fmt::Display for PeerLine<'_> {
         }
         write!(f, " {}", peer.change)?;
         if let Some(reason) = &peer.reason {
-            return f.write_str(&reason.suffix());
+            // The cause of an error has a line of its own.
+            return write!(f, " ({})", reason.kind);
         }
         let mut about = format!("{}, wire {}", peer.peer_type, peer.wire);
         if let Some(pid) = peer.pid {

@@ -28,10 +28,8 @@ pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Fai
         .listener(args.socket.options().cleanup(!args.no_cleanup));
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let events = builder.events();
-    let server = builder
-        .listen(handler(reporter.clone(), member.echo))
-        .await
-        .map_err(|error| Failure::Work(error.into()))?;
+    let handler = handler(reporter.clone(), member.echo);
+    let server = builder.listen(handler).await?;
     // Comes first: nothing is accepted before this task waits for something.
     let path = member.path.to_string();
     reporter.report(&EventLine::Listening { path }).await?;

@@ -27,11 +27,9 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
     let handler = handler(reporter.clone(), member.echo);
-    let peer = builder.join_lazy(handler).await;
-    let peer = peer.map_err(|error| Failure::Work(error.into()))?;
+    let peer = builder.join_lazy(handler).await?;
     let joining = async {
-        let joined = peer.joined().await;
-        joined.map_err(|error| Failure::Work(error.into()))?;
+        peer.joined().await?;
         Ok(Handle::Peer(peer.clone()))
     };
     let endpoint = status.map(|status| status.serve(peer.clone()));

@@ -59,7 +59,7 @@ impl Handle {
     }
 
     /// Sends `depart` to all peers, drains the queues, and ends.
-    pub(super) async fn dispose(self) {
+    pub(super) async fn dispose(&self) {
         match self {
             Self::Server(server) => server.dispose().await,
             Self::Client(client) => client.dispose().await,

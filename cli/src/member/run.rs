@@ -105,7 +105,7 @@ pub(super) async fn run(
     };
     let dispose = async {
         if let Some(handle) = joined.get() {
-            handle.clone().dispose().await;
+            handle.dispose().await;
         }
     };
     let done = tokio::select! {

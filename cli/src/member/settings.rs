@@ -32,7 +32,7 @@ pub(super) fn handshake(args: &MemberArgs, command: &str) -> Result<HandshakeLay
 
 pub(super) fn stack(args: &MemberArgs) -> DefaultStack {
     let framing = FramingLayer::new()
-        .wire(args.wire.mode())
+        .wire(args.wire)
         .max_frame(args.max_frame as usize);
     CborLayer::new().layer(framing.layer(UnixConnector::new()))
 }

@@ -26,8 +26,7 @@ impl StatusSocket {
             let what = format!("--status {path} is the path of the bus");
             return Err(Failure::Usage(what));
         }
-        let listener = Endpoint::options().bind(path.clone()).await;
-        let listener = listener.map_err(|error| Failure::Work(error.into()))?;
+        let listener = Endpoint::options().bind(path.clone()).await?;
         Ok(Some(Self { listener }))
     }
 

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use crate::option_values::{FixedWireArg, WireArg, bytes};
+use kyneta_uds::{WireMode, WireVersion};
+
+use crate::option_values::{bytes, wire_mode, wire_version};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WireCommand {
@@ -20,8 +22,8 @@ pub(crate) enum WireCommand {
         raw: bool,
 
         /// The wire version; auto takes it from the first byte of each direction
-        #[arg(long, default_value = "auto")]
-        wire: WireArg,
+        #[arg(long, default_value = "auto", value_parser = wire_mode())]
+        wire: WireMode,
 
         /// The largest frame, bytes (64KiB and 64MiB are understood); unlimited by default, because the
         /// length in a header allocates nothing
@@ -37,8 +39,8 @@ pub(crate) enum WireCommand {
   echo '{\"dir\":\"A->B\",\"msg\":{\"type\":\"depart\"}}' | kyneta-uds wire encode --wire 2")]
     Encode {
         /// The wire version
-        #[arg(long, default_value = "3")]
-        wire: FixedWireArg,
+        #[arg(long, default_value = "3", value_parser = wire_version())]
+        wire: WireVersion,
 
         /// The largest frame, bytes (64KiB and 64MiB are understood)
         #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]

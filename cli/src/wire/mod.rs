@@ -16,15 +16,16 @@ use crate::failure::Failure;
 pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
     match command {
         WireCommand::Decode {
-            raw: true,
+            raw,
             wire,
             max_frame,
-        } => decode::decode_raw(wire.mode(), max_frame),
-        WireCommand::Decode {
-            raw: false,
-            wire,
-            max_frame,
-        } => decode::decode(wire.mode(), max_frame),
-        WireCommand::Encode { wire, max_frame } => encode::encode(wire.version(), max_frame),
+        } => {
+            if raw {
+                decode::decode_raw(wire, max_frame)
+            } else {
+                decode::decode(wire, max_frame)
+            }
+        }
+        WireCommand::Encode { wire, max_frame } => encode::encode(wire, max_frame),
     }
 }
