@@ -4,7 +4,7 @@
 //! few log lines. May touch: the clock for a log line.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -160,6 +160,17 @@ pub enum PeerChange {
     Departed,
 }
 
+impl Display for PeerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Established => f.write_str("established"),
+            Self::Reconnected => f.write_str("reconnected"),
+            Self::Disconnected(reason) => write!(f, "disconnected ({})", reason.kind()),
+            Self::Departed => f.write_str("departed"),
+        }
+    }
+}
+
 /// The [`Event`]s since it was made. A reader that falls behind by more than 4,096 events gets
 /// [`Event::Missed`]; it delays no connection.
 #[derive(Debug)]
@@ -273,7 +284,7 @@ impl EventSender {
                 peer = ?peer.identity().peer_id,
                 uid = of.map(|of| of.uid),
                 pid = of.and_then(|of| of.pid),
-                ?change,
+                %change,
                 unsaid,
                 "peer"
             );

@@ -118,7 +118,8 @@ pub(super) struct MemberArgs {
     #[arg(long)]
     pub(super) json: bool,
 
-    /// Keep running when stdin ends; by default its end is the end, unless nothing was read from it
+    /// Keep running when stdin ends; by default its end ends the command, unless nothing was read from it
+    /// and it is not a terminal
     #[arg(long)]
     pub(super) stay: bool,
 

@@ -170,10 +170,10 @@ impl Reporter {
                 bytes,
             } => {
                 let peer = &peer.identity().peer_id;
-                tracing::info!(?peer, messages, bytes, "the peer's queue is full");
+                tracing::info!(?peer, messages, bytes, "the queue of the peer is full");
             }
             Event::Drained { peer } => {
-                tracing::info!(peer = ?peer.identity().peer_id, "the peer's queue is empty again");
+                tracing::info!(peer = ?peer.identity().peer_id, "the queue of the peer is empty again");
             }
             Event::Missed(count) => {
                 let message = format!("{count} events were not reported: stdout was too slow");
