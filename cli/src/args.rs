@@ -103,7 +103,7 @@ Lines of stdin: see kyneta-uds peer --help.")]
     )]
     Bench(BenchArgs),
 
-    /// Watch a demonstration: processes exchange messages on a socket of their own for some seconds
+    /// Watch a demonstration: processes exchange messages on a socket of their own for a few seconds
     #[command(after_help = "Example:
   kyneta-uds demo")]
     Demo,

@@ -1,4 +1,4 @@
-//! `demo`: processes on a socket of their own exchange messages for some seconds.
+//! `demo`: processes on a socket of their own exchange messages for a few seconds.
 //!
 //! In: nothing. Out: the input and the output of each process. Touches a directory of its own, removed
 //! at the end, in which it runs `kyneta-uds peer`.
@@ -7,12 +7,7 @@ mod process;
 mod script;
 mod takeover;
 
-use std::time::Duration;
-
 use crate::{failure::Failure, signals::Signals};
-
-/// Time to read a headline.
-const PAUSE: Duration = Duration::from_millis(350);
 
 /// Plays the script to its end, or until a signal.
 pub(crate) async fn demo(mut signals: Signals) -> Result<(), Failure> {

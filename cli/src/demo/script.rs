@@ -1,15 +1,18 @@
 //! The scenes of the demo.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{PAUSE, process::Process, takeover};
+use super::{process::Process, takeover};
 use crate::{
     failure::Failure,
     stdout,
     style::{Color, Style},
 };
+
+/// Time to read a headline.
+const PAUSE: Duration = Duration::from_millis(350);
 
 /// Four processes connect, exchange messages, lose their listener twice, and end.
 pub(super) async fn play(directory: &Path) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use crate::{
     signals::Signals,
 };
 
-/// Connects, reconnects, and ends when told to or when the policy gives up.
+/// Connects, reconnects, and ends on request or when the policy gives up.
 pub(crate) async fn connect(args: ConnectArgs, signals: Signals) -> Result<(), Failure> {
     let member = &args.member;
     let handshake = handshake(member, "connect")?;

@@ -1,4 +1,5 @@
-//! Why a client's last attempt or connection failed: its states do not say so, but its policy is told.
+//! Why a client's last attempt or connection failed: its states do not carry the reason, but
+//! its policy receives it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

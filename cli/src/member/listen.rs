@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{failure::Failure, signals::Signals};
 
-/// Listens until told to end.
+/// Listens until a request to end.
 pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Failure> {
     let member = &args.member;
     let handshake = handshake(member, "listen")?;

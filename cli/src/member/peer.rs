@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{failure::Failure, signals::Signals};
 
-/// Joins the path, and stays until told to end.
+/// Joins the path, and stays until a request to end.
 pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure> {
     let member = &args.member;
     let handshake = handshake(member, "peer")?;

@@ -28,12 +28,12 @@ pub(super) async fn get_status(path: &SocketPath) -> Result<Vec<u8>, Failure> {
     match timeout(TIMEOUT, get(path)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => {
-            let said = Chain(&*error).to_string();
+            let message = Chain(&*error).to_string();
             // Errors of the connector name the path already.
             let name = path.to_string();
-            Err(match said.contains(&name) {
-                true => Failure::work(said),
-                false => Failure::work(format!("{name}: {said}")),
+            Err(match message.contains(&name) {
+                true => Failure::work(message),
+                false => Failure::work(format!("{name}: {message}")),
             })
         }
         Err(_) => Err(Failure::work(format!(

@@ -7,14 +7,14 @@ use crate::{
     support::common::Bus,
 };
 
-/// A listener at a new path, listening.
+/// A listener at a new path, ready.
 pub(crate) fn listener(options: &[&str]) -> (Bus, Process) {
     let bus = Bus::new();
     let process = listener_at(&bus, options);
     (bus, process)
 }
 
-/// A listener, listening.
+/// A listener, ready.
 pub(crate) fn listener_at(bus: &Bus, options: &[&str]) -> Process {
     let path = bus.path.to_str().unwrap();
     let mut process = start(&[&["listen", path, "--json"], options].concat());
@@ -22,7 +22,7 @@ pub(crate) fn listener_at(bus: &Bus, options: &[&str]) -> Process {
     process
 }
 
-/// A client of a path, connected; and the event that says so.
+/// A connected client, and its `peer` event.
 pub(crate) fn client(bus: &Bus, options: &[&str]) -> (Process, Value) {
     let path = bus.path.to_str().unwrap();
     let mut process = start(&[&["connect", path, "--json"], options].concat());

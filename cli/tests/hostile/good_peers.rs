@@ -32,7 +32,7 @@ pub(crate) struct GoodPeers {
 }
 
 impl GoodPeers {
-    /// `count` peers, each with a round trip `every` so often. All are established when this returns.
+    /// `count` peers, each with one round trip in each interval `every`. All are established when this returns.
     pub(crate) fn start(path: &Path, count: u32, every: Duration) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let (path, until) = (path.to_owned(), stop.clone());

@@ -12,9 +12,8 @@ use tokio::{
 };
 
 use super::{
-    BLOCK, COUNT, FAN,
+    protocol::{BLOCK, COUNT, FAN, seen},
     scan::{HEADER, Scan, header},
-    seen,
 };
 use crate::bench::{
     countdown::Countdown,

@@ -4,6 +4,7 @@
 //! reads of 64 KiB, headers parsed and payloads skipped.
 
 mod fan;
+mod protocol;
 mod scan;
 
 use std::{io, path::Path, time::Instant};
@@ -13,19 +14,14 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use self::scan::{Scan, header};
+use self::{
+    protocol::{ANSWER, BLOCK, COUNT, ECHO, FAN, seen},
+    scan::{Scan, header},
+};
 use super::{
     figures::{Figures, Stopwatch},
     work::{IN_FLIGHT, Task, Work},
 };
-
-const BLOCK: usize = 64 << 10;
-
-/// Byte 1 of a header: what the server does with the frame.
-const ECHO: u8 = 0;
-const COUNT: u8 = 1;
-const ANSWER: u8 = 2;
-const FAN: u8 = 3;
 
 /// The server half; `ready` is called once it accepts connections. Ends with its first client.
 pub(super) async fn serve(path: &Path, ready: impl FnOnce()) -> io::Result<()> {
@@ -156,12 +152,5 @@ impl Link {
     async fn receive(&mut self) -> io::Result<u64> {
         let read = self.stream.read(&mut self.block).await?;
         seen(&mut self.scan, &self.block, read)
-    }
-}
-
-fn seen(scan: &mut Scan, block: &[u8], read: usize) -> io::Result<u64> {
-    match block.get(..read) {
-        Some(bytes) if !bytes.is_empty() => Ok(scan.feed(bytes)),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

@@ -14,7 +14,7 @@ use kyneta_uds::{
 };
 use tower::service_fn;
 
-use super::{announcement, offer};
+use super::messages::{announcement, offer};
 use crate::bench::{
     countdown::Countdown,
     figures::{Figures, Stopwatch},

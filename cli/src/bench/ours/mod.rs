@@ -5,6 +5,7 @@
 //! sends the next message.
 
 mod fan;
+mod messages;
 
 use std::{
     convert::Infallible,
@@ -14,12 +15,13 @@ use std::{
 };
 
 use kyneta_uds::{
-    BoxError, Bytes, ChannelMsg, Client, Connection, DocEntry, DocId, Event, Identity, Incoming,
-    Offer, PeerChange, QueueConfig, ReconnectPolicy, ReplicaType, SchemaHash, Server, Version,
+    BoxError, ChannelMsg, Client, Connection, Event, Identity, Incoming, Offer, PeerChange,
+    QueueConfig, ReconnectPolicy, Server,
 };
 use tokio::sync::{Notify, mpsc};
 use tower::service_fn;
 
+use self::messages::{announcement, offer};
 use super::{
     figures::{Figures, Stopwatch},
     work::{IN_FLIGHT, Task, Work},
@@ -127,25 +129,6 @@ pub(super) async fn run(path: &Path, task: Task, queue: QueueConfig) -> Result<F
     let figures = meter.stop(task);
     client.dispose().await;
     figures.ok_or_else(|| "the clock was never started".into())
-}
-
-/// Gives each document an alias.
-fn announcement(docs: &[&'static str]) -> Result<ChannelMsg, BoxError> {
-    let entry = |doc: &&'static str| -> Result<_, BoxError> {
-        let replica = ReplicaType::new("bench", 1.0, 0.0)?;
-        Ok(DocEntry::new(
-            DocId::new(*doc)?,
-            replica,
-            SchemaHash::new("00")?,
-        ))
-    };
-    let entries = docs.iter().map(entry).collect::<Result<_, _>>()?;
-    Ok(ChannelMsg::Present(entries))
-}
-
-fn offer(doc: &str, task: Task) -> Result<Offer, BoxError> {
-    let data = Bytes::from(vec![7; task.size]);
-    Ok(Offer::binary(DocId::new(doc)?, Version::new("1")?, data).delta())
 }
 
 /// Counts the answers.
