@@ -12,7 +12,7 @@ mod frames;
 mod messages;
 mod negotiate;
 mod normal;
-#[path = "../../layers/cbor/tests/differential/oracle.rs"]
+#[path = "../../layers/cbor/tests/codec/oracle.rs"]
 mod oracle;
 mod reading;
 mod session;

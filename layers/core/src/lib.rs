@@ -28,7 +28,7 @@ mod identity;
 mod message;
 mod notice;
 mod path;
-mod per_minute;
+mod rate_limit;
 mod rejection;
 mod target;
 mod text;
@@ -51,7 +51,7 @@ pub use message::{
 };
 pub use notice::Notice;
 pub use path::{SocketPath, SocketPathError};
-pub use per_minute::PerMinute;
+pub use rate_limit::PerMinute;
 pub use rejection::{AliasFault, FrameFault, Rejection};
 pub use target::{Redial, Target};
 pub use text::{DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, Text, TextTooLong, Version};

@@ -48,7 +48,6 @@ mod config;
 mod credentials;
 mod error;
 mod future;
-mod header;
 mod layer;
 mod parser;
 mod read_buf;

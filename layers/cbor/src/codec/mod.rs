@@ -1,6 +1,6 @@
 //! The codec: between one message and one frame's payload. Pure: no I/O, no clock.
 
-mod channel;
+mod channel_msg;
 mod serde;
 
 use kyneta_uds_core::{Payload, PayloadWriter, Rejection};
@@ -8,7 +8,7 @@ use kyneta_uds_core::{Payload, PayloadWriter, Rejection};
 use crate::EncodeError;
 
 pub use self::{
-    channel::{ChannelCodec, DecodeLimits},
+    channel_msg::{ChannelCodec, DecodeLimits},
     serde::SerdeCodec,
 };
 

@@ -6,7 +6,7 @@ use kyneta_uds_core::{Rejection, WireVersion};
 use serde_json::Value;
 
 use crate::{
-    beside, differences, json,
+    differences, extra_cases, json,
     peer::Peer,
     vectors::{WIRES, bytes, cases, list, name},
 };
@@ -21,7 +21,7 @@ const LONG: usize = 200_000;
 fn every_inbound_case_decodes_equal() {
     for wire in WIRES {
         let mut cases = cases(wire, "inbound");
-        cases.extend(beside::inbound(wire));
+        cases.extend(extra_cases::inbound(wire));
         let differing: Vec<_> = cases
             .iter()
             .filter(|case| !is_equal(wire, case))
@@ -45,7 +45,7 @@ fn every_inbound_case_decodes_equal() {
 fn each_case_of_one_wire_version_has_its_counterpart_on_the_other() {
     let names = WIRES.map(|wire| {
         let mut cases = cases(wire, "inbound");
-        cases.extend(beside::inbound(wire));
+        cases.extend(extra_cases::inbound(wire));
         cases
             .iter()
             .map(|case| name(case).to_owned())

@@ -1,6 +1,6 @@
 //! Every case of the reference's vectors, both wire versions, byte for byte.
 //!
-//! `vectors` reads the files, `beside` has cases that they leave out, `json` compares messages with
+//! `vectors` reads the files, `extra_cases` has cases that they leave out, `json` compares messages with
 //! their JSON form, `peer` is one side of a connection without a socket; `sessions`, `inbound` and `captured` are the three kinds of case,
 //! `differences` lists what ours does otherwise on purpose.
 
@@ -14,9 +14,9 @@
     clippy::indexing_slicing
 )]
 
-mod beside;
 mod captured;
 mod differences;
+mod extra_cases;
 mod inbound;
 mod json;
 mod peer;

@@ -2,7 +2,7 @@
 
 use kyneta_uds_core::{PayloadWriter, WireVersion, WriteBuf};
 
-use crate::header::COMPLETE;
+use crate::parser::header::COMPLETE;
 
 /// Writes the frames of one direction of a connection: knows the next seq and the limit.
 ///

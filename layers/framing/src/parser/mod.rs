@@ -5,19 +5,22 @@
 //! they are lent one by one as ranges. The second look at a header in the first-level cache is far
 //! cheaper than a reference count for each frame (7 ns).
 
-mod sequence;
+mod dedup;
+pub(crate) mod header;
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use kyneta_uds_core::{Frame, FrameFault, Notice, Payload, WireVersion};
 
-use self::sequence::{Order, Sequence};
+use self::{
+    dedup::{Order, Sequence},
+    header::{COMPLETE, Header},
+};
 use crate::{
     budget::{Exhausted, Lease},
     config::WireMode,
     error::FramingError,
-    header::{self, COMPLETE, Header},
     read_buf::{BUSY, LARGE, ReadBuffer},
 };
 

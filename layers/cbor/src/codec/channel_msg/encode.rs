@@ -8,7 +8,7 @@ use kyneta_uds_core::{
     PayloadWriter, ProtocolVersion, SyncMode,
 };
 
-use super::{Change, DecodeLimits, Outbound, announce::Announcement};
+use super::{Change, DecodeLimits, Outbound, alias::outbound::Announcement};
 
 const UINT: u8 = 0x00;
 const NINT: u8 = 0x20;

@@ -1,6 +1,6 @@
 //! Our codec against ciborium's, and its two ways of reading against each other.
 //!
-//! `random` makes messages, `oracle` says what CBOR they are; `agreement` and `hostile` compare.
+//! `random` makes messages, `oracle` says what CBOR they are; `decode` and `hostile` compare.
 
 // A test that cannot go on says so by panicking, in its helpers too.
 #![allow(
@@ -10,7 +10,7 @@
     clippy::indexing_slicing
 )]
 
-mod agreement;
+mod decode;
 mod hostile;
 mod oracle;
 mod random;

@@ -4,10 +4,12 @@ use std::{collections::HashMap, hash::Hash};
 
 use kyneta_uds_core::{AliasFault, DocId, SchemaHash, TextTooLong};
 
-use super::DecodeLimits;
+use crate::codec::channel_msg::DecodeLimits;
 
 /// A text that can have an alias.
-pub(super) trait Aliased: Clone + Eq + Hash {
+pub(in crate::codec::channel_msg) trait Aliased:
+    Clone + Eq + Hash
+{
     fn new(text: &str) -> Result<Self, TextTooLong>;
     fn text(&self) -> &str;
     fn same(&self, other: &Self) -> bool;
@@ -63,7 +65,7 @@ impl Aliased for SchemaHash {
 
 /// What announcing a text has led to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Announcement {
+pub(in crate::codec::channel_msg) enum Announcement {
     /// It has an alias now.
     New(u32),
     /// It had one.
@@ -76,7 +78,7 @@ pub(super) enum Announcement {
 const FEW: usize = 8;
 
 #[derive(Debug, Clone)]
-pub(super) struct Announced<T> {
+pub(in crate::codec::channel_msg) struct Announced<T> {
     /// In the order of their aliases.
     order: Vec<T>,
     /// Where in it each is, or nothing while they are few.
@@ -98,12 +100,12 @@ impl<T> Default for Announced<T> {
 }
 
 impl<T: Aliased> Announced<T> {
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::codec::channel_msg) const fn len(&self) -> usize {
         self.order.len()
     }
 
     #[inline]
-    pub(super) fn get(&mut self, text: &T) -> Option<u32> {
+    pub(in crate::codec::channel_msg) fn get(&mut self, text: &T) -> Option<u32> {
         match &self.last {
             Some((last, alias)) if last.same(text) || last == text => Some(*alias),
             _ => self.look_up(text),
@@ -123,7 +125,11 @@ impl<T: Aliased> Announced<T> {
         Some(alias)
     }
 
-    pub(super) fn announce(&mut self, text: &T, limits: &DecodeLimits) -> Announcement {
+    pub(in crate::codec::channel_msg) fn announce(
+        &mut self,
+        text: &T,
+        limits: &DecodeLimits,
+    ) -> Announcement {
         if let Some(alias) = self.get(text) {
             return Announcement::Known(alias);
         }
@@ -144,7 +150,7 @@ impl<T: Aliased> Announced<T> {
     }
 
     /// Takes back all but the first `len`.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::codec::channel_msg) fn truncate(&mut self, len: usize) {
         for text in self.order.drain(len.min(self.order.len())..) {
             self.bytes -= text.text().len();
             self.aliases.remove(&text);

@@ -7,21 +7,18 @@
 //! Whatever it does not expect goes to [`general`], which takes any order and says what is wrong.
 
 mod alias;
-mod announce;
+mod decode;
 mod encode;
-mod fast;
-mod general;
-mod item;
 mod limits;
-mod present;
-mod shape;
-mod walk;
 
 use kyneta_uds_core::{
     ChannelMsg, DocId, Lineage, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
 };
 
-use self::{alias::Aliases, announce::Announced};
+use self::{
+    alias::{inbound::Aliases, outbound::Announced},
+    decode::{fast, general},
+};
 use super::Codec;
 use crate::EncodeError;
 

@@ -9,7 +9,7 @@ use kyneta_uds_core::{
     AliasFault, ChannelMsg, DocEntry, DocId, ReplicaType, SchemaHash, SyncMode, TextTooLong,
 };
 
-use super::{DecodeLimits, Inbound, announce::Aliased};
+use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::outbound::Aliased};
 
 /// The entries of one `present`, as they stand on the wire.
 #[derive(Debug, Default)]

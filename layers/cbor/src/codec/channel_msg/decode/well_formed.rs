@@ -6,11 +6,10 @@
 use std::{borrow::Cow, str::from_utf8};
 
 use super::{
-    DecodeLimits,
-    alias::canonical,
+    fields::Fault,
     item::{Item, read, without_bom},
-    shape::Fault,
 };
+use crate::codec::channel_msg::{DecodeLimits, alias::inbound::canonical};
 
 /// Up to so many keys are compared each with each, which is faster than sorting them.
 const FEW: usize = 12;

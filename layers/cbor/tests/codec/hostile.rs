@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
 use kyneta_uds_core::{Payload, Rejection};
 
-use crate::agreement::decode;
+use crate::decode::decode;
 
 fn rejection(bytes: Vec<u8>) -> Rejection {
     decode(&mut ChannelCodec::new(), &bytes.into()).unwrap_err()

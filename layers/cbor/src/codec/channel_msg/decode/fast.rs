@@ -12,18 +12,18 @@ use kyneta_uds_core::{
     Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode, Text,
 };
 
-use super::{
-    DecodeLimits, Inbound,
-    alias::Meaning,
-    present::{Raw, RawEntry, RawSchema},
-};
+use super::present::{Raw, RawEntry, RawSchema};
+use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::inbound::Meaning};
 
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 
 /// An offer, which most messages are. `None`: not as expected.
 #[inline(always)]
-pub(super) fn offer(payload: &Payload<'_>, known: &mut Inbound) -> Option<Offer> {
+pub(in crate::codec::channel_msg) fn offer(
+    payload: &Payload<'_>,
+    known: &mut Inbound,
+) -> Option<Offer> {
     let cursor = &mut Cursor::new(payload);
     let [keys, b'\x61', b't', 0x12] = *cursor.chunk()? else {
         return None;
@@ -74,7 +74,7 @@ pub(super) fn offer(payload: &Payload<'_>, known: &mut Inbound) -> Option<Offer>
 }
 
 /// Any other message. `None`: not as expected.
-pub(super) fn message(
+pub(in crate::codec::channel_msg) fn message(
     payload: &Payload<'_>,
     known: &mut Inbound,
     limits: &DecodeLimits,

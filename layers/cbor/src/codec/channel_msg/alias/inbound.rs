@@ -7,18 +7,19 @@ use std::collections::HashMap;
 
 use kyneta_uds_core::AliasFault;
 
-use super::{DecodeLimits, announce::Aliased};
+use super::outbound::Aliased;
+use crate::codec::channel_msg::DecodeLimits;
 
 /// What an alias stands for.
 #[derive(Debug, Clone)]
-pub(super) enum Meaning<T> {
+pub(in crate::codec::channel_msg) enum Meaning<T> {
     Text(T),
     /// A text of so many bytes, over its limit: announced, and each use of it fails.
     TooLong(usize),
 }
 
 impl<T: Aliased> Meaning<T> {
-    pub(super) fn into_text(self) -> Result<T, AliasFault> {
+    pub(in crate::codec::channel_msg) fn into_text(self) -> Result<T, AliasFault> {
         match self {
             Self::Text(text) => Ok(text),
             Self::TooLong(len) => Err(T::too_long(len)),
@@ -27,7 +28,7 @@ impl<T: Aliased> Meaning<T> {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Aliases<T> {
+pub(in crate::codec::channel_msg) struct Aliases<T> {
     dense: Vec<Meaning<T>>,
     /// By the bits of [`canonical`].
     sparse: HashMap<u64, Meaning<T>>,
@@ -46,7 +47,7 @@ impl<T> Default for Aliases<T> {
 
 impl<T: Aliased> Aliases<T> {
     #[inline]
-    pub(super) fn get(&self, alias: f64) -> Option<&Meaning<T>> {
+    pub(in crate::codec::channel_msg) fn get(&self, alias: f64) -> Option<&Meaning<T>> {
         match index(alias) {
             Some(index) => self.get_index(index),
             None => self.sparse.get(&canonical(alias)),
@@ -54,7 +55,7 @@ impl<T: Aliased> Aliases<T> {
     }
 
     #[inline]
-    pub(super) fn get_index(&self, index: u32) -> Option<&Meaning<T>> {
+    pub(in crate::codec::channel_msg) fn get_index(&self, index: u32) -> Option<&Meaning<T>> {
         match self.dense.get(index as usize) {
             Some(meaning) => Some(meaning),
             None => self.sparse.get(&canonical(f64::from(index))),
@@ -63,7 +64,7 @@ impl<T: Aliased> Aliases<T> {
 
     /// Records what `alias` stands for from now on; returns it. Announcing the same again changes
     /// nothing and allocates nothing.
-    pub(super) fn record(
+    pub(in crate::codec::channel_msg) fn record(
         &mut self,
         alias: f64,
         text: &str,
@@ -115,7 +116,7 @@ fn held<T: Aliased>(meaning: &Meaning<T>) -> usize {
 }
 
 /// Numbers that JavaScript's `Map` takes for the same key have the same bits.
-pub(super) fn canonical(number: f64) -> u64 {
+pub(in crate::codec::channel_msg) fn canonical(number: f64) -> u64 {
     if number == 0.0 {
         0
     } else if number.is_nan() {

@@ -1,7 +1,7 @@
 //! Reading in any key order: in, a payload; out, a message, or what is wrong with it.
 //!
 //! Three steps, each over the whole message, so that a later one never acts on what an earlier one
-//! would have refused: well-formed ([`walk`](super::walk)), of the right shape, aliases known.
+//! would have refused: well-formed ([`walk`](super::well_formed)), of the right shape, aliases known.
 
 use std::ops::Range;
 
@@ -14,13 +14,12 @@ use kyneta_uds_core::{
 };
 
 use super::{
-    DecodeLimits, Inbound,
-    announce::Aliased,
+    fields::{Fault, Fields, items, text},
     item::{Item, read, without_bom},
     present::{Raw, RawEntry, RawSchema},
-    shape::{Fault, Fields, items, text},
-    walk::walk,
+    well_formed::walk,
 };
+use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::outbound::Aliased};
 
 const KEYS: [&str; 15] = [
     "t", "id", "n", "y", "f", "pv", "docs", "doc", "dx", "v", "r", "pk", "pe", "d", "ln",
@@ -29,7 +28,7 @@ const KEYS: [&str; 15] = [
 type Message<'a> = Fields<'a, 15>;
 
 #[cold]
-pub(super) fn message(
+pub(in crate::codec::channel_msg) fn message(
     payload: Payload<'_>,
     known: &mut Inbound,
     limits: &DecodeLimits,

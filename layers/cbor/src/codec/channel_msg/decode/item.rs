@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::shape::Fault;
+use super::fields::Fault;
 
 /// An item. Texts and byte strings are ranges of the payload; arrays and maps say where their
 /// first element stands.
