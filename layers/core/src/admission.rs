@@ -1,14 +1,11 @@
-//! The first word on a connection without a handshake: the acceptor's, that the connection is served.
-//!
-//! In: nothing. Out: which side is meant, and why there was no such word. Touches nothing.
+//! The first frame on a connection without a handshake: the listener admits the connection.
 
-/// Which side's part in the admission a channel is to play. See
-/// [`Channel::poll_admission`](crate::Channel::poll_admission).
+/// A side's part in the admission. See [`Channel::poll_admission`](crate::Channel::poll_admission).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Admission {
-    /// The side that accepted the connection: say that it is served.
+    /// On the accepting side: send the admission frame.
     Grant,
-    /// The side that connected: wait until the other one has said so.
+    /// On the connecting side: wait for the admission frame.
     Await,
 }
 
@@ -22,11 +19,13 @@ pub enum Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdmissionError {
-    /// The listener has closed the connection: it refuses this process, has no place left, or ends.
+    /// The listener closed the connection: it rejects this process, has no capacity left, or is stopping.
     #[error("the listener closed the connection before it admitted it")]
     Closed,
-    /// The first frame of the listener is a message: the listener does not admit, as programs of
-    /// another kind, or of a release before this one.
-    #[error("the first frame of the listener does not admit: it is a program of another kind")]
+    /// The listener's first frame is a message. Other programs, and releases before this one, do not send an
+    /// admission frame.
+    #[error(
+        "the listener's first frame is not an admission: it is a program of another kind"
+    )]
     Foreign,
 }

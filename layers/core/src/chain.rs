@@ -1,14 +1,12 @@
-//! An error and what caused it, on one line.
-//!
-//! In: an error. Out: text. Touches nothing.
+//! An error and its causes on one line.
 
 use std::{error::Error, fmt};
 
-/// Writes an error and its sources, each said once: `a: b: c`.
+/// Displays an error and its sources: `a: b: c`.
 ///
-/// The errors of this project say their own part, and their `source()` the rest; this puts the parts
-/// together for a log line or a person. A source whose text the error above it has said already, as some
-/// errors of other crates do, is left out.
+/// In this project the text of an error does not repeat its `source()`; this joins them for a log line or a
+/// user. A source whose text is already contained in the text before it (some other crates do that) is left
+/// out.
 ///
 /// ```
 /// use std::{error::Error, fmt, io};
@@ -35,14 +33,14 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
         let mut source = self.0.source();
         while let Some(error) = source {
             let text = error.to_string();
-            if !said.contains(&text) {
+            if !last.contains(&text) {
                 write!(f, ": {text}")?;
-                said = text;
+                last = text;
             }
             source = error.source();
         }

@@ -4,13 +4,13 @@ use std::{error::Error, fmt, sync::Arc};
 
 use crate::chain::Chain;
 
-/// Any error of a layer or service, as tower boxes them.
+/// Any error of a layer or service, boxed as in tower.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// An error that several owners report: all that waited on the connection get the same cause.
+/// An error with several owners: all futures that waited for the connection get the same cause.
 ///
-/// Its text is that of the error and of its sources, each said once ([`Chain`]), so it has no
-/// `source()` of its own. To look for a cause, walk from [`get_ref`](Self::get_ref).
+/// Its text contains the error and its sources ([`Chain`]), so it has no `source()` itself. To look for a
+/// cause, start at [`get_ref`](Self::get_ref).
 ///
 /// ```
 /// use kyneta_uds_core::SharedError;
@@ -27,7 +27,7 @@ impl SharedError {
         Self(Arc::from(error.into()))
     }
 
-    /// The error itself, to downcast or to walk its sources.
+    /// The error itself, to downcast it or to follow its sources.
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
     }
@@ -62,20 +62,20 @@ pub enum DisconnectReason {
     /// The other side ended it.
     #[error("closed by the peer")]
     Closed,
-    /// It broke, or one of its limits was met. The text says all of the causes, so the reason has no
-    /// `source()`; to look for one, walk from [`SharedError::get_ref`].
+    /// It failed, or exceeded a limit. The text contains all causes, so the reason has no `source()`; to look
+    /// for one, start at [`SharedError::get_ref`].
     #[error("{0}")]
     Error(SharedError),
     /// Every attempt that the reconnection policy allows has failed.
     #[error("gave up after {attempts} attempts")]
     MaxRetriesExceeded {
-        /// How many there were.
+        /// The number of attempts.
         attempts: u32,
     },
 }
 
 impl DisconnectReason {
-    /// Wraps an error. One that is a reason already stays what it is.
+    /// Wraps an error. An error that is a `DisconnectReason` already is returned unchanged.
     pub fn error(error: impl Into<BoxError>) -> Self {
         match error.into().downcast() {
             Ok(reason) => *reason,
@@ -105,7 +105,7 @@ mod tests {
     struct Failed(#[source] io::Error);
 
     #[test]
-    fn a_reason_says_each_of_its_causes_once_and_has_no_source_that_repeats_them() {
+    fn a_reason_contains_each_cause_once_and_has_no_source() {
         let reason = DisconnectReason::error(Failed(io::Error::other("gone")));
         assert_eq!(reason.to_string(), "the stream failed: gone");
         assert!(reason.source().is_none());

@@ -1,7 +1,7 @@
-//! The trait between framing and codec: payloads in, payloads out, one connection.
+//! The trait between framing and codec: payloads in, payloads out, over one connection.
 //!
-//! Payloads are lent, not given: what comes in is a range of the read buffer, what goes out is
-//! written straight into the write buffer. That is what keeps a small message at a few nanoseconds.
+//! Payloads are borrowed: an inbound one is a range of the read buffer, an outbound one is written directly
+//! into the write buffer. So a small message costs a few nanoseconds.
 
 use std::{
     ops::Range,
@@ -18,49 +18,49 @@ use crate::{
     write_buf::PayloadWriter,
 };
 
-/// A frame's payload, lent: a range of one read's bytes.
+/// A frame's payload, borrowed: a range of the read buffer.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use kyneta_uds_core::Payload;
 ///
-/// let read = Bytes::from_static(b"..hello..");
-/// let payload = Payload::new(&read, 2..7);
+/// let buffer = Bytes::from_static(b"..hello..");
+/// let payload = Payload::new(&buffer, 2..7);
 /// assert_eq!(payload.as_slice(), b"hello");
 /// assert_eq!(payload.slice(1..3), Bytes::from_static(b"el"));
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
-    read: &'a Bytes,
+    buffer: &'a Bytes,
     slice: &'a [u8],
     start: usize,
     wire: Option<WireVersion>,
 }
 
 impl<'a> Payload<'a> {
-    /// A range of a read's bytes; one outside of them is cut to what there is.
+    /// A range of the read buffer; what lies outside of it is cut off.
     #[inline]
-    pub fn new(read: &'a Bytes, range: Range<usize>) -> Self {
-        let end = range.end.min(read.len());
+    pub fn new(buffer: &'a Bytes, range: Range<usize>) -> Self {
+        let end = range.end.min(buffer.len());
         let start = range.start.min(end);
-        let slice = read.get(start..end).unwrap_or_default();
+        let slice = buffer.get(start..end).unwrap_or_default();
         Self {
-            read,
+            buffer,
             slice,
             start,
             wire: None,
         }
     }
 
-    /// Says which wire version the frame was of; the codec reads what 1.x peers do not check more
-    /// leniently on wire version 2.
+    /// Sets the frame's wire version. On wire version 2 the codec is more lenient about fields that 1.x peers
+    /// do not check.
     #[inline]
     pub const fn on(mut self, wire: WireVersion) -> Self {
         self.wire = Some(wire);
         self
     }
 
-    /// The frame's wire version, when the frame transport said so.
+    /// The frame's wire version, if the frame transport has set it.
     #[inline]
     pub const fn wire(&self) -> Option<WireVersion> {
         self.wire
@@ -72,19 +72,19 @@ impl<'a> Payload<'a> {
         self.slice
     }
 
-    /// The bytes that it is a range of: all of one read.
+    /// The buffer that it is a range of.
     #[inline]
-    pub fn read(&self) -> &'a Bytes {
-        self.read
+    pub fn buffer(&self) -> &'a Bytes {
+        self.buffer
     }
 
-    /// A part that outlives the lending, without a copy: it keeps the read buffer alive. A range
-    /// outside the payload is cut to it.
+    /// An owned part, without a copy: it keeps the read buffer alive. What lies outside the payload is cut
+    /// off.
     #[inline]
     pub fn slice(&self, range: Range<usize>) -> Bytes {
         let end = range.end.min(self.slice.len());
         let start = range.start.min(end);
-        self.read.slice(self.start + start..self.start + end)
+        self.buffer.slice(self.start + start..self.start + end)
     }
 }
 
@@ -94,14 +94,14 @@ impl<'a> Payload<'a> {
 pub enum Frame<'a> {
     /// A complete frame's payload.
     Payload(Payload<'a>),
-    /// A frame that was skipped; the stream stays in step.
+    /// A frame that was skipped; the next one is read as usual.
     Skipped(FrameFault),
-    /// What the numbers of the frames show.
+    /// What the frames' sequence numbers show.
     Noticed(Notice),
 }
 
-/// A duplex of frames over one connection. The same rules as [`Channel`](crate::Channel)'s: polled
-/// by one owner, errors are the end, flushing is what reaches the kernel.
+/// A duplex of frames over one connection. The rules are those of [`Channel`](crate::Channel): one owner polls
+/// it, an error ends it, and only a flush guarantees that bytes reach the kernel.
 #[diagnostic::on_unimplemented(
     message = "this stack does not make frame transports: `{Self}` does not carry frames",
     label = "not a frame transport",
@@ -111,21 +111,20 @@ pub trait Frames: Unpin {
     /// Ends the connection.
     type Error: Into<BoxError>;
 
-    /// The next frame; `None` when the peer has ended its direction between two frames.
+    /// The next frame; `None` when the peer has ended its direction after a complete frame.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>>;
 
-    /// The next frame's payload if it has arrived and is complete: what [`poll_frame`](Self::poll_frame)
-    /// would yield, without a detour over memory. `None` says nothing.
+    /// The next frame's payload, if a complete frame is in the read buffer. A fast path of
+    /// [`poll_frame`](Self::poll_frame): after `None`, call that.
     fn arrived(&mut self) -> Option<Payload<'_>>;
 
-    /// Ready when there is room in the write buffer.
+    /// Ready when the write buffer has room.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// Appends one frame, whose payload `encode` writes. When `encode` fails or the payload is
-    /// over the limit, nothing is appended and the error is returned.
+    /// Appends one frame, whose payload `encode` writes. On an error nothing is appended.
     ///
     /// # Errors
-    /// What `encode` returned, or a size over the limit made an `E`.
+    /// What `encode` returned, or `too_large(size, limit)` for a payload over the limit.
     fn write_frame<E>(
         &mut self,
         encode: impl FnOnce(&mut PayloadWriter<'_>) -> Result<(), E>,
@@ -141,7 +140,7 @@ pub trait Frames: Unpin {
     /// Bytes written and not yet taken by the kernel.
     fn buffered(&self) -> usize;
 
-    /// Bytes of the stream that were worked on so far: frames that were lent, skipped or dropped.
+    /// Bytes of the stream processed so far: frames that were yielded, skipped or dropped.
     fn worked(&self) -> u64;
 
     /// What is known of the connection.

@@ -1,4 +1,4 @@
-//! How a peer introduces itself: what its `establish` carries (wire section 4).
+//! Who a peer is and what it supports: the contents of its `establish` (wire section 4).
 
 use crate::text::{Name, PeerId, TextTooLong};
 
@@ -20,7 +20,7 @@ pub enum PeerType {
 }
 
 impl PeerType {
-    /// As it stands on the wire.
+    /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -29,7 +29,7 @@ impl PeerType {
         }
     }
 
-    /// From the wire's text.
+    /// The type with this name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "user" => Some(Self::User),
@@ -40,7 +40,7 @@ impl PeerType {
     }
 }
 
-/// Who one is on the bus: the id that others know one by, a name for people, a type.
+/// Who a peer is: its id on the bus, a name for display, a type.
 ///
 /// ```
 /// use kyneta_uds_core::Identity;
@@ -50,9 +50,9 @@ impl PeerType {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The id; two peers with the same one are "duplicates" (wire section 3.9).
+    /// The id; two peers with the same id are "duplicates" (wire section 3.9).
     pub peer_id: PeerId,
-    /// For people; absent by default.
+    /// For display; absent by default.
     pub name: Option<Name>,
     /// What the peer is.
     pub peer_type: PeerType,
@@ -92,7 +92,7 @@ impl Identity {
         Ok(Self::new(PeerId::new(id)?, PeerType::Bot))
     }
 
-    /// With a name for people.
+    /// Sets the name for display.
     ///
     /// # Errors
     /// [`TextTooLong`] when the name has more than [`Name::MAX`] bytes.
@@ -105,7 +105,7 @@ impl Identity {
     }
 }
 
-/// What a peer can do, each absent, false or true; absent counts as false but is kept apart.
+/// What a peer supports. Absent means false; the two are kept apart.
 ///
 /// ```
 /// use kyneta_uds_core::Features;
@@ -114,16 +114,16 @@ impl Identity {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Features {
-    /// May be sent aliases in place of document ids and schema hashes (wire section 6).
+    /// Accepts aliases in place of document ids and schema hashes (wire section 6).
     pub alias: Option<bool>,
-    /// Of the wider protocol; not used on a Unix socket.
+    /// Part of the general protocol; not used on Unix sockets.
     pub streamed: Option<bool>,
-    /// Of the wider protocol; not used on a Unix socket.
+    /// Part of the general protocol; not used on Unix sockets.
     pub datagram: Option<bool>,
 }
 
 impl Features {
-    /// Aliasing on, the others absent: what the reference announces.
+    /// With `alias` true and the others absent, as in the reference.
     pub const fn aliasing() -> Self {
         Self {
             alias: Some(true),
@@ -133,7 +133,7 @@ impl Features {
     }
 }
 
-/// The channel protocol's version, `[major, minor]`; 1.0 unless said otherwise.
+/// The channel protocol's version, `[major, minor]`; 1.0 by default.
 ///
 /// ```
 /// use kyneta_uds_core::ProtocolVersion;

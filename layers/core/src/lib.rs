@@ -1,5 +1,5 @@
-//! What every layer of kyneta-uds shares: the messages, the identities, the socket path, and the two
-//! traits that a stack is made of.
+//! What all layers of kyneta-uds share: the messages, the identities, the socket path, and the two traits that
+//! connect the layers.
 //!
 //! ```
 //! use kyneta_uds_core::{ChannelMsg, DocId, Interest};
@@ -51,9 +51,11 @@ pub use message::{
 };
 pub use notice::Notice;
 pub use path::{SocketPath, SocketPathError};
-pub use rate_limit::PerMinute;
+pub use rate_limit::RateLimit;
 pub use rejection::{AliasFault, FrameFault, Rejection};
 pub use target::{Redial, Target};
-pub use text::{DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, Text, TextTooLong, Version};
+pub use text::{
+    BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong, Version,
+};
 pub use wire::{ConnectionInfo, Credentials, WireVersion};
-pub use write_buf::{Mark, PayloadWriter, WriteBuf};
+pub use write_buf::{Checkpoint, PayloadWriter, WriteBuf};

@@ -1,8 +1,7 @@
-//! What the numbers of inbound frames show. The connection goes on.
-//!
-//! In: nothing. Out: values for events and counts. Touches nothing.
+//! What the sequence numbers of inbound frames show.
 
-/// What the numbers of inbound frames show (wire sections 2 and 9). Wire version 2 has no numbers.
+/// What the sequence numbers of inbound frames show (wire sections 2 and 9). The connection stays open. Wire
+/// version 2 has no sequence numbers.
 ///
 /// ```
 /// use kyneta_uds_core::Notice;
@@ -12,12 +11,12 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Numbers were passed over: the peer has counted frames that did not arrive.
+    /// Frames that the peer has numbered did not arrive.
     Gap {
-        /// How many.
+        /// Their number.
         missing: u32,
     },
-    /// The frame before came again. It is said once, however many copies there are; each is dropped.
+    /// The previous frame came again. All its repetitions are dropped, and reported once.
     Repeated,
 }
 
@@ -25,7 +24,7 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Gap { missing } => write!(f, "{missing} frames of the peer are missing"),
-            Self::Repeated => f.write_str("a frame came again, its copies are dropped"),
+            Self::Repeated => f.write_str("a frame was repeated, its repetitions are dropped"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Where a bus is: a pathname, or on Linux a name in the abstract namespace.
+//! The address of a bus: a pathname, or on Linux a name in the abstract namespace.
 //!
-//! In: a path of the user's. Out: one that fits `sockaddr_un`, checked once. Touches nothing.
+//! In: any path. Out: one that fits `sockaddr_un`. Touches nothing.
 
 use std::{
     convert::Infallible,
@@ -14,14 +14,14 @@ const LIMIT: usize = 107;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const LIMIT: usize = 103;
 
-/// Where a bus is.
+/// The address of a bus.
 ///
-/// A text that begins with `@` is a name in Linux's abstract namespace (as `ss` and systemd write
-/// it); to mean a file of that name, say `./@name`.
+/// A path that begins with `@` is a name in Linux's abstract namespace (as `ss` and systemd write it). For a
+/// file with such a name, write `./@name`.
 ///
-/// An abstract name has no file, so neither a mode nor a directory protects it: any process in the same
-/// network namespace, whatever its user, may connect, and may take the name before its listener does.
-/// All that protects it is that each side looks at who the other is: the connection's credentials.
+/// An abstract name has no file, so no mode and no directory protects it: any process in the same network
+/// namespace, of any user, can connect, and can bind the name before its listener does. The only protection is
+/// that each side checks the other's credentials.
 ///
 /// ```
 /// use kyneta_uds_core::SocketPath;
@@ -45,7 +45,7 @@ enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketPathError {
-    /// Nothing was given.
+    /// The path is empty.
     #[error("the socket path is empty")]
     Empty,
     /// It does not fit the kernel's structure.
@@ -58,15 +58,15 @@ pub enum SocketPathError {
         /// The longest allowed, bytes.
         limit: usize,
     },
-    /// The kernel would end the path there.
+    /// It contains a NUL byte, where the kernel would end the path.
     #[error("socket path {path:?} contains a NUL byte")]
     Nul {
         /// As given.
         path: PathBuf,
     },
-    /// Abstract names exist on Linux alone.
+    /// Abstract names exist only on Linux.
     #[error(
-        "socket path {path:?} is an abstract name, which this platform has not; write ./ before it to mean a file"
+        "socket path {path:?} is an abstract name, which this platform does not support; for a file, write ./ before it"
     )]
     NoAbstractNames {
         /// As given.
@@ -81,10 +81,10 @@ impl From<Infallible> for SocketPathError {
 }
 
 impl SocketPath {
-    /// Checks the path: not empty, without NUL, within [`Self::limit`]. The file system is not asked.
+    /// Checks the path: not empty, without NUL, within [`Self::limit`]. Does not access the file system.
     ///
     /// # Errors
-    /// [`SocketPathError`] says which of these it is, with path, length and limit.
+    /// [`SocketPathError`] says which check failed.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, SocketPathError> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_encoded_bytes();
@@ -152,37 +152,14 @@ impl fmt::Display for SocketPath {
     }
 }
 
-impl TryFrom<&str> for SocketPath {
-    type Error = SocketPathError;
-    fn try_from(path: &str) -> Result<Self, SocketPathError> {
-        Self::new(path)
-    }
+macro_rules! try_from {
+    ($($path:ty),*) => {
+        $(impl TryFrom<$path> for SocketPath {
+            type Error = SocketPathError;
+            fn try_from(path: $path) -> Result<Self, SocketPathError> {
+                Self::new(path)
+            }
+        })*
+    };
 }
-
-impl TryFrom<&Path> for SocketPath {
-    type Error = SocketPathError;
-    fn try_from(path: &Path) -> Result<Self, SocketPathError> {
-        Self::new(path)
-    }
-}
-
-impl TryFrom<&PathBuf> for SocketPath {
-    type Error = SocketPathError;
-    fn try_from(path: &PathBuf) -> Result<Self, SocketPathError> {
-        Self::new(path)
-    }
-}
-
-impl TryFrom<PathBuf> for SocketPath {
-    type Error = SocketPathError;
-    fn try_from(path: PathBuf) -> Result<Self, SocketPathError> {
-        Self::new(path)
-    }
-}
-
-impl TryFrom<String> for SocketPath {
-    type Error = SocketPathError;
-    fn try_from(path: String) -> Result<Self, SocketPathError> {
-        Self::new(path)
-    }
-}
+try_from!(&str, String, &Path, PathBuf, &PathBuf);

@@ -1,30 +1,30 @@
-//! Why one inbound frame or message was not passed on. Its connection goes on.
+//! Why one inbound frame or message was not delivered. The connection stays open.
 //!
-//! The codes are the field's (the reference's error codes); the texts are ours, for people.
+//! The codes are the reference's error codes; the texts are ours.
 
 use std::borrow::Cow;
 
 use crate::wire::WireVersion;
 
-/// One inbound frame or message that was not passed on.
+/// Why one inbound frame or message was not delivered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
     /// The frame was skipped.
     #[error("frame skipped: {0}")]
     Frame(FrameFault),
-    /// The payload is not well-formed, or not within the subset that the protocol uses (wire section 5).
+    /// The payload is not well-formed CBOR, or outside the subset that the protocol uses (wire section 5).
     #[error("payload not decoded: {what} at byte {at}")]
     Decode {
         /// What is wrong.
         what: Cow<'static, str>,
-        /// Where, from the payload's first byte.
+        /// Offset from the payload's first byte.
         at: usize,
     },
-    /// The payload is well-formed, but no message (wire section 4).
+    /// The payload is well-formed, but not a message (wire section 4).
     #[error("not a message: {path}: {what}")]
     Invalid {
-        /// The keys that lead to the fault, dotted: `docs.1.rt`; empty for the whole.
+        /// The path of keys to the fault, such as `docs.1.rt`; empty for the message itself.
         path: String,
         /// What is wrong.
         what: Cow<'static, str>,
@@ -34,7 +34,7 @@ pub enum Rejection {
     Alias(#[from] AliasFault),
 }
 
-/// The text of a rejection is whole, so the fault is no source of it.
+/// The text of a rejection contains the fault's, so the fault is not its source.
 impl From<FrameFault> for Rejection {
     fn from(fault: FrameFault) -> Self {
         Self::Frame(fault)
@@ -42,7 +42,7 @@ impl From<FrameFault> for Rejection {
 }
 
 impl Rejection {
-    /// The field's code for it.
+    /// The reference's error code.
     ///
     /// ```
     /// use kyneta_uds_core::{AliasFault, Rejection};
@@ -58,7 +58,7 @@ impl Rejection {
         }
     }
 
-    /// The field's finer code, where it has one.
+    /// The reference's subcode, if it has one.
     pub const fn sub(&self) -> Option<&'static str> {
         match self {
             Self::Frame(FrameFault::Fragment { .. }) => Some("fragment-skipped"),
@@ -69,7 +69,7 @@ impl Rejection {
     }
 }
 
-/// Why a frame was skipped; the stream stays in step.
+/// Why a frame was skipped; the next one is read as usual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameFault {
@@ -79,13 +79,13 @@ pub enum FrameFault {
         /// Byte 1 of the header.
         byte: u8,
     },
-    /// Byte 0 names no wire version that there is.
+    /// Byte 0 is not a wire version.
     #[error("unknown wire version {byte}")]
     UnknownVersion {
         /// Byte 0 of the header.
         byte: u8,
     },
-    /// The connection is settled on another version than the frame's.
+    /// The connection uses the other wire version.
     #[error("wire version {got} on a connection of wire version {expected}")]
     OtherVersion {
         /// The frame's.
@@ -93,12 +93,12 @@ pub enum FrameFault {
         /// The connection's.
         expected: WireVersion,
     },
-    /// Nobody fragments on a Unix socket (wire section 2).
+    /// A fragment; no implementation sends them on a Unix socket (wire section 2).
     #[error("fragment {index} of {total} ({size} bytes in all); fragments are not reassembled")]
     Fragment {
-        /// Which one, from 0.
+        /// Its index, from 0.
         index: u16,
-        /// Of how many.
+        /// The number of fragments.
         total: u16,
         /// Bytes of the whole message, as declared.
         size: u32,
@@ -137,12 +137,12 @@ pub enum AliasFault {
         /// [`SchemaHash::MAX`](crate::SchemaHash::MAX).
         limit: usize,
     },
-    /// The peer has announced more than the table may hold.
+    /// The peer has announced more aliases than the table may hold.
     #[error("alias table full: {limit} {unit} at most")]
     TableFull {
-        /// How much it may hold.
+        /// The limit.
         limit: usize,
-        /// Of what: "aliases" or "bytes".
+        /// Its unit: "aliases" or "bytes".
         unit: &'static str,
     },
 }

@@ -1,11 +1,11 @@
-//! What a stack is asked for: a place to connect to, or a stream that somebody has accepted.
+//! What a stack is called with: a path to connect to, or an accepted stream.
 
 use crate::path::SocketPath;
 
-/// One request to a maker of connections.
+/// One request for a connection.
 ///
-/// A listener has no second stack: what it accepts goes through the same layers, as a target that
-/// the connector hands back as it stands.
+/// A listener uses the same stack as a connector: an accepted stream is a target, too, which the connector
+/// returns unchanged.
 ///
 /// ```
 /// use kyneta_uds_core::{Redial, SocketPath, Target};
@@ -29,10 +29,9 @@ impl<Io> From<SocketPath> for Target<Io> {
     }
 }
 
-/// A target that may be asked for a second time.
+/// A target that can be connected to again.
 pub trait Redial: Sized {
-    /// The same target once more; `None` when it was accepted, not connected to. This is also how
-    /// a layer knows which side it is on.
+    /// The same target once more; `None` for an accepted stream. A layer learns from this which side it is on.
     fn redial(&self) -> Option<Self>;
 }
 

@@ -1,8 +1,8 @@
-//! What is known of a connection: which wire version it speaks and who is at its other end.
+//! What is known about a connection: its wire version, and the credentials of the peer process.
 
 use std::fmt;
 
-/// The two frame formats in the field (wire section 2).
+/// The two frame formats in use (wire section 2).
 ///
 /// ```
 /// use kyneta_uds_core::WireVersion;
@@ -26,7 +26,7 @@ impl WireVersion {
         }
     }
 
-    /// From byte 0 of a frame.
+    /// The version of a frame, by its byte 0.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             2 => Some(Self::V2),
@@ -51,7 +51,7 @@ impl WireVersion {
         }
     }
 
-    /// The version that this one is not.
+    /// The other of the two versions.
     pub const fn other(self) -> Self {
         match self {
             Self::V2 => Self::V3,
@@ -66,7 +66,7 @@ impl fmt::Display for WireVersion {
     }
 }
 
-/// Who is at the other end of a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
+/// The peer process of a Unix socket, as reported by the kernel (unix(7), `SO_PEERCRED`).
 ///
 /// ```
 /// let root = kyneta_uds_core::Credentials { uid: 0, gid: 0, pid: Some(1) };
@@ -78,7 +78,7 @@ pub struct Credentials {
     pub uid: u32,
     /// Effective group.
     pub gid: u32,
-    /// Process. `None` where the kernel does not tell, or the process is not of our pid namespace.
+    /// Process. `None` where the kernel does not report it, or for a process outside our pid namespace.
     pub pid: Option<i32>,
 }
 
@@ -92,15 +92,15 @@ impl fmt::Display for Credentials {
     }
 }
 
-/// What a channel knows of the connection under it.
+/// What a channel knows about its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionInfo {
-    /// Absent until the first frame has settled it.
+    /// Absent until the first frame determines it.
     pub wire: Option<WireVersion>,
-    /// Absent when the connector hides the socket or it is none.
+    /// Absent if the connector does not expose the socket, or the stream is not a socket.
     pub credentials: Option<Credentials>,
-    /// Inbound frames dropped as copies of the one before them (wire section 9).
-    pub copies_dropped: u64,
-    /// Inbound frames that the peer has counted and that have not arrived (wire section 9).
+    /// Inbound frames dropped because they repeated the frame before them (wire section 9).
+    pub duplicates_dropped: u64,
+    /// Inbound frames that are missing, by the peer's sequence numbers (wire section 9).
     pub frames_missing: u64,
 }

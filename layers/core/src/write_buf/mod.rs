@@ -1,29 +1,32 @@
-//! The write buffer: small writes are copied together, large payloads are attached untouched.
+//! The write buffer: small writes are copied into one run of bytes, large payloads are attached without a copy.
 //!
-//! In: frames, part by part. Out: slices for one `writev`. Pure: it never writes anything itself.
+//! In: frames, part by part. Out: slices for one `writev`. Pure: no I/O.
 //!
-//! Layout: `small` holds every copied byte in order; `attached` says at which of them a large
-//! payload belongs. Copying small ones beats `writev` of many slices by four times (a 64-byte
-//! message each its own slice: 14 M/s, copied: 54 M/s), attaching beats copying from some 16 KiB on.
+//! `small` holds all copied bytes in order; `attached` holds large payloads and where each belongs between them.
+//! Messages of 64 bytes: 14 M/s as a slice each, 54 M/s copied. From 16 KiB on attaching is cheaper than copying.
+
+mod payload_writer;
 
 use std::{collections::VecDeque, fmt, io::IoSlice};
 
 use bytes::{Buf, Bytes};
 
-/// From this many bytes on a payload is attached, not copied.
+pub use payload_writer::PayloadWriter;
+
+/// Payloads of at least this size are attached, not copied, bytes.
 const ATTACH: usize = 16 << 10;
 
-/// What an emptied buffer keeps while its connection is busy, bytes.
+/// Capacity that an empty buffer keeps while its connection is busy, bytes.
 const RETAIN_BUSY: usize = 128 << 10;
 
-/// What [`WriteBuf::release`] keeps, bytes: a request and its answer need no allocation.
+/// Capacity that [`WriteBuf::release`] keeps, bytes: a request and its answer need no allocation.
 const RETAIN_IDLE: usize = 1 << 10;
 
-/// The most that a buffer which was busy takes at once instead of growing into it, bytes: what is
-/// gathered before it is written, and the message that exceeds it.
-const FIRST: usize = 80 << 10;
+/// The most that a buffer allocates at once after a release, instead of doubling up to it, bytes: the
+/// transport's high-water mark and the message that exceeds it.
+const REGROW: usize = 80 << 10;
 
-/// Bytes on their way to the kernel.
+/// Bytes that are to be written to the kernel.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -37,17 +40,16 @@ const FIRST: usize = 80 << 10;
 #[derive(Default)]
 pub struct WriteBuf {
     small: Vec<u8>,
-    /// How many of `small` are written.
+    /// How many bytes of `small` are written.
     sent: usize,
-    /// Large payloads, and how many bytes stand before each in `small`, counted from `base`.
+    /// Large payloads, each with the position in `small` before which it belongs, plus `base`.
     attached: VecDeque<(u64, Bytes)>,
     attached_len: usize,
-    /// How many bytes have been cut off the front of `small`: positions stay valid without being
-    /// rewritten.
+    /// How many bytes were removed from the front of `small`: positions stay valid when it is shortened.
     base: u64,
     /// The most copied bytes that it has held since the last release.
-    most: usize,
-    /// How large the buffer was that the last release gave back, up to `FIRST`.
+    peak: usize,
+    /// How many of them it had held when it was released, up to `REGROW`; 0 once they are allocated again.
     released: usize,
 }
 
@@ -68,32 +70,32 @@ impl WriteBuf {
         self.small.len() - self.sent + self.attached_len
     }
 
-    /// True when all is written.
+    /// True when all bytes are written.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of memory held for copied writes; attached payloads are not counted.
+    /// Bytes allocated for copied writes; attached payloads are not counted.
     #[inline]
     pub fn capacity(&self) -> usize {
         self.small.capacity()
     }
 
-    /// Marks the present end, to come back to with [`rewind`](Self::rewind).
+    /// The current end, for [`rewind`](Self::rewind).
     #[inline]
-    pub fn mark(&self) -> Mark {
-        Mark {
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
             small: self.small.len(),
             attached: self.attached.len(),
             len: self.len(),
         }
     }
 
-    /// Forgets all that was appended since `mark`. Nothing may have been written in between.
-    pub fn rewind(&mut self, mark: Mark) {
-        self.small.truncate(mark.small);
-        while self.attached.len() > mark.attached {
+    /// Removes all that was appended since `checkpoint`. No byte may have been written since then.
+    pub fn rewind(&mut self, checkpoint: Checkpoint) {
+        self.small.truncate(checkpoint.small);
+        while self.attached.len() > checkpoint.attached {
             if let Some((_, bytes)) = self.attached.pop_back() {
                 self.attached_len -= bytes.len();
             }
@@ -103,16 +105,17 @@ impl WriteBuf {
         }
     }
 
-    /// Bytes appended since `mark`.
+    /// Bytes appended since `checkpoint`.
     #[inline]
-    pub fn len_since(&self, mark: Mark) -> usize {
-        self.len() - mark.len
+    pub fn len_since(&self, checkpoint: Checkpoint) -> usize {
+        self.len() - checkpoint.len
     }
 
-    /// Overwrites copied bytes, from `offset` bytes after `mark` on. Bytes beyond the end are dropped.
+    /// Overwrites copied bytes, beginning `offset` bytes after `checkpoint`. Does nothing when `bytes` would
+    /// reach beyond the end.
     #[inline]
-    pub fn patch(&mut self, mark: Mark, offset: usize, bytes: &[u8]) {
-        let start = mark.small + offset;
+    pub fn patch(&mut self, checkpoint: Checkpoint, offset: usize, bytes: &[u8]) {
+        let start = checkpoint.small + offset;
         if let Some(target) = self.small.get_mut(start..start + bytes.len()) {
             target.copy_from_slice(bytes);
         }
@@ -122,12 +125,12 @@ impl WriteBuf {
     #[inline]
     pub fn writer(&mut self) -> PayloadWriter<'_> {
         if self.released > 0 {
-            self.take_room();
+            self.regrow();
         }
         PayloadWriter { buf: self }
     }
 
-    /// Fills `slices` with what is to be written next; returns how many were filled.
+    /// Fills `slices` with the bytes to be written next; returns how many slices were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut from = self.sent;
         let mut filled = 0;
@@ -151,7 +154,7 @@ impl WriteBuf {
         filled
     }
 
-    /// The first contiguous run of bytes; empty when all is written.
+    /// The first contiguous run of bytes; empty when all bytes are written.
     #[inline]
     pub fn front(&self) -> &[u8] {
         let end = match self.attached.front() {
@@ -164,14 +167,14 @@ impl WriteBuf {
         self.small.get(self.sent..end).unwrap_or_default()
     }
 
-    /// True when one slice says it all.
+    /// True when [`front`](Self::front) is all that is to be written.
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.attached.is_empty()
     }
 
-    /// Drops `n` written bytes from the front, and the memory of an emptied buffer that has grown
-    /// large.
+    /// Removes `n` written bytes from the front. When that empties a buffer that has grown large, its memory
+    /// is freed.
     pub fn advance(&mut self, mut n: usize) {
         while let Some((at, _)) = self.attached.front() {
             let before = self.index(*at) - self.sent;
@@ -195,32 +198,31 @@ impl WriteBuf {
         self.sent = (self.sent + n).min(self.small.len());
         if self.is_empty() {
             self.reset();
-        } else if self.sent >= FIRST && self.sent >= self.small.len() / 2 {
-            // A buffer that never runs empty would otherwise keep all it has ever sent.
+        } else if self.sent >= REGROW && self.sent >= self.small.len() / 2 {
+            // Otherwise a buffer that is never empty would keep all that it has ever sent.
             self.small.drain(..self.sent);
             self.base += self.sent as u64;
             self.sent = 0;
         }
     }
 
-    /// Gives memory back, but for a kibibyte at most: for a connection that has come to rest. Only
-    /// an empty buffer does.
+    /// Frees memory for an idle connection, down to 1 KiB. Does nothing unless the buffer is empty.
     pub fn release(&mut self) {
         if !self.is_empty() {
             return;
         }
         if self.small.capacity() > RETAIN_IDLE {
-            self.released = self.most.min(FIRST);
+            self.released = self.peak.min(REGROW);
             self.small = Vec::new();
         }
-        self.most = 0;
+        self.peak = 0;
         self.attached = VecDeque::new();
     }
 
-    /// Starts over at the front; an emptied buffer only.
+    /// Starts over at the front of an empty buffer.
     fn reset(&mut self) {
         self.base += self.small.len() as u64;
-        self.most = self.most.max(self.small.len());
+        self.peak = self.peak.max(self.small.len());
         self.sent = 0;
         if self.small.capacity() > RETAIN_BUSY {
             self.small = Vec::new();
@@ -229,236 +231,27 @@ impl WriteBuf {
         }
     }
 
-    /// After a release: what has grown will grow again, so it takes as much room in one go.
+    /// After a release: allocates in one step what the buffer will probably grow to again.
     #[cold]
-    fn take_room(&mut self) {
+    fn regrow(&mut self) {
         self.small.reserve(self.released);
         self.released = 0;
     }
 
-    /// Where in `small` an attached payload's position is.
+    /// The index in `small` of an attached payload's position.
     #[inline]
     fn index(&self, at: u64) -> usize {
         (at - self.base) as usize
     }
 }
 
-/// A place in a [`WriteBuf`], valid until bytes are written from it.
+/// A position in a [`WriteBuf`], valid until bytes of it are written.
 #[derive(Debug, Clone, Copy)]
-pub struct Mark {
+pub struct Checkpoint {
     small: usize,
     attached: usize,
     len: usize,
 }
 
-/// Writes one payload into a lent [`WriteBuf`].
-#[derive(Debug)]
-pub struct PayloadWriter<'a> {
-    buf: &'a mut WriteBuf,
-}
-
-impl PayloadWriter<'_> {
-    /// One byte.
-    #[inline]
-    pub fn put_u8(&mut self, byte: u8) {
-        self.buf.small.push(byte);
-    }
-
-    /// Bytes, copied.
-    #[inline]
-    pub fn put_slice(&mut self, bytes: &[u8]) {
-        self.buf.small.extend_from_slice(bytes);
-    }
-
-    /// Bytes, attached without a copy when they are large (16 KiB).
-    #[inline]
-    pub fn put_bytes(&mut self, bytes: &Bytes) {
-        if bytes.len() < ATTACH {
-            self.put_slice(bytes);
-        } else {
-            self.attach(bytes.clone());
-        }
-    }
-
-    fn attach(&mut self, bytes: Bytes) {
-        let at = self.buf.base + self.buf.small.len() as u64;
-        self.buf.attached_len += bytes.len();
-        self.buf.attached.push_back((at, bytes));
-    }
-}
-
-impl std::io::Write for PayloadWriter<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.put_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.put_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn large(byte: u8) -> Bytes {
-        Bytes::from(vec![byte; ATTACH])
-    }
-
-    /// All that is to be written, as `slices` tells it in steps of `at_once`.
-    fn drain(buf: &mut WriteBuf, at_once: usize, step: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        while !buf.is_empty() {
-            let mut slices = vec![IoSlice::new(&[]); at_once];
-            let filled = buf.slices(&mut slices);
-            assert!(filled > 0);
-            assert_eq!(slices[0].as_ptr(), buf.front().as_ptr());
-            let mut n = 0;
-            for slice in &slices[..filled] {
-                let part = &slice[..slice.len().min(step - n)];
-                out.extend_from_slice(part);
-                n += part.len();
-            }
-            buf.advance(n);
-        }
-        out
-    }
-
-    /// small, large, large, small, small, large; and the same bytes in one row.
-    fn mixed() -> (WriteBuf, Vec<u8>) {
-        let (mut buf, mut want) = (WriteBuf::default(), Vec::new());
-        for (i, part) in [3, ATTACH, ATTACH, 5, 7, ATTACH].into_iter().enumerate() {
-            let bytes = Bytes::from(vec![i as u8; part]);
-            buf.writer().put_bytes(&bytes);
-            want.extend_from_slice(&bytes);
-        }
-        (buf, want)
-    }
-
-    #[test]
-    fn every_way_of_writing_gives_the_same_bytes() {
-        for at_once in [1, 2, 3, 16] {
-            for step in [1, 2, 3, 4, 100, ATTACH - 1, ATTACH, ATTACH + 3, usize::MAX] {
-                if cfg!(miri) && step < 100 {
-                    // Byte by byte it takes Miri too long.
-                    continue;
-                }
-                let (mut buf, want) = mixed();
-                assert_eq!(buf.len(), want.len());
-                assert!(
-                    drain(&mut buf, at_once, step) == want,
-                    "{at_once} slices, {step} bytes"
-                );
-                assert_eq!((buf.len(), buf.front()), (0, &[][..]));
-            }
-        }
-    }
-
-    #[test]
-    fn large_payloads_are_attached_and_small_ones_copied() {
-        let (below, at) = (Bytes::from(vec![1; ATTACH - 1]), large(2));
-        let mut buf = WriteBuf::default();
-        buf.writer().put_bytes(&below);
-        assert!(buf.is_contiguous());
-        buf.writer().put_bytes(&at);
-        let mut slices = [IoSlice::new(&[]); 3];
-        assert_eq!(buf.slices(&mut slices), 2);
-        assert_ne!(slices[0].as_ptr(), below.as_ptr());
-        assert_eq!(slices[1].as_ptr(), at.as_ptr());
-    }
-
-    #[test]
-    fn rewind_forgets_and_patch_overwrites() {
-        let mut buf = WriteBuf::default();
-        buf.writer().put_slice(b"head");
-        buf.writer().put_bytes(&large(1));
-        let mark = buf.mark();
-        buf.writer().put_slice(b"gone");
-        buf.writer().put_bytes(&large(2));
-        buf.writer().put_u8(9);
-        assert_eq!(buf.len_since(mark), 4 + ATTACH + 1);
-        buf.rewind(mark);
-        assert_eq!(buf.len_since(mark), 0);
-        buf.writer().put_slice(b"abcd");
-        buf.writer().put_slice(b"ef");
-        buf.patch(mark, 1, b"BC");
-        buf.patch(mark, 5, b"too long");
-        let mut want = [b"head", &large(1)[..]].concat();
-        want.extend_from_slice(b"aBCdef");
-        assert!(drain(&mut buf, 4, usize::MAX) == want);
-    }
-
-    #[test]
-    fn a_buffer_that_never_runs_empty_stays_small() {
-        let mut buf = WriteBuf::default();
-        buf.writer().put_slice(&[0; 1000]);
-        let (mut sent, mut appended) = (0u64, 1000u64);
-        // Miri takes a thousand times as long.
-        for round in 0..if cfg!(miri) { 200 } else { 10_000u64 } {
-            buf.writer().put_slice(&[0; 1000]);
-            appended += 1000;
-            if round % 100 == 0 {
-                buf.writer().put_bytes(&large(1));
-                appended += ATTACH as u64;
-            }
-            let n = buf.len() - 500;
-            buf.advance(n);
-            sent += n as u64;
-            assert_eq!(buf.len() as u64, appended - sent);
-        }
-        assert!(buf.capacity() <= 4 * FIRST, "{} bytes", buf.capacity());
-    }
-
-    #[test]
-    fn memory_is_given_back() {
-        let mut buf = WriteBuf::default();
-        buf.writer().put_slice(&[0; 100]);
-        buf.release();
-        assert_eq!(buf.len(), 100, "only an empty buffer gives memory back");
-        buf.advance(100);
-        buf.release();
-        assert!(
-            (100..=RETAIN_IDLE).contains(&buf.capacity()),
-            "a little is kept at rest"
-        );
-
-        buf.writer().put_slice(&[0; RETAIN_BUSY]);
-        buf.advance(RETAIN_BUSY);
-        assert!(buf.capacity() >= RETAIN_BUSY, "a busy one keeps more");
-        buf.release();
-        assert_eq!(buf.capacity(), 0);
-        buf.writer().put_u8(1);
-        assert!(buf.capacity() >= FIRST, "and takes it back at once");
-        buf.advance(1);
-        buf.release();
-        buf.writer().put_u8(1);
-        assert!(buf.capacity() <= RETAIN_IDLE, "but once");
-        buf.advance(1);
-
-        buf.writer().put_slice(&[0; RETAIN_BUSY + 1]);
-        buf.advance(RETAIN_BUSY + 1);
-        assert_eq!(buf.capacity(), 0, "no one keeps a lot");
-
-        let mark = buf.mark();
-        buf.writer().put_slice(&[0; RETAIN_BUSY + 1]);
-        buf.rewind(mark);
-        assert_eq!(buf.capacity(), 0, "nor what a refused message had grown");
-    }
-
-    #[test]
-    fn writing_more_than_there_is_is_cut() {
-        let (mut buf, _) = mixed();
-        buf.advance(usize::MAX / 2);
-        assert!(buf.is_empty() && buf.is_contiguous());
-        buf.advance(1);
-        assert!(buf.is_empty());
-    }
-}
+mod tests;

@@ -53,7 +53,7 @@ impl FrameWriter {
         let seq = self.seq.to_be_bytes();
         self.seq = self.seq.wrapping_add(1);
 
-        let start = buf.mark();
+        let start = buf.checkpoint();
         let mut payload = buf.writer();
         let [s0, s1, s2, s3] = seq;
         match wire {

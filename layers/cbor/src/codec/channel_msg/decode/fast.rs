@@ -283,7 +283,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn new(payload: &Payload<'a>) -> Self {
         Self {
-            read: payload.read(),
+            read: payload.buffer(),
             rest: payload.as_slice(),
         }
     }
