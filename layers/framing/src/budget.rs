@@ -1,7 +1,7 @@
-//! Memory for large frames that arrive, shared by many connections.
+//! A memory budget for large inbound frames, shared by many connections.
 //!
-//! In: how much a read buffer is about to hold. Out: whether it may. Touches nothing but the shared
-//! counts, and those only while a large frame arrives: a connection of small messages never asks.
+//! In: the size that a read buffer is about to have. Out: whether the budget allows it. Touches only the shared
+//! counts, and only while a large frame arrives; small messages never use it.
 
 use std::{
     collections::HashMap,
@@ -9,24 +9,24 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::read_buf::LARGE;
+use crate::read_buf::LARGE_ALLOCATION;
 
-/// Bytes, unless chosen otherwise: 256 MiB.
+/// Default size, bytes.
 const LIMIT: usize = 256 << 20;
 
-/// What is taken at a time, bytes.
+/// The unit of leases, bytes.
 const STEP: usize = 64 << 10;
 
-/// Room for frames that are arriving, in bytes, shared by many connections: all that one
-/// [`FramingLayer`](crate::FramingLayer) has made a maker for, or all that were given a clone of it.
+/// Memory for inbound frames, shared by many connections: by those of one [`Framing`](crate::Framing) service
+/// and its clones, or by all that were given a clone of the budget.
 ///
-/// The first 128 KiB of each connection do not count, so a small message always passes. A larger frame
-/// takes room in steps of 64 KiB as it arrives, never at its header's word, and gives it back when it
-/// has been handed on, or when the connection ends. A connection that asks for more than there is ends
-/// with [`FramingError::OverBudget`](crate::FramingError::OverBudget).
+/// The first 128 KiB of each connection do not count, so small messages always pass. A larger frame leases
+/// memory in steps of 64 KiB as its bytes arrive, whatever its header announces. The lease ends when the frame
+/// has been passed on or the connection ends. A connection that needs more than is left ends with
+/// [`FramingError::OverBudget`](crate::FramingError::OverBudget).
 ///
-/// The connections of one user (the peer's uid, where the kernel tells it) take at most a part of it,
-/// so that another user's still pass.
+/// The connections of one user (the peer's uid, if the kernel reports it) can use only a part of the budget, so
+/// that those of other users still pass.
 ///
 /// ```
 /// use kyneta_uds_framing::{FramingLayer, InboundBudget};
@@ -44,48 +44,48 @@ pub struct InboundBudget {
 
 struct Pool {
     limit: usize,
-    taken: Mutex<Taken>,
+    usage: Mutex<Usage>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct Usage {
     bytes: usize,
-    /// Of each user that has taken any.
+    /// Per user with any.
     by_uid: HashMap<u32, usize>,
 }
 
 impl InboundBudget {
-    /// Room for so many bytes, three quarters of it for one user at most.
+    /// A budget of `bytes`, of which one user can use three quarters.
     pub fn new(bytes: usize) -> Self {
         Self {
             uid_limit: bytes - bytes / 4,
             pool: Arc::new(Pool {
                 limit: bytes,
-                taken: Mutex::default(),
+                usage: Mutex::default(),
             }),
         }
     }
 
-    /// How many bytes the connections of one user may take. Clones made before keep what they had.
+    /// Limits the bytes that the connections of one user can use. Existing clones keep their limit.
     #[must_use]
     pub fn per_uid(mut self, bytes: usize) -> Self {
         self.uid_limit = bytes;
         self
     }
 
-    /// How many bytes there are in all.
+    /// The size of the budget, bytes.
     pub fn limit(&self) -> usize {
         self.pool.limit
     }
 
-    /// How many bytes the connections of one user may take.
+    /// The bytes that the connections of one user can use.
     pub fn uid_limit(&self) -> usize {
         self.uid_limit
     }
 
-    /// How many bytes are taken, in steps of 64 KiB.
+    /// The bytes in use, in steps of 64 KiB.
     pub fn used(&self) -> usize {
-        self.pool.taken().bytes
+        self.pool.usage().bytes
     }
 }
 
@@ -97,13 +97,13 @@ impl Default for InboundBudget {
 }
 
 impl Pool {
-    /// Nothing panics while it is locked, so it is never poisoned.
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No code panics while it is locked, so it is never poisoned.
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The same budget.
+/// Equal if both share one budget with the same limit per user.
 impl PartialEq for InboundBudget {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pool, &other.pool) && self.uid_limit == other.uid_limit
@@ -122,7 +122,7 @@ impl fmt::Debug for InboundBudget {
     }
 }
 
-/// What one connection has taken. Given back when it is dropped.
+/// What one connection uses of a budget; released on drop.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
     budget: Option<InboundBudget>,
@@ -130,17 +130,17 @@ pub(crate) struct Lease {
     held: usize,
 }
 
-/// There is not as much.
+/// The budget has not enough left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exhausted {
     pub(crate) used: usize,
     pub(crate) limit: usize,
-    /// The user whose part is used up; all is when absent.
+    /// The user whose part is used up; absent if the whole budget is.
     pub(crate) uid: Option<u32>,
 }
 
 impl Lease {
-    pub(crate) fn of(budget: Option<InboundBudget>, uid: Option<u32>) -> Self {
+    pub(crate) fn new(budget: Option<InboundBudget>, uid: Option<u32>) -> Self {
         Self {
             budget,
             uid,
@@ -148,22 +148,22 @@ impl Lease {
         }
     }
 
-    /// Takes what a buffer of `bytes` needs.
-    pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let more = need(bytes).saturating_sub(self.held);
+    /// Leases what a buffer of `bytes` needs.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let more = leased_for(bytes).saturating_sub(self.held);
         let Some(budget) = self.budget.as_ref().filter(|_| more > 0) else {
             return Ok(());
         };
-        let mut taken = budget.pool.taken();
-        if taken.bytes.saturating_add(more) > budget.pool.limit {
+        let mut usage = budget.pool.usage();
+        if usage.bytes.saturating_add(more) > budget.pool.limit {
             return Err(Exhausted {
-                used: taken.bytes,
+                used: usage.bytes,
                 limit: budget.pool.limit,
                 uid: None,
             });
         }
         if let Some(uid) = self.uid {
-            let used = taken.by_uid.get(&uid).copied().unwrap_or(0);
+            let used = usage.by_uid.get(&uid).copied().unwrap_or(0);
             if used.saturating_add(more) > budget.uid_limit {
                 return Err(Exhausted {
                     used,
@@ -171,34 +171,34 @@ impl Lease {
                     uid: Some(uid),
                 });
             }
-            taken.by_uid.insert(uid, used + more);
+            usage.by_uid.insert(uid, used + more);
         }
-        taken.bytes += more;
+        usage.bytes += more;
         self.held += more;
         Ok(())
     }
 
-    /// Gives back what a buffer of `bytes` does not need.
+    /// Releases what a buffer of `bytes` does not need.
     #[inline]
-    pub(crate) fn keep(&mut self, bytes: usize) {
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if self.held > 0 {
-            self.give_back(self.held.saturating_sub(need(bytes)));
+            self.release(self.held.saturating_sub(leased_for(bytes)));
         }
     }
 
-    fn give_back(&mut self, bytes: usize) {
+    fn release(&mut self, bytes: usize) {
         let Some(budget) = self.budget.as_ref().filter(|_| bytes > 0) else {
             return;
         };
         self.held -= bytes;
-        let mut taken = budget.pool.taken();
-        taken.bytes -= bytes;
+        let mut usage = budget.pool.usage();
+        usage.bytes -= bytes;
         if let Some(uid) = self.uid
-            && let Some(used) = taken.by_uid.get_mut(&uid)
+            && let Some(used) = usage.by_uid.get_mut(&uid)
         {
             *used -= bytes;
             if *used == 0 {
-                taken.by_uid.remove(&uid);
+                usage.by_uid.remove(&uid);
             }
         }
     }
@@ -206,13 +206,13 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.give_back(self.held);
+        self.release(self.held);
     }
 }
 
-/// What is taken for a buffer of `bytes`.
-fn need(bytes: usize) -> usize {
-    bytes.saturating_sub(LARGE).div_ceil(STEP) * STEP
+/// The lease that a buffer of `bytes` needs.
+fn leased_for(bytes: usize) -> usize {
+    bytes.saturating_sub(LARGE_ALLOCATION).div_ceil(STEP) * STEP
 }
 
 #[cfg(test)]
@@ -220,55 +220,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_buffer_takes_nothing_and_a_large_one_what_it_needs() {
+    fn a_small_buffer_leases_nothing_and_a_large_one_what_it_needs() {
         let budget = InboundBudget::new(10 * STEP);
-        let mut lease = Lease::of(Some(budget.clone()), None);
+        let mut lease = Lease::new(Some(budget.clone()), None);
         let table = [
-            (LARGE, 0),
-            (LARGE + 1, STEP),
-            (LARGE + 5 * STEP, 5 * STEP),
-            (LARGE + 10 * STEP, 10 * STEP),
+            (LARGE_ALLOCATION, 0),
+            (LARGE_ALLOCATION + 1, STEP),
+            (LARGE_ALLOCATION + 5 * STEP, 5 * STEP),
+            (LARGE_ALLOCATION + 10 * STEP, 10 * STEP),
         ];
         for (bytes, used) in table {
-            lease.cover(bytes).unwrap();
+            lease.grow_to(bytes).unwrap();
             assert_eq!(budget.used(), used);
         }
-        lease.cover(0).unwrap();
-        assert_eq!(
-            budget.used(),
-            10 * STEP,
-            "asking for less gives nothing back"
-        );
-        lease.keep(LARGE + 2 * STEP);
+        lease.grow_to(0).unwrap();
+        assert_eq!(budget.used(), 10 * STEP, "asking for less releases nothing");
+        lease.shrink_to(LARGE_ALLOCATION + 2 * STEP);
         assert_eq!(budget.used(), 2 * STEP);
         drop(lease);
         assert_eq!(budget.used(), 0);
     }
 
     #[test]
-    fn what_one_has_taken_the_others_lack_and_a_refusal_takes_nothing() {
+    fn a_lease_leaves_less_for_the_others_and_a_refusal_leases_nothing() {
         let budget = InboundBudget::new(10 * STEP).per_uid(6 * STEP);
-        let lease = |uid| Lease::of(Some(budget.clone()), uid);
+        let lease = |uid| Lease::new(Some(budget.clone()), uid);
         let (mut a, mut b, mut c, mut unknown) =
             (lease(Some(1)), lease(Some(1)), lease(Some(2)), lease(None));
-        a.cover(LARGE + 4 * STEP).unwrap();
+        a.grow_to(LARGE_ALLOCATION + 4 * STEP).unwrap();
         let refused = Exhausted {
             used: 4 * STEP,
             limit: 6 * STEP,
             uid: Some(1),
         };
-        assert_eq!(b.cover(LARGE + 3 * STEP), Err(refused));
-        c.cover(LARGE + 5 * STEP).unwrap();
+        assert_eq!(b.grow_to(LARGE_ALLOCATION + 3 * STEP), Err(refused));
+        c.grow_to(LARGE_ALLOCATION + 5 * STEP).unwrap();
         let refused = Exhausted {
             used: 9 * STEP,
             limit: 10 * STEP,
             uid: None,
         };
-        assert_eq!(unknown.cover(LARGE + 2 * STEP), Err(refused));
+        assert_eq!(unknown.grow_to(LARGE_ALLOCATION + 2 * STEP), Err(refused));
         drop(a);
-        unknown.cover(LARGE + 5 * STEP).unwrap();
+        unknown.grow_to(LARGE_ALLOCATION + 5 * STEP).unwrap();
         drop((b, c, unknown));
         assert_eq!(budget.used(), 0);
-        assert!(budget.pool.taken().by_uid.is_empty());
+        assert!(budget.pool.usage().by_uid.is_empty());
     }
 }

@@ -1,15 +1,13 @@
-//! What can be chosen: the wire version, the largest frame, and the memory for all that arrive.
-//!
-//! Data; touches nothing.
+//! Settings: the wire version, the largest frame, and the shared inbound budget. Touches nothing.
 
 use kyneta_uds_core::WireVersion;
 
 use crate::budget::InboundBudget;
 
-/// Payload bytes of the largest frame, unless chosen otherwise: 64 MiB.
+/// Default limit of a frame's payload, bytes.
 const MAX_FRAME: usize = 64 << 20;
 
-/// How a connection's wire version is found.
+/// How a connection's wire version is determined.
 ///
 /// ```
 /// use kyneta_uds_core::WireVersion;
@@ -22,16 +20,15 @@ const MAX_FRAME: usize = 64 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum WireMode {
-    /// The first frame of the connection settles it. An inbound one says it in its first byte; an
-    /// outbound one is of version 3, or of what
-    /// [`begin_with`](kyneta_uds_core::Frames::begin_with) said.
+    /// By the first frame of the connection. An inbound frame has its version in its first byte; an outbound
+    /// one is of version 3, or of the version given to [`begin_with`](kyneta_uds_core::Frames::begin_with).
     #[default]
     Auto,
-    /// It is known. Frames of the other version are skipped and reported.
+    /// It is fixed. Frames of the other version are skipped and reported.
     Fixed(WireVersion),
 }
 
-/// What a [`FrameTransport`](crate::FrameTransport) is made with. Clones share the inbound budget.
+/// The settings of a [`FrameTransport`](crate::FrameTransport). Clones share the inbound budget.
 ///
 /// ```
 /// use kyneta_uds_framing::{FramingConfig, WireMode};
@@ -57,39 +54,39 @@ impl FramingConfig {
         }
     }
 
-    /// Chooses how the wire version is found.
+    /// Sets how the wire version is determined.
     #[must_use]
     pub const fn wire(mut self, mode: WireMode) -> Self {
         self.wire = mode;
         self
     }
 
-    /// Bounds a frame's payload, in bytes, in both directions. An inbound frame above it ends the
-    /// connection, an outbound one is refused.
+    /// Limits a frame's payload, in bytes, in both directions. A larger inbound frame ends the connection, a
+    /// larger outbound one is an error of its message.
     #[must_use]
     pub const fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
         self
     }
 
-    /// Bounds what arrives on all connections that are given a clone of `budget`.
+    /// Limits the memory for inbound frames of all connections that share `budget`.
     #[must_use]
     pub fn inbound_budget(mut self, budget: InboundBudget) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// How the wire version is found.
+    /// How the wire version is determined.
     pub const fn wire_mode(&self) -> WireMode {
         self.wire
     }
 
-    /// The most payload bytes of a frame.
+    /// The limit of a frame's payload, bytes.
     pub const fn frame_limit(&self) -> usize {
         self.max_frame
     }
 
-    /// What bounds all that arrives, if anything does.
+    /// The shared inbound budget, if there is one.
     pub const fn shared_inbound_budget(&self) -> Option<&InboundBudget> {
         self.budget.as_ref()
     }

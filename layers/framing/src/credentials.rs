@@ -1,10 +1,10 @@
-//! Who is at the other end, when the stream is one that can tell.
+//! The credentials of the peer process, if the stream is a Unix socket.
 
 use std::any::Any;
 
 use kyneta_uds_core::Credentials;
 
-/// The peer of a tokio `UnixStream`, as the kernel says. Any other stream has none.
+/// The credentials of a tokio `UnixStream`, as reported by the kernel. Other streams have none.
 #[cfg(unix)]
 pub(crate) fn of(io: &dyn Any) -> Option<Credentials> {
     let cred = io
@@ -14,7 +14,7 @@ pub(crate) fn of(io: &dyn Any) -> Option<Credentials> {
     Some(Credentials {
         uid: cred.uid(),
         gid: cred.gid(),
-        // Linux says 0 of a process that our pid namespace does not show.
+        // Linux reports 0 for a process outside our pid namespace.
         pid: cred.pid().filter(|pid| *pid > 0),
     })
 }

@@ -1,9 +1,9 @@
-//! What ends a connection at this layer.
+//! The errors of framing, each of which ends the connection.
 
 use std::{fmt, io};
 
-/// Why a frame transport ended. Each of these is final. What an I/O error says is in its source
-/// ([`Chain`](kyneta_uds_core::Chain) says both).
+/// Why a frame transport ended. Each error is final. The source of [`Io`](Self::Io) has the details
+/// ([`Chain`](kyneta_uds_core::Chain) displays both).
 ///
 /// ```
 /// use kyneta_uds_framing::{FrameParser, WireMode};
@@ -29,25 +29,23 @@ pub enum FramingError {
         /// Payload bytes, as allowed.
         limit: usize,
     },
-    /// A large frame is arriving, and the [`InboundBudget`](crate::InboundBudget) that its connection
-    /// shares with others has no room for more of it.
+    /// The shared [`InboundBudget`](crate::InboundBudget) has no memory left for a large frame.
     #[error(
-        "a frame of {size} bytes finds no room: {used} of {limit} bytes of the inbound budget{} are used",
+        "no memory for a frame of {size} bytes: {used} of {limit} bytes of the inbound budget{} are used",
         OfUid(*uid)
     )]
     OverBudget {
         /// Payload bytes, as announced.
         size: usize,
-        /// Bytes that are taken.
+        /// Bytes in use.
         used: usize,
-        /// Bytes that there are.
+        /// The limit, bytes.
         limit: usize,
-        /// The user whose part is used up, the peer's own; absent when all of the budget is.
+        /// The peer's user, if that user's part is used up; absent if the whole budget is.
         uid: Option<u32>,
     },
-    /// A header names no wire version that there is: this is not the protocol, or the stream is out
-    /// of step.
-    #[error("a frame header begins with {byte}, which is no wire version (2 and 3 are)")]
+    /// A header has an unknown wire version: the peer speaks another protocol, or the stream is corrupt.
+    #[error("a frame header begins with {byte}, which is not a wire version (2 or 3)")]
     UnknownVersion {
         /// Byte 0 of the header.
         byte: u8,
@@ -55,9 +53,9 @@ pub enum FramingError {
     /// The peer ended its direction inside a frame.
     #[error("the stream ended inside a frame, after {have} of at least {want} bytes")]
     Truncated {
-        /// Bytes of the frame that arrived, its header among them.
+        /// Bytes of the frame that arrived, including its header.
         have: usize,
-        /// Bytes that it needs, as far as its header tells.
+        /// Bytes that the frame needs, as far as its header has arrived.
         want: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! The future of [`Framing`](crate::Framing): the inner one's, its response wrapped.
+//! The future of [`Framing`](crate::Framing): wraps the response of the inner future.
 
 use std::{
     future::Future,
@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use crate::{config::FramingConfig, stream::ByteStream, transport::FrameTransport};
 
-/// Resolves to a [`FrameTransport`]. Dropping it drops the inner maker's future.
+/// Resolves to a [`FrameTransport`]. Dropping it drops the inner service's future.
 ///
 /// ```
 /// use kyneta_uds_framing::FramingLayer;

@@ -1,4 +1,4 @@
-//! The layer: its settings, and what it wraps.
+//! The layer: settings in, a [`Framing`] service out.
 
 use tower_layer::Layer;
 
@@ -8,7 +8,7 @@ use crate::{
     service::Framing,
 };
 
-/// Turns a maker of byte streams into a maker of [`FrameTransport`](crate::FrameTransport)s.
+/// Turns a make service of byte streams into one of [`FrameTransport`](crate::FrameTransport)s.
 ///
 /// ```
 /// use kyneta_uds_core::WireVersion;
@@ -30,7 +30,7 @@ impl FramingLayer {
         }
     }
 
-    /// Chooses how the wire version is found. Default: [`WireMode::Auto`].
+    /// Sets how the wire version is determined. Default: [`WireMode::Auto`].
     #[must_use]
     pub fn wire(self, mode: WireMode) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl FramingLayer {
         }
     }
 
-    /// Bounds a frame's payload, in bytes, in both directions. Default: 64 MiB.
+    /// Limits a frame's payload, in bytes, in both directions. Default: 64 MiB.
     #[must_use]
     pub fn max_frame(self, bytes: usize) -> Self {
         Self {
@@ -46,8 +46,8 @@ impl FramingLayer {
         }
     }
 
-    /// Bounds what arrives on all connections that are given a clone of `budget`. Default: a budget of
-    /// 256 MiB for each maker that this layer makes, shared by the maker's clones, and so by all
+    /// Limits the memory for inbound frames of all connections that share `budget`. Default: a budget of
+    /// 256 MiB for each [`Framing`] service that this layer makes. The service's clones share it, and so do all
     /// connections of a server or peer.
     #[must_use]
     pub fn inbound_budget(self, budget: InboundBudget) -> Self {

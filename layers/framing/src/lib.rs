@@ -34,12 +34,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | needs below | a maker of byte streams: any `Service<T>` whose response is `AsyncRead + AsyncWrite` ([`ByteStream`]), a connector as a rule |
-//! | gives above | a maker of [`FrameTransport`]s, which speak [`Frames`](kyneta_uds_core::Frames), for the CBOR layer |
+//! | needs below | a make service of byte streams: any `Service<T>` whose response is `AsyncRead + AsyncWrite` ([`ByteStream`]), usually a connector |
+//! | gives above | a make service of [`FrameTransport`]s, which implement [`Frames`](kyneta_uds_core::Frames), for the CBOR layer |
 //! | touches | the stream; no clock, no task |
 //!
-//! The pure half stands alone: [`FrameParser`] takes bytes in and gives frames out, [`FrameWriter`]
-//! writes frames into a buffer. Neither does any I/O.
+//! The parts without I/O can be used alone: [`FrameParser`] takes bytes and yields frames, [`FrameWriter`] writes
+//! frames into a buffer.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

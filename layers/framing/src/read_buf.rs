@@ -1,52 +1,51 @@
-//! The read buffer's memory: how much room there is for the next read, and when it is given back.
+//! The read buffer: how much memory the next read gets, and when memory is freed.
 //!
 //! In: bytes, appended to [`buf`](ReadBuffer::buf). Out: [`Bytes`] split off the front. Pure.
 //!
-//! Rooms of 64 KiB are what a busy connection wants (reads of 4 KiB: 40 M small messages a second,
-//! 16 KiB: 47, 64 KiB: 53, 256 KiB: 60), and what an idle one must not hold. So a connection whose
-//! last burst was small waits with a kibibyte or half of one, which is enough for a request and its
-//! answer without an allocation, and one whose last burst was large with nothing at all.
+//! A busy connection needs reads of 64 KiB (small messages a second with reads of 4 KiB: 40 M, 16 KiB: 47 M,
+//! 64 KiB: 53 M, 256 KiB: 60 M), which an idle one must not hold. So after a small burst a connection keeps 1 KiB
+//! or 512 bytes, enough for a request and its answer without an allocation, and after a large burst nothing.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// The room for a read on a busy connection, bytes.
-pub(crate) const BUSY: usize = 64 << 10;
+/// Space for a read on a busy connection, bytes.
+pub(crate) const BUSY_READ: usize = 64 << 10;
 
-/// The room for a read on a quiet connection, and what one at rest may hold, bytes.
-pub(crate) const QUIET: usize = 1 << 10;
+/// Space for a read on a quiet connection, and the most that an idle one holds, bytes.
+pub(crate) const QUIET_READ: usize = 1 << 10;
 
-/// A burst after which half of that will do, bytes.
-const SMALL: usize = QUIET / 4;
+/// After a burst of up to this size, half of `QUIET_READ` is enough, bytes.
+const SMALL_BURST: usize = QUIET_READ / 4;
 
-/// An allocation above this is for large frames alone, bytes: a message that is a range of what was read
-/// keeps all of the allocation alive.
-pub(crate) const LARGE: usize = 2 * BUSY;
+/// Larger allocations are only for large frames, bytes: a message that is a range of the read buffer keeps the
+/// whole allocation alive.
+pub(crate) const LARGE_ALLOCATION: usize = 2 * BUSY_READ;
 
-/// The most room that is made in one go for a frame as large as one that has arrived before, bytes.
-const RETAIN: usize = 4 << 20;
+/// The most that the buffer grows by in one step for a frame as large as an earlier one, bytes.
+const MAX_GROWTH: usize = 4 << 20;
 
-/// Bytes that have arrived and are not yet handed out.
+/// Bytes that have arrived and are not yet split off.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
     bytes: BytesMut,
     /// The size of the allocation behind `bytes`, at least.
-    backing: usize,
-    /// Bytes handed out since the connection last rested.
-    taken: usize,
-    /// The burst before the last rest was small.
+    allocation: usize,
+    /// Bytes split off since the last release.
+    burst: usize,
+    /// The burst before the last release was small.
     quiet: bool,
-    /// The most handed out at once, ever, up to `RETAIN`.
-    proven: usize,
+    /// The most that was ever split off at once, up to `MAX_GROWTH`.
+    largest_taken: usize,
 }
 
 impl ReadBuffer {
     pub(crate) fn new() -> Self {
         Self {
             bytes: BytesMut::new(),
-            backing: 0,
-            taken: 0,
+            allocation: 0,
+            burst: 0,
             quiet: true,
-            proven: 0,
+            largest_taken: 0,
         }
     }
 
@@ -55,18 +54,18 @@ impl ReadBuffer {
         &self.bytes
     }
 
-    /// Copies in.
+    /// Appends a copy.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.backing = self.backing.max(self.bytes.capacity());
+        self.allocation = self.allocation.max(self.bytes.capacity());
     }
 
-    /// Hands out the front: without a copy, unless that would keep more than twice its size alive.
+    /// Splits off the front: without a copy, unless that would keep more than twice its size alive.
     #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
-        self.taken += n;
-        self.proven = self.proven.max(n.min(RETAIN));
-        if self.backing > LARGE && n < self.backing / 2 {
+        self.burst += n;
+        self.largest_taken = self.largest_taken.max(n.min(MAX_GROWTH));
+        if self.allocation > LARGE_ALLOCATION && n < self.allocation / 2 {
             return self.copy_out(n);
         }
         self.bytes.split_to(n).freeze()
@@ -79,40 +78,41 @@ impl ReadBuffer {
         copy
     }
 
-    /// Drops the front; at most what there is. Returns how much that was.
+    /// Drops up to `n` bytes of the front; returns how many.
     pub(crate) fn skip(&mut self, n: usize) -> usize {
         let n = n.min(self.bytes.len());
         self.bytes.advance(n);
-        self.taken += n;
+        self.burst += n;
         n
     }
 
-    /// Makes room for the next read behind what is there, in [`buf`](Self::buf). `missing` is what the
-    /// frame at the front lacks, by its header's word, 0 if that is not known: it only ever makes the
-    /// room smaller.
+    /// Reserves space for the next read in [`buf`](Self::buf). `missing` is how many bytes the first frame
+    /// still needs by its header, 0 if unknown; it can only make the space smaller.
     #[inline]
-    pub(crate) fn room(&mut self, missing: usize) {
+    pub(crate) fn reserve_for_read(&mut self, missing: usize) {
         let len = self.bytes.len();
         let spare = self.bytes.capacity() - len;
-        if self.quiet && self.taken + len < QUIET {
-            let base = if self.backing <= QUIET / 2 && self.taken + len <= SMALL {
-                QUIET / 2
+        if self.quiet && self.burst + len < QUIET_READ {
+            let base = if self.allocation <= QUIET_READ / 2 && self.burst + len <= SMALL_BURST {
+                QUIET_READ / 2
             } else {
-                QUIET
+                QUIET_READ
             };
-            // Room for a whole small burst each time, so that it takes one read and no more.
+            // Space for a whole small burst, so that one read is enough.
             if spare < base - len && !self.bytes.try_reclaim(base - len) && spare < base / 2 {
-                self.make_room(base, missing);
+                self.grow(base, missing);
             }
-        } else if self.backing > LARGE && len.saturating_add(missing) < self.backing / 2 {
-            // What arrives now is small: it gets an allocation of its size.
-            self.replace(len + BUSY);
-        } else if spare < BUSY / 2 {
-            self.make_room(BUSY, missing);
+        } else if self.allocation > LARGE_ALLOCATION
+            && len.saturating_add(missing) < self.allocation / 2
+        {
+            // The frame that arrives now is small: it gets an allocation of its own.
+            self.replace(len + BUSY_READ);
+        } else if spare < BUSY_READ / 2 {
+            self.grow(BUSY_READ, missing);
         }
     }
 
-    /// What is there, to append to.
+    /// The bytes, to append to.
     #[inline]
     pub(crate) fn buf(&mut self) -> &mut BytesMut {
         &mut self.bytes
@@ -120,64 +120,68 @@ impl ReadBuffer {
 
     /// The size of the allocation, at least.
     #[inline]
-    pub(crate) const fn backing(&self) -> usize {
-        self.backing
+    pub(crate) const fn allocation(&self) -> usize {
+        self.allocation
     }
 
-    /// How much of the allocation is used once [`room`](Self::room) has been made for a large frame that
-    /// is arriving. What doubling has allocated beyond the frame is not touched.
-    pub(crate) fn used_for(&self, missing: usize) -> usize {
+    /// How much memory will be used after [`reserve_for_read`](Self::reserve_for_read) for a large frame. What
+    /// doubling allocates beyond the frame is never touched, so it does not count.
+    pub(crate) fn used_after_reserve(&self, missing: usize) -> usize {
         let len = self.bytes.len();
-        if self.bytes.capacity() - len < BUSY / 2 {
-            len + self.growth(BUSY, missing)
+        if self.bytes.capacity() - len < BUSY_READ / 2 {
+            len + self.growth(BUSY_READ, missing)
         } else {
-            self.backing.min(len.saturating_add(missing))
+            self.allocation.min(len.saturating_add(missing))
         }
     }
 
-    fn make_room(&mut self, base: usize, missing: usize) {
+    fn grow(&mut self, base: usize, missing: usize) {
         let len = self.bytes.len();
         if len >= base / 2 {
             self.bytes.reserve(self.growth(base, missing));
         } else {
-            // Moves the tail to the front when nobody holds what was handed out.
+            // Moves the rest to the front, if no split-off part is in use any more.
             self.bytes.reserve(base - len);
         }
-        self.backing = self.backing.max(self.bytes.capacity());
+        self.allocation = self.allocation.max(self.bytes.capacity());
     }
 
-    /// By how much to grow when a large frame is arriving: double. What has grown as large before does
-    /// it in one go.
+    /// By how much to grow for a large frame: double the size, or in one step up to the size of an earlier
+    /// frame.
     fn growth(&self, base: usize, missing: usize) -> usize {
-        self.bytes.len().max(self.proven).min(missing).max(base)
+        self.bytes
+            .len()
+            .max(self.largest_taken)
+            .min(missing)
+            .max(base)
     }
 
-    /// Gives memory back: called when nothing more is to be read for now.
-    pub(crate) fn rest(&mut self) {
+    /// Frees memory; called when there is nothing to read for now.
+    pub(crate) fn release(&mut self) {
         let len = self.bytes.len();
-        let burst = std::mem::take(&mut self.taken) + len;
-        self.quiet = burst < QUIET;
+        let burst = std::mem::take(&mut self.burst) + len;
+        self.quiet = burst < QUIET_READ;
         let keep = match burst {
-            _ if len >= QUIET / 2 => return,
-            0..=SMALL => QUIET / 2,
-            _ if self.quiet || len > 0 => QUIET,
+            _ if len >= QUIET_READ / 2 => return,
+            0..=SMALL_BURST => QUIET_READ / 2,
+            _ if self.quiet || len > 0 => QUIET_READ,
             _ => 0,
         };
-        if self.backing > keep {
+        if self.allocation > keep {
             self.replace(keep);
         }
     }
 
-    /// Moves what is there into an allocation of `size`.
+    /// Moves the bytes into an allocation of `size`.
     fn replace(&mut self, size: usize) {
         let mut bytes = BytesMut::with_capacity(size);
         bytes.extend_from_slice(&self.bytes);
         self.bytes = bytes;
-        self.backing = self.bytes.capacity();
+        self.allocation = self.bytes.capacity();
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.backing.max(self.bytes.capacity())
+        self.allocation.max(self.bytes.capacity())
     }
 }

@@ -1,4 +1,4 @@
-//! The maker: whatever the inner one makes is wrapped in a frame transport.
+//! The make service: wraps what the inner service makes in a frame transport.
 
 use std::task::{Context, Poll};
 
@@ -8,9 +8,9 @@ use crate::{
     config::FramingConfig, future::FramingFuture, stream::ByteStream, transport::FrameTransport,
 };
 
-/// A maker of frame transports. Made by [`FramingLayer`](crate::FramingLayer).
+/// Makes frame transports. Made by [`FramingLayer`](crate::FramingLayer).
 ///
-/// Its errors are the inner maker's: framing itself has no way to fail before a byte has arrived.
+/// Its errors are those of the inner service: framing itself cannot fail before a byte arrives.
 ///
 /// ```
 /// use kyneta_uds_framing::{Framing, FramingConfig};
@@ -26,22 +26,22 @@ pub struct Framing<S> {
 }
 
 impl<S> Framing<S> {
-    /// Wraps a maker of byte streams. Its connections share what `config` has of an inbound budget.
+    /// Wraps a make service of byte streams. Its connections share the inbound budget of `config`, if any.
     pub const fn new(inner: S, config: FramingConfig) -> Self {
         Self { inner, config }
     }
 
-    /// The maker below.
+    /// The inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The maker below.
+    /// The inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The maker below.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -73,7 +73,7 @@ mod tests {
     use crate::{FramingLayer, InboundBudget};
 
     #[test]
-    fn clones_of_a_maker_share_one_budget_and_makers_share_the_one_they_were_given() {
+    fn clones_share_one_budget_and_services_share_the_one_they_were_given() {
         let budget = |framing: &Framing<()>| framing.config.shared_inbound_budget().cloned();
         let layer = FramingLayer::new();
         let (one, other) = (layer.layer(()), layer.layer(()));

@@ -1,4 +1,4 @@
-//! What the framing layer needs below.
+//! The byte stream that the framing layer needs below.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,6 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 )]
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
-// Not recommended: rustc would otherwise ask for `AsyncRead`, and not say the sentence above.
+// Otherwise rustc would report a missing `AsyncRead` and not the message above.
 #[diagnostic::do_not_recommend]
 impl<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for Io {}

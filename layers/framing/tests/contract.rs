@@ -1,5 +1,5 @@
-//! What tower expects of a layer: readiness and errors pass through, the readied service is the
-//! one that is called, and auto traits are as they should be.
+//! What tower expects of a layer: readiness and errors pass through, the service that was ready is the one that
+//! is called, and the auto traits are right.
 
 use std::io;
 

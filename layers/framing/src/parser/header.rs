@@ -1,37 +1,37 @@
-//! The shape of a header (wire section 2): what its bytes say, and how long its frame is.
+//! The frame header (wire section 2).
 //!
-//! Pure: bytes in, facts out.
+//! In: the bytes at the front of the stream. Out: the sizes of the frame, and whether to skip it. Pure.
 
 use kyneta_uds_core::{FrameFault, WireVersion};
 
-/// Byte 1 of a frame that holds a whole message.
+/// Byte 1 of a frame with a whole message.
 pub(crate) const COMPLETE: u8 = 0;
-/// Byte 1 of a frame that holds a part of one.
+/// Byte 1 of a frame with a part of a message.
 pub(crate) const FRAGMENT: u8 = 1;
 
 /// A frame's header, as far as it has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Header {
-    /// More of it is needed: this many bytes in all.
+    /// It is not complete.
     Partial {
-        /// Bytes from the frame's first.
+        /// The header's length, bytes.
         want: usize,
     },
-    /// All of it is there.
+    /// It is complete.
     Known {
         /// Payload bytes, as announced.
         payload: usize,
         /// Bytes of the whole frame.
         frame: usize,
-        /// Why the frame is to be skipped, if it is.
+        /// Why to skip the frame, if so.
         fault: Option<FrameFault>,
     },
 }
 
-/// Reads the header that `bytes` begin with, on a connection of version `wire`.
+/// Parses the header at the front of `bytes`, on a connection of version `wire`.
 ///
-/// A frame of the other version is measured with its own header. One of no version at all has none
-/// to be measured with, so the connection's is used.
+/// A frame of the other wire version is measured by its own header format, one of an unknown version by the
+/// connection's.
 pub(crate) fn read(bytes: &[u8], wire: WireVersion) -> Header {
     let Some(&[version, kind, len0, len1, len2, len3]) = bytes.first_chunk() else {
         let own = bytes
@@ -66,7 +66,7 @@ pub(crate) fn read(bytes: &[u8], wire: WireVersion) -> Header {
         (_, COMPLETE) => None,
         (_, FRAGMENT) => match fragment(bytes, own) {
             Some(fault) => Some(fault),
-            // Its length is known all the same, so one that is too large is refused right here.
+            // Its length is known, so that a frame over the limit is an error already.
             None => {
                 return Header::Known {
                     payload,
@@ -84,9 +84,9 @@ pub(crate) fn read(bytes: &[u8], wire: WireVersion) -> Header {
     }
 }
 
-/// Which part of which message a fragment is; absent while its metadata has not arrived.
+/// The metadata of a fragment; absent until it has arrived.
 fn fragment(bytes: &[u8], wire: WireVersion) -> Option<FrameFault> {
-    // Wire 2 has a frame id in front; wire 3 uses the header's seq for that.
+    // Wire version 2 has a frame id in front; wire version 3 uses the header's sequence number for that.
     let skip = wire.header_len() + wire.fragment_len() - 8;
     let &[i0, i1, t0, t1, s0, s1, s2, s3] = bytes.get(skip..)?.first_chunk()?;
     Some(FrameFault::Fragment {

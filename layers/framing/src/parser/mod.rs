@@ -1,12 +1,12 @@
 //! The parser: bytes in, frames out. Pure: no I/O, no clock; resumable at every byte.
 //!
-//! Frames are found twice on purpose. The complete frames at the front of the read buffer are
-//! measured in one sweep, split off and frozen together: one reference count for all of them. Then
-//! they are lent one by one as ranges. The second look at a header in the first-level cache is far
-//! cheaper than a reference count for each frame (7 ns).
+//! Each header is read twice. First `scan` measures all complete frames at the front of the read buffer and
+//! splits them off together, with one reference count. Then they are yielded one by one as ranges. Reading a
+//! header again in the first-level cache is much cheaper than a reference count for each frame (7 ns).
 
 mod dedup;
 pub(crate) mod header;
+mod scan;
 
 use std::ops::Range;
 
@@ -14,17 +14,18 @@ use bytes::{Bytes, BytesMut};
 use kyneta_uds_core::{Frame, FrameFault, Notice, Payload, WireVersion};
 
 use self::{
-    dedup::{Order, Sequence},
-    header::{COMPLETE, Header},
+    dedup::{Sequence, Verdict},
+    header::Header,
+    scan::Skip,
 };
 use crate::{
     budget::{Exhausted, Lease},
     config::WireMode,
     error::FramingError,
-    read_buf::{BUSY, LARGE, ReadBuffer},
+    read_buf::{BUSY_READ, ReadBuffer},
 };
 
-/// Finds the frames in one direction of a connection.
+/// Parses the frames of one direction of a connection.
 ///
 /// ```
 /// use kyneta_uds_core::{Frame, WireVersion};
@@ -32,7 +33,7 @@ use crate::{
 ///
 /// let mut parser = FrameParser::new(WireMode::Auto, 1 << 20);
 /// parser.feed(&[2, 0, 0, 0, 0, 2, b'h']);
-/// assert!(parser.next_frame()?.is_none()); // not all of it has arrived
+/// assert!(parser.next_frame()?.is_none()); // the frame is not complete
 ///
 /// parser.feed(b"i");
 /// let Some(Frame::Payload(payload)) = parser.next_frame()? else { panic!() };
@@ -44,198 +45,184 @@ use crate::{
 #[derive(Debug)]
 pub struct FrameParser {
     max_frame: usize,
-    /// A version byte of no known version is the end, not a frame to be skipped.
+    /// An unknown version byte is an error, not a frame to be skipped.
     strict: bool,
-    settled: Option<WireVersion>,
-    /// What to write with when nothing has settled it.
-    begin: WireVersion,
+    /// The version that is fixed, or that the first frame has determined.
+    wire: Option<WireVersion>,
+    /// The version to write with until then.
+    initial_wire: WireVersion,
 
-    arrived: ReadBuffer,
-    /// What `arrived` has taken of the budget that connections share.
+    buffer: ReadBuffer,
+    /// The part of the shared inbound budget that `buffer` uses.
     lease: Lease,
-    /// Complete frames of the settled version, frozen together.
-    ready: Bytes,
-    /// Where in `ready` the next one begins.
-    at: usize,
-    /// Bytes worked on before `ready`.
+    /// Complete frames of version `wire`, split off together.
+    frames: Bytes,
+    /// Where in `frames` the next one begins.
+    next_at: usize,
+    /// Bytes processed before `frames`.
     worked: u64,
     skip: Option<Skip>,
 
     sequence: Sequence,
-    /// What the seqs have shown, to be told before the next frame.
+    /// What the sequence numbers have shown, to be reported before the next frame.
     notice: Option<Notice>,
-    copies_dropped: u64,
+    duplicates_dropped: u64,
     frames_missing: u64,
 }
 
-/// A frame that is being skipped.
-#[derive(Debug, Clone, Copy)]
-struct Skip {
-    fault: FrameFault,
-    /// Bytes still to come.
-    left: usize,
-    /// Bytes of the whole frame.
-    frame: usize,
-    /// Its seq, when it is of wire version 3.
-    seq: Option<u32>,
-}
-
-/// What the parser has come to; a payload as its place in the bytes that [`FrameParser::lend`]
-/// lends from.
+/// A step of the parser. A payload is the range for [`FrameParser::payload`].
 #[derive(Debug)]
 pub(crate) enum Step {
     Payload(Range<usize>),
     Skipped(FrameFault),
     Noticed(Notice),
-    /// Nothing to tell of: a further copy of a frame was dropped. There is more.
-    Passed,
+    /// A repeated frame was dropped; there are more frames.
+    Dropped,
     NeedMore,
 }
 
 impl FrameParser {
-    /// A parser at the beginning of a connection; `max_frame` bounds a payload, in bytes.
+    /// A parser for a new connection; `max_frame` limits a payload, in bytes.
     pub fn new(mode: WireMode, max_frame: usize) -> Self {
-        let settled = match mode {
+        let wire = match mode {
             WireMode::Auto => None,
             WireMode::Fixed(wire) => Some(wire),
         };
         Self {
             max_frame,
             strict: false,
-            settled,
-            begin: WireVersion::V3,
-            arrived: ReadBuffer::new(),
+            wire,
+            initial_wire: WireVersion::V3,
+            buffer: ReadBuffer::new(),
             lease: Lease::default(),
-            ready: Bytes::new(),
-            at: 0,
+            frames: Bytes::new(),
+            next_at: 0,
             worked: 0,
             skip: None,
             sequence: Sequence::new(),
             notice: None,
-            copies_dropped: 0,
+            duplicates_dropped: 0,
             frames_missing: 0,
         }
     }
 
-    /// For a live connection: an unknown version byte ends it.
+    /// For a real connection: an unknown version byte is an error.
     pub(crate) const fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
-    /// With a part in a budget.
-    pub(crate) fn leasing(mut self, lease: Lease) -> Self {
+    /// With a lease of a shared budget.
+    pub(crate) fn with_lease(mut self, lease: Lease) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Copies bytes in, for tools and tests; a transport reads into [`read_buf`](Self::read_buf).
+    /// Appends a copy of `bytes`, for tools and tests; a transport reads into [`read_buf`](Self::read_buf).
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         if let Some(skip) = &mut self.skip
-            && self.arrived.as_slice().is_empty()
+            && self.buffer.as_slice().is_empty()
         {
-            let (skipped, after) = rest.split_at(skip.left.min(rest.len()));
-            skip.left -= skipped.len();
+            let (skipped, after) = rest.split_at(skip.remaining.min(rest.len()));
+            skip.remaining -= skipped.len();
             self.worked += skipped.len() as u64;
             rest = after;
         }
-        self.arrived.extend(rest);
+        self.buffer.extend(rest);
     }
 
-    /// The buffer to append what arrives to; it has spare capacity. Nothing else may be done to it.
+    /// The buffer to read into; it has spare capacity. Callers may only append to it.
     #[inline]
     pub fn read_buf(&mut self) -> &mut BytesMut {
-        self.forget_lent();
-        let missing = match self.front() {
-            Some((_, frame)) => frame.saturating_sub(self.arrived.as_slice().len()),
+        self.discard_consumed();
+        let missing = match self.front_sizes() {
+            Some((_, frame)) => frame.saturating_sub(self.buffer.as_slice().len()),
             None => 0,
         };
-        self.arrived.room(missing);
-        self.lease.keep(self.arrived.backing());
-        self.arrived.buf()
+        self.buffer.reserve_for_read(missing);
+        self.lease.shrink_to(self.buffer.allocation());
+        self.buffer.buf()
     }
 
-    /// The next frame, `None` when it takes more bytes to tell.
+    /// The next frame; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`FramingError::TooLarge`], as soon as a header announces a payload over the limit. Nothing
-    /// can be read after it.
+    /// [`FramingError::TooLarge`], as soon as a header announces a payload over the limit. The error is final.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramingError> {
-        if let Some(range) = self.next_ready() {
-            return Ok(Some(Frame::Payload(self.lend(range))));
+        if let Some(range) = self.next_complete() {
+            return Ok(Some(Frame::Payload(self.payload(range))));
         }
         loop {
             return Ok(match self.step()? {
-                Step::Payload(range) => Some(Frame::Payload(self.lend(range))),
+                Step::Payload(range) => Some(Frame::Payload(self.payload(range))),
                 Step::Skipped(fault) => Some(Frame::Skipped(fault)),
                 Step::Noticed(notice) => Some(Frame::Noticed(notice)),
-                Step::Passed => continue,
+                Step::Dropped => continue,
                 Step::NeedMore => None,
             });
         }
     }
 
-    /// The version that is fixed, or that a frame has settled.
+    /// The version that is fixed, or that the first frame has determined.
     #[inline]
     pub const fn wire(&self) -> Option<WireVersion> {
-        self.settled
+        self.wire
     }
 
-    /// Chooses the version to begin with if this side writes first. False, and without effect, when
-    /// the version is fixed or settled.
+    /// Chooses the version to use if this side writes first. False, and without effect, if the version is
+    /// already known.
     pub fn begin_with(&mut self, wire: WireVersion) -> bool {
-        let open = self.settled.is_none();
-        if open {
-            self.begin = wire;
+        let is_open = self.wire.is_none();
+        if is_open {
+            self.initial_wire = wire;
         }
-        open
+        is_open
     }
 
-    /// Complete frames dropped because they were copies of the one before (wire section 9). Always 0
-    /// for a peer that does not count its frames, and on wire version 2.
-    pub const fn copies_dropped(&self) -> u64 {
-        self.copies_dropped
+    /// Frames dropped because they repeated the frame before them (wire section 9). Always 0 on wire version
+    /// 2, and for a peer that does not number its frames.
+    pub const fn duplicates_dropped(&self) -> u64 {
+        self.duplicates_dropped
     }
 
-    /// Frames that the peer has counted and that have not arrived. Always 0 for a peer that does not
-    /// count its frames, and on wire version 2.
+    /// Frames that are missing, by the peer's sequence numbers. Always 0 on wire version 2, and for a peer
+    /// that does not number its frames.
     pub const fn frames_missing(&self) -> u64 {
         self.frames_missing
     }
 
-    /// Bytes that were worked on so far: frames that were lent, skipped or dropped.
+    /// Bytes processed so far: frames that were yielded, skipped or dropped.
     #[inline]
     pub const fn worked(&self) -> u64 {
-        self.worked + self.at as u64
+        self.worked + self.next_at as u64
     }
 
-    /// True when no part of a frame is held: the end of the stream would be an orderly one.
+    /// True when no partial frame is buffered: the stream may end here.
     pub fn is_between_frames(&self) -> bool {
-        self.unfinished().is_none()
+        self.partial_frame().is_none()
     }
 
-    /// The version that the next frame written is of.
+    /// The version of the next frame to write.
     #[inline]
     pub(crate) fn outbound_wire(&self) -> WireVersion {
-        self.settled.unwrap_or(self.begin)
+        self.wire.unwrap_or(self.initial_wire)
     }
 
-    /// A frame of this version was written.
+    /// A frame of this version was written, which determines an unknown version.
     #[inline]
-    pub(crate) fn written(&mut self, wire: WireVersion) {
-        if self.settled.is_none() {
-            self.settled = Some(wire);
+    pub(crate) fn frame_written(&mut self, wire: WireVersion) {
+        if self.wire.is_none() {
+            self.wire = Some(wire);
         }
     }
 
-    /// Takes what the next read may need of the budget. To be called before
-    /// [`read_buf`](Self::read_buf), which makes the room.
+    /// Leases what the next read may need. Call it before [`read_buf`](Self::read_buf), which allocates.
     #[inline]
     pub(crate) fn lease_room(&mut self) -> Result<(), FramingError> {
-        self.forget_lent();
-        if self.arrived.as_slice().len() < BUSY / 2 {
+        self.discard_consumed();
+        if self.buffer.as_slice().len() < BUSY_READ / 2 {
             return Ok(());
         }
         self.lease_for_large()
@@ -243,11 +230,11 @@ impl FrameParser {
 
     #[cold]
     fn lease_for_large(&mut self) -> Result<(), FramingError> {
-        let Some((size, frame)) = self.front() else {
+        let Some((size, frame)) = self.front_sizes() else {
             return Ok(());
         };
-        let missing = frame.saturating_sub(self.arrived.as_slice().len());
-        let covered = self.lease.cover(self.arrived.used_for(missing));
+        let missing = frame.saturating_sub(self.buffer.as_slice().len());
+        let covered = self.lease.grow_to(self.buffer.used_after_reserve(missing));
         covered.map_err(|Exhausted { used, limit, uid }| FramingError::OverBudget {
             size,
             used,
@@ -256,10 +243,10 @@ impl FrameParser {
         })
     }
 
-    /// Payload bytes of the frame at the front, and bytes of all of it, when its header has arrived.
+    /// Bytes of the first frame's payload and of the whole frame, once its header has arrived.
     #[inline]
-    fn front(&self) -> Option<(usize, usize)> {
-        match self.arrived.as_slice() {
+    fn front_sizes(&self) -> Option<(usize, usize)> {
+        match self.buffer.as_slice() {
             [] => None,
             bytes => match header::read(bytes, self.outbound_wire()) {
                 Header::Partial { .. } => None,
@@ -268,12 +255,12 @@ impl FrameParser {
         }
     }
 
-    /// How much of a frame has arrived and how much it takes, when the stream stands inside one.
-    pub(crate) fn unfinished(&self) -> Option<(usize, usize)> {
+    /// For a partial frame: the bytes that have arrived, and the bytes that it needs as far as is known.
+    pub(crate) fn partial_frame(&self) -> Option<(usize, usize)> {
         if let Some(skip) = self.skip {
-            return Some((skip.frame - skip.left, skip.frame));
+            return Some((skip.frame_len - skip.remaining, skip.frame_len));
         }
-        let bytes = self.arrived.as_slice();
+        let bytes = self.buffer.as_slice();
         let want = match header::read(bytes, self.outbound_wire()) {
             _ if bytes.is_empty() => return None,
             Header::Partial { want } => want,
@@ -282,218 +269,106 @@ impl FrameParser {
         Some((bytes.len(), want))
     }
 
-    /// Gives memory back: called when nothing more is to be read for now.
-    pub(crate) fn rest(&mut self) {
-        self.forget_lent();
-        self.arrived.rest();
-        self.lease.keep(self.arrived.backing());
+    /// Frees memory; called when there is nothing to read for now.
+    pub(crate) fn release(&mut self) {
+        self.discard_consumed();
+        self.buffer.release();
+        self.lease.shrink_to(self.buffer.allocation());
     }
 
-    /// A payload at the place that [`next_ready`](Self::next_ready) or [`step`](Self::step) told.
+    /// The payload at a range that [`next_complete`](Self::next_complete) or [`step`](Self::step) has returned.
     #[inline]
-    pub(crate) fn lend(&self, range: Range<usize>) -> Payload<'_> {
-        Payload::new(&self.ready, range).on(self.outbound_wire())
+    pub(crate) fn payload(&self, range: Range<usize>) -> Payload<'_> {
+        Payload::new(&self.frames, range).on(self.outbound_wire())
     }
 
-    /// Goes on to the next frame, or to the next thing to tell of, whatever it takes.
+    /// The next step, by whichever path.
     pub(crate) fn step(&mut self) -> Result<Step, FramingError> {
         loop {
             if let Some(notice) = self.take_notice() {
                 return Ok(Step::Noticed(notice));
             }
-            if let Some(range) = self.next_ready() {
+            if let Some(range) = self.next_complete() {
                 return Ok(Step::Payload(range));
             }
             if self.notice.is_some() {
                 continue;
             }
-            if self.at < self.ready.len() {
-                return Ok(Step::Passed);
+            if self.next_at < self.frames.len() {
+                return Ok(Step::Dropped);
             }
-            if let Some(step) = self.sweep()? {
+            if let Some(step) = self.scan()? {
                 return Ok(step);
             }
         }
     }
 
-    /// The next of the complete frames that were split off. `None` when there is none, and when the
-    /// next one was dropped or is to be preceded by a notice.
+    /// The next of the complete frames in `frames`. `None` if there is none, if it was dropped, or if a notice
+    /// comes before it.
     #[inline]
-    pub(crate) fn next_ready(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn next_complete(&mut self) -> Option<Range<usize>> {
         let wire = self.outbound_wire();
-        let frame = self.ready.get(self.at..)?;
+        let frame = self.frames.get(self.next_at..)?;
         let &[_, _, l0, l1, l2, l3] = frame.first_chunk()?;
-        let from = self.at + wire.header_len();
+        let from = self.next_at + wire.header_len();
         let payload = from..from + u32::from_be_bytes([l0, l1, l2, l3]) as usize;
         if wire == WireVersion::V3 {
             let &[_, _, _, _, _, _, s0, s1, s2, s3] = frame.first_chunk()?;
             let seq = u32::from_be_bytes([s0, s1, s2, s3]);
-            if !self.sequence.takes(seq, &payload) && !self.takes_unexpected(seq, &payload) {
+            if !self.sequence.accept_next(seq, &payload) && !self.accept_unexpected(seq, &payload) {
                 return None;
             }
         }
-        self.at = payload.end;
+        self.next_at = payload.end;
         Some(payload)
     }
 
-    /// A frame that does not bear the next seq. False: it is not lent, or not yet.
+    /// A frame that does not have the next sequence number. False: it is not yielded, or not yet.
     #[cold]
-    fn takes_unexpected(&mut self, seq: u32, payload: &Range<usize>) -> bool {
+    fn accept_unexpected(&mut self, seq: u32, payload: &Range<usize>) -> bool {
         if self.notice.is_some() {
             return false;
         }
-        match self.sequence.order(seq, payload, &self.ready) {
-            Order::Unknown => {
-                self.sequence.start_at(seq, payload);
+        match self.sequence.classify(seq, payload, &self.frames) {
+            Verdict::Unknown => {
+                self.sequence.restart(seq, payload);
                 return true;
             }
-            Order::Copy { first } => {
-                self.sequence.repeated();
-                self.copies_dropped += 1;
-                self.at = payload.end;
+            Verdict::Duplicate { first } => {
+                self.sequence.drop_duplicate();
+                self.duplicates_dropped += 1;
+                self.next_at = payload.end;
                 self.notice = first.then_some(Notice::Repeated);
             }
-            Order::Gap { missing } => self.notice = Some(Notice::Gap { missing }),
+            Verdict::Gap { missing } => self.notice = Some(Notice::Gap { missing }),
         }
         false
     }
 
-    /// What is to be told before the next frame.
+    /// What to report before the next frame.
     fn take_notice(&mut self) -> Option<Notice> {
         let notice = self.notice.take()?;
         if let Notice::Gap { missing } = notice {
             self.frames_missing += u64::from(missing);
-            self.sequence.pass_over(missing);
+            self.sequence.skip_missing(missing);
         }
         Some(notice)
     }
 
-    /// Looks at what has arrived. `None`: complete frames were split off.
-    fn sweep(&mut self) -> Result<Option<Step>, FramingError> {
-        self.forget_lent();
-        if self.skip.is_some() {
-            return Ok(Some(self.go_on_skipping()));
-        }
-        let bytes = self.arrived.as_slice();
-        let Some(&version) = bytes.first() else {
-            return Ok(Some(Step::NeedMore));
-        };
-        match WireVersion::from_byte(version) {
-            Some(wire) if self.settled.is_none() => self.settled = Some(wire),
-            None if self.strict => return Err(FramingError::UnknownVersion { byte: version }),
-            _ => {}
-        }
-        let wire = self.outbound_wire();
-        // A large frame is split off alone: what is kept of it keeps no others alive.
-        let run = bytes.get(..LARGE).unwrap_or(bytes);
-        let complete = match measure_complete(run, wire, self.max_frame) {
-            0 if run.len() < bytes.len() => measure_first(bytes, wire, self.max_frame),
-            complete => complete,
-        };
-        if complete > 0 {
-            self.ready = self.arrived.take(complete);
-            return Ok(None);
-        }
-        let Header::Known {
-            payload,
-            frame,
-            fault,
-        } = header::read(bytes, wire)
-        else {
-            return Ok(Some(Step::NeedMore));
-        };
-        if payload > self.max_frame {
-            return Err(FramingError::TooLarge {
-                size: payload,
-                limit: self.max_frame,
-            });
-        }
-        let Some(fault) = fault else {
-            return Ok(Some(Step::NeedMore));
-        };
-        let is_own = matches!(
-            fault,
-            FrameFault::Fragment { .. } | FrameFault::UnknownType { .. }
-        );
-        let seq = match bytes.first_chunk() {
-            Some(&[_, _, _, _, _, _, s0, s1, s2, s3]) if is_own && wire == WireVersion::V3 => {
-                Some(u32::from_be_bytes([s0, s1, s2, s3]))
-            }
-            _ => None,
-        };
-        self.skip = Some(Skip {
-            fault,
-            left: frame,
-            frame,
-            seq,
-        });
-        Ok(Some(self.go_on_skipping()))
-    }
-
-    /// Drops what has arrived of a frame to be skipped; reports it when all of it has.
-    fn go_on_skipping(&mut self) -> Step {
-        match &mut self.skip {
-            Some(skip) => {
-                let skipped = self.arrived.skip(skip.left);
-                skip.left -= skipped;
-                self.worked += skipped as u64;
-                if skip.left > 0 {
-                    return Step::NeedMore;
-                }
-                let Skip { fault, seq, .. } = *skip;
-                self.skip = None;
-                self.notice = seq.and_then(|seq| self.sequence.skips(seq));
-                Step::Skipped(fault)
-            }
-            None => Step::NeedMore,
-        }
-    }
-
-    /// Lets go of frames that were all lent, so that their memory can be read into again.
+    /// Drops `frames` once all are consumed, so that their memory can be read into again.
     #[inline]
-    fn forget_lent(&mut self) {
-        if self.at > 0 && self.at >= self.ready.len() {
-            self.sequence.forget(&self.ready);
-            self.worked += self.ready.len() as u64;
-            self.ready = Bytes::new();
-            self.at = 0;
+    fn discard_consumed(&mut self) {
+        if self.next_at > 0 && self.next_at >= self.frames.len() {
+            self.sequence.keep_fingerprint(&self.frames);
+            self.worked += self.frames.len() as u64;
+            self.frames = Bytes::new();
+            self.next_at = 0;
         }
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.arrived.held() + self.ready.len()
-    }
-}
-
-/// Bytes at the front that are nothing but complete, allowed frames of version `wire`.
-fn measure_complete(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize {
-    let (version, header_len) = (wire.byte(), wire.header_len());
-    let mut rest = bytes;
-    while let Some(&[byte, kind, l0, l1, l2, l3]) = rest.first_chunk() {
-        let payload = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        if byte != version || kind != COMPLETE || payload > max_frame {
-            break;
-        }
-        match rest.get(payload.saturating_add(header_len)..) {
-            Some(after) => rest = after,
-            None => break,
-        }
-    }
-    bytes.len() - rest.len()
-}
-
-/// Bytes of the frame at the front, when it is a complete, allowed one of version `wire`.
-fn measure_first(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize {
-    match header::read(bytes, wire) {
-        Header::Known {
-            payload,
-            frame,
-            fault: None,
-        } if payload <= max_frame && frame <= bytes.len() => {
-            measure_complete(bytes.get(..frame).unwrap_or_default(), wire, max_frame)
-        }
-        _ => 0,
+        self.buffer.held() + self.frames.len()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The transport: the parser and the writer over one byte stream. All I/O of this layer is here.
 //!
-//! In: a byte stream; payloads to write. Out: frames; bytes to the stream. May touch: that stream.
+//! In: bytes of the stream; payloads to write. Out: frames; bytes to the stream. May touch: that stream.
 
 use std::{
     future::Future,
@@ -25,27 +25,26 @@ use crate::{
     writer::FrameWriter,
 };
 
-/// Bytes in the write buffer from which on it takes no more, but is written out first.
+/// When the write buffer holds this much, it is written out before it takes more, bytes.
 ///
-/// A stream of 64-byte messages by the size of a write, M/s: 1 KiB 11.7; 4 KiB 23.9; 8 KiB 35.3;
-/// 16 KiB 48; 32 KiB 53; 64 KiB 54; 128 KiB 62; 256 KiB 54. Beyond 64 KiB there is memory to pay
-/// and little to gain.
+/// Messages of 64 bytes by the size of a write, M/s: 1 KiB 11.7; 4 KiB 23.9; 8 KiB 35.3; 16 KiB 48; 32 KiB 53;
+/// 64 KiB 54; 128 KiB 62; 256 KiB 54. More than 64 KiB costs memory and gains little.
 const HIGH_WATER: usize = 64 << 10;
 
-/// Bytes of a large frame that are read in one poll, before others have their turn.
-const MOST_READ: usize = 256 << 10;
+/// Bytes of a large frame read in one poll, before the task yields.
+const MAX_READ_PER_POLL: usize = 256 << 10;
 
-/// Bytes of frames that are skipped or dropped in one poll, before others have their turn.
-const MOST_PASSED: u64 = 64 << 10;
+/// Bytes of frames skipped or dropped in one poll, before the task yields.
+const MAX_SKIPPED_PER_POLL: u64 = 64 << 10;
 
-/// Slices given to one vectored write: eight large payloads and what stands between them.
-const SLICES: usize = 16;
+/// Slices of one vectored write: eight large payloads and the bytes between them.
+const MAX_SLICES: usize = 16;
 
 /// Frames over one byte stream.
 ///
-/// Polled by one owner, never spawned; every `poll_*` may be abandoned and called again. Its write
-/// buffer takes frames up to 64 KiB and is then written out in few, large writes; payloads of
-/// 16 KiB and more are written from where they are. At rest it holds some 2 KiB at most.
+/// One owner polls it; it spawns no task. All `poll_*` are cancel safe. Frames are collected up to 64 KiB and
+/// written in few, large writes; payloads of 16 KiB and more are written without a copy. When idle it holds about
+/// 2 KiB at most.
 ///
 /// ```
 /// use kyneta_uds_core::Frames;
@@ -53,7 +52,7 @@ const SLICES: usize = 16;
 ///
 /// let (ours, _theirs) = tokio::io::duplex(1024);
 /// let transport = FrameTransport::new(ours, FramingConfig::new());
-/// assert_eq!(transport.connection().wire, None); // no frame has settled it
+/// assert_eq!(transport.connection().wire, None); // no frame yet
 /// let _ours = transport.into_inner();
 /// ```
 #[derive(Debug)]
@@ -62,23 +61,22 @@ pub struct FrameTransport<Io> {
     parser: FrameParser,
     writer: FrameWriter,
     out: WriteBuf,
-    /// The high-water mark was met: nothing is taken until all is written.
+    /// The high-water mark was reached: no frame is taken until all bytes are written.
     draining: bool,
-    /// Bytes were written, and the stream not flushed since.
+    /// Bytes were written, but the stream has not been flushed since.
     unflushed: bool,
     credentials: Option<Credentials>,
 }
 
 impl<Io: ByteStream> FrameTransport<Io> {
-    /// Takes a stream over, from its first byte on. Asks who is at its other end if it is a tokio
-    /// `UnixStream`.
+    /// Takes over a new stream. Reads the peer's credentials if it is a tokio `UnixStream`.
     pub fn new(io: Io, config: FramingConfig) -> Self {
         let credentials = credentials::of(&io);
         Self {
             io,
             parser: FrameParser::new(config.wire_mode(), config.frame_limit())
                 .strict()
-                .leasing(Lease::of(
+                .with_lease(Lease::new(
                     config.shared_inbound_budget().cloned(),
                     credentials.map(|of| of.uid),
                 )),
@@ -90,20 +88,20 @@ impl<Io: ByteStream> FrameTransport<Io> {
         }
     }
 
-    /// Reads until there is a frame. [`Step::NeedMore`]: no more will come.
+    /// Reads until there is a frame. [`Step::NeedMore`]: the stream has ended.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FramingError>> {
         let worked = self.parser.worked();
         let mut read = 0;
         loop {
             let step = match self.parser.step() {
-                Ok(step @ (Step::NeedMore | Step::Passed)) => step,
+                Ok(step @ (Step::NeedMore | Step::Dropped)) => step,
                 done => return Poll::Ready(done),
             };
-            if read >= MOST_READ || self.parser.worked() - worked >= MOST_PASSED {
+            if read >= MAX_READ_PER_POLL || self.parser.worked() - worked >= MAX_SKIPPED_PER_POLL {
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
-            if let Step::Passed = step {
+            if let Step::Dropped = step {
                 continue;
             }
             if let Err(error) = self.parser.lease_room() {
@@ -111,7 +109,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
             }
             match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
                 Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(match self.parser.unfinished() {
+                    return Poll::Ready(match self.parser.partial_frame() {
                         None => Ok(Step::NeedMore),
                         Some((have, want)) => Err(FramingError::Truncated { have, want }),
                     });
@@ -119,21 +117,21 @@ impl<Io: ByteStream> FrameTransport<Io> {
                 Poll::Ready(Ok(n)) => read += n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(FramingError::Io(error))),
                 Poll::Pending => {
-                    self.parser.rest();
+                    self.parser.release();
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    /// Writes until nothing is left.
+    /// Writes until the buffer is empty.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let io = Pin::new(&mut self.io);
             let written = if self.out.is_contiguous() || !io.is_write_vectored() {
                 ready!(io.poll_write(cx, self.out.front()))?
             } else {
-                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                 let filled = self.out.slices(&mut slices);
                 let slices = slices.get(..filled).unwrap_or_default();
                 ready!(io.poll_write_vectored(cx, slices))?
@@ -159,17 +157,17 @@ impl<Io: ByteStream> FrameTransport<Io> {
 }
 
 impl<Io> FrameTransport<Io> {
-    /// The stream below.
+    /// The inner stream.
     pub const fn get_ref(&self) -> &Io {
         &self.io
     }
 
-    /// The stream below. Reading from it or writing to it breaks the framing.
+    /// The inner stream. Reading from it or writing to it breaks the framing.
     pub const fn get_mut(&mut self) -> &mut Io {
         &mut self.io
     }
 
-    /// The stream below. What is buffered in either direction is lost.
+    /// The inner stream. Bytes buffered in either direction are lost.
     pub fn into_inner(self) -> Io {
         self.io
     }
@@ -181,18 +179,18 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>> {
         Poll::Ready(match ready!(self.poll_step(cx)) {
-            Ok(Step::Payload(range)) => Some(Ok(Frame::Payload(self.parser.lend(range)))),
+            Ok(Step::Payload(range)) => Some(Ok(Frame::Payload(self.parser.payload(range)))),
             Ok(Step::Skipped(fault)) => Some(Ok(Frame::Skipped(fault))),
             Ok(Step::Noticed(notice)) => Some(Ok(Frame::Noticed(notice))),
-            Ok(Step::NeedMore | Step::Passed) => None,
+            Ok(Step::NeedMore | Step::Dropped) => None,
             Err(error) => Some(Err(error)),
         })
     }
 
     #[inline(always)]
     fn arrived(&mut self) -> Option<Payload<'_>> {
-        let range = self.parser.next_ready()?;
-        Some(self.parser.lend(range))
+        let range = self.parser.next_complete()?;
+        Some(self.parser.payload(range))
     }
 
     #[inline]
@@ -212,14 +210,14 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
     ) -> Result<(), E> {
         let wire = self.parser.outbound_wire();
         self.writer.write(wire, &mut self.out, encode, too_large)?;
-        self.parser.written(wire);
+        self.parser.frame_written(wire);
         Ok(())
     }
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_flush_all(cx)).map_err(FramingError::Io)?;
-        // Who flushes has no more to write for now.
+        // The caller has no more to write for now.
         self.out.release();
         Poll::Ready(Ok(()))
     }
@@ -233,7 +231,7 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     #[inline]
     fn buffered(&self) -> usize {
-        // What a buffering stream may hold back is not with the kernel either.
+        // The stream may have a buffer of its own, so unflushed bytes count.
         self.out.len().max(usize::from(self.unflushed))
     }
 
@@ -246,7 +244,7 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
         ConnectionInfo {
             wire: self.parser.wire(),
             credentials: self.credentials,
-            copies_dropped: self.parser.copies_dropped(),
+            duplicates_dropped: self.parser.duplicates_dropped(),
             frames_missing: self.parser.frames_missing(),
         }
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, dup
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, io::Builder, task::spawn};
 
 use super::*;
-use crate::{WireMode, read_buf::QUIET};
+use crate::{WireMode, read_buf::QUIET_READ};
 
 fn over<Io: ByteStream>(io: Io) -> FrameTransport<Io> {
     FrameTransport::new(io, FramingConfig::new())
@@ -34,7 +34,7 @@ async fn flush<Io: ByteStream>(transport: &mut FrameTransport<Io>) -> Result<(),
     poll_fn(|cx| transport.poll_flush(cx)).await
 }
 
-/// The next frame's payload; `Err` with the fault of one that was skipped.
+/// The next frame's payload, or the fault of a skipped frame.
 type Next = Option<Result<Result<Vec<u8>, FrameFault>, FramingError>>;
 
 fn owned(frame: Option<Result<Frame<'_>, FramingError>>) -> Next {
@@ -83,7 +83,7 @@ async fn frames_go_and_come_back_through_a_narrow_pipe() {
 }
 
 #[tokio::test]
-async fn many_messages_are_one_write_and_what_it_leaves_over_follows() {
+async fn many_messages_are_one_write_and_the_rest_of_a_short_write_follows() {
     let all: &[u8] = &[
         3, 0, 0, 0, 0, 2, 0, 0, 0, 1, 1, 2, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2, 3,
     ];
@@ -138,7 +138,7 @@ async fn how_the_stream_ends() {
 }
 
 #[tokio::test]
-async fn io_errors_end_it_with_their_cause() {
+async fn an_io_error_is_the_source_of_the_error() {
     let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
     let mut transport = over(
         Builder::new()
@@ -147,8 +147,8 @@ async fn io_errors_end_it_with_their_cause() {
             .build(),
     );
     let error = next(&mut transport).await.unwrap().unwrap_err();
-    let said = Chain(&error).to_string();
-    assert!(said.contains("reset"), "{said}");
+    let text = Chain(&error).to_string();
+    assert!(text.contains("reset"), "{text}");
     assert!(std::error::Error::source(&error).is_some());
     put(&mut transport, b"x");
     assert!(matches!(
@@ -179,7 +179,7 @@ async fn the_accepting_side_adopts_the_version_and_reports_frames_of_the_other()
 }
 
 #[tokio::test]
-async fn the_connecting_side_begins_with_what_it_was_told() {
+async fn the_connecting_side_begins_with_the_chosen_version() {
     let io = Builder::new().write(&[2, 0, 0, 0, 0, 1, 8]).build();
     let mut transport = over(io);
     assert!(transport.begin_with(WireVersion::V2));
@@ -188,7 +188,7 @@ async fn the_connecting_side_begins_with_what_it_was_told() {
     assert_eq!(
         transport.connection().wire,
         None,
-        "a refused message settles nothing"
+        "a refused message determines nothing"
     );
     put(&mut transport, &[8]);
     assert!(!transport.begin_with(WireVersion::V3));
@@ -200,7 +200,7 @@ async fn the_connecting_side_begins_with_what_it_was_told() {
 }
 
 #[test]
-fn a_slow_reader_is_felt_at_the_high_water_mark() {
+fn a_slow_reader_causes_backpressure_at_the_high_water_mark() {
     let (ours, mut theirs) = duplex(1000);
     let mut ours = over(ours);
     let mut task = spawn(());
@@ -212,7 +212,7 @@ fn a_slow_reader_is_felt_at_the_high_water_mark() {
     assert_eq!(taken, HIGH_WATER.div_ceil(1000));
     assert_eq!(ours.buffered(), taken * 1000 - 1000);
 
-    // Below the mark again, but not written out: still not ready.
+    // Below the mark again, but not empty: still not ready.
     let mut read = vec![0; 1000];
     for _ in 1..taken {
         assert_pending!(task.enter(|cx, _| ours.poll_ready(cx)));
@@ -224,7 +224,7 @@ fn a_slow_reader_is_felt_at_the_high_water_mark() {
 }
 
 #[test]
-fn memory_is_given_back_when_nothing_comes() {
+fn memory_is_freed_when_nothing_arrives() {
     let (ours, mut theirs) = duplex(1 << 20);
     let mut ours = over(ours);
     let mut task = spawn(());
@@ -244,13 +244,13 @@ fn memory_is_given_back_when_nothing_comes() {
             .is_pending()
     );
     let held = ours.parser.held() + ours.out.capacity();
-    assert!(held <= 2 * QUIET, "{held}");
+    assert!(held <= 2 * QUIET_READ, "{held}");
 }
 
-/// Where the slices of one write were, and how long.
+/// The address and length of each slice of one write.
 type Slices = Vec<(usize, usize)>;
 
-/// Takes every write, at most `most` bytes of it, and remembers its slices.
+/// A stream that takes at most `most` bytes of each write, and records its slices.
 #[derive(Default)]
 struct Taker {
     writes: Arc<Mutex<Vec<Slices>>>,
@@ -308,7 +308,7 @@ impl AsyncWrite for Taker {
 }
 
 #[tokio::test]
-async fn large_payloads_are_written_from_where_they_are() {
+async fn large_payloads_are_written_without_a_copy() {
     let large = Bytes::from(vec![7; 1 << 20]);
     let at = large.as_ptr() as usize;
     let half = 1 << 19;
@@ -342,7 +342,7 @@ async fn large_payloads_are_written_from_where_they_are() {
 }
 
 #[tokio::test]
-async fn a_stream_that_takes_nothing_is_broken() {
+async fn a_stream_that_takes_no_bytes_is_an_error() {
     let mut transport = over(Taker {
         most: 0,
         ..Taker::default()
@@ -357,21 +357,21 @@ async fn a_stream_that_takes_nothing_is_broken() {
 #[cfg(unix)]
 #[tokio::test]
 #[cfg_attr(miri, ignore = "Miri has no sockets")]
-async fn a_unix_stream_tells_who_is_there() {
+async fn a_unix_stream_has_credentials() {
     let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
     let credentials = over(ours)
         .connection()
         .credentials
-        .expect("the kernel tells");
+        .expect("the kernel reports them");
     if cfg!(target_os = "linux") {
         assert_eq!(credentials.pid, i32::try_from(std::process::id()).ok());
     }
     assert_eq!(over(duplex(1).0).connection().credentials, None);
 }
 
-/// What has no frame to show for it does not keep others waiting.
+/// Reading without a frame to yield does not starve other tasks.
 #[tokio::test]
-async fn a_large_frame_is_read_in_more_than_one_go() {
+async fn a_large_frame_is_read_in_more_than_one_poll() {
     let (ours, mut theirs) = tokio::io::duplex(2 << 20);
     let mut transport = FrameTransport::new(ours, FramingConfig::new());
     let mut part = vec![2, 0, 0, 0x20, 0, 0];
@@ -387,7 +387,7 @@ async fn a_large_frame_is_read_in_more_than_one_go() {
     }
 }
 
-/// A stream with `bytes` in it, and how much of it a poll works on that yields no frame.
+/// How many bytes of a stream one poll processes that yields no frame.
 async fn worked_in_one_poll(bytes: Vec<u8>, frames: usize) -> u64 {
     let (ours, mut theirs) = duplex(8 << 20);
     theirs.write_all(&bytes).await.unwrap();
@@ -410,13 +410,13 @@ fn frame(kind: u8, seq: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn copies_and_skipped_bytes_have_an_end_in_each_poll() {
-    let counts = [frame(0, 1, b"a"), frame(0, 2, &[7; 1000])].concat();
-    let copies = frame(0, 2, &[7; 1000]).repeat(2000);
-    // Two payloads, and the notice of the first copy.
-    let copies = [counts, copies].concat();
+async fn each_poll_processes_a_limited_number_of_duplicate_and_skipped_bytes() {
+    let numbered = [frame(0, 1, b"a"), frame(0, 2, &[7; 1000])].concat();
+    let duplicates = frame(0, 2, &[7; 1000]).repeat(2000);
+    // Two payloads, and the notice of the first duplicate.
+    let duplicates = [numbered, duplicates].concat();
     let skipped = frame(9, 1, &vec![0; 2 << 20]);
-    for (bytes, frames) in [(copies, 3), (skipped, 0)] {
+    for (bytes, frames) in [(duplicates, 3), (skipped, 0)] {
         let worked = worked_in_one_poll(bytes, frames).await;
         assert!(
             (1..=160 << 10).contains(&worked),
@@ -428,32 +428,32 @@ async fn copies_and_skipped_bytes_have_an_end_in_each_poll() {
 #[tokio::test]
 async fn connections_that_share_a_budget_end_when_it_is_used_up_and_small_messages_pass() {
     let layer = crate::FramingLayer::new().inbound_budget(crate::InboundBudget::new(1 << 20));
-    let mut maker = tower::Layer::layer(
+    let mut make_service = tower::Layer::layer(
         &layer,
         tower::service_fn(async |io| Ok::<tokio::net::UnixStream, io::Error>(io)),
     );
     let mut connect = async || {
         let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
-        let ours = tower::Service::call(&mut maker, ours).await.unwrap();
+        let ours = tower::Service::call(&mut make_service, ours).await.unwrap();
         (ours, theirs)
     };
     let (mut a, mut far_a) = connect().await;
     let (mut b, mut far_b) = connect().await;
     let (mut c, mut far_c) = connect().await;
 
-    // The first has most of it, and waits for the rest of its frame.
+    // The first uses most of it, and waits for the rest of its frame.
     let large = frame(0, 1, &vec![1; 600 << 10]);
     let (head, tail) = large.split_at(500 << 10);
     let head_read = poll_fn(|cx| {
         assert_pending!(a.poll_frame(cx).map(owned));
-        match a.parser.unfinished() {
+        match a.parser.partial_frame() {
             Some((have, _)) if have == head.len() => std::task::Poll::Ready(()),
             _ => std::task::Poll::Pending,
         }
     });
     join(far_a.write_all(head), head_read).await.0.unwrap();
 
-    // A small message passes, and a frame for which there is no room ends its connection.
+    // A small message passes, and a frame over the budget ends its connection.
     far_c.write_all(&frame(0, 1, b"small")).await.unwrap();
     assert_eq!(payload(&mut c).await, b"small");
     let too_much = frame(0, 1, &vec![2; 900 << 10]);
@@ -469,13 +469,13 @@ async fn connections_that_share_a_budget_end_when_it_is_used_up_and_small_messag
         Some(Err(FramingError::OverBudget {
             size, limit, uid, ..
         })) => {
-            // One user has three quarters of it.
+            // One user can use three quarters of it.
             assert_eq!((size, limit, uid), (900 << 10, 768 << 10, own));
         }
         other => panic!("{other:?}"),
     }
 
-    // The first goes on.
+    // The first continues.
     let (sent, arrived) = join(far_a.write_all(tail), payload(&mut a)).await;
     sent.unwrap();
     assert_eq!(arrived.len(), 600 << 10);

@@ -1,10 +1,10 @@
-//! The writer: payloads in, frames into a lent write buffer. Pure: no I/O.
+//! The writer: payloads in, frames into a write buffer. Pure: no I/O.
 
 use kyneta_uds_core::{PayloadWriter, WireVersion, WriteBuf};
 
 use crate::parser::header::COMPLETE;
 
-/// Writes the frames of one direction of a connection: knows the next seq and the limit.
+/// Writes the frames of one direction of a connection.
 ///
 /// ```
 /// use kyneta_uds_core::{WireVersion, WriteBuf};
@@ -27,8 +27,7 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    /// A writer at the beginning of a connection; `max_frame` bounds a payload, in bytes (and so
-    /// does the header: 4 GiB - 1).
+    /// A writer for a new connection; `max_frame` limits a payload, in bytes (the header itself allows 4 GiB - 1).
     pub fn new(max_frame: usize) -> Self {
         Self {
             max_frame: max_frame.min(u32::MAX as usize),
@@ -36,12 +35,12 @@ impl FrameWriter {
         }
     }
 
-    /// Appends one frame, whose payload `encode` writes. It takes the next seq in any case, as the
-    /// protocol wants it (wire section 2).
+    /// Appends one frame, whose payload `encode` writes. Even a failed call uses a sequence number, as the
+    /// protocol requires (wire section 2).
     ///
     /// # Errors
-    /// What `encode` returned, or `too_large(size, limit)` for a payload over the limit. Nothing
-    /// is appended then.
+    /// What `encode` returned, or `too_large(size, limit)` for a payload over the limit. On an error nothing is
+    /// appended.
     #[inline]
     pub fn write<E>(
         &mut self,

@@ -48,7 +48,7 @@ fn the_length_is_patched_behind_other_frames_and_counts_what_is_attached() {
 }
 
 #[test]
-fn a_refused_message_leaves_nothing_but_its_number() {
+fn a_refused_message_uses_only_its_sequence_number() {
     let (mut writer, mut buf) = (FrameWriter::new(4), WriteBuf::default());
     write(&mut writer, V3, &mut buf, b"1234");
     let before = buf.front().to_vec();
