@@ -1,7 +1,7 @@
 //! The channel: in, messages of the caller and frames of the peer; out, frames and messages.
 //!
-//! Nothing is stored here: a message is encoded straight into the frame transport's write buffer
-//! and decoded straight from its read buffer.
+//! Nothing is buffered here: a message is encoded into the frame transport's write buffer and decoded from its
+//! read buffer.
 
 use std::{
     fmt,
@@ -21,18 +21,18 @@ use crate::{CborError, Codec, EncodeError};
 
 /// A duplex of a codec's messages over a frame transport.
 ///
-/// * `Service<M>`: `call` encodes at once; its future is ready. It fails with
-///   [`CborError::Encode`] when the message was not written, and then nothing was.
-/// * `Stream`: messages and rejections; an error is the end.
+/// * `Service<M>`: `call` encodes immediately; its future is ready. It fails with [`CborError::Encode`] if the
+///   message was not written; then no part of it was.
+/// * `Stream`: messages and rejections; an error is final.
 ///
-/// All `poll_*` are cancel safe: nothing is lost when they are not polled again.
+/// All `poll_*` are cancel safe.
 pub struct CborChannel<F, C> {
     frames: F,
     codec: C,
 }
 
 impl<F, C> CborChannel<F, C> {
-    /// Puts a fresh codec on a frame transport.
+    /// A channel over a frame transport, with a new codec.
     pub const fn new(frames: F, codec: C) -> Self {
         Self { frames, codec }
     }
@@ -53,7 +53,7 @@ impl<F, C> CborChannel<F, C> {
     }
 }
 
-/// Never pinned structurally: both parts are only ever used by `&mut`.
+/// Not structurally pinned: both fields are only used by `&mut`.
 impl<F, C> Unpin for CborChannel<F, C> {}
 
 impl<F: Frames, C: Codec> Service<C::Message> for CborChannel<F, C> {
@@ -93,7 +93,7 @@ impl<F: Frames, C: Codec> Stream for CborChannel<F, C> {
             Some(Ok(Frame::Skipped(fault))) => Some(Ok(Inbound::Rejected(fault.into()))),
             Some(Ok(Frame::Noticed(notice))) => Some(Ok(Inbound::Noticed(notice))),
             Some(Ok(_)) => {
-                // Of a kind that this version of the layer does not know.
+                // A kind of frame that this version of the layer does not know.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -149,8 +149,8 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
                     Some(Err(error)) => return Poll::Ready(Err(transport(error))),
                     None => return Poll::Ready(Err(transport(AdmissionError::Closed))),
                 };
-                // A listener writes in its own wire version until it has read a frame of ours. An empty
-                // frame is a header, and so far nothing else has come in.
+                // Until a listener has read a frame, it writes in its own wire version. A frame of the other
+                // version is empty if only a header has arrived.
                 let is_empty =
                     other.is_none_or(|wire| self.frames.worked() <= wire.header_len() as u64);
                 return Poll::Ready(match is_empty {

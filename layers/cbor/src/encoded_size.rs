@@ -1,17 +1,16 @@
-//! The size of a value as CBOR, without writing it anywhere.
+//! The size of a value as CBOR.
 //!
-//! In: a value that serde can write. Out: a number of bytes. Touches nothing.
+//! In: a value that implements `Serialize`. Out: a number of bytes. Touches nothing.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// How many bytes `value` takes as CBOR. It writes the value once, into a counter: nothing is
-/// allocated. Of a value that serde cannot write it counts what comes before the fault, and sending
-/// it is refused.
+/// The size of `value` as CBOR, bytes. It serializes the value once, without allocating. If the value cannot be
+/// serialized, only the part before the error is counted (and sending it fails).
 ///
-/// [`Message::size`](kyneta_uds_core::Message::size) of a type of your own may say it, where texts and bytes make
-/// up most of what is held (small values take less encoded than in memory):
+/// Use it for [`Message::size`](kyneta_uds_core::Message::size) of types that are mostly texts and bytes (small
+/// values take less encoded than in memory):
 ///
 /// ```
 /// use kyneta_uds_cbor::encoded_size;
@@ -30,7 +29,7 @@ use serde::Serialize;
 /// ```
 pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> usize {
     let mut counter = Counter(0);
-    // The codec tells the sender of a value that cannot be written.
+    // The sender of a value that cannot be serialized gets the error from the codec.
     let _ = ciborium::into_writer(value, &mut counter);
     counter.0
 }

@@ -1,8 +1,8 @@
-//! What can go wrong above the frames: a message that cannot be written, a connection that ended.
+//! The errors of a channel: a message that cannot be written, a connection that failed.
 
 use kyneta_uds_core::BoxError;
 
-/// A message was not written. It concerns that message alone; the connection goes on.
+/// A message was not written. The connection stays open.
 ///
 /// ```
 /// let error = kyneta_uds_cbor::EncodeError::TooLarge { size: 9, limit: 8 };
@@ -11,12 +11,12 @@ use kyneta_uds_core::BoxError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The frame transport takes no payload of this size.
+    /// The frame transport does not accept a payload of this size.
     #[error("message of {size} bytes exceeds the limit of {limit}")]
     TooLarge {
         /// Bytes of payload.
         size: usize,
-        /// The most that the frame transport takes, bytes.
+        /// The limit of the frame transport, bytes.
         limit: usize,
     },
     /// The message's `Serialize` failed.
@@ -24,7 +24,7 @@ pub enum EncodeError {
     Serialize(#[source] BoxError),
 }
 
-/// Why a channel failed: one message (`Encode`) or the connection (`Transport`).
+/// A channel's error: of one message (`Encode`) or of the connection (`Transport`).
 ///
 /// ```
 /// use kyneta_uds_cbor::{CborError, EncodeError};
@@ -34,10 +34,10 @@ pub enum EncodeError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CborError {
-    /// The frame transport failed: the connection is over. The source says why.
+    /// The frame transport failed: the connection has ended. The source has the details.
     #[error("the connection failed")]
     Transport(#[source] BoxError),
-    /// A message was not written; the connection goes on.
+    /// A message was not written; the connection stays open.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }

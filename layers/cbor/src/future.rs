@@ -39,7 +39,7 @@ where
         let frames = ready!(this.frames.poll(cx))?;
         match this.codec.take() {
             Some(codec) => Poll::Ready(Ok(CborChannel::new(frames, codec))),
-            // Polled again after it was ready, which a future may answer as it likes.
+            // Polled again after completion, where any answer is allowed.
             None => Poll::Pending,
         }
     }

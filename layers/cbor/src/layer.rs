@@ -1,10 +1,10 @@
-//! The layer: what a stack declares. It holds a fresh codec, from which each connection gets its own.
+//! The layer: holds a new codec, of which each connection gets a clone.
 
 use tower_layer::Layer;
 
 use crate::{ChannelCodec, SerdeCodec, service::Cbor};
 
-/// Turns a maker of frame transports into a maker of channels.
+/// Turns a make service of frame transports into one of channels.
 ///
 /// ```
 /// use kyneta_uds_cbor::{CborLayer, ChannelCodec, DecodeLimits};
@@ -25,7 +25,7 @@ impl CborLayer {
         Self::default()
     }
 
-    /// Channels of any message type that serde knows.
+    /// Channels of any message type that implements serde's traits.
     ///
     /// ```
     /// #[derive(serde::Serialize, serde::Deserialize)]
@@ -40,7 +40,7 @@ impl CborLayer {
 }
 
 impl<C> CborLayer<C> {
-    /// Channels of a codec's messages. Each connection works with a clone of `codec` as it is now.
+    /// Channels of a codec's messages. Each connection gets a clone of `codec`.
     pub const fn with_codec(codec: C) -> Self {
         Self { codec }
     }

@@ -33,14 +33,13 @@
 //!
 //! | | |
 //! |---|---|
-//! | needs below | a maker of frame transports ([`Frames`](kyneta_uds_core::Frames)), a `FramingLayer` as a rule |
-//! | gives above | a maker of [`CborChannel`]s, each a `Service<M, Response = ()>` out and a `Stream` in ([`Channel`](kyneta_uds_core::Channel)), for whatever drives a channel |
+//! | needs below | a make service of frame transports ([`Frames`](kyneta_uds_core::Frames)), usually a `FramingLayer` |
+//! | gives above | a make service of [`CborChannel`]s, each a `Service<M, Response = ()>` out and a `Stream` in ([`Channel`](kyneta_uds_core::Channel)) |
 //! | touches | the transport; no clock, no task, no tokio |
 //!
-//! The codec is a parameter. [`ChannelCodec`], the default, is the protocol's own: byte-identical
-//! to the reference when writing, strict and bounded when reading, without a copy of bulk data in
-//! either direction. [`SerdeCodec`] carries any message type that serde knows. Both are pure and
-//! work without a connection:
+//! The codec is a parameter. [`ChannelCodec`], the default, is the protocol's own: it writes the same bytes as the
+//! reference, reads strictly and with limits, and does not copy large data. [`SerdeCodec`] is for any message type
+//! that implements serde's traits. Both are pure and can be used without a connection:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -53,7 +52,7 @@
 //! let msg = codec.decode(Payload::new(&wire, 0..wire.len()))?;
 //! assert_eq!(msg.kind(), "depart");
 //!
-//! // One that is no message is told apart by where and why; the connection goes on.
+//! // A payload that is not a message is rejected, with the place and the reason.
 //! let wire = Bytes::from_static(b"\xa1\x61t\x05");
 //! let rejection = codec.decode(Payload::new(&wire, 0..wire.len())).unwrap_err();
 //! assert_eq!(rejection.to_string(), "not a message: t: no message type");

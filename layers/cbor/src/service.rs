@@ -1,4 +1,4 @@
-//! The maker: in, a target; out, a channel over the frame transport that the inner maker makes.
+//! The make service: in, a target; out, a channel over the frame transport of the inner service.
 
 use std::{
     fmt,
@@ -18,22 +18,22 @@ pub struct Cbor<S, C> {
 }
 
 impl<S, C> Cbor<S, C> {
-    /// Wraps a maker of frame transports; `codec` is cloned for each connection.
+    /// Wraps a make service of frame transports; `codec` is cloned for each connection.
     pub const fn new(inner: S, codec: C) -> Self {
         Self { inner, codec }
     }
 
-    /// The maker below.
+    /// The inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The maker below.
+    /// The inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The maker below.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }

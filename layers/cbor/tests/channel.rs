@@ -1,6 +1,6 @@
-//! The layer over real frame transports, in memory: what a channel promises.
+//! The layer over in-memory frame transports: what a channel guarantees.
 
-// A test that cannot go on says so by panicking, in its helpers too.
+// Tests and their helpers panic when they fail.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -74,7 +74,7 @@ fn establish() -> ChannelMsg {
 }
 
 #[tokio::test]
-async fn one_layer_makes_connections_with_aliases_of_their_own() {
+async fn connections_of_one_layer_have_their_own_aliases() {
     let layer = CborLayer::new();
     for _ in 0..2 {
         let (a, b) = tokio::io::duplex(4_096);
@@ -123,7 +123,7 @@ async fn a_message_over_the_limit_fails_alone_and_announces_nothing() {
     else {
         panic!("{refused:?}");
     };
-    // So many documents that they do not fit: none of them has an alias afterwards.
+    // Too many documents for a frame: none of them has an alias afterwards.
     let ChannelMsg::Present(mut docs) = present("d", "h") else {
         panic!()
     };
@@ -147,7 +147,7 @@ async fn a_message_over_the_limit_fails_alone_and_announces_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_message_is_an_event_and_the_connection_goes_on() {
+async fn a_bad_message_is_rejected_and_the_connection_stays_open() {
     let (mut raw, b) = tokio::io::duplex(4_096);
     let mut b = connect(CborLayer::new(), b).await;
     raw.write_all(b"\x02\x00\x00\x00\x00\x01\xff\x02\x09\x00\x00\x00\x00")
@@ -168,12 +168,12 @@ async fn a_bad_message_is_an_event_and_the_connection_goes_on() {
         receive(&mut b).await.unwrap().unwrap(),
         Inbound::Message(ChannelMsg::Depart)
     );
-    // A broken header is the end, and the frame transport's own error the source.
+    // An invalid header ends the connection; the source is the frame transport's error.
     raw.write_all(b"\x02\x00\xff\xff\xff\xff").await.unwrap();
     let error = receive(&mut b).await.unwrap().unwrap_err();
     assert!(matches!(error, CborError::Transport(_)));
-    let said = Chain(&error).to_string();
-    assert!(said.contains("4294967295"), "{said}");
+    let text = Chain(&error).to_string();
+    assert!(text.contains("4294967295"), "{text}");
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn any_serde_type_is_a_message() {
 }
 
 #[tokio::test]
-async fn what_is_sent_are_the_bytes_of_the_protocol() {
+async fn a_sent_message_has_the_bytes_of_the_protocol() {
     let (a, mut raw) = tokio::io::duplex(4_096);
     let mut a = connect(CborLayer::new(), a).await;
     send(&mut a, ChannelMsg::Depart).await.unwrap();

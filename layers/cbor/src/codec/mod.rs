@@ -1,4 +1,4 @@
-//! The codec: between one message and one frame's payload. Pure: no I/O, no clock.
+//! The codec: converts between one message and one frame's payload. Pure: no I/O, no clock.
 
 mod channel_msg;
 mod serde;
@@ -12,7 +12,7 @@ pub use self::{
     serde::SerdeCodec,
 };
 
-/// Turns messages into payloads and back: the state of one connection, in both directions.
+/// Converts messages to payloads and back. Holds the state of one connection, in both directions.
 ///
 /// ```
 /// use kyneta_uds_cbor::{Codec, EncodeError};
@@ -35,14 +35,13 @@ pub use self::{
 /// # let _ = kyneta_uds_cbor::CborLayer::with_codec(Raw);
 /// ```
 pub trait Codec {
-    /// What is encoded and decoded.
+    /// The type of the messages.
     type Message;
 
     /// Appends one message.
     ///
     /// # Errors
-    /// [`EncodeError`] when the message cannot be written; what was appended is taken back by the
-    /// frame transport.
+    /// [`EncodeError`] when the message cannot be written; the frame transport removes what was appended.
     fn encode(
         &mut self,
         msg: &Self::Message,
@@ -52,12 +51,12 @@ pub trait Codec {
     /// Reads one message.
     ///
     /// # Errors
-    /// [`Rejection`] when the payload is none; the connection goes on.
+    /// [`Rejection`] when the payload is not a message; the connection stays open.
     fn decode(&mut self, payload: Payload<'_>) -> Result<Self::Message, Rejection>;
 
-    /// As [`decode`](Self::decode), and makes of the outcome what `done` does. A codec whose messages
-    /// are large calls it for each kind apart: so a message is made where it goes, and not moved
-    /// right after its fields were written, which costs more than reading them.
+    /// As [`decode`](Self::decode), and passes the result to `done`. A codec with large messages has a call of
+    /// `done` for each kind of message, so that a message is built in place: moving it right after its fields
+    /// were written costs more than reading them.
     #[inline(always)]
     fn decode_then<R>(
         &mut self,
@@ -67,7 +66,7 @@ pub trait Codec {
         done(self.decode(payload))
     }
 
-    /// The message that was encoded last did not go out: what encoding it has changed is undone.
-    /// Does nothing unless a codec keeps state about what it has sent.
+    /// The last encoded message was not sent: undoes what encoding it has changed. Does nothing for a codec
+    /// without state about sent messages.
     fn not_sent(&mut self) {}
 }

@@ -1,6 +1,6 @@
-//! The codec for every other message type: ciborium and serde.
+//! The codec for all other message types, with ciborium and serde.
 //!
-//! In: any `Serialize + DeserializeOwned`. Out: one CBOR item per payload, nothing after it.
+//! In: any `Serialize + DeserializeOwned`. Out: one CBOR item per payload, and nothing after it.
 
 use std::{fmt, marker::PhantomData};
 
@@ -11,17 +11,16 @@ use kyneta_uds_core::{Payload, PayloadWriter, Rejection};
 use super::Codec;
 use crate::EncodeError;
 
-/// How deep an item may be nested. Each level costs a few hundred bytes of stack.
+/// How deeply an item may be nested. Each level costs a few hundred bytes of stack.
 const MAX_DEPTH: usize = 128;
 
-/// How much of what serde says is passed on, characters.
+/// The most of serde's error text that is passed on, characters.
 const MAX_TEXT: usize = 256;
 
-/// A codec for any message type that serde knows.
+/// A codec for any message type that implements serde's traits.
 ///
-/// Memory stays in proportion to the payload: no declared length is taken at its word. Byte
-/// strings are written as such only with `serde_bytes` (or `bytes` with its serde feature);
-/// a plain `Vec<u8>` becomes an array of integers.
+/// Memory is proportional to the payload, whatever lengths it declares. Byte strings are written as such only
+/// with `serde_bytes` (or `bytes` with its serde feature); a plain `Vec<u8>` becomes an array of integers.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -40,7 +39,7 @@ pub struct SerdeCodec<T> {
 }
 
 impl<T> SerdeCodec<T> {
-    /// A codec of `T`s. It has no state.
+    /// A codec of `T`. It has no state.
     pub const fn new() -> Self {
         Self {
             message: PhantomData,
@@ -79,7 +78,7 @@ impl<T: Serialize + DeserializeOwned> Codec for SerdeCodec<T> {
     }
 }
 
-/// A text of serde's may quote the peer's: of a long one the beginning says enough.
+/// Serde's error text may quote the payload, so it is cut to a limited length.
 fn shortened(what: String) -> String {
     if what.len() <= MAX_TEXT {
         return what;
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_quotes_little_of_what_the_peer_has_sent() {
+    fn a_fault_quotes_little_of_the_payload() {
         let mut wire = vec![0x79, 0x0f, 0xa0];
         wire.extend(["é"; 2_000].concat().bytes());
         let wire = Bytes::from(wire);

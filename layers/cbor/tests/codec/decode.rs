@@ -1,48 +1,17 @@
-//! Our bytes read by ciborium, ciborium's bytes read by us, keys in any order.
+//! What our codec reads: the bytes of ciborium, keys in any order, damaged messages; `fast` and `general` agree.
 
 use bytes::Bytes;
 use ciborium::Value;
-use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits};
-use kyneta_uds_core::{
-    AliasFault, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Message as _, Payload,
-    Rejection, ReplicaType, SchemaHash, WireVersion, WriteBuf,
-};
+use kyneta_uds_cbor::{ChannelCodec, Codec as _};
+use kyneta_uds_core::{ChannelMsg, Message as _, Payload, Rejection, WireVersion};
 
 use crate::{
     oracle::{self, with_unknown_key},
     random::Random,
+    support::{ROUNDS, decode, encode, established, to_bytes, to_value},
 };
 
-/// Miri takes a thousand times as long.
-const ROUNDS: usize = if cfg!(miri) { 100 } else { 4_000 };
-
-pub(crate) fn encode(codec: &mut ChannelCodec, msg: &ChannelMsg) -> Bytes {
-    let mut buf = WriteBuf::default();
-    codec.encode(msg, &mut buf.writer()).unwrap();
-    let mut slices = [std::io::IoSlice::new(&[]); 8];
-    let filled = buf.slices(&mut slices);
-    slices[..filled]
-        .iter()
-        .flat_map(|slice| slice.to_vec())
-        .collect()
-}
-
-pub(crate) fn decode(codec: &mut ChannelCodec, bytes: &Bytes) -> Result<ChannelMsg, Rejection> {
-    codec.decode(Payload::new(bytes, 0..bytes.len()))
-}
-
-fn to_value(bytes: &[u8]) -> Value {
-    ciborium::from_reader(bytes).unwrap()
-}
-
-fn to_bytes(value: &Value) -> Bytes {
-    let mut bytes = Vec::new();
-    ciborium::into_writer(value, &mut bytes).unwrap();
-    bytes.into()
-}
-
-/// Every map's keys in another order, some unknown ones among them; floats may come in any width
-/// but half, which the protocol has not.
+/// Puts the keys of every map in another order, with some unknown keys.
 fn shuffle(value: &mut Value, random: &mut Random) {
     match value {
         Value::Map(pairs) => {
@@ -64,37 +33,13 @@ fn shuffle(value: &mut Value, random: &mut Random) {
     }
 }
 
-/// Both ends of a connection on which aliases are in use.
-fn established() -> (ChannelCodec, ChannelCodec) {
-    let (mut ours, mut theirs) = (ChannelCodec::new(), ChannelCodec::new());
-    let establish = Establish::new(Identity::service("a").unwrap()).features(Features::aliasing());
-    let msg = ChannelMsg::Establish(establish);
-    let bytes = encode(&mut ours, &msg);
-    assert_eq!(decode(&mut theirs, &bytes).unwrap(), msg);
-    let bytes = encode(&mut theirs, &msg);
-    assert_eq!(decode(&mut ours, &bytes).unwrap(), msg);
-    (ours, theirs)
-}
-
-#[test]
-fn our_bytes_are_what_the_oracle_says() {
-    let mut random = Random::new(1);
-    for _ in 0..ROUNDS {
-        let msg = random.message();
-        // A fresh codec knows no alias and announces some, which the oracle does not.
-        let mut value = to_value(&encode(&mut ChannelCodec::new(), &msg));
-        oracle::without_announcements(&mut value);
-        assert_eq!(value, oracle::value(&msg), "{msg:?}");
-    }
-}
-
 #[test]
 fn what_ciborium_writes_is_read_in_any_order() {
     let mut random = Random::new(2);
     for _ in 0..ROUNDS {
         let msg = random.message();
         let mut value = oracle::value(&msg);
-        // Half floats are not of the protocol; ciborium writes 0.5 and the infinities as such.
+        // Finite half floats are not part of the protocol; ciborium writes 0.5 as one.
         let ordered = to_bytes(&value);
         shuffle(&mut value, &mut random);
         let shuffled = to_bytes(&value);
@@ -120,10 +65,10 @@ fn has_finite_half(value: &Value) -> bool {
     }
 }
 
-/// The expected order takes one way through the decoder, any other order the other way: two
-/// connections on which one and the other are used throughout stay equal.
+/// The `fast` decoder reads the expected key order, `general` any other: two connections that use one of them
+/// throughout stay equal.
 #[test]
-fn both_ways_of_reading_agree() {
+fn both_decoders_agree() {
     let mut random = Random::new(3);
     let (mut sender, mut ordered) = established();
     let mut shuffled = ordered.clone();
@@ -148,7 +93,7 @@ fn both_ways_of_reading_agree() {
     assert!(aliased > ROUNDS / 20, "aliases were in use: {aliased}");
 }
 
-/// As ciborium, but floats of 32 and 64 bits alone.
+/// As ciborium writes it, but with all floats of 64 bits.
 fn reencode(value: &Value) -> Bytes {
     fn write(value: &Value, out: &mut Vec<u8>) {
         match value {
@@ -179,9 +124,9 @@ fn reencode(value: &Value) -> Bytes {
     out.into()
 }
 
-/// Any byte changed or dropped gives the same verdict on both ways, or no message at all.
+/// With any byte changed or removed, both decoders return the same message or both an error.
 #[test]
-fn damaged_messages_are_refused_or_read_alike() {
+fn both_decoders_agree_on_damaged_messages() {
     let mut random = Random::new(4);
     let mut read = 0;
     for _ in 0..ROUNDS {
@@ -200,7 +145,7 @@ fn damaged_messages_are_refused_or_read_alike() {
         }
         let damaged = Bytes::from(bytes);
         let verdict = decode(&mut ChannelCodec::new(), &damaged);
-        // An unknown key in front sends it the general way.
+        // An unknown key in front makes `general` read it.
         let Some(detour) = with_unknown_key(&damaged) else {
             continue;
         };
@@ -217,103 +162,9 @@ fn damaged_messages_are_refused_or_read_alike() {
     assert!(read > ROUNDS / 40, "{read}");
 }
 
-fn entry(doc: &str, hash: &str) -> DocEntry {
-    DocEntry::new(
-        DocId::new(doc).unwrap(),
-        ReplicaType::new("loro", 1.0, 0.0).unwrap(),
-        SchemaHash::new(hash).unwrap(),
-    )
-}
-
+/// 1.x peers know neither key, so on their wire version an invalid value is ignored.
 #[test]
-fn outbound_aliases_are_bounded_and_the_rest_goes_in_full() {
-    let (mut sender, mut receiver) = established();
-    sender = sender.limits(DecodeLimits {
-        max_aliases: 2,
-        ..DecodeLimits::default()
-    });
-    let docs = ["a", "b", "c", "d"].map(|doc| entry(doc, &format!("hash-{doc}")));
-    let present = ChannelMsg::Present(docs.to_vec());
-    for _ in 0..2 {
-        let bytes = encode(&mut sender, &present);
-        assert_eq!(decode(&mut receiver, &bytes).unwrap(), present);
-    }
-    let dismiss = |doc| {
-        encode(
-            &mut sender.clone(),
-            &ChannelMsg::Dismiss(DocId::new(doc).unwrap()),
-        )
-    };
-    assert_eq!(&dismiss("b")[..], b"\xa2\x61t\x13\x62dx\x01");
-    assert_eq!(&dismiss("c")[..], b"\xa2\x61t\x13\x63doc\x61c");
-}
-
-#[test]
-fn inbound_aliases_are_bounded_in_number_and_bytes() {
-    let limits = [
-        (
-            DecodeLimits {
-                max_aliases: 2,
-                ..DecodeLimits::default()
-            },
-            "aliases",
-        ),
-        (
-            DecodeLimits {
-                max_alias_bytes: 2,
-                ..DecodeLimits::default()
-            },
-            "bytes",
-        ),
-    ];
-    for (limits, expected) in limits {
-        let (mut sender, receiver) = established();
-        let mut receiver = receiver.limits(limits);
-        let first = ChannelMsg::Present(vec![entry("a", "h"), entry("b", "h")]);
-        let bytes = encode(&mut sender, &first);
-        assert_eq!(decode(&mut receiver, &bytes).unwrap(), first);
-        let bytes = encode(&mut sender, &ChannelMsg::Present(vec![entry("c", "h")]));
-        let full = decode(&mut receiver, &bytes).unwrap_err();
-        let Rejection::Alias(AliasFault::TableFull { limit: 2, unit }) = full else {
-            panic!("{full:?}");
-        };
-        assert_eq!(unit, expected);
-        // What was announced before still counts.
-        let bytes = encode(&mut sender, &ChannelMsg::Dismiss(DocId::new("b").unwrap()));
-        assert!(decode(&mut receiver, &bytes).is_ok());
-    }
-}
-
-#[test]
-fn a_message_that_was_not_sent_announces_nothing() {
-    let (mut sender, mut receiver) = established();
-    let known = ChannelMsg::Present(vec![entry("a", "h")]);
-    let bytes = encode(&mut sender, &known);
-    decode(&mut receiver, &bytes).unwrap();
-    let before = format!("{:?}", encode(&mut sender.clone(), &known));
-
-    encode(
-        &mut sender,
-        &ChannelMsg::Present(vec![entry("b", "h"), entry("c", "i")]),
-    );
-    sender.not_sent();
-    let plain = Establish::new(Identity::service("a").unwrap());
-    encode(&mut sender, &ChannelMsg::Establish(plain));
-    sender.not_sent();
-    assert_eq!(format!("{:?}", encode(&mut sender.clone(), &known)), before);
-
-    let next = ChannelMsg::Present(vec![entry("c", "i")]);
-    let bytes = encode(&mut sender, &next);
-    assert_eq!(decode(&mut receiver, &bytes).unwrap(), next);
-    let dismiss = ChannelMsg::Dismiss(DocId::new("c").unwrap());
-    let bytes = encode(&mut sender, &dismiss);
-    assert_eq!(&bytes[..], b"\xa2\x61t\x13\x62dx\x01");
-    assert_eq!(decode(&mut receiver, &bytes).unwrap(), dismiss);
-}
-
-/// 1.x peers know neither key: on their wire an odd value in one does not cost the message.
-#[test]
-fn wire_2_tolerates_what_its_peers_do_not_check() {
+fn wire_version_2_tolerates_what_its_peers_do_not_check() {
     let odd = [
         &b"\xa4\x61t\x01\x62id\x61p\x61y\x64user\x62pv\x01"[..],
         b"\xa7\x61t\x12\x62pk\x00\x62pe\x00\x61d\x60\x61v\x60\x63doc\x61d\x62ln\x01",
@@ -334,7 +185,7 @@ fn wire_2_tolerates_what_its_peers_do_not_check() {
 }
 
 #[test]
-fn bulk_is_a_range_of_the_read_buffer() {
+fn large_data_is_a_range_of_the_read_buffer() {
     let bytes = Bytes::from(
         [
             b"\xa8\x61t\x12\x62pk\x00\x62pe\x01\x61d\x58\xc8",
@@ -369,7 +220,7 @@ fn a_message_holds_at_most_twice_what_it_counts_however_its_frame_is_padded() {
             let head = [&[0x5a][..], &(padding as u32 + 24).to_be_bytes()].concat();
             let read = Bytes::from([&message[..], &head, &vec![0; padding + 24]].concat());
             let decoded = decode(&mut ChannelCodec::new(), &read).unwrap();
-            // Whoever holds a range of it is another owner.
+            // A range of it is another owner.
             let holds = if read.is_unique() { 0 } else { read.len() };
             assert!(
                 holds <= 2 * decoded.size(),

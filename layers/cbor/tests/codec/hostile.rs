@@ -1,10 +1,10 @@
-//! Payloads made to hurt: deep, wide, lying about lengths.
+//! Hostile payloads: deeply nested, large, or with wrong lengths.
 
 use bytes::Bytes;
 use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
 use kyneta_uds_core::{Payload, Rejection};
 
-use crate::decode::decode;
+use crate::support::decode;
 
 fn rejection(bytes: Vec<u8>) -> Rejection {
     decode(&mut ChannelCodec::new(), &bytes.into()).unwrap_err()
@@ -13,7 +13,7 @@ fn rejection(bytes: Vec<u8>) -> Rejection {
 #[test]
 fn deep_nesting_is_an_error_and_no_stack_overflow() {
     for open in [0x81_u8, 0xa1] {
-        // depart with an unknown key whose value opens 100,000 arrays or maps
+        // A depart with an unknown key whose value opens 100,000 arrays or maps.
         let mut bytes = b"\xa2\x61t\x02\x61z".to_vec();
         for _ in 0..100_000 {
             bytes.push(open);
@@ -33,8 +33,8 @@ fn deep_nesting_is_an_error_and_no_stack_overflow() {
 }
 
 #[test]
-fn lengths_are_compared_with_what_there_is() {
-    // (head of the value of an unknown key, in a depart)
+fn lengths_are_compared_with_the_bytes_left() {
+    // Heads of the value of an unknown key, in a depart.
     let heads: [&[u8]; 6] = [
         b"\x5a\xff\xff\xff\xff",
         b"\x7b\x00\xff\xff\xff\xff\xff\xff\xff",
@@ -55,7 +55,7 @@ fn lengths_are_compared_with_what_there_is() {
 }
 
 #[test]
-fn keys_documents_and_hashes_are_bounded() {
+fn keys_documents_and_hashes_are_limited() {
     let limits = DecodeLimits {
         max_keys: 100,
         max_docs: 10,
@@ -91,7 +91,7 @@ fn keys_documents_and_hashes_are_bounded() {
 }
 
 #[test]
-fn duplicate_keys_are_found_however_they_are_written() {
+fn duplicate_keys_are_found_in_any_encoding() {
     // Key pairs of one map.
     let same: [(&[u8], &[u8]); 6] = [
         (b"\x61a", b"\x61a"),
@@ -113,7 +113,7 @@ fn duplicate_keys_are_found_however_they_are_written() {
 }
 
 #[test]
-fn a_large_key_that_is_no_utf8_is_refused_and_not_copied() {
+fn a_large_key_in_invalid_utf8_is_rejected_and_not_copied() {
     let key = |len: usize| {
         let head = [&[0x7a][..], &(len as u32).to_be_bytes()].concat();
         [b"\xa2\x61t\x02", &head[..], &vec![0xff; len], b"\x00"].concat()
@@ -123,14 +123,14 @@ fn a_large_key_that_is_no_utf8_is_refused_and_not_copied() {
         rejection(key((64 << 10) + 1)).to_string(),
         "payload not decoded: keys of more than 64 KiB that are no UTF-8 at byte 4"
     );
-    // One that is UTF-8 takes no copy, whatever its size.
+    // A valid one is not copied, whatever its size.
     let mut valid = key(1 << 20);
     valid[9..9 + (1 << 20)].fill(b'k');
     assert!(decode(&mut ChannelCodec::new(), &valid.into()).is_ok());
 }
 
 #[test]
-fn texts_over_their_limits_say_so() {
+fn the_error_of_a_text_over_its_limit() {
     let text = |len: usize| {
         let mut bytes = vec![0x7a];
         bytes.extend((len as u32).to_be_bytes());
@@ -182,7 +182,7 @@ fn texts_over_their_limits_say_so() {
 }
 
 #[test]
-fn the_serde_codec_is_bounded_too() {
+fn the_serde_codec_has_limits_too() {
     let mut deep = vec![0x81_u8; 100_000];
     deep.push(0);
     let mut codec = SerdeCodec::<ciborium::Value>::new();

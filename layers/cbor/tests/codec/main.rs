@@ -1,8 +1,8 @@
-//! Our codec against ciborium's, and its two ways of reading against each other.
+//! Our codecs against ciborium's, and the two decoders of the channel codec against each other.
 //!
-//! `random` makes messages, `oracle` says what CBOR they are; `decode` and `hostile` compare.
+//! `random` makes messages, `oracle` their CBOR; `encode`, `decode`, `alias`, `hostile` and `typed` are the tests.
 
-// A test that cannot go on says so by panicking, in its helpers too.
+// Tests and their helpers panic when they fail.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,8 +10,11 @@
     clippy::indexing_slicing
 )]
 
+mod alias;
 mod decode;
+mod encode;
 mod hostile;
 mod oracle;
 mod random;
+mod support;
 mod typed;

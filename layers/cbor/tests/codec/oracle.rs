@@ -1,4 +1,4 @@
-//! What CBOR a message is, said with ciborium's `Value`: written independently of the codec.
+//! A message as ciborium's `Value`, written independently of the codec.
 
 use bytes::Bytes;
 use ciborium::Value;
@@ -9,7 +9,7 @@ use kyneta_uds_core::{
 
 type Pairs = Vec<(Value, Value)>;
 
-/// Without aliases: entries carry none, documents stand in full.
+/// Without aliases: entries have none, documents are named in full.
 pub(crate) fn value(msg: &ChannelMsg) -> Value {
     let mut map = Pairs::new();
     match msg {
@@ -113,7 +113,7 @@ fn put_some(map: &mut Pairs, key: &str, value: Option<impl Into<Value>>) {
     }
 }
 
-/// What a codec writes for its peer to number is taken out of a `present`.
+/// Removes the aliases that a `present` announces.
 pub(crate) fn without_announcements(value: &mut Value) {
     let Value::Map(pairs) = value else {
         panic!("a map")
@@ -133,8 +133,8 @@ pub(crate) fn without_announcements(value: &mut Value) {
 /// The key of [`with_unknown_key`].
 pub(crate) const UNKNOWN_KEY: &[u8] = b"\x64zzzz";
 
-/// The same message with an unknown key in front, which sends it the general way. `None` when it is
-/// no map, or not one of few keys.
+/// The same message with an unknown key in front, so that the `general` decoder reads it. `None` if it is not a
+/// map of few keys.
 pub(crate) fn with_unknown_key(bytes: &[u8]) -> Option<Bytes> {
     let (&first, rest) = bytes.split_first()?;
     (0xa0..0xb7)

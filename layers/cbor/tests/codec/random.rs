@@ -40,7 +40,7 @@ impl Random {
         (0..parts).map(|_| PARTS[self.below(PARTS.len())]).collect()
     }
 
-    /// One of a few, so that aliases are used.
+    /// One of a few documents, so that aliases are used.
     fn doc(&mut self) -> DocId {
         DocId::new(format!("doc-{}", self.below(40))).unwrap()
     }

@@ -17,7 +17,7 @@ enum Message {
 }
 
 #[test]
-fn messages_go_and_come_back() {
+fn messages_are_encoded_and_decoded() {
     let mut codec = SerdeCodec::<Message>::new();
     let big = |len| Message::Put {
         key: "k".repeat(len),
@@ -48,21 +48,21 @@ fn another_type_is_an_invalid_message() {
 }
 
 #[derive(Deserialize)]
-struct Moody;
+struct Unserializable;
 
-impl Serialize for Moody {
+impl Serialize for Unserializable {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         Err(S::Error::custom("not today"))
     }
 }
 
 #[test]
-fn a_message_that_will_not_serialize_says_why() {
+fn the_error_of_a_message_that_cannot_be_serialized() {
     let mut buf = WriteBuf::default();
-    let refused = SerdeCodec::<Moody>::new()
-        .encode(&Moody, &mut buf.writer())
+    let refused = SerdeCodec::<Unserializable>::new()
+        .encode(&Unserializable, &mut buf.writer())
         .unwrap_err();
     assert!(matches!(refused, EncodeError::Serialize(_)));
-    let said = Chain(&refused).to_string();
-    assert!(said.contains("not today"), "{said}");
+    let text = Chain(&refused).to_string();
+    assert!(text.contains("not today"), "{text}");
 }

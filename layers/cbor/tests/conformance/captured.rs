@@ -1,4 +1,4 @@
-//! Two sessions recorded between real peers: read every frame, write it again.
+//! Two sessions recorded between real peers: every frame is decoded and encoded again.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What ours does otherwise than the reference, on purpose: each case by name, with its reason.
+//! The intended differences from the reference: each case by name, with its reason.
 
 use kyneta_uds_core::WireVersion;
 
@@ -8,7 +8,7 @@ pub(crate) struct Difference {
     pub(crate) reason: &'static str,
 }
 
-/// The list is exact: what differs is listed, and what is listed differs.
+/// Checks that the list is exact: all differing cases are listed, and all listed cases differ.
 pub(crate) fn assert_listed(listed: &[Difference], differing: &[&str]) {
     let stale: Vec<_> = listed
         .iter()
@@ -39,7 +39,7 @@ pub(crate) fn inbound(wire: WireVersion) -> Vec<Difference> {
     expand(&[&INBOUND, only])
 }
 
-/// A reason and the cases that it is the reason of.
+/// A reason, and the cases that it applies to.
 type Group = (&'static str, &'static [&'static str]);
 
 fn expand(lists: &[&[Group]]) -> Vec<Difference> {
@@ -56,7 +56,7 @@ static SESSIONS: [Group; 7] = [
         &["establish/id-65535"],
     ),
     (
-        "A docId over 512 bytes cannot be built: the reference's receiver refuses it.",
+        "A docId over 512 bytes cannot be built: the reference's receiver rejects it.",
         &[
             "limits/docid-interest-ascii-513",
             "limits/docid-offer-ascii-513",
@@ -69,7 +69,7 @@ static SESSIONS: [Group; 7] = [
         ],
     ),
     (
-        "A docId over 512 bytes is refused in `present` already, where the reference lets it pass and fails at each use of it.",
+        "A docId over 512 bytes is rejected in `present` already; the reference accepts it there and rejects each use of it.",
         &[
             "limits/docid-present-ascii-513",
             "limits/docid-present-2byte-513",
@@ -79,7 +79,7 @@ static SESSIONS: [Group; 7] = [
         ],
     ),
     (
-        "The same; and as that `present` was neither built nor taken whole, the documents after the long one have no alias, and go as `doc`.",
+        "The same. As that `present` was neither built nor accepted as a whole, the documents after the long one have no alias, and are named by `doc`.",
         &[
             "limits/docid-alias-ascii-513",
             "limits/docid-alias-ascii-1024",
@@ -89,7 +89,7 @@ static SESSIONS: [Group; 7] = [
         ],
     ),
     (
-        "A schema hash over 256 bytes cannot be built: the reference's receiver refuses it.",
+        "A schema hash over 256 bytes cannot be built: the reference's receiver rejects it.",
         &[
             "limits/hash-ascii-257",
             "limits/hash-ascii-400",
@@ -98,7 +98,7 @@ static SESSIONS: [Group; 7] = [
         ],
     ),
     (
-        "The same; and as that `present` was not built, its aliases were not assigned.",
+        "The same. As that `present` was not built, its aliases were not assigned.",
         &["limits/hash-alias-ascii-257", "limits/hash-alias-ascii-400"],
     ),
     (
@@ -115,11 +115,11 @@ static SESSIONS_V2: [Group; 0] = [];
 
 static SESSIONS_V3: [Group; 2] = [
     (
-        "Protocol version 0.0 cannot be built: the reference's receiver refuses it.",
+        "Protocol version 0.0 cannot be built: the reference's receiver rejects it.",
         &["establish-pv/0.0-sent-is-rejected"],
     ),
     (
-        "A docId over 512 bytes cannot be built: the reference's receiver refuses it.",
+        "A docId over 512 bytes cannot be built: the reference's receiver rejects it.",
         &[
             "limits/docid-vacant-ascii-513",
             "limits/docid-vacant-ascii-600",
@@ -131,7 +131,7 @@ static SESSIONS_V3: [Group; 2] = [
 
 static INBOUND: [Group; 6] = [
     (
-        "Frames of the other wire version are measured with their own header, so the stream stays in step; the reference loses it for good.",
+        "Frames of the other wire version are measured by their own header format, so the next frame is found; the reference cannot read the rest of the stream.",
         &[
             "other-version/depart",
             "other-version/establish-then-depart",
@@ -141,7 +141,7 @@ static INBOUND: [Group; 6] = [
         ],
     ),
     (
-        "Fragments are skipped by their length and reported, not reassembled: nobody sends them on a Unix socket.",
+        "Fragments are skipped by their length and reported, not reassembled: no implementation sends them on a Unix socket.",
         &[
             "fragment/three-in-order",
             "fragment/three-reversed",
@@ -162,7 +162,7 @@ static INBOUND: [Group; 6] = [
         ],
     ),
     (
-        "`__proto__` is a key like any other: its value lends the message no fields.",
+        "`__proto__` is a key like any other: its value does not add fields to the message.",
         &["cbor/proto-key-supplies-t", "cbor/proto-key-supplies-doc"],
     ),
     (
@@ -186,7 +186,7 @@ static INBOUND: [Group; 6] = [
         ],
     ),
     (
-        "A docId over 512 bytes is refused in `present` already, where the reference lets it pass and fails at each use of it.",
+        "A docId over 512 bytes is rejected in `present` already; the reference accepts it there and rejects each use of it.",
         &["present-alias/docid-2000"],
     ),
     (
@@ -197,20 +197,20 @@ static INBOUND: [Group; 6] = [
 
 static INBOUND_V2: [Group; 3] = [
     (
-        "The header of the other wire version is known, and measured as such.",
+        "The header of the other wire version is known, so the frame is measured by it.",
         &["frame/version-byte-3"],
     ),
     (
-        "A lineage is read on wire version 2 too, so that two of ours lose nothing on it.",
+        "A lineage is read on wire version 2, too, so that two of our peers do not lose it.",
         &["odd-value/offer-ln-text", "odd-optional/offer-ln-text"],
     ),
     (
-        "`vacant` is read on wire version 2 too; 1.8.0 drops it.",
+        "`vacant` is read on wire version 2, too; 1.8.0 drops it.",
         &["odd-value/vacant-doc-text-empty"],
     ),
 ];
 
 static INBOUND_V3: [Group; 1] = [(
-    "The header of the other wire version is known, and measured as such.",
+    "The header of the other wire version is known, so the frame is measured by it.",
     &["frame/version-byte-2"],
 )];

@@ -1,6 +1,6 @@
-//! Inbound cases that the vectors leave out, in their form, with what the reference makes of them.
+//! Inbound cases that the vectors lack, in the same form, with the reference's results.
 //!
-//! Each is one of a family whose other members the vectors hold.
+//! Each belongs to a family of cases of which the vectors have others.
 
 use kyneta_uds_core::WireVersion;
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ fn version_byte_2() -> Value {
     })
 }
 
-/// As `present-alias/odd-alias-2^53-1`, whose negative is one further from 0: its argument is 2^53 - 1,
-/// which is still a number to the reference.
+/// As `present-alias/odd-alias-2^53-1`, for the smallest negative alias, -2^53: its argument is 2^53 - 1, which is
+/// still a number in the reference.
 fn odd_alias(wire: WireVersion) -> Value {
     const ALIAS: &str = "3b001fffffffffffff";
     let header = |payload: &str| {

@@ -1,4 +1,4 @@
-//! Bytes that a fresh receiver gets, and what it makes of them, however they are cut.
+//! Bytes that a new receiver gets, and its results, wherever reads end.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::{
 /// Up to this many bytes a case is cut at every place, above it at random ones.
 const SHORT: usize = 2_000;
 const RANDOM_CUTS: usize = 16;
-/// Above this many bytes a case is cut in few places, or it would take minutes.
+/// Above this many bytes a case is cut at few places, to save time.
 const LONG: usize = 200_000;
 
 #[test]
@@ -39,8 +39,8 @@ fn every_inbound_case_decodes_equal() {
     }
 }
 
-/// A family of cases that one wire version has more of is a hole in the other's, unless it is of what
-/// only one of them has. Where frames are cut is drawn at random.
+/// If one wire version has a case that the other lacks, a test is missing, unless the case is about something that
+/// only one version has. The places where frames are cut are random.
 #[test]
 fn each_case_of_one_wire_version_has_its_counterpart_on_the_other() {
     let names = WIRES.map(|wire| {
@@ -51,16 +51,16 @@ fn each_case_of_one_wire_version_has_its_counterpart_on_the_other() {
             .map(|case| name(case).to_owned())
             .collect::<HashSet<_>>()
     });
-    let is_of_one = |name: &str| {
+    let is_of_one_version = |name: &str| {
         ["cut/at-", "truncated/first-", "seq/", "doc-dx/vacant-"]
             .iter()
             .any(|family| name.starts_with(family))
     };
     let alone: Vec<_> = names[0]
         .symmetric_difference(&names[1])
-        .filter(|name| !is_of_one(name))
+        .filter(|name| !is_of_one_version(name))
         .collect();
-    // Of what a header declares, version 2 has `declares-1MiB` alone.
+    // Of these, version 2 has only `declares-1MiB`.
     assert_eq!(alone, ["truncated/declares-256MiB"]);
 }
 
@@ -100,8 +100,8 @@ fn expected(results: &Value) -> Vec<Value> {
     list(results).iter().map(json::expected).collect()
 }
 
-/// The faults of one message come in the reference's order. (On wire version 2 `vacant` is no
-/// message to it, so there is nothing to compare with.)
+/// The faults of a message are found in the reference's order. (On wire version 2 the reference does not know
+/// `vacant`, so there is nothing to compare with.)
 #[test]
 fn faults_are_found_in_the_same_place() {
     let wire = WireVersion::V3;
@@ -159,7 +159,7 @@ fn no_cut_changes_a_result() {
     }
 }
 
-/// Where to cut: at each place in turn when there are few, else at eight random ones at a time.
+/// Where to cut: at each place in turn if there are few, else at eight random places at a time.
 fn places(len: usize, random: &mut u64) -> Vec<Vec<usize>> {
     if len <= SHORT {
         return (1..len).map(|at| vec![at]).collect();

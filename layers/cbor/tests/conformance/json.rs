@@ -1,4 +1,4 @@
-//! Messages and their JSON form, the reference's field names.
+//! Messages and their JSON form, with the reference's field names.
 
 use bytes::Bytes;
 use kyneta_uds_core::{
@@ -12,7 +12,7 @@ use crate::vectors::{gen_bytes, gen_text, list};
 
 type Error = Box<dyn std::error::Error>;
 
-/// A message that our types cannot hold is an error.
+/// An error for a message that our types cannot represent.
 pub(crate) fn to_message(msg: &Value) -> Result<ChannelMsg, Error> {
     let doc = || DocId::new(text(&msg["docId"]));
     Ok(match msg["type"].as_str().expect("a type") {
@@ -129,8 +129,8 @@ fn number(value: &Value) -> f64 {
     }
 }
 
-/// A decoding result in a form that compares as the vectors ask for: a message by all its fields,
-/// an error by its code and finer code.
+/// The result of decoding in the form in which the vectors compare: a message by all its fields, an error by its
+/// code and subcode.
 pub(crate) fn result(result: &Result<ChannelMsg, Rejection>) -> Value {
     match result {
         Ok(msg) => json!({ "ok": from_message(msg) }),
@@ -279,7 +279,7 @@ fn bits(number: f64) -> Value {
     format!("f64:{:016x}", number.to_bits()).into()
 }
 
-/// Shorthands expanded, numbers by their bits.
+/// Expands shorthands, and replaces numbers by their bits.
 fn normal(value: &Value) -> Value {
     match value {
         Value::Number(_) => bits(number(value)),

@@ -1,12 +1,12 @@
 //! Every case of the reference's vectors, both wire versions, byte for byte.
 //!
-//! `vectors` reads the files, `extra_cases` has cases that they leave out, `json` compares messages with
-//! their JSON form, `peer` is one side of a connection without a socket; `sessions`, `inbound` and `captured` are the three kinds of case,
-//! `differences` lists what ours does otherwise on purpose.
+//! `vectors` reads the files, `extra_cases` has cases that they lack, `json` compares messages with their JSON form,
+//! `peer` is one side of a connection without a socket. `sessions`, `inbound` and `captured` are the three kinds of
+//! cases. `differences` lists the intended differences.
 
 // Megabytes of JSON are too much for Miri.
 #![cfg(not(miri))]
-// A test that cannot go on says so by panicking, in its helpers too.
+// Tests and their helpers panic when they fail.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! One side of a connection, without a socket: its codec, its frames.
+//! One side of a connection without a socket: a codec, a frame parser and a frame writer.
 
 use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
 use kyneta_uds_core::{ChannelMsg, Frame, PayloadWriter, Rejection, WireVersion, WriteBuf};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::json;
 
-/// As the reference: whatever a header says.
+/// As in the reference: no limit but the header.
 const MAX_FRAME: usize = u32::MAX as usize;
 
 pub(crate) struct Peer {
@@ -38,7 +38,7 @@ impl Peer {
         write(*wire, writer, |out| codec.encode(msg, out)).expect("every message can be encoded")
     }
 
-    /// A message that our types cannot hold takes its number all the same.
+    /// A message that our types cannot represent uses a sequence number, too.
     pub(crate) fn refuse(&mut self) {
         let refused = write(self.wire, &mut self.writer, |_| {
             Err(EncodeError::TooLarge { size: 0, limit: 0 })
@@ -46,7 +46,7 @@ impl Peer {
         assert!(refused.is_err());
     }
 
-    /// What this side makes of a chunk, in the form in which results compare.
+    /// The results of a chunk, in a form that can be compared.
     pub(crate) fn receive(&mut self, chunk: &[u8]) -> Vec<Value> {
         self.messages(chunk).iter().map(json::result).collect()
     }
@@ -62,7 +62,7 @@ impl Peer {
             messages.push(match frame {
                 Frame::Payload(payload) => self.codec.decode(payload),
                 Frame::Skipped(fault) => Err(fault.into()),
-                // The reference takes any seq.
+                // The reference accepts any sequence number.
                 _ => continue,
             });
         }

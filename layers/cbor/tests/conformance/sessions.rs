@@ -1,4 +1,4 @@
-//! Two peers that start fresh and talk: what each writes and what the other makes of it.
+//! Sessions of two new peers: what each writes, and what the other decodes.
 
 use kyneta_uds_core::WireVersion;
 use serde_json::Value;
@@ -11,16 +11,16 @@ use crate::{
     vectors::{WIRES, bytes, cases, list, name},
 };
 
-/// What came of one session.
+/// The counts of one session, or of all.
 #[derive(Default)]
-struct Outcome {
+struct Counts {
     steps: usize,
     encoded: usize,
-    /// Steps whose message our types cannot hold.
+    /// Steps whose message our types cannot represent.
     unbuildable: usize,
     /// Steps whose bytes differ.
     bytes: usize,
-    /// Steps whose decoding differs.
+    /// Steps whose decoded message differs.
     results: usize,
 }
 
@@ -28,20 +28,20 @@ struct Outcome {
 fn every_session_is_byte_identical_and_decodes_equal() {
     for wire in WIRES {
         let cases = cases(wire, "session");
-        let mut total = Outcome::default();
+        let mut total = Counts::default();
         let mut differing = Vec::new();
         for case in &cases {
-            let outcome = play(wire, case);
-            if outcome.unbuildable + outcome.bytes + outcome.results > 0 {
-                // Whatever differs does so because a message could not be built.
-                assert!(outcome.unbuildable > 0, "{}", name(case));
+            let counts = play(wire, case);
+            if counts.unbuildable + counts.bytes + counts.results > 0 {
+                // A session can only differ if a message could not be built.
+                assert!(counts.unbuildable > 0, "{}", name(case));
                 differing.push(name(case));
             }
-            total.steps += outcome.steps;
-            total.encoded += outcome.encoded;
-            total.unbuildable += outcome.unbuildable;
-            total.bytes += outcome.bytes;
-            total.results += outcome.results;
+            total.steps += counts.steps;
+            total.encoded += counts.encoded;
+            total.unbuildable += counts.unbuildable;
+            total.bytes += counts.bytes;
+            total.results += counts.results;
         }
         println!(
             "wire {wire}: {} sessions, {} steps, {} encoded, {} byte-identical; not buildable: {}, \
@@ -59,11 +59,11 @@ fn every_session_is_byte_identical_and_decodes_equal() {
     }
 }
 
-fn play(wire: WireVersion, case: &Value) -> Outcome {
-    let mut outcome = Outcome::default();
+fn play(wire: WireVersion, case: &Value) -> Counts {
+    let mut counts = Counts::default();
     let (mut a, mut b) = (Peer::new(wire), Peer::new(wire));
     for step in list(&case["steps"]) {
-        outcome.steps += 1;
+        counts.steps += 1;
         let (sender, receiver) = if step["dir"] == "A->B" {
             (&mut a, &mut b)
         } else {
@@ -71,29 +71,29 @@ fn play(wire: WireVersion, case: &Value) -> Outcome {
         };
         let frame = match step.get("raw") {
             Some(raw) => bytes(raw),
-            None => match send(sender, step, &mut outcome) {
+            None => match send(sender, step, &mut counts) {
                 Some(frame) => frame,
                 None => continue,
             },
         };
         let got = receiver.receive(&frame);
         if got != [json::expected(&step["decoded"])] {
-            outcome.results += 1;
+            counts.results += 1;
         }
     }
-    outcome
+    counts
 }
 
-/// The reference's frame, compared with ours; none when only its hash is known and ours cannot be.
-fn send(sender: &mut Peer, step: &Value, outcome: &mut Outcome) -> Option<Vec<u8>> {
+/// The reference's frame, compared with ours; none if only its hash is known and our types cannot represent it.
+fn send(sender: &mut Peer, step: &Value, counts: &mut Counts) -> Option<Vec<u8>> {
     let expected = &step["frame"];
     let ours = match json::to_message(&step["msg"]) {
         Ok(msg) => {
-            outcome.encoded += 1;
+            counts.encoded += 1;
             sender.send(&msg)
         }
         Err(_) => {
-            outcome.unbuildable += 1;
+            counts.unbuildable += 1;
             sender.refuse();
             return expected.is_string().then(|| bytes(expected));
         }
@@ -104,14 +104,14 @@ fn send(sender: &mut Peer, step: &Value, outcome: &mut Outcome) -> Option<Vec<u8
     }
     let expected = bytes(expected);
     if ours != expected {
-        outcome.bytes += 1;
+        counts.bytes += 1;
     }
     Some(expected)
 }
 
-/// The lists name nothing twice and give a reason each.
+/// The lists have no duplicates, and a reason for each case.
 #[test]
-fn the_lists_are_in_order() {
+fn the_lists_of_differences_are_complete() {
     for wire in WIRES {
         for list in [differences::sessions(wire), differences::inbound(wire)] {
             let mut names: Vec<_> = list.iter().map(|Difference { name, .. }| name).collect();

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(crate) const WIRES: [WireVersion; 2] = [WireVersion::V2, WireVersion::V3];
 
 pub(crate) fn read(name: &str) -> Value {
-    // The fuzz crate reads them, too, from another depth.
+    // The fuzz crate reads them, too, from another directory.
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|dir| dir.join("tests/vectors").join(name))
@@ -29,7 +29,7 @@ pub(crate) fn cases(wire: WireVersion, kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// What two real peers said to each other.
+/// The recorded session of two real peers.
 pub(crate) fn captured(wire: WireVersion) -> Value {
     read(&format!("session-v{wire}.json"))
 }

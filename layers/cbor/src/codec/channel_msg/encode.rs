@@ -1,6 +1,6 @@
-//! Writing: in, a message; out, its payload, byte for byte what the reference writes.
+//! Encoding: in, a message; out, its payload, with the same bytes that the reference writes.
 //!
-//! Keys go out in the order of wire section 4, numbers by the rule of section 5.
+//! Keys are written in the order of wire section 4, numbers by the rules of section 5.
 
 use bytes::Bytes;
 use kyneta_uds_core::{
@@ -8,7 +8,7 @@ use kyneta_uds_core::{
     PayloadWriter, ProtocolVersion, SyncMode,
 };
 
-use super::{Change, DecodeLimits, Outbound, alias::outbound::Announcement};
+use super::{DecodeLimits, OutboundState, Undo, alias::Announcement};
 
 const UINT: u8 = 0x00;
 const NINT: u8 = 0x20;
@@ -23,31 +23,31 @@ const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 #[inline]
 pub(super) fn message(
     msg: &ChannelMsg,
-    sent: &mut Outbound,
-    mutual: bool,
+    sent: &mut OutboundState,
+    aliases: bool,
     limits: &DecodeLimits,
     out: &mut PayloadWriter<'_>,
 ) {
-    sent.last = Change::Nothing;
+    sent.undo = Undo::Nothing;
     match msg {
-        ChannelMsg::Offer(msg) => offer(msg, sent, mutual, out),
-        ChannelMsg::Interest(msg) => interest(msg, sent, mutual, out),
+        ChannelMsg::Offer(msg) => offer(msg, sent, aliases, out),
+        ChannelMsg::Interest(msg) => interest(msg, sent, aliases, out),
         ChannelMsg::Dismiss(doc) => {
             out.put_slice(b"\xa2\x61t\x13");
-            doc_ref(doc, sent, mutual, out);
+            doc_ref(doc, sent, aliases, out);
         }
         ChannelMsg::Vacant(doc) => {
             out.put_slice(b"\xa2\x61t\x14");
-            doc_ref(doc, sent, mutual, out);
+            doc_ref(doc, sent, aliases, out);
         }
-        ChannelMsg::Present(docs) => present(docs, sent, mutual, limits, out),
+        ChannelMsg::Present(docs) => present(docs, sent, aliases, limits, out),
         ChannelMsg::Establish(msg) => establish(msg, sent, out),
         ChannelMsg::Depart => out.put_slice(b"\xa1\x61t\x02"),
     }
 }
 
 #[inline]
-fn offer(msg: &Offer, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter<'_>) {
+fn offer(msg: &Offer, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
     let keys = 6 + u8::from(msg.reciprocate.is_some()) + u8::from(msg.lineage.is_some());
     let kind = match msg.kind {
         PayloadKind::Entirety => 0,
@@ -81,7 +81,7 @@ fn offer(msg: &Offer, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter
     }
     out.put_slice(b"\x61v");
     text(msg.version.as_bytes(), out);
-    doc_ref(&msg.doc, sent, mutual, out);
+    doc_ref(&msg.doc, sent, aliases, out);
     reciprocate(msg.reciprocate, out);
     if let Some(lineage) = &msg.lineage {
         out.put_slice(b"\x62ln");
@@ -89,10 +89,10 @@ fn offer(msg: &Offer, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter
     }
 }
 
-fn interest(msg: &Interest, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter<'_>) {
+fn interest(msg: &Interest, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
     let keys = 2 + u8::from(msg.version.is_some()) + u8::from(msg.reciprocate.is_some());
     out.put_slice(&[MAP | keys, 0x61, b't', 0x11]);
-    doc_ref(&msg.doc, sent, mutual, out);
+    doc_ref(&msg.doc, sent, aliases, out);
     if let Some(version) = &msg.version {
         out.put_slice(b"\x61v");
         text(version.as_bytes(), out);
@@ -101,8 +101,8 @@ fn interest(msg: &Interest, sent: &mut Outbound, mutual: bool, out: &mut Payload
 }
 
 #[inline(always)]
-fn doc_ref(doc: &DocId, sent: &mut Outbound, mutual: bool, out: &mut PayloadWriter<'_>) {
-    let alias = if mutual { sent.docs.get(doc) } else { None };
+fn doc_ref(doc: &DocId, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
+    let alias = if aliases { sent.docs.get(doc) } else { None };
     match alias {
         Some(alias) => {
             out.put_slice(b"\x62dx");
@@ -124,19 +124,19 @@ fn reciprocate(reciprocate: Option<bool>, out: &mut PayloadWriter<'_>) {
 
 fn present(
     docs: &[DocEntry],
-    sent: &mut Outbound,
-    mutual: bool,
+    sent: &mut OutboundState,
+    aliases: bool,
     limits: &DecodeLimits,
     out: &mut PayloadWriter<'_>,
 ) {
-    sent.last = Change::Announced {
+    sent.undo = Undo::Announced {
         docs: sent.docs.len(),
         schemas: sent.schemas.len(),
     };
     out.put_slice(b"\xa2\x61t\x10\x64docs");
     head(ARRAY, docs.len() as u64, out);
     for doc in docs {
-        entry(doc, sent, mutual, limits, out);
+        entry(doc, sent, aliases, limits, out);
     }
 }
 
@@ -149,8 +149,8 @@ enum Schema {
 
 fn entry(
     entry: &DocEntry,
-    sent: &mut Outbound,
-    mutual: bool,
+    sent: &mut OutboundState,
+    aliases: bool,
     limits: &DecodeLimits,
     out: &mut PayloadWriter<'_>,
 ) {
@@ -160,7 +160,7 @@ fn entry(
     };
     let schema = match sent.schemas.announce(&entry.schema, limits) {
         Announcement::New(alias) => Schema::New(alias),
-        Announcement::Known(alias) if mutual => Schema::Alias(alias),
+        Announcement::Known(alias) if aliases => Schema::Alias(alias),
         Announcement::Known(_) | Announcement::Full => Schema::Again,
     };
     let supported = entry.supported.as_deref().filter(|hashes| hashes.len() > 1);
@@ -209,9 +209,9 @@ fn entry(
     }
 }
 
-fn establish(msg: &Establish, sent: &mut Outbound, out: &mut PayloadWriter<'_>) {
-    sent.last = Change::TakesAliases(sent.takes_aliases);
-    sent.takes_aliases = msg.aliases();
+fn establish(msg: &Establish, sent: &mut OutboundState, out: &mut PayloadWriter<'_>) {
+    sent.undo = Undo::AcceptsAliases(sent.accepts_aliases);
+    sent.accepts_aliases = msg.aliases();
     let version = Some(msg.protocol).filter(|version| *version != ProtocolVersion::default());
     let name = msg.identity.name.as_ref();
     let keys = 3
@@ -287,7 +287,7 @@ fn bulk(major: u8, bytes: &Bytes, out: &mut PayloadWriter<'_>) {
     out.put_bytes(bytes);
 }
 
-/// A major type and its number, in the shortest form.
+/// The head of an item: major type and number, in the shortest form.
 #[inline(always)]
 fn head(major: u8, number: u64, out: &mut PayloadWriter<'_>) {
     match number {

@@ -1,6 +1,6 @@
-//! What one connection may make us remember, and how odd a payload may be.
+//! Limits on what the messages of one connection may cost.
 
-/// Bounds on what a peer's messages may cost.
+/// Limits on what a peer's messages may cost.
 ///
 /// ```
 /// let limits = kyneta_uds_cbor::DecodeLimits::default();
@@ -8,19 +8,18 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Aliases remembered in each table: documents and schema hashes, inbound and outbound, make
-    /// four. Default 262,144. An inbound message beyond it is rejected
-    /// ([`AliasFault::TableFull`](kyneta_uds_core::AliasFault::TableFull)); an outbound document
-    /// beyond it gets no alias.
+    /// Aliases in each of the four tables: documents and schema hashes, inbound and outbound. Default 262,144.
+    /// An inbound message that exceeds it is rejected
+    /// ([`AliasFault::TableFull`](kyneta_uds_core::AliasFault::TableFull)); an outbound document gets no alias.
     pub max_aliases: usize,
-    /// Bytes of text remembered in each of those tables. Default 16 MiB.
+    /// Bytes of text in each of these tables. Default 16 MiB.
     pub max_alias_bytes: usize,
-    /// Documents and supported schema hashes, taken together, in one `present`. Default 65,536.
+    /// Documents plus supported schema hashes in one `present`. Default 65,536.
     pub max_docs: usize,
-    /// How deep a payload may be nested. Default 1,024.
+    /// How deeply a payload may be nested. Default 1,024.
     pub max_depth: usize,
-    /// Keys in all the maps that are open at any one point of a payload whose keys are not in the
-    /// usual order. Default 65,536.
+    /// Keys in all maps that are open at one point of a payload. Default 65,536. Payloads with keys in the usual
+    /// order are not checked for it.
     pub max_keys: usize,
 }
 

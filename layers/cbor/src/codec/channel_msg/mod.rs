@@ -1,10 +1,7 @@
-//! The codec of [`ChannelMsg`]: straight between message and payload, with aliasing (wire sections 4 to 6).
+//! The codec of [`ChannelMsg`]: directly between message and payload, with aliases (wire sections 4 to 6).
 //!
-//! In: messages and payloads, in the order in which they pass. Out: the same. State: the aliases of
-//! one connection, in both directions.
-//!
-//! Reading tries [`fast`] first: keys in the order that every sender uses, read once from the front.
-//! Whatever it does not expect goes to [`general`], which takes any order and says what is wrong.
+//! In: messages to [`encode`] and payloads to [`decode`], in order. Out: payloads and messages. State: the
+//! aliases of one connection, in both directions.
 
 mod alias;
 mod decode;
@@ -15,17 +12,14 @@ use kyneta_uds_core::{
     ChannelMsg, DocId, Lineage, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
 };
 
-use self::{
-    alias::{inbound::Aliases, outbound::Announced},
-    decode::{fast, general},
-};
+use self::alias::{InboundAliases, OutboundAliases};
 use super::Codec;
 use crate::EncodeError;
 
 pub use self::limits::DecodeLimits;
 
-/// The protocol's own codec: byte-identical to the reference when writing, strict and bounded when
-/// reading. A clone of a fresh one is a fresh one.
+/// The codec of the protocol's messages: it writes the same bytes as the reference, and reads strictly and with
+/// limits. A clone of a new codec is a new codec.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -44,64 +38,64 @@ pub use self::limits::DecodeLimits;
 #[derive(Debug, Clone, Default)]
 pub struct ChannelCodec {
     limits: DecodeLimits,
-    outbound: Outbound,
-    inbound: Inbound,
+    outbound: OutboundState,
+    inbound: InboundState,
 }
 
 /// What this side has announced.
 #[derive(Debug, Clone, Default)]
-struct Outbound {
-    docs: Announced<DocId>,
-    schemas: Announced<SchemaHash>,
-    /// The last establish sent has said that this side takes aliases.
-    takes_aliases: bool,
-    /// What the last encoding changed.
-    last: Change,
+struct OutboundState {
+    docs: OutboundAliases<DocId>,
+    schemas: OutboundAliases<SchemaHash>,
+    /// The last establish sent says that this side accepts aliases.
+    accepts_aliases: bool,
+    /// How to undo what the last encoding changed.
+    undo: Undo,
 }
 
-/// How to take back what the last encoding changed.
+/// How to undo what the last encoding changed.
 #[derive(Debug, Clone, Copy, Default)]
-enum Change {
+enum Undo {
     #[default]
     Nothing,
-    /// An establish: what was true before.
-    TakesAliases(bool),
-    /// A present: how many were announced before.
+    /// Of an establish: the value before.
+    AcceptsAliases(bool),
+    /// Of a present: the numbers of aliases before.
     Announced { docs: usize, schemas: usize },
 }
 
 /// What the peer has announced.
 #[derive(Debug, Clone, Default)]
-struct Inbound {
-    docs: Aliases<DocId>,
-    schemas: Aliases<SchemaHash>,
-    /// The peer's last establish has said that it takes aliases.
-    takes_aliases: bool,
-    /// The document that was last named in full, so that naming it again allocates nothing.
+struct InboundState {
+    docs: InboundAliases<DocId>,
+    schemas: InboundAliases<SchemaHash>,
+    /// The peer's last establish says that it accepts aliases.
+    accepts_aliases: bool,
+    /// The last document named in full, so that naming it again allocates nothing.
     last_doc: Option<DocId>,
-    /// The lineage that an offer had last: those of one peer hardly ever change.
+    /// The lineage of the last offer: the lineage of one peer rarely changes.
     last_lineage: Option<Lineage>,
 }
 
 /// The longest lineage that is kept for the next offer, bytes.
-const KEPT_LINEAGE: usize = 1 << 10;
+const MAX_KEPT_LINEAGE: usize = 1 << 10;
 
 impl ChannelCodec {
-    /// A codec for a fresh connection, with default limits.
+    /// A codec for a new connection, with default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With other limits.
+    /// Sets the limits.
     pub const fn limits(mut self, limits: DecodeLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Both sides have said that they take aliases.
+    /// Both sides accept aliases.
     #[inline]
-    const fn mutual(&self) -> bool {
-        self.outbound.takes_aliases && self.inbound.takes_aliases
+    const fn uses_aliases(&self) -> bool {
+        self.outbound.accepts_aliases && self.inbound.accepts_aliases
     }
 }
 
@@ -110,8 +104,8 @@ impl Codec for ChannelCodec {
 
     #[inline]
     fn encode(&mut self, msg: &ChannelMsg, out: &mut PayloadWriter<'_>) -> Result<(), EncodeError> {
-        let mutual = self.mutual();
-        encode::message(msg, &mut self.outbound, mutual, &self.limits, out);
+        let aliases = self.uses_aliases();
+        encode::message(msg, &mut self.outbound, aliases, &self.limits, out);
         Ok(())
     }
 
@@ -128,20 +122,14 @@ impl Codec for ChannelCodec {
         let Self {
             inbound, limits, ..
         } = self;
-        if let Some(offer) = fast::offer(&payload, inbound) {
-            return done(Ok(ChannelMsg::Offer(offer)));
-        }
-        match fast::message(&payload, inbound, limits) {
-            Some(decoded) => done(decoded),
-            None => done(general::message(payload, inbound, limits)),
-        }
+        decode::message(payload, inbound, limits, done)
     }
 
     fn not_sent(&mut self) {
-        match std::mem::take(&mut self.outbound.last) {
-            Change::Nothing => {}
-            Change::TakesAliases(before) => self.outbound.takes_aliases = before,
-            Change::Announced { docs, schemas } => {
+        match std::mem::take(&mut self.outbound.undo) {
+            Undo::Nothing => {}
+            Undo::AcceptsAliases(before) => self.outbound.accepts_aliases = before,
+            Undo::Announced { docs, schemas } => {
                 self.outbound.docs.truncate(docs);
                 self.outbound.schemas.truncate(schemas);
             }
@@ -149,8 +137,8 @@ impl Codec for ChannelCodec {
     }
 }
 
-impl Inbound {
-    /// A document named in full.
+impl InboundState {
+    /// The id of a document that is named in full.
     fn doc(&mut self, text: &str) -> Result<DocId, TextTooLong> {
         if let Some(last) = &self.last_doc
             && last.as_str() == text
@@ -169,7 +157,7 @@ impl Inbound {
             return Ok(last.clone());
         }
         let lineage = Lineage::new(text)?;
-        self.last_lineage = (text.len() <= KEPT_LINEAGE).then(|| lineage.clone());
+        self.last_lineage = (text.len() <= MAX_KEPT_LINEAGE).then(|| lineage.clone());
         Ok(lineage)
     }
 }

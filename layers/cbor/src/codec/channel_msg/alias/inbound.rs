@@ -1,25 +1,24 @@
 //! Inbound aliases: in, what the peer announces; out, the text that an alias stands for.
 //!
-//! Senders number from 0, so almost all are in a dense table. The wire allows any number, as
-//! JavaScript compares them: -0 is 0 and NaN is NaN.
+//! Senders count from 0, so almost all aliases are in a dense table. The wire allows any number, compared as in
+//! JavaScript: -0 equals 0 and NaN equals NaN.
 
 use std::collections::HashMap;
 
 use kyneta_uds_core::AliasFault;
 
-use super::outbound::Aliased;
-use crate::codec::channel_msg::DecodeLimits;
+use super::{Aliased, DecodeLimits};
 
 /// What an alias stands for.
 #[derive(Debug, Clone)]
-pub(in crate::codec::channel_msg) enum Meaning<T> {
+pub(crate) enum Meaning<T> {
     Text(T),
-    /// A text of so many bytes, over its limit: announced, and each use of it fails.
+    /// The length of a text over its limit. It may be announced, but each use of it fails.
     TooLong(usize),
 }
 
 impl<T: Aliased> Meaning<T> {
-    pub(in crate::codec::channel_msg) fn into_text(self) -> Result<T, AliasFault> {
+    pub(crate) fn into_text(self) -> Result<T, AliasFault> {
         match self {
             Self::Text(text) => Ok(text),
             Self::TooLong(len) => Err(T::too_long(len)),
@@ -28,14 +27,14 @@ impl<T: Aliased> Meaning<T> {
 }
 
 #[derive(Debug, Clone)]
-pub(in crate::codec::channel_msg) struct Aliases<T> {
+pub(crate) struct InboundAliases<T> {
     dense: Vec<Meaning<T>>,
     /// By the bits of [`canonical`].
     sparse: HashMap<u64, Meaning<T>>,
     bytes: usize,
 }
 
-impl<T> Default for Aliases<T> {
+impl<T> Default for InboundAliases<T> {
     fn default() -> Self {
         Self {
             dense: Vec::new(),
@@ -45,32 +44,32 @@ impl<T> Default for Aliases<T> {
     }
 }
 
-impl<T: Aliased> Aliases<T> {
+impl<T: Aliased> InboundAliases<T> {
     #[inline]
-    pub(in crate::codec::channel_msg) fn get(&self, alias: f64) -> Option<&Meaning<T>> {
+    pub(crate) fn resolve(&self, alias: f64) -> Option<&Meaning<T>> {
         match index(alias) {
-            Some(index) => self.get_index(index),
+            Some(index) => self.resolve_index(index),
             None => self.sparse.get(&canonical(alias)),
         }
     }
 
     #[inline]
-    pub(in crate::codec::channel_msg) fn get_index(&self, index: u32) -> Option<&Meaning<T>> {
+    pub(crate) fn resolve_index(&self, index: u32) -> Option<&Meaning<T>> {
         match self.dense.get(index as usize) {
             Some(meaning) => Some(meaning),
             None => self.sparse.get(&canonical(f64::from(index))),
         }
     }
 
-    /// Records what `alias` stands for from now on; returns it. Announcing the same again changes
-    /// nothing and allocates nothing.
-    pub(in crate::codec::channel_msg) fn record(
+    /// Records what `alias` stands for from now on, and returns it. Announcing the same text again changes and
+    /// allocates nothing.
+    pub(crate) fn record(
         &mut self,
         alias: f64,
         text: &str,
         limits: &DecodeLimits,
     ) -> Result<Meaning<T>, AliasFault> {
-        let before = match self.get(alias) {
+        let before = match self.resolve(alias) {
             Some(Meaning::Text(known)) if known.text() == text => {
                 return Ok(Meaning::Text(known.clone()));
             }
@@ -115,8 +114,8 @@ fn held<T: Aliased>(meaning: &Meaning<T>) -> usize {
     }
 }
 
-/// Numbers that JavaScript's `Map` takes for the same key have the same bits.
-pub(in crate::codec::channel_msg) fn canonical(number: f64) -> u64 {
+/// Bits that are equal for numbers that are the same key of a JavaScript `Map`.
+pub(crate) fn canonical(number: f64) -> u64 {
     if number == 0.0 {
         0
     } else if number.is_nan() {
@@ -126,7 +125,7 @@ pub(in crate::codec::channel_msg) fn canonical(number: f64) -> u64 {
     }
 }
 
-/// The alias as a place in the dense table, if it can be one.
+/// The alias as an index of the dense table, if it can be one.
 fn index(alias: f64) -> Option<u32> {
     let index = alias as u32;
     (f64::from(index) == alias).then_some(index)

@@ -1,29 +1,23 @@
-//! Reading in the expected key order: in, a payload; out, a message, or "not as expected".
+//! Decoding in the expected key order: in, a payload; out, a message, or `None` for "not as expected".
 //!
-//! One pass from the front. It takes nothing that [`general`](super::general) would refuse and
-//! reports nothing itself: at the first surprise it gives up without a trace.
+//! One pass from the front. It accepts nothing that [`general`](super::general) rejects. It reports no error: at
+//! the first unexpected byte it gives up, and has changed nothing.
 
-use std::str::from_utf8;
-
-use bytes::Bytes;
-use bytestring::ByteString;
 use kyneta_uds_core::{
     ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name, Offer,
-    Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode, Text,
+    Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
 };
 
-use super::present::{Raw, RawEntry, RawSchema};
-use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::inbound::Meaning};
+use super::{
+    DecodeLimits, InboundState,
+    alias::Meaning,
+    cursor::{BYTES, Cursor, TEXT},
+    present::{RawEntry, RawPresent, RawSchema},
+};
 
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-
-/// An offer, which most messages are. `None`: not as expected.
+/// An offer, as most messages are. `None`: not as expected.
 #[inline(always)]
-pub(in crate::codec::channel_msg) fn offer(
-    payload: &Payload<'_>,
-    known: &mut Inbound,
-) -> Option<Offer> {
+pub(super) fn offer(payload: &Payload<'_>, known: &mut InboundState) -> Option<Offer> {
     let cursor = &mut Cursor::new(payload);
     let [keys, b'\x61', b't', 0x12] = *cursor.chunk()? else {
         return None;
@@ -51,7 +45,7 @@ pub(in crate::codec::channel_msg) fn offer(
         _ => return None,
     };
     cursor.eat(b"\x61v").then_some(())?;
-    let version = cursor.text_slice()?;
+    let version = cursor.bounded_str()?;
     let doc = doc_ref(cursor, known)?;
     let reciprocate = reciprocate(cursor)?;
     let lineage = if cursor.eat(b"\x62ln") {
@@ -74,9 +68,9 @@ pub(in crate::codec::channel_msg) fn offer(
 }
 
 /// Any other message. `None`: not as expected.
-pub(in crate::codec::channel_msg) fn message(
+pub(super) fn message(
     payload: &Payload<'_>,
-    known: &mut Inbound,
+    known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Option<Result<ChannelMsg, Rejection>> {
     let cursor = &mut Cursor::new(payload);
@@ -94,7 +88,7 @@ pub(in crate::codec::channel_msg) fn message(
         }
         0x01 => {
             let establish = establish(cursor, keys)?;
-            known.takes_aliases = establish.aliases();
+            known.accepts_aliases = establish.aliases();
             Some(Ok(ChannelMsg::Establish(establish)))
         }
         0x02 if keys == 1 => cursor.end().map(|()| Ok(ChannelMsg::Depart)),
@@ -102,10 +96,10 @@ pub(in crate::codec::channel_msg) fn message(
     }
 }
 
-fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<Interest> {
+fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut InboundState) -> Option<Interest> {
     let doc = doc_ref(cursor, known)?;
     let version = if cursor.eat(b"\x61v") {
-        Some(cursor.text_slice()?)
+        Some(cursor.bounded_str()?)
     } else {
         None
     };
@@ -121,10 +115,10 @@ fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut Inbound) -> Option<In
 }
 
 #[inline]
-fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
+fn doc_ref(cursor: &mut Cursor<'_>, known: &mut InboundState) -> Option<DocId> {
     if cursor.eat(b"\x62dx") {
         let alias = u32::try_from(cursor.uint()?).ok()?;
-        return match known.docs.get_index(alias)? {
+        return match known.docs.resolve_index(alias)? {
             Meaning::Text(doc) => Some(doc.clone()),
             Meaning::TooLong(_) => None,
         };
@@ -133,13 +127,13 @@ fn doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
     known.doc(cursor.text()?).ok()
 }
 
-fn last_doc_ref(cursor: &mut Cursor<'_>, known: &mut Inbound) -> Option<DocId> {
+fn last_doc_ref(cursor: &mut Cursor<'_>, known: &mut InboundState) -> Option<DocId> {
     let doc = doc_ref(cursor, known)?;
     cursor.end()?;
     Some(doc)
 }
 
-/// None when it is odd, `Some(None)` when it is absent.
+/// `None` if it is not as expected, `Some(None)` if it is absent.
 #[inline]
 fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
     if cursor.eat(b"\x61r") {
@@ -164,7 +158,7 @@ fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
     } else {
         None
     };
-    // The version is left to the other path: few peers write it, once a connection.
+    // `general` reads the version: few peers write it, and only once per connection.
     let expected = 3 + u8::from(name.is_some()) + u8::from(features.is_some());
     (keys == expected).then_some(())?;
     cursor.end()?;
@@ -199,10 +193,10 @@ fn features(cursor: &mut Cursor<'_>) -> Option<Features> {
     })
 }
 
-fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>> {
+fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<RawPresent<'a>> {
     cursor.eat(b"\x64docs").then_some(())?;
     let len = cursor.array()?;
-    let mut raw = Raw::default();
+    let mut raw = RawPresent::default();
     for _ in 0..len {
         raw.has_room(limits).then_some(())?;
         let entry = entry(cursor, &mut raw, limits)?;
@@ -214,7 +208,7 @@ fn present<'a>(cursor: &mut Cursor<'a>, limits: &DecodeLimits) -> Option<Raw<'a>
 
 fn entry<'a>(
     cursor: &mut Cursor<'a>,
-    raw: &mut Raw<'a>,
+    raw: &mut RawPresent<'a>,
     limits: &DecodeLimits,
 ) -> Option<RawEntry<'a>> {
     let keys = cursor.byte()?.checked_sub(0xa0)?;
@@ -270,139 +264,4 @@ fn entry<'a>(
         schema,
         supported,
     })
-}
-
-/// What is left of a payload.
-struct Cursor<'a> {
-    /// What the payload is a range of.
-    read: &'a Bytes,
-    rest: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    #[inline(always)]
-    fn new(payload: &Payload<'a>) -> Self {
-        Self {
-            read: payload.buffer(),
-            rest: payload.as_slice(),
-        }
-    }
-
-    #[inline]
-    fn end(&self) -> Option<()> {
-        self.rest.is_empty().then_some(())
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    #[inline]
-    fn chunk<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (chunk, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(chunk)
-    }
-
-    /// Takes `bytes` if they are next.
-    #[inline]
-    fn eat<const N: usize>(&mut self, bytes: &[u8; N]) -> bool {
-        match self.rest.split_first_chunk::<N>() {
-            Some((chunk, rest)) if chunk == bytes => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// A head's major type and number.
-    #[inline(always)]
-    fn head(&mut self) -> Option<(u8, u64)> {
-        let first = self.byte()?;
-        let number = match first & 0x1f {
-            short @ 0..24 => return Some((first >> 5, u64::from(short))),
-            24 => u64::from(self.byte()?),
-            25 => u64::from(u16::from_be_bytes(*self.chunk()?)),
-            26 => u64::from(u32::from_be_bytes(*self.chunk()?)),
-            _ => return None,
-        };
-        (number >= 24).then_some((first >> 5, number))
-    }
-
-    #[inline]
-    fn uint(&mut self) -> Option<u64> {
-        self.head()
-            .and_then(|(major, number)| (major == 0).then_some(number))
-    }
-
-    /// A small number, which is all that senders make up.
-    #[inline]
-    fn number(&mut self) -> Option<f64> {
-        self.uint().map(|number| number as f64)
-    }
-
-    fn array(&mut self) -> Option<usize> {
-        let (major, len) = self.head()?;
-        (major == 4).then_some(())?;
-        usize::try_from(len).ok()
-    }
-
-    #[inline]
-    fn boolean(&mut self) -> Option<bool> {
-        match self.byte()? {
-            0xf4 => Some(false),
-            0xf5 => Some(true),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, len: u64) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(usize::try_from(len).ok()?)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    /// The next `len` bytes, as a range of the read buffer.
-    #[inline(always)]
-    fn bytes(&mut self, len: u64) -> Option<Bytes> {
-        let taken = self.take(len)?;
-        Some(self.read.slice_ref(taken))
-    }
-
-    #[inline(always)]
-    fn byte_string(&mut self, len: u64) -> Option<ByteString> {
-        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        ByteString::try_from(self.bytes(len)?).ok()
-    }
-
-    #[inline(always)]
-    fn text_slice<const MAX: usize>(&mut self) -> Option<Text<MAX>> {
-        let (major, len) = self.head()?;
-        (major == TEXT).then_some(())?;
-        if len <= Text::<MAX>::SHORT as u64 {
-            Text::new(self.str(len)?).ok()
-        } else {
-            Text::new(self.byte_string(len)?).ok()
-        }
-    }
-
-    #[inline(always)]
-    fn text(&mut self) -> Option<&'a str> {
-        let (major, len) = self.head()?;
-        (major == TEXT).then_some(())?;
-        self.str(len)
-    }
-
-    #[inline(always)]
-    fn str(&mut self, len: u64) -> Option<&'a str> {
-        // A byte order mark is taken off on the other path.
-        (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        from_utf8(self.take(len)?).ok()
-    }
 }

@@ -1,4 +1,4 @@
-//! A message's fields by key: in, a well-formed payload; out, values of the right type.
+//! The fields of a map by key: in, a well-formed payload; out, values of the right type.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use kyneta_uds_core::{AliasFault, Rejection};
 
 use super::item::{Item, read, skip, without_bom};
 
-/// What is wrong with a payload, before the path to it is put together.
+/// Why a payload is rejected, while the path to the fault is being built.
 #[derive(Debug)]
 pub(super) enum Fault {
     Decode {
@@ -28,7 +28,7 @@ impl Fault {
         }
     }
 
-    /// The same, found in an inner map.
+    /// The same fault, as found in an inner map under the key `outer`.
     pub(super) fn within(self, outer: &str) -> Self {
         match self {
             Self::Invalid { path, what } if path.is_empty() => Self::Invalid {
@@ -54,7 +54,7 @@ impl From<Fault> for Rejection {
     }
 }
 
-/// A map's values under the keys that matter. One that is undefined counts as absent.
+/// A map's values under known keys. An undefined value counts as absent.
 pub(super) struct Fields<'a, const N: usize> {
     bytes: &'a [u8],
     known: [&'static str; N],
@@ -62,7 +62,7 @@ pub(super) struct Fields<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
-    /// Reads a map of `len` pairs, the first of which stands at `at`.
+    /// Reads a map of `len` pairs, the first of which is at `at`.
     pub(super) fn read(
         bytes: &'a [u8],
         known: [&'static str; N],
@@ -127,7 +127,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 }
 
-/// A text in UTF-8: what is not would stand for someone or something else once it were repaired.
+/// A text in valid UTF-8. It is not repaired, as two different ids could then become equal.
 pub(super) fn text<'a>(bytes: &'a [u8], item: Option<&Item>, key: &str) -> Result<&'a str, Fault> {
     let Some(Item::Text(range)) = item else {
         return Err(Fault::invalid(key, "not a text"));
@@ -140,7 +140,7 @@ pub(super) fn text<'a>(bytes: &'a [u8], item: Option<&Item>, key: &str) -> Resul
     })
 }
 
-/// The items of an array of `len`, the first of which stands at `at`.
+/// The items of an array of `len`, the first of which is at `at`.
 pub(super) fn items(
     bytes: &[u8],
     len: usize,

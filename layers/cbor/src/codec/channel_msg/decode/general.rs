@@ -1,25 +1,23 @@
-//! Reading in any key order: in, a payload; out, a message, or what is wrong with it.
+//! Decoding in any key order: in, a payload; out, a message, or why it is rejected.
 //!
-//! Three steps, each over the whole message, so that a later one never acts on what an earlier one
-//! would have refused: well-formed ([`walk`](super::well_formed)), of the right shape, aliases known.
+//! Three steps, each over the whole message, so that no step acts on what an earlier one would reject: check that
+//! it is well-formed, read its fields, resolve its aliases.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-use bytestring::ByteString;
 use kyneta_uds_core::{
     AliasFault, ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name,
-    Offer, Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode, Text,
+    Offer, Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
     TextTooLong, WireVersion,
 };
 
 use super::{
+    DecodeLimits, InboundState,
+    alias::Aliased as _,
     fields::{Fault, Fields, items, text},
     item::{Item, read, without_bom},
-    present::{Raw, RawEntry, RawSchema},
-    well_formed::walk,
+    present::{RawEntry, RawPresent, RawSchema},
+    retained::Retained,
+    well_formed,
 };
-use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::outbound::Aliased};
 
 const KEYS: [&str; 15] = [
     "t", "id", "n", "y", "f", "pv", "docs", "doc", "dx", "v", "r", "pk", "pe", "d", "ln",
@@ -28,21 +26,21 @@ const KEYS: [&str; 15] = [
 type Message<'a> = Fields<'a, 15>;
 
 #[cold]
-pub(in crate::codec::channel_msg) fn message(
+pub(super) fn message(
     payload: Payload<'_>,
-    known: &mut Inbound,
+    known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Result<ChannelMsg, Rejection> {
-    Ok(any(payload, known, limits)?)
+    Ok(decode(payload, known, limits)?)
 }
 
-fn any(
+fn decode(
     payload: Payload<'_>,
-    known: &mut Inbound,
+    known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Result<ChannelMsg, Fault> {
     let bytes = payload.as_slice();
-    walk(bytes, limits)?;
+    well_formed::check(bytes, limits)?;
     let (Item::Map { len, at }, _) = read(bytes, 0)? else {
         return Err(Fault::invalid("", "not a map"));
     };
@@ -54,7 +52,7 @@ fn any(
     match small(*kind) {
         Some(0x01) => {
             let establish = establish(&fields, payload.wire())?;
-            known.takes_aliases = establish.aliases();
+            known.accepts_aliases = establish.aliases();
             Ok(ChannelMsg::Establish(establish))
         }
         Some(0x02) => Ok(ChannelMsg::Depart),
@@ -94,7 +92,7 @@ fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establis
         .ok_or_else(|| Fault::invalid("y", "none of \"user\", \"bot\" and \"service\""))?;
     let features = features(fields)?;
     let protocol = match fields.get("pv") {
-        // Peers of wire version 2 know no such key: to them it is as good as any unknown one.
+        // Peers of wire version 2 do not know this key, so it is ignored like any unknown one.
         Some(item) if wire != Some(WireVersion::V2) => protocol(fields.bytes(), item)?,
         _ => ProtocolVersion::default(),
     };
@@ -127,32 +125,32 @@ fn features(fields: &Message<'_>) -> Result<Option<Features>, Fault> {
 }
 
 fn protocol(bytes: &[u8], item: &Item) -> Result<ProtocolVersion, Fault> {
-    let odd = || Fault::invalid("pv", "not [major, minor], integers from 1 and from 0 on");
+    let invalid = || Fault::invalid("pv", "not [major, minor], integers from 1 and from 0 on");
     let Item::Array { len: 2, at } = item else {
-        return Err(odd());
+        return Err(invalid());
     };
     let (Item::Number(major), at) = read(bytes, *at)? else {
-        return Err(odd());
+        return Err(invalid());
     };
     let (Item::Number(minor), _) = read(bytes, at)? else {
-        return Err(odd());
+        return Err(invalid());
     };
     let whole = |number: f64| (number >= 0.0 && number.trunc() == number).then_some(number as u64);
     let version = whole(major).zip(whole(minor));
     version
         .and_then(|(major, minor)| ProtocolVersion::new(major, minor).ok())
-        .ok_or_else(odd)
+        .ok_or_else(invalid)
 }
 
 fn present<'a>(
     bytes: &'a [u8],
     fields: &Message<'a>,
     limits: &DecodeLimits,
-) -> Result<Raw<'a>, Fault> {
+) -> Result<RawPresent<'a>, Fault> {
     let Some(Item::Array { len, at }) = fields.get("docs") else {
         return Err(Fault::invalid("docs", "not an array"));
     };
-    let mut raw = Raw::default();
+    let mut raw = RawPresent::default();
     for (index, item) in items(bytes, *len, *at).enumerate() {
         if !raw.has_room(limits) {
             return Err(too_many(limits).within("docs"));
@@ -177,7 +175,7 @@ fn too_many(limits: &DecodeLimits) -> Fault {
 fn entry<'a>(
     bytes: &'a [u8],
     item: &Item,
-    raw: &mut Raw<'a>,
+    raw: &mut RawPresent<'a>,
     limits: &DecodeLimits,
 ) -> Result<RawEntry<'a>, Fault> {
     let Item::Map { len, at } = *item else {
@@ -221,21 +219,21 @@ fn entry<'a>(
 }
 
 fn replica<'a>(bytes: &'a [u8], item: Option<&Item>) -> Result<(&'a str, f64, f64), Fault> {
-    let odd = || Fault::invalid("rt", "not [text, number, number]");
+    let invalid = || Fault::invalid("rt", "not [text, number, number]");
     let Some(Item::Array { len: 3, at }) = item else {
-        return Err(odd());
+        return Err(invalid());
     };
     let (name, at) = read(bytes, *at)?;
     let Item::Text(_) = name else {
-        return Err(odd());
+        return Err(invalid());
     };
     let (major, at) = read(bytes, at)?;
     let Item::Number(major) = major else {
-        return Err(odd());
+        return Err(invalid());
     };
     let (minor, _) = read(bytes, at)?;
     let Item::Number(minor) = minor else {
-        return Err(odd());
+        return Err(invalid());
     };
     Ok((text(bytes, Some(&name), "rt")?, major, minor))
 }
@@ -243,14 +241,14 @@ fn replica<'a>(bytes: &'a [u8], item: Option<&Item>) -> Result<(&'a str, f64, f6
 fn supported<'a>(
     bytes: &'a [u8],
     item: Option<&Item>,
-    raw: &mut Raw<'a>,
+    raw: &mut RawPresent<'a>,
     limits: &DecodeLimits,
 ) -> Result<Option<usize>, Fault> {
-    let odd = || Fault::invalid("shs", "not an array of texts");
+    let invalid = || Fault::invalid("shs", "not an array of texts");
     let (len, at) = match item {
         None => return Ok(None),
         Some(Item::Array { len, at }) => (*len, *at),
-        Some(_) => return Err(odd()),
+        Some(_) => return Err(invalid()),
     };
     for item in items(bytes, len, at) {
         if !raw.has_room(limits) {
@@ -258,7 +256,7 @@ fn supported<'a>(
         }
         let item = item?;
         let Item::Text(_) = item else {
-            return Err(odd());
+            return Err(invalid());
         };
         raw.hashes.push(text(bytes, Some(&item), "shs")?);
     }
@@ -268,11 +266,11 @@ fn supported<'a>(
 fn interest(
     payload: Payload<'_>,
     fields: &Message<'_>,
-    known: &mut Inbound,
+    known: &mut InboundState,
 ) -> Result<Interest, Fault> {
     let doc = doc_ref(fields)?;
-    let held = Held::of(payload, [fields.get("v")]);
-    let version = optional_slice(held, fields, "v")?;
+    let retained = Retained::new(payload, [fields.get("v")]);
+    let version = retained.optional_text(fields, "v")?;
     let reciprocate = fields.optional_bool("r")?;
     Ok(Interest {
         doc: doc.resolve(known)?,
@@ -281,7 +279,11 @@ fn interest(
     })
 }
 
-fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Result<Offer, Fault> {
+fn offer(
+    payload: Payload<'_>,
+    fields: &Message<'_>,
+    known: &mut InboundState,
+) -> Result<Offer, Fault> {
     let flag = |key| match fields.get(key) {
         Some(Item::Number(number)) => small(*number).filter(|flag| *flag < 2),
         _ => None,
@@ -296,18 +298,19 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
         Some(_) => Encoding::Binary,
         None => return Err(Fault::invalid("pe", "no payload encoding")),
     };
-    let held = Held::of(payload, [fields.get("d"), fields.get("v")]);
+    let retained = Retained::new(payload, [fields.get("d"), fields.get("v")]);
     let data = match fields.get("d") {
-        Some(Item::Bytes(range)) => Data::Bytes(held.bytes(range.clone())),
-        Some(item @ Item::Text(_)) => Data::Text(slice(held, item, "d")?),
+        Some(Item::Bytes(range)) => Data::Bytes(retained.bytes(range.clone())),
+        Some(item @ Item::Text(_)) => Data::Text(retained.text(item, "d")?),
         _ => return Err(Fault::invalid("d", "neither a text nor a byte string")),
     };
-    let version =
-        optional_slice(held, fields, "v")?.ok_or_else(|| Fault::invalid("v", "not a text"))?;
+    let version = retained
+        .optional_text(fields, "v")?
+        .ok_or_else(|| Fault::invalid("v", "not a text"))?;
     let doc = doc_ref(fields)?;
     let reciprocate = fields.optional_bool("r")?;
     let lineage = match fields.get("ln") {
-        // Peers of wire version 2 do not check it: an odd one does not cost the message.
+        // Peers of wire version 2 do not check it: if it is invalid, the message is still accepted.
         Some(item) if payload.wire() == Some(WireVersion::V2) && !matches!(item, Item::Text(_)) => {
             None
         }
@@ -326,60 +329,7 @@ fn offer(payload: Payload<'_>, fields: &Message<'_>, known: &mut Inbound) -> Res
     })
 }
 
-/// What a message keeps of its payload: ranges of the read buffer, or copies where the ranges are less
-/// than half of it. A message counts what it keeps, and the rest is of unknown keys.
-#[derive(Clone, Copy)]
-struct Held<'a> {
-    payload: Payload<'a>,
-    copied: bool,
-}
-
-impl<'a> Held<'a> {
-    fn of<const N: usize>(payload: Payload<'a>, kept: [Option<&Item>; N]) -> Self {
-        let kept = kept.into_iter().flatten().map(|item| match item {
-            Item::Bytes(range) | Item::Text(range) => range.len(),
-            _ => 0,
-        });
-        Self {
-            payload,
-            copied: kept.sum::<usize>() < payload.as_slice().len() / 2,
-        }
-    }
-
-    fn bytes(self, range: Range<usize>) -> Bytes {
-        if self.copied {
-            Bytes::copy_from_slice(self.payload.as_slice().get(range).unwrap_or_default())
-        } else {
-            self.payload.slice(range)
-        }
-    }
-}
-
-fn optional_slice<const MAX: usize>(
-    held: Held<'_>,
-    fields: &Message<'_>,
-    key: &'static str,
-) -> Result<Option<Text<MAX>>, Fault> {
-    let Some(item) = fields.get(key) else {
-        return Ok(None);
-    };
-    let text = slice(held, item, key)?;
-    Text::new(text).map(Some).map_err(too_long(key))
-}
-
-fn slice(held: Held<'_>, item: &Item, key: &'static str) -> Result<ByteString, Fault> {
-    let Item::Text(range) = item else {
-        return Err(Fault::invalid(key, "not a text"));
-    };
-    let range = without_bom(held.payload.as_slice(), range.clone());
-    let at = range.start;
-    ByteString::try_from(held.bytes(range)).map_err(|error| Fault::Decode {
-        what: format!("invalid UTF-8 in {key}").into(),
-        at: at + error.valid_up_to(),
-    })
-}
-
-/// How a message names its document.
+/// How a message refers to its document.
 enum DocRef<'a> {
     Text(&'a str),
     Alias(f64),
@@ -394,10 +344,10 @@ fn doc_ref<'a>(fields: &Message<'a>) -> Result<DocRef<'a>, Fault> {
 }
 
 impl DocRef<'_> {
-    fn resolve(self, known: &mut Inbound) -> Result<DocId, Fault> {
+    fn resolve(self, known: &mut InboundState) -> Result<DocId, Fault> {
         let doc = match self {
             Self::Text(text) => known.doc(text).map_err(|error| DocId::too_long(error.len)),
-            Self::Alias(alias) => match known.docs.get(alias) {
+            Self::Alias(alias) => match known.docs.resolve(alias) {
                 Some(meaning) => meaning.clone().into_text(),
                 None => Err(AliasFault::UnknownDoc { alias }),
             },

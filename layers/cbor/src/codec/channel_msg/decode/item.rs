@@ -1,19 +1,18 @@
-//! One CBOR item's head: in, bytes and a place; out, what stands there and where it ends.
+//! One CBOR item: in, bytes and an offset; out, the item there and the offset after it.
 //!
-//! Takes the subset of wire section 5 and nothing else. A length is compared with what there is
-//! before anything is done with it.
+//! Accepts only the subset of wire section 5. A length is compared with the bytes left before it is used.
 
 use std::ops::Range;
 
 use super::fields::Fault;
 
-/// An item. Texts and byte strings are ranges of the payload; arrays and maps say where their
-/// first element stands.
+/// An item. Texts and byte strings are ranges of the payload; arrays and maps have the offset of their first
+/// element.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
-    /// Any number that a JavaScript number holds without loss.
+    /// Any number that a JavaScript number represents exactly.
     Number(f64),
-    /// An integer whose head holds more than 2^53 - 1: JavaScript makes it a BigInt, which is no number.
+    /// An integer with an argument over 2^53 - 1: in JavaScript a BigInt, which is not a number.
     BigInt,
     Bytes(Range<usize>),
     Text(Range<usize>),
@@ -33,8 +32,8 @@ pub(super) enum Item {
 
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// Reads the item at `at`; returns it and where the next one stands: after a text or byte string,
-/// at the first element of an array or map.
+/// Reads the item at `at`; returns it and the offset of the next one: after a text or byte string, at the first
+/// element of an array or map.
 pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
     let fault = |what: &'static str| Fault::Decode {
         what: what.into(),
@@ -51,7 +50,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
     let (number, len) = argument(first, rest).map_err(fault)?;
     let next = at + 1 + len;
     let left = bytes.len().saturating_sub(next);
-    // No item is shorter than a byte, so a count beyond what is left is wrong whatever follows.
+    // Each element has at least one byte, so a count over the bytes left is always wrong.
     let count = |each: usize| {
         let count = usize::try_from(number)
             .ok()
@@ -60,7 +59,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
     };
     Ok(match first >> 5 {
         0 if number <= MAX_SAFE => (Item::Number(number as f64), next),
-        // Down to -2^53, whose argument is a safe integer: to the reference it is a number.
+        // Down to -2^53, whose argument is 2^53 - 1: a number in the reference, too.
         1 if number <= MAX_SAFE => (Item::Number(-1.0 - number as f64), next),
         0 | 1 => (Item::BigInt, next),
         2 => {
@@ -89,7 +88,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
     })
 }
 
-/// The number in a head, and how many bytes it has after the first.
+/// The number in an item's head, and its length after the first byte.
 fn argument(first: u8, rest: &[u8]) -> Result<(u64, usize), &'static str> {
     const CUT: &str = "the payload ends within a number or length";
     let (number, len) = match first & 0x1f {
@@ -144,7 +143,7 @@ fn simple(first: u8, rest: &[u8]) -> Result<(Item, usize), &'static str> {
     })
 }
 
-/// The place after the item that stands at `at`, however deep it is. The payload has been walked.
+/// The offset after the item at `at`, however deeply nested. The payload has been checked.
 pub(super) fn skip(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     let mut due = 1_usize;
     while due > 0 {
@@ -160,7 +159,7 @@ pub(super) fn skip(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     Ok(at)
 }
 
-/// A text's bytes as the reference takes them: without one leading byte order mark.
+/// The range of a text without one leading byte order mark, as the reference reads it.
 #[inline]
 pub(super) fn without_bom(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let text = bytes.get(range.clone()).unwrap_or_default();

@@ -1,21 +1,20 @@
-//! `present` in two steps: its shape, read whole, and then its aliases (wire section 6).
+//! The aliases of a `present` (wire section 6).
 //!
-//! In: entries as they stand on the wire. Out: entries with every alias resolved. A message of the
-//! wrong shape never comes here, so it records nothing; one whose aliases fail keeps what stood
-//! before.
+//! In: entries as on the wire, read completely. Out: entries with all aliases resolved and recorded. If an entry
+//! fails, the aliases recorded before it stay.
 
 use bytestring::ByteString;
 use kyneta_uds_core::{
     AliasFault, ChannelMsg, DocEntry, DocId, ReplicaType, SchemaHash, SyncMode, TextTooLong,
 };
 
-use crate::codec::channel_msg::{DecodeLimits, Inbound, alias::outbound::Aliased};
+use super::{DecodeLimits, InboundState, alias::Aliased};
 
-/// The entries of one `present`, as they stand on the wire.
+/// The entries of a `present`, as on the wire.
 #[derive(Debug, Default)]
-pub(super) struct Raw<'a> {
+pub(super) struct RawPresent<'a> {
     pub(super) entries: Vec<RawEntry<'a>>,
-    /// The supported hashes of all entries.
+    /// The supported hashes of all entries, in order.
     pub(super) hashes: Vec<&'a str>,
 }
 
@@ -26,7 +25,7 @@ pub(super) struct RawEntry<'a> {
     pub(super) replica: ReplicaType,
     pub(super) mode: SyncMode,
     pub(super) schema: RawSchema<'a>,
-    /// How many of the hashes are this entry's.
+    /// The number of supported hashes of this entry.
     pub(super) supported: Option<usize>,
 }
 
@@ -36,13 +35,13 @@ pub(super) enum RawSchema<'a> {
     Alias(f64),
 }
 
-impl<'a> Raw<'a> {
-    /// One more entry or hash is due; false when there are enough.
+impl<'a> RawPresent<'a> {
+    /// Whether one more entry or hash is allowed.
     pub(super) fn has_room(&self, limits: &DecodeLimits) -> bool {
         self.entries.len() + self.hashes.len() < limits.max_docs
     }
 
-    /// A replica type. Documents that stand together mostly share its name: so do their entries.
+    /// A replica type. Consecutive entries mostly have the same name, and then share it.
     pub(super) fn replica(
         &self,
         name: &'a str,
@@ -62,10 +61,10 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Records what the entries announce and resolves what they refer to, in order.
+    /// Records the aliases that the entries announce and resolves those that they use, in order.
     pub(super) fn resolve(
         self,
-        known: &mut Inbound,
+        known: &mut InboundState,
         limits: &DecodeLimits,
     ) -> Result<ChannelMsg, AliasFault> {
         let mut hashes = self.hashes.into_iter();
@@ -98,7 +97,7 @@ impl<'a> Raw<'a> {
 fn doc(
     text: &str,
     alias: Option<f64>,
-    known: &mut Inbound,
+    known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Result<DocId, AliasFault> {
     match alias {
@@ -109,7 +108,7 @@ fn doc(
 
 fn schema(
     raw: RawSchema<'_>,
-    known: &mut Inbound,
+    known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Result<SchemaHash, AliasFault> {
     let meaning = match raw {
@@ -118,7 +117,7 @@ fn schema(
             alias: Some(alias),
         } => known.schemas.record(alias, hash, limits)?,
         RawSchema::Text { hash, alias: None } => return whole(hash),
-        RawSchema::Alias(alias) => match known.schemas.get(alias) {
+        RawSchema::Alias(alias) => match known.schemas.resolve(alias) {
             Some(meaning) => meaning.clone(),
             None => return Err(AliasFault::UnknownSchema { alias }),
         },

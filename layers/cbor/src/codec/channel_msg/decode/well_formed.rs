@@ -1,23 +1,24 @@
-//! Well-formedness: in, a payload; out, nothing, or the first thing that is wrong with it.
+//! Checks that a payload is well-formed: in, a payload; out, nothing, or its first fault.
 //!
-//! One pass over the whole payload, unknown keys and their values included, without recursion and
-//! with memory bounded by `max_depth` and `max_keys`, whatever the payload declares.
+//! One pass over the whole payload, including unknown keys and their values. It uses no recursion; `max_depth`
+//! and `max_keys` limit its memory.
 
 use std::{borrow::Cow, str::from_utf8};
 
 use super::{
+    DecodeLimits,
+    alias::canonical,
     fields::Fault,
     item::{Item, read, without_bom},
 };
-use crate::codec::channel_msg::{DecodeLimits, alias::inbound::canonical};
 
-/// Up to so many keys are compared each with each, which is faster than sorting them.
-const FEW: usize = 12;
+/// Up to this many keys are compared pairwise, which is faster than sorting them.
+const MAX_COMPARED: usize = 12;
 
-/// The most bytes of keys that are no UTF-8 in one payload: comparing them takes a repaired copy.
+/// The most bytes of keys in invalid UTF-8 in one payload: to compare them, they are copied and repaired.
 const MAX_REPAIRED: usize = 64 << 10;
 
-/// A key as the reference compares it: after text decoding, 1 and 1.0 the same, 1 and "1" not.
+/// A key as the reference compares it: texts are decoded, 1 equals 1.0, 1 does not equal "1".
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key<'a> {
     Number(u64),
@@ -26,13 +27,13 @@ enum Key<'a> {
 
 /// An open array or map.
 struct Level {
-    /// Items that are still due in it; a pair is two.
+    /// Items still to come; a pair is two.
     due: usize,
-    /// Where a map's keys begin among all those of open maps; none for an array.
+    /// The index of a map's first key among those of all open maps; none for an array.
     keys: Option<usize>,
 }
 
-pub(super) fn walk(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
     let fault = |what: Cow<'static, str>, at| Fault::Decode { what, at };
     let mut levels: Vec<Level> = Vec::with_capacity(8);
     let mut keys: Vec<Key<'_>> = Vec::with_capacity(16);
@@ -106,7 +107,7 @@ fn key<'a>(bytes: &'a [u8], item: Item, repairable: &mut usize) -> Result<Key<'a
 }
 
 fn repeats(keys: &mut [Key<'_>]) -> bool {
-    if keys.len() <= FEW {
+    if keys.len() <= MAX_COMPARED {
         let mut rest = &*keys;
         while let [key, others @ ..] = rest {
             if others.contains(key) {
