@@ -1,80 +1,34 @@
-//! The channel after the handshake: messages about documents pass, the rest is seen to here.
+//! The channel after the handshake.
 //!
-//! In: the messages of the channel below. Out: those about documents. May touch: that channel.
+//! In: the messages of the channel below. Out: the messages about documents; `establish` and `depart` are handled
+//! here. May touch: that channel.
 
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, Channel, ChannelMsg, ConnectionInfo, Credentials, DisconnectReason, Establish,
-    Identity, Inbound, WireVersion,
+    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion,
 };
 use tokio::task::yield_now;
 use tower_service::Service;
 
-use crate::machine::{HandshakeMachine, Reaction};
+use crate::{
+    machine::{HandshakeMachine, Reaction},
+    peer_info::PeerInfo,
+};
 
-/// How many messages in a row that do not go on are passed over in one poll, before others have their turn.
-const MOST_IGNORED: u32 = 128;
+/// The most consecutive messages handled here in one poll, before the task yields.
+const MAX_HANDLED_PER_POLL: u32 = 128;
 
-/// Bytes of the connection that are worked on for such messages in one poll, before others have their turn.
-pub(crate) const MOST_WORKED: u64 = 64 << 10;
+/// The most bytes of such messages processed in one poll, before the task yields.
+pub(crate) const MAX_WORKED_PER_POLL: u64 = 64 << 10;
 
-/// Who is at the other end of an [`Established`] channel. Shared: it outlives the channel.
-#[derive(Debug)]
-pub struct PeerInfo {
-    establish: Establish,
-    wire: WireVersion,
-    credentials: Option<Credentials>,
-    departing: AtomicBool,
-}
-
-impl PeerInfo {
-    pub(crate) fn new(establish: Establish, connection: ConnectionInfo) -> Self {
-        Self {
-            establish,
-            // An established channel has read a frame, which settled it.
-            wire: connection.wire.unwrap_or(WireVersion::V3),
-            credentials: connection.credentials,
-            departing: AtomicBool::new(false),
-        }
-    }
-
-    /// Who the peer says it is.
-    pub fn identity(&self) -> &Identity {
-        &self.establish.identity
-    }
-
-    /// All that it said of itself.
-    pub fn establish(&self) -> &Establish {
-        &self.establish
-    }
-
-    /// The wire version that it speaks.
-    pub fn wire(&self) -> WireVersion {
-        self.wire
-    }
-
-    /// Who the kernel says it is; absent when the connector hides the socket.
-    pub fn credentials(&self) -> Option<Credentials> {
-        self.credentials
-    }
-
-    /// True once it has said that it leaves on purpose.
-    pub fn is_departing(&self) -> bool {
-        self.departing.load(Ordering::Relaxed)
-    }
-}
-
-/// A channel whose peer has introduced itself. What it yields are the messages about documents.
+/// A channel after the handshake: its peer is known, and it yields only messages about documents.
 #[derive(Debug)]
 pub struct Established<C> {
     inner: C,
@@ -91,12 +45,12 @@ impl<C> Established<C> {
         }
     }
 
-    /// Who is at the other end.
+    /// The peer.
     pub fn peer(&self) -> &Arc<PeerInfo> {
         &self.peer
     }
 
-    /// The channel below.
+    /// The inner channel.
     pub fn get_ref(&self) -> &C {
         &self.inner
     }
@@ -124,31 +78,30 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for Established<C> {
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let mut ignored = 0;
+        let mut handled = 0;
         let mut worked = 0;
-        // One local, returned as it stands: what most messages are is not moved on its way.
+        // One local, returned unchanged, so that messages about documents are not moved.
         let mut polled = Pin::new(&mut this.inner).poll_next(cx);
         while let Poll::Ready(Some(Ok(Inbound::Message(msg)))) = &mut polled
             && !msg.is_sync()
         {
             let msg = std::mem::replace(msg, ChannelMsg::Depart);
             polled = match this.handshake.received(msg) {
-                // Documents alone are delivered.
                 Reaction::Deliver(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg)))),
                 Reaction::Departing => {
-                    this.peer.departing.store(true, Ordering::Relaxed);
+                    this.peer.set_departing();
                     Poll::Pending
                 }
                 Reaction::Nothing | Reaction::Established { .. } => Poll::Pending,
             };
             if polled.is_pending() {
-                // What the first one took is not known here, and is at most one message.
-                if ignored == 0 {
+                // The first one's bytes are not counted: it is one message at most.
+                if handled == 0 {
                     worked = this.inner.worked();
                 }
-                ignored += 1;
+                handled += 1;
                 let since = this.inner.worked().wrapping_sub(worked);
-                if ignored == MOST_IGNORED || since >= MOST_WORKED {
+                if handled == MAX_HANDLED_PER_POLL || since >= MAX_WORKED_PER_POLL {
                     let _ = pin!(yield_now()).poll(cx);
                     return Poll::Pending;
                 }
@@ -176,7 +129,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Establishe
         self.inner.buffered()
     }
 
-    /// The peer has answered: it serves the connection.
+    /// Ready at once: the handshake has shown that the peer serves the connection.
     fn poll_admission(&mut self, _: &mut Context<'_>, _: Admission) -> Poll<Result<(), C::Error>> {
         Poll::Ready(Ok(()))
     }

@@ -1,53 +1,52 @@
-//! Why a peer did not become known.
+//! Why a handshake failed.
 
 use std::{error::Error, fmt, io, time::Duration};
 
 use kyneta_uds_core::{BoxError, Credentials, PeerId, WireVersion};
 
-/// Why a peer did not become known. The connection is closed.
+/// Why a handshake failed. The connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The layers below could not make a connection. The source says why.
+    /// The layers below could not make a connection. The source has the details.
     #[error("no connection")]
     Make(#[source] BoxError),
-    /// The connection broke during the handshake.
-    #[error("the connection broke before the peer introduced itself")]
+    /// The connection broke during the handshake. The source has the details.
+    #[error("the connection broke during the handshake")]
     Channel(#[source] BoxError),
-    /// The peer closed without a word. On the accepting side that is a probe and part of normal
-    /// life (wire section 3.7).
-    #[error("the peer closed the connection before it introduced itself")]
+    /// The peer closed the connection. On the accepting side this is normal: other peers connect and close to
+    /// find out whether a process listens (wire section 3.7).
+    #[error("the peer closed the connection during the handshake")]
     Closed,
-    /// The peer has introduced itself, and is none to deal with.
-    #[error("the peer {peer:?}{} is not admitted", Of(*credentials))]
+    /// [`HandshakeLayer::admit`](crate::HandshakeLayer::admit) has rejected the peer.
+    #[error("the peer {peer:?}{} is not admitted", OfUser(*credentials))]
     NotAdmitted {
-        /// Who it says it is.
+        /// The id that the peer has sent.
         peer: PeerId,
-        /// Who the kernel says it is.
+        /// The peer's credentials, as reported by the kernel.
         credentials: Option<Credentials>,
-        /// Of the kind [`PermissionDenied`](io::ErrorKind::PermissionDenied), for those who look for
-        /// the kind of an error.
+        /// Of the kind [`PermissionDenied`](io::ErrorKind::PermissionDenied), for callers that check the kind.
         source: io::Error,
     },
-    /// The peer has sent much, and has not introduced itself.
-    #[error("the peer has not introduced itself in more than {limit} frames or messages")]
-    TooManyStrays {
-        /// How many may be.
+    /// The peer has sent more frames and messages than allowed before its `establish`.
+    #[error("the peer sent more than {limit} frames or messages before establish")]
+    TooManyEarlyMessages {
+        /// The limit.
         limit: u32,
     },
-    /// The peer is there and says nothing.
-    #[error("no answer to establish{} within {}", Tried(tried), Took(*waited))]
+    /// The peer is connected, but sent no `establish` in time.
+    #[error("{} within {}", NoEstablish(tried), Millis(*waited))]
     Unanswered {
-        /// The wire versions that were tried, in the order they were; empty on the accepting side.
+        /// The wire versions that were tried, in order; empty on the accepting side.
         tried: Vec<WireVersion>,
-        /// How long in all.
+        /// The total time waited.
         waited: Duration,
     },
 }
 
 impl HandshakeError {
-    /// A broken pipe says no more than that the peer has closed.
-    pub(crate) fn closed_if_gone(self) -> Self {
+    /// A broken pipe means the same as [`Closed`](Self::Closed): the peer has closed the connection.
+    pub(crate) fn closed_if_broken_pipe(self) -> Self {
         let mut next: Option<&(dyn Error + 'static)> = match &self {
             Self::Channel(error) => Some(&**error),
             _ => None,
@@ -67,9 +66,9 @@ impl HandshakeError {
     }
 }
 
-struct Of(Option<Credentials>);
+struct OfUser(Option<Credentials>);
 
-impl fmt::Display for Of {
+impl fmt::Display for OfUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(credentials) => write!(f, " of {credentials}"),
@@ -78,10 +77,14 @@ impl fmt::Display for Of {
     }
 }
 
-struct Tried<'a>(&'a [WireVersion]);
+struct NoEstablish<'a>(&'a [WireVersion]);
 
-impl fmt::Display for Tried<'_> {
+impl fmt::Display for NoEstablish<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            [] => "no establish",
+            _ => "no answer to establish",
+        })?;
         for (i, wire) in self.0.iter().enumerate() {
             f.write_str(if i == 0 { " on wire version " } else { " or " })?;
             wire.fmt(f)?;
@@ -90,9 +93,9 @@ impl fmt::Display for Tried<'_> {
     }
 }
 
-struct Took(Duration);
+struct Millis(Duration);
 
-impl fmt::Display for Took {
+impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", Duration::from_millis(self.0.as_millis() as u64))
     }

@@ -1,52 +1,63 @@
-//! The layer and its settings.
+//! The layer: settings in, a [`Handshake`] service out.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Establish, Features, Identity};
 use tower_layer::Layer;
 
-use crate::{channel::PeerInfo, service::Handshake};
+use crate::{peer_info::PeerInfo, service::Handshake};
 
-/// How a side introduces itself, how long it waits, and whom it deals with.
 #[derive(Clone)]
 pub(crate) struct HandshakeConfig {
-    pub(crate) introduction: Establish,
+    pub(crate) establish: Establish,
     pub(crate) timeout: Duration,
-    pub(crate) fallback: Duration,
-    pub(crate) max_strays: u32,
+    pub(crate) wire_fallback: Duration,
+    pub(crate) max_early_messages: u32,
     pub(crate) admit: Option<Admit>,
 }
 
 type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
 
-/// Makes channels whose peer is known out of channels.
+/// Turns a make service of channels into one of [`Established`](crate::Established) channels.
 ///
-/// See the [crate](crate) for an example.
+/// ```
+/// use std::time::Duration;
+///
+/// use kyneta_uds_core::Identity;
+/// use kyneta_uds_handshake::HandshakeLayer;
+///
+/// let layer = HandshakeLayer::new(Identity::service("billing-1")?)
+///     .timeout(Duration::from_secs(2))
+///     .admit(|peer| peer.identity().peer_id.as_str().starts_with("billing-"));
+/// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+/// ```
+///
+/// The [crate](crate) shows it in a stack.
 #[derive(Debug, Clone)]
 pub struct HandshakeLayer {
     config: HandshakeConfig,
 }
 
 impl HandshakeLayer {
-    /// Introduces itself as `identity`, with aliasing on.
+    /// Sends `identity`, with aliasing on.
     pub fn new(identity: Identity) -> Self {
         Self {
             config: HandshakeConfig {
-                introduction: Establish::new(identity).features(Features::aliasing()),
+                establish: Establish::new(identity).features(Features::aliasing()),
                 timeout: Duration::from_secs(5),
-                fallback: Duration::from_millis(500),
-                max_strays: 1000,
+                wire_fallback: Duration::from_millis(500),
+                max_early_messages: 1000,
                 admit: None,
             },
         }
     }
 
-    /// How this side introduces itself.
-    pub fn introduction(&self) -> &Establish {
-        &self.config.introduction
+    /// The `establish` that this side sends.
+    pub fn establish(&self) -> &Establish {
+        &self.config.establish
     }
 
-    /// Introduces itself as `identity` from now on; every other setting stays.
+    /// Changes the identity; all other settings stay.
     ///
     /// ```
     /// use kyneta_uds_core::{Features, Identity};
@@ -54,58 +65,57 @@ impl HandshakeLayer {
     ///
     /// let plain = HandshakeLayer::new(Identity::service("template")?).features(Features::default());
     /// let layer = plain.clone().identity(Identity::service("billing-1")?);
-    /// assert_eq!(layer.introduction().identity.peer_id.as_str(), "billing-1");
-    /// assert_eq!(layer.introduction().features, plain.introduction().features);
+    /// assert_eq!(layer.establish().identity.peer_id.as_str(), "billing-1");
+    /// assert_eq!(layer.establish().features, plain.establish().features);
     /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
     /// ```
     pub fn identity(mut self, identity: Identity) -> Self {
-        self.config.introduction.identity = identity;
+        self.config.establish.identity = identity;
         self
     }
 
-    /// Which features to announce. Aliasing by default.
+    /// Sets the features to send. Default: aliasing.
     pub fn features(mut self, features: Features) -> Self {
-        self.config.introduction.features = Some(features);
+        self.config.establish.features = Some(features);
         self
     }
 
-    /// How long a peer may take to introduce itself, from the connection on. 5 s by default.
+    /// Sets how long the handshake may take. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.config.timeout = timeout;
         self
     }
 
-    /// How long the connecting side waits for an answer on one wire version before it comes again
-    /// with the other, when the wire is `auto` (wire section 2: a listener of the other version
-    /// says nothing). After both it tries them again with twice the patience, and so on until the
-    /// [`timeout`](Self::timeout). 500 ms by default.
+    /// Sets how long the connecting side waits for an answer on one wire version before it connects again with the
+    /// other, if the wire version is `Auto` (wire section 2: a listener of the other version does not answer).
+    /// After both, it tries them again for twice as long, and so on until the [`timeout`](Self::timeout).
+    /// Default: 500 ms.
     pub fn wire_fallback(mut self, fallback: Duration) -> Self {
-        self.config.fallback = fallback;
+        self.config.wire_fallback = fallback;
         self
     }
 
-    /// How many frames and messages before its introduction a peer may send, all of which are ignored
-    /// (wire section 3). 1,000 by default; one more is [`HandshakeError::TooManyStrays`].
+    /// Sets how many frames and messages a peer may send before its `establish`. They are ignored (wire section
+    /// 3); one more is [`HandshakeError::TooManyEarlyMessages`]. Default: 1,000.
     ///
-    /// [`HandshakeError::TooManyStrays`]: crate::HandshakeError::TooManyStrays
-    pub fn max_strays(mut self, strays: u32) -> Self {
-        self.config.max_strays = strays;
+    /// [`HandshakeError::TooManyEarlyMessages`]: crate::HandshakeError::TooManyEarlyMessages
+    pub fn max_early_messages(mut self, limit: u32) -> Self {
+        self.config.max_early_messages = limit;
         self
     }
 
-    /// Whom to deal with, by what they say of themselves and what the kernel says of them
-    /// ([`PeerInfo::credentials`]). Asked once a peer has introduced itself, on either side, before it
-    /// is answered: be quick. Who is not admitted is hung up on, without a word.
-    /// Everybody by default.
+    /// Sets which peers to admit, by what they send and by their credentials ([`PeerInfo::credentials`]). Called on
+    /// both sides when the peer's `establish` has arrived, before it is answered; it must not block. If it returns
+    /// false, the connection is closed without an answer. Default: all peers.
     ///
-    /// What a peer says of itself it may have made up: a rule about names is worth as much as whom
-    /// the credentials let in.
+    /// A peer can send any identity. A rule about identities is only as good as the rule about credentials that
+    /// goes with it.
     ///
     /// ```
     /// use kyneta_uds_core::Identity;
     /// use kyneta_uds_handshake::HandshakeLayer;
     ///
-    /// // Root's services alone may call themselves so.
+    /// // Only processes of root may use these names.
     /// let layer = HandshakeLayer::new(Identity::service("billing-1")?).admit(|peer| {
     ///     let is_root = peer.credentials().is_some_and(|of| of.uid == 0);
     ///     is_root || !peer.identity().peer_id.as_str().starts_with("system-")
@@ -127,10 +137,10 @@ impl HandshakeConfig {
 impl fmt::Debug for HandshakeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandshakeConfig")
-            .field("introduction", &self.introduction)
+            .field("establish", &self.establish)
             .field("timeout", &self.timeout)
-            .field("wire_fallback", &self.fallback)
-            .field("max_strays", &self.max_strays)
+            .field("wire_fallback", &self.wire_fallback)
+            .field("max_early_messages", &self.max_early_messages)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A Tower layer: channels become channels to a peer that has introduced itself.
+//! A Tower layer: the handshake, after which the peer is known.
 //!
 //! ```
 //! use futures_util::StreamExt as _;
@@ -8,7 +8,7 @@
 //! use kyneta_uds_framing::FramingLayer;
 //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 //!
-//! // Two ends of a pipe stand for a socket; `Pipe` says which end connects.
+//! // The ends of a pipe instead of a socket; the flag says which end connects.
 //! struct Pipe(tokio::io::DuplexStream, bool);
 //! impl Redial for Pipe {
 //!     fn redial(&self) -> Option<Self> {
@@ -41,20 +41,23 @@
 //!
 //! | | |
 //! |---|---|
-//! | needs below | a maker of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg) |
-//! | gives above | a maker of [`Established`] channels: the handshake is done, the peer is known, and only the messages about documents pass |
+//! | needs below | a make service of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg) |
+//! | gives above | a make service of [`Established`] channels: the handshake is complete, the peer is known, and only messages about documents pass |
 //! | touches | the channel, tokio's clock; no task |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod channel;
 mod error;
+mod exchange;
 mod layer;
 mod machine;
+mod peer_info;
 mod service;
 
-pub use channel::{Established, PeerInfo};
+pub use channel::Established;
 pub use error::HandshakeError;
 pub use layer::HandshakeLayer;
 pub use machine::{HandshakeMachine, Reaction, Side};
+pub use peer_info::PeerInfo;
 pub use service::Handshake;

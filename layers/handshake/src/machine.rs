@@ -1,22 +1,22 @@
-//! The handshake as a pure machine (wire section 3).
+//! The handshake as a pure state machine (wire section 3).
 //!
-//! In: messages as they arrive. Out: what to do about each. Touches nothing.
+//! In: inbound messages. Out: what to do about each. Touches nothing.
 //!
-//! The connecting side speaks first; the accepting side answers the first `establish` and no later
-//! one (the reference sends its own twice: answering would loop).
+//! The connecting side sends `establish` first. The accepting side answers only the first one: the reference sends
+//! its own twice, so answering every one would loop.
 
 use kyneta_uds_core::{ChannelMsg, Establish};
 
-/// Who speaks first.
+/// The side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Introduces itself as soon as the connection stands.
+    /// Sends `establish` as soon as the connection is made.
     Connecting,
-    /// Waits to be introduced to, then answers.
+    /// Waits for the peer's `establish`, then answers.
     Accepting,
 }
 
-/// One connection's handshake and what follows from it.
+/// The handshake of one connection.
 ///
 /// ```
 /// use kyneta_uds_core::{ChannelMsg, Establish, Identity};
@@ -34,27 +34,27 @@ pub struct HandshakeMachine {
     established: bool,
 }
 
-/// What an inbound message asks for.
+/// What to do about an inbound message.
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reaction {
-    /// Nothing.
+    /// Ignore it.
     Nothing,
-    /// The peer is known from now on.
+    /// The handshake is complete.
     Established {
-        /// As it introduced itself.
+        /// The peer's `establish`.
         peer: Establish,
-        /// True when this side's own `establish` goes back.
+        /// True if this side has to answer with its own `establish`.
         answer: bool,
     },
-    /// A message about documents, to be passed on.
+    /// Deliver this message about documents.
     Deliver(ChannelMsg),
-    /// The peer leaves on purpose; until it closes it is still served.
+    /// The peer is about to leave on purpose. Until it closes the connection, it is served as before.
     Departing,
 }
 
 impl HandshakeMachine {
-    /// A fresh connection.
+    /// The handshake of a new connection.
     pub const fn new(side: Side) -> Self {
         Self {
             side,
@@ -62,12 +62,12 @@ impl HandshakeMachine {
         }
     }
 
-    /// Who spoke first.
+    /// This side.
     pub const fn side(&self) -> Side {
         self.side
     }
 
-    /// Takes an inbound message.
+    /// Handles an inbound message.
     pub fn received(&mut self, msg: ChannelMsg) -> Reaction {
         match (self.established, msg) {
             (false, ChannelMsg::Establish(peer)) => {
@@ -77,7 +77,7 @@ impl HandshakeMachine {
                     answer: self.side == Side::Accepting,
                 }
             }
-            // Before the introduction all else is ignored; after it, introductions are.
+            // Before the peer's `establish` all else is ignored, and later each further `establish`.
             (false, _) | (true, ChannelMsg::Establish(_)) => Reaction::Nothing,
             (true, ChannelMsg::Depart) => Reaction::Departing,
             (true, sync) => Reaction::Deliver(sync),
@@ -145,9 +145,9 @@ mod tests {
         ];
         for (side, inputs, last) in table {
             let mut handshake = HandshakeMachine::new(side);
-            let named = format!("{side:?} {inputs:?}");
+            let name = format!("{side:?} {inputs:?}");
             let reaction = inputs.into_iter().map(|msg| handshake.received(msg)).last();
-            assert_eq!(reaction, Some(last), "{named}");
+            assert_eq!(reaction, Some(last), "{name}");
         }
     }
 }

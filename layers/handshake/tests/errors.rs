@@ -1,6 +1,6 @@
-//! What an error says and what its sources say.
+//! The texts of errors and of their sources.
 
-// A test that cannot go on says so by panicking, in its helpers too.
+// Tests and their helpers panic when they fail.
 #![allow(clippy::expect_used)]
 
 use std::{error::Error, io, time::Duration};
@@ -43,6 +43,7 @@ fn all() -> Vec<Box<dyn Error + Send + Sync>> {
             credentials: None::<Credentials>,
             source,
         }),
+        Box::new(HandshakeError::TooManyEarlyMessages { limit: 1 }),
         Box::new(HandshakeError::Unanswered {
             tried: vec![WireVersion::V2],
             waited: Duration::ZERO,
@@ -61,19 +62,19 @@ fn all() -> Vec<Box<dyn Error + Send + Sync>> {
 }
 
 #[test]
-fn no_error_says_what_its_source_says() {
+fn no_error_repeats_its_source() {
     for error in all() {
         let mut above: &(dyn Error + 'static) = &*error;
         while let Some(source) = above.source() {
-            let (said, again) = (above.to_string(), source.to_string());
-            assert!(!said.contains(&again), "{said:?} repeats {again:?}");
+            let (text, inner) = (above.to_string(), source.to_string());
+            assert!(!text.contains(&inner), "{text:?} repeats {inner:?}");
             above = source;
         }
     }
 }
 
 #[test]
-fn a_chain_says_all_of_it() {
+fn a_chain_has_all_texts() {
     let lost = CborError::Transport(framing().into());
     assert_eq!(
         Chain(&lost).to_string(),
@@ -82,10 +83,30 @@ fn a_chain_says_all_of_it() {
     let before = HandshakeError::Channel(lost.into());
     assert_eq!(
         Chain(&before).to_string(),
-        "the connection broke before the peer introduced itself: the connection failed: \
+        "the connection broke during the handshake: the connection failed: \
          the byte stream failed: the socket is on fire"
     );
-    // A reason has it all in its own text, and whoever looks for the cause finds it.
+    // A reason contains all of it in its own text.
     let reason = DisconnectReason::error(before);
     assert!(reason.to_string().ends_with("the socket is on fire"));
+}
+
+#[test]
+fn the_errors_of_a_handshake_read_well() {
+    let waited = Duration::from_millis(500);
+    let unanswered = |tried| HandshakeError::Unanswered { tried, waited };
+    let table = [
+        (unanswered(vec![]), "no establish within 500ms"),
+        (
+            unanswered(vec![WireVersion::V3, WireVersion::V2]),
+            "no answer to establish on wire version 3 or 2 within 500ms",
+        ),
+        (
+            HandshakeError::TooManyEarlyMessages { limit: 10 },
+            "the peer sent more than 10 frames or messages before establish",
+        ),
+    ];
+    for (error, text) in table {
+        assert_eq!(error.to_string(), text);
+    }
 }

@@ -1,6 +1,6 @@
-//! A peer that says much that does not go on does not keep the others waiting.
+//! A peer that sends many messages that the layer does not deliver does not starve other tasks.
 
-// A test that cannot go on says so by panicking, in its helpers too.
+// Tests and their helpers panic when they fail.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf
 use tokio_test::{assert_pending, task};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
-/// An accepted end of a pipe, which counts what is read from it.
+/// An accepted end of a pipe that counts the bytes read from it.
 #[derive(Debug)]
 struct Accepted {
     end: DuplexStream,
@@ -70,7 +70,7 @@ impl AsyncWrite for Accepted {
 
 type Channel = Established<CborChannel<FrameTransport<Accepted>, ChannelCodec>>;
 
-/// The accepting side, over an end that counts what is read.
+/// The accepting side, over an end that counts the bytes read.
 async fn accept(end: DuplexStream, read: Arc<AtomicUsize>) -> Result<Channel, HandshakeError> {
     ServiceBuilder::new()
         .layer(HandshakeLayer::new(identity("us")))
@@ -85,10 +85,10 @@ fn identity(name: &str) -> Identity {
     Identity::service(name).unwrap()
 }
 
-/// What the other side says first, by the same layers.
-async fn introduce(theirs: &mut DuplexStream) {
+/// Writes the `establish` of the other side.
+async fn write_establish(theirs: &mut DuplexStream) {
     let (far, mut near) = duplex(1 << 10);
-    let mut speaker = ServiceBuilder::new()
+    let mut sender = ServiceBuilder::new()
         .layer(CborLayer::new())
         .layer(FramingLayer::new().wire(WireMode::Fixed(WireVersion::V2)))
         .service(service_fn(async |io: DuplexStream| Ok::<_, io::Error>(io)))
@@ -96,9 +96,9 @@ async fn introduce(theirs: &mut DuplexStream) {
         .await
         .unwrap();
     let hello: ChannelMsg = Establish::new(identity("them")).into();
-    speaker.ready().await.unwrap().call(hello).await.unwrap();
-    poll_fn(|cx| speaker.poll_flush(cx)).await.unwrap();
-    drop(speaker);
+    sender.ready().await.unwrap().call(hello).await.unwrap();
+    poll_fn(|cx| sender.poll_flush(cx)).await.unwrap();
+    drop(sender);
     tokio::io::copy(&mut near, theirs).await.unwrap();
 }
 
@@ -112,24 +112,24 @@ fn padded_depart() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn ten_thousand_departs_are_not_passed_over_in_one_go() {
+async fn ten_thousand_departs_take_more_than_one_poll() {
     let (ours, mut theirs) = duplex(1 << 20);
-    introduce(&mut theirs).await;
+    write_establish(&mut theirs).await;
     let mut channel = accept(ours, Arc::default()).await.unwrap();
     theirs.write_all(&DEPART.repeat(10_000)).await.unwrap();
     let mut next = task::spawn(channel.next());
     for _ in 0..10 {
         assert_pending!(next.poll());
-        // Not because there is nothing: it is to be asked again, once others have been.
+        // Not because nothing has arrived: it has yielded to other tasks.
         tokio::task::yield_now().await;
         assert!(next.is_woken());
     }
 }
 
 #[tokio::test]
-async fn large_departs_are_passed_over_by_their_bytes_and_not_by_their_count() {
+async fn large_departs_are_limited_per_poll_by_their_bytes() {
     let (ours, mut theirs) = duplex(4 << 20);
-    introduce(&mut theirs).await;
+    write_establish(&mut theirs).await;
     let mut channel = accept(ours, Arc::default()).await.unwrap();
     theirs
         .write_all(&padded_depart().repeat(100))
@@ -147,14 +147,14 @@ async fn large_departs_are_passed_over_by_their_bytes_and_not_by_their_count() {
 }
 
 #[tokio::test]
-async fn large_strays_before_the_introduction_are_passed_over_by_their_bytes() {
+async fn large_messages_before_establish_are_limited_per_poll_by_their_bytes() {
     let (ours, mut theirs) = duplex(4 << 20);
     let read = Arc::new(AtomicUsize::new(0));
     theirs
         .write_all(&padded_depart().repeat(100))
         .await
         .unwrap();
-    introduce(&mut theirs).await;
+    write_establish(&mut theirs).await;
     let mut accepted = task::spawn(accept(ours, read.clone()));
     for _ in 0..5 {
         let before = read.load(Ordering::Relaxed);

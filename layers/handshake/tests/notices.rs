@@ -1,4 +1,4 @@
-//! What the numbers of frames show reaches whoever drives the channel.
+//! Missing and repeated frames are reported through the layer.
 
 use futures_util::StreamExt as _;
 use kyneta_uds_cbor::{CborLayer, ChannelCodec, Codec as _};
@@ -29,13 +29,13 @@ fn frame(seq: u32, msg: &ChannelMsg) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn frames_that_are_missing_or_came_twice_are_told_of_in_their_place() {
+async fn missing_and_repeated_frames_are_reported_in_order() {
     let (ours, mut theirs) = duplex(1 << 12);
     let identity = |name| Identity::service(name).expect("short enough");
     let doc = |name| ChannelMsg::Dismiss(DocId::new(name).expect("short enough"));
     let hello = Establish::new(identity("them")).into();
-    // The reference introduces itself twice.
-    let said = [
+    // The reference sends `establish` twice.
+    let sent = [
         frame(1, &hello),
         frame(2, &hello),
         frame(3, &doc("a")),
@@ -43,7 +43,7 @@ async fn frames_that_are_missing_or_came_twice_are_told_of_in_their_place() {
         frame(3, &doc("a")),
         frame(6, &doc("b")),
     ];
-    theirs.write_all(&said.concat()).await.expect("room");
+    theirs.write_all(&sent.concat()).await.expect("room");
     drop(theirs.shutdown().await);
 
     let mut channel = ServiceBuilder::new()
@@ -55,13 +55,13 @@ async fn frames_that_are_missing_or_came_twice_are_told_of_in_their_place() {
         }))
         .oneshot(Accepted(ours))
         .await
-        .expect("an introduction");
-    let mut heard = Vec::new();
+        .expect("a handshake");
+    let mut received = Vec::new();
     while let Some(inbound) = channel.next().await {
-        heard.push(inbound.expect("no error"));
+        received.push(inbound.expect("no error"));
     }
     assert_eq!(
-        heard,
+        received,
         [
             Inbound::Message(doc("a")),
             Inbound::Noticed(Notice::Repeated),
@@ -71,7 +71,7 @@ async fn frames_that_are_missing_or_came_twice_are_told_of_in_their_place() {
     );
     let connection = channel.connection();
     assert_eq!(
-        (connection.copies_dropped, connection.frames_missing),
+        (connection.duplicates_dropped, connection.frames_missing),
         (2, 2)
     );
 }

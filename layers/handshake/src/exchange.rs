@@ -1,0 +1,84 @@
+//! The exchange of `establish` on one connection.
+//!
+//! In: a channel. Out: the peer. May touch: that channel.
+
+use std::{future::poll_fn, io, pin::Pin};
+
+use kyneta_uds_core::{Channel, ChannelMsg, Inbound};
+use tokio::task::yield_now;
+
+use crate::{
+    channel::MAX_WORKED_PER_POLL,
+    error::HandshakeError,
+    layer::HandshakeConfig,
+    machine::{HandshakeMachine, Reaction, Side},
+    peer_info::PeerInfo,
+};
+
+/// Performs the handshake: until the peer is known and has an answer.
+pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
+    channel: &mut C,
+    handshake: &mut HandshakeMachine,
+    config: &HandshakeConfig,
+) -> Result<PeerInfo, HandshakeError> {
+    if handshake.side() == Side::Connecting {
+        send_establish(channel, config).await?;
+    }
+    let mut early_messages = 0;
+    let mut worked = channel.worked();
+    loop {
+        if channel.worked().wrapping_sub(worked) >= MAX_WORKED_PER_POLL {
+            yield_now().await;
+            worked = channel.worked();
+        }
+        let limit = config.max_early_messages;
+        if early_messages > limit {
+            return Err(HandshakeError::TooManyEarlyMessages { limit });
+        }
+        early_messages += 1;
+        let inbound = poll_fn(|cx| Pin::new(&mut *channel).poll_next(cx)).await;
+        let msg = match inbound {
+            Some(Ok(Inbound::Message(msg))) => msg,
+            Some(Ok(Inbound::Rejected(rejection))) => {
+                tracing::debug!(%rejection, "message rejected during the handshake");
+                continue;
+            }
+            Some(Ok(Inbound::Noticed(notice))) => {
+                tracing::debug!(%notice, "frames missing or repeated during the handshake");
+                continue;
+            }
+            // A kind of item that this version of the layer does not know.
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => return Err(HandshakeError::Channel(error.into())),
+            None => return Err(HandshakeError::Closed),
+        };
+        if let Reaction::Established { peer, answer } = handshake.received(msg) {
+            let peer = PeerInfo::new(peer, channel.connection());
+            if !config.admits(&peer) {
+                return Err(HandshakeError::NotAdmitted {
+                    peer: peer.identity().peer_id.clone(),
+                    credentials: peer.credentials(),
+                    source: io::ErrorKind::PermissionDenied.into(),
+                });
+            }
+            if answer {
+                send_establish(channel, config).await?;
+            }
+            return Ok(peer);
+        }
+    }
+}
+
+/// Sends this side's `establish`. A peer may have closed the connection before or after that.
+async fn send_establish<C: Channel<ChannelMsg, In = ChannelMsg>>(
+    channel: &mut C,
+    config: &HandshakeConfig,
+) -> Result<(), HandshakeError> {
+    let broke = |error: C::Error| HandshakeError::Channel(error.into()).closed_if_broken_pipe();
+    poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broke)?;
+    channel
+        .call(config.establish.clone().into())
+        .await
+        .map_err(broke)?;
+    poll_fn(|cx| channel.poll_flush(cx)).await.map_err(broke)
+}
