@@ -1,7 +1,7 @@
-//! The fuzz targets' corpus, replayed: what a stranger may send, as far as anybody has thought of it
-//! or libFuzzer has found it, through the very functions that are fuzzed.
+//! Replays the corpus of the fuzz targets: what a hostile peer may send, written by hand or found by libFuzzer,
+//! through the functions that are fuzzed.
 
-// A target says what is wrong by panicking.
+// A target panics when it finds a fault.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,7 +36,7 @@ fn replay(name: &str) {
         inputs += 1;
     }
     println!("{name}: {inputs} inputs");
-    assert!(inputs > 10, "the corpus of {name} is there");
+    assert!(inputs > 10, "the corpus of {name} is missing");
 }
 
 #[test]

@@ -1,18 +1,17 @@
-//! Writes inputs made from the vectors into `fuzz/found`; `.ci/fuzz corpus` then keeps those that it
-//! takes to reach all that they reach.
+//! Writes inputs made from the vectors into `fuzz/found`; `.ci/fuzz corpus` then keeps a set with the same coverage.
 
 use std::{fs, io, path::Path};
 
 use kyneta_uds_core::WireVersion;
 use serde_json::Value;
 
-#[expect(dead_code, reason = "messages are built elsewhere")]
+#[expect(dead_code, reason = "the helpers that build messages are unused here")]
 #[path = "../../layers/cbor/tests/conformance/vectors.rs"]
 mod vectors;
 
 use vectors::{WIRES, bytes, captured, cases, list, read};
 
-/// The longest that is worth a place in the repository, bytes.
+/// The longest input to keep in the repository, bytes.
 const LONGEST: usize = 1024;
 
 fn main() -> io::Result<()> {
@@ -34,8 +33,8 @@ fn main() -> io::Result<()> {
         let captured = captured(wire);
         for direction in ["A->B", "B->A"] {
             let chunks = list(&captured["sequence"]).iter();
-            let said = chunks.filter(|chunk| chunk["dir"] == direction);
-            let frames: Vec<u8> = said.flat_map(|chunk| stream_of(&chunk["frames"])).collect();
+            let sent = chunks.filter(|chunk| chunk["dir"] == direction);
+            let frames: Vec<u8> = sent.flat_map(|chunk| stream_of(&chunk["frames"])).collect();
             stream(wire, &frames[..frames.len().min(LONGEST)])?;
         }
     }
@@ -43,7 +42,7 @@ fn main() -> io::Result<()> {
     negotiate()
 }
 
-/// Hex, shorthands or a list of them; nothing for what is absent.
+/// Hex, shorthands or a list of them; empty if absent.
 fn stream_of(value: &Value) -> Vec<u8> {
     match value {
         Value::Null => Vec::new(),
@@ -52,8 +51,7 @@ fn stream_of(value: &Value) -> Vec<u8> {
     }
 }
 
-/// A stream of frames is an input of `frames`; its messages are one of `session`, and its payloads of
-/// `decode`.
+/// A stream of frames is an input of `frames` and `session`, and its payloads are inputs of `decode`.
 fn stream(wire: WireVersion, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() > LONGEST {
         return Ok(());
@@ -85,7 +83,7 @@ fn stream(wire: WireVersion, bytes: &[u8]) -> io::Result<()> {
     write("decode", &[&[0x8c], &several[..]].concat())
 }
 
-/// The walks of the reference, each with the policies of `mealy-client.json` and a few more.
+/// The reference's transitions, with the policies of `mealy-client.json` and some others.
 fn client() -> io::Result<()> {
     for case in list(&read("mealy-client.json")) {
         let byte = |msg: &Value| match msg["type"].as_str().unwrap_or_default() {
@@ -113,7 +111,7 @@ fn client() -> io::Result<()> {
     Ok(())
 }
 
-/// The rows of the reference: a way to the role, then the message.
+/// The reference's transitions: inputs that lead to the role, then the message.
 fn negotiate() -> io::Result<()> {
     for case in list(&read("mealy-peer.json")) {
         let way: &[u8] = match case["model"]["role"].as_str().unwrap_or_default() {
@@ -142,7 +140,7 @@ fn negotiate() -> io::Result<()> {
     Ok(())
 }
 
-/// Under a name that follows from what is in it: once each.
+/// Writes an input under the hash of its bytes, so that each exists once.
 fn write(target: &str, input: &[u8]) -> io::Result<()> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("found")

@@ -1,7 +1,7 @@
-//! The lifecycle of a connection that comes back, under any inputs: it asks for one thing at a time,
-//! no more often and no sooner than the policy allows, and what is over stays over.
+//! Target `client`: the machine of a reconnecting client, under any inputs. It requests one thing at a time, not more
+//! often and not earlier than the policy allows, and stays disconnected once it is.
 //!
-//! Input: the policy (4 bytes), then a byte for each input: what happens (3 bits), the random number.
+//! Input: the policy (4 bytes), then a byte for each input: its kind (3 bits), the random number.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub fn client(data: &[u8]) {
     }
 }
 
-/// The machine, and what must be so from what it was told and has asked for.
+/// The machine, and a model of what it has requested.
 struct Client {
     machine: Machine,
     policy: ReconnectPolicy,
@@ -41,13 +41,13 @@ struct Client {
     base: Duration,
     max: Duration,
 
-    /// An attempt is being made.
+    /// A connection attempt is in progress.
     connecting: bool,
     /// A connection is in use.
     adopted: bool,
-    /// A wait for the next attempt.
+    /// A timer for the next attempt is set.
     waiting: bool,
-    /// Attempts since it was started or a connection was last useful.
+    /// Attempts since the start or the last useful connection.
     in_a_row: u32,
 }
 
@@ -101,7 +101,7 @@ impl Client {
         let before = self.machine.state().clone();
         let (mut asked, mut policy) = (None, self.policy);
         let outcome = self.machine.handle(input.clone(), |attempts, reason| {
-            assert!(asked.is_none(), "a policy is asked once");
+            assert!(asked.is_none(), "the policy is called once");
             let wait = policy.recover(Failure::new(attempts, reason, &mut || random));
             let delay = wait.as_ref().ok().and_then(Wait::duration);
             asked = Some((attempts, delay));
@@ -135,16 +135,16 @@ impl Client {
             }
         }
         if before.kind() == StateKind::Disconnected && !matches!(input, Input::Start) {
-            assert!(outcome.transition.is_none(), "what is over stays over");
+            assert!(outcome.transition.is_none(), "it stays disconnected");
         }
         if matches!(input, Input::Stop) {
             assert_eq!(after.kind(), StateKind::Disconnected);
         }
     }
 
-    /// What the policy has made of a failure.
+    /// Checks the policy's answer to a failure.
     fn recovered(&self, attempts: u32, delay: Option<Duration>, random: f64) {
-        assert_eq!(attempts, self.in_a_row, "attempts that came to nothing");
+        assert_eq!(attempts, self.in_a_row, "failed attempts");
         let Some(delay) = delay else {
             let over = !self.policy.is_on() || attempts >= self.max_attempts;
             assert!(over, "given up after {attempts}");
@@ -162,7 +162,7 @@ impl Client {
             Jitter::Upwards => whole * 1.2,
             Jitter::Full => whole * random,
         };
-        // What a double says of a time, and a nanosecond at its end.
+        // The precision of a double, and a nanosecond.
         let slack = whole * 1e-9 + 1e-9;
         let delay = delay.as_secs_f64();
         assert!(delay >= least - slack, "{delay} s, {least} s at least");
@@ -203,21 +203,24 @@ impl Client {
         }
     }
 
-    /// What is under way is what the state says.
+    /// Checks that the state agrees with what is in progress.
     fn balance(&mut self) {
-        let under_way = (self.connecting, self.adopted, self.waiting);
+        let in_progress = (self.connecting, self.adopted, self.waiting);
         match self.machine.state() {
             State::Disconnected { reason } => {
-                assert_eq!(under_way, (false, false, false));
+                assert_eq!(in_progress, (false, false, false));
                 assert!(reason.is_some() || self.in_a_row == 0);
                 self.in_a_row = 0;
             }
             State::Connecting { attempt } => {
-                assert_eq!((under_way, *attempt), ((true, false, false), self.in_a_row));
+                assert_eq!(
+                    (in_progress, *attempt),
+                    ((true, false, false), self.in_a_row)
+                );
             }
-            State::Connected => assert_eq!(under_way, (false, true, false)),
+            State::Connected => assert_eq!(in_progress, (false, true, false)),
             State::Reconnecting { attempt, .. } => {
-                assert_eq!(under_way, (false, false, true));
+                assert_eq!(in_progress, (false, false, true));
                 assert_eq!(*attempt, self.in_a_row + 1);
             }
         }

@@ -1,4 +1,4 @@
-//! Where the kernel cuts a stream of bytes: sizes from the input, over and over.
+//! The sizes of the reads of a stream: four sizes from the input, repeated.
 
 #[derive(Debug, Clone)]
 pub(crate) struct Cuts {
@@ -11,8 +11,7 @@ impl Cuts {
         Self { sizes, next: 0 }
     }
 
-    /// The size of the next chunk, `least` or more. 0 once in a while; all there is when all sizes
-    /// are 0.
+    /// The size of the next read: 0, or at least `least`. Unlimited if all four sizes are 0.
     pub(crate) fn size_of(&mut self, least: usize) -> usize {
         if self.sizes == [0; 4] {
             return usize::MAX;

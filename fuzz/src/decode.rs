@@ -1,7 +1,7 @@
-//! Messages out of any payload: both ways of reading agree, what is read can be written and read
-//! again, ciborium says of it what we say, and it holds little more of the payload than it counts.
+//! Target `decode`: decodes any payload. Both decoders agree; a decoded message can be encoded and decoded again,
+//! equals what ciborium reads, and retains little more of the payload than it counts.
 //!
-//! Input: how (1 byte), then the payload, or several of them, each behind its length (2 bytes).
+//! Input: options (1 byte), then a payload, or several payloads, each after its length (2 bytes).
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use kyneta_uds_core::{ChannelMsg, DocId, Message as _, Payload, Rejection, WireV
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    normal::{normal, same},
+    normalize::{normalize, same},
     oracle,
 };
 
@@ -25,7 +25,7 @@ const TIGHT: DecodeLimits = DecodeLimits {
     max_keys: 12,
 };
 
-/// What stands for any message type that serde knows.
+/// A message type with serde.
 #[derive(Debug, Serialize, Deserialize)]
 enum Typed {
     Ping,
@@ -48,7 +48,7 @@ pub fn decode(data: &[u8]) {
                 assert_eq!(format!("{again:?}"), format!("{msg:?}"));
             }
         }
-        // Not compared: ciborium itself reads a large number otherwise than it has written it.
+        // Not compared: ciborium does not read some large numbers as it has written them.
         1 => drop(of_serde::<Value>(&read)),
         _ => of_channel(how, &read),
     }
@@ -74,20 +74,20 @@ fn of_channel(how: u8, read: &Bytes) {
     for range in payloads(read, several) {
         let payload = Payload::new(read, range);
         let decoded = codec.decode(on(payload, wire));
-        // One key more may be one too many where limits are tight.
+        // With tight limits one more key may be too many.
         if !tight {
-            let bytes = other_way(payload.as_slice());
+            let bytes = for_general_decoder(payload.as_slice());
             let whole = Payload::new(&bytes, 0..bytes.len());
             let again = general.decode(on(whole, wire));
-            alike(&decoded, &again);
+            assert_agree(&decoded, &again);
             if let Ok(msg) = &again {
-                holds_what_it_counts(msg, &bytes);
+                assert_counted(msg, &bytes);
             }
         }
         if let Ok(msg) = decoded {
-            comes_back(&msg, wire);
+            assert_round_trip(&msg, wire);
             if against_ciborium {
-                is_what_ciborium_says(&normal(&msg, wire));
+                assert_equals_ciborium(&normalize(&msg, wire));
             }
         }
     }
@@ -100,7 +100,7 @@ fn on(payload: Payload<'_>, wire: Option<WireVersion>) -> Payload<'_> {
     }
 }
 
-/// Where the payloads are: the whole, or each behind its length.
+/// The ranges of the payloads: the whole input, or each after its length.
 fn payloads(read: &[u8], several: bool) -> impl Iterator<Item = Range<usize>> {
     let (end, mut at, mut done) = (read.len(), 0, false);
     std::iter::from_fn(move || {
@@ -118,15 +118,15 @@ fn payloads(read: &[u8], several: bool) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The same payload for the general way of reading, where that can be had.
-fn other_way(payload: &[u8]) -> Bytes {
+/// The same payload in a form that the `general` decoder reads, if possible.
+fn for_general_decoder(payload: &[u8]) -> Bytes {
     let key = oracle::UNKNOWN_KEY;
     let has_it = payload.windows(key.len()).any(|window| window == key);
-    let detour = oracle::with_unknown_key(payload).filter(|_| !has_it);
-    detour.unwrap_or_else(|| Bytes::copy_from_slice(payload))
+    let changed = oracle::with_unknown_key(payload).filter(|_| !has_it);
+    changed.unwrap_or_else(|| Bytes::copy_from_slice(payload))
 }
 
-fn alike(one: &Result<ChannelMsg, Rejection>, other: &Result<ChannelMsg, Rejection>) {
+fn assert_agree(one: &Result<ChannelMsg, Rejection>, other: &Result<ChannelMsg, Rejection>) {
     match (one, other) {
         (Ok(one), Ok(other)) => assert!(same(one, other), "{one:?}\n{other:?}"),
         (Err(one), Err(other)) => {
@@ -136,9 +136,9 @@ fn alike(one: &Result<ChannelMsg, Rejection>, other: &Result<ChannelMsg, Rejecti
     }
 }
 
-/// What a message holds is at most twice what it counts; a document's name, which is shared and counts
-/// nothing, may take the place of half of its payload.
-fn holds_what_it_counts(msg: &ChannelMsg, payload: &Bytes) {
+/// A message holds at most twice what it counts. A document id, which is shared and does not count, may be half of
+/// the payload.
+fn assert_counted(msg: &ChannelMsg, payload: &Bytes) {
     let holds = if payload.is_unique() {
         0
     } else {
@@ -148,13 +148,13 @@ fn holds_what_it_counts(msg: &ChannelMsg, payload: &Bytes) {
     assert!(holds <= most, "{holds} bytes are held by {msg:?}");
 }
 
-/// Decoded, then encoded, then decoded is the same; encoded again, byte for byte.
-fn comes_back(msg: &ChannelMsg, wire: Option<WireVersion>) {
-    let (bytes, normal) = (encode(msg), normal(msg, wire));
+/// A message that is encoded and decoded is the same, and encoded again has the same bytes.
+fn assert_round_trip(msg: &ChannelMsg, wire: Option<WireVersion>) {
+    let (bytes, normalized) = (encode(msg), normalize(msg, wire));
     let payload = Payload::new(&bytes, 0..bytes.len());
     let again = ChannelCodec::new().decode(on(payload, wire)).unwrap();
-    assert!(same(&again, &normal), "{again:?}\n{normal:?}");
-    if *msg == normal {
+    assert!(same(&again, &normalized), "{again:?}\n{normalized:?}");
+    if *msg == normalized {
         assert_eq!(encode(&again), bytes);
     }
 }
@@ -165,8 +165,8 @@ fn encode(msg: &ChannelMsg) -> Bytes {
     drain(&mut buf)
 }
 
-fn is_what_ciborium_says(msg: &ChannelMsg) {
-    // A number that is none is not equal to itself, in its values neither.
+fn assert_equals_ciborium(msg: &ChannelMsg) {
+    // A message with NaN is not equal to itself, nor is its value.
     #[expect(clippy::eq_op)]
     if msg != msg {
         return;
@@ -176,7 +176,7 @@ fn is_what_ciborium_says(msg: &ChannelMsg) {
     assert_eq!(value, oracle::value(msg));
 }
 
-/// The codec of all other types: what it reads it can write, and read again.
+/// The codec of other types: what it has decoded it can encode and decode again.
 fn of_serde<T: Serialize + DeserializeOwned>(read: &Bytes) -> Option<(T, T)> {
     let mut codec = SerdeCodec::<T>::new();
     let msg = codec.decode(Payload::new(read, 0..read.len())).ok()?;
@@ -187,7 +187,7 @@ fn of_serde<T: Serialize + DeserializeOwned>(read: &Bytes) -> Option<(T, T)> {
     Some((msg, again))
 }
 
-/// All that is to be written.
+/// All bytes to be written.
 fn drain(buf: &mut WriteBuf) -> Bytes {
     if buf.is_contiguous() {
         return Bytes::copy_from_slice(buf.front());

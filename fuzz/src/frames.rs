@@ -1,8 +1,8 @@
-//! Frames out of any bytes, cut anywhere: what comes out is what the bytes say, and memory follows
-//! what has arrived, never what a header claims.
+//! Target `frames`: parses any bytes, read in any pieces. The frames are those of the oracle, and memory depends on
+//! what has arrived, not on what a header announces.
 //!
-//! Input: how (1 byte), sizes of the cuts (4), the stream; `how` may have zeros follow it, so that short
-//! inputs fill buffers, too.
+//! Input: options (1 byte), sizes of the reads (4), the stream. An option appends zeros, so that short inputs fill
+//! buffers, too.
 
 use std::{
     borrow::Cow,
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     cuts::Cuts,
-    reading::{Reading, Said},
+    frame_oracle::{FrameOracle, Item},
 };
 
 /// How a stream is read.
@@ -25,20 +25,19 @@ struct How {
     mode: WireMode,
     begin: WireVersion,
     limit: usize,
-    /// Into the parser's own buffer, as a transport does; for a transport: what has arrived is asked
-    /// for, too.
-    lent: bool,
-    /// Frames are taken after each chunk, not when all is there.
+    /// Reads into the parser's own buffer, as a transport does. For a transport: calls `arrived`, too.
+    read_buf: bool,
+    /// Takes frames after each read, not only at the end.
     at_once: bool,
-    /// The least of a chunk that is not empty, bytes.
+    /// The smallest size of a read that is not empty, bytes.
     least: usize,
     cuts: Cuts,
 }
 
-/// No stream comes in many more pieces, so that no input takes long.
+/// About the most reads of a stream, so that no input takes long.
 const CHUNKS: usize = 512;
 
-/// The most that may be held beside what has arrived: the room for the next read.
+/// The most that may be held beside what has arrived: space for the next read.
 const ROOM: usize = 128 << 10;
 
 pub fn frames(data: &[u8]) {
@@ -65,25 +64,25 @@ pub fn frames(data: &[u8]) {
         mode,
         begin,
         limit: [0, 100, FramingConfig::new().frame_limit(), usize::MAX][usize::from(how >> 2 & 3)],
-        lent: how & 0x20 != 0,
+        read_buf: how & 0x20 != 0,
         at_once: how & 0x40 == 0,
         least: stream.len() / CHUNKS,
         cuts: Cuts::new([a, b, c, d]),
     };
-    let said = Reading::new(stream, mode, begin, how.limit);
+    let oracle = FrameOracle::new(stream, mode, begin, how.limit);
     if live {
-        transport(stream, how, said.strict());
+        transport(stream, how, oracle.strict());
     } else {
-        parser(stream, how, said);
+        parser(stream, how, oracle);
     }
 }
 
-fn parser(stream: &[u8], mut how: How, mut said: Reading<'_>) {
+fn parser(stream: &[u8], mut how: How, mut oracle: FrameOracle<'_>) {
     let mut parser = FrameParser::new(how.mode, how.limit);
     parser.begin_with(how.begin);
     let mut rest = stream;
     while !rest.is_empty() {
-        let room = if how.lent {
+        let room = if how.read_buf {
             let buf = parser.read_buf();
             buf.capacity() - buf.len()
         } else {
@@ -91,14 +90,14 @@ fn parser(stream: &[u8], mut how: How, mut said: Reading<'_>) {
         };
         let size = how.cuts.size_of(how.least);
         let (chunk, after) = rest.split_at(size.min(room).min(rest.len()));
-        if how.lent {
-            assert!(room > 0, "there is room for a byte at least");
+        if how.read_buf {
+            assert!(room > 0, "there is space for at least a byte");
             parser.read_buf().extend_from_slice(chunk);
         } else {
             parser.feed(chunk);
         }
         rest = after;
-        if (how.at_once || rest.is_empty()) && !take(&mut parser, &mut said) {
+        if (how.at_once || rest.is_empty()) && !take(&mut parser, &mut oracle) {
             return;
         }
         let held = parser.read_buf().capacity();
@@ -107,76 +106,76 @@ fn parser(stream: &[u8], mut how: How, mut said: Reading<'_>) {
             "{held} bytes are held"
         );
     }
-    if !is_all(&mut said) {
+    if !oracle_is_done(&mut oracle) {
         return;
     }
-    assert_eq!(parser.is_between_frames(), said.left() == 0);
-    assert_eq!(parser.wire(), said.settled());
-    assert_eq!(parser.copies_dropped(), said.copies());
-    assert_eq!(parser.frames_missing(), said.missing());
-    assert!(parser.worked() >= (stream.len() - said.left()) as u64);
+    assert_eq!(parser.is_between_frames(), oracle.left() == 0);
+    assert_eq!(parser.wire(), oracle.settled());
+    assert_eq!(parser.duplicates_dropped(), oracle.duplicates());
+    assert_eq!(parser.frames_missing(), oracle.missing());
+    assert!(parser.worked() >= (stream.len() - oracle.left()) as u64);
 }
 
-/// Takes all the frames that there are. False when it is the end.
-fn take(parser: &mut FrameParser, said: &mut Reading<'_>) -> bool {
+/// Takes all frames. False at an error, or when there is nothing more to compare.
+fn take(parser: &mut FrameParser, oracle: &mut FrameOracle<'_>) -> bool {
     loop {
         match parser.next_frame() {
             Ok(None) => return true,
             Ok(Some(frame)) => {
-                if !is(&frame, said) {
+                if !matches_oracle(&frame, oracle) {
                     return false;
                 }
             }
             Err(error) => {
-                is_error(&error, said);
+                check_error(&error, oracle);
                 return false;
             }
         }
     }
 }
 
-/// Compares. False when there is nothing to compare any more.
-fn is(frame: &Frame<'_>, said: &mut Reading<'_>) -> bool {
-    let said = said.say();
+/// Compares a frame. False when there is nothing more to compare.
+fn matches_oracle(frame: &Frame<'_>, oracle: &mut FrameOracle<'_>) -> bool {
+    let expected = oracle.next_item();
     match frame {
-        _ if said == Some(Said::Unsure) => return false,
-        Frame::Payload(payload) => assert_eq!(Some(Said::Payload(payload.as_slice())), said),
-        Frame::Skipped(fault) => assert_eq!(Some(Said::Skipped(*fault)), said),
-        Frame::Noticed(notice) => assert_eq!(Some(Said::Noticed(*notice)), said),
+        _ if expected == Some(Item::Unsure) => return false,
+        Frame::Payload(payload) => assert_eq!(Some(Item::Payload(payload.as_slice())), expected),
+        Frame::Skipped(fault) => assert_eq!(Some(Item::Skipped(*fault)), expected),
+        Frame::Noticed(notice) => assert_eq!(Some(Item::Noticed(*notice)), expected),
         other => panic!("{other:?}"),
     }
     true
 }
 
-/// All that was said has come out. False when there is nothing to compare any more.
-fn is_all(said: &mut Reading<'_>) -> bool {
-    let more = said.say();
+/// Checks that no item is left. False when there is nothing more to compare.
+fn oracle_is_done(oracle: &mut FrameOracle<'_>) -> bool {
+    let more = oracle.next_item();
     assert!(
-        matches!(more, None | Some(Said::Unsure)),
+        matches!(more, None | Some(Item::Unsure)),
         "{more:?} is left"
     );
     more.is_none()
 }
 
-fn is_error(error: &FramingError, said: &mut Reading<'_>) {
-    match (error, said.say()) {
-        (_, Some(Said::Unsure)) => {}
-        (FramingError::TooLarge { size, .. }, said) => {
-            assert_eq!(Some(Said::TooLarge(*size)), said);
+fn check_error(error: &FramingError, oracle: &mut FrameOracle<'_>) {
+    match (error, oracle.next_item()) {
+        (_, Some(Item::Unsure)) => {}
+        (FramingError::TooLarge { size, .. }, expected) => {
+            assert_eq!(Some(Item::TooLarge(*size)), expected);
         }
-        (FramingError::UnknownVersion { byte }, said) => {
-            assert_eq!(Some(Said::UnknownVersion(*byte)), said);
+        (FramingError::UnknownVersion { byte }, expected) => {
+            assert_eq!(Some(Item::UnknownVersion(*byte)), expected);
         }
         (FramingError::Truncated { have, want }, None) => {
-            assert_eq!(*have, said.left());
+            assert_eq!(*have, oracle.left());
             assert!(want > have && *have > 0);
         }
         other => panic!("{other:?}"),
     }
 }
 
-/// The same through the transport, which gives memory back whenever it has to wait.
-fn transport(stream: &[u8], how: How, mut said: Reading<'_>) {
+/// The same with a transport, which frees memory whenever it has to wait.
+fn transport(stream: &[u8], how: How, mut oracle: FrameOracle<'_>) {
     let config = FramingConfig::new().wire(how.mode).max_frame(how.limit);
     let io = Stream {
         bytes: stream.to_vec(),
@@ -189,9 +188,9 @@ fn transport(stream: &[u8], how: How, mut said: Reading<'_>) {
     transport.begin_with(how.begin);
     let cx = &mut Context::from_waker(Waker::noop());
     loop {
-        if how.lent {
+        if how.read_buf {
             while let Some(payload) = transport.arrived() {
-                if !is(&Frame::Payload(payload), &mut said) {
+                if !matches_oracle(&Frame::Payload(payload), &mut oracle) {
                     return;
                 }
             }
@@ -200,24 +199,24 @@ fn transport(stream: &[u8], how: How, mut said: Reading<'_>) {
             Poll::Pending => {}
             Poll::Ready(None) => break,
             Poll::Ready(Some(Ok(frame))) => {
-                if !is(&frame, &mut said) {
+                if !matches_oracle(&frame, &mut oracle) {
                     return;
                 }
             }
-            Poll::Ready(Some(Err(error))) => return is_error(&error, &mut said),
+            Poll::Ready(Some(Err(error))) => return check_error(&error, &mut oracle),
         }
     }
-    if !is_all(&mut said) {
+    if !oracle_is_done(&mut oracle) {
         return;
     }
-    assert_eq!(said.left(), 0);
+    assert_eq!(oracle.left(), 0);
     let connection = transport.connection();
-    assert_eq!(connection.copies_dropped, said.copies());
-    assert_eq!(connection.frames_missing, said.missing());
+    assert_eq!(connection.duplicates_dropped, oracle.duplicates());
+    assert_eq!(connection.frames_missing, oracle.missing());
     assert_eq!(transport.worked(), length);
 }
 
-/// A peer that says its bytes in pieces, with pauses between them.
+/// A stream that yields its bytes in pieces, with pauses between them.
 #[derive(Debug)]
 struct Stream {
     bytes: Vec<u8>,

@@ -1,20 +1,18 @@
-//! What the fuzz targets do with an input, as plain functions: each takes bytes and panics when
-//! something is wrong. They touch nothing.
+//! The fuzz targets as plain functions: each takes an input and panics when it finds a fault. They touch nothing.
 //!
-//! `fuzz_targets` hands them to libFuzzer; the workspace's `tests/corpus.rs` replays the corpus with
-//! the same functions.
+//! `fuzz_targets` calls them from libFuzzer, `tests/corpus.rs` of the workspace with the corpus.
 
 #![forbid(unsafe_code)]
 mod client;
 mod cuts;
 mod decode;
+mod frame_oracle;
 mod frames;
 mod messages;
 mod negotiate;
-mod normal;
+mod normalize;
 #[path = "../../layers/cbor/tests/codec/oracle.rs"]
 mod oracle;
-mod reading;
 mod session;
 
 pub use client::client;
@@ -23,10 +21,10 @@ pub use frames::frames;
 pub use negotiate::negotiate;
 pub use session::session;
 
-/// What a target does with one input.
+/// A target: takes one input.
 pub type Target = fn(&[u8]);
 
-/// All targets by name.
+/// All targets, by name.
 pub const TARGETS: [(&str, Target); 5] = [
     ("frames", frames),
     ("decode", decode),

@@ -1,17 +1,17 @@
-//! Any message that can be built, from any bytes.
+//! Arbitrary valid messages, from any bytes.
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use kyneta_uds_core::{
-    ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
-    Interest, Lineage, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion, ReplicaType,
-    SchemaHash, SyncMode, Text,
+    BoundedStr, ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features,
+    Identity, Interest, Lineage, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion,
+    ReplicaType, SchemaHash, SyncMode,
 };
 
-/// Names are told apart by their length, so that few bytes of an input name a document again.
+/// Names differ in their length, so that a few bytes of an input can name a document again.
 const NAMES: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// As large as what is attached to a write buffer and not copied, and larger.
+/// Large enough to be attached to a write buffer without a copy.
 static LARGE: [u8; 20_000] = [7; 20_000];
 
 pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<ChannelMsg> {
@@ -95,7 +95,7 @@ fn option<'a, T>(
     u.arbitrary::<bool>()?.then(|| make(u)).transpose()
 }
 
-/// Mostly one of a few, so that aliases are used.
+/// Mostly one of a few documents, so that aliases are used.
 fn doc(u: &mut Unstructured<'_>) -> Result<DocId> {
     Ok(DocId::new(text(u)?).unwrap())
 }
@@ -104,11 +104,11 @@ fn hash(u: &mut Unstructured<'_>) -> Result<SchemaHash> {
     Ok(SchemaHash::new(text(u)?).unwrap())
 }
 
-fn short<const MAX: usize>(u: &mut Unstructured<'_>) -> Result<Text<MAX>> {
-    Ok(Text::new(text(u)?).unwrap())
+fn short<const MAX: usize>(u: &mut Unstructured<'_>) -> Result<BoundedStr<MAX>> {
+    Ok(BoundedStr::new(text(u)?).unwrap())
 }
 
-/// A name, or whatever is text at the front of some bytes.
+/// A name, or the valid UTF-8 at the front of some bytes.
 fn text<'a>(u: &mut Unstructured<'a>) -> Result<&'a str> {
     let len = usize::from(u.arbitrary::<u8>()?);
     if len < 192 {

@@ -1,8 +1,7 @@
-//! The negotiation of who listens: what is asked for is under way once, what is held is given back,
-//! and who is disposed of does nothing any more.
+//! Target `negotiate`: the machine that negotiates which process listens. It requests one thing at a time, releases
+//! what it holds, and does nothing after it is disposed.
 //!
-//! Input: whether the world is an honest one (1 byte), then two bytes for each input: what happens,
-//! the random number.
+//! Input: whether the inputs answer the requests (1 byte), then two bytes for each input: its kind, the random number.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ const BINDS: [Bind; 3] = [Bind::Done, Bind::InUse, Bind::Denied];
 const WAITS: std::ops::RangeInclusive<Duration> =
     Duration::from_micros(250)..=Duration::from_millis(1500);
 
-/// Between two times that it is said why there is no role.
+/// The time between two reports of why there is no role.
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 pub fn negotiate(data: &[u8]) {
@@ -40,14 +39,14 @@ pub fn negotiate(data: &[u8]) {
 
 fn random(byte: u8) -> f64 {
     match byte {
-        // Whoever hands it in may be wrong.
+        // Callers may pass invalid numbers.
         255 => f64::NAN,
         254 => f64::INFINITY,
         byte => f64::from(byte) / 254.0,
     }
 }
 
-/// Inputs that nobody waits for, in any order.
+/// Any inputs in any order.
 fn anything(inputs: &[[u8; 2]]) {
     let mut machine = Negotiation::new();
     for &[what, number] in inputs {
@@ -70,7 +69,7 @@ fn anything(inputs: &[[u8; 2]]) {
     }
 }
 
-/// One input, and what holds of any.
+/// Handles one input, and checks what must always be true.
 fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
     let before = machine.role();
     let effects = machine.on(input, random(number));
@@ -79,7 +78,10 @@ fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
     for effect in &effects {
         match effect {
             Effect::Announce(role) => {
-                assert!(announced.replace(*role).is_none(), "a role is told once");
+                assert!(
+                    announced.replace(*role).is_none(),
+                    "a role is announced once"
+                );
             }
             Effect::Wait(wait) => assert!(WAITS.contains(wait), "{wait:?}"),
             Effect::Remind(pause) => assert!(PAUSES.contains(pause), "{pause:?}"),
@@ -95,7 +97,7 @@ fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
         let gives_back = matches!(effect, Effect::StopListening | Effect::Disconnect);
         assert!(before != Role::Disposed || gives_back, "{effect:?}");
     }
-    // It begins as negotiating, and says so at its start.
+    // Its first role, negotiating, is announced at its start.
     assert!(before == after || announced.is_some());
     assert!(announced.is_none_or(|role| role == after));
     assert!(before != Role::Disposed || after == Role::Disposed);
@@ -103,7 +105,7 @@ fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
     effects
 }
 
-/// What a peer has asked for and not been answered.
+/// A request that is not answered yet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Asked {
     Start,
@@ -113,7 +115,7 @@ enum Asked {
     Restore,
 }
 
-/// A world that answers what it is asked, and in which connections and paths get lost.
+/// An environment that answers requests, and in which connections and paths are lost.
 struct World {
     machine: Negotiation,
     asked: Option<Asked>,
@@ -139,7 +141,7 @@ impl World {
             self.tell(input, number);
         }
         self.tell(Input::Dispose, 0);
-        // Its answers may be on their way.
+        // Answers may still be under way.
         for answer in [
             Input::Probed(Probe::Joined),
             Input::Bound(Bind::Done),
@@ -168,7 +170,11 @@ impl World {
             (None, Role::Connector) if some => Input::ConnectionLost,
             (None, Role::Connector) => Input::TurnedAway { times: number },
             (None, role) => {
-                assert_eq!(role, Role::Disposed, "it waits for nothing, and for ever");
+                assert_eq!(
+                    role,
+                    Role::Disposed,
+                    "only a disposed machine waits for nothing"
+                );
                 Input::Start
             }
         }
@@ -187,7 +193,7 @@ impl World {
             | Input::Bound(_)
             | Input::Restored(_)
             | Input::TimerFired => self.asked = None,
-            // What is under way is let go of with the role.
+            // Requests end with the role.
             Input::Dispose | Input::PathLost => self.asked = None,
             _ => {}
         }
@@ -205,7 +211,7 @@ impl World {
                     assert!(std::mem::take(&mut self.connected));
                     continue;
                 }
-                // Once it has parted, the connection is lost.
+                // The connection is lost once the shutdown is complete.
                 Effect::Part => {
                     assert!(self.connected);
                     continue;
@@ -214,7 +220,7 @@ impl World {
                 Effect::Report | Effect::Announce(_) => continue,
                 other => panic!("{other:?}"),
             };
-            assert_eq!(self.asked.replace(asked), None, "one thing at a time");
+            assert_eq!(self.asked.replace(asked), None, "one request at a time");
         }
         let role = self.machine.role();
         assert_eq!(self.connected, role == Role::Connector);

@@ -1,9 +1,9 @@
-//! Whole sessions between two peers: messages, encoded, in frames, cut anywhere, decoded, through the
-//! handshake. What arrives is what was sent. A payload that is damaged on its way leaves the stream in
-//! step; a damaged header may end the connection, with an error.
+//! Target `session`: whole sessions of two peers, through codec, frames, reads of any size, and handshake. What
+//! arrives is what was sent. After a damaged payload the next frame is found; a damaged header may end the connection
+//! with an error.
 //!
-//! Input: how (1 byte), sizes of the cuts (4), which message is damaged, where and with what (3); then
-//! any messages, or the frames of some, which are decoded first.
+//! Input: options (1 byte), sizes of the reads (4), which message is damaged, where and how (3); then arbitrary
+//! messages, or frames of messages.
 
 use arbitrary::Unstructured;
 use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
@@ -16,13 +16,13 @@ use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side};
 use super::{
     cuts::Cuts,
     messages,
-    normal::{normal, same},
+    normalize::{normalize, same},
 };
 
 /// The most messages of a session.
 const MOST: usize = 24;
 
-/// A large frame comes in few pieces more, so that an input takes no longer than others.
+/// About the most reads of a frame, so that a large one does not take longer than others.
 const CHUNKS: usize = 64;
 
 pub fn session(data: &[u8]) {
@@ -39,7 +39,7 @@ pub fn session(data: &[u8]) {
         connecting: Peer::new(Side::Connecting, wire, how & 2 != 0),
         accepting: Peer::new(Side::Accepting, wire, how & 4 != 0),
     };
-    session.introduce();
+    session.handshake();
     let messages = match how & 8 {
         0 => any_messages(rest),
         _ => decoded_messages(rest),
@@ -56,7 +56,7 @@ pub fn session(data: &[u8]) {
         match damage {
             Some(damage) if nr == usize::from(which) % MOST => {
                 let rest = &messages[nr..];
-                return session.go_on_damaged(rest, damage);
+                return session.pass_damaged(rest, damage);
             }
             _ => session.pass(msg, back),
         }
@@ -75,7 +75,7 @@ fn any_messages(bytes: &[u8]) -> Vec<ChannelMsg> {
     made
 }
 
-/// What a peer of either wire version has said; so captured sessions are inputs, too.
+/// The messages of frames of either wire version, so that recorded sessions are inputs, too.
 fn decoded_messages(bytes: &[u8]) -> Vec<ChannelMsg> {
     let mut parser = FrameParser::new(WireMode::Auto, bytes.len());
     let mut codec = ChannelCodec::new();
@@ -91,7 +91,7 @@ fn decoded_messages(bytes: &[u8]) -> Vec<ChannelMsg> {
     made
 }
 
-/// What happens to one frame.
+/// The damage of one frame.
 #[derive(Clone, Copy)]
 enum Damage {
     Change { at: u8, with: u8 },
@@ -100,7 +100,7 @@ enum Damage {
 }
 
 impl Damage {
-    /// True when the frame is as long as its header says, and says what it is.
+    /// True if the header is unchanged.
     fn inflict(self, frame: &mut Vec<u8>, wire: WireVersion) -> bool {
         match self {
             Self::Change { at, with } => {
@@ -120,7 +120,7 @@ impl Damage {
     }
 }
 
-/// One side of the connection, without a socket.
+/// One side of a connection without a socket.
 struct Peer {
     codec: ChannelCodec,
     writer: FrameWriter,
@@ -172,7 +172,7 @@ struct Session {
 }
 
 impl Session {
-    fn introduce(&mut self) {
+    fn handshake(&mut self) {
         let ours = self.connecting.establish();
         let theirs = self.accepting.establish();
         let arrived = self.carry(&ours.clone().into(), false);
@@ -193,7 +193,7 @@ impl Session {
         }
     }
 
-    /// One message from one peer's codec to the other's.
+    /// Carries one message from one peer's codec to the other's.
     fn carry(&mut self, msg: &ChannelMsg, back: bool) -> ChannelMsg {
         let (wire, mut cuts) = (self.wire, self.cuts.clone());
         let (from, to) = self.ends(back);
@@ -214,27 +214,27 @@ impl Session {
             }
         }
         assert!(to.parser.is_between_frames());
-        assert_eq!(to.parser.copies_dropped(), 0);
+        assert_eq!(to.parser.duplicates_dropped(), 0);
         self.cuts = cuts;
         arrived.unwrap()
     }
 
-    /// A message that arrives as it was sent, and what the peer makes of it.
+    /// Checks that a message arrives as it was sent, and how the peer reacts.
     fn pass(&mut self, msg: &ChannelMsg, back: bool) {
         let arrived = self.carry(msg, back);
-        let normal = normal(msg, Some(self.wire));
-        assert!(same(&arrived, &normal), "{arrived:?}\n{normal:?}");
+        let normalized = normalize(msg, Some(self.wire));
+        assert!(same(&arrived, &normalized), "{arrived:?}\n{normalized:?}");
         let (_, to) = self.ends(back);
         match to.handshake.received(arrived) {
-            Reaction::Nothing => assert_eq!(normal.kind(), "establish"),
-            Reaction::Departing => assert_eq!(normal.kind(), "depart"),
-            Reaction::Deliver(delivered) => assert!(same(&delivered, &normal)),
+            Reaction::Nothing => assert_eq!(normalized.kind(), "establish"),
+            Reaction::Departing => assert_eq!(normalized.kind(), "depart"),
+            Reaction::Deliver(delivered) => assert!(same(&delivered, &normalized)),
             other => panic!("{other:?}"),
         }
     }
 
     /// The first of the messages is damaged.
-    fn go_on_damaged(mut self, messages: &[ChannelMsg], damage: Damage) {
+    fn pass_damaged(mut self, messages: &[ChannelMsg], damage: Damage) {
         let wire = self.wire;
         let Self {
             connecting: from,
@@ -268,7 +268,7 @@ impl Session {
                         }
                         Ok(Some(Frame::Skipped(_))) => arrived += 1,
                         Ok(Some(_)) => {}
-                        // The end of the connection.
+                        // The connection ends.
                         Err(_) => return assert!(!in_step),
                     }
                 }

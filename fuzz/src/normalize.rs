@@ -1,11 +1,11 @@
-//! What a message is once it has been over the wire: what the wire does not carry is gone.
+//! A message as it arrives: without what the wire does not carry.
 
 use kyneta_uds_core::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Establish, Identity, Interest, Lineage, Name,
     Offer, PeerId, ProtocolVersion, ReplicaName, ReplicaType, SchemaHash, Version, WireVersion,
 };
 
-/// One byte order mark at the front of a text is taken off (wire section 5).
+/// One byte order mark at the front of a text is removed (wire section 5).
 fn text(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
@@ -22,7 +22,7 @@ fn version(version: &Version) -> Version {
     Version::new(text(version)).unwrap()
 }
 
-pub(crate) fn normal(msg: &ChannelMsg, wire: Option<WireVersion>) -> ChannelMsg {
+pub(crate) fn normalize(msg: &ChannelMsg, wire: Option<WireVersion>) -> ChannelMsg {
     match msg {
         ChannelMsg::Establish(msg) => ChannelMsg::Establish(establish(msg, wire)),
         ChannelMsg::Depart => ChannelMsg::Depart,
@@ -63,7 +63,7 @@ fn establish(msg: &Establish, wire: Option<WireVersion>) -> Establish {
         },
         features: msg.features,
         protocol: match wire {
-            // Peers of wire version 2 know no such key.
+            // Peers of wire version 2 do not know this key.
             Some(WireVersion::V2) => ProtocolVersion::default(),
             _ => msg.protocol,
         },
@@ -81,7 +81,7 @@ fn entry(entry: &DocEntry) -> DocEntry {
         },
         mode: entry.mode,
         schema: hash(&entry.schema),
-        // Written when there is more than one.
+        // Only written if there is more than one.
         supported: entry
             .supported
             .as_ref()
@@ -90,7 +90,7 @@ fn entry(entry: &DocEntry) -> DocEntry {
     }
 }
 
-/// Equal, where a number that is none equals itself.
+/// Equal, with NaN equal to NaN.
 pub(crate) fn same(a: &ChannelMsg, b: &ChannelMsg) -> bool {
     a == b || format!("{a:?}") == format!("{b:?}")
 }

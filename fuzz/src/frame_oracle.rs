@@ -1,5 +1,5 @@
-//! What a stream of bytes says, read in one go: the frame parser's oracle, written from wire section
-//! 2 and 9 and not from the parser.
+//! The oracle of the frame parser: parses a whole stream at once. Written from wire sections 2 and 9, not from the
+//! parser.
 
 use kyneta_uds_core::{FrameFault, Notice, WireVersion};
 use kyneta_uds_framing::WireMode;
@@ -7,44 +7,44 @@ use kyneta_uds_framing::WireMode;
 const COMPLETE: u8 = 0;
 const FRAGMENT: u8 = 1;
 
-/// A payload up to this size is remembered by a hash of all of it, bytes.
+/// Payloads up to this size are compared by a hash of all their bytes, bytes.
 const WHOLE: usize = 1 << 10;
 
-pub(crate) struct Reading<'a> {
+pub(crate) struct FrameOracle<'a> {
     bytes: &'a [u8],
     at: usize,
     limit: usize,
-    /// An unknown version is the end, as on a live connection.
+    /// An unknown version is an error, as on a real connection.
     strict: bool,
     settled: Option<WireVersion>,
     begin: WireVersion,
-    /// The seq that the next frame bears if the peer counts.
+    /// The next sequence number, if the peer numbers its frames.
     next: Option<u32>,
-    /// The frame before bore a seq that shows that the peer counts.
-    counts: bool,
-    /// The payload of the frame before, when it was one that a copy can be of.
-    before: Option<&'a [u8]>,
+    /// The peer numbers its frames, as the previous frame has shown.
+    peer_counts: bool,
+    /// The payload of the previous frame, if a frame can repeat it.
+    previous: Option<&'a [u8]>,
     repeated: bool,
-    copies: u64,
+    duplicates: u64,
     missing: u64,
-    /// To be said before all else.
-    due: Vec<Said<'a>>,
+    /// Items to return first, last one first.
+    pending: Vec<Item<'a>>,
 }
 
-/// One thing that a stream says.
+/// An item of the stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Said<'a> {
+pub(crate) enum Item<'a> {
     Payload(&'a [u8]),
     Skipped(FrameFault),
     Noticed(Notice),
     TooLarge(usize),
     UnknownVersion(u8),
-    /// A large frame of a counting peer that bears the seq and the length of the one before, and is
-    /// another: whether it counts as a copy hangs on how the bytes were cut, and is said so in the parser.
+    /// A large frame with the number and length of the previous one, but other bytes: whether the parser takes it
+    /// for a duplicate depends on where the reads end.
     Unsure,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> FrameOracle<'a> {
     pub(crate) fn new(bytes: &'a [u8], mode: WireMode, begin: WireVersion, limit: usize) -> Self {
         Self {
             bytes,
@@ -57,12 +57,12 @@ impl<'a> Reading<'a> {
             },
             begin,
             next: None,
-            counts: false,
-            before: None,
+            peer_counts: false,
+            previous: None,
             repeated: false,
-            copies: 0,
+            duplicates: 0,
             missing: 0,
-            due: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -75,24 +75,24 @@ impl<'a> Reading<'a> {
         self.settled
     }
 
-    pub(crate) fn copies(&self) -> u64 {
-        self.copies
+    pub(crate) fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
     pub(crate) fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// Bytes of a frame that is not complete.
+    /// Bytes of the partial frame at the end.
     pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
-    /// The next thing; `None` when the bytes say no more.
-    pub(crate) fn say(&mut self) -> Option<Said<'a>> {
+    /// The next item; `None` at the end.
+    pub(crate) fn next_item(&mut self) -> Option<Item<'a>> {
         loop {
-            if let Some(said) = self.due.pop() {
-                return Some(said);
+            if let Some(item) = self.pending.pop() {
+                return Some(item);
             }
             let rest = &self.bytes[self.at..];
             let &version = rest.first()?;
@@ -102,14 +102,14 @@ impl<'a> Reading<'a> {
             }
             let wire = self.settled.unwrap_or(self.begin);
             if known.is_none() && self.strict {
-                return Some(Said::UnknownVersion(version));
+                return Some(Item::UnknownVersion(version));
             }
             let own = known.unwrap_or(wire);
             let header = rest.get(..own.header_len())?;
             let (kind, number) = (header[1], |at| number(header, at));
             let size = number(2) as usize;
             if size > self.limit {
-                return Some(Said::TooLarge(size));
+                return Some(Item::TooLarge(size));
             }
             let metadata = match kind {
                 FRAGMENT => own.fragment_len(),
@@ -142,52 +142,54 @@ impl<'a> Reading<'a> {
             if known == Some(wire) && wire == WireVersion::V3 {
                 self.skipped(number(6));
             }
-            return Some(Said::Skipped(fault));
+            return Some(Item::Skipped(fault));
         }
     }
 
     fn complete(&mut self, seq: Option<u32>, payload: &'a [u8]) {
         let Some(seq) = seq else {
-            return self.due.push(Said::Payload(payload));
+            return self.pending.push(Item::Payload(payload));
         };
         let next = self.next.unwrap_or_default();
         let ahead = seq.wrapping_sub(next);
-        if self.counts && ahead == u32::MAX && self.before == Some(payload) {
-            self.copies += 1;
+        if self.peer_counts && ahead == u32::MAX && self.previous == Some(payload) {
+            self.duplicates += 1;
             if !self.repeated {
-                self.due.push(Said::Noticed(Notice::Repeated));
+                self.pending.push(Item::Noticed(Notice::Repeated));
             }
             self.repeated = true;
             return;
         }
         let alike = |before: &[u8]| before.len() == payload.len() && payload.len() > WHOLE;
-        if self.counts && ahead == u32::MAX && self.before.is_some_and(alike) {
-            return self.due.push(Said::Unsure);
+        if self.peer_counts && ahead == u32::MAX && self.previous.is_some_and(alike) {
+            return self.pending.push(Item::Unsure);
         }
-        self.due.push(Said::Payload(payload));
-        let is_gap = self.counts && (1..1 << 31).contains(&ahead);
+        self.pending.push(Item::Payload(payload));
+        let is_gap = self.peer_counts && (1..1 << 31).contains(&ahead);
         if is_gap {
             self.missing += u64::from(ahead);
-            self.due.push(Said::Noticed(Notice::Gap { missing: ahead }));
+            self.pending
+                .push(Item::Noticed(Notice::Gap { missing: ahead }));
         }
-        self.counts = is_gap || self.next == Some(seq);
+        self.peer_counts = is_gap || self.next == Some(seq);
         self.next = Some(seq.wrapping_add(1));
-        self.before = Some(payload);
+        self.previous = Some(payload);
         self.repeated = false;
     }
 
-    /// A frame that is skipped uses its seq up, if it is not behind.
+    /// A skipped frame uses its number, unless the number is in the past.
     fn skipped(&mut self, seq: u32) {
         let ahead = seq.wrapping_sub(self.next.unwrap_or_default());
-        if !self.counts || ahead >= 1 << 31 {
+        if !self.peer_counts || ahead >= 1 << 31 {
             return;
         }
         if ahead > 0 {
             self.missing += u64::from(ahead);
-            self.due.push(Said::Noticed(Notice::Gap { missing: ahead }));
+            self.pending
+                .push(Item::Noticed(Notice::Gap { missing: ahead }));
         }
         self.next = Some(seq.wrapping_add(1));
-        self.before = None;
+        self.previous = None;
     }
 }
 
