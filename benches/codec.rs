@@ -1,8 +1,8 @@
-//! What a message costs to write and to read, beside ciborium with serde.
+//! The time to encode and to decode a message, compared with ciborium and serde.
 //!
 //! `cargo bench --bench codec`
 
-#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used)] // A bench panics when it fails.
 
 mod common;
 
@@ -18,7 +18,7 @@ fn main() {
 /// Payload sizes, bytes.
 const SIZES: [usize; 4] = [0, 64, 1024, 65_536];
 
-/// Into a lent buffer that is emptied at once; a large payload is attached, not copied.
+/// Into a buffer that is emptied at once; a large payload is attached, not copied.
 #[divan::bench(args = SIZES)]
 fn encode_offer(bencher: Bencher<'_, '_>, size: usize) {
     let (mut ends, msg) = (Ends::new(1), offer(size));
@@ -29,7 +29,7 @@ fn encode_offer(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// Out of a read's bytes, document by alias; payload and version are ranges of them.
+/// From a read buffer, with an alias; payload and version are ranges of the buffer.
 #[divan::bench(args = SIZES)]
 fn decode_offer(bencher: Bencher<'_, '_>, size: usize) {
     let mut ends = Ends::new(1);
@@ -56,7 +56,7 @@ fn decode_present(bencher: Bencher<'_, '_>, docs: usize) {
     bencher.bench_local(|| ends.decode(black_box(&bytes)));
 }
 
-/// The same facts for serde.
+/// The same fields for serde.
 #[derive(Clone, Serialize, Deserialize)]
 struct Plain {
     t: u8,

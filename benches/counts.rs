@@ -1,10 +1,10 @@
-//! How many instructions a message takes. Counted by callgrind, so neither the clock nor what else
-//! the machine is at plays a part: the same binary gives the same figures.
+//! Instructions per message, counted by callgrind: the same binary gives the same figures, whatever else the machine
+//! does.
 //!
-//! `bash .ci/counts` runs this and holds the figures against `counts.json`.
+//! `bash .ci/counts` runs this and compares the figures with `counts.json`.
 
-#![allow(missing_docs)] // The macros make modules and say nothing of them.
-#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+#![allow(missing_docs)] // The macros make modules without docs.
+#![allow(clippy::unwrap_used)] // A bench panics when it fails.
 
 mod common;
 
@@ -37,13 +37,13 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, layer::util::Identity, service_fn};
 
-/// Messages of each figure; the script divides by it.
+/// Messages per figure; the script divides by it.
 const COUNT: usize = 10_000;
 
-/// Payload bytes of each.
+/// Payload of each message, bytes.
 const SIZE: usize = 64;
 
-// Into a lent buffer, document by alias.
+// Into a buffer, with an alias.
 #[library_benchmark]
 #[bench::alone((Ends::new(1), offer(SIZE)))]
 fn encode((mut ends, msg): (Ends, ChannelMsg)) -> Ends {
@@ -61,7 +61,7 @@ fn encoded() -> (Ends, Bytes) {
     (ends, bytes)
 }
 
-// Out of a read's bytes, and dropped.
+// From a read buffer; the message is dropped.
 #[library_benchmark]
 #[bench::alone(encoded())]
 fn decode((mut ends, bytes): (Ends, Bytes)) -> Ends {
@@ -88,7 +88,7 @@ struct Queued {
 }
 
 impl Queued {
-    /// The driver has its turn after as many messages.
+    /// Messages between two polls of the driver.
     const BATCH: usize = 50;
 
     fn over(channel: impl Channel<ChannelMsg> + 'static) -> Self {
@@ -102,7 +102,7 @@ impl Queued {
             drive: Box::pin(async move { drop(drive.await) }),
             msgs: vec![offer(SIZE); COUNT],
         };
-        queued.send(); // Whatever has to grow has grown.
+        queued.send(); // Afterwards the buffers have grown.
         queued.msgs = vec![offer(SIZE); COUNT];
         queued
     }
@@ -119,7 +119,7 @@ impl Queued {
     }
 }
 
-// All of it: handle, queue, codec, frames, a socket, and up to the other end's handler.
+// Everything: handle, queue, codec, frames, a socket, and up to the handler of the other end.
 #[library_benchmark]
 #[bench::alone(Stream::new(|channel| channel))]
 #[bench::with_five_layers(Stream::new(five))]
@@ -154,7 +154,7 @@ impl Arrived {
     }
 }
 
-/// Counts what it is given.
+/// Counts messages.
 #[derive(Clone)]
 struct Count(Arc<Arrived>);
 
@@ -176,7 +176,7 @@ impl Service<Incoming> for Count {
 type Bare = CborChannel<FrameTransport<UnixStream>, ChannelCodec>;
 
 impl Stream {
-    /// `wrap` puts a user's layers between queue and codec.
+    /// `wrap` adds layers of a user between queue and codec.
     fn new<C>(wrap: impl Fn(Bare) -> C + Clone) -> Self
     where
         C: Channel<ChannelMsg> + Service<ChannelMsg, Future: Send> + Send + 'static,
@@ -212,7 +212,7 @@ impl Stream {
             arrived,
             msg: offer(SIZE),
         };
-        stream.send(); // Aliases are known, and whatever has to grow has grown.
+        stream.send(); // Afterwards aliases are known and the buffers have grown.
         stream
     }
 
@@ -226,7 +226,7 @@ impl Stream {
     }
 }
 
-// As most will have it: a client and a server, ready-made.
+// As most users have it: a `Client` and a `Server`.
 #[library_benchmark]
 #[bench::alone(Bus::new(Identity::new()))]
 #[bench::with_a_trace_layer(Bus::new(TraceLayer::new()))]
@@ -268,7 +268,7 @@ impl Bus {
             arrived,
             msg: offer(SIZE),
         };
-        bus.send(); // Whatever has to grow has grown.
+        bus.send(); // Afterwards the buffers have grown.
         bus
     }
 

@@ -1,9 +1,9 @@
-//! What a layer of a user's own costs a message: passing it on costs next to nothing, however many
-//! layers there are, and so does a `tracing` call site to which nobody subscribes.
+//! What a layer of a user costs per message: almost nothing if it only passes messages on, however many layers there
+//! are, and the same for a `tracing` call site without a subscriber.
 //!
-//! `cargo bench --bench layers`; of a thousand messages, so 1 us there is 1 ns a message.
+//! `cargo bench --bench layers`; each figure is of a thousand messages, so 1 us is 1 ns per message.
 
-#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used)] // A bench panics when it fails.
 
 mod common;
 
@@ -25,15 +25,15 @@ fn main() {
     divan::main();
 }
 
-/// Messages each time.
+/// Messages per iteration.
 const COUNT: usize = 1000;
 
-/// The queue's driver has its turn after as many messages.
+/// Messages between two polls of the queue's driver.
 const BATCH: usize = 50;
 
 const LAYERS: [usize; 3] = [0, 1, 5];
 
-/// Down through layers around a channel.
+/// Sends through layers around a channel.
 #[divan::bench(args = LAYERS)]
 fn send(bencher: Bencher<'_, '_>, layers: usize) {
     match layers {
@@ -65,7 +65,7 @@ fn send_to(bencher: Bencher<'_, '_>, mut channel: impl Service<ChannelMsg, Respo
     });
 }
 
-/// Up through layers around a channel.
+/// Receives through layers around a channel.
 #[divan::bench(args = LAYERS)]
 fn receive(bencher: Bencher<'_, '_>, layers: usize) {
     let source = Void::of(offer(64));
@@ -87,7 +87,7 @@ fn receive_from(bencher: Bencher<'_, '_>, mut channel: impl Stream<Item = Item> 
     });
 }
 
-/// Through layers around a handle, its queue and its driver.
+/// Sends through layers around a handle, its queue and its driver.
 #[divan::bench(args = LAYERS)]
 fn call(bencher: Bencher<'_, '_>, layers: usize) {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();

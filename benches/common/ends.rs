@@ -1,10 +1,10 @@
-//! Two ends of a connection as codecs alone.
+//! The codecs of the two ends of a connection.
 
 use kyneta_uds::{Bytes, ChannelCodec, ChannelMsg, Codec, Payload, WriteBuf};
 
 use super::{establish, present};
 
-/// Two ends of a connection that have introduced themselves and announced their documents.
+/// The codecs of two ends that have exchanged `establish` and announced their documents.
 pub(crate) struct Ends {
     pub(crate) sender: ChannelCodec,
     pub(crate) receiver: ChannelCodec,

@@ -1,6 +1,6 @@
-//! What several benches need: two ends of a codec, what they send, and a channel that costs nothing.
-#![allow(dead_code, unused_imports)] // Each bench uses its part.
-#![allow(clippy::unwrap_used)] // A bench that cannot go on says so by panicking.
+//! Shared by the benches: the codecs of two ends, messages, and a channel that costs nothing.
+#![allow(dead_code, unused_imports)] // Each bench uses a part.
+#![allow(clippy::unwrap_used)] // A bench panics when it fails.
 
 mod ends;
 mod pass;
@@ -17,7 +17,7 @@ pub(crate) use self::{
     void::Void,
 };
 
-/// Asks for aliasing.
+/// With aliasing.
 pub(crate) fn establish() -> ChannelMsg {
     let establish = Establish::new(Identity::service("peer").unwrap());
     establish.features(Features::aliasing()).into()

@@ -1,4 +1,4 @@
-//! A layer of a user's own: around a channel it is a channel, around a handle a service.
+//! A layer of a user: around a channel it is a channel, around a handle a service.
 
 use std::{
     pin::Pin,
@@ -9,7 +9,7 @@ use futures_core::Stream;
 use kyneta_uds::{Admission, Channel, ConnectionInfo, DisconnectReason, WireVersion};
 use tower::Service;
 
-/// Passes everything on; if `TRACE`, it says so to whoever subscribes. Nobody does.
+/// Passes everything on. With `TRACE` it has a `tracing` call site, without a subscriber.
 #[derive(Debug)]
 pub(crate) struct Pass<S, const TRACE: bool = false>(S);
 

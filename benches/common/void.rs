@@ -1,5 +1,4 @@
-//! A channel in memory that takes every message at once, and out of which comes nothing, or always
-//! the same.
+//! A channel in memory that accepts every message at once, and yields nothing, or always the same message.
 
 use std::{
     convert::Infallible,
@@ -21,7 +20,7 @@ pub(crate) struct Void {
 }
 
 impl Void {
-    /// Out of it comes this, as often as one looks.
+    /// Yields this message forever.
     pub(crate) fn of(msg: ChannelMsg) -> Self {
         Self { inbound: Some(msg) }
     }

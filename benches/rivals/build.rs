@@ -1,4 +1,4 @@
-//! tonic's client and server, from a description in Rust: a fresh machine has no `protoc`.
+//! Generates tonic's client and server from a description in Rust, so that no `protoc` is needed.
 
 use tonic_build::manual::{Builder, Method, Service};
 

@@ -1,1 +1,1 @@
-//! Nothing: what is here is the bench `../counts.rs`.
+//! Empty: this package is the bench `../counts.rs`.

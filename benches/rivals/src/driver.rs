@@ -1,4 +1,4 @@
-//! Runs the halves, round by round, all contenders in turn, and takes the medians.
+//! Runs the processes, round by round, all contenders in turn, and computes the medians.
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 
@@ -21,18 +21,18 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// What to measure.
 pub(crate) struct Plan {
-    /// All of them when empty.
+    /// All if empty.
     pub(crate) works: Vec<Work>,
-    /// All of them when empty; the floor always.
+    /// All if empty; the floor always.
     pub(crate) only: Vec<Entry>,
     pub(crate) rounds: u32,
     pub(crate) json: bool,
 }
 
-/// One contender at one work.
+/// The result of one contender at one work.
 pub(crate) struct Score {
     pub(crate) task: Task,
-    /// The median, or why there is none.
+    /// The median, or the error.
     pub(crate) took: Result<Duration, String>,
 }
 
@@ -44,7 +44,7 @@ impl Score {
     }
 }
 
-/// Measures, saying on stderr how far it is, and prints.
+/// Measures, with progress on stderr, and prints the results.
 pub(crate) async fn drive(plan: Plan) -> Result<(), BoxError> {
     let dir = tempfile::Builder::new().prefix("rivals-").tempdir()?;
     let named = |entry: &Entry| {
@@ -75,7 +75,7 @@ pub(crate) async fn drive(plan: Plan) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// All contenders at one work, interleaved. One that has failed is not tried again.
+/// All contenders at one work, interleaved. A contender that has failed is not run again.
 async fn compare(
     dir: &Path,
     entries: &[Entry],
@@ -131,14 +131,14 @@ async fn measure(path: &Path, entry: Entry, task: Task) -> Result<Duration, BoxE
                 Some(Report::Took(took)) => Ok(took),
                 other => Err(told("the client", other)),
             },
-            // A server that ends may just have heard that the client has.
+            // The server may have ended because the client has.
             Ok(Some(report)) = heard(&mut server_says) => Err(told("the server", Some(report))),
         };
         client.kill().await?;
         outcome
     };
     let outcome = timeout(LIMIT, run).await;
-    // The server has done its work, however far it has come in noticing.
+    // The server is not needed any more.
     server.kill().await?;
     outcome.map_err(|_| format!("not done within {} s", LIMIT.as_secs()))?
 }
@@ -165,13 +165,13 @@ fn said(half: &mut Child) -> io::Result<Says> {
     Ok(BufReader::new(stdout).lines())
 }
 
-/// What a half says next; `None` when it has ended.
+/// The next report of a process; `None` when it has ended.
 async fn heard(says: &mut Says) -> Result<Option<Report>, BoxError> {
     let line = says.next_line().await?;
     Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
 }
 
-/// What was not to be said.
+/// The error of an unexpected report.
 fn told(who: &str, report: Option<Report>) -> BoxError {
     match report {
         Some(Report::Failed(why)) => format!("{who}: {why}").into(),

@@ -1,5 +1,4 @@
-//! The measuring client: what every contender's must do, and the loops of those that send and
-//! receive message by message.
+//! The measuring client: what that of every contender does, and loops that send and receive message by message.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +6,14 @@ use crate::{BoxError, works::Task};
 
 /// A connected client.
 pub(crate) trait Link {
-    /// `count` messages there and back, `window` of them in flight.
+    /// `count` round trips, `window` of them in flight.
     async fn round_trips(&mut self, count: u64, window: u64) -> Result<(), BoxError>;
 
-    /// `count` messages one way; done when the receiver, having counted all, has said so.
+    /// `count` messages one way; done when the receiver has counted all of them and answered.
     async fn one_way(&mut self, count: u64) -> Result<(), BoxError>;
 }
 
-/// Warms up, then does the task and takes the time.
+/// Warms up, does the task and measures the time.
 pub(crate) async fn measure(link: &mut impl Link, task: Task) -> Result<Duration, BoxError> {
     link.round_trips(task.warm_up(), 1).await?;
     let start = Instant::now();
@@ -25,15 +24,15 @@ pub(crate) async fn measure(link: &mut impl Link, task: Task) -> Result<Duration
     Ok(start.elapsed())
 }
 
-/// A client that sends and receives when it likes.
+/// A client that can send and receive independently.
 pub(crate) trait Duplex {
-    /// Sends one; it may wait in a buffer.
+    /// Sends a message, possibly only to a buffer.
     async fn feed(&mut self) -> Result<(), BoxError>;
 
-    /// Sends what waits in buffers.
+    /// Flushes the buffers.
     async fn flush(&mut self) -> Result<(), BoxError>;
 
-    /// Waits for messages that come back: how many have, at least one.
+    /// Waits for answers; returns how many arrived, at least one.
     async fn back(&mut self) -> Result<u64, BoxError>;
 }
 

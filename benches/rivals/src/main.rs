@@ -1,7 +1,7 @@
-//! kyneta-uds beside what else carries messages over a Unix socket.
+//! Compares kyneta-uds with other libraries for messages over a Unix socket.
 //!
-//! In: what to measure. Out: a Markdown table, or JSON lines. Touches sockets in a directory of its
-//! own and runs itself as the two processes at their ends.
+//! In: what to measure. Out: a Markdown table, or JSON lines. Touches sockets in a directory of its own, and runs
+//! itself as the server and the client.
 
 mod contenders;
 mod driver;
@@ -26,10 +26,10 @@ use crate::{
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Measures kyneta-uds beside its rivals and prints a Markdown table
+/// Measures kyneta-uds and its rivals and prints a Markdown table
 #[derive(Parser)]
 struct Args {
-    /// How often each is measured; the table has the medians
+    /// How often to measure each; the table has the medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Only these works
@@ -45,14 +45,14 @@ struct Args {
     half: Option<Half>,
 }
 
-/// What it runs itself as.
+/// The processes that it runs itself as.
 #[derive(Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Half {
-    /// The half that answers
+    /// The server, which answers
     #[command(hide = true)]
     Serve(Seat),
-    /// The half that measures
+    /// The client, which measures
     #[command(hide = true)]
     Run(Seat),
 }
@@ -78,7 +78,7 @@ impl Seat {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // One thread each: what is compared is what a message costs, not how many cores it can use.
+    // One thread each: the cost of a message is compared, not the use of cores.
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
@@ -100,7 +100,7 @@ fn failed(error: &BoxError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs one half; the driver hears how it went on stdout.
+/// Runs the server or the client, which reports to the driver on stdout.
 async fn take(half: Half) -> ExitCode {
     let outcome = match half {
         Half::Serve(seat) => serve(seat).await.map(|()| None),

@@ -1,5 +1,4 @@
-//! The message of libraries that have typed ones: what a kyneta-uds offer says, as serde or prost
-//! sees it.
+//! The message for libraries with typed messages: the fields of a kyneta-uds offer, for serde or prost.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,13 +1,13 @@
-//! Round trips run with both halves on one core.
+//! Round trips run with both processes on one core.
 //!
-//! Across two cores they would measure how fast a sleeping core wakes, which is several times what
-//! any of the contenders does in between.
+//! On two cores they would mainly measure how fast a sleeping core wakes, which takes several times as long as any
+//! contender's work.
 
 use std::io;
 
 use crate::works::Work;
 
-/// Chooses this process' core, where the work asks for it.
+/// Pins this process to a core, if the work requires it.
 #[cfg(target_os = "linux")]
 pub(crate) fn settle(work: Work) -> io::Result<()> {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -22,7 +22,7 @@ pub(crate) fn settle(work: Work) -> io::Result<()> {
     Ok(sched_setaffinity(None, &one)?)
 }
 
-/// Elsewhere the kernel chooses.
+/// On other platforms the kernel chooses.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn settle(_work: Work) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! What a half tells the driver: one line each, on stdout.
+//! The reports of server and client to the driver: a line each, on stdout.
 
 use std::{
     io::{self, Write},
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The server: a client may come.
+    /// Of the server: a client can connect.
     Ready,
-    /// The client: all is done, and took so long.
+    /// Of the client: the work is done, and the time it took.
     Took(Duration),
-    /// Either.
+    /// Of either: an error.
     Failed(String),
 }
 
 impl Report {
     pub(crate) fn tell(&self) {
-        // Nobody to tell is nobody who waits.
+        // If stdout is closed, no driver waits for it.
         if let Ok(line) = serde_json::to_string(self) {
             let _ = writeln!(io::stdout(), "{line}");
         }

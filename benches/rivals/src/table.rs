@@ -14,7 +14,7 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// To the floor, by rate: higher is better.
+    /// The ratio to the floor, by rate: higher is better.
     fn ratio(&self, score: &Score) -> Option<f64> {
         Some(score.rate()? / self.scores.first()?.rate()?)
     }
@@ -26,17 +26,17 @@ pub(crate) struct Line<'a> {
     contender: &'a str,
     version: &'a str,
     work: &'a str,
-    /// Of each message's data, bytes.
+    /// Data per message, bytes.
     size: usize,
-    /// Messages a round.
+    /// Messages per round.
     count: u64,
     rounds: u32,
-    /// The median; it and all below are null for a contender that failed.
+    /// The median. It and all fields below are null for a contender that failed.
     secs: Option<f64>,
     msgs_per_s: Option<f64>,
-    /// Of data, in millions of bytes.
+    /// Data, millions of bytes.
     mb_per_s: Option<f64>,
-    /// To the floor; higher is better.
+    /// The ratio to the floor; higher is better.
     ratio: Option<f64>,
     error: Option<&'a str>,
 }
@@ -126,7 +126,7 @@ fn title(column: &Column) -> String {
     format!("{} {size}", column.work.name())
 }
 
-/// Round trips by their time, small messages by their number, large ones by their bytes.
+/// The figure of a work: of round trips the time, of small messages the number, of large ones the bytes.
 fn cell(column: &Column, score: &Score) -> String {
     let rate = score.rate().unwrap_or_default();
     let figure = match column.work {
@@ -142,7 +142,7 @@ fn cell(column: &Column, score: &Score) -> String {
     }
 }
 
-/// A package's version, from what this was built with.
+/// A package's version, as built.
 fn version(package: &str) -> &'static str {
     const LOCK: &str = include_str!("../Cargo.lock");
     let name = format!("name = \"{package}\"\nversion = \"");

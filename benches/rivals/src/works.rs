@@ -1,4 +1,4 @@
-//! What is measured.
+//! The works that are measured.
 
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -6,11 +6,11 @@ use clap::ValueEnum;
 /// A pattern of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
-    /// One message there and back, one in flight
+    /// Round trips, one in flight
     Rtt,
     /// Small messages one way, one answer at the end
     Stream,
-    /// Messages there and back, 64 in flight
+    /// Round trips, 64 in flight
     Pipe,
     /// Large messages one way, one answer at the end
     Bulk,
@@ -26,7 +26,7 @@ pub(crate) const ALL: [(Work, usize); 6] = [
     (Work::Bulk, 1 << 20),
 ];
 
-/// How many are under way where more than one is.
+/// Round trips in flight, where more than one is.
 pub(crate) const IN_FLIGHT: u64 = 64;
 
 impl Work {
@@ -39,7 +39,7 @@ impl Work {
         }
     }
 
-    /// How many messages are on their way there or back; `None` when they go one way.
+    /// Round trips in flight; `None` for one-way work.
     pub(crate) const fn window(self) -> Option<u64> {
         match self {
             Self::Rtt => Some(1),
@@ -49,29 +49,29 @@ impl Work {
     }
 }
 
-/// About how fast a contender is: for the number of messages, never for the figures.
+/// About how fast a contender is; it determines only the number of messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Small messages one way, a second.
+    /// Small messages one way per second.
     pub(crate) one_way: f64,
-    /// Small messages there and back, 64 in flight, a second.
+    /// Small round trips per second, 64 in flight.
     pub(crate) piped: f64,
-    /// Bytes of large messages, a second.
+    /// Bytes of large messages per second.
     pub(crate) bytes: f64,
 }
 
-/// One measurement, as both halves know it.
+/// One measurement, as server and client know it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task {
     pub(crate) work: Work,
-    /// Of each message's data, bytes.
+    /// Data per message, bytes.
     pub(crate) size: usize,
-    /// How many messages.
+    /// The number of messages.
     pub(crate) count: u64,
 }
 
 impl Task {
-    /// With a count that takes some tenths of a second at that pace.
+    /// With a count that takes some tenths of a second at this pace.
     pub(crate) fn sized(work: Work, size: usize, pace: Pace) -> Self {
         const SECONDS: f64 = 0.3;
         let a_second = match work {
@@ -86,7 +86,7 @@ impl Task {
         }
     }
 
-    /// Round trips before the clock starts. Those that go there and back are counted in the state that lasts.
+    /// Round trips before the clock starts, so that a steady state is measured.
     pub(crate) const fn warm_up(self) -> u64 {
         match self.work {
             _ if self.size > 1 << 16 => 5,
@@ -95,13 +95,12 @@ impl Task {
         }
     }
 
-    /// All messages that the server gets.
+    /// The total of messages that the server receives.
     pub(crate) const fn total(self) -> u64 {
         self.warm_up() + self.count
     }
 
-    /// Whether the server sends back the message that it got as the `nth`, from 1: each of the
-    /// warm-up, each of a work that goes there and back, and the very last of all.
+    /// Whether the server answers the `nth` message, from 1: those of the warm-up, of round trips, and the last one.
     pub(crate) const fn answers(self, nth: u64) -> bool {
         nth <= self.warm_up() || self.work.window().is_some() || nth == self.total()
     }

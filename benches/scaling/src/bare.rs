@@ -1,8 +1,8 @@
 //! The same on bare tokio sockets: frames of ten bytes and a payload.
 //!
-//! In: how many and to whom. Out: how long it took from the first to the last. Touches sockets.
+//! In: the number of messages and of receivers. Out: the time from the first to the last. Touches sockets.
 
-// The floor of the command's bench, shared.
+// Shared with the command's bench.
 #[path = "../../../cli/src/bench/floor/scan.rs"]
 mod scan;
 
@@ -25,10 +25,10 @@ use crate::{
     tally::{Tally, tally},
 };
 
-/// What is written and read at once on one connection, bytes.
+/// The size of a write and a read on one connection, bytes.
 const BLOCK: usize = 64 << 10;
 
-/// What each of many readers reads at once.
+/// The size of a read with many readers.
 const SMALL_BLOCK: usize = 4 << 10;
 
 /// `count` frames one way over one connection, written together up to 64 KiB.
@@ -66,7 +66,7 @@ pub(crate) async fn stream(
     Ok(last.await?.duration_since(start))
 }
 
-/// `count` frames to each of `peers`, a write to each socket for each of them.
+/// `count` frames to each of `peers`, each with a write of its own.
 pub(crate) async fn fan(
     places: &Places,
     path: &Path,
@@ -101,7 +101,7 @@ pub(crate) async fn fan(
     Ok(last.await?.duration_since(start))
 }
 
-/// Reads to the end, which comes when all is written.
+/// Reads to the end of the stream.
 async fn count_frames(mut from: UnixStream, block: usize, tally: Arc<Tally>) -> Result<(), Error> {
     let (mut scan, mut block) = (Scan::default(), vec![0; block]);
     loop {
@@ -113,7 +113,7 @@ async fn count_frames(mut from: UnixStream, block: usize, tally: Arc<Tally>) -> 
     }
 }
 
-/// The sender's ends of so many connections, and the receiver's.
+/// The sending and the receiving ends of `peers` connections.
 async fn connected(
     places: &Places,
     path: &Path,

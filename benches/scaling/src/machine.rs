@@ -1,10 +1,10 @@
-//! Where, when and of what the figures are.
+//! The machine, date and commit of the figures.
 //!
-//! In: what the system says. Out: words for the page. Touches `uname`, `date`, `git` and /proc.
+//! In: answers of the system. Out: text for the page. Touches `uname`, `date`, `git` and /proc.
 
 use std::{fs, process::Command, thread};
 
-/// What a figure is worth without: nothing.
+/// The context that figures are meaningless without.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -15,7 +15,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Asked before anything is written, which would count as a change.
+    /// Call it before files are written, as they would count as changes of the commit.
     pub(crate) fn ask() -> Self {
         Self {
             processor: processor().unwrap_or_else(unknown),
@@ -37,7 +37,7 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The commit, and whether what was measured is the commit.
+/// The commit, and whether there are uncommitted changes.
 fn commit() -> Option<String> {
     let here = ["-C", env!("CARGO_MANIFEST_DIR")];
     let git = |args: &[&str]| answer("git", &[&here, args].concat());
@@ -58,7 +58,7 @@ fn commit() -> Option<String> {
     }
 }
 
-/// What a command prints, without the line's end.
+/// The output of a command, without the newline.
 fn answer(command: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(command).args(args).output().ok()?;
     let said = String::from_utf8(output.stdout).ok()?;

@@ -1,9 +1,9 @@
-//! What a message costs as sizes, peers, documents and queues grow, measured, drawn and written down.
+//! Measures how the cost of a message grows with sizes, peers, documents and queues.
 //!
 //! `cargo run --release --manifest-path benches/scaling/Cargo.toml`
 //!
-//! In: how often to measure. Out: `benches/RESULTS.md` and `benches/plots/*.svg`. Touches sockets in
-//! a directory of its own, and asks `git` and `uname` where and what it has measured.
+//! In: how often to measure. Out: `benches/RESULTS.md` and `benches/plots/*.svg`. Touches sockets in a directory of its
+//! own, and runs `git` and `uname`.
 
 mod bare;
 mod curves;
@@ -25,17 +25,17 @@ use tokio::runtime::Builder;
 
 use crate::{machine::Machine, page::Page, sweep::Effort};
 
-/// What may go wrong here is said, not handled.
+/// Errors are reported, not handled.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measure how costs grow, and write benches/RESULTS.md with its plots.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How often to measure each point; the median counts
+    /// How often to measure each point; the result is the median
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
-    /// Once, with a twentieth of the messages, to see that it works: the figures are worth little
+    /// Measure once, with a twentieth of the messages, as a test: the figures are inaccurate
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
 }
@@ -48,7 +48,7 @@ fn main() -> Result<(), Error> {
         Effort::thorough(args.rounds)
     };
     raise_descriptors()?;
-    // What is measured runs on threads of its own; this one only waits.
+    // The measured code runs on other threads; this one only waits.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let page = Page {
         machine: Machine::ask(),
@@ -59,7 +59,7 @@ fn main() -> Result<(), Error> {
     page.write(&benches)
 }
 
-/// A thousand peers have both their ends here.
+/// Both ends of a thousand peers are in this process.
 fn raise_descriptors() -> Result<(), Error> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

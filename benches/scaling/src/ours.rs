@@ -1,6 +1,6 @@
 //! Messages through kyneta-uds, as a user would send them.
 //!
-//! In: how many and to whom. Out: how long it took from the first to the last. Touches a socket.
+//! In: the number of messages and of receivers. Out: the time from the first to the last. Touches a socket.
 
 use std::{
     convert::Infallible,
@@ -25,16 +25,16 @@ use crate::{
 /// Offers from a client to a server, one connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
-    /// How many messages the sender's queue holds.
+    /// The capacity of the sender's queue.
     pub(crate) depth: usize,
-    /// How many documents the offers cycle through; all have an alias.
+    /// The number of documents of the offers; all have an alias.
     pub(crate) docs: usize,
-    /// Of each offer's data, bytes.
+    /// Data of each offer, bytes.
     pub(crate) size: usize,
     pub(crate) count: u64,
 }
 
-/// Ready when all has been received; how long that took.
+/// Sends all messages; returns the time until all are received.
 pub(crate) async fn stream(places: &Places, path: &Path, work: Stream) -> Result<Duration, Error> {
     let (tally, last) = tally(work.count);
     let server = Server::builder(path);
@@ -70,16 +70,16 @@ pub(crate) async fn stream(places: &Places, path: &Path, work: Stream) -> Result
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fan {
     pub(crate) peers: usize,
-    /// How many messages each peer's queue holds.
+    /// The capacity of each peer's queue.
     pub(crate) depth: usize,
     pub(crate) size: usize,
-    /// How many to each.
+    /// Messages for each peer.
     pub(crate) count: u64,
-    /// Waits for the kernels after each, with `Server::broadcast`, instead of for room in the queues.
+    /// Awaits `Server::broadcast` for each message, until the kernel has taken it, instead of capacity in the queues.
     pub(crate) awaited: bool,
 }
 
-/// Ready when all have received all; how long that took.
+/// Sends all messages; returns the time until all peers have received them.
 pub(crate) async fn fan(places: &Places, path: &Path, work: Fan) -> Result<Duration, Error> {
     let (tally, last) = tally(work.count * work.peers as u64);
     let builder = Server::builder(path).queue(QueueConfig::default().max_messages(work.depth));
@@ -113,7 +113,7 @@ pub(crate) async fn fan(places: &Places, path: &Path, work: Fan) -> Result<Durat
         })
         .await?;
     let taken = last.await?.duration_since(start);
-    // They are told to leave, and are gone before the next ones come.
+    // All clients have left before the next ones connect.
     server.dispose().await;
     drop(clients);
     Ok(taken)
@@ -134,7 +134,7 @@ async fn all_are_here(server: &Server, events: &mut Events, peers: usize) {
     while server.connection_count() < peers && events.recv().await.is_some() {}
 }
 
-/// How many documents one message announces.
+/// The number of documents that one message announces.
 const ANNOUNCED_AT_ONCE: usize = 10_000;
 
 const DONE: Result<(), Infallible> = Ok(());
@@ -153,7 +153,7 @@ fn docs(count: usize) -> Result<Vec<DocId>, Error> {
     (0..count).map(doc).collect()
 }
 
-/// Each of the documents gets an alias.
+/// Announces an alias for each document.
 fn announcement(docs: &[DocId]) -> Result<ChannelMsg, Error> {
     let (replica, schema) = (
         ReplicaType::new("scaling", 1.0, 0.0)?,
@@ -163,7 +163,7 @@ fn announcement(docs: &[DocId]) -> Result<ChannelMsg, Error> {
     Ok(ChannelMsg::Present(docs.iter().map(entry).collect()))
 }
 
-/// One of each document.
+/// An offer for each document.
 fn offers(docs: Vec<DocId>, size: usize) -> Result<Vec<ChannelMsg>, Error> {
     let (version, data) = (Version::new("1")?, Bytes::from(vec![7; size]));
     let offer = |doc| {

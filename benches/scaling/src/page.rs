@@ -20,7 +20,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Writes it and its plots into `benches`.
+    /// Writes the page and its plots into `benches`.
     pub(crate) fn write(&self, benches: &Path) -> Result<(), Error> {
         let plots = benches.join("plots");
         fs::create_dir_all(&plots)?;
@@ -45,10 +45,7 @@ impl Page {
             head,
             "Written by `cargo run --release --manifest-path benches/scaling/Cargo.toml`:"
         )?;
-        writeln!(
-            head,
-            "what stands here is what that run has measured, verdicts and all.\n"
-        )?;
+        writeln!(head, "all figures and conclusions are from one run.\n")?;
         writeln!(head, "| | |\n|---|---|")?;
         writeln!(head, "| processor | {processor}, {cores} cores |")?;
         writeln!(head, "| kernel | {kernel} |")?;
@@ -73,7 +70,7 @@ impl Page {
     }
 }
 
-/// A section; `drawn` when there is a plot.
+/// A section; `drawn` if there is a plot.
 fn part(section: &Section, drawn: bool) -> Result<String, Error> {
     let mut part = String::new();
     writeln!(part, "## {}\n\n{}\n", section.title, section.about)?;
@@ -90,7 +87,7 @@ fn part(section: &Section, drawn: bool) -> Result<String, Error> {
     Ok(part)
 }
 
-/// The times, and where there is a bare socket beside them, by how much it is faster.
+/// The times, and the ratio to a bare socket, if it was measured.
 fn table(part: &mut String, section: &Section) -> Result<(), Error> {
     let Section { x, series, .. } = section;
     let bare = series.iter().find(|series| series.is_bare());

@@ -34,12 +34,12 @@ impl Place {
         ))
     }
 
-    /// A thread for the runtime, of whichever flavour, which is dropped there: not where others run.
+    /// Runs the runtime in a thread of its own, where it is dropped, too.
     fn of(runtime: Runtime) -> Self {
         let (alive, over) = oneshot::channel::<()>();
         let handle = runtime.handle().clone();
         thread::spawn(move || {
-            // It is never said, only dropped.
+            // Nothing is ever sent; the sender is dropped.
             let _ = runtime.block_on(over);
         });
         Self {
@@ -48,7 +48,7 @@ impl Place {
         }
     }
 
-    /// Has a future run there.
+    /// Runs a future there.
     pub(crate) async fn run<T, F>(&self, future: F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-/// Both.
+/// The places of both ends.
 #[derive(Clone)]
 pub(crate) struct Places {
     pub(crate) sender: Place,
@@ -66,7 +66,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// A thread each: what all but the flavours are measured with.
+    /// A thread for each, as in all curves but that of the runtimes.
     pub(crate) fn apart() -> Result<Self, Error> {
         Ok(Self {
             sender: Place::thread()?,

@@ -18,12 +18,12 @@ use crate::{
 
 const SIZE: (u32, u32) = (800, 440);
 
-/// Of our own series. Told apart by those who see no red or no green, too.
+/// The colours of our series, distinguishable with colour blindness, too.
 const OURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
 
 const BARE: RGBColor = RGBColor(110, 110, 110);
 
-/// False when there is nothing to draw, because what varies is not a number.
+/// False if there is nothing to draw, as what varies is not a number.
 pub(crate) fn draw(section: &Section, path: &Path) -> Result<bool, Error> {
     let ticks = &section.x.ticks;
     let (Some(numbers), names) = (ticks.numbers(), ticks.names()) else {
@@ -49,7 +49,7 @@ pub(crate) fn draw(section: &Section, path: &Path) -> Result<bool, Error> {
         return Ok(false);
     };
     let across = *first..*last;
-    // Whole decades, so that what is flat looks flat.
+    // Whole decades, so that a flat curve looks flat.
     let least = times().fold(f64::INFINITY, f64::min).log10().floor();
     let most = times().fold(0.0, f64::max).log10().ceil();
     let up = 10_f64.powf(least)..10_f64.powf(most);

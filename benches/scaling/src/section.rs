@@ -1,20 +1,20 @@
-//! One curve's part of the page.
+//! The section of the page for one curve.
 //!
-//! In: what was measured. Out: nothing yet; `plot` draws it and `page` writes it. Pure.
+//! In: figures. Out: data that `plot` draws and `page` writes. Pure.
 
-/// What was measured, and what it says.
+/// What was measured, and the conclusions.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// The plot's file name, without its ending.
+    /// The plot's file name, without extension.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// What was done, for somebody who reads the page alone.
+    /// How it was measured, for readers of the page.
     pub(crate) about: &'static str,
     pub(crate) x: Axis,
-    /// What the times are of.
+    /// What the times measure.
     pub(crate) per: &'static str,
     pub(crate) series: Vec<Series>,
-    /// What follows from the figures.
+    /// The conclusions.
     pub(crate) verdicts: Vec<String>,
 }
 
@@ -25,19 +25,19 @@ pub(crate) struct Axis {
     pub(crate) ticks: Ticks,
 }
 
-/// The values that it takes.
+/// Its values.
 #[derive(Debug)]
 pub(crate) enum Ticks {
-    /// Numbers; zero is not drawn, because the axis is logarithmic.
+    /// Numbers; zero is not drawn, as the axis is logarithmic.
     Counts(Vec<usize>),
     /// Numbers of bytes.
     Bytes(Vec<usize>),
-    /// No numbers: there is no plot.
+    /// Not numbers: there is no plot.
     Names(Vec<&'static str>),
 }
 
 impl Ticks {
-    /// How each is written.
+    /// The text of each.
     pub(crate) fn names(&self) -> Vec<String> {
         match self {
             Self::Counts(counts) => counts.iter().map(|count| grouped(*count)).collect(),
@@ -46,7 +46,7 @@ impl Ticks {
         }
     }
 
-    /// What is drawn, if anything.
+    /// The numbers to draw, if any.
     pub(crate) fn numbers(&self) -> Option<&[usize]> {
         match self {
             Self::Counts(numbers) | Self::Bytes(numbers) => Some(numbers),
@@ -55,16 +55,16 @@ impl Ticks {
     }
 }
 
-/// The times of one way of doing it.
+/// The times of one implementation.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) name: &'static str,
-    /// One for each tick, nanoseconds.
+    /// A time for each tick, nanoseconds.
     pub(crate) times: Vec<f64>,
 }
 
 impl Series {
-    /// True for what the others are compared with.
+    /// True for the series that the others are compared with.
     pub(crate) fn is_bare(&self) -> bool {
         self.name.starts_with("bare")
     }
@@ -79,7 +79,7 @@ pub(crate) fn bytes(size: usize) -> String {
     }
 }
 
-/// Nanoseconds as a person reads them.
+/// Nanoseconds in a readable unit.
 pub(crate) fn time(nanos: f64) -> String {
     match nanos {
         n if n < 0.995 => format!("{n:.2} ns"),

@@ -1,7 +1,7 @@
-//! Measures each point of each series, over and over, and takes the medians.
+//! Measures each point of each series several times and computes the medians.
 //!
-//! In: points and a way to measure one. Out: series. Touches stderr, where it says how far it is, and
-//! a directory of its own for the sockets.
+//! In: points and a function that measures one. Out: series. Touches stderr, for progress, and a directory of its own
+//! for the sockets.
 
 use std::{path::Path, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{Error, section::Series};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
     pub(crate) rounds: u32,
-    /// What part of the messages is sent.
+    /// The fraction of the messages that is sent.
     part: u64,
 }
 
@@ -33,7 +33,7 @@ impl Effort {
         self.part > 1
     }
 
-    /// How many messages to send where all would be so many.
+    /// How many of `all` messages to send.
     const fn of(self, all: u64) -> u64 {
         let count = all / self.part;
         if count == 0 { 1 } else { count }
@@ -45,19 +45,19 @@ impl Effort {
 pub(crate) struct Point<'a, W, X> {
     pub(crate) way: W,
     pub(crate) x: X,
-    /// Where its socket may be.
+    /// The path of its socket.
     pub(crate) path: &'a Path,
-    /// How many messages.
+    /// The number of messages.
     pub(crate) count: u64,
 }
 
-/// More than any point takes.
+/// Longer than any point takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// `count` says how many messages a point takes, `once` measures it; the times are of one message.
+/// `count` returns the number of messages of a point, `once` measures it. The times are per message.
 ///
-/// All points are measured once before any is measured again, one way beside the other, so that a
-/// machine that is busy for a while spoils a round and not a point.
+/// All points are measured once before any is measured again, so that a short load on the machine affects a round and
+/// not a point.
 pub(crate) async fn sweep<W: Copy, X: Copy>(
     title: &str,
     effort: Effort,
@@ -100,7 +100,7 @@ pub(crate) async fn sweep<W: Copy, X: Copy>(
     Ok(series.collect())
 }
 
-/// The one in the middle; of an even number, the later of the two.
+/// The middle one; of an even number, the upper of the two.
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)

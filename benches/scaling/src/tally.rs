@@ -1,6 +1,6 @@
-//! Counts what arrives, and says when the last of it did.
+//! Counts arrived messages, and reports when the last one arrived.
 //!
-//! In: how much has come. Out: an instant. Touches the clock.
+//! In: counts. Out: an instant. Touches the clock.
 
 use std::{
     sync::{
@@ -12,13 +12,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// Shared by all who receive.
+/// Shared by all receivers.
 pub(crate) struct Tally {
     to_come: AtomicU64,
     last: Mutex<Option<oneshot::Sender<Instant>>>,
 }
 
-/// One for `count` messages, and when the last of them came.
+/// A tally for `count` messages, and a receiver of the time of the last one.
 pub(crate) fn tally(count: u64) -> (Arc<Tally>, oneshot::Receiver<Instant>) {
     let (sender, receiver) = oneshot::channel();
     let tally = Tally {
@@ -29,7 +29,7 @@ pub(crate) fn tally(count: u64) -> (Arc<Tally>, oneshot::Receiver<Instant>) {
 }
 
 impl Tally {
-    /// As many more have come.
+    /// Counts more messages.
     pub(crate) fn came(&self, messages: u64) {
         if messages == 0 || self.to_come.fetch_sub(messages, Ordering::Relaxed) != messages {
             return;
@@ -41,7 +41,7 @@ impl Tally {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(last) = last {
-            // Who has given up asks no more.
+            // The receiver may have given up.
             let _ = last.send(now);
         }
     }

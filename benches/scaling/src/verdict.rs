@@ -1,17 +1,16 @@
-//! What figures say, in words that follow from them.
+//! Conclusions from figures.
 //!
 //! In: figures. Out: sentences. Pure.
 
 use crate::section::time;
 
-/// Up to this factor, up or down, a cost counts as the same: neighbouring runs on a shared machine
-/// differ by as much.
+/// Up to this factor, up or down, a cost counts as unchanged: runs on a shared machine differ by as much.
 const SAME: f64 = 1.5;
 
-/// A cost at a point, and in words where that is.
+/// A cost, and the point in words.
 pub(crate) struct Cost<'a>(pub(crate) f64, pub(crate) &'a str);
 
-/// Whether a cost stays what it is, which is called `same`.
+/// Whether a cost is unchanged; `same` is the word for that.
 pub(crate) fn changed(whose: &str, from: Cost<'_>, to: Cost<'_>, same: &str) -> String {
     let ratio = to.0 / from.0;
     let verdict = match ratio {
@@ -23,7 +22,7 @@ pub(crate) fn changed(whose: &str, from: Cost<'_>, to: Cost<'_>, same: &str) -> 
     format!("{whose}: {from}, {to}, {ratio:.2} times as much: **{verdict}**.")
 }
 
-/// The bound that the page has to name.
+/// The sentence about `SAME` for the page.
 pub(crate) fn bound() -> String {
     format!("Within a factor of {SAME}, up or down, a cost counts as unchanged.")
 }
@@ -33,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_follow_from_the_figures() {
+    fn conclusions_follow_from_the_figures() {
         let says = |to| changed("ours", Cost(100.0, "with 1"), Cost(to, "with 9"), "flat");
         assert_eq!(
             says(140.0),

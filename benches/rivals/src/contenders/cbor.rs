@@ -1,4 +1,4 @@
-//! What one would write without a library: length-delimited frames, CBOR by serde in them.
+//! As written without a library: length-delimited frames with CBOR by serde.
 
 use std::path::Path;
 

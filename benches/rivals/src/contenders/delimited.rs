@@ -1,4 +1,4 @@
-//! tokio-util's `Framed` with its `LengthDelimitedCodec`: frames, and nothing in them but data.
+//! tokio-util's `Framed` with its `LengthDelimitedCodec`: frames with only the data.
 
 use std::path::Path;
 

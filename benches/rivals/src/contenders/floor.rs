@@ -1,9 +1,8 @@
-//! The floor: a bare tokio `UnixStream`, as little as can be done and still be the same work.
+//! The floor: a bare tokio `UnixStream` that does the same work with as little as possible.
 //!
-//! Frames with a 10-byte header, writes gathered to 64 KiB, reads of 64 KiB, headers looked at and
-//! payloads passed over.
+//! Frames with a 10-byte header, writes and reads of 64 KiB; headers are parsed and payloads skipped.
 
-// The frames of the floor that `kyneta-uds bench` has.
+// Shared with `kyneta-uds bench`.
 #[path = "../../../../cli/src/bench/floor/scan.rs"]
 mod scan;
 
@@ -25,7 +24,7 @@ use crate::{
 
 const BLOCK: usize = 64 << 10;
 
-/// There is but one kind of frame here.
+/// The only kind of frame.
 const KIND: u8 = 0;
 
 pub(super) struct Floor;
@@ -62,7 +61,7 @@ impl Contender for Floor {
             got += frames;
             if echo {
                 back.extend_from_slice(bytes);
-                // A client that still writes does not read.
+                // The client does not read while it writes.
                 if frames > 0 {
                     stream.write_all(&back).await?;
                     back.clear();

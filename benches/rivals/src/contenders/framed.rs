@@ -1,4 +1,4 @@
-//! What both contenders on tokio-util's `Framed` do: feed, and flush when nothing more has come.
+//! Shared by the contenders on tokio-util's `Framed`: feed, and flush when no more input has arrived.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{
     works::Task,
 };
 
-/// What a frame holds.
+/// The contents of a frame.
 pub(super) trait Format {
     type Message;
 

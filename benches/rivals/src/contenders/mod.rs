@@ -1,4 +1,4 @@
-//! Who takes part. Each moves the same data through its idiomatic API with its default settings.
+//! The contenders. Each moves the same data through its idiomatic API with its default settings.
 
 mod cbor;
 mod delimited;
@@ -19,27 +19,27 @@ use crate::{
     works::{Pace, Task},
 };
 
-/// One who takes part: two halves over one Unix socket.
+/// A contender: a server and a client over one Unix socket.
 trait Contender {
     const FACTS: Facts;
 
-    /// The half that answers what [`Task::answers`] says; calls `ready` once a client may come.
+    /// The server, which answers as [`Task::answers`] says; calls `ready` once a client can connect.
     async fn serve(path: &Path, task: Task, ready: fn()) -> Result<(), BoxError>;
 
-    /// The half that measures, connected.
+    /// The connected client, which measures.
     async fn connect(path: &Path, task: Task) -> Result<impl Link, BoxError>;
 }
 
-/// What is said of a contender.
+/// The description of a contender.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    /// What `--only` calls it.
+    /// Its name for `--only`.
     pub(crate) name: &'static str,
-    /// What the table calls it.
+    /// Its name in the table.
     pub(crate) title: &'static str,
-    /// Its crate, whose version the table tells.
+    /// Its crate, whose version is in the table.
     pub(crate) package: &'static str,
-    /// What it does here.
+    /// How it is used.
     pub(crate) note: &'static str,
     pub(crate) pace: Pace,
 }
@@ -64,7 +64,7 @@ const fn entry<C: Contender + 'static>() -> Entry {
     }
 }
 
-/// What the others are held against.
+/// What the others are compared with.
 pub(crate) const FLOOR: Entry = entry::<floor::Floor>();
 
 /// All, in the table's order.
@@ -78,7 +78,7 @@ pub(crate) const ALL: [Entry; 7] = [
     entry::<tarpc::Tarpc>(),
 ];
 
-/// The one of that name.
+/// The contender of that name.
 pub(crate) fn find(name: &str) -> Result<Entry, String> {
     let names = ALL.map(|entry| entry.facts.name);
     ALL.into_iter()
@@ -86,7 +86,7 @@ pub(crate) fn find(name: &str) -> Result<Entry, String> {
         .ok_or_else(|| format!("there are {}", names.join(", ")))
 }
 
-/// The other half has ended before its work was done.
+/// The error when the other process ends before the work is done.
 fn gone() -> BoxError {
     "the other half has gone".into()
 }

@@ -1,7 +1,7 @@
 //! kyneta-uds, through the handles of its `Server` and `Client` with their default settings: CBOR,
 //! aliases, bounded queues.
 //!
-//! The client's handler counts what comes back and sends the next one.
+//! The client's handler counts the answers and sends the next message.
 
 use std::{
     convert::Infallible,
@@ -49,7 +49,7 @@ impl Contender for Ours {
             let answer = offer && task.answers(got.fetch_add(1, Ordering::Relaxed) + 1);
             async move {
                 if answer {
-                    // A client that has gone gets no answer.
+                    // The client may have ended.
                     let _ = incoming.from().queue(incoming.message).await;
                 }
                 Ok::<_, Infallible>(())
@@ -69,7 +69,7 @@ impl Contender for Ours {
                 let next = flight.back();
                 async move {
                     if next {
-                        // A server that has gone ends the measurement elsewhere.
+                        // If the server has ended, the measurement fails elsewhere.
                         let _ = incoming.from().queue(incoming.message).await;
                     }
                     Ok::<_, Infallible>(())
@@ -109,7 +109,7 @@ impl Link for Measured {
 }
 
 impl Measured {
-    /// Sends `count` itself, and waits until all that is expected has come.
+    /// Sends `count` messages, and waits until all expected ones have arrived.
     async fn send(&mut self, count: u64) -> Result<(), BoxError> {
         for _ in 0..count {
             self.client.queue(self.offer.clone().into()).await?;
@@ -119,7 +119,7 @@ impl Measured {
     }
 }
 
-/// What is under way.
+/// The messages in flight.
 #[derive(Default)]
 struct Flight {
     state: Mutex<Progress>,
@@ -129,7 +129,7 @@ struct Flight {
 #[derive(Default)]
 struct Progress {
     to_come: u64,
-    /// To be sent still, by the handler.
+    /// Messages that the handler has still to send.
     to_send: u64,
 }
 
@@ -138,7 +138,7 @@ impl Flight {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Progress { to_come, to_send };
     }
 
-    /// One has come; whether to send the next.
+    /// Counts an arrived message; true if the next one is to be sent.
     fn back(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.to_come = state.to_come.saturating_sub(1);

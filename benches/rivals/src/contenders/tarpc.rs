@@ -1,4 +1,4 @@
-//! tarpc: calls, and nothing that goes one way.
+//! tarpc: calls only, no one-way messages.
 
 use std::{future::ready as at_once, path::Path};
 

@@ -1,4 +1,4 @@
-//! ZeroMQ, the pure Rust one, over `ipc://`: a DEALER at each end.
+//! ZeroMQ in pure Rust over `ipc://`, with a DEALER at each end.
 
 use std::path::Path;
 
@@ -65,7 +65,7 @@ impl Duplex for Dealer {
         Ok(self.socket.send(self.data.clone().into()).await?)
     }
 
-    /// Its own task flushes.
+    /// A task of the library flushes.
     async fn flush(&mut self) -> Result<(), BoxError> {
         Ok(())
     }

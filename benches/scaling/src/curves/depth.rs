@@ -1,4 +1,4 @@
-//! Against how many messages may wait.
+//! By the capacity of the queue.
 
 use super::{SMALL, at, streams};
 use crate::{

@@ -1,4 +1,4 @@
-//! Against the number of documents that have an alias.
+//! By the number of documents with an alias.
 
 use super::{DEPTH, SMALL, at, streams};
 use crate::{

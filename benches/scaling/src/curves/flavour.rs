@@ -1,4 +1,4 @@
-//! By what the two ends run on.
+//! By the runtimes of the two ends.
 
 use super::{DEPTH, SMALL};
 use crate::{

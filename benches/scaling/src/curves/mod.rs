@@ -14,13 +14,13 @@ use crate::{
     sweep::{Effort, sweep},
 };
 
-/// Of a small message's data, bytes.
+/// Data of a small message, bytes.
 const SMALL: usize = 64;
 
-/// What a queue holds unless it is what varies.
+/// The capacity of a queue, unless it varies.
 const DEPTH: usize = 1024;
 
-/// Measures them all.
+/// Measures all curves.
 pub(crate) async fn all(effort: Effort) -> Result<Vec<Section>, Error> {
     let places = Places::apart()?;
     Ok(vec![
@@ -32,7 +32,7 @@ pub(crate) async fn all(effort: Effort) -> Result<Vec<Section>, Error> {
     ])
 }
 
-/// The same stream at each of `xs`: `count` says of how many messages, `work` of what kind.
+/// A stream for each of `xs`: `count` returns the number of messages, `work` their kind.
 async fn streams(
     title: &'static str,
     effort: Effort,
@@ -49,7 +49,7 @@ async fn streams(
     .await
 }
 
-/// The time at a point of a series that holds it.
+/// The time at a point of a series.
 fn at<X: PartialEq>(xs: &[X], times: &[f64], x: X) -> f64 {
     let found = xs.iter().zip(times).find(|(other, _)| **other == x);
     found.map_or(f64::NAN, |(_, time)| *time)

@@ -1,4 +1,4 @@
-//! Against the size of a message.
+//! By the size of a message.
 
 use super::{DEPTH, at};
 use crate::{
@@ -24,7 +24,7 @@ const SIZES: [usize; 11] = [
     16 << 20,
 ];
 
-/// Where bytes are what costs: payloads that the processor's caches hold, and those that they do not.
+/// Sizes at which the cost is proportional to the bytes: payloads that fit into the processor's caches, and larger ones.
 const STRETCHES: [(usize, usize); 2] = [(64 << 10, 1 << 20), (1 << 20, 16 << 20)];
 
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ enum Way {
 pub(super) async fn measure(effort: Effort, places: &Places) -> Result<Section, Error> {
     let title = "Size of a message";
     let ways = [("kyneta-uds", Way::Ours), ("bare tokio", Way::Bare)];
-    // Half a gibibyte, as long as that are not too many.
+    // Half a gibibyte, if that is not too many messages.
     let count = |_, size: usize| ((512 << 20) / (size as u64 + 64)).min(1_000_000);
     let series = sweep(
         title,
@@ -75,7 +75,7 @@ pub(super) async fn measure(effort: Effort, places: &Places) -> Result<Section, 
     })
 }
 
-/// What a byte costs.
+/// The cost of a byte.
 fn verdicts(series: &[Series]) -> Vec<String> {
     let mut verdicts = Vec::new();
     for Series { name, times } in series {

@@ -1,4 +1,4 @@
-//! Against the number of peers that one process tells.
+//! By the number of peers that one process sends to.
 
 use super::{SMALL, at};
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 
 const PEERS: [usize; 7] = [1, 3, 10, 30, 100, 300, 1000];
 
-/// How many messages wait for a peer at most: so few that a thousand peers have as much time to catch
-/// up as ten have, and not all that is sent fits into the queues at once.
+/// The capacity of a peer's queue: so small that a thousand peers have as much time to catch up as ten, and that not
+/// all messages fit into the queues at once.
 const WAITING: usize = 64;
 
 #[derive(Clone, Copy, PartialEq)]
