@@ -1,7 +1,7 @@
 //! A half-closed connection: one direction has ended, the other is finished within a time limit.
 //!
-//! In: a channel, which direction has ended, a deadline. Out: what still comes in, and how it ended. May
-//! touch: the channel.
+//! In: a channel, which direction has ended, a deadline. Out: what still arrives, and how it ended. May touch: the
+//! channel.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use crate::channel::{Channel, Inbound};
 pub enum HalfClose {
     /// The peer has ended its direction: what was called is flushed.
     ReadClosed,
-    /// This side ends its direction: what was called is flushed, and what comes in is read meanwhile.
+    /// This side ends its direction: what was called is flushed, and what arrives is read meanwhile.
     Closing,
     /// Writing has failed: what the peer has sent before is read.
     WriteFailed,
@@ -29,15 +29,15 @@ pub enum HalfClose {
 pub enum HalfClosedEnd<E> {
     /// All was flushed, or the peer's end was read.
     Complete,
-    /// The direction that was left has failed.
+    /// The remaining direction has failed.
     Failed(E),
     /// The deadline has passed.
     TimedOut,
 }
 
-/// A channel over a connection one direction of which has ended. `D` is the deadline for the other one.
+/// A channel over a connection of which one direction has ended. `D` is the deadline for the other one.
 ///
-/// For layers that replace a connection: they finish it with this before they let go of it.
+/// Layers that replace a connection finish the old one with this before they drop it.
 #[derive(Debug)]
 pub struct HalfClosed<C, D> {
     channel: C,
@@ -80,8 +80,8 @@ impl<C, D> HalfClosed<C, D> {
 type HalfClosedRead<M, E> = Result<Inbound<M>, HalfClosedEnd<E>>;
 
 impl<C, D: Future<Output = ()> + Unpin> HalfClosed<C, D> {
-    /// Flushes or closes what is left to write, and reads nothing. While only reading is left it waits for
-    /// the deadline.
+    /// Flushes or closes the writing direction, and reads nothing. If only reading is left, it waits for the
+    /// deadline.
     pub fn poll_write<M>(&mut self, cx: &mut Context<'_>) -> Poll<HalfClosedEnd<C::Error>>
     where
         C: Channel<M>,
@@ -98,10 +98,10 @@ impl<C, D: Future<Output = ()> + Unpin> HalfClosed<C, D> {
         }
     }
 
-    /// What still comes in; the error is the end. Writes what is left to write, too.
+    /// What still arrives; an error is the end. Flushes or closes the writing direction, too.
     ///
     /// # Errors
-    /// The connection has ended in both directions, or is to be given up.
+    /// The connection has ended in both directions, or the deadline has passed.
     pub fn poll_next<M>(&mut self, cx: &mut Context<'_>) -> Poll<HalfClosedRead<C::In, C::Error>>
     where
         C: Channel<M>,
