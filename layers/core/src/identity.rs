@@ -31,12 +31,8 @@ impl PeerType {
 
     /// The type with this name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "user" => Some(Self::User),
-            "bot" => Some(Self::Bot),
-            "service" => Some(Self::Service),
-            _ => None,
-        }
+        let types = [Self::User, Self::Bot, Self::Service];
+        types.into_iter().find(|known| known.name() == name)
     }
 }
 

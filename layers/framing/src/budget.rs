@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::read_buf::LARGE_ALLOCATION;
+use crate::{error::FramingError, read_buf::LARGE_ALLOCATION};
 
 /// Default size, bytes.
 const LIMIT: usize = 256 << 20;
@@ -130,15 +130,6 @@ pub(crate) struct Lease {
     held: usize,
 }
 
-/// The budget has not enough left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exhausted {
-    pub(crate) used: usize,
-    pub(crate) limit: usize,
-    /// The user whose part is used up; absent if the whole budget is.
-    pub(crate) uid: Option<u32>,
-}
-
 impl Lease {
     pub(crate) fn new(budget: Option<InboundBudget>, uid: Option<u32>) -> Self {
         Self {
@@ -148,28 +139,26 @@ impl Lease {
         }
     }
 
-    /// Leases what a buffer of `bytes` needs.
-    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    /// Leases what a buffer of `bytes` needs, for a frame of `size`.
+    pub(crate) fn grow_to(&mut self, bytes: usize, size: usize) -> Result<(), FramingError> {
         let more = leased_for(bytes).saturating_sub(self.held);
         let Some(budget) = self.budget.as_ref().filter(|_| more > 0) else {
             return Ok(());
         };
+        let over = |used, limit, uid| FramingError::OverBudget {
+            size,
+            used,
+            limit,
+            uid,
+        };
         let mut usage = budget.pool.usage();
         if usage.bytes.saturating_add(more) > budget.pool.limit {
-            return Err(Exhausted {
-                used: usage.bytes,
-                limit: budget.pool.limit,
-                uid: None,
-            });
+            return Err(over(usage.bytes, budget.pool.limit, None));
         }
         if let Some(uid) = self.uid {
             let used = usage.by_uid.get(&uid).copied().unwrap_or(0);
             if used.saturating_add(more) > budget.uid_limit {
-                return Err(Exhausted {
-                    used,
-                    limit: budget.uid_limit,
-                    uid: Some(uid),
-                });
+                return Err(over(used, budget.uid_limit, Some(uid)));
             }
             usage.by_uid.insert(uid, used + more);
         }
@@ -230,10 +219,10 @@ mod tests {
             (LARGE_ALLOCATION + 10 * STEP, 10 * STEP),
         ];
         for (bytes, used) in table {
-            lease.grow_to(bytes).unwrap();
+            lease.grow_to(bytes, bytes).unwrap();
             assert_eq!(budget.used(), used);
         }
-        lease.grow_to(0).unwrap();
+        lease.grow_to(0, 0).unwrap();
         assert_eq!(budget.used(), 10 * STEP, "asking for less releases nothing");
         lease.shrink_to(LARGE_ALLOCATION + 2 * STEP);
         assert_eq!(budget.used(), 2 * STEP);
@@ -247,22 +236,28 @@ mod tests {
         let lease = |uid| Lease::new(Some(budget.clone()), uid);
         let (mut a, mut b, mut c, mut unknown) =
             (lease(Some(1)), lease(Some(1)), lease(Some(2)), lease(None));
-        a.grow_to(LARGE_ALLOCATION + 4 * STEP).unwrap();
-        let refused = Exhausted {
-            used: 4 * STEP,
-            limit: 6 * STEP,
-            uid: Some(1),
+        let grow = |lease: &mut Lease, bytes| lease.grow_to(bytes, 9).unwrap();
+        let refused = |lease: &mut Lease, bytes| match lease.grow_to(bytes, 9) {
+            Err(FramingError::OverBudget {
+                size: 9,
+                used,
+                limit,
+                uid,
+            }) => (used, limit, uid),
+            other => panic!("{other:?}"),
         };
-        assert_eq!(b.grow_to(LARGE_ALLOCATION + 3 * STEP), Err(refused));
-        c.grow_to(LARGE_ALLOCATION + 5 * STEP).unwrap();
-        let refused = Exhausted {
-            used: 9 * STEP,
-            limit: 10 * STEP,
-            uid: None,
-        };
-        assert_eq!(unknown.grow_to(LARGE_ALLOCATION + 2 * STEP), Err(refused));
+        grow(&mut a, LARGE_ALLOCATION + 4 * STEP);
+        assert_eq!(
+            refused(&mut b, LARGE_ALLOCATION + 3 * STEP),
+            (4 * STEP, 6 * STEP, Some(1))
+        );
+        grow(&mut c, LARGE_ALLOCATION + 5 * STEP);
+        assert_eq!(
+            refused(&mut unknown, LARGE_ALLOCATION + 2 * STEP),
+            (9 * STEP, 10 * STEP, None)
+        );
         drop(a);
-        unknown.grow_to(LARGE_ALLOCATION + 5 * STEP).unwrap();
+        grow(&mut unknown, LARGE_ALLOCATION + 5 * STEP);
         drop((b, c, unknown));
         assert_eq!(budget.used(), 0);
         assert!(budget.pool.usage().by_uid.is_empty());

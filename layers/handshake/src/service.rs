@@ -69,9 +69,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HandshakeError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
-        self.inner
-            .poll_ready(cx)
-            .map_err(|error| HandshakeError::Make(error.into()))
+        self.inner.poll_ready(cx).map_err(make_error)
     }
 
     // Boxed once per connection, not per message.
@@ -92,7 +90,7 @@ impl<S> Handshake<S> {
     where
         S: Service<T, Error: Into<BoxError>, Response: Channel<ChannelMsg, In = ChannelMsg>>,
     {
-        let mut channel = make(&mut self.inner, target).await?;
+        let mut channel = self.inner.call(target).await.map_err(make_error)?;
         let mut handshake = HandshakeMachine::new(Side::Accepting);
         let started = Instant::now();
         let exchange = exchange(&mut channel, &mut handshake, &self.config);
@@ -123,7 +121,7 @@ impl<S> Handshake<S> {
         let mut tried = Vec::new();
         let mut targets = (target, Some(again));
         loop {
-            let mut channel = make(&mut self.inner, targets.0).await?;
+            let mut channel = self.inner.call(targets.0).await.map_err(make_error)?;
             let is_fixed = !channel.begin_with(wire);
             if is_fixed {
                 wire = channel.connection().wire.unwrap_or(wire);
@@ -158,7 +156,9 @@ impl<S> Handshake<S> {
                 attempt_timeout = attempt_timeout.saturating_mul(2);
             }
             drop(channel);
-            ready(&mut self.inner).await?;
+            poll_fn(|cx| self.inner.poll_ready(cx))
+                .await
+                .map_err(make_error)?;
         }
     }
 }
@@ -169,21 +169,6 @@ fn after(start: Instant, wait: Duration) -> Instant {
     start.checked_add(wait).unwrap_or_else(|| start + FAR)
 }
 
-async fn ready<S, T>(make_service: &mut S) -> Result<(), HandshakeError>
-where
-    S: Service<T, Error: Into<BoxError>>,
-{
-    poll_fn(|cx| make_service.poll_ready(cx))
-        .await
-        .map_err(|error| HandshakeError::Make(error.into()))
-}
-
-async fn make<S, T>(make_service: &mut S, target: T) -> Result<S::Response, HandshakeError>
-where
-    S: Service<T, Error: Into<BoxError>>,
-{
-    make_service
-        .call(target)
-        .await
-        .map_err(|error| HandshakeError::Make(error.into()))
+fn make_error(error: impl Into<BoxError>) -> HandshakeError {
+    HandshakeError::Make(error.into())
 }

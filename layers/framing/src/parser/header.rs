@@ -33,30 +33,19 @@ pub(crate) enum Header {
 /// A frame of the other wire version is measured by its own header format, one of an unknown version by the
 /// connection's.
 pub(crate) fn read(bytes: &[u8], wire: WireVersion) -> Header {
-    let Some(&[version, kind, len0, len1, len2, len3]) = bytes.first_chunk() else {
-        let own = bytes
-            .first()
-            .and_then(|byte| WireVersion::from_byte(*byte))
-            .unwrap_or(wire);
-        return Header::Partial {
-            want: own.header_len(),
-        };
-    };
-    let got = WireVersion::from_byte(version);
+    let got = bytes.first().and_then(|byte| WireVersion::from_byte(*byte));
     let own = got.unwrap_or(wire);
-    if bytes.len() < own.header_len() {
-        return Header::Partial {
-            want: own.header_len(),
-        };
-    }
-    let payload = u32::from_be_bytes([len0, len1, len2, len3]) as usize;
+    let want = own.header_len();
+    let (Some(&[version, kind, l0, l1, l2, l3]), true) = (bytes.first_chunk(), bytes.len() >= want)
+    else {
+        return Header::Partial { want };
+    };
+    let payload = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
     let metadata = if kind == FRAGMENT {
         own.fragment_len()
     } else {
         0
     };
-    let frame = payload.saturating_add(own.header_len() + metadata);
-
     let fault = match (got, kind) {
         (None, _) => Some(FrameFault::UnknownVersion { byte: version }),
         (Some(got), _) if got != wire => Some(FrameFault::OtherVersion {
@@ -64,22 +53,13 @@ pub(crate) fn read(bytes: &[u8], wire: WireVersion) -> Header {
             expected: wire,
         }),
         (_, COMPLETE) => None,
-        (_, FRAGMENT) => match fragment(bytes, own) {
-            Some(fault) => Some(fault),
-            // Its length is known, so that a frame over the limit is an error already.
-            None => {
-                return Header::Known {
-                    payload,
-                    frame,
-                    fault: None,
-                };
-            }
-        },
+        // Without its metadata it is not skipped yet, but its length is known and checked.
+        (_, FRAGMENT) => fragment(bytes, own),
         (_, byte) => Some(FrameFault::UnknownType { byte }),
     };
     Header::Known {
         payload,
-        frame,
+        frame: payload.saturating_add(want + metadata),
         fault,
     }
 }

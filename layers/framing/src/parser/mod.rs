@@ -19,7 +19,7 @@ use self::{
     scan::Skip,
 };
 use crate::{
-    budget::{Exhausted, Lease},
+    budget::Lease,
     config::WireMode,
     error::FramingError,
     read_buf::{BUSY_READ, ReadBuffer},
@@ -155,13 +155,10 @@ impl FrameParser {
             return Ok(Some(Frame::Payload(self.payload(range))));
         }
         loop {
-            return Ok(match self.step()? {
-                Step::Payload(range) => Some(Frame::Payload(self.payload(range))),
-                Step::Skipped(fault) => Some(Frame::Skipped(fault)),
-                Step::Noticed(notice) => Some(Frame::Noticed(notice)),
-                Step::Dropped => continue,
-                Step::NeedMore => None,
-            });
+            match self.step()? {
+                Step::Dropped => {}
+                step => return Ok(self.frame(step)),
+            }
         }
     }
 
@@ -234,13 +231,8 @@ impl FrameParser {
             return Ok(());
         };
         let missing = frame.saturating_sub(self.buffer.as_slice().len());
-        let covered = self.lease.grow_to(self.buffer.used_after_reserve(missing));
-        covered.map_err(|Exhausted { used, limit, uid }| FramingError::OverBudget {
-            size,
-            used,
-            limit,
-            uid,
-        })
+        self.lease
+            .grow_to(self.buffer.used_after_reserve(missing), size)
     }
 
     /// Bytes of the first frame's payload and of the whole frame, once its header has arrived.
@@ -280,6 +272,17 @@ impl FrameParser {
     #[inline]
     pub(crate) fn payload(&self, range: Range<usize>) -> Payload<'_> {
         Payload::new(&self.frames, range).on(self.outbound_wire())
+    }
+
+    /// The frame of a step, if it has one.
+    #[inline]
+    pub(crate) fn frame(&self, step: Step) -> Option<Frame<'_>> {
+        match step {
+            Step::Payload(range) => Some(Frame::Payload(self.payload(range))),
+            Step::Skipped(fault) => Some(Frame::Skipped(fault)),
+            Step::Noticed(notice) => Some(Frame::Noticed(notice)),
+            Step::Dropped | Step::NeedMore => None,
+        }
     }
 
     /// The next step, by whichever path.

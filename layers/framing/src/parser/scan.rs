@@ -124,14 +124,8 @@ fn measure_complete(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize 
 
 /// The length of the first frame if it is a complete, allowed one of version `wire`, else 0, bytes.
 fn measure_first(bytes: &[u8], wire: WireVersion, max_frame: usize) -> usize {
-    match header::read(bytes, wire) {
-        Header::Known {
-            payload,
-            frame,
-            fault: None,
-        } if payload <= max_frame && frame <= bytes.len() => {
-            measure_complete(bytes.get(..frame).unwrap_or_default(), wire, max_frame)
-        }
-        _ => 0,
-    }
+    let Header::Known { frame, .. } = header::read(bytes, wire) else {
+        return 0;
+    };
+    measure_complete(bytes.get(..frame).unwrap_or_default(), wire, max_frame)
 }

@@ -179,10 +179,7 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
     #[inline]
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, Self::Error>>> {
         Poll::Ready(match ready!(self.poll_step(cx)) {
-            Ok(Step::Payload(range)) => Some(Ok(Frame::Payload(self.parser.payload(range)))),
-            Ok(Step::Skipped(fault)) => Some(Ok(Frame::Skipped(fault))),
-            Ok(Step::Noticed(notice)) => Some(Ok(Frame::Noticed(notice))),
-            Ok(Step::NeedMore | Step::Dropped) => None,
+            Ok(step) => self.parser.frame(step).map(Ok),
             Err(error) => Some(Err(error)),
         })
     }

@@ -7,13 +7,25 @@ use crate::{
 };
 
 /// Appends as a transport would, in pieces of at most `step`.
-fn read(parser: &mut FrameParser, mut bytes: &[u8], step: usize) {
+fn read(parser: &mut FrameParser, bytes: &[u8], step: usize) {
+    read_frames(parser, bytes, step, |_| ());
+}
+
+/// The same, with `each` for the frames.
+fn read_frames(
+    parser: &mut FrameParser,
+    mut bytes: &[u8],
+    step: usize,
+    mut each: impl FnMut(Frame<'_>),
+) {
     while !bytes.is_empty() {
         let buf = parser.read_buf();
         let n = (buf.capacity() - buf.len()).min(step).min(bytes.len());
         buf.extend_from_slice(&bytes[..n]);
         bytes = &bytes[n..];
-        while parser.next_frame().unwrap().is_some() {}
+        while let Some(frame) = parser.next_frame().unwrap() {
+            each(frame);
+        }
     }
 }
 
@@ -131,24 +143,16 @@ fn a_small_frame_keeps_no_large_allocation_alive() {
         // Kept, so that no address is reused.
         let (mut large_ones, mut others) = (Vec::new(), Vec::new());
         for part in [&stream[..cut], &stream[cut..]] {
-            let mut rest = part;
-            while !rest.is_empty() {
-                let buf = parser.read_buf();
-                let n = (buf.capacity() - buf.len()).min(rest.len());
-                buf.extend_from_slice(&rest[..n]);
-                rest = &rest[n..];
-                while let Some(next) = parser.next_frame().unwrap() {
-                    let Frame::Payload(payload) = next else {
-                        panic!("{next:?}")
-                    };
-                    let whole = payload.slice(0..large);
-                    if whole.len() == large {
-                        large_ones.push(whole);
-                    } else {
-                        others.push(whole);
-                    }
+            read_frames(&mut parser, part, usize::MAX, |frame| {
+                let Frame::Payload(payload) = frame else {
+                    panic!("{frame:?}")
+                };
+                let whole = payload.slice(0..large);
+                match whole.len() == large {
+                    true => large_ones.push(whole),
+                    false => others.push(whole),
                 }
-            }
+            });
         }
         assert_eq!((large_ones.len(), others.len()), (2, 3));
         for large_one in &large_ones {

@@ -2,55 +2,23 @@
 
 use std::borrow::Cow;
 
-use kyneta_uds_core::{AliasFault, Rejection};
+use kyneta_uds_core::Rejection;
 
 use super::item::{Item, read, skip, without_bom};
 
-/// Why a payload is rejected, while the path to the fault is being built.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Decode {
-        what: Cow<'static, str>,
-        at: usize,
-    },
-    Invalid {
-        path: String,
-        what: Cow<'static, str>,
-    },
-    Alias(AliasFault),
-}
-
-impl Fault {
-    pub(super) fn invalid(path: &str, what: impl Into<Cow<'static, str>>) -> Self {
-        Self::Invalid {
-            path: path.to_owned(),
-            what: what.into(),
-        }
-    }
-
-    /// The same fault, as found in an inner map under the key `outer`.
-    pub(super) fn within(self, outer: &str) -> Self {
-        match self {
-            Self::Invalid { path, what } if path.is_empty() => Self::Invalid {
-                path: outer.to_owned(),
-                what,
-            },
-            Self::Invalid { path, what } => Self::Invalid {
-                path: format!("{outer}.{path}"),
-                what,
-            },
-            other => other,
-        }
+pub(super) fn invalid(path: &str, what: impl Into<Cow<'static, str>>) -> Rejection {
+    Rejection::Invalid {
+        path: path.to_owned(),
+        what: what.into(),
     }
 }
 
-impl From<Fault> for Rejection {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Decode { what, at } => Self::Decode { what, at },
-            Fault::Invalid { path, what } => Self::Invalid { path, what },
-            Fault::Alias(fault) => Self::Alias(fault),
-        }
+/// The same rejection, as found in an inner map under the key `outer`.
+pub(super) fn within(outer: &str, rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::Invalid { path, what } if path.is_empty() => invalid(outer, what),
+        Rejection::Invalid { path, what } => invalid(&format!("{outer}.{path}"), what),
+        other => other,
     }
 }
 
@@ -68,7 +36,7 @@ impl<'a, const N: usize> Fields<'a, N> {
         known: [&'static str; N],
         len: usize,
         mut at: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Rejection> {
         let mut found = [const { None }; N];
         for _ in 0..len {
             let (key, value) = read(bytes, at)?;
@@ -100,41 +68,54 @@ impl<'a, const N: usize> Fields<'a, N> {
         self.found.get(place)?.as_ref()
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<&'a str, Fault> {
+    pub(super) fn text(&self, key: &str) -> Result<&'a str, Rejection> {
         text(self.bytes, self.get(key), key)
     }
 
-    pub(super) fn optional_text(&self, key: &str) -> Result<Option<&'a str>, Fault> {
+    pub(super) fn optional_text(&self, key: &str) -> Result<Option<&'a str>, Rejection> {
         self.get(key)
             .map(|item| text(self.bytes, Some(item), key))
             .transpose()
     }
 
-    pub(super) fn optional_number(&self, key: &str) -> Result<Option<f64>, Fault> {
+    pub(super) fn optional_number(&self, key: &str) -> Result<Option<f64>, Rejection> {
         match self.get(key) {
             None => Ok(None),
             Some(Item::Number(number)) => Ok(Some(*number)),
-            Some(_) => Err(Fault::invalid(key, "not a number")),
+            Some(_) => Err(invalid(key, "not a number")),
         }
     }
 
-    pub(super) fn optional_bool(&self, key: &str) -> Result<Option<bool>, Fault> {
+    /// A number that is one of a few small integers; -0 is 0.
+    pub(super) fn small_integer(&self, key: &str) -> Option<u8> {
+        let Some(Item::Number(number)) = self.get(key) else {
+            return None;
+        };
+        let integer = *number as u8;
+        (f64::from(integer) == *number).then_some(integer)
+    }
+
+    pub(super) fn optional_bool(&self, key: &str) -> Result<Option<bool>, Rejection> {
         match self.get(key) {
             None => Ok(None),
             Some(Item::Bool(value)) => Ok(Some(*value)),
-            Some(_) => Err(Fault::invalid(key, "not a boolean")),
+            Some(_) => Err(invalid(key, "not a boolean")),
         }
     }
 }
 
 /// A text in valid UTF-8. It is not repaired, as two different ids could then become equal.
-pub(super) fn text<'a>(bytes: &'a [u8], item: Option<&Item>, key: &str) -> Result<&'a str, Fault> {
+pub(super) fn text<'a>(
+    bytes: &'a [u8],
+    item: Option<&Item>,
+    key: &str,
+) -> Result<&'a str, Rejection> {
     let Some(Item::Text(range)) = item else {
-        return Err(Fault::invalid(key, "not a text"));
+        return Err(invalid(key, "not a text"));
     };
     let range = without_bom(bytes, range.clone());
     let at = range.start;
-    std::str::from_utf8(bytes.get(range).unwrap_or_default()).map_err(|error| Fault::Decode {
+    std::str::from_utf8(bytes.get(range).unwrap_or_default()).map_err(|error| Rejection::Decode {
         what: format!("invalid UTF-8 in {key}").into(),
         at: at + error.valid_up_to(),
     })
@@ -145,7 +126,7 @@ pub(super) fn items(
     bytes: &[u8],
     len: usize,
     mut at: usize,
-) -> impl Iterator<Item = Result<Item, Fault>> + '_ {
+) -> impl Iterator<Item = Result<Item, Rejection>> + '_ {
     (0..len).map(move |_| {
         let (item, _) = read(bytes, at)?;
         at = skip(bytes, at)?;

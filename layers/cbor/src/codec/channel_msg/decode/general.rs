@@ -12,7 +12,7 @@ use kyneta_uds_core::{
 use super::{
     DecodeLimits, InboundState,
     alias::Aliased as _,
-    fields::{Fault, Fields, items, text},
+    fields::{Fields, invalid, items, text, within},
     item::{Item, read, without_bom},
     present::{RawEntry, RawPresent, RawSchema},
     retained::Retained,
@@ -31,25 +31,13 @@ pub(super) fn message(
     known: &mut InboundState,
     limits: &DecodeLimits,
 ) -> Result<ChannelMsg, Rejection> {
-    Ok(decode(payload, known, limits)?)
-}
-
-fn decode(
-    payload: Payload<'_>,
-    known: &mut InboundState,
-    limits: &DecodeLimits,
-) -> Result<ChannelMsg, Fault> {
     let bytes = payload.as_slice();
     well_formed::check(bytes, limits)?;
     let (Item::Map { len, at }, _) = read(bytes, 0)? else {
-        return Err(Fault::invalid("", "not a map"));
+        return Err(invalid("", "not a map"));
     };
     let fields = Fields::read(bytes, KEYS, len, at)?;
-    let unknown = || Fault::invalid("t", "no message type");
-    let Some(Item::Number(kind)) = fields.get("t") else {
-        return Err(unknown());
-    };
-    match small(*kind) {
+    match fields.small_integer("t") {
         Some(0x01) => {
             let establish = establish(&fields, payload.wire())?;
             known.accepts_aliases = establish.aliases();
@@ -58,26 +46,20 @@ fn decode(
         Some(0x02) => Ok(ChannelMsg::Depart),
         Some(0x10) => present(bytes, &fields, limits)?
             .resolve(known, limits)
-            .map_err(Fault::Alias),
+            .map_err(Rejection::Alias),
         Some(0x11) => interest(payload, &fields, known).map(ChannelMsg::Interest),
         Some(0x12) => offer(payload, &fields, known).map(ChannelMsg::Offer),
         Some(0x13) => doc_ref(&fields)?.resolve(known).map(ChannelMsg::Dismiss),
         Some(0x14) => doc_ref(&fields)?.resolve(known).map(ChannelMsg::Vacant),
-        _ => Err(unknown()),
+        _ => Err(invalid("t", "no message type")),
     }
 }
 
-/// A number that is one of a few small integers; -0 is 0.
-fn small(number: f64) -> Option<u8> {
-    let integer = number as u8;
-    (f64::from(integer) == number).then_some(integer)
+fn too_long(key: &'static str) -> impl Fn(TextTooLong) -> Rejection {
+    move |error| invalid(key, error.to_string())
 }
 
-fn too_long(key: &'static str) -> impl Fn(TextTooLong) -> Fault {
-    move |error| Fault::invalid(key, error.to_string())
-}
-
-fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establish, Fault> {
+fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establish, Rejection> {
     let id = fields.text("id")?;
     let name = fields.optional_text("n")?;
     let peer_type = match fields.get("y") {
@@ -88,8 +70,8 @@ fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establis
         }
         _ => None,
     };
-    let peer_type = peer_type
-        .ok_or_else(|| Fault::invalid("y", "none of \"user\", \"bot\" and \"service\""))?;
+    let peer_type =
+        peer_type.ok_or_else(|| invalid("y", "none of \"user\", \"bot\" and \"service\""))?;
     let features = features(fields)?;
     let protocol = match fields.get("pv") {
         // Peers of wire version 2 do not know this key, so it is ignored like any unknown one.
@@ -108,62 +90,66 @@ fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establis
     })
 }
 
-fn features(fields: &Message<'_>) -> Result<Option<Features>, Fault> {
+fn features(fields: &Message<'_>) -> Result<Option<Features>, Rejection> {
     match fields.get("f") {
         None => Ok(None),
         Some(Item::Map { len, at }) => {
             let fields = Fields::read(fields.bytes(), ["a", "s", "d"], *len, *at)?;
-            let flag = |key| fields.optional_bool(key).map_err(|fault| fault.within("f"));
+            let flag = |key| {
+                fields
+                    .optional_bool(key)
+                    .map_err(|fault| within("f", fault))
+            };
             Ok(Some(Features {
                 alias: flag("a")?,
                 streamed: flag("s")?,
                 datagram: flag("d")?,
             }))
         }
-        Some(_) => Err(Fault::invalid("f", "not a map")),
+        Some(_) => Err(invalid("f", "not a map")),
     }
 }
 
-fn protocol(bytes: &[u8], item: &Item) -> Result<ProtocolVersion, Fault> {
-    let invalid = || Fault::invalid("pv", "not [major, minor], integers from 1 and from 0 on");
+fn protocol(bytes: &[u8], item: &Item) -> Result<ProtocolVersion, Rejection> {
+    let fault = || invalid("pv", "not [major, minor], integers from 1 and from 0 on");
     let Item::Array { len: 2, at } = item else {
-        return Err(invalid());
+        return Err(fault());
     };
     let (Item::Number(major), at) = read(bytes, *at)? else {
-        return Err(invalid());
+        return Err(fault());
     };
     let (Item::Number(minor), _) = read(bytes, at)? else {
-        return Err(invalid());
+        return Err(fault());
     };
     let whole = |number: f64| (number >= 0.0 && number.trunc() == number).then_some(number as u64);
     let version = whole(major).zip(whole(minor));
     version
         .and_then(|(major, minor)| ProtocolVersion::new(major, minor).ok())
-        .ok_or_else(invalid)
+        .ok_or_else(fault)
 }
 
 fn present<'a>(
     bytes: &'a [u8],
     fields: &Message<'a>,
     limits: &DecodeLimits,
-) -> Result<RawPresent<'a>, Fault> {
+) -> Result<RawPresent<'a>, Rejection> {
     let Some(Item::Array { len, at }) = fields.get("docs") else {
-        return Err(Fault::invalid("docs", "not an array"));
+        return Err(invalid("docs", "not an array"));
     };
     let mut raw = RawPresent::default();
     for (index, item) in items(bytes, *len, *at).enumerate() {
         if !raw.has_room(limits) {
-            return Err(too_many(limits).within("docs"));
+            return Err(within("docs", too_many(limits)));
         }
         let entry = entry(bytes, &item?, &mut raw, limits)
-            .map_err(|fault| fault.within(&format!("docs.{index}")))?;
+            .map_err(|fault| within(&format!("docs.{index}"), fault))?;
         raw.entries.push(entry);
     }
     Ok(raw)
 }
 
-fn too_many(limits: &DecodeLimits) -> Fault {
-    Fault::invalid(
+fn too_many(limits: &DecodeLimits) -> Rejection {
+    invalid(
         "",
         format!(
             "more than {} documents and supported hashes",
@@ -177,9 +163,9 @@ fn entry<'a>(
     item: &Item,
     raw: &mut RawPresent<'a>,
     limits: &DecodeLimits,
-) -> Result<RawEntry<'a>, Fault> {
+) -> Result<RawEntry<'a>, Rejection> {
     let Item::Map { len, at } = *item else {
-        return Err(Fault::invalid("", "not a map"));
+        return Err(invalid("", "not a map"));
     };
     let keys = ["d", "a", "rt", "ms", "sh", "sa", "shx", "shs"];
     let fields = Fields::read(bytes, keys, len, at)?;
@@ -187,15 +173,11 @@ fn entry<'a>(
     let alias = fields.optional_number("a")?;
     let (name, major, minor) = replica(bytes, fields.get("rt"))?;
     let replica = raw.replica(name, major, minor).map_err(too_long("rt"))?;
-    let mode = match fields.get("ms") {
-        Some(Item::Number(mode)) => small(*mode),
-        _ => None,
-    };
-    let mode = match mode {
+    let mode = match fields.small_integer("ms") {
         Some(0) => SyncMode::Collaborative,
         Some(1) => SyncMode::Authoritative,
         Some(2) => SyncMode::Ephemeral,
-        _ => return Err(Fault::invalid("ms", "no sync mode")),
+        _ => return Err(invalid("ms", "no sync mode")),
     };
     let hash = fields.optional_text("sh")?;
     let hash_alias = fields.optional_number("sa")?;
@@ -205,7 +187,7 @@ fn entry<'a>(
             alias: hash_alias,
         },
         (None, Some(alias)) => RawSchema::Alias(alias),
-        _ => return Err(Fault::invalid("", "not exactly one of sh and shx")),
+        _ => return Err(invalid("", "not exactly one of sh and shx")),
     };
     let supported = supported(bytes, fields.get("shs"), raw, limits)?;
     Ok(RawEntry {
@@ -218,22 +200,19 @@ fn entry<'a>(
     })
 }
 
-fn replica<'a>(bytes: &'a [u8], item: Option<&Item>) -> Result<(&'a str, f64, f64), Fault> {
-    let invalid = || Fault::invalid("rt", "not [text, number, number]");
+fn replica<'a>(bytes: &'a [u8], item: Option<&Item>) -> Result<(&'a str, f64, f64), Rejection> {
+    let fault = || invalid("rt", "not [text, number, number]");
     let Some(Item::Array { len: 3, at }) = item else {
-        return Err(invalid());
+        return Err(fault());
     };
-    let (name, at) = read(bytes, *at)?;
-    let Item::Text(_) = name else {
-        return Err(invalid());
+    let (name @ Item::Text(_), at) = read(bytes, *at)? else {
+        return Err(fault());
     };
-    let (major, at) = read(bytes, at)?;
-    let Item::Number(major) = major else {
-        return Err(invalid());
+    let (Item::Number(major), at) = read(bytes, at)? else {
+        return Err(fault());
     };
-    let (minor, _) = read(bytes, at)?;
-    let Item::Number(minor) = minor else {
-        return Err(invalid());
+    let (Item::Number(minor), _) = read(bytes, at)? else {
+        return Err(fault());
     };
     Ok((text(bytes, Some(&name), "rt")?, major, minor))
 }
@@ -243,20 +222,20 @@ fn supported<'a>(
     item: Option<&Item>,
     raw: &mut RawPresent<'a>,
     limits: &DecodeLimits,
-) -> Result<Option<usize>, Fault> {
-    let invalid = || Fault::invalid("shs", "not an array of texts");
+) -> Result<Option<usize>, Rejection> {
+    let fault = || invalid("shs", "not an array of texts");
     let (len, at) = match item {
         None => return Ok(None),
         Some(Item::Array { len, at }) => (*len, *at),
-        Some(_) => return Err(invalid()),
+        Some(_) => return Err(fault()),
     };
     for item in items(bytes, len, at) {
         if !raw.has_room(limits) {
-            return Err(too_many(limits).within("shs"));
+            return Err(within("shs", too_many(limits)));
         }
         let item = item?;
         let Item::Text(_) = item else {
-            return Err(invalid());
+            return Err(fault());
         };
         raw.hashes.push(text(bytes, Some(&item), "shs")?);
     }
@@ -267,7 +246,7 @@ fn interest(
     payload: Payload<'_>,
     fields: &Message<'_>,
     known: &mut InboundState,
-) -> Result<Interest, Fault> {
+) -> Result<Interest, Rejection> {
     let doc = doc_ref(fields)?;
     let retained = Retained::new(payload, [fields.get("v")]);
     let version = retained.optional_text(fields, "v")?;
@@ -283,30 +262,26 @@ fn offer(
     payload: Payload<'_>,
     fields: &Message<'_>,
     known: &mut InboundState,
-) -> Result<Offer, Fault> {
-    let flag = |key| match fields.get(key) {
-        Some(Item::Number(number)) => small(*number).filter(|flag| *flag < 2),
-        _ => None,
-    };
-    let kind = match flag("pk") {
+) -> Result<Offer, Rejection> {
+    let kind = match fields.small_integer("pk") {
         Some(0) => PayloadKind::Entirety,
-        Some(_) => PayloadKind::Since,
-        None => return Err(Fault::invalid("pk", "no payload kind")),
+        Some(1) => PayloadKind::Since,
+        _ => return Err(invalid("pk", "no payload kind")),
     };
-    let encoding = match flag("pe") {
+    let encoding = match fields.small_integer("pe") {
         Some(0) => Encoding::Json,
-        Some(_) => Encoding::Binary,
-        None => return Err(Fault::invalid("pe", "no payload encoding")),
+        Some(1) => Encoding::Binary,
+        _ => return Err(invalid("pe", "no payload encoding")),
     };
     let retained = Retained::new(payload, [fields.get("d"), fields.get("v")]);
     let data = match fields.get("d") {
         Some(Item::Bytes(range)) => Data::Bytes(retained.bytes(range.clone())),
         Some(item @ Item::Text(_)) => Data::Text(retained.text(item, "d")?),
-        _ => return Err(Fault::invalid("d", "neither a text nor a byte string")),
+        _ => return Err(invalid("d", "neither a text nor a byte string")),
     };
     let version = retained
         .optional_text(fields, "v")?
-        .ok_or_else(|| Fault::invalid("v", "not a text"))?;
+        .ok_or_else(|| invalid("v", "not a text"))?;
     let doc = doc_ref(fields)?;
     let reciprocate = fields.optional_bool("r")?;
     let lineage = match fields.get("ln") {
@@ -335,16 +310,16 @@ enum DocRef<'a> {
     Alias(f64),
 }
 
-fn doc_ref<'a>(fields: &Message<'a>) -> Result<DocRef<'a>, Fault> {
+fn doc_ref<'a>(fields: &Message<'a>) -> Result<DocRef<'a>, Rejection> {
     match (fields.optional_text("doc")?, fields.optional_number("dx")?) {
         (Some(doc), None) => Ok(DocRef::Text(doc)),
         (None, Some(alias)) => Ok(DocRef::Alias(alias)),
-        _ => Err(Fault::invalid("", "not exactly one of doc and dx")),
+        _ => Err(invalid("", "not exactly one of doc and dx")),
     }
 }
 
 impl DocRef<'_> {
-    fn resolve(self, known: &mut InboundState) -> Result<DocId, Fault> {
+    fn resolve(self, known: &mut InboundState) -> Result<DocId, Rejection> {
         let doc = match self {
             Self::Text(text) => known.doc(text).map_err(|error| DocId::too_long(error.len)),
             Self::Alias(alias) => match known.docs.resolve(alias) {
@@ -352,6 +327,6 @@ impl DocRef<'_> {
                 None => Err(AliasFault::UnknownDoc { alias }),
             },
         };
-        doc.map_err(Fault::Alias)
+        doc.map_err(Rejection::Alias)
     }
 }

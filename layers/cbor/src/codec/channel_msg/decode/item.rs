@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::fields::Fault;
+use kyneta_uds_core::Rejection;
 
 /// An item. Texts and byte strings are ranges of the payload; arrays and maps have the offset of their first
 /// element.
@@ -34,8 +34,8 @@ const MAX_SAFE: u64 = (1 << 53) - 1;
 
 /// Reads the item at `at`; returns it and the offset of the next one: after a text or byte string, at the first
 /// element of an array or map.
-pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Fault> {
-    let fault = |what: &'static str| Fault::Decode {
+pub(super) fn read(bytes: &[u8], at: usize) -> Result<(Item, usize), Rejection> {
+    let fault = |what: &'static str| Rejection::Decode {
         what: what.into(),
         at,
     };
@@ -144,7 +144,7 @@ fn simple(first: u8, rest: &[u8]) -> Result<(Item, usize), &'static str> {
 }
 
 /// The offset after the item at `at`, however deeply nested. The payload has been checked.
-pub(super) fn skip(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+pub(super) fn skip(bytes: &[u8], mut at: usize) -> Result<usize, Rejection> {
     let mut due = 1_usize;
     while due > 0 {
         let (item, next) = read(bytes, at)?;

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use kyneta_uds_core::{BoundedStr, Payload};
+use kyneta_uds_core::{BoundedStr, Payload, Rejection};
 
 use super::{
-    fields::{Fault, Fields},
+    fields::{Fields, invalid},
     item::{Item, without_bom},
 };
 
@@ -44,22 +44,22 @@ impl<'a> Retained<'a> {
         self,
         fields: &Fields<'_, N>,
         key: &'static str,
-    ) -> Result<Option<BoundedStr<MAX>>, Fault> {
+    ) -> Result<Option<BoundedStr<MAX>>, Rejection> {
         let Some(item) = fields.get(key) else {
             return Ok(None);
         };
         BoundedStr::new(self.text(item, key)?)
             .map(Some)
-            .map_err(|error| Fault::invalid(key, error.to_string()))
+            .map_err(|error| invalid(key, error.to_string()))
     }
 
-    pub(super) fn text(self, item: &Item, key: &'static str) -> Result<ByteString, Fault> {
+    pub(super) fn text(self, item: &Item, key: &'static str) -> Result<ByteString, Rejection> {
         let Item::Text(range) = item else {
-            return Err(Fault::invalid(key, "not a text"));
+            return Err(invalid(key, "not a text"));
         };
         let range = without_bom(self.payload.as_slice(), range.clone());
         let at = range.start;
-        ByteString::try_from(self.bytes(range)).map_err(|error| Fault::Decode {
+        ByteString::try_from(self.bytes(range)).map_err(|error| Rejection::Decode {
             what: format!("invalid UTF-8 in {key}").into(),
             at: at + error.valid_up_to(),
         })

@@ -5,10 +5,11 @@
 
 use std::{borrow::Cow, str::from_utf8};
 
+use kyneta_uds_core::Rejection;
+
 use super::{
     DecodeLimits,
     alias::canonical,
-    fields::Fault,
     item::{Item, read, without_bom},
 };
 
@@ -33,8 +34,8 @@ struct Level {
     keys: Option<usize>,
 }
 
-pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
-    let fault = |what: Cow<'static, str>, at| Fault::Decode { what, at };
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Rejection> {
+    let fault = |what: Cow<'static, str>, at| Rejection::Decode { what, at };
     let mut levels: Vec<Level> = Vec::with_capacity(8);
     let mut keys: Vec<Key<'_>> = Vec::with_capacity(16);
     let mut repairable = MAX_REPAIRED;
