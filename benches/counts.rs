@@ -91,7 +91,7 @@ impl Queued {
     /// Messages between two polls of the driver.
     const BATCH: usize = 50;
 
-    fn over(channel: impl Channel<ChannelMsg> + 'static) -> Self {
+    fn over(channel: impl Channel<ChannelMsg, In = ChannelMsg> + 'static) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (handle, driver) = queue(QueueConfig::default());
         let ignore = service_fn(async |_: ChannelMsg| Ok::<(), Infallible>(()));
@@ -179,7 +179,10 @@ impl Stream {
     /// `wrap` adds layers of a user between queue and codec.
     fn new<C>(wrap: impl Fn(Bare) -> C + Clone) -> Self
     where
-        C: Channel<ChannelMsg> + Service<ChannelMsg, Future: Send> + Send + 'static,
+        C: Channel<ChannelMsg, In = ChannelMsg>
+            + Service<ChannelMsg, Future: Send>
+            + Send
+            + 'static,
     {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let arrived = Arc::<Arrived>::default();
