@@ -169,7 +169,7 @@ impl Settings {
             self.queue = self.queue.clone().budget(Budget::default());
         }
         peers.events().log_lines(self.log_lines);
-        let own_id = self.handshake.introduction().identity.peer_id.clone();
+        let own_id = self.handshake.establish().identity.peer_id.clone();
         peers.configure(own_id, self.departure_timeout);
     }
 }

@@ -50,7 +50,7 @@ pub struct Counts {
     pub not_admitted: u64,
     /// Accepted connections that did not complete the handshake: silent until the
     /// [`timeout`](crate::HandshakeLayer::timeout), with more than
-    /// [`max_strays`](crate::HandshakeLayer::max_strays), or broken before.
+    /// [`max_early_messages`](crate::HandshakeLayer::max_early_messages), or broken before.
     pub not_introduced: u64,
     /// Peers for which no handler could be made
     /// ([`MakeHandler`](crate::MakeHandler)).
@@ -262,7 +262,7 @@ mod tests {
                 },
             ),
             (
-                not_established(HandshakeError::TooManyStrays { limit: 1 }.into()),
+                not_established(HandshakeError::TooManyEarlyMessages { limit: 1 }.into()),
                 Counts {
                     not_introduced: 1,
                     ..Counts::default()

@@ -12,7 +12,7 @@ use std::{
 use futures_core::Stream;
 use futures_util::stream::unfold;
 use kyneta_uds_core::{
-    BoxError, DisconnectReason, Notice, PerMinute, Rejection, SharedError, SocketPath,
+    BoxError, DisconnectReason, Notice, RateLimit, Rejection, SharedError, SocketPath,
 };
 use kyneta_uds_handshake::{HandshakeError, PeerInfo};
 use kyneta_uds_negotiate::Role;
@@ -234,7 +234,7 @@ impl WeakEventSender {
 struct Inner {
     sender: broadcast::Sender<Event>,
     counts: Mutex<Counts>,
-    log: Mutex<PerMinute>,
+    log: Mutex<RateLimit>,
 }
 
 impl EventSender {
@@ -243,7 +243,7 @@ impl EventSender {
             inner: Arc::new(Inner {
                 sender: broadcast::Sender::new(CAPACITY),
                 counts: Mutex::default(),
-                log: Mutex::new(PerMinute::new(LOG_LINES)),
+                log: Mutex::new(RateLimit::new(LOG_LINES)),
             }),
         }
     }
@@ -256,7 +256,7 @@ impl EventSender {
 
     /// Sets the maximum of log lines a minute.
     pub(crate) fn log_lines(&self, per_minute: u32) {
-        *lock(&self.inner.log) = PerMinute::new(per_minute);
+        *lock(&self.inner.log) = RateLimit::new(per_minute);
     }
 
     pub(crate) fn subscribe(&self) -> Events {

@@ -315,7 +315,7 @@ async fn a_peer_says_whom_it_expects_to_listen() {
 #[tokio::test]
 async fn who_talks_and_does_not_introduce_itself_is_cut() {
     let bus = Bus::new();
-    let establish = HandshakeLayer::new(service("s")).max_strays(10);
+    let establish = HandshakeLayer::new(service("s")).max_early_messages(10);
     let (server, mut events) = serve(Server::builder(&bus.path).handshake(establish)).await;
     let mut stranger = UnixStream::connect(&bus.path).await.unwrap();
     let strays: Vec<u8> = (1..=11).flat_map(|seq| frame(3, seq, NO_MESSAGE)).collect();
@@ -325,7 +325,10 @@ async fn who_talks_and_does_not_introduce_itself_is_cut() {
     };
     let error = error.get_ref().downcast_ref::<HandshakeError>();
     assert!(
-        matches!(error, Some(HandshakeError::TooManyStrays { limit: 10 })),
+        matches!(
+            error,
+            Some(HandshakeError::TooManyEarlyMessages { limit: 10 })
+        ),
         "{error:?}"
     );
     assert!(is_ended(stranger).await);

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use kyneta_uds_core::{Notice, PerMinute};
+use kyneta_uds_core::{Notice, RateLimit};
 
 use crate::config::QueueEvent;
 
@@ -40,14 +40,14 @@ pub struct QueueCounts {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     counts: QueueCounts,
-    lines: PerMinute,
+    lines: RateLimit,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
         Self {
             counts: QueueCounts::default(),
-            lines: PerMinute::new(LOG_LINES),
+            lines: RateLimit::new(LOG_LINES),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use kyneta_uds_core::{Credentials, PerMinute};
+use kyneta_uds_core::{Credentials, RateLimit};
 
 use tracing::{Span, field::Empty, info_span};
 
@@ -106,13 +106,13 @@ pub(crate) struct Door {
     rules: Rules,
     count: Mutex<Count>,
     rate: Mutex<Rate>,
-    log: Mutex<PerMinute>,
+    log: Mutex<RateLimit>,
 }
 
 impl Door {
     pub(crate) fn new(rules: Rules) -> Arc<Self> {
         Arc::new(Self {
-            log: Mutex::new(PerMinute::new(rules.log_lines)),
+            log: Mutex::new(RateLimit::new(rules.log_lines)),
             rate: Mutex::new(Rate::new(rules.accept_rate)),
             rules,
             count: Mutex::default(),

@@ -25,7 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, PerMinute};
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, RateLimit};
 use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
@@ -141,7 +141,7 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     calling: Option<C::Future>,
     timer: Option<Pin<Box<Timer>>>,
     /// Of what the peer sent; absent until something of it had to be rejected.
-    errors: Option<Box<PerMinute>>,
+    errors: Option<Box<RateLimit>>,
     /// What was read while the handler waited; absent when nothing was.
     ahead: Option<Box<Ahead<C::In>>>,
     /// Set while there is memory to be given back.

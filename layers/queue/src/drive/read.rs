@@ -7,7 +7,7 @@ use std::{
 };
 
 use kyneta_uds_core::{
-    BoxError, Channel, DisconnectReason, Inbound, Message, PerMinute, SharedError,
+    BoxError, Channel, DisconnectReason, Inbound, Message, RateLimit, SharedError,
 };
 use tokio::time::Instant;
 use tower_service::Service;
@@ -139,7 +139,7 @@ where
                     let limit = this.shared.config.max_errors;
                     let errors = this
                         .errors
-                        .get_or_insert_with(|| Box::new(PerMinute::new(limit)));
+                        .get_or_insert_with(|| Box::new(RateLimit::new(limit)));
                     if errors.take(Instant::now().into_std()).is_none() {
                         return Break(DisconnectReason::error(TooManyErrors { limit }));
                     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::PerMinute;
+use kyneta_uds_core::RateLimit;
 use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep},
@@ -37,7 +37,7 @@ pub(super) struct Sockets {
     former: Vec<ForeignListener>,
     outage: Outage,
     /// Of outages: where one descriptor at a time is freed they begin and end ten times a second.
-    lines: PerMinute,
+    lines: RateLimit,
 }
 
 impl From<UnixListener> for Sockets {
@@ -46,7 +46,7 @@ impl From<UnixListener> for Sockets {
             current,
             former: Vec::new(),
             outage: Outage::default(),
-            lines: PerMinute::new(LINES),
+            lines: RateLimit::new(LINES),
         }
     }
 }
