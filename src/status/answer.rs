@@ -1,6 +1,6 @@
-//! What is answered to a request. Pure, but for the snapshot that is asked for.
+//! The responses of the endpoint. Pure, but for taking the snapshot.
 //!
-//! In: method and path. Out: a response. A request's body is not looked at.
+//! In: method and path. Out: a response. A request's body is ignored.
 
 use hyper::{
     Method, Response, StatusCode,
@@ -11,7 +11,7 @@ use super::{inspect::Inspect, measure};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Of the Prometheus text format.
+/// The Prometheus text format.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 pub(super) fn answer(method: &Method, path: &str, of: &impl Inspect) -> Response<String> {

@@ -1,10 +1,10 @@
-//! The endpoint: HTTP over a Unix socket, for those who look in.
+//! The endpoint: HTTP over a Unix socket, for monitoring.
 //!
-//! In: a path, and what is looked at. Out: answers. May touch: the path, as every listener does, and a
-//! task of tokio's for itself and for each who asks.
+//! In: a path, and a role. Out: responses. May touch: the path, as every listener does, and a task of
+//! tokio's for itself and for each connection.
 //!
-//! Whoever asks is bound: a request's head within 2 s of the last answer and 16 KiB, a connection ended
-//! after 10 s, what is then being answered after 10 s more, 16 of them at once.
+//! Limits: a request's head within 2 s of the last response and up to 16 KiB, a connection closed after
+//! 10 s, a response then under way after 10 s more, 16 connections at once.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -17,23 +17,23 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{answer::answer, inspect::Inspect};
 
-/// How many may ask at once.
+/// The maximum of connections.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long somebody who has connected, or was answered, may take to say what it wants.
-const HEAD: Duration = Duration::from_secs(2);
+/// The time for a request's head, from the connection or the last response on.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection is kept for the next request, and then how long the last answer may take.
-/// One who asks often pays a third of what coming anew each time costs us.
-const KEPT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for further requests, and then how long the last response may take.
+/// A request on a kept connection costs a third of one on a new connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The largest request head, bytes.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Answers on a Unix socket what a role is doing; see the [module](crate::status). Dropping it ends it and
+/// Serves the status of a role on a Unix socket; see the [module](crate::status). Dropping it ends it and
 /// removes the socket file.
 ///
-/// It holds a clone of what it looks at, so drop it first where the last clone's end matters.
+/// It holds a clone of the role: drop it first where dropping the last clone is to end the role.
 #[derive(Debug)]
 pub struct Endpoint {
     ending: CancellationToken,
@@ -41,8 +41,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// How its path is bound: mode 0600, processes of our own user let in, 16 connections at once, without
-    /// inotify.
+    /// The options of its listener: mode 0600, processes of the same user only, 16 connections at once,
+    /// without inotify.
     pub fn options() -> ListenerOptions {
         ListenerOptions::new()
             .max_connections(MAX_CONNECTIONS)
@@ -50,10 +50,10 @@ impl Endpoint {
             .without_inotify()
     }
 
-    /// Binds a path and answers there.
+    /// Binds a path and serves it.
     ///
     /// # Errors
-    /// [`BindError`]: in use, not permitted, not a socket, with the path.
+    /// [`BindError`], with the path: in use, not permitted, not a socket.
     pub async fn bind<P>(
         path: P,
         of: impl Inspect + Send + Sync + 'static,
@@ -65,7 +65,7 @@ impl Endpoint {
         Ok(Self::serve(Self::options().bind(path).await?, of))
     }
 
-    /// Answers at a listener of one's own: with other [options](Self::options), or handed over.
+    /// Serves a listener: one with other [options](Self::options), or one that was passed by systemd.
     pub fn serve(listener: Listener, of: impl Inspect + Send + Sync + 'static) -> Self {
         let ending = CancellationToken::new();
         let (end, of) = (ending.clone(), Arc::new(of));
@@ -78,40 +78,40 @@ impl Endpoint {
         }
     }
 
-    /// Ends it; ready when the socket file is removed. Who is being answered is hung up on.
+    /// Ends it; ready when the socket file is removed. Open connections are closed.
     pub async fn close(self) {
         self.ending.cancel();
-        // It fails only by a panic in somebody's `Inspect`, and has ended all the same.
+        // An error is a panic of a user's `Inspect`: the task has ended too.
         let _ = self.task.await;
     }
 }
 
 async fn serve(mut listener: Listener, of: Arc<impl Inspect + Send + Sync + 'static>) {
-    let mut asking = JoinSet::new();
-    let mut refused = false;
+    let mut connections = JoinSet::new();
+    let mut lost = false;
     loop {
         tokio::select! {
             event = listener.next() => match event {
                 ListenerEvent::Accepted(stream, permit) => {
-                    asking.spawn(attend(stream, permit, of.clone()));
+                    connections.spawn(answer_all(stream, permit, of.clone()));
                 }
                 ListenerEvent::Lost(_) => {
                     let restored = listener.restore().await;
-                    if let Err(error) = &restored && !refused {
+                    if let Err(error) = &restored && !lost {
                         let causes: &(dyn std::error::Error + 'static) = error;
                         tracing::warn!(error = causes, "the status socket is lost");
                     }
-                    refused = restored.is_err();
+                    lost = restored.is_err();
                 }
-                // A refusal is logged already.
+                // A rejected connection is logged already.
                 _ => {}
             },
-            Some(_) = asking.join_next() => {}
+            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn attend(stream: UnixStream, _permit: Permit, of: Arc<impl Inspect>) {
+async fn answer_all(stream: UnixStream, _permit: Permit, of: Arc<impl Inspect>) {
     let service = service_fn(|request: Request<Incoming>| {
         let answer = answer(request.method(), request.uri().path(), &*of);
         async { Ok::<_, Infallible>(answer) }
@@ -119,20 +119,22 @@ async fn attend(stream: UnixStream, _permit: Permit, of: Arc<impl Inspect>) {
     let mut answering = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD)
-            // A script may have said all it will and still want to hear.
+            // A script may have closed its direction and still read the response.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let mut ended = timeout(KEPT, answering.as_mut()).await;
+    let mut ended = timeout(KEEP_ALIVE, answering.as_mut()).await;
     if ended.is_err() {
         answering.as_mut().graceful_shutdown();
-        ended = timeout(KEPT, answering).await;
+        ended = timeout(KEEP_ALIVE, answering).await;
     }
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "no answer at the status socket"),
-        Err(_) => tracing::debug!("somebody at the status socket took longer than {KEPT:?}"),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection at the status socket failed"),
+        Err(_) => {
+            tracing::debug!("a connection at the status socket took longer than {KEEP_ALIVE:?}")
+        }
     }
 }

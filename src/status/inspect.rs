@@ -1,7 +1,7 @@
-//! Looking at a role.
+//! Snapshots of roles.
 //!
-//! In: a role's handles. Out: a [`Snapshot`]. May touch: their locks, each as long as copying takes, one
-//! after the other.
+//! In: a role's handles. Out: a [`Snapshot`]. May touch: their locks, one after the other, each while it
+//! copies.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::{
     waiting::Waiting,
 };
 
-/// What can say what it is doing. A closure that makes snapshots can, too.
+/// A role, or a closure that makes snapshots.
 pub trait Inspect {
-    /// What it is doing now. Takes as long as copying does: some hundred nanoseconds a peer.
+    /// The present status. Takes some hundred nanoseconds a peer.
     fn snapshot(&self) -> Snapshot;
 }
 
@@ -62,7 +62,7 @@ impl Inspect for Client {
     }
 }
 
-/// `queue` is the one that outlives connections, where there is one.
+/// `queue` is the one that outlives connections, if the role has one.
 fn of(
     role: Standing,
     peers: &Peers,

@@ -1,11 +1,11 @@
-//! A snapshot as metrics: for the `metrics` facade, and as Prometheus text. Pure, but for the facade.
+//! A snapshot as metrics: for the `metrics` crate, and as Prometheus text. Pure, but for the former.
 //!
-//! Names follow OpenTelemetry's messaging conventions where those have one, and are `kyneta_uds.*` where
-//! not. There is no series for each peer: ids come and go, and a monitoring system keeps each for ever;
-//! `/status` has them.
+//! Names follow OpenTelemetry's messaging conventions where those have one; the others are
+//! `kyneta_uds.*`. There is no series for each peer: a monitoring system keeps the series of every id it
+//! has seen. `/status` has the peers.
 //!
-//! The text is written here and not by `metrics-exporter-prometheus`: 21 crates more (of 0.18, without
-//! its HTTP), a registry and sketches for histograms, for what is one pass over a snapshot.
+//! The text is not written by `metrics-exporter-prometheus` (0.18): 21 more crates without its HTTP, a
+//! registry and sketches for histograms, instead of one pass over a snapshot.
 
 use std::fmt::Write as _;
 
@@ -23,18 +23,18 @@ struct Measure {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Value {
-    /// Only ever grows.
+    /// Never decreases.
     Counter(u64),
-    /// Comes and goes.
+    /// Increases and decreases.
     Gauge(f64),
 }
 
 const SYSTEM: (&str, &str) = ("messaging.system", "kyneta_uds");
 
 impl Snapshot {
-    /// Hands all of it to the process's [`metrics`] recorder, if it has one: call it as often as the
-    /// figures are to be fresh. Counters are set to where they stand. Of several roles in one process
-    /// the last one's figures stand; give each a recorder of its own
+    /// Passes all numbers to the process's [`metrics`] recorder, if there is one: call it at the interval
+    /// of your monitoring. Counters are set to their absolute values. Several roles in one process
+    /// overwrite each other's values: give each a recorder of its own
     /// ([`metrics::with_local_recorder`]).
     ///
     /// ```
@@ -66,11 +66,11 @@ impl Snapshot {
     }
 }
 
-/// All of it, as Prometheus reads it (text format 0.0.4).
+/// The snapshot in Prometheus' text format 0.0.4.
 pub(super) fn prometheus(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     for measure in measures(snapshot) {
-        // A `String` takes all that is written.
+        // Writing to a `String` does not fail.
         let _ = measure.write(&mut text);
     }
     text
@@ -87,7 +87,7 @@ impl Measure {
         writeln!(text, "# TYPE {name} {kind}")?;
         text.push_str(&name);
         if let Some((label, value)) = self.label {
-            // Labels are all our own words: nothing in them is to be escaped.
+            // Labels are constants without characters to escape.
             write!(text, "{{{}=\"{value}\"}}", label.replace('.', "_"))?;
         }
         match self.value {
@@ -107,13 +107,13 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
     let messaging = [
         Measure {
             name: "messaging.client.sent.messages",
-            help: "Messages that have gone out, each as often as it had receivers",
+            help: "Messages sent, each counted once per receiver",
             label: Some(SYSTEM),
             value: Value::Counter(snapshot.sent),
         },
         Measure {
             name: "messaging.client.consumed.messages",
-            help: "Messages that have come in and gone to the handler",
+            help: "Messages received",
             label: Some(SYSTEM),
             value: Value::Counter(snapshot.received),
         },
@@ -121,7 +121,7 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
             label: Some(SYSTEM),
             ..gauge(
                 "messaging.client.connection.count",
-                "Connections to peers that have introduced themselves",
+                "Connections that have completed the handshake",
                 snapshot.peers.len() as f64,
             )
         },
@@ -139,7 +139,7 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
         ),
         gauge(
             "kyneta_uds.waiting.seconds",
-            "How long something has kept it from its work, 0 when nothing does",
+            "How long it has been waiting, 0 when it does not wait",
             snapshot
                 .waiting
                 .as_ref()
@@ -148,17 +148,17 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
         ),
         gauge(
             "kyneta_uds.uptime.seconds",
-            "How long it has been there",
+            "Time since the start",
             snapshot.uptime_ms as f64 / 1000.0,
         ),
         gauge(
             "kyneta_uds.queued.messages",
-            "Messages that wait, whomever for",
+            "Messages in all queues",
             snapshot.queued.messages as f64,
         ),
         gauge(
             "kyneta_uds.queued.bytes",
-            "Bytes that they hold",
+            "Bytes in all queues",
             snapshot.queued.bytes as f64,
         ),
     ];
@@ -168,7 +168,7 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
         .chain(counters(&snapshot.counts))
 }
 
-/// Every count. Taken apart without `..`, so that a new one is not forgotten here.
+/// Every count. Destructured without `..`, so that the compiler finds a new one.
 fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
     let Counts {
         established,
@@ -200,12 +200,12 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
     [
         (
             "kyneta_uds.established",
-            "Peers that have introduced themselves",
+            "Handshakes completed",
             established,
         ),
         (
             "kyneta_uds.not_allowed",
-            "Connections of processes that are not allowed in",
+            "Connections rejected by the access policy",
             not_allowed,
         ),
         (
@@ -225,17 +225,17 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.not_admitted",
-            "Peers that were not admitted",
+            "Peers rejected after the handshake",
             not_admitted,
         ),
         (
             "kyneta_uds.not_introduced",
-            "Connections that did not introduce themselves",
+            "Accepted connections that did not complete the handshake",
             not_introduced,
         ),
         (
             "kyneta_uds.not_served",
-            "Peers for whom no handler could be made",
+            "Peers for which no handler could be made",
             not_served,
         ),
         (
@@ -245,12 +245,12 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.payloads_rejected",
-            "Payloads that could not be read",
+            "Payloads that could not be decoded",
             payloads_rejected,
         ),
         (
             "kyneta_uds.messages_rejected",
-            "Payloads that were no message",
+            "Payloads that were not a message",
             messages_rejected,
         ),
         (
@@ -265,7 +265,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.over_budget",
-            "Connections that ended because what arrived was over the inbound budget",
+            "Connections that ended because the data arriving was over the inbound budget",
             over_budget,
         ),
         (
@@ -280,7 +280,7 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.stalled",
-            "Connections that ended because their peer did not read",
+            "Connections that ended because the peer did not read",
             stalled,
         ),
         (
@@ -290,17 +290,17 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.broken",
-            "Connections that ended with any other error",
+            "Connections that ended with another error",
             broken,
         ),
         (
             "kyneta_uds.messages_refused",
-            "Messages of our own that could not be encoded",
+            "Messages of this side that could not be encoded",
             messages_refused,
         ),
         (
             "kyneta_uds.handler_failures",
-            "Messages that the handler failed on",
+            "Messages for which the handler returned an error",
             handler_failures,
         ),
         (
@@ -310,12 +310,12 @@ fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
         ),
         (
             "kyneta_uds.frames_missing",
-            "Frames that a peer has counted and that did not arrive",
+            "Frames missing in a peer's sequence numbers",
             frames_missing,
         ),
         (
             "kyneta_uds.frames_repeated",
-            "Frames that came more than once and whose copies were dropped",
+            "Frames that arrived more than once, whose copies were dropped",
             frames_repeated,
         ),
         (
@@ -353,7 +353,7 @@ mod tests {
             "kyneta_uds_uptime_seconds 61.5",
             "kyneta_uds_queued_messages 2",
             "kyneta_uds_queued_bytes 34",
-            "# HELP kyneta_uds_stalled_total Connections that ended because their peer did not read",
+            "# HELP kyneta_uds_stalled_total Connections that ended because the peer did not read",
             "kyneta_uds_stalled_total 1",
             "kyneta_uds_broken_total 0",
         ] {

@@ -1,7 +1,7 @@
-//! Seeing inside: what a role is doing, as a value, over HTTP on a Unix socket, and as metrics.
+//! The status of a role: as a value, over HTTP on a Unix socket, and as metrics.
 //!
-//! [`Inspect::snapshot`] copies what a [`Server`](crate::Server), [`Peer`](crate::Peer) or
-//! [`Client`](crate::Client) knows of itself. [`Endpoint`] answers with it:
+//! [`Inspect::snapshot`] copies the status of a [`Server`](crate::Server), [`Peer`](crate::Peer) or
+//! [`Client`](crate::Client). [`Endpoint`] serves it:
 //!
 //! | `GET` | |
 //! |---|---|
@@ -35,8 +35,8 @@
 //! # }
 //! ```
 //!
-//! All of it is asked for and next to nothing is kept: what goes out is known by the marks that the queue
-//! has anyway, and what comes in is a number that the connection's own task counts up.
+//! A snapshot is made when it is asked for. Messages sent are known from the queue's marks; messages
+//! received are a number that the connection's task counts.
 
 mod about;
 mod answer;

@@ -1,4 +1,4 @@
-//! What a role is doing, as a value. Pure.
+//! The status of a role as a value. Pure.
 
 use std::fmt;
 
@@ -6,46 +6,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
 
-/// What a [`Server`](crate::Server), [`Peer`](crate::Peer) or [`Client`](crate::Client) was doing when
-/// it was asked. As JSON, fields have these names, and what is `None` is left out.
+/// The status of a [`Server`](crate::Server), [`Peer`](crate::Peer) or [`Client`](crate::Client) at one
+/// time. In JSON, fields have these names, and fields that are `None` are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Where it stands.
+    /// Its role or state.
     pub role: Standing,
     /// Its own peer id.
     pub id: String,
-    /// The path of the bus; `None` of a listener that was handed its socket.
+    /// The path of the bus; `None` for a listener that was passed its socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How long it has been there, milliseconds.
+    /// The time since its start, milliseconds.
     pub uptime_ms: u64,
-    /// What keeps it from its work; `None` when nothing does.
+    /// Why it waits; `None` when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingStatus>,
-    /// All that waits, whomever for.
+    /// The messages in all queues.
     pub queued: Queued,
-    /// How many messages have gone out since the start, each as often as it had receivers. What was
-    /// on its way when a connection broke counts with the next connection, or not at all.
+    /// Messages sent since the start, each counted once per receiver. A message that was being sent when
+    /// a connection broke counts for the next connection, or not at all.
     pub sent: u64,
-    /// How many messages have come in since the start, and gone to the handler. Of a connection that was
-    /// given up, what is read of it afterwards is not in here.
+    /// Messages received since the start. Messages that are read after their connection was given up are
+    /// not included.
     #[serde(default)]
     pub received: u64,
-    /// Whom it is connected with, by id.
+    /// The connected peers, by id.
     pub peers: Vec<PeerStatus>,
-    /// How often each of the bounds was met, and what else went wrong.
+    /// How often each limit was reached, and other failures.
     pub counts: Counts,
 }
 
-/// What keeps a role from its work: see [`Server::waiting`](crate::Server::waiting),
+/// Why a role waits: see [`Server::waiting`](crate::Server::waiting),
 /// [`Client::waiting`](crate::Client::waiting) and [`Peer::waiting`](crate::Peer::waiting).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WaitingStatus {
-    /// The last reason, with what caused it.
+    /// The last reason, with its causes.
     pub why: String,
-    /// For how long there has been a reason, milliseconds.
+    /// How long there has been a reason, milliseconds.
     pub for_ms: u64,
 }
 
@@ -53,60 +53,60 @@ pub struct WaitingStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PeerStatus {
-    /// Who it says it is.
+    /// The peer's id.
     pub id: String,
-    /// What it says it is called.
+    /// The peer's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it says it is: user, bot or service.
+    /// The peer's type: user, bot or service.
     #[serde(rename = "type")]
     pub peer_type: String,
-    /// The wire version that it speaks: 2 or 3.
+    /// The wire version: 2 or 3.
     pub wire: u8,
-    /// Whose process it is; `None` when the connector hides the socket.
+    /// The uid of its process; `None` when the connector hides the socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Which process it is, where the kernel tells.
+    /// Its process id, where the kernel reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
-    /// How long the connection has stood, milliseconds.
+    /// The age of the connection, milliseconds.
     pub connected_ms: u64,
-    /// What waits for it. For the one that this side connects to, that is all that waits.
+    /// The messages in its queue. The listener that this side connects to has the role's queue.
     pub queued: Queued,
-    /// How many messages have gone out on the connection.
+    /// Messages sent on the connection.
     pub sent: u64,
-    /// How many have come in on it, and gone to the handler.
+    /// Messages received on it.
     #[serde(default)]
     pub received: u64,
 }
 
-/// What waits in a queue, or in several.
+/// The content of a queue, or of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Queued {
-    /// How many messages.
+    /// Messages.
     pub messages: usize,
-    /// How many bytes they hold.
+    /// Their bytes.
     pub bytes: usize,
 }
 
-/// Where a role stands: a [`Role`](crate::Role) or a [`State`](crate::State), by its name alone.
+/// A [`Role`](crate::Role) or the name of a [`State`](crate::State).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Standing {
-    /// A `Server`, or a `Peer` whose path it is.
+    /// A `Server`, or a `Peer` that listens.
     Listener,
-    /// A `Peer` that is connected to the one whose path it is.
+    /// A `Peer` that is connected to the listener.
     Connector,
-    /// A `Peer` that is neither yet, or not any more.
+    /// A `Peer` without a role.
     Negotiating,
-    /// A `Server` or `Peer` that has ended, or is about to.
+    /// A `Server` or `Peer` that has ended or is closing.
     Disposed,
     /// A `Client` that connects for the first time.
     Connecting,
     /// A `Client` that is connected.
     Connected,
-    /// A `Client` that has lost its connection and comes back.
+    /// A `Client` that has lost its connection and connects again.
     Reconnecting,
     /// A `Client` that has ended.
     Disconnected,
@@ -133,7 +133,7 @@ impl Standing {
     }
 }
 
-/// Why a role does not do its work.
+/// Why a role is not healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unhealthy {
     role: Standing,
@@ -158,7 +158,7 @@ impl fmt::Display for Unhealthy {
 }
 
 impl Snapshot {
-    /// One of nothing yet: for those who answer before there is anything to ask.
+    /// An empty snapshot, for an endpoint that is served before its role exists.
     pub fn new(role: Standing, id: impl Into<String>) -> Self {
         Self {
             role,
@@ -174,11 +174,10 @@ impl Snapshot {
         }
     }
 
-    /// Whether it does its work: listens at its path, or is connected. A listener without peers is
-    /// well.
+    /// Ok while it listens at its path or is connected. A listener without peers is healthy.
     ///
     /// # Errors
-    /// [`Unhealthy`] says where it stands instead, and why and for how long.
+    /// [`Unhealthy`], with the role or state, and why and how long it waits.
     pub fn health(&self) -> Result<(), Unhealthy> {
         if self.role.works() && self.waiting.is_none() {
             return Ok(());
@@ -214,7 +213,7 @@ pub(super) mod tests {
         (Standing::Disconnected, false),
     ];
 
-    /// A listener with a peer of which much is known and one of which little is.
+    /// A listener with two peers: one with all fields, one with the required ones.
     pub(in super::super) fn example() -> Snapshot {
         let queued = |messages, bytes| Queued { messages, bytes };
         let peer = |id: &str| PeerStatus {

@@ -1,7 +1,7 @@
-//! A message on its way, in its span.
+//! The future of a traced call.
 //!
-//! In: the future of the service below. Out: the same result. May touch: `tracing`, and the clock when
-//! somebody subscribes.
+//! In: the future of the service below. Out: the same result. May touch: `tracing`, and the clock if there
+//! is a subscriber.
 
 use std::{
     future::Future,
@@ -15,8 +15,8 @@ use tracing::Span;
 
 use super::outcome::{OnFailure, OnResponse};
 
-/// The future of a traced call. Cancel safe as the one below is; one that is dropped before its end
-/// closes its span and tells nothing else.
+/// The future of a traced call. As cancel safe as the future below; dropped before its end, it closes its
+/// span and reports nothing.
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct TraceFuture<T, P, F> {
     pub(super) inner: T,
     /// Until its end.
     pub(super) on_failure: Option<F>,
-    /// Where somebody subscribes, until its end.
+    /// With a subscriber, until its end.
     pub(super) seen: Option<Seen<P>>,
 }
 

@@ -1,4 +1,4 @@
-//! The layer: how messages are traced, said once.
+//! The layer: how messages are traced.
 //!
 //! In: a service. Out: the same, traced. Touches nothing.
 
@@ -25,7 +25,7 @@ pub struct TraceLayer<
 }
 
 impl TraceLayer {
-    /// With the default of each part: a span at debug level, an event at its end.
+    /// The default of each part: a span at debug level, an event at its end.
     pub const fn new() -> Self {
         Self {
             make_span: DefaultMakeSpan::new(),
@@ -46,67 +46,43 @@ impl<M, Q, P, F> TraceLayer<M, Q, P, F> {
     /// The span: a [`DefaultMakeSpan`] with another level, or `|msg: &R| -> Span`.
     #[must_use]
     pub fn make_span_with<N>(self, make_span: N) -> TraceLayer<N, Q, P, F> {
-        let Self {
-            on_request,
-            on_response,
-            on_failure,
-            ..
-        } = self;
         TraceLayer {
             make_span,
-            on_request,
-            on_response,
-            on_failure,
+            on_request: self.on_request,
+            on_response: self.on_response,
+            on_failure: self.on_failure,
         }
     }
 
-    /// What is done with each message before it is passed on, in its span: `|msg: &R, span: &Span|`.
+    /// Called with each message before the service, in its span: `|msg: &R, span: &Span|`.
     #[must_use]
     pub fn on_request<N>(self, on_request: N) -> TraceLayer<M, N, P, F> {
-        let Self {
-            make_span,
-            on_response,
-            on_failure,
-            ..
-        } = self;
         TraceLayer {
-            make_span,
+            make_span: self.make_span,
             on_request,
-            on_response,
-            on_failure,
+            on_response: self.on_response,
+            on_failure: self.on_failure,
         }
     }
 
-    /// What is done when it is done, in its span: `|latency: Duration, span: &Span|`.
+    /// Called when a message is done, in its span: `|latency: Duration, span: &Span|`.
     #[must_use]
     pub fn on_response<N>(self, on_response: N) -> TraceLayer<M, Q, N, F> {
-        let Self {
-            make_span,
-            on_request,
-            on_failure,
-            ..
-        } = self;
         TraceLayer {
-            make_span,
-            on_request,
+            make_span: self.make_span,
+            on_request: self.on_request,
             on_response,
-            on_failure,
+            on_failure: self.on_failure,
         }
     }
 
-    /// What is done when it failed, in its span: `|error: &E, latency: Option<Duration>, span: &Span|`.
+    /// Called when a message has failed, in its span: `|error: &E, latency: Option<Duration>, span: &Span|`.
     #[must_use]
     pub fn on_failure<N>(self, on_failure: N) -> TraceLayer<M, Q, P, N> {
-        let Self {
-            make_span,
-            on_request,
-            on_response,
-            ..
-        } = self;
         TraceLayer {
-            make_span,
-            on_request,
-            on_response,
+            make_span: self.make_span,
+            on_request: self.on_request,
+            on_response: self.on_response,
             on_failure,
         }
     }

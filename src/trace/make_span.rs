@@ -1,4 +1,4 @@
-//! Which span a message is in.
+//! The span of a message.
 //!
 //! In: a message. Out: a span. May touch: `tracing`.
 
@@ -7,10 +7,10 @@ use tracing::{Level, Span};
 
 use crate::connection::Incoming;
 
-/// Makes the span of a message. A closure `Fn(&R) -> Span` does. While the span is
-/// disabled, nothing but failures is told.
+/// Makes the span of a message. Implemented by closures `FnMut(&R) -> Span`. While the span is disabled,
+/// only failures are reported.
 ///
-/// A message of one's own needs a closure, because nothing is known of it:
+/// A message type of your own needs a closure:
 ///
 /// ```
 /// use kyneta_uds::trace::TraceLayer;
@@ -30,10 +30,10 @@ impl<F: FnMut(&R) -> Span, R> MakeSpan<R> for F {
     }
 }
 
-/// `send` for a [`ChannelMsg`] and `process` for an [`Incoming`], with what it is (`kind`), of which
-/// document (`doc`, if of one), and from whom (`peer`).
+/// `send` for a [`ChannelMsg`] and `process` for an [`Incoming`], with its `kind`, its document (`doc`, if
+/// it has one) and its sender (`peer`).
 ///
-/// What a stranger may have chosen, ids, is quoted.
+/// Ids are quoted: another process may have chosen them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DefaultMakeSpan {
     level: Level,
@@ -60,7 +60,7 @@ impl Default for DefaultMakeSpan {
     }
 }
 
-/// `tracing` wants a level that is known when it is compiled.
+/// `tracing` takes a level that is a constant.
 macro_rules! span {
     ($level:expr, $($rest:tt)*) => {
         match $level {

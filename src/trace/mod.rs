@@ -1,15 +1,15 @@
-//! A layer that tells `tracing` of each message: what it is, how long it took, what became of it.
+//! A layer that reports each message to `tracing`: its kind, its latency, its result.
 //!
 //! In: a tower service of messages, a sender's or a handler's. Out: the same service; each call is in a
-//! span, and events say how it ends. May touch: the clock, when somebody subscribes.
+//! span, and events report its end. May touch: the clock, if there is a subscriber.
 //!
-//! Its habits are tower-http's: one layer, a default for each part of it, and a closure for what is to be
-//! otherwise. It stands on any service of messages:
+//! It follows tower-http: one layer, a default for each part of it, and a closure to replace a part. It
+//! wraps any service of messages:
 //!
 //! | above | the span | from the call until |
 //! |---|---|---|
 //! | a [`Client`](crate::Client), [`Peer`](crate::Peer), [`Connection`](crate::Connection), [`Handle`](crate::Handle) | `send` | the kernel has taken it |
-//! | a [`Handler`](crate::Handler) | `process` | it is dealt with |
+//! | a [`Handler`](crate::Handler) | `process` | the handler is done with it |
 //!
 //! ```
 //! use kyneta_uds::{Client, DocId, Incoming, Interest, Server, trace::{DefaultMakeSpan, TraceLayer}};
@@ -37,10 +37,9 @@
 //!
 //! # Cost
 //!
-//! Where nobody subscribes to its span (nobody at all, or a filter at `info`), a message costs a look at
-//! what `tracing` remembers of the span's place in the code: no clock is read, and of the closures only
-//! the one for failures is called, without a latency. What is to be counted always belongs elsewhere
-//! (the `status` module, with that feature, has figures).
+//! Without a subscriber to the span (none at all, or a filter at `info`), a message costs one check of
+//! the callsite in `tracing`: no clock is read, and of the closures only that for failures is called,
+//! without a latency. Figures that are always counted are in the `status` module, with that feature.
 
 mod future;
 mod layer;

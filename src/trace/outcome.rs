@@ -1,4 +1,4 @@
-//! What is told of a message: that it is on its way, that it is done, that it failed.
+//! What is reported of a message: that it begins, that it is done, that it has failed.
 //!
 //! In: the message, how long it took, the error. Out: events, in its span. May touch: `tracing`.
 
@@ -6,9 +6,9 @@ use std::{fmt, time::Duration};
 
 use tracing::Span;
 
-/// Told before the service is called, if somebody subscribes to the span. A closure `FnMut(&R, &Span)` does.
+/// Called before the service, if there is a subscriber to the span. Implemented by closures `FnMut(&R, &Span)`.
 pub trait OnRequest<R> {
-    /// The message is about to be passed on.
+    /// The service is about to be called.
     fn on_request(&mut self, request: &R, span: &Span);
 }
 
@@ -18,9 +18,10 @@ impl<F: FnMut(&R, &Span), R> OnRequest<R> for F {
     }
 }
 
-/// Told when it is done, if somebody subscribes to the span. A closure `FnOnce(Duration, &Span)` does.
+/// Called when a message is done, if there is a subscriber to the span. Implemented by closures
+/// `FnOnce(Duration, &Span)`.
 pub trait OnResponse {
-    /// It took this long from the call on.
+    /// It took this long from the call.
     fn on_response(self, latency: Duration, span: &Span);
 }
 
@@ -30,9 +31,9 @@ impl<F: FnOnce(Duration, &Span)> OnResponse for F {
     }
 }
 
-/// Told when it failed. A closure `FnOnce(&E, Option<Duration>, &Span)` does.
+/// Called when a message has failed. Implemented by closures `FnOnce(&E, Option<Duration>, &Span)`.
 pub trait OnFailure<E> {
-    /// It failed this long after the call; `None` where nobody subscribes to the span.
+    /// It failed this long after the call; `None` without a subscriber to the span.
     fn on_failure(self, error: &E, latency: Option<Duration>, span: &Span);
 }
 
@@ -42,7 +43,7 @@ impl<F: FnOnce(&E, Option<Duration>, &Span), E> OnFailure<E> for F {
     }
 }
 
-/// Tells nothing: the span tells that it has begun.
+/// Reports nothing: the span reports the begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DefaultOnRequest;
 
@@ -60,7 +61,7 @@ impl OnResponse for DefaultOnResponse {
     }
 }
 
-/// `failed` at warn level, with the `error` and, where it is known, the `latency`.
+/// `failed` at warn level, with the `error` and, if known, the `latency`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DefaultOnFailure;
 

@@ -1,7 +1,7 @@
 //! A service whose calls are traced.
 //!
-//! In: messages. Out: what the service below makes of them. May touch: `tracing`, and the clock when
-//! somebody subscribes.
+//! In: messages. Out: the results of the service below. May touch: `tracing`, and the clock if there is a
+//! subscriber.
 
 use std::{
     task::{Context, Poll},
@@ -19,7 +19,7 @@ use super::{
     },
 };
 
-/// What [`TraceLayer`] makes of a service. A clone goes on as it does.
+/// The service that [`TraceLayer`] makes.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace<
     S,
