@@ -18,7 +18,20 @@ use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settin
 /// * the maker below: each attempt to connect, and each accepted stream, is given a clone;
 /// * the handler, or the [`AcceptHandler`](crate::AcceptHandler): each who connects is given a clone.
 ///
-/// See the [crate](crate) for an example.
+/// ```
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_negotiate::NegotiateLayer;
+/// use std::time::Duration;
+/// use tower::service_fn;
+///
+/// let print = service_fn(async |msg: ChannelMsg| {
+///     println!("{msg:?}");
+///     Ok::<(), std::convert::Infallible>(())
+/// });
+/// let layer = NegotiateLayer::new(print).regroup(Duration::from_secs(1));
+/// let roles = layer.role_watch(); // of the channel that the layer's stack makes
+/// # let _ = roles;
+/// ```
 pub struct NegotiateLayer<A, M> {
     host: A,
     settings: Settings,

@@ -12,7 +12,16 @@ use crate::{
 
 /// Makes channels that come back out of channels.
 ///
-/// See the [crate](crate) for an example. `M`, the message, follows from the channels below.
+/// `M`, the message, is inferred from the channels below.
+///
+/// ```
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_reconnect::{ReconnectLayer, ReconnectPolicy};
+///
+/// let layer = ReconnectLayer::<_, ChannelMsg>::new(ReconnectPolicy::new().max_attempts(10));
+/// let states = layer.state_watch(); // of the channels that the layer's stack makes
+/// # let _ = states;
+/// ```
 pub struct ReconnectLayer<P, M> {
     policy: P,
     states: StateWatch,
