@@ -12,90 +12,109 @@ use kyneta_uds_unix::Refusal;
 
 use crate::event::{Event, PeerChange};
 
-/// How often each limit was reached, and other failures, since the start: see
-/// [`Server::counts`](crate::Server::counts), [`Peer::counts`](crate::Peer::counts) and
-/// [`Client::counts`](crate::Client::counts).
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// # use kyneta_uds::{Incoming, Server};
-/// # let dir = tempfile::tempdir()?;
-/// # let path = dir.path().join("bus.sock");
-/// # let ignore = tower::service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
-/// let server = Server::builder(&path).listen(ignore).await?;
-/// assert_eq!(server.counts().not_allowed, 0);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "status", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "status", serde(default))]
-#[non_exhaustive]
-pub struct Counts {
-    /// Handshakes completed.
-    pub established: u64,
-    /// Connections rejected by the access policy
-    /// ([`ListenerOptions::allow`](crate::ListenerOptions::allow)).
-    pub not_allowed: u64,
-    /// Connections over [`max_connections`](crate::ListenerOptions::max_connections).
-    pub too_many: u64,
-    /// Connections over
-    /// [`max_connections_per_uid`](crate::ListenerOptions::max_connections_per_uid).
-    pub too_many_of_uid: u64,
-    /// Connections over [`max_accepts_per_uid`](crate::ListenerOptions::max_accepts_per_uid) a second.
-    pub too_fast: u64,
-    /// Peers rejected after the handshake
-    /// ([`HandshakeLayer::admit`](crate::HandshakeLayer::admit)).
-    pub not_admitted: u64,
-    /// Accepted connections that did not complete the handshake: silent until the
-    /// [`timeout`](crate::HandshakeLayer::timeout), with more than
-    /// [`max_early_messages`](crate::HandshakeLayer::max_early_messages), or broken before.
-    pub not_introduced: u64,
-    /// Peers for which no handler could be made
-    /// ([`MakeHandler`](crate::MakeHandler)).
-    pub not_served: u64,
-    /// Frames that were skipped: of an unknown type or version, or fragments.
-    pub frames_skipped: u64,
-    /// Payloads that could not be decoded, or were over one of the
-    /// [`DecodeLimits`](crate::DecodeLimits): nesting, documents, keys.
-    pub payloads_rejected: u64,
-    /// Payloads that were not a message.
-    pub messages_rejected: u64,
-    /// Aliases that could not be used: unknown, or over one of the
-    /// [`DecodeLimits`](crate::DecodeLimits) of a table.
-    pub aliases_rejected: u64,
-    /// Connections that ended because a frame was over
-    /// [`max_frame`](crate::FramingConfig::max_frame).
-    pub too_large: u64,
-    /// Connections that ended because the data arriving on all connections was over the
-    /// [`InboundBudget`](crate::InboundBudget).
-    pub over_budget: u64,
-    /// Connections that ended over
-    /// [`max_errors_per_minute`](crate::QueueConfig::max_errors_per_minute).
-    pub too_many_errors: u64,
-    /// Times that a queue became full.
-    pub queues_full: u64,
-    /// Connections that ended because the peer did not read.
-    pub stalled: u64,
-    /// Connections that ended with messages unsent after the
-    /// [`drain_timeout`](crate::QueueConfig::drain_timeout).
-    pub undrained: u64,
-    /// Connections that ended with another error.
-    pub broken: u64,
-    /// Messages of this side that could not be encoded.
-    pub messages_refused: u64,
-    /// Messages for which the handler returned an error.
-    pub handler_failures: u64,
-    /// Messages that the handler panicked on.
-    pub handler_panics: u64,
-    /// Frames missing in a peer's sequence numbers.
-    pub frames_missing: u64,
-    /// Frames that arrived more than once; the copies were dropped. A frame counts once, however many
-    /// copies arrived: [`ConnectionInfo`](crate::ConnectionInfo) counts each copy.
-    pub frames_repeated: u64,
-    /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
-    pub log_lines_left_out: u64,
+macro_rules! counts {
+    ($(#[$of:meta])* { $($(#[$doc:meta])+ $name:ident: $help:literal,)+ }) => {
+        $(#[$of])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[cfg_attr(feature = "status", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "status", serde(default))]
+        #[non_exhaustive]
+        pub struct Counts {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        impl Counts {
+            /// The metric's name, its help text and the value of each count.
+            #[cfg(feature = "status")]
+            pub(crate) fn metrics(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + use<> {
+                [$((concat!("kyneta_uds.", stringify!($name)), $help, self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counts! {
+    /// How often each limit was reached, and other failures, since the start: see
+    /// [`Server::counts`](crate::Server::counts), [`Peer::counts`](crate::Peer::counts) and
+    /// [`Client::counts`](crate::Client::counts).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # use kyneta_uds::{Incoming, Server};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// # let ignore = tower::service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
+    /// let server = Server::builder(&path).listen(ignore).await?;
+    /// assert_eq!(server.counts().not_allowed, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    {
+        /// Handshakes completed.
+        established: "Handshakes completed",
+        /// Connections rejected by the access policy
+        /// ([`ListenerOptions::allow`](crate::ListenerOptions::allow)).
+        not_allowed: "Connections rejected by the access policy",
+        /// Connections over [`max_connections`](crate::ListenerOptions::max_connections).
+        too_many: "Connections over the limit",
+        /// Connections over
+        /// [`max_connections_per_uid`](crate::ListenerOptions::max_connections_per_uid).
+        too_many_of_uid: "Connections over the limit of one user",
+        /// Connections over [`max_accepts_per_uid`](crate::ListenerOptions::max_accepts_per_uid) a second.
+        too_fast: "Connections of one user over the limit a second",
+        /// Peers rejected after the handshake
+        /// ([`HandshakeLayer::admit`](crate::HandshakeLayer::admit)).
+        not_admitted: "Peers rejected after the handshake",
+        /// Accepted connections that did not complete the handshake: silent until the
+        /// [`timeout`](crate::HandshakeLayer::timeout), with more than
+        /// [`max_early_messages`](crate::HandshakeLayer::max_early_messages), or broken before.
+        not_introduced: "Accepted connections that did not complete the handshake",
+        /// Peers for which no handler could be made
+        /// ([`MakeHandler`](crate::MakeHandler)).
+        not_served: "Peers for which no handler could be made",
+        /// Frames that were skipped: of an unknown type or version, or fragments.
+        frames_skipped: "Frames of an unknown type or version, or fragments",
+        /// Payloads that could not be decoded, or were over one of the
+        /// [`DecodeLimits`](crate::DecodeLimits): nesting, documents, keys.
+        payloads_rejected: "Payloads that could not be decoded",
+        /// Payloads that were not a message.
+        messages_rejected: "Payloads that were not a message",
+        /// Aliases that could not be used: unknown, or over one of the
+        /// [`DecodeLimits`](crate::DecodeLimits) of a table.
+        aliases_rejected: "Aliases that could not be used",
+        /// Connections that ended because a frame was over
+        /// [`max_frame`](crate::FramingConfig::max_frame).
+        too_large: "Connections that ended because a frame was too large",
+        /// Connections that ended because the data arriving on all connections was over the
+        /// [`InboundBudget`](crate::InboundBudget).
+        over_budget: "Connections that ended because the data arriving was over the inbound budget",
+        /// Connections that ended over
+        /// [`max_errors_per_minute`](crate::QueueConfig::max_errors_per_minute).
+        too_many_errors: "Connections that ended over the errors a minute",
+        /// Times that a queue became full.
+        queues_full: "Times that a queue became full",
+        /// Connections that ended because the peer did not read.
+        stalled: "Connections that ended because the peer did not read",
+        /// Connections that ended with messages unsent after the
+        /// [`drain_timeout`](crate::QueueConfig::drain_timeout).
+        undrained: "Connections that ended with messages unsent",
+        /// Connections that ended with another error.
+        broken: "Connections that ended with another error",
+        /// Messages of this side that could not be encoded.
+        messages_refused: "Messages of this side that could not be encoded",
+        /// Messages for which the handler returned an error.
+        handler_failures: "Messages for which the handler returned an error",
+        /// Messages that the handler panicked on.
+        handler_panics: "Messages that the handler panicked on",
+        /// Frames missing in a peer's sequence numbers.
+        frames_missing: "Frames missing in a peer's sequence numbers",
+        /// Frames that arrived more than once; the copies were dropped. A frame counts once, however many
+        /// copies arrived: [`ConnectionInfo`](crate::ConnectionInfo) counts each copy.
+        frames_repeated: "Frames that arrived more than once, whose copies were dropped",
+        /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
+        log_lines_left_out: "Log lines left out",
+    }
 }
 
 impl Counts {
@@ -186,7 +205,13 @@ mod tests {
 
     use super::*;
 
-    type Counter = fn(&Counts) -> u64;
+    type Field = fn(&mut Counts) -> &mut u64;
+
+    fn one(field: Field) -> Counts {
+        let mut counts = Counts::default();
+        *field(&mut counts) = 1;
+        counts
+    }
 
     fn shared(error: impl Into<BoxError>) -> SharedError {
         SharedError::new(error)
@@ -199,90 +224,54 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_refusal_has_its_counter() {
-        let credentials = Credentials {
-            uid: 1,
-            gid: 1,
-            pid: None,
+    fn every_kind_of_rejected_connection_has_its_counter() {
+        let (uid, gid, pid) = (1, 1, None);
+        let credentials = Credentials { uid, gid, pid };
+        let (limit, per_second) = (1, 1);
+        let not_admitted = HandshakeError::NotAdmitted {
+            peer: PeerId::new("p").unwrap(),
+            credentials: None,
+            source: io::ErrorKind::PermissionDenied.into(),
         };
-        let turned_away = |refusal| Event::TurnedAway { refusal };
-        let not_established = |error: BoxError| Event::NotEstablished {
-            error: shared(error),
-        };
-        let table = [
+        let rejected: [(Refusal, Field); 4] = [
+            (Refusal::NotAllowed { credentials: None }, |c| {
+                &mut c.not_allowed
+            }),
             (
-                turned_away(Refusal::NotAllowed { credentials: None }),
-                Counts {
-                    not_allowed: 1,
-                    ..Counts::default()
-                },
-            ),
-            (
-                turned_away(Refusal::TooMany {
+                Refusal::TooMany {
                     credentials: None,
-                    limit: 1,
-                }),
-                Counts {
-                    too_many: 1,
-                    ..Counts::default()
+                    limit,
                 },
+                |c| &mut c.too_many,
             ),
+            (Refusal::TooManyOfUid { credentials, limit }, |c| {
+                &mut c.too_many_of_uid
+            }),
             (
-                turned_away(Refusal::TooManyOfUid {
-                    credentials,
-                    limit: 1,
-                }),
-                Counts {
-                    too_many_of_uid: 1,
-                    ..Counts::default()
-                },
-            ),
-            (
-                turned_away(Refusal::TooFast {
+                Refusal::TooFast {
                     credentials: None,
-                    per_second: 1,
-                }),
-                Counts {
-                    too_fast: 1,
-                    ..Counts::default()
+                    per_second,
                 },
-            ),
-            (
-                not_established(
-                    HandshakeError::NotAdmitted {
-                        peer: PeerId::new("p").unwrap(),
-                        credentials: None,
-                        source: io::ErrorKind::PermissionDenied.into(),
-                    }
-                    .into(),
-                ),
-                Counts {
-                    not_admitted: 1,
-                    ..Counts::default()
-                },
-            ),
-            (
-                not_established(HandshakeError::TooManyEarlyMessages { limit: 1 }.into()),
-                Counts {
-                    not_introduced: 1,
-                    ..Counts::default()
-                },
-            ),
-            (
-                not_established(HandshakeError::Channel(too_large().into()).into()),
-                Counts {
-                    too_large: 1,
-                    ..Counts::default()
-                },
-            ),
-            (
-                Event::InTheWay {
-                    error: shared("it"),
-                },
-                Counts::default(),
+                |c| &mut c.too_fast,
             ),
         ];
-        for (event, expected) in table {
+        let failed: [(HandshakeError, Field); 3] = [
+            (not_admitted, |c| &mut c.not_admitted),
+            (HandshakeError::TooManyEarlyMessages { limit: 1 }, |c| {
+                &mut c.not_introduced
+            }),
+            (HandshakeError::Channel(too_large().into()), |c| {
+                &mut c.too_large
+            }),
+        ];
+        let rejected = rejected.map(|(refusal, field)| (Event::TurnedAway { refusal }, one(field)));
+        let failed = failed.map(|(error, field)| {
+            let error = shared(error);
+            (Event::NotEstablished { error }, one(field))
+        });
+        let error = shared("it");
+        let uncounted = [(Event::InTheWay { error }, Counts::default())];
+        for (event, expected) in rejected.into_iter().chain(failed).chain(uncounted) {
             let mut counts = Counts::default();
             counts.count(&event);
             assert_eq!(counts, expected, "{event:?}");
@@ -291,74 +280,66 @@ mod tests {
 
     #[test]
     fn every_kind_of_end_has_its_counter() {
-        let after = Duration::from_secs(1);
+        let (after, messages, bytes, limit) = (Duration::from_secs(1), 1, 1, 1);
+        let (size, used, uid) = (2, 1, None);
         let over_budget = FramingError::OverBudget {
-            size: 2,
-            used: 1,
-            limit: 1,
-            uid: None,
+            size,
+            used,
+            limit,
+            uid,
         };
-        let ends: [(BoxError, Counter); 6] = [
-            (CborError::Transport(over_budget.into()).into(), |counts| {
-                counts.over_budget
-            }),
+        let over_budget = CborError::Transport(over_budget.into());
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let ends: [(BoxError, Field); 6] = [
+            (over_budget.into(), |c| &mut c.over_budget),
             (
                 Stalled {
                     after,
-                    messages: 1,
-                    bytes: 1,
+                    messages,
+                    bytes,
                 }
                 .into(),
-                |counts| counts.stalled,
+                |c| &mut c.stalled,
             ),
-            (TooManyErrors { limit: 1 }.into(), |counts| {
-                counts.too_many_errors
+            (TooManyErrors { limit: 1 }.into(), |c| {
+                &mut c.too_many_errors
             }),
-            (Undrained { after, messages: 1 }.into(), |counts| {
-                counts.undrained
+            (Undrained { after, messages: 1 }.into(), |c| {
+                &mut c.undrained
             }),
-            (too_large().into(), |counts| counts.too_large),
-            (
-                io::Error::from(io::ErrorKind::ConnectionReset).into(),
-                |counts| counts.broken,
-            ),
+            (too_large().into(), |c| &mut c.too_large),
+            (reset.into(), |c| &mut c.broken),
         ];
-        for (error, counter) in ends {
-            let said = error.to_string();
+        for (error, field) in ends {
             let mut counts = Counts::default();
             *counts.of_end(shared(error).get_ref()) += 1;
-            assert_eq!(counter(&counts), 1, "{said}");
+            assert_eq!(counts, one(field));
         }
     }
 
     #[test]
     fn every_kind_of_rejection_has_its_counter() {
-        let rejections: [(Rejection, Counter); 4] = [
-            (FrameFault::UnknownType { byte: 9 }.into(), |counts| {
-                counts.frames_skipped
+        let decode = Rejection::Decode {
+            what: "bad".into(),
+            at: 0,
+        };
+        let (path, what) = (String::new(), "bad".into());
+        let rejections: [(Rejection, Field); 4] = [
+            (FrameFault::UnknownType { byte: 9 }.into(), |c| {
+                &mut c.frames_skipped
             }),
-            (
-                Rejection::Decode {
-                    what: "bad".into(),
-                    at: 0,
-                },
-                |counts| counts.payloads_rejected,
-            ),
-            (
-                Rejection::Invalid {
-                    path: String::new(),
-                    what: "bad".into(),
-                },
-                |counts| counts.messages_rejected,
-            ),
-            (AliasFault::UnknownDoc { alias: 1.0 }.into(), |counts| {
-                counts.aliases_rejected
+            (decode, |c| &mut c.payloads_rejected),
+            (Rejection::Invalid { path, what }, |c| {
+                &mut c.messages_rejected
+            }),
+            (AliasFault::UnknownDoc { alias: 1.0 }.into(), |c| {
+                &mut c.aliases_rejected
             }),
         ];
-        for (rejection, counter) in rejections {
+        for (rejection, field) in rejections {
             let mut counts = Counts::default();
             *counts.of_rejection(&rejection) += 1;
-            assert_eq!(counter(&counts), 1, "{rejection}");
+            assert_eq!(counts, one(field), "{rejection}");
         }
     }
 }
