@@ -24,7 +24,7 @@ use crate::{
     builder::{Builder, Connects, Settings},
     connection::Connection,
     counts::Counts,
-    dialed::{Dialed, FromPresent, Tracking},
+    dialed::{Dialed, MakePeerChannel},
     event::{Event, EventSender, Events},
     handler::Handler,
     peers::{Peers, Presence},
@@ -67,8 +67,6 @@ use crate::{
 pub struct Client {
     handle: Handle<ChannelMsg>,
     states: StateWatch,
-    dialed: Dialed,
-    last: LastError,
     guard: Arc<Guard>,
 }
 
@@ -77,7 +75,7 @@ pub struct Client {
 struct Guard {
     handle: Handle<ChannelMsg>,
     peers: Peers,
-    unconnected: Arc<Unconnected>,
+    attempts: Arc<Attempts>,
 }
 
 impl Drop for Guard {
@@ -150,14 +148,16 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 #[error("the listener has not answered yet")]
 struct NotYetAnswered;
 
-/// Why a client is not connected, and since when. Reports it at intervals.
+/// Why a client is not connected, since when, and the error of its last attempt. Reports the wait at
+/// intervals.
 #[derive(Debug)]
-struct Unconnected {
+struct Attempts {
     note: WaitingNote,
+    last: Mutex<Option<SharedError>>,
     events: EventSender,
 }
 
-impl Unconnected {
+impl Attempts {
     fn failed(&self, why: SharedError) {
         if self.note.note(why) {
             let events = self.events.downgrade();
@@ -176,6 +176,12 @@ impl Unconnected {
             }
             _ => {}
         }
+        self.events.send(Event::State(state.clone()));
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<SharedError>> {
+        // No code that can panic runs under the lock, so it is never poisoned.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,39 +190,16 @@ impl Unconnected {
 #[derive(Debug, Clone)]
 struct Healing<P> {
     policy: P,
-    unconnected: Arc<Unconnected>,
+    attempts: Arc<Attempts>,
     /// There was a connection to an allowed listener: another listener may be temporary.
     was_connected: bool,
     /// The last attempt found an obstacle at the path.
     obstructed: bool,
-    events: EventSender,
-    last: LastError,
-}
-
-/// The error of the last attempt, for `ClientError` once the policy has given up.
-#[derive(Debug, Clone, Default)]
-struct LastError(Arc<Mutex<Option<SharedError>>>);
-
-impl LastError {
-    fn set(&self, error: Option<SharedError>) {
-        let before = std::mem::replace(&mut *self.lock(), error);
-        // A user's error is not dropped under the lock.
-        drop(before);
-    }
-
-    fn get(&self) -> Option<SharedError> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<SharedError>> {
-        // No code that can panic runs under the lock, so it is never poisoned.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<P: Recover> Recover for Healing<P> {
     fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
-        self.unconnected.failed(match failure.reason() {
+        self.attempts.failed(match failure.reason() {
             DisconnectReason::Error(error) => error.clone(),
             reason => SharedError::new(reason.clone()),
         });
@@ -226,11 +209,13 @@ impl<P: Recover> Recover for Healing<P> {
             DisconnectReason::Error(error) => Some(error.clone()),
             _ => None,
         };
-        self.last.set(error.clone());
+        // A user's error is not dropped under the lock.
+        let former = std::mem::replace(&mut *self.attempts.last(), error.clone());
+        drop(former);
         let obstructed = causes(reason).any(is_obstacle);
         if let Some(error) = error.filter(|_| obstructed && !self.obstructed) {
             tracing::warn!(%error, "there is an obstacle at the path");
-            self.events.send(Event::InTheWay { error });
+            self.attempts.events.send(Event::InTheWay { error });
         }
         self.obstructed = obstructed;
         if !self.was_connected && causes(reason).any(is_final) {
@@ -282,12 +267,12 @@ impl Client {
 
     /// The listener, while it is connected.
     pub fn peer(&self) -> Option<Arc<PeerInfo>> {
-        Some(self.dialed.present()?.shared_peer().clone())
+        Some(self.connection()?.shared_peer().clone())
     }
 
     /// The current connection, if any. It ends when it is lost; the client goes on.
     pub fn connection(&self) -> Option<Connection> {
-        Some(Connection::of(&self.dialed.present()?))
+        self.guard.peers.connections().pop()
     }
 
     /// The present state.
@@ -325,7 +310,7 @@ impl Client {
     /// Why it is not connected, and since when. `None` while it is connected, and after the end, whose
     /// reason [`closed`](Self::closed) returns.
     pub fn waiting(&self) -> Option<Waiting> {
-        self.guard.unconnected.note.get()
+        self.guard.attempts.note.get()
     }
 
     /// How often each limit was reached, and other failures.
@@ -475,7 +460,7 @@ where
             reason = client.closed() => {
                 let last = match &reason {
                     DisconnectReason::Error(error) => Some(error.clone()),
-                    _ => client.last.get(),
+                    _ => client.guard.attempts.last().clone(),
                 };
                 Err(ClientError::NotConnected { path, reason, last })
             }
@@ -500,29 +485,23 @@ where
             ..
         } = self.settings;
         let (dialed, driver) = Dialed::new(peers.clone(), config);
-        let events = peers.events().clone();
-        let unconnected = Arc::new(Unconnected {
+        let attempts = Arc::new(Attempts {
             note: WaitingNote::default(),
-            events: events.clone(),
+            last: Mutex::default(),
+            events: peers.events().clone(),
         });
-        let changing = unconnected.clone();
-        let last = LastError::default();
+        let changing = attempts.clone();
         let layer = ReconnectLayer::new(Healing {
             policy: self.role.reconnect,
-            unconnected: unconnected.clone(),
+            attempts: attempts.clone(),
             was_connected: false,
             obstructed: false,
-            events: events.clone(),
-            last: last.clone(),
         })
-        .on_transition(move |transition| {
-            changing.changed(&transition.to);
-            events.send(Event::State(transition.to.clone()));
-        });
+        .on_transition(move |transition| changing.changed(&transition.to));
         let states = layer.state_watch();
         let stack =
             AuthorizeLayer::new(allow_listener.unwrap_or_else(Allow::anyone)).layer(self.stack);
-        let maker = layer.layer(Tracking::new(handshake.layer(stack), dialed.clone()));
+        let maker = layer.layer(MakePeerChannel::new(handshake.layer(stack), dialed.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let error = SharedError::new(error);
             ClientError::NotConnected {
@@ -532,18 +511,16 @@ where
             }
         })?;
         let handle = dialed.handle().clone();
-        let handler = FromPresent::new(handler, dialed.clone());
+        let handler = dialed.handler(handler);
         tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
         let guard = Arc::new(Guard {
             handle: handle.clone(),
             peers,
-            unconnected,
+            attempts,
         });
         Ok(Client {
             handle,
             states,
-            dialed,
-            last,
             guard,
         })
     }

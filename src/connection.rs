@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, PeerId};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
 use tokio::sync::Notify;
@@ -266,11 +266,24 @@ impl Incoming {
         self.from.peer()
     }
 
+    #[inline]
+    pub(crate) fn shared_peer(&self) -> &Arc<PeerInfo> {
+        &self.from.peer
+    }
+
     /// A handle to answer with. A handler that waits for the end of the connection
     /// ([`closed`](Connection::closed), [`dispose`](Connection::dispose)) delays that end until the
     /// drain timeout: spawn a task for it.
     pub fn from(&self) -> Connection {
         Connection::clone(&self.from)
+    }
+}
+
+impl Message for Incoming {
+    #[inline]
+    fn size(&self) -> usize {
+        // Of the message alone: the connection is shared.
+        self.message.size()
     }
 }
 
@@ -280,28 +293,5 @@ impl fmt::Debug for Incoming {
             .field("peer", self.from.peer_id())
             .field("message", &self.message)
             .finish()
-    }
-}
-
-/// Gives a user's handler the sender of each message. One reference count a message.
-#[derive(Debug, Clone)]
-pub(crate) struct WithSender<H> {
-    pub(crate) handler: H,
-    pub(crate) from: Arc<Connection>,
-}
-
-impl<H: Service<Incoming>> Service<ChannelMsg> for WithSender<H> {
-    type Response = H::Response;
-    type Error = H::Error;
-    type Future = H::Future;
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), H::Error>> {
-        self.handler.poll_ready(cx)
-    }
-
-    #[inline]
-    fn call(&mut self, message: ChannelMsg) -> H::Future {
-        self.handler.call(Incoming::new(message, self.from.clone()))
     }
 }

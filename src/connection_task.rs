@@ -12,17 +12,15 @@ use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
 use tracing::{Instrument as _, Span, field::debug};
 
 use crate::{
-    connection::{Connection, WithSender},
-    event::EventSender,
-    handler::Handler,
+    connection::Connection, event::EventSender, handler::Handler, peer_channel::PeerChannel,
     peers::PeerEntry,
 };
 
-/// A connection that was accepted, and is not driven yet.
+/// An accepted connection that is not driven yet.
 pub(crate) struct ConnectionTask<C> {
     pub(crate) connection: Arc<Connection>,
+    channel: PeerChannel<C>,
     driver: Driver<ChannelMsg>,
-    channel: Established<C>,
 }
 
 impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
@@ -37,21 +35,21 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
         let (handle, driver) = queue(config);
         let connection = Arc::new(Connection::new(handle, peer));
         Self {
+            channel: PeerChannel::accepted(channel, connection.clone(), events.clone()),
             connection,
             driver,
-            channel,
         }
     }
 
-    /// Has a task drive the connection to its end, let its peer leave, and then let go of `held`. In
-    /// the present span, if there is one: where nobody collects spans an idle connection holds none.
+    /// Spawns the task that drives the connection to its end, removes its entry, and then drops `held`.
+    /// In the present span unless it is disabled: without a subscriber an idle connection holds no span.
     pub(crate) fn spawn(self, handler: impl Handler, entry: PeerEntry, held: impl Send + 'static)
     where
         C: Send + 'static,
         C::Future: Send,
     {
         let span = Span::current();
-        // Quoted: it is what a stranger says, line breaks and all.
+        // Quoted: the peer chose it, and it may contain line breaks.
         span.record("peer", debug(self.connection.peer_id()));
         span.record("wire", self.connection.peer().wire().byte());
         let run = self.run(handler, entry, held);
@@ -62,28 +60,24 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
         }
     }
 
-    /// Not an `async fn`: that would hold the connection once for each name that it bears on its way,
-    /// and an idle connection consists of little else.
+    /// Not an `async fn`: its future would hold the connection several times, and an idle connection
+    /// consists of little else.
     fn run<K>(self, handler: impl Handler, entry: PeerEntry, held: K) -> impl Future<Output = ()> {
         let mut leaving = Leaving {
             entry,
             _held: held,
-            // Unless it comes to its end.
+            // If the task is dropped before its end.
             reason: DisconnectReason::error(Ended),
         };
-        let handler = WithSender {
-            handler,
-            from: self.connection,
-        };
         self.driver.drive(self.channel, handler).map(move |reason| {
-            // All of it moves in here, not its field alone: it leaves when it is dropped.
+            // Moves all of it into the closure, not one field.
             let leaving = &mut leaving;
             leaving.reason = reason;
         })
     }
 }
 
-/// Lets a peer leave, whatever ended its task.
+/// Removes the entry, whatever ended the task.
 struct Leaving<K> {
     entry: PeerEntry,
     _held: K,

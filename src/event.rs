@@ -12,7 +12,7 @@ use std::{
 use futures_core::Stream;
 use futures_util::stream::unfold;
 use kyneta_uds_core::{
-    BoxError, DisconnectReason, Notice, RateLimit, Rejection, SharedError, SocketPath,
+    BoxError, DisconnectReason, Inbound, Notice, RateLimit, Rejection, SharedError, SocketPath,
 };
 use kyneta_uds_handshake::{HandshakeError, PeerInfo};
 use kyneta_uds_negotiate::Role;
@@ -329,10 +329,7 @@ impl EventSender {
                 bytes: *bytes,
             },
             QueueEvent::Drained => Event::Drained { peer },
-            QueueEvent::Rejected(rejection) => Event::Rejected {
-                peer,
-                rejection: rejection.clone(),
-            },
+
             QueueEvent::Refused(error) => Event::Refused {
                 peer,
                 error: error.clone(),
@@ -345,29 +342,52 @@ impl EventSender {
                 peer,
                 panic: panic.clone(),
             },
-
-            QueueEvent::Noticed(notice) => Event::Noticed {
-                peer,
-                notice: *notice,
-            },
+            // What is not a message is reported by the channel, which knows the sender.
             _ => return,
         });
+    }
+
+    /// Sends the event of something received that is not a message.
+    #[cold]
+    pub(crate) fn inbound<M>(&self, peer: &Arc<PeerInfo>, inbound: &Inbound<M>) {
+        match inbound {
+            Inbound::Rejected(rejection) => {
+                self.warn(
+                    peer,
+                    rejection,
+                    "the peer sent something that is not a message",
+                );
+                self.send(Event::Rejected {
+                    peer: peer.clone(),
+                    rejection: rejection.clone(),
+                });
+            }
+            Inbound::Noticed(notice) => {
+                if let Notice::Gap { .. } = notice {
+                    self.warn(peer, notice, "messages may be lost");
+                }
+                self.send(Event::Noticed {
+                    peer: peer.clone(),
+                    notice: *notice,
+                });
+            }
+            _ => {}
+        }
     }
 
     /// Logs each message that is lost.
     fn log(&self, peer: &PeerInfo, event: &QueueEvent) {
         let (error, what): (&dyn Display, _) = match event {
-            QueueEvent::Rejected(rejection) => {
-                (rejection, "the peer sent something that is not a message")
-            }
             QueueEvent::Refused(error) => (error, "a message was not sent"),
             QueueEvent::HandlerFailed(error) => (error, "the handler failed on a message"),
             QueueEvent::HandlerPanicked(panic) => (panic, "a message is lost"),
-
-            QueueEvent::Noticed(notice @ Notice::Gap { .. }) => (notice, "messages may be lost"),
             // No message is lost.
             _ => return,
         };
+        self.warn(peer, error, what);
+    }
+
+    fn warn(&self, peer: &PeerInfo, error: &dyn Display, what: &str) {
         if let Some(unsaid) = self.line() {
             let peer = &peer.identity().peer_id;
             let unsaid = (unsaid > 0).then_some(unsaid);

@@ -77,6 +77,7 @@ mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
 mod peer;
+mod peer_channel;
 mod peers;
 pub mod roles;
 mod serve;
@@ -147,8 +148,43 @@ pub mod cbor {
     pub use kyneta_uds_cbor::*;
 }
 
-/// The layer in which two processes exchange their identities.
 pub mod handshake {
+    //! The layer in which two processes exchange their identities.
+    //!
+    //! A layer of your own above it sees the peer of each channel, [`Established::peer`]:
+    //!
+    //! ```
+    //! use kyneta_uds::{BoxError, CborLayer, ChannelMsg, Established, FramingLayer, HandshakeLayer};
+    //! use kyneta_uds::{Identity, Incoming, QueueLayer, Server, SocketPath, UnixConnector};
+    //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), BoxError> {
+    //! # let dir = tempfile::tempdir()?;
+    //! # let path = SocketPath::new(dir.path().join("bus.sock"))?;
+    //! # let ignore = service_fn(async |_: Incoming| Ok::<(), BoxError>(()));
+    //! # let hub = Identity::service("hub")?;
+    //! # let server = Server::builder(path.clone()).identity(hub).listen(ignore).await?;
+    //! let print = service_fn(async |msg: ChannelMsg| Ok::<_, BoxError>(println!("{msg:?}")));
+    //! let (report, mut peers) = tokio::sync::mpsc::unbounded_channel();
+    //! let stack = ServiceBuilder::new()
+    //!     .layer(QueueLayer::new(print))
+    //!     .map_response(move |channel: Established<_>| {
+    //!         let _ = report.send(channel.peer().identity().peer_id.clone());
+    //!         channel
+    //!     })
+    //!     .layer(HandshakeLayer::new(Identity::service("billing-1")?))
+    //!     .layer(CborLayer::new())
+    //!     .layer(FramingLayer::new())
+    //!     .service(UnixConnector::new());
+    //! let handle = stack.oneshot(path.into()).await?;
+    //! assert_eq!(peers.recv().await.ok_or("no peer")?.as_str(), "hub");
+    //! # drop(handle);
+    //! # server.dispose().await;
+    //! # Ok(())
+    //! # }
+    //! ```
+
     #[doc(inline)]
     pub use kyneta_uds_handshake::*;
 }

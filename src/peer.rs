@@ -31,9 +31,10 @@ use crate::{
     connection::Connection,
     connection_task::ConnectionTask,
     counts::Counts,
-    dialed::{Dialed, FromPresent, Tracked, Tracking},
+    dialed::{Dialed, MakePeerChannel},
     event::{Event, Events},
     handler::Handler,
+    peer_channel::PeerChannel,
     peers::{Peers, Presence},
     shutdown::shut_down,
     stack::{DefaultStack, MakeChannel},
@@ -493,7 +494,7 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
             .allow_listener(allow_listener.clone())
             .regroup(regroup);
         let roles = negotiate.role_watch();
-        let maker = Tracking::new(
+        let maker = MakePeerChannel::new(
             handshake.layer(AuthorizeLayer::new(allow_listener).layer(self.stack)),
             dialed.clone(),
         );
@@ -509,7 +510,7 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
                 regroup,
             }),
         };
-        let handler = FromPresent::new(handler, dialed.clone());
+        let handler = dialed.handler(handler);
         tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
         Ok(peer)
     }
@@ -523,14 +524,14 @@ struct Attending<H> {
     peers: Peers,
 }
 
-impl<H, C> AcceptHandler<Tracked<C>, HandshakeError, ChannelMsg> for Attending<H>
+impl<H, C> AcceptHandler<PeerChannel<C>, HandshakeError, ChannelMsg> for Attending<H>
 where
     H: Handler + Clone,
     C: kyneta_uds_core::Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send>
         + Send
         + 'static,
 {
-    fn attend(&self, channel: Tracked<C>) -> Handle<ChannelMsg> {
+    fn attend(&self, channel: PeerChannel<C>) -> Handle<ChannelMsg> {
         let events = self.peers.events();
         let session = ConnectionTask::new(channel.into_inner(), &self.queue, events);
         let handle = session.connection.handle().clone();

@@ -109,13 +109,6 @@ impl Peers {
         (present, state.ended_traffic)
     }
 
-    /// A message of an ended connection goes to the handler.
-    #[cfg(feature = "status")]
-    #[cold]
-    pub(crate) fn comes_in_late(&self) {
-        self.inner.state().ended_traffic.1 += 1;
-    }
-
     pub(crate) fn events(&self) -> &EventSender {
         &self.inner.events
     }

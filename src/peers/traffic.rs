@@ -65,12 +65,6 @@ impl Traffic {
         self.received.store(so_far + 1, Ordering::Relaxed);
     }
 
-    /// True once it has ended.
-    #[inline]
-    pub(crate) fn is_over(&self) -> bool {
-        self.sent.get().is_some()
-    }
-
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }

@@ -1,0 +1,210 @@
+//! A channel that yields each message with its sender.
+//!
+//! In: an established channel, accepted or dialed. Out: [`Incoming`]s; events about what is not a message;
+//! for a dialed channel, its peer's entry while it lasts. May touch: the peers and the events.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use futures_util::{TryFutureExt as _, future::ErrInto};
+use kyneta_uds_core::{
+    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound,
+    WireVersion,
+};
+use kyneta_uds_handshake::Established;
+use tower_service::Service;
+use tracing::Span;
+
+use crate::{
+    connection::{Connection, Incoming},
+    dialed::{Dialed, DialedEntry},
+    event::EventSender,
+};
+
+/// An established channel with a known sender.
+#[derive(Debug)]
+pub(crate) struct PeerChannel<C> {
+    inner: Established<C>,
+    /// The sender. Absent until the connection is entered.
+    connection: Option<Arc<Connection>>,
+    events: EventSender,
+    entry: Entry,
+    /// This side has closed its direction; the peer's end follows.
+    closing: bool,
+}
+
+/// Boxed, because an accepted channel has none.
+#[derive(Debug)]
+enum Entry {
+    None,
+    /// To be entered with the first poll: then the layer above has reported the connection.
+    Pending(Box<(Dialed, Span)>),
+    Entered(Box<DialedEntry>),
+}
+
+impl<C> PeerChannel<C> {
+    /// An accepted channel, whose connection its task has entered.
+    pub(crate) fn accepted(
+        inner: Established<C>,
+        connection: Arc<Connection>,
+        events: EventSender,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            ..Self::not_entered(inner, events)
+        }
+    }
+
+    /// A channel that this side has made, entered in the peers from the first poll to the end.
+    pub(crate) fn dialed(inner: Established<C>, dialed: Dialed, span: Span) -> Self {
+        Self {
+            entry: Entry::Pending(Box::new((dialed.clone(), span))),
+            ..Self::not_entered(inner, dialed.events().clone())
+        }
+    }
+
+    /// An accepted channel that has no task yet.
+    pub(crate) fn not_entered(inner: Established<C>, events: EventSender) -> Self {
+        Self {
+            inner,
+            connection: None,
+            events,
+            entry: Entry::None,
+            closing: false,
+        }
+    }
+
+    pub(crate) fn into_inner(self) -> Established<C> {
+        self.inner
+    }
+
+    #[inline]
+    fn enter(&mut self) {
+        if self.connection.is_none() {
+            self.enter_now();
+        }
+    }
+
+    #[cold]
+    fn enter_now(&mut self) {
+        if let Entry::Pending(pending) = std::mem::replace(&mut self.entry, Entry::None) {
+            let (dialed, span) = *pending;
+            let (connection, entry) = dialed.enter(self.inner.peer().clone(), span);
+            self.connection = Some(connection);
+            self.entry = Entry::Entered(Box::new(entry));
+        }
+    }
+
+    #[cold]
+    fn leave(&mut self, reason: DisconnectReason) {
+        if let Entry::Entered(mut entry) = std::mem::replace(&mut self.entry, Entry::None) {
+            entry.leave(reason);
+        }
+    }
+}
+
+impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for PeerChannel<C> {
+    type Response = ();
+    type Error = BoxError;
+    type Future = ErrInto<C::Future, BoxError>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.enter();
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn call(&mut self, msg: ChannelMsg) -> Self::Future {
+        self.inner.call(msg).err_into()
+    }
+}
+
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for PeerChannel<C> {
+    type Item = Result<Inbound<Incoming>, BoxError>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.enter();
+        let inbound = ready!(Pin::new(&mut this.inner).poll_next(cx));
+        let Some(connection) = &this.connection else {
+            return Poll::Ready(None); // It has no task yet.
+        };
+        Poll::Ready(match inbound {
+            Some(Ok(inbound)) => {
+                if !matches!(inbound, Inbound::Message(_)) {
+                    this.events.inbound(connection.shared_peer(), &inbound);
+                }
+                Some(Ok(inbound.map(|msg| Incoming::new(msg, connection.clone()))))
+            }
+            Some(Err(error)) => {
+                let reason = DisconnectReason::error(error);
+                this.leave(reason.clone());
+                Some(Err(reason.into()))
+            }
+            None => {
+                this.leave(if this.closing {
+                    DisconnectReason::Intentional
+                } else {
+                    DisconnectReason::Closed
+                });
+                None
+            }
+        })
+    }
+}
+
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChannel<C> {
+    type In = Incoming;
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_flush(cx).map_err(Into::into)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.closing = true;
+        self.inner.poll_close(cx).map_err(Into::into)
+    }
+
+    #[inline]
+    fn buffered(&self) -> usize {
+        self.inner.buffered()
+    }
+
+    fn poll_admission(
+        &mut self,
+        cx: &mut Context<'_>,
+        admission: Admission,
+    ) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_admission(cx, admission).map_err(Into::into)
+    }
+
+    #[inline]
+    fn worked(&self) -> u64 {
+        self.inner.worked()
+    }
+
+    fn connection(&self) -> ConnectionInfo {
+        self.inner.connection()
+    }
+
+    fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.inner.begin_with(wire)
+    }
+
+    fn lost(&mut self) -> Option<DisconnectReason> {
+        self.inner.lost()
+    }
+
+    /// Ends the entry: the layer above makes another connection.
+    fn interrupt(&mut self, reason: DisconnectReason) -> bool {
+        self.leave(reason);
+        false
+    }
+}
