@@ -32,18 +32,20 @@ pub(crate) struct PeerChannel<C> {
     /// The sender. Absent until the connection is entered.
     connection: Option<Arc<Connection>>,
     events: EventSender,
-    entry: Entry,
-    /// This side has closed its direction; the peer's end follows.
-    closing: bool,
+    /// Boxed, because an accepted channel has none.
+    dialed: Option<Box<Entry>>,
 }
 
-/// Boxed, because an accepted channel has none.
+/// The entry of a dialed channel in the peers.
 #[derive(Debug)]
 enum Entry {
-    None,
-    /// To be entered with the first poll: then the layer above has reported the connection.
-    Pending(Box<(Dialed, Span)>),
-    Entered(Box<DialedEntry>),
+    /// To be made with the first poll: then the layer above has reported the connection.
+    Pending(Dialed, Span),
+    Entered {
+        entry: DialedEntry,
+        /// This side has closed its direction; the peer's end follows.
+        closing: bool,
+    },
 }
 
 impl<C> PeerChannel<C> {
@@ -61,9 +63,10 @@ impl<C> PeerChannel<C> {
 
     /// A channel that this side has made, entered in the peers from the first poll to the end.
     pub(crate) fn dialed(inner: Established<C>, dialed: Dialed, span: Span) -> Self {
+        let events = dialed.events().clone();
         Self {
-            entry: Entry::Pending(Box::new((dialed.clone(), span))),
-            ..Self::not_entered(inner, dialed.events().clone())
+            dialed: Some(Box::new(Entry::Pending(dialed, span))),
+            ..Self::not_entered(inner, events)
         }
     }
 
@@ -73,8 +76,7 @@ impl<C> PeerChannel<C> {
             inner,
             connection: None,
             events,
-            entry: Entry::None,
-            closing: false,
+            dialed: None,
         }
     }
 
@@ -91,18 +93,26 @@ impl<C> PeerChannel<C> {
 
     #[cold]
     fn enter_now(&mut self) {
-        if let Entry::Pending(pending) = std::mem::replace(&mut self.entry, Entry::None) {
-            let (dialed, span) = *pending;
+        if let Some(pending) = self.dialed.take()
+            && let Entry::Pending(dialed, span) = *pending
+        {
+            let closing = false;
             let (connection, entry) = dialed.enter(self.inner.peer().clone(), span);
             self.connection = Some(connection);
-            self.entry = Entry::Entered(Box::new(entry));
+            self.dialed = Some(Box::new(Entry::Entered { entry, closing }));
         }
     }
 
+    /// Ends the entry, because of `error` or by an orderly end.
     #[cold]
-    fn leave(&mut self, reason: DisconnectReason) {
-        if let Entry::Entered(mut entry) = std::mem::replace(&mut self.entry, Entry::None) {
-            entry.leave(reason);
+    fn leave(&mut self, error: Option<DisconnectReason>) {
+        if let Some(entered) = self.dialed.take()
+            && let Entry::Entered { mut entry, closing } = *entered
+        {
+            entry.leave(error.unwrap_or(match closing {
+                true => DisconnectReason::Intentional,
+                false => DisconnectReason::Closed,
+            }));
         }
     }
 }
@@ -144,15 +154,11 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for PeerChannel<C> {
             }
             Some(Err(error)) => {
                 let reason = DisconnectReason::error(error);
-                this.leave(reason.clone());
+                this.leave(Some(reason.clone()));
                 Some(Err(reason.into()))
             }
             None => {
-                this.leave(if this.closing {
-                    DisconnectReason::Intentional
-                } else {
-                    DisconnectReason::Closed
-                });
+                this.leave(None);
                 None
             }
         })
@@ -168,7 +174,9 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.closing = true;
+        if let Some(Entry::Entered { closing, .. }) = self.dialed.as_deref_mut() {
+            *closing = true;
+        }
         self.inner.poll_close(cx).map_err(Into::into)
     }
 
@@ -204,7 +212,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
 
     /// Ends the entry: the layer above makes another connection.
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
-        self.leave(reason);
+        self.leave(Some(reason));
         false
     }
 }

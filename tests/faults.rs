@@ -423,9 +423,10 @@ async fn a_fault_is_told_of_its_sender_when_that_has_gone_and_when_another_has_c
         go.send(true).unwrap();
 
         let mut expected = vec![
-            ("failed", "first"),
+            // Reported when it is read, which is ahead of the handler.
             ("rejected", "first"),
             ("noticed", "first"),
+            ("failed", "first"),
             ("failed", "first"),
         ];
         if another_comes {

@@ -42,6 +42,7 @@ async fn a_client_without_a_listener_says_why_from_a_second_on_with_pauses_that_
     let now = client.waiting().unwrap();
     assert_eq!(now.elapsed().as_secs(), 8);
     client.dispose().await;
+    drop(client);
     // Nothing more is told.
     while let Some(event) = events.recv().await {
         assert!(!matches!(event, Event::Waiting(_)), "{event:?}");

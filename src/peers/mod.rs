@@ -262,7 +262,7 @@ impl PeerEntry {
     /// The connection has ended. Later calls have no effect.
     pub(crate) fn leave(&mut self, reason: DisconnectReason) {
         let Some(key) = self.key.take() else { return };
-        let departing = self.connection.peer().is_departing();
+        let peer = self.connection.peer();
         let inner = &self.peers.inner;
         let mut state = inner.state();
         self.connection.ended(reason.clone());
@@ -272,9 +272,9 @@ impl PeerEntry {
             state.ended_traffic.0 += traffic.sent(self.connection.handle());
             state.ended_traffic.1 += traffic.received();
         }
-        let changes = state
-            .table
-            .closed(key, departing, Instant::now().into_std());
+        let now = Instant::now().into_std();
+        let id = &peer.identity().peer_id;
+        let changes = state.table.closed(id, key, peer.is_departing(), now);
         inner.report(&mut state, changes, Some(reason));
     }
 }

@@ -68,14 +68,11 @@ pub(crate) enum ChangeKind {
     SelfConnection,
 }
 
-/// An open channel's entry. It cannot be cloned and [`closed`](PeerTable::closed) consumes it, so
-/// none is closed twice.
+/// An open channel's entry. It cannot be cloned and [`closed`](PeerTable::closed) consumes it, so none is
+/// closed twice. Without the peer's id: every idle connection holds one.
 #[derive(Debug)]
 #[must_use = "the peer counts as connected until `closed` gets it"]
-pub(crate) struct Key {
-    peer: PeerId,
-    number: u64,
-}
+pub(crate) struct Key(u64);
 
 /// The peers of a bus. `C` is kept while a connection exists; `P` describes the peer. They are two
 /// because `P` outlives the connection by the departure timeout, and `C`, which holds buffers, must not.
@@ -168,21 +165,25 @@ impl<C, P: Clone> PeerTable<C, P> {
             changes.push(kind.of(peer));
         }
 
-        let peer = id.clone();
-        (Key { peer, number }, changes)
+        (Key(number), changes)
     }
 
     /// A channel has closed; `departing` if `depart` was received on it.
     ///
     /// Only the last channel makes a difference. Then the peer is absent, or has departed at once if
     /// it sent `depart` on any of its channels: it may send it on one and close them in any order.
-    pub(crate) fn closed(&mut self, key: Key, departing: bool, now: Instant) -> Vec<Change<P>> {
+    pub(crate) fn closed(
+        &mut self,
+        id: &PeerId,
+        Key(number): Key,
+        departing: bool,
+        now: Instant,
+    ) -> Vec<Change<P>> {
         let mut changes = self.tick(now);
-        let Key { peer: id, number } = key;
         let Some(PeerState::Connected {
             channels,
             departing: leaving,
-        }) = self.peers.get_mut(&id)
+        }) = self.peers.get_mut(id)
         else {
             return changes;
         };
@@ -197,13 +198,13 @@ impl<C, P: Clone> PeerTable<C, P> {
         }
 
         if *leaving || self.config.departure_timeout.is_zero() {
-            self.peers.remove(&id);
+            self.peers.remove(id);
             changes.push(ChangeKind::Departed.of(peer));
             return changes;
         }
         let absence = (now, self.number());
         self.absent.insert(absence, (id.clone(), peer.clone()));
-        self.peers.insert(id, PeerState::Absent(absence));
+        self.peers.insert(id.clone(), PeerState::Absent(absence));
         changes.push(ChangeKind::Disconnected.of(peer));
         if self.absent.len() > self.config.max_absent {
             changes.extend(self.oldest_departs());

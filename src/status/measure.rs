@@ -10,7 +10,6 @@
 use std::fmt::Write as _;
 
 use super::snapshot::Snapshot;
-use crate::counts::Counts;
 
 /// One number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +28,7 @@ enum Value {
     Gauge(f64),
 }
 
-const SYSTEM: (&str, &str) = ("messaging.system", "kyneta_uds");
+const SYSTEM: Option<(&str, &str)> = Some(("messaging.system", "kyneta_uds"));
 
 impl Snapshot {
     /// Passes all numbers to the process's [`metrics`] recorder, if there is one: call it at the interval
@@ -98,83 +97,77 @@ impl Measure {
 }
 
 fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
-    let gauge = |name, help, value: f64| Measure {
-        name,
-        help,
-        label: None,
-        value: Value::Gauge(value),
-    };
-    let messaging = [
-        Measure {
-            name: "messaging.client.sent.messages",
-            help: "Messages sent, each counted once per receiver",
-            label: Some(SYSTEM),
-            value: Value::Counter(snapshot.sent),
-        },
-        Measure {
-            name: "messaging.client.consumed.messages",
-            help: "Messages received",
-            label: Some(SYSTEM),
-            value: Value::Counter(snapshot.received),
-        },
-        Measure {
-            label: Some(SYSTEM),
-            ..gauge(
-                "messaging.client.connection.count",
-                "Connections that have completed the handshake",
-                snapshot.peers.len() as f64,
-            )
-        },
-    ];
-    let healthy = snapshot.health().is_ok();
-    let ours = [
-        Measure {
-            label: Some(("role", snapshot.role.name())),
-            ..gauge("kyneta_uds.role", "1 for the present role", 1.0)
-        },
-        gauge(
+    use Value::{Counter, Gauge};
+    let role = Some(("role", snapshot.role.name()));
+    let waiting = snapshot.waiting.as_ref();
+    let waiting_ms = waiting.map_or(0, |waiting| waiting.for_ms);
+    let healthy = f64::from(u8::from(snapshot.health().is_ok()));
+    let seconds = |ms: u64| Gauge(ms as f64 / 1000.0);
+    let queued = snapshot.queued;
+    let measures = [
+        (
+            "messaging.client.sent.messages",
+            "Messages sent, each counted once per receiver",
+            SYSTEM,
+            Counter(snapshot.sent),
+        ),
+        (
+            "messaging.client.consumed.messages",
+            "Messages received",
+            SYSTEM,
+            Counter(snapshot.received),
+        ),
+        (
+            "messaging.client.connection.count",
+            "Connections that have completed the handshake",
+            SYSTEM,
+            Gauge(snapshot.peers.len() as f64),
+        ),
+        (
+            "kyneta_uds.role",
+            "1 for the present role",
+            role,
+            Gauge(1.0),
+        ),
+        (
             "kyneta_uds.healthy",
             "1 when it listens at its path or is connected, else 0",
-            f64::from(u8::from(healthy)),
+            None,
+            Gauge(healthy),
         ),
-        gauge(
+        (
             "kyneta_uds.waiting.seconds",
             "How long it has been waiting, 0 when it does not wait",
-            snapshot
-                .waiting
-                .as_ref()
-                .map_or(0, |waiting| waiting.for_ms) as f64
-                / 1000.0,
+            None,
+            seconds(waiting_ms),
         ),
-        gauge(
+        (
             "kyneta_uds.uptime.seconds",
             "Time since the start",
-            snapshot.uptime_ms as f64 / 1000.0,
+            None,
+            seconds(snapshot.uptime_ms),
         ),
-        gauge(
+        (
             "kyneta_uds.queued.messages",
             "Messages in all queues",
-            snapshot.queued.messages as f64,
+            None,
+            Gauge(queued.messages as f64),
         ),
-        gauge(
+        (
             "kyneta_uds.queued.bytes",
             "Bytes in all queues",
-            snapshot.queued.bytes as f64,
+            None,
+            Gauge(queued.bytes as f64),
         ),
     ];
-    messaging
-        .into_iter()
-        .chain(ours)
-        .chain(counters(&snapshot.counts))
-}
-
-/// Every count.
-fn counters(counts: &Counts) -> impl Iterator<Item = Measure> + use<> {
-    counts.metrics().map(|(name, help, value)| Measure {
+    let counts = snapshot.counts.metrics();
+    let counts = counts.map(|(name, help, value)| (name, help, None, Counter(value)));
+    let all = measures.into_iter().chain(counts);
+    all.map(|(name, help, label, value)| Measure {
         name,
         help,
-        label: None,
-        value: Value::Counter(value),
+        label,
+        value,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Sequences of inputs with their times, and what is told of them.
+//! Sequences of inputs with their times, and the changes that they report.
 
 use std::{
     collections::HashMap,
@@ -7,194 +7,145 @@ use std::{
 
 use kyneta_uds_core::PeerId;
 
-use super::{Change, ChangeKind, ChangeKind::*, Config, Key, PeerTable};
-use Step::{Close, Depart, Open, Tick};
-
-/// The peer that a change names is the name of the channel it is about: "a1" is the first of "a".
-type Told = Vec<(&'static str, ChangeKind)>;
-
-enum Step {
-    /// A channel of this name opens. Its peer's id is the name's first letter.
-    Open(&'static str),
-    Close(&'static str),
-    /// It closes after a `depart`.
-    Depart(&'static str),
-    Tick,
-}
-
-/// At which second, what happens, what is told.
-type Row = (u64, Step, Told);
+use super::{Change, ChangeKind::*, Config, Key, PeerTable};
 
 fn id(name: &str) -> PeerId {
     PeerId::new(&name[..1]).unwrap()
 }
 
-/// Runs steps at their seconds; every one must tell exactly what stands beside it.
-fn run(what: &str, config: Config, steps: Vec<Row>) -> PeerTable<&'static str, &str> {
+/// Runs steps, one a line: the second, the input, and the changes that it must report.
+///
+/// Inputs: `open` and `close` a channel, `depart` on a channel that closes, `tick`. The first letter of a
+/// channel's name is its peer's id; a change names the channel that it is about.
+fn run(what: &str, config: Config, steps: &'static str) -> PeerTable<&'static str, &'static str> {
     let start = Instant::now();
     let mut table = PeerTable::new(config);
     let mut keys = HashMap::new();
-    for (i, (second, step, expected)) in steps.into_iter().enumerate() {
-        let now = start + Duration::from_secs(second);
-        let changes = match step {
-            Open(name) => {
+    for step in steps.lines() {
+        let (input, expected) = step.trim().split_once(':').unwrap();
+        let words: Vec<_> = input.split(' ').collect();
+        let now = start + Duration::from_secs(words[0].parse().unwrap());
+        let changes = match words[1..] {
+            ["open", name] => {
                 let (key, changes) = table.opened(&id(name), name, name, now);
                 keys.insert(name, key);
                 changes
             }
-            Close(name) => table.closed(keys.remove(name).unwrap(), false, now),
-            Depart(name) => table.closed(keys.remove(name).unwrap(), true, now),
-            Tick => table.tick(now),
+            ["close", name] => table.closed(&id(name), keys.remove(name).unwrap(), false, now),
+            ["depart", name] => table.closed(&id(name), keys.remove(name).unwrap(), true, now),
+            ["tick"] => table.tick(now),
+            _ => panic!("{what}: {step}"),
         };
-        let told: Told = changes.iter().map(|c| (c.peer, c.kind)).collect();
-        assert_eq!(told, expected, "{what}, step {i}");
+        let changes = changes.iter().map(|c| format!("{} {:?}", c.peer, c.kind));
+        let changes = changes.collect::<Vec<_>>().join(", ");
+        assert_eq!(changes, expected.trim(), "{what}: {step}");
     }
     table
 }
 
 #[test]
 fn tables() {
-    let table: Vec<(&str, Vec<Row>)> = vec![
+    let table = [
         (
-            "away too long",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (1, Close("a1"), vec![("a1", Disconnected)]),
-                (30, Tick, vec![]),
-                (31, Tick, vec![("a1", Departed)]),
-                (99, Tick, vec![]),
-                (99, Open("a2"), vec![("a2", Established)]),
-            ],
+            "absent too long",
+            "0 open a1: a1 Established
+             1 close a1: a1 Disconnected
+             30 tick:
+             31 tick: a1 Departed
+             99 tick:
+             99 open a2: a2 Established",
         ),
         (
             "back in time, and the timeout starts afresh",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Close("a1"), vec![("a1", Disconnected)]),
-                (29, Open("a2"), vec![("a2", Reconnected)]),
-                (60, Tick, vec![]),
-                (60, Close("a2"), vec![("a2", Disconnected)]),
-                (89, Tick, vec![]),
-                (90, Tick, vec![("a2", Departed)]),
-            ],
+            "0 open a1: a1 Established
+             0 close a1: a1 Disconnected
+             29 open a2: a2 Reconnected
+             60 tick:
+             60 close a2: a2 Disconnected
+             89 tick:
+             90 tick: a2 Departed",
         ),
         (
-            "late, though nobody ticked",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Close("a1"), vec![("a1", Disconnected)]),
-                (30, Open("a2"), vec![("a1", Departed), ("a2", Established)]),
-            ],
+            "late, without a tick",
+            "0 open a1: a1 Established
+             0 close a1: a1 Disconnected
+             30 open a2: a1 Departed, a2 Established",
         ),
         (
-            "closing tells who else is due",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("b1"), vec![("b1", Established)]),
-                (0, Close("a1"), vec![("a1", Disconnected)]),
-                (
-                    30,
-                    Close("b1"),
-                    vec![("a1", Departed), ("b1", Disconnected)],
-                ),
-            ],
+            "closing reports other departures that are due",
+            "0 open a1: a1 Established
+             0 open b1: b1 Established
+             0 close a1: a1 Disconnected
+             30 close b1: a1 Departed, b1 Disconnected",
         ),
         (
             "on purpose: no grace, and coming back is a new arrival",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (1, Depart("a1"), vec![("a1", Departed)]),
-                (2, Open("a2"), vec![("a2", Established)]),
-                (3, Close("a2"), vec![("a2", Disconnected)]),
-                (33, Tick, vec![("a2", Departed)]),
-            ],
+            "0 open a1: a1 Established
+             1 depart a1: a1 Departed
+             2 open a2: a2 Established
+             3 close a2: a2 Disconnected
+             33 tick: a2 Departed",
         ),
         (
-            "of two channels only the last one's end is told",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("a2"), vec![("a2", Duplicate)]),
-                (1, Close("a2"), vec![]),
-                (40, Tick, vec![]),
-                (40, Close("a1"), vec![("a1", Disconnected)]),
-            ],
+            "of two channels only the end of the last one is reported",
+            "0 open a1: a1 Established
+             0 open a2: a2 Duplicate
+             1 close a2:
+             40 tick:
+             40 close a1: a1 Disconnected",
         ),
         (
             "depart on a channel that closes first",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("a2"), vec![("a2", Duplicate)]),
-                (1, Depart("a1"), vec![]),
-                (2, Open("a3"), vec![("a3", Duplicate)]),
-                (3, Close("a2"), vec![]),
-                (4, Close("a3"), vec![("a3", Departed)]),
-            ],
+            "0 open a1: a1 Established
+             0 open a2: a2 Duplicate
+             1 depart a1:
+             2 open a3: a3 Duplicate
+             3 close a2:
+             4 close a3: a3 Departed",
         ),
         (
             "depart on the channel that closes last",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("a2"), vec![("a2", Duplicate)]),
-                (1, Close("a1"), vec![]),
-                (2, Depart("a2"), vec![("a2", Departed)]),
-            ],
+            "0 open a1: a1 Established
+             0 open a2: a2 Duplicate
+             1 close a1:
+             2 depart a2: a2 Departed",
         ),
         (
             "one that came back can have a duplicate too",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Close("a1"), vec![("a1", Disconnected)]),
-                (1, Open("a2"), vec![("a2", Reconnected)]),
-                (1, Open("a3"), vec![("a3", Duplicate)]),
-                (2, Close("a2"), vec![]),
-                (3, Close("a3"), vec![("a3", Disconnected)]),
-            ],
+            "0 open a1: a1 Established
+             0 close a1: a1 Disconnected
+             1 open a2: a2 Reconnected
+             1 open a3: a3 Duplicate
+             2 close a2:
+             3 close a3: a3 Disconnected",
         ),
         (
             "oneself, whether alone or twice",
-            vec![
-                (
-                    0,
-                    Open("z1"),
-                    vec![("z1", Established), ("z1", SelfConnection)],
-                ),
-                (
-                    0,
-                    Open("z2"),
-                    vec![("z2", Duplicate), ("z2", SelfConnection)],
-                ),
-                (0, Close("z1"), vec![]),
-                (0, Close("z2"), vec![("z2", Disconnected)]),
-                (
-                    1,
-                    Open("z3"),
-                    vec![("z3", Reconnected), ("z3", SelfConnection)],
-                ),
-            ],
+            "0 open z1: z1 Established, z1 SelfConnection
+             0 open z2: z2 Duplicate, z2 SelfConnection
+             0 close z1:
+             0 close z2: z2 Disconnected
+             1 open z3: z3 Reconnected, z3 SelfConnection",
         ),
         (
-            "several due at once, the one away longest first",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("b1"), vec![("b1", Established)]),
-                (1, Close("b1"), vec![("b1", Disconnected)]),
-                (1, Close("a1"), vec![("a1", Disconnected)]),
-                (31, Tick, vec![("b1", Departed), ("a1", Departed)]),
-            ],
+            "several due at once, the longest absence first",
+            "0 open a1: a1 Established
+             0 open b1: b1 Established
+             1 close b1: b1 Disconnected
+             1 close a1: a1 Disconnected
+             31 tick: b1 Departed, a1 Departed",
         ),
         (
             "one absent too many, and one that came back makes room",
-            vec![
-                (0, Open("a1"), vec![("a1", Established)]),
-                (0, Open("b1"), vec![("b1", Established)]),
-                (0, Open("c1"), vec![("c1", Established)]),
-                (1, Close("a1"), vec![("a1", Disconnected)]),
-                (2, Close("b1"), vec![("b1", Disconnected)]),
-                (3, Open("a2"), vec![("a2", Reconnected)]),
-                (4, Close("c1"), vec![("c1", Disconnected)]),
-                (5, Close("a2"), vec![("a2", Disconnected), ("b1", Departed)]),
-                (6, Open("b2"), vec![("b2", Established)]),
-            ],
+            "0 open a1: a1 Established
+             0 open b1: b1 Established
+             0 open c1: c1 Established
+             1 close a1: a1 Disconnected
+             2 close b1: b1 Disconnected
+             3 open a2: a2 Reconnected
+             4 close c1: c1 Disconnected
+             5 close a2: a2 Disconnected, b1 Departed
+             6 open b2: b2 Established",
         ),
     ];
     for (what, steps) in table {
@@ -208,30 +159,26 @@ fn tables() {
 }
 
 #[test]
-fn no_grace() {
+fn without_a_departure_timeout_a_peer_departs_at_once() {
     let config = Config {
         departure_timeout: Duration::ZERO,
         ..Config::default()
     };
-    let steps = vec![
-        (0, Open("a1"), vec![("a1", Established)]),
-        (0, Close("a1"), vec![("a1", Departed)]),
-        (0, Open("a2"), vec![("a2", Established)]),
-    ];
+    let steps = "0 open a1: a1 Established
+        0 close a1: a1 Departed
+        0 open a2: a2 Established";
     run("no grace", config, steps);
 }
 
 #[test]
-fn none_remembered() {
+fn without_absent_peers_the_last_close_is_a_departure() {
     let config = Config {
         max_absent: 0,
         ..Config::default()
     };
-    let steps = vec![
-        (0, Open("a1"), vec![("a1", Established)]),
-        (0, Close("a1"), vec![("a1", Disconnected), ("a1", Departed)]),
-        (0, Open("a2"), vec![("a2", Established)]),
-    ];
+    let steps = "0 open a1: a1 Established
+        0 close a1: a1 Disconnected, a1 Departed
+        0 open a2: a2 Established";
     run("none remembered", config, steps);
 }
 
@@ -241,35 +188,31 @@ fn a_timeout_beyond_the_clock_never_passes() {
         departure_timeout: Duration::MAX,
         ..Config::default()
     };
-    let steps = vec![
-        (0, Open("a1"), vec![("a1", Established)]),
-        (0, Close("a1"), vec![("a1", Disconnected)]),
-        (1_000_000_000, Tick, vec![]),
-        (1_000_000_000, Open("a2"), vec![("a2", Reconnected)]),
-    ];
+    let steps = "0 open a1: a1 Established
+        0 close a1: a1 Disconnected
+        1000000000 tick:
+        1000000000 open a2: a2 Reconnected";
     run("beyond", config.clone(), steps);
 
-    let steps = vec![
-        (0, Open("a1"), vec![("a1", Established)]),
-        (0, Close("a1"), vec![("a1", Disconnected)]),
-    ];
+    let steps = "0 open a1: a1 Established
+        0 close a1: a1 Disconnected";
     assert_eq!(run("beyond", config, steps).next_deadline(), None);
 }
 
 #[test]
-fn the_deadline_is_that_of_the_one_away_longest() {
+fn the_deadline_is_that_of_the_longest_absence() {
     let start = Instant::now();
     let at = |second| start + Duration::from_secs(second);
     let mut table = PeerTable::new(Config::default());
     let (a, _) = table.opened(&id("a"), (), (), at(0));
     let (b, _) = table.opened(&id("b"), (), (), at(0));
     assert_eq!(table.next_deadline(), None);
-    table.closed(b, false, at(1));
-    table.closed(a, false, at(2));
+    table.closed(&id("b"), b, false, at(1));
+    table.closed(&id("a"), a, false, at(2));
     assert_eq!(table.next_deadline(), Some(at(31)));
     let (b, _) = table.opened(&id("b"), (), (), at(3));
     assert_eq!(table.next_deadline(), Some(at(32)));
-    table.closed(b, true, at(4));
+    table.closed(&id("b"), b, true, at(4));
     assert_eq!(table.next_deadline(), Some(at(32)));
     table.tick(at(32));
     assert_eq!(table.next_deadline(), None);
@@ -277,15 +220,13 @@ fn the_deadline_is_that_of_the_one_away_longest() {
 
 #[test]
 fn queries() {
-    let steps = vec![
-        (0, Open("a1"), vec![("a1", Established)]),
-        (0, Open("a2"), vec![("a2", Duplicate)]),
-        (0, Open("a3"), vec![("a3", Duplicate)]),
-        (0, Open("b1"), vec![("b1", Established)]),
-        (0, Open("c1"), vec![("c1", Established)]),
-        (0, Close("a3"), vec![]),
-        (0, Close("c1"), vec![("c1", Disconnected)]),
-    ];
+    let steps = "0 open a1: a1 Established
+        0 open a2: a2 Duplicate
+        0 open a3: a3 Duplicate
+        0 open b1: b1 Established
+        0 open c1: c1 Established
+        0 close a3:
+        0 close c1: c1 Disconnected";
     let table = run("queries", Config::default(), steps);
 
     assert_eq!(table.connection(&id("a")), Some(&"a2"));
@@ -303,26 +244,26 @@ fn queries() {
 }
 
 #[test]
-fn a_connection_is_let_go_when_it_closes() {
+fn a_connection_is_dropped_when_it_closes() {
     let connection = std::sync::Arc::new(());
     let now = Instant::now();
     let mut table = PeerTable::new(Config::default());
     let (key, _) = table.opened(&id("a"), "a", connection.clone(), now);
-    table.closed(key, false, now);
+    table.closed(&id("a"), key, false, now);
     assert_eq!(std::sync::Arc::strong_count(&connection), 1);
 }
 
 #[test]
-fn a_flood_of_ids_grows_nothing() {
+fn a_flood_of_ids_uses_bounded_memory() {
     let now = Instant::now();
     let mut table = PeerTable::new(Config::default());
     let mut departed = 0;
     for i in 0..5_000 {
         let id = PeerId::new(format!("peer-{i}")).unwrap();
         let (key, _) = table.opened(&id, i, (), now);
-        for change in table.closed(key, false, now) {
+        for change in table.closed(&id, key, false, now) {
             if change.kind == Departed {
-                assert_eq!(change.peer, departed, "the one away longest");
+                assert_eq!(change.peer, departed, "the longest absence first");
                 departed += 1;
             }
         }
@@ -332,35 +273,35 @@ fn a_flood_of_ids_grows_nothing() {
     assert_eq!(departed, 5_000 - 1024);
 }
 
-/// What a listener may believe of a peer from the changes alone.
+/// The state of a peer as known from the changes alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Believed {
+enum Known {
     Unknown,
-    Here,
-    Away,
+    Connected,
+    Absent,
 }
 
-/// A listener that checks that what it is told makes sense.
+/// A reader of changes that checks their order.
 #[derive(Default)]
-struct Listener(HashMap<PeerId, Believed>);
+struct Reader(HashMap<PeerId, Known>);
 
-impl Listener {
-    fn hear(&mut self, changes: Vec<Change<PeerId>>) {
+impl Reader {
+    fn read(&mut self, changes: Vec<Change<PeerId>>) {
         for Change { peer, kind } in changes {
-            let believed = self.0.entry(peer.clone()).or_insert(Believed::Unknown);
-            *believed = match (*believed, kind) {
-                (Believed::Unknown, Established)
-                | (Believed::Away, Reconnected)
-                | (Believed::Here, Duplicate | SelfConnection) => Believed::Here,
-                (Believed::Here, Disconnected) => Believed::Away,
-                (Believed::Here | Believed::Away, Departed) => Believed::Unknown,
+            let known = self.0.entry(peer.clone()).or_insert(Known::Unknown);
+            *known = match (*known, kind) {
+                (Known::Unknown, Established)
+                | (Known::Absent, Reconnected)
+                | (Known::Connected, Duplicate | SelfConnection) => Known::Connected,
+                (Known::Connected, Disconnected) => Known::Absent,
+                (Known::Connected | Known::Absent, Departed) => Known::Unknown,
                 other => panic!("{peer}: {other:?}"),
             };
         }
     }
 
-    fn believes(&self, id: &PeerId) -> Believed {
-        self.0.get(id).copied().unwrap_or(Believed::Unknown)
+    fn state(&self, id: &PeerId) -> Known {
+        self.0.get(id).copied().unwrap_or(Known::Unknown)
     }
 }
 
@@ -387,7 +328,7 @@ fn at_random_from(seed: u64) {
         max_absent,
         own_id: Some(id("z")),
     });
-    let mut listener = Listener::default();
+    let mut reader = Reader::default();
     let mut open: Vec<(PeerId, Key, u64)> = Vec::new();
     let mut now = Instant::now();
 
@@ -402,12 +343,12 @@ fn at_random_from(seed: u64) {
             }
             2 | 3 if !open.is_empty() => {
                 // In the order of opening, which the check of the latest relies on.
-                let (_, key, _) = open.remove(below(open.len() as u64) as usize);
-                table.closed(key, below(4) == 0, now)
+                let (id, key, _) = open.remove(below(open.len() as u64) as usize);
+                table.closed(&id, key, below(4) == 0, now)
             }
             _ => table.tick(now),
         };
-        listener.hear(changes);
+        reader.read(changes);
 
         assert_eq!(table.connection_count(), open.len());
         assert_eq!(table.connections().count(), open.len());
@@ -417,22 +358,25 @@ fn at_random_from(seed: u64) {
             let latest = open.iter().rfind(|(of, _, _)| of == id);
             assert_eq!(table.connection(id), latest.map(|(_, _, step)| step));
             assert_eq!(table.is_present(id), latest.is_some());
-            assert_eq!(listener.believes(id) == Believed::Here, latest.is_some());
-            let away = listener.believes(id) == Believed::Away;
-            assert_eq!(away, !table.is_present(id) && table.peers.contains_key(id));
+            assert_eq!(reader.state(id) == Known::Connected, latest.is_some());
+            let absent = reader.state(id) == Known::Absent;
+            assert_eq!(
+                absent,
+                !table.is_present(id) && table.peers.contains_key(id)
+            );
         }
     }
 
-    for (_, key, _) in open {
-        listener.hear(table.closed(key, false, now));
+    for (id, key, _) in open {
+        reader.read(table.closed(&id, key, false, now));
     }
     while let Some(due) = table.next_deadline() {
         let changes = table.tick(due);
         assert!(!changes.is_empty(), "a deadline is when something happens");
-        listener.hear(changes);
+        reader.read(changes);
     }
     for id in &ids {
-        assert_eq!(listener.believes(id), Believed::Unknown, "{id} departed");
+        assert_eq!(reader.state(id), Known::Unknown, "{id} departed");
     }
     assert!(table.peers.is_empty());
 }
