@@ -134,7 +134,7 @@ async fn answer_all(stream: UnixStream, _permit: Permit, of: Arc<impl Inspect>) 
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a connection at the status socket failed"),
         Err(_) => {
-            tracing::debug!("a connection at the status socket took longer than {KEEP_ALIVE:?}")
+            tracing::debug!("a connection at the status socket took longer than {KEEP_ALIVE:?}");
         }
     }
 }
