@@ -15,7 +15,7 @@ use kyneta_uds_core::{BoxError, Channel, Credentials, Redial};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{allow::Allow, who::Who};
+use crate::{access_policy::Allow, credentials_who::Who};
 
 /// Asks of each connection that is made who listens there, before a word is said: at a path where
 /// others could have bound a socket, it says whose may be dealt with. It stands above the codec.

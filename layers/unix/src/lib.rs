@@ -27,24 +27,28 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod allow;
+mod accept;
+mod access_policy;
 mod authorize;
+pub mod bind;
 mod connector;
 mod credentials;
-mod door;
+mod credentials_who;
+mod directory;
+mod fs;
 mod listener;
 mod probe;
-mod rate;
 pub mod replacement;
+mod socket_file;
 mod user_namespace;
-mod watcher;
-mod who;
+pub mod watch;
 
-pub use allow::Allow;
+pub use accept::admission::{Permit, Refusal};
+pub use access_policy::Allow;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
+pub use bind::{BindError, machine as claim};
 pub use connector::{ConnectError, UnixConnector, UnixTarget, no_symlink};
-pub use door::{Permit, Refusal};
-pub use listener::{
-    BindError, DirectoryRisk, Listener, ListenerEvent, ListenerOptions, Lost, claim, prepare, watch,
-};
+pub use directory::DirectoryRisk;
+pub use listener::{Listener, ListenerEvent, ListenerOptions};
 pub use replacement::ReplacementWatch;
+pub use watch::{machine::Lost, trigger::prepare};

@@ -17,9 +17,9 @@ use kyneta_uds_core::SocketPath;
 
 pub use self::machine::{Answer, Next, Replacement, Sighting, SocketFile};
 use crate::{
-    allow::Allow,
+    access_policy::Allow,
     probe,
-    watcher::{Bell, Looking, Why},
+    watch::{Bell, Looking, Why},
 };
 
 impl Sighting {

@@ -13,7 +13,8 @@ use kyneta_uds_core::{Credentials, RateLimit};
 
 use tracing::{Span, field::Empty, info_span};
 
-use crate::{allow::Allow, rate::Rate, who::Who};
+use super::rate::Rate;
+use crate::{access_policy::Allow, credentials_who::Who};
 
 /// Connections at once, unless chosen otherwise.
 const MAX_CONNECTIONS: usize = 16_384;

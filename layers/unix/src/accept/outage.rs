@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(crate) struct Outage {
     since: Option<Instant>,
 }
 
 impl Outage {
     /// A try has failed. True when it is the first.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
         let first = self.since.is_none();
         self.since.get_or_insert(now);
         first
@@ -22,7 +22,7 @@ impl Outage {
 
     /// A try has not failed. How long the outage has lasted that this ends, if there was one; the
     /// clock is not asked otherwise.
-    pub(super) fn worked(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+    pub(crate) fn worked(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let since = self.since.take()?;
         Some(now().duration_since(since))
     }

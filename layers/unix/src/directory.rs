@@ -70,11 +70,11 @@ const ROOT: u32 = 0;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// A file in it can be removed by its own owner, the directory's owner and root alone.
-pub(super) const STICKY: u32 = 0o1000;
+pub(crate) const STICKY: u32 = 0o1000;
 
 impl DirectoryRisk {
     /// The greater one, if there is any.
-    pub(super) fn of(directory: &Path, uid: u32, mode: u32, ours: u32) -> Option<Self> {
+    pub(crate) fn of(directory: &Path, uid: u32, mode: u32, ours: u32) -> Option<Self> {
         let mode = mode & 0o7777;
         let directory = || directory.into();
         if mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0 {

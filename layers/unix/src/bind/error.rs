@@ -102,7 +102,7 @@ pub enum BindError {
 }
 
 impl BindError {
-    pub(super) fn io(doing: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
         let file = file.into();
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

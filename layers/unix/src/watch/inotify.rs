@@ -34,7 +34,7 @@ use rustix::{
 use super::{Bell, Process, Why, lock};
 
 #[derive(Debug, Default)]
-pub(super) struct Inotify {
+pub(crate) struct Inotify {
     open: Mutex<Option<Instance>>,
     /// That it cannot be had was told.
     told: AtomicBool,
@@ -138,7 +138,7 @@ fn wake(inotify: &OwnedFd) {
 
 impl Inotify {
     /// Opens the instance, if it is not open and can be had.
-    pub(super) fn prepare(&self, process: &'static Process) {
+    pub(crate) fn prepare(&self, process: &'static Process) {
         // What fails here fails again, and is told, when it is needed.
         let _ = Instance::get(&mut lock(&self.open), process);
     }

@@ -3,19 +3,6 @@
 //! In: a path, or a socket that somebody else has opened. Out: accepted streams. May touch: the
 //! path, its lock file and a temporary name beside it, and only what is still ours of them.
 
-mod accept;
-pub mod claim;
-mod error;
-mod files;
-mod lock;
-mod notice;
-mod outage;
-mod own;
-mod raise;
-mod risk;
-mod take;
-pub mod watch;
-
 use std::{
     future::poll_fn,
     io,
@@ -27,16 +14,17 @@ use std::{
 use kyneta_uds_core::{SocketPath, SocketPathError};
 use tokio::net::{UnixListener, UnixStream};
 
-use self::{
-    accept::{Sockets, hang_up},
-    notice::Notice,
-    own::Owned,
-};
-pub use self::{error::BindError, notice::prepare, risk::DirectoryRisk, watch::Lost};
 use crate::{
-    allow::Allow,
+    accept::{
+        Sockets,
+        admission::{Door, Permit, Refusal, Rules},
+        hang_up,
+    },
+    access_policy::Allow,
+    bind::{self, BindError, Owned},
     credentials,
-    door::{Door, Permit, Refusal, Rules},
+    directory::DirectoryRisk,
+    watch::{machine::Lost, trigger::Notice},
 };
 
 /// A bound Unix socket. Dropping it closes it and removes its file, if the file is still its own.
@@ -104,10 +92,10 @@ pub enum ListenerEvent {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
-    mode: u32,
-    group: Option<u32>,
-    cleanup: bool,
-    inotify: bool,
+    pub(crate) mode: u32,
+    pub(crate) group: Option<u32>,
+    pub(crate) cleanup: bool,
+    pub(crate) inotify: bool,
     rules: Rules,
 }
 
@@ -206,7 +194,7 @@ impl ListenerOptions {
 
     /// Of the lock beside the path. Whoever can open it can hold it, and so keep others from listening:
     /// with those alone allowed who are our own user, nobody else needs to.
-    fn lock_access(&self) -> (u32, Option<u32>) {
+    pub(crate) fn lock_access(&self) -> (u32, Option<u32>) {
         match self.rules.allow.is_same_uid() {
             true => (0o600, None),
             false => (self.mode, self.group),
@@ -235,10 +223,10 @@ impl ListenerOptions {
         match path.as_pathname() {
             Some(_) => {
                 let rules = self.rules.clone();
-                let (socket, owned) = own::bind(path, self).await?;
+                let (socket, owned) = bind::bind(path, self).await?;
                 Ok(Listener::new(socket, Some(owned), rules))
             }
-            None => Ok(self.adopt(own::bind_abstract(&path)?)),
+            None => Ok(self.adopt(bind::bind_abstract(&path)?)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
 use rustix::io::fcntl_dupfd_cloexec;
 
 /// A copy above `below`. `None` when it is above already, or none can be had.
-pub(super) fn raised(descriptor: &impl AsFd, below: RawFd) -> Option<OwnedFd> {
+pub(crate) fn raised(descriptor: &impl AsFd, below: RawFd) -> Option<OwnedFd> {
     let descriptor = descriptor.as_fd();
     if descriptor.as_raw_fd() > below {
         return None;

@@ -14,12 +14,17 @@ use std::{
 };
 
 use kyneta_uds_core::RateLimit;
+pub(crate) mod admission;
+mod outage;
+mod rate;
+
 use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep},
 };
 
-use super::{outage::Outage, raise::raised};
+use self::outage::Outage;
+use crate::fs::raised;
 
 /// How long to wait when the system is out of something: long enough for a connection to end.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
@@ -32,7 +37,7 @@ const MOST_WAITING: usize = 65_536;
 
 /// A listening socket, and those that nobody can connect to any more, though some still wait there.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     current: UnixListener,
     former: Vec<ForeignListener>,
     outage: Outage,
@@ -53,7 +58,7 @@ impl From<UnixListener> for Sockets {
 
 impl Sockets {
     /// Goes on with another socket. Those who wait at the one before are accepted first.
-    pub(super) fn replace(&mut self, next: UnixListener) {
+    pub(crate) fn replace(&mut self, next: UnixListener) {
         match std::mem::replace(&mut self.current, next).into_std() {
             Ok(former) => self.former.push(former),
             Err(error) => tracing::error!(%error, "those who waited at the old socket are lost"),
@@ -61,12 +66,12 @@ impl Sockets {
     }
 
     /// The number of its descriptor.
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(crate) fn descriptor(&self) -> RawFd {
         self.current.as_raw_fd()
     }
 
     /// Goes on with a descriptor above this one, if it can be had.
-    pub(super) fn raise_above(&mut self, below: RawFd) {
+    pub(crate) fn raise_above(&mut self, below: RawFd) {
         let raised = raised(&self.current, below).map(ForeignListener::from);
         if let Some(Ok(raised)) = raised.map(UnixListener::from_std) {
             self.current = raised;
@@ -74,7 +79,7 @@ impl Sockets {
     }
 
     /// The next stream.
-    pub(super) async fn accept(&mut self) -> UnixStream {
+    pub(crate) async fn accept(&mut self) -> UnixStream {
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok(stream) => return stream,
@@ -131,7 +136,7 @@ impl Sockets {
 
     /// Ends those who wait in order: without it, closing the listener resets them (the reference
     /// crashes of that).
-    pub(super) fn turn_away(self) {
+    pub(crate) fn turn_away(self) {
         // Asked directly: what tokio has not been told of yet waits just as well.
         let current = self.current.into_std().ok();
         self.former.into_iter().chain(current).for_each(turn_away);
@@ -161,7 +166,7 @@ fn turn_away(socket: ForeignListener) {
 }
 
 /// Ends one that was accepted, in order.
-pub(super) fn hang_up(stream: UnixStream) {
+pub(crate) fn hang_up(stream: UnixStream) {
     // One that cannot be had is closed all the same.
     if let Ok(stream) = stream.into_std() {
         end(stream);

@@ -17,14 +17,14 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{
-    files::{file_id, gid, identity},
-    raise::raised,
+use crate::{
+    fs::raised,
+    socket_file::{file_id, gid, identity},
 };
 
 /// A held lock.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
 }
@@ -34,7 +34,7 @@ const TRIES: usize = 100;
 
 impl Lock {
     /// The lock's file for a socket at `path`.
-    pub(super) fn path_for(path: &Path) -> PathBuf {
+    pub(crate) fn path_for(path: &Path) -> PathBuf {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
         lock.into()
@@ -42,7 +42,7 @@ impl Lock {
 
     /// `None` when another process holds it. A lock file that is made has the read and write bits of the
     /// mode, and the group, which are the socket's where others are allowed to connect: they may take over.
-    pub(super) fn try_acquire(path: &Path, access: (u32, Option<u32>)) -> io::Result<Option<Self>> {
+    pub(crate) fn try_acquire(path: &Path, access: (u32, Option<u32>)) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
             let Some(file) =
                 open(path)?.map_or_else(|| create(path, access), |file| Ok(Some(file)))?
@@ -66,25 +66,25 @@ impl Lock {
     }
 
     /// Which file it is. No other has this number while it is held, even when it has been removed.
-    pub(super) fn inode(&self) -> io::Result<u64> {
+    pub(crate) fn inode(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.ino())
     }
 
     /// The number of its descriptor.
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(crate) fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
     /// Holds it by a descriptor above this one, if that can be had. The lock belongs to the open file, which
     /// stays the same.
-    pub(super) fn raise_above(&mut self, below: RawFd) {
+    pub(crate) fn raise_above(&mut self, below: RawFd) {
         if let Some(raised) = raised(&self.file, below) {
             self.file = raised.into();
         }
     }
 
     /// True while the file that is locked is the one at the path.
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         match (self.file.metadata(), identity(&self.path)) {
             (Ok(held), Ok(there)) => file_id(&held).is_file(there),
             _ => false,

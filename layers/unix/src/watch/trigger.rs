@@ -21,10 +21,10 @@ use std::{
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{claim::FileId, files::identity};
 #[cfg(target_os = "linux")]
-use crate::watcher::inotify::Watches;
-use crate::watcher::{Bell, Looking, Process, Why};
+use super::inotify::Watches;
+use super::{Bell, Looking, Process, Why};
+use crate::{bind::machine::FileId, socket_file::identity};
 
 /// Between looks where the kernel tells of changes, or they matter little: at most 0.3 wake-ups a second.
 const SELDOM: Duration = Duration::from_secs(4);
@@ -52,7 +52,7 @@ pub fn prepare() {
 
 /// Says when to look.
 #[derive(Debug)]
-pub(super) enum Notice {
+pub(crate) enum Notice {
     /// Threads watch the files.
     Watched(Watched),
     /// There are no threads.
@@ -63,7 +63,7 @@ pub(super) enum Notice {
 
 /// Two files that threads watch.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     bell: Arc<Bell>,
     /// The task is woken at each look, not only at a change.
     always: Arc<AtomicBool>,
@@ -74,7 +74,7 @@ pub(super) struct Watched {
 
 impl Notice {
     /// Of these files, told by inotify or not. The first look is due at once.
-    pub(super) fn of(files: [&Path; 2], inotify: bool) -> Self {
+    pub(crate) fn of(files: [&Path; 2], inotify: bool) -> Self {
         match Watched::of(files, inotify) {
             Some(watched) => Self::Watched(watched),
             None => Self::Ticks(ticks(Instant::now(), UNTOLD)),
@@ -82,7 +82,7 @@ impl Notice {
     }
 
     /// The path is not ours, or not ours still.
-    pub(super) fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         let [first, longest] = LOST;
         let pause = match self {
             Self::None { pause, .. } => (*pause * 2).min(longest),
@@ -93,12 +93,12 @@ impl Notice {
     }
 
     /// That the path is lost is known.
-    pub(super) const fn knows_of_a_loss(&self) -> bool {
+    pub(crate) const fn knows_of_a_loss(&self) -> bool {
         matches!(self, Self::None { .. })
     }
 
     /// Ready when a look is due. True when a file has changed, and others may be there now.
-    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Watched(watched) => watched.bell.poll(cx).map(|why| why == Why::Change),
             Self::Ticks(due) | Self::None { due, .. } => due.poll_tick(cx).map(|_| false),
@@ -107,7 +107,7 @@ impl Notice {
 
     /// The descriptor below those that others wait for when the process is killed.
     #[cfg(target_os = "linux")]
-    pub(super) fn descriptor(&self) -> Option<RawFd> {
+    pub(crate) fn descriptor(&self) -> Option<RawFd> {
         match self {
             Self::Watched(watched) => watched.watches.as_ref()?.descriptor(),
             Self::Ticks(_) | Self::None { .. } => None,
@@ -115,13 +115,13 @@ impl Notice {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) const fn descriptor(&self) -> Option<RawFd> {
+    pub(crate) const fn descriptor(&self) -> Option<RawFd> {
         None
     }
 
     /// Whether the task is to be woken at each look. For what no look at the files shows: that another
     /// process has given up a lock.
-    pub(super) fn wake_always(&self, always: bool) {
+    pub(crate) fn wake_always(&self, always: bool) {
         if let Self::Watched(watched) = self {
             watched.always.store(always, Ordering::Relaxed);
         }

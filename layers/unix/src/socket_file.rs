@@ -11,14 +11,17 @@ use std::{
 use kyneta_uds_core::{SocketPath, SocketPathError};
 use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
-use super::{BindError, DirectoryRisk, claim::FileId, risk::STICKY};
+use crate::{
+    bind::{BindError, machine::FileId},
+    directory::{DirectoryRisk, STICKY},
+};
 
 /// Which file is at a path. Symbolic links are not followed.
-pub(super) fn identity(path: &Path) -> io::Result<FileId> {
+pub(crate) fn identity(path: &Path) -> io::Result<FileId> {
     fs::symlink_metadata(path).map(|metadata| file_id(&metadata))
 }
 
-pub(super) fn file_id(metadata: &fs::Metadata) -> FileId {
+pub(crate) fn file_id(metadata: &fs::Metadata) -> FileId {
     FileId {
         device: metadata.dev(),
         inode: metadata.ino(),
@@ -27,7 +30,7 @@ pub(super) fn file_id(metadata: &fs::Metadata) -> FileId {
 }
 
 /// The socket at a path, if anything is there. Symbolic links are not followed.
-pub(super) fn look(path: &SocketPath, file: &Path) -> Result<Option<FileId>, BindError> {
+pub(crate) fn look(path: &SocketPath, file: &Path) -> Result<Option<FileId>, BindError> {
     let metadata = match fs::symlink_metadata(file) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -52,7 +55,7 @@ pub(super) fn look(path: &SocketPath, file: &Path) -> Result<Option<FileId>, Bin
 }
 
 /// What others may do to a file because of its directory. One that cannot be looked at says nothing.
-pub(super) fn risk(file: &Path) -> Option<DirectoryRisk> {
+pub(crate) fn risk(file: &Path) -> Option<DirectoryRisk> {
     let directory = parent(file);
     let metadata = fs::metadata(directory).ok()?;
     let ours = rustix::process::geteuid().as_raw();
@@ -62,7 +65,7 @@ pub(super) fn risk(file: &Path) -> Option<DirectoryRisk> {
 /// Marks a socket as one that is listened at before anybody can see it: nobody need wait for that.
 /// It was modified at a whole second, which happens to others once in a million. (Its access time
 /// would not do: connecting changes that.)
-pub(super) fn mark_as_listened(file: &Path) -> io::Result<()> {
+pub(crate) fn mark_as_listened(file: &Path) -> io::Result<()> {
     let modified = fs::symlink_metadata(file)?.mtime();
     let times = Timestamps {
         last_access: Timespec {
@@ -81,7 +84,7 @@ pub(super) fn mark_as_listened(file: &Path) -> io::Result<()> {
 /// put in its place: in a directory that others may write to, a link to a file of ours would have that
 /// file's mode set instead.
 #[cfg(target_os = "linux")]
-pub(super) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+pub(crate) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
     set_access_by(Path::new("/proc/self/fd"), file, mode, group)
 }
 
@@ -118,7 +121,7 @@ fn set_access_by(descriptors: &Path, file: &Path, mode: u32, group: Option<u32>)
 
 /// As on Linux, but a moment is left in which it can be replaced.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+pub(crate) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
     use rustix::fs::chownat;
 
     if !fs::symlink_metadata(file)?.file_type().is_socket() {
@@ -137,7 +140,7 @@ pub(super) fn set_access(file: &Path, mode: u32, group: Option<u32>) -> io::Resu
 }
 
 /// All numbers but the one that means none.
-pub(super) fn gid(group: u32) -> io::Result<Gid> {
+pub(crate) fn gid(group: u32) -> io::Result<Gid> {
     match group {
         u32::MAX => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -149,7 +152,7 @@ pub(super) fn gid(group: u32) -> io::Result<Gid> {
 
 /// Why a file could not be removed: as [`BindError::StaleOfOther`] when the sticky bit of its directory
 /// keeps it for its owner.
-pub(super) fn not_removed(doing: &'static str, file: &Path, source: io::Error) -> BindError {
+pub(crate) fn not_removed(doing: &'static str, file: &Path, source: io::Error) -> BindError {
     if source.kind() == io::ErrorKind::PermissionDenied
         && let (Ok(stale), Ok(directory)) = (fs::symlink_metadata(file), fs::metadata(parent(file)))
         && directory.mode() & STICKY != 0
@@ -178,7 +181,7 @@ fn replaced() -> io::Error {
 /// It follows from them, so that the holder of the lock may remove what a crash has left there. Not
 /// from the path alone: when a stranger removes the lock file, two can hold a lock, and one would
 /// link the other's socket into place.
-pub(super) fn temporary_beside(
+pub(crate) fn temporary_beside(
     path: &SocketPath,
     file: &Path,
     lock: u64,

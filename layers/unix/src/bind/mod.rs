@@ -19,22 +19,29 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    BindError, DirectoryRisk, ListenerOptions,
-    claim::FileId,
-    files::{file_id, identity, risk},
+mod error;
+mod lock;
+pub mod machine;
+mod steps;
+
+pub use self::error::BindError;
+use self::{
     lock::Lock,
-    take::{BACKLOG, is_newborn, take},
-    watch::{Lost, Seen, Verdict, Watch},
+    machine::FileId,
+    steps::{BACKLOG, is_newborn, take},
 };
 use crate::{
     connector::os_path,
+    directory::DirectoryRisk,
+    listener::ListenerOptions,
     probe::{Behind, probe},
+    socket_file::{file_id, identity, risk},
+    watch::machine::{Lost, Seen, Verdict, Watch},
 };
 
 /// A file that is ours.
 #[derive(Debug)]
-pub(super) struct Owned {
+pub(crate) struct Owned {
     /// As given.
     path: SocketPath,
     /// The same, whatever the working directory is.
@@ -55,7 +62,7 @@ const AFTER_YOU: Duration = Duration::from_millis(20);
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Takes a pathname.
-pub(super) async fn bind(
+pub(crate) async fn bind(
     path: SocketPath,
     options: ListenerOptions,
 ) -> Result<(UnixListener, Owned), BindError> {
@@ -94,7 +101,7 @@ fn bind_now(
 }
 
 /// Takes an abstract name. The kernel keeps it unique and drops it with its owner.
-pub(super) fn bind_abstract(path: &SocketPath) -> Result<UnixListener, BindError> {
+pub(crate) fn bind_abstract(path: &SocketPath) -> Result<UnixListener, BindError> {
     let name = os_path(path);
     let bound = UnixSocket::new_stream().and_then(|socket| {
         socket.bind(&name)?;
@@ -111,43 +118,43 @@ pub(super) fn bind_abstract(path: &SocketPath) -> Result<UnixListener, BindError
 
 impl Owned {
     /// What is ours beside the socket itself: its file, and the lock's.
-    pub(super) fn files(&self) -> [&Path; 2] {
+    pub(crate) fn files(&self) -> [&Path; 2] {
         [&self.file, &self.lock_file]
     }
 
     /// False when another process holds the lock, or it could not be had.
-    pub(super) const fn holds_lock(&self) -> bool {
+    pub(crate) const fn holds_lock(&self) -> bool {
         self.lock.is_some()
     }
 
     /// Whether the kernel is to tell of changes.
-    pub(super) const fn inotify(&self) -> bool {
+    pub(crate) const fn inotify(&self) -> bool {
         self.options.inotify
     }
 
     /// The number of the lock's descriptor, or below all numbers.
-    pub(super) fn lock_descriptor(&self) -> RawFd {
+    pub(crate) fn lock_descriptor(&self) -> RawFd {
         self.lock.as_ref().map_or(-1, Lock::descriptor)
     }
 
     /// Holds the lock by a descriptor above this one.
-    pub(super) fn raise_lock_above(&mut self, below: RawFd) {
+    pub(crate) fn raise_lock_above(&mut self, below: RawFd) {
         if let Some(lock) = &mut self.lock {
             lock.raise_above(below);
         }
     }
 
     /// As given.
-    pub(super) const fn path(&self) -> &SocketPath {
+    pub(crate) const fn path(&self) -> &SocketPath {
         &self.path
     }
 
-    pub(super) const fn risk(&self) -> Option<&DirectoryRisk> {
+    pub(crate) const fn risk(&self) -> Option<&DirectoryRisk> {
         self.risk.as_ref()
     }
 
     /// What has become of the path, if it is not ours any more. Three system calls while it is.
-    pub(super) fn watch(&mut self) -> Option<Lost> {
+    pub(crate) fn watch(&mut self) -> Option<Lost> {
         let mut step = Watch::FIRST;
         loop {
             let seen = match step {
@@ -195,7 +202,7 @@ impl Owned {
 
     /// Puts a new socket in the path's place. `None` when the path is ours as it is.
     /// Who removes a path may be about to bind it: that one goes first.
-    pub(super) async fn restore(&mut self) -> Result<Option<UnixListener>, BindError> {
+    pub(crate) async fn restore(&mut self) -> Result<Option<UnixListener>, BindError> {
         sleep(AFTER_YOU).await;
         loop {
             match self.restore_now() {
@@ -224,7 +231,7 @@ impl Owned {
 
     /// Removes the file if it is still ours, and gives up the lock. The socket is still open, so
     /// that no other file can have its number.
-    pub(super) fn remove(self) -> io::Result<()> {
+    pub(crate) fn remove(self) -> io::Result<()> {
         match identity(&self.file) {
             Ok(there) if there.is_file(self.identity) => fs::remove_file(&self.file),
             Ok(_) => Ok(()),

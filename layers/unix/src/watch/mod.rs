@@ -8,23 +8,26 @@
 //!
 //! Threads do not survive fork(2). So the state belongs to a process id, and the child starts anew.
 
-mod bell;
 #[cfg(target_os = "linux")]
 pub(crate) mod inotify;
-mod looks;
+pub mod machine;
+mod notify;
+mod poller;
+pub(crate) mod trigger;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+pub use self::machine::{Seen, Verdict, Watch};
 pub(crate) use self::{
-    bell::{Bell, Why},
-    looks::Looking,
+    notify::{Bell, Why},
+    poller::Looking,
 };
 
 /// What watches paths in one process.
 #[derive(Debug)]
 pub(crate) struct Process {
     id: u32,
-    looks: looks::Looks,
+    looks: poller::Looks,
     #[cfg(target_os = "linux")]
     inotify: inotify::Inotify,
     /// Of a child that this process has forked, in the child's copy of the memory.
@@ -51,7 +54,7 @@ impl Process {
     fn new(id: u32) -> Self {
         Self {
             id,
-            looks: looks::Looks::default(),
+            looks: poller::Looks::default(),
             #[cfg(target_os = "linux")]
             inotify: inotify::Inotify::default(),
             child: OnceLock::new(),

@@ -7,7 +7,7 @@
 ///
 /// ```
 /// use kyneta_uds_unix::Lost;
-/// use kyneta_uds_unix::watch::{Seen, Verdict, Watch};
+/// use kyneta_uds_unix::watch::machine::{Seen, Verdict, Watch};
 ///
 /// assert_eq!(Watch::FIRST.then(Seen::Ours), Verdict::Do(Watch::Look));
 /// assert_eq!(Watch::Look.then(Seen::Ours), Verdict::Ours);

@@ -20,7 +20,7 @@ use super::{Process, lock};
 type Look = Box<dyn FnMut() -> Duration + Send>;
 
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(crate) struct Looks {
     schedule: Mutex<Schedule>,
     added: Condvar,
 }

@@ -1,4 +1,4 @@
-//! Takes a path: executes the steps that [`claim`](super::claim) orders.
+//! Takes a path: executes the steps that [`claim`](super::machine) orders.
 //!
 //! In: a path, how it is to be bound, the lock if it is held already. Out: a listening socket, and
 //! which file it is. May touch: the path, its lock file, the temporary name beside it.
@@ -13,15 +13,18 @@ use kyneta_uds_core::SocketPath;
 use tokio::net::{UnixListener, UnixSocket};
 
 use super::{
-    BindError, ListenerOptions,
-    claim::{Answer, Because, Claim, FileId, Next},
-    files::{identity, look, mark_as_listened, not_removed, set_access, temporary_beside},
+    BindError,
     lock::Lock,
+    machine::{Answer, Because, Claim, FileId, Next},
 };
-use crate::probe::{Behind, probe};
+use crate::{
+    listener::ListenerOptions,
+    probe::{Behind, probe},
+    socket_file::{identity, look, mark_as_listened, not_removed, set_access, temporary_beside},
+};
 
 /// How many may wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
-pub(super) const BACKLOG: u32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// A path that is being taken.
 struct Taking<'a> {
@@ -37,7 +40,7 @@ struct Taking<'a> {
 }
 
 /// Takes the path. The lock stays in `lock`, whatever comes of it.
-pub(super) fn take(
+pub(crate) fn take(
     path: &SocketPath,
     file: &Path,
     lock_file: &Path,
@@ -79,7 +82,7 @@ pub(super) fn take(
 const NEWBORN: &str = "somebody is about to listen there";
 
 /// True when a path that could not be taken is clear in a moment, one way or the other.
-pub(super) fn is_newborn(error: &BindError) -> bool {
+pub(crate) fn is_newborn(error: &BindError) -> bool {
     matches!(error, BindError::InUse { by, .. } if *by == NEWBORN)
 }
 
