@@ -82,6 +82,15 @@ pub struct Credentials {
     pub pid: Option<i32>,
 }
 
+impl Credentials {
+    /// As the kernel reports them (`SO_PEERCRED`). Linux reports pid 0 for a process that our pid namespace does
+    /// not show.
+    pub fn new(uid: u32, gid: u32, pid: Option<i32>) -> Self {
+        let pid = pid.filter(|pid| *pid > 0);
+        Self { uid, gid, pid }
+    }
+}
+
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid {} (gid {}", self.uid, self.gid)?;

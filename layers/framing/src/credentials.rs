@@ -7,16 +7,9 @@ use kyneta_uds_core::Credentials;
 /// The credentials of a tokio `UnixStream`, as reported by the kernel. Other streams have none.
 #[cfg(unix)]
 pub(crate) fn of(io: &dyn Any) -> Option<Credentials> {
-    let cred = io
-        .downcast_ref::<tokio::net::UnixStream>()?
-        .peer_cred()
-        .ok()?;
-    Some(Credentials {
-        uid: cred.uid(),
-        gid: cred.gid(),
-        // Linux reports 0 for a process outside our pid namespace.
-        pid: cred.pid().filter(|pid| *pid > 0),
-    })
+    let stream = io.downcast_ref::<tokio::net::UnixStream>()?;
+    let of = stream.peer_cred().ok()?;
+    Some(Credentials::new(of.uid(), of.gid(), of.pid()))
 }
 
 #[cfg(not(unix))]
