@@ -1,7 +1,7 @@
-//! Who may come in: policies on what the kernel says of the process at the other end.
+//! Access policies: which processes may connect, by the credentials that the kernel reports.
 //!
-//! In: credentials. Out: yes or no. Touches nothing; [`Allow::same_uid`] asks for our own user, and whether
-//! its uid is one user's.
+//! In: credentials. Out: yes or no. Touches nothing; [`AccessPolicy::same_uid`] reads our own uid, and whether
+//! other users share it.
 
 use std::{fmt, sync::Arc};
 
@@ -9,34 +9,34 @@ use kyneta_uds_core::Credentials;
 
 use crate::user_namespace::is_unmapped;
 
-/// Whom to deal with, by the credentials that the kernel vouches for (unix(7), `SO_PEERCRED`).
+/// Which processes are allowed, by the credentials that the kernel reports (unix(7), `SO_PEERCRED`).
 ///
-/// They are those of the process that connected, or that began to listen, at that moment; a
-/// descriptor that it hands to another process keeps them. Where the kernel tells nothing,
-/// [`anyone`](Self::anyone) alone says yes.
+/// The credentials are those of the process that connected, or that began to listen, at that moment; a
+/// descriptor that it passes to another process keeps them. Where the kernel reports none, only
+/// [`anyone`](Self::anyone) allows the process.
 ///
 /// ```
 /// use kyneta_uds_core::Credentials;
-/// use kyneta_uds_unix::Allow;
+/// use kyneta_uds_unix::AccessPolicy;
 ///
 /// let of = |uid| Some(Credentials { uid, gid: 100, pid: None });
-/// let ours_and_www = Allow::uids([1000]).or(Allow::uids([33]));
+/// let ours_and_www = AccessPolicy::uids([1000]).or(AccessPolicy::uids([33]));
 /// assert!(ours_and_www.allows(of(33)));
-/// assert!(!ours_and_www.allows(of(0))); // not even root, unless it is named
+/// assert!(!ours_and_www.allows(of(0))); // root, too, must be listed
 /// assert!(!ours_and_www.allows(None));
-/// assert!(Allow::gids([100]).allows(of(0)));
-/// assert!(Allow::when(|peer| peer.uid >= 1000).allows(of(1000)));
-/// assert!(Allow::anyone().allows(None));
+/// assert!(AccessPolicy::gids([100]).allows(of(0)));
+/// assert!(AccessPolicy::when(|peer| peer.uid >= 1000).allows(of(1000)));
+/// assert!(AccessPolicy::anyone().allows(None));
 /// ```
 #[derive(Clone)]
-pub struct Allow {
+pub struct AccessPolicy {
     rule: Rule,
 }
 
 #[derive(Clone)]
 enum Rule {
     Anyone,
-    /// `None` when our own uid is that of other users as well.
+    /// `None` when other users share our own uid.
     SameUid(Option<u32>),
     Uids(Arc<[u32]>),
     Gids(Arc<[u32]>),
@@ -44,13 +44,13 @@ enum Rule {
     Either(Arc<(Rule, Rule)>),
 }
 
-impl Allow {
-    /// Processes of our own effective user, and of no other: not of root either, unless that is us.
+impl AccessPolicy {
+    /// Processes of our own effective user, and of no other user, not even root.
     ///
-    /// In a user namespace (a container without root, for one) the kernel shows every user that the
-    /// namespace does not map as one, the overflow uid: 65534, "nobody". A process that itself has this uid
-    /// there cannot tell its own from strangers, so this lets no process in. Run as another user, or allow
-    /// that uid by number, [`uids`](Self::uids), which lets all of them in.
+    /// In a user namespace (a rootless container, for example) the kernel shows all users that the namespace does
+    /// not map as one, the overflow uid 65534. A process that itself has this uid there cannot distinguish its
+    /// own processes from those of other users, so this allows no process. Run as another user, or allow that
+    /// uid by number, [`uids`](Self::uids), which allows all of these users.
     pub fn same_uid() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         Self {
@@ -58,49 +58,48 @@ impl Allow {
         }
     }
 
-    /// Processes of these users. In a user namespace the overflow uid, 65534, stands for every user that
-    /// the namespace does not map.
+    /// Processes of these users. In a user namespace the overflow uid, 65534, stands for every user that the
+    /// namespace does not map.
     pub fn uids(uids: impl IntoIterator<Item = u32>) -> Self {
         Self {
             rule: Rule::Uids(uids.into_iter().collect()),
         }
     }
 
-    /// Processes whose effective group is one of these. A user's further groups are not seen: to let
-    /// in the members of a group, whatever group they act as, give the file a mode of 0660 and that
-    /// group, and say [`anyone`](Self::anyone).
+    /// Processes whose effective group is one of these. Supplementary groups are not visible: to allow all
+    /// members of a group, give the file a mode of 0660 and that group, and use [`anyone`](Self::anyone).
     pub fn gids(gids: impl IntoIterator<Item = u32>) -> Self {
         Self {
             rule: Rule::Gids(gids.into_iter().collect()),
         }
     }
 
-    /// Whoever the file's mode and its directory let through, and the kernel's word is not asked for.
-    /// An abstract name has neither: then it is every process of the network namespace.
+    /// Every process that the file's mode and its directory permit; the credentials are not checked. An abstract
+    /// name has neither: then it is every process of the network namespace.
     pub const fn anyone() -> Self {
         Self { rule: Rule::Anyone }
     }
 
-    /// Whomever a predicate likes. It is called once a connection: be quick.
+    /// Processes that a predicate accepts. It is called once per connection, and must not block.
     pub fn when(predicate: impl Fn(&Credentials) -> bool + Send + Sync + 'static) -> Self {
         Self {
             rule: Rule::When(Arc::new(predicate)),
         }
     }
 
-    /// Those whom this or the other allows.
+    /// Processes that this policy or the other allows.
     pub fn or(self, other: Self) -> Self {
         Self {
             rule: Rule::Either(Arc::new((self.rule, other.rule))),
         }
     }
 
-    /// True when nobody but our own user is allowed, whatever else the file's mode says.
+    /// True when only our own user is allowed, whatever the file's mode permits.
     pub(crate) fn is_same_uid(&self) -> bool {
         self.rule.is_of(rustix::process::geteuid().as_raw())
     }
 
-    /// The answer about one process.
+    /// True when the process is allowed.
     pub fn allows(&self, credentials: Option<Credentials>) -> bool {
         self.rule.allows(credentials.as_ref())
     }
@@ -129,7 +128,7 @@ impl Rule {
     }
 }
 
-impl fmt::Debug for Allow {
+impl fmt::Debug for AccessPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rule.fmt(f)
     }
@@ -157,8 +156,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uid_of_many_users_is_let_in_by_number_alone() {
-        const NOBODY: u32 = 65_534;
+    fn a_uid_of_many_users_is_allowed_by_number_only() {
+        const OVERFLOW_UID: u32 = 65_534;
         let of = |uid| {
             let gid = uid;
             Some(Credentials {
@@ -167,13 +166,17 @@ mod tests {
                 pid: None,
             })
         };
-        let same = |uid| Allow {
+        let same = |uid| AccessPolicy {
             rule: Rule::SameUid(uid),
         };
         assert!(same(Some(1000)).allows(of(1000)));
-        assert!(!same(Some(1000)).allows(of(NOBODY)));
-        assert!(!same(None).allows(of(NOBODY)));
-        assert!(same(None).or(Allow::uids([NOBODY])).allows(of(NOBODY)));
+        assert!(!same(Some(1000)).allows(of(OVERFLOW_UID)));
+        assert!(!same(None).allows(of(OVERFLOW_UID)));
+        assert!(
+            same(None)
+                .or(AccessPolicy::uids([OVERFLOW_UID]))
+                .allows(of(OVERFLOW_UID))
+        );
         assert!(same(None).is_same_uid());
     }
 }

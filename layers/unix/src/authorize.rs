@@ -1,7 +1,7 @@
-//! A layer: no channel to a listener who is not allowed.
+//! A layer: no channel to a listener that the access policy does not allow.
 //!
-//! In: a maker of channels. Out: the same channels, to those whom a policy allows. May touch: the
-//! channel's credentials, which were asked for when it was made. Nothing has been read or written.
+//! In: a make service of channels. Out: the same channels, when their listener is allowed. May touch: the
+//! channel's credentials, known since it was made. Nothing has been read or written yet.
 
 use std::{
     fmt,
@@ -15,12 +15,12 @@ use kyneta_uds_core::{BoxError, Channel, Credentials, Redial};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{access_policy::Allow, credentials_who::Who};
+use crate::{access_policy::AccessPolicy, credentials::Display};
 
-/// Asks of each connection that is made who listens there, before a word is said: at a path where
-/// others could have bound a socket, it says whose may be dealt with. It stands above the codec.
+/// Checks the listener's credentials of each new connection before anything is sent: for a path where another
+/// user could have bound a socket. It goes above the codec.
 ///
-/// What was accepted passes: a [`Listener`](crate::Listener) asks by itself
+/// Accepted streams pass unchecked: the [`Listener`](crate::Listener) has checked them
 /// ([`ListenerOptions::allow`](crate::ListenerOptions::allow)).
 ///
 /// ```
@@ -28,7 +28,7 @@ use crate::{access_policy::Allow, credentials_who::Who};
 /// use kyneta_uds_core::{ChannelMsg, SocketPath};
 /// use kyneta_uds_framing::FramingLayer;
 /// use kyneta_uds_queue::QueueLayer;
-/// use kyneta_uds_unix::{Allow, AuthorizeLayer, Listener, UnixConnector};
+/// use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer, Listener, UnixConnector};
 /// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -37,28 +37,28 @@ use crate::{access_policy::Allow, credentials_who::Who};
 /// let path = SocketPath::new(dir.path().join("bus.sock"))?;
 /// let _listener = Listener::bind(path.clone()).await?;
 /// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
-/// let stack_to = |whom| {
+/// let stack_for = |policy| {
 ///     ServiceBuilder::new()
 ///         .layer(QueueLayer::new(ignore))
-///         .layer(AuthorizeLayer::new(whom))
+///         .layer(AuthorizeLayer::new(policy))
 ///         .layer(CborLayer::new())
 ///         .layer(FramingLayer::new())
 ///         .service(UnixConnector::new())
 /// };
-/// stack_to(Allow::same_uid()).oneshot(path.clone().into()).await?;
-/// let error = stack_to(Allow::uids([])).oneshot(path.into()).await.unwrap_err();
+/// stack_for(AccessPolicy::same_uid()).oneshot(path.clone().into()).await?;
+/// let error = stack_for(AccessPolicy::uids([])).oneshot(path.into()).await.unwrap_err();
 /// assert!(error.to_string().ends_with("listens there, which is not allowed"));
 /// # Ok(())
 /// # }
 /// ```
 pub struct AuthorizeLayer<M> {
-    allow: Allow,
+    allow: AccessPolicy,
     message: PhantomData<fn(M)>,
 }
 
 impl<M> AuthorizeLayer<M> {
-    /// Deals with those listeners alone whom the policy allows.
-    pub const fn new(allow: Allow) -> Self {
+    /// Connects only to listeners that the policy allows.
+    pub const fn new(allow: AccessPolicy) -> Self {
         Self {
             allow,
             message: PhantomData,
@@ -78,25 +78,25 @@ impl<S, M> Layer<S> for AuthorizeLayer<M> {
     }
 }
 
-/// Makes channels to listeners who are allowed. See [`AuthorizeLayer`].
+/// Makes channels to allowed listeners. See [`AuthorizeLayer`].
 pub struct Authorize<S, M> {
     inner: S,
-    allow: Allow,
+    allow: AccessPolicy,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, M> Authorize<S, M> {
-    /// The maker below.
+    /// The make service below.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 }
 
-/// The policy does not allow who listens.
+/// The policy does not allow the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} listens there, which is not allowed", Who(*credentials))]
+#[error("{} listens there, which is not allowed", Display(*credentials))]
 pub struct NotAllowed {
-    /// Who it is, where the kernel tells.
+    /// Of the listener, where the kernel reports them.
     pub credentials: Option<Credentials>,
 }
 
@@ -123,14 +123,14 @@ where
     }
 }
 
-/// Waits for the channel, then asks who listens.
+/// Waits for the channel, then checks the listener.
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project::pin_project]
 pub struct AuthorizeFuture<F, M> {
     #[pin]
     inner: F,
-    /// Absent for what was accepted.
-    allow: Option<Allow>,
+    /// Absent for an accepted stream.
+    allow: Option<AccessPolicy>,
     message: PhantomData<fn(M)>,
 }
 

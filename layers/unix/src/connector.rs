@@ -1,12 +1,11 @@
-//! The bottom of a stack: a path becomes a connected Unix stream, an accepted stream passes.
+//! The bottom of a stack: connects to a path; an accepted stream passes through.
 //!
 //! In: a [`UnixTarget`]. Out: tokio's `UnixStream`. May touch: the file system's sockets.
 
 use std::{
-    fs::{self, FileType},
+    fs::FileType,
     future::Future,
     io,
-    os::unix::fs::FileTypeExt as _,
     path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
@@ -17,24 +16,24 @@ use kyneta_uds_core::{SocketPath, Target};
 use tokio::{net::UnixStream, time::sleep};
 use tower_service::Service;
 
-/// What a connector of Unix streams is asked for.
+use crate::socket_file::{Found, look};
+
+/// The target of a connector of Unix streams.
 pub type UnixTarget = Target<UnixStream>;
 
-/// How often, and how long after each other, a full backlog is knocked at: 1, 2, 4, ... 128 ms,
-/// some quarter of a second in all.
-const KNOCKS: u32 = 8;
+/// Retries at a full backlog, with pauses of 1, 2, 4, ... 128 ms: a quarter of a second in all.
+const BUSY_RETRIES: u32 = 8;
 
 /// Connects to Unix sockets. A `tower::make::MakeConnection<UnixTarget>`.
 ///
-/// A listener whose backlog is full is a live listener (`EAGAIN`, connect(2)): it is tried again
-/// for some 250 ms before the error says so.
+/// A full backlog means a live listener (`EAGAIN`, connect(2)): the connector retries for some 250 ms before it
+/// returns [`ConnectError::Busy`].
 ///
-/// A symbolic link at the end of a path is not followed, as a [`Listener`](crate::Listener) follows
-/// none. It is looked for just before connecting, and whoever may write to the directory can put one
-/// there in between: against that one, only a directory helps that others cannot write to, or one with
-/// the sticky bit, where files are their owner's to replace (there Linux follows no stranger's link,
-/// `fs.protected_symlinks`). Links on the way to the directory are followed. An abstract name is nobody's
-/// file: anybody may listen there, and the listener's credentials tell who does.
+/// A symbolic link at the end of a path is not followed, nor does a [`Listener`](crate::Listener) follow one. The
+/// check is made just before connecting, so a user who may write to the directory can put a link there in
+/// between. The protection against that is a directory that other users cannot write to, or one with the sticky
+/// bit, where Linux does not follow another user's link (`fs.protected_symlinks`). Links on the way to the
+/// directory are followed. At an abstract name any process may listen; check the listener's credentials.
 ///
 /// ```
 /// use kyneta_uds_core::SocketPath;
@@ -47,7 +46,7 @@ const KNOCKS: u32 = 8;
 /// # let path = dir.path().join("a.sock");
 /// let listener = tokio::net::UnixListener::bind(&path)?;
 /// let stream = UnixConnector::new().oneshot(SocketPath::new(&path)?.into()).await?;
-/// // What a listener accepts goes through the same stack.
+/// // An accepted stream goes through the same stack.
 /// let accepted = UnixTarget::Accepted(listener.accept().await?.0);
 /// let same = UnixConnector::new().oneshot(accepted).await?;
 /// # Ok(())
@@ -65,63 +64,62 @@ impl UnixConnector {
     }
 }
 
-/// Why nobody could be connected to.
+/// Why a connection could not be established.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The path does not exist, or nobody listens behind it any more.
-    #[error("nobody listens at {path}")]
-    NobodyThere {
-        /// Where.
+    /// The path does not exist, or no process listens there any more.
+    #[error("{path}: no process listens")]
+    NoListener {
+        /// The path.
         path: SocketPath,
         /// `ENOENT` or `ECONNREFUSED`.
         source: io::Error,
     },
-    /// Somebody listens, but has not accepted for so long that the backlog is full.
+    /// A process listens, but its backlog of pending connections is full.
     #[error("the listener at {path} is busy: its backlog is full")]
     Busy {
-        /// Where.
+        /// The path.
         path: SocketPath,
         /// `EAGAIN`.
         source: io::Error,
     },
-    /// The path, or a directory on the way, is not ours to use. It may be so for a moment: a server that
-    /// binds and sets the mode after that ([`may_pass`](Self::may_pass)).
+    /// The process may not use the path, or a directory on the way. Possibly temporary: a server may set the mode
+    /// after it has bound the path ([`may_pass`](Self::may_pass)).
     #[error("not permitted to connect to {path}")]
     NotPermitted {
-        /// Where.
+        /// The path.
         path: SocketPath,
         /// `EACCES` or `EPERM`.
         source: io::Error,
     },
-    /// There is a file at the path, but it is no socket. It may be so for a moment
-    /// ([`may_pass`](Self::may_pass)).
+    /// There is a file at the path, but it is not a socket. Possibly temporary ([`may_pass`](Self::may_pass)).
     #[error("{path} is not a socket")]
     NotASocket {
-        /// Where.
+        /// The path.
         path: SocketPath,
     },
-    /// There is a symbolic link at the end of the path. Who has put it there would choose whom we
-    /// talk to.
+    /// There is a symbolic link at the end of the path. The user who made it would choose the process that we
+    /// connect to.
     #[error("{path} is a symbolic link, which is not followed: connect to its target")]
     Symlink {
-        /// Where.
+        /// The path.
         path: SocketPath,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("cannot connect to {path}")]
     Io {
-        /// Where.
+        /// The path.
         path: SocketPath,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl ConnectError {
-    /// True of errors that may be the state of a moment, though they look final: not permitted, or no socket.
-    /// A server binds and sets the mode after that; a deployment puts a file there and then the socket. Worth
-    /// another try for a bounded time, some seconds, before they are taken for final.
+    /// True of errors that look final and may yet be temporary: not permitted, or not a socket. A server may set
+    /// the mode after it has bound the path; a deployment may put a file there before the socket. Retry for some
+    /// seconds before you treat them as final.
     ///
     /// ```
     /// use kyneta_uds_core::SocketPath;
@@ -137,14 +135,14 @@ impl ConnectError {
         matches!(self, Self::NotPermitted { .. } | Self::NotASocket { .. })
     }
 
-    /// What an error of connect(2) means for a path.
+    /// The meaning of an error of connect(2) for a path.
     pub fn new(path: SocketPath, source: io::Error) -> Self {
         use io::ErrorKind as Kind;
         match source.kind() {
-            Kind::NotFound => Self::NobodyThere { path, source },
-            // Linux says "refused" of any file that is no socket.
-            Kind::ConnectionRefused if is_other_file(&path) => Self::NotASocket { path },
-            Kind::ConnectionRefused => Self::NobodyThere { path, source },
+            Kind::NotFound => Self::NoListener { path, source },
+            // Linux reports "refused" for any file that is not a socket.
+            Kind::ConnectionRefused if other_file(&path).is_some() => Self::NotASocket { path },
+            Kind::ConnectionRefused => Self::NoListener { path, source },
             Kind::WouldBlock => Self::Busy { path, source },
             Kind::PermissionDenied => Self::NotPermitted { path, source },
             _ => Self::Io { path, source },
@@ -152,14 +150,12 @@ impl ConnectError {
     }
 }
 
-fn is_other_file(path: &SocketPath) -> bool {
-    kind(path).is_some_and(|kind| !kind.is_socket())
-}
-
-/// What is at a path, if anything is. Symbolic links are not followed; an abstract name has no file.
-fn kind(path: &SocketPath) -> Option<FileType> {
-    let metadata = fs::symlink_metadata(path.as_pathname()?).ok()?;
-    Some(metadata.file_type())
+/// The type of a file at the path that is not a socket. Symbolic links are not followed.
+fn other_file(path: &SocketPath) -> Option<FileType> {
+    match look(path.as_pathname()?) {
+        Ok(Found::Other(kind)) => Some(kind),
+        _ => None,
+    }
 }
 
 /// The path as tokio takes it: an abstract name begins with NUL.
@@ -193,27 +189,25 @@ pub(crate) fn os_path(path: &SocketPath) -> PathBuf {
 /// # Errors
 /// [`ConnectError::Symlink`].
 pub fn no_symlink(path: SocketPath) -> Result<SocketPath, ConnectError> {
-    match kind(&path) {
+    match other_file(&path) {
         Some(kind) if kind.is_symlink() => Err(ConnectError::Symlink { path }),
         _ => Ok(path),
     }
 }
 
-/// Connects, knocking at a full backlog for a while.
+/// Connects, and retries at a full backlog.
 pub(crate) async fn connect(path: SocketPath) -> Result<UnixStream, ConnectError> {
     let path = no_symlink(path)?;
     let os_path = os_path(&path);
-    for knock in 0..KNOCKS {
-        match UnixStream::connect(&os_path).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                sleep(Duration::from_millis(1 << knock)).await;
+    let mut pauses = (0..BUSY_RETRIES).map(|retry| Duration::from_millis(1 << retry));
+    loop {
+        match (UnixStream::connect(&os_path).await, pauses.next()) {
+            (Err(error), Some(pause)) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(pause).await;
             }
-            done => return done.map_err(|error| ConnectError::new(path, error)),
+            (done, _) => return done.map_err(|error| ConnectError::new(path, error)),
         }
     }
-    UnixStream::connect(&os_path)
-        .await
-        .map_err(|error| ConnectError::new(path, error))
 }
 
 impl Service<UnixTarget> for UnixConnector {
@@ -243,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_said_by_the_source_alone() {
+    fn only_the_source_gives_the_cause() {
         use io::ErrorKind as Kind;
         for kind in [
             Kind::NotFound,

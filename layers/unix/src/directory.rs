@@ -1,20 +1,17 @@
-//! What others may do to a path because of the directory that it is in, as a pure check.
+//! What another user may do to a path because of its directory, as a pure check.
 //!
-//! In: a directory's owner and mode, and who we are. Out: a [`DirectoryRisk`], if there is one. Touches
-//! nothing.
+//! In: a directory's owner and mode, and our uid. Out: a [`DirectoryRisk`], if there is one. Touches nothing.
 //!
-//! Who may write to a directory may remove our socket and put another in its place. A group that may
-//! is no risk here: that is how a path is shared with those who may take it over, and where each user
-//! has a group of one's own it is every directory. The sticky bit is no risk, but no way to share a path
-//! either: it keeps other users from removing the file of a killed listener.
+//! A user who may write to a directory may remove our socket and put another in its place. A group that may
+//! write is not reported: that is how users share a path, and where each user has a group of its own, every
+//! directory is writable by a group. The sticky bit is no risk, but no way to share a path either: it keeps
+//! other users from removing the file of a killed listener.
 
 use std::path::{Path, PathBuf};
 
-/// Somebody else may remove or replace the socket, because the directory lets them. The path is bound
-/// all the same.
+/// The directory lets another user remove or replace the socket. The path is bound all the same.
 ///
-/// Looked at once, when the path is bound, and of the directory itself alone: who may replace that, or
-/// one above it, is not asked.
+/// Checked once, when the path is bound, and only for the directory itself, not for those above it.
 ///
 /// ```
 /// use std::{fs, os::unix::fs::PermissionsExt as _};
@@ -42,12 +39,12 @@ pub enum DirectoryRisk {
     WorldWritable {
         /// The directory.
         directory: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         uid: u32,
         /// Its permission bits.
         mode: u32,
     },
-    /// It is another user's, who is not root and may remove the socket, whatever its mode.
+    /// Another user than root owns it, and may remove the socket whatever the mode.
     #[error(
         "uid {uid} can replace the files in {directory} (mode {mode:04o}), because it is its owner: use \
          a directory that belongs to this process's user (uid {ours}) or to root"
@@ -55,25 +52,25 @@ pub enum DirectoryRisk {
     OwnedByOther {
         /// The directory.
         directory: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         uid: u32,
         /// Its permission bits.
         mode: u32,
-        /// Who we are: the effective uid.
+        /// Our effective uid.
         ours: u32,
     },
 }
 
-/// Nobody can keep it from doing what it likes.
+/// May do anything in every directory.
 const ROOT: u32 = 0;
 
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// A file in it can be removed by its own owner, the directory's owner and root alone.
+/// Only its own owner, the directory's owner and root may remove a file in such a directory.
 pub(crate) const STICKY: u32 = 0o1000;
 
 impl DirectoryRisk {
-    /// The greater one, if there is any.
+    /// The greater risk, if there are two.
     pub(crate) fn of(directory: &Path, uid: u32, mode: u32, ours: u32) -> Option<Self> {
         let mode = mode & 0o7777;
         let directory = || directory.into();
@@ -98,39 +95,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_a_directory_is_and_who_may_write_to_it_makes_the_risk() {
-        #[derive(Debug, PartialEq)]
-        enum Is {
-            Safe,
-            WorldWritable,
-            OwnedByOther,
-        }
-        use Is::{OwnedByOther, Safe, WorldWritable};
+    fn owner_and_mode_of_a_directory_make_the_risk() {
+        const SAFE: &str = "safe";
+        const WORLD: &str = "world-writable";
+        const OTHER: &str = "owned by another user";
         let table = [
             // The file type is among the bits that a stat gives.
-            (0o040_700, 1000, 1000, Safe),
-            (0o755, 1000, 1000, Safe),
-            (0o755, 0, 1000, Safe),
-            (0o1777, 0, 1000, Safe),
-            (0o1777, 1000, 1000, Safe),
-            (0o775, 1000, 1000, Safe),
-            (0o2770, 0, 1000, Safe),
-            (0o040_777, 1000, 1000, WorldWritable),
-            (0o777, 0, 1000, WorldWritable),
-            (0o702, 0, 0, WorldWritable),
-            // The greater one is told.
-            (0o777, 1001, 1000, WorldWritable),
-            (0o755, 1001, 1000, OwnedByOther),
+            (0o040_700, 1000, 1000, SAFE),
+            (0o755, 1000, 1000, SAFE),
+            (0o755, 0, 1000, SAFE),
+            (0o1777, 0, 1000, SAFE),
+            (0o1777, 1000, 1000, SAFE),
+            (0o775, 1000, 1000, SAFE),
+            (0o2770, 0, 1000, SAFE),
+            (0o040_777, 1000, 1000, WORLD),
+            (0o777, 0, 1000, WORLD),
+            (0o702, 0, 0, WORLD),
+            // The greater one is reported.
+            (0o777, 1001, 1000, WORLD),
+            (0o755, 1001, 1000, OTHER),
             // The sticky bit does not bind the directory's owner.
-            (0o1777, 1001, 1000, OwnedByOther),
-            (0o500, 1001, 1000, OwnedByOther),
-            (0o700, 1000, 0, OwnedByOther),
+            (0o1777, 1001, 1000, OTHER),
+            (0o500, 1001, 1000, OTHER),
+            (0o700, 1000, 0, OTHER),
         ];
         for (mode, uid, ours, is) in table {
             let risk = match DirectoryRisk::of(Path::new("/run/app"), uid, mode, ours) {
-                None => Safe,
-                Some(DirectoryRisk::WorldWritable { .. }) => WorldWritable,
-                Some(DirectoryRisk::OwnedByOther { .. }) => OwnedByOther,
+                None => SAFE,
+                Some(DirectoryRisk::WorldWritable { .. }) => WORLD,
+                Some(DirectoryRisk::OwnedByOther { .. }) => OTHER,
             };
             assert_eq!(risk, is, "mode {mode:o} of {uid}, we are {ours}");
         }

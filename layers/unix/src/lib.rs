@@ -1,4 +1,4 @@
-//! Both ends of a Unix socket path: what stands at the bottom of a stack.
+//! Both ends of a Unix socket path: the bottom of a stack, and the listener.
 //!
 //! ```
 //! use kyneta_uds_core::SocketPath;
@@ -14,16 +14,16 @@
 //! let (theirs, _permit) = listener.accept().await;
 //! assert_eq!(theirs.peer_cred()?.uid(), ours.peer_cred()?.uid());
 //!
-//! listener.close()?; // removes the file, which is still its own
+//! listener.close()?; // removes the file, if it is still its own
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! | | |
 //! |---|---|
-//! | needs below | nothing: a path ([`SocketPath`](kyneta_uds_core::SocketPath)), or a stream that somebody has accepted |
-//! | gives above | [`UnixConnector`], a maker of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
-//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; one thread for looks at paths, and on Linux, for all listeners, one thread with an inotify instance |
+//! | needs below | nothing: a path ([`SocketPath`](kyneta_uds_core::SocketPath)), or an accepted stream |
+//! | gives above | [`UnixConnector`], a make service of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
+//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; one thread for periodic checks of paths, and on Linux, for all listeners, one inotify thread |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -33,22 +33,24 @@ mod authorize;
 pub mod bind;
 mod connector;
 mod credentials;
-mod credentials_who;
 mod directory;
 mod fs;
 mod listener;
+mod mutex;
+mod options;
 mod probe;
 pub mod replacement;
 mod socket_file;
 mod user_namespace;
 pub mod watch;
 
-pub use accept::admission::{Permit, Refusal};
-pub use access_policy::Allow;
+pub use accept::admission::{Permit, RejectReason};
+pub use access_policy::AccessPolicy;
 pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
-pub use bind::{BindError, machine as claim};
+pub use bind::BindError;
 pub use connector::{ConnectError, UnixConnector, UnixTarget, no_symlink};
 pub use directory::DirectoryRisk;
-pub use listener::{Listener, ListenerEvent, ListenerOptions};
+pub use listener::{Listener, ListenerEvent};
+pub use options::ListenerOptions;
 pub use replacement::ReplacementWatch;
-pub use watch::{machine::Lost, trigger::prepare};
+pub use watch::{PathLoss, prepare};

@@ -1,10 +1,13 @@
-//! Whether a process listens behind a socket file.
+//! Whether a process listens at a socket file.
 //!
-//! In: a path. Out: what a connection to it shows. May touch: that connection, closed at once.
+//! In: a path. Out: the result of connecting to it. May touch: that connection, which is closed at once.
 
 use std::{
     fs, io,
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::{fs::MetadataExt as _, net::UnixStream as ForeignStream},
+    },
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -12,32 +15,31 @@ use std::{
 use kyneta_uds_core::Credentials;
 use tokio::net::{UnixSocket, UnixStream};
 
-use crate::credentials;
+use crate::{credentials::peer_credentials, socket_file::MARK};
 
-/// Who listens behind a socket.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Behind {
-    /// No process.
+pub(crate) enum Probe {
+    /// No process listens.
     Refused,
-    /// A process.
+    /// A process listens.
     Listening,
-    /// A process whose backlog is full.
+    /// A process listens, but its backlog is full.
     Busy,
-    /// No process, but the file is so new that one may be about to listen.
+    /// No process listens, but the file is so new that its process may be about to listen.
     NotYetListening,
 }
 
-/// A process that binds a path without our care listens at it a moment later; in between it looks stale.
-/// That moment is microseconds long, unless the process is preempted between bind(2) and listen(2).
+/// Other programs bind the path first and listen after that. In between, for microseconds unless the
+/// process is preempted, the socket looks stale.
 const NEWBORN: Duration = Duration::from_millis(10);
 
-/// True when the file has come to be just now, and bears no mark. Its change time is what no one can
-/// set.
+/// True when the file was just made, and not by us. No process can set its change time.
 fn is_newborn(file: &Path) -> bool {
     let Ok(metadata) = fs::symlink_metadata(file) else {
         return false;
     };
-    if metadata.mtime_nsec() == 0 {
+    if metadata.mtime_nsec() == MARK {
         return false;
     }
     let (seconds, nanos) = (metadata.ctime(), metadata.ctime_nsec());
@@ -45,24 +47,24 @@ fn is_newborn(file: &Path) -> bool {
         return false;
     };
     let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos));
-    // One from the future is from before the clock was set.
+    // A time in the future is from before the clock was set back.
     let age = changed.and_then(|changed| changed.elapsed().ok());
     age.is_some_and(|age| age < NEWBORN)
 }
 
-/// Connects to a socket and lets go of it. Does not wait: a full backlog is an answer too.
-pub(crate) fn probe(file: &Path) -> io::Result<Behind> {
+/// Connects to a socket and closes the connection. Does not wait while the backlog is full.
+pub(crate) fn probe(file: &Path) -> io::Result<Probe> {
     let connected = connect(file);
     match connected.as_ref().map_err(io::Error::kind) {
-        Ok(_) => Ok(Behind::Listening),
-        Err(io::ErrorKind::ConnectionRefused) if is_newborn(file) => Ok(Behind::NotYetListening),
-        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Behind::Refused),
-        Err(io::ErrorKind::WouldBlock) => Ok(Behind::Busy),
-        Err(_) => connected.map(|_| Behind::Listening),
+        Ok(_) => Ok(Probe::Listening),
+        Err(io::ErrorKind::ConnectionRefused) if is_newborn(file) => Ok(Probe::NotYetListening),
+        Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(Probe::Refused),
+        Err(io::ErrorKind::WouldBlock) => Ok(Probe::Busy),
+        Err(_) => connected.map(|_| Probe::Listening),
     }
 }
 
-/// Connects to a socket without waiting.
+/// Connects without waiting.
 fn connect(file: &Path) -> io::Result<UnixSocket> {
     let socket = UnixSocket::new_stream()?;
     let address = rustix::net::SocketAddrUnix::new(file)?;
@@ -70,18 +72,11 @@ fn connect(file: &Path) -> io::Result<UnixSocket> {
     Ok(socket)
 }
 
-/// Which process listens at a socket: `None` when none does, or none that accepts: its backlog is full.
-/// Within a tokio runtime.
+/// The credentials of the process that listens at a socket. `None` when no process does, or its backlog is
+/// full. Needs a tokio runtime.
 pub(crate) fn listener(file: &Path) -> Option<Option<Credentials>> {
-    match connect(file) {
-        Ok(socket) => {
-            let stream = socket
-                .as_fd()
-                .try_clone_to_owned()
-                .map(std::os::unix::net::UnixStream::from);
-            let stream = stream.and_then(UnixStream::from_std);
-            Some(stream.ok().as_ref().and_then(credentials::of))
-        }
-        Err(_) => None,
-    }
+    let descriptor = connect(file).ok()?.as_fd().try_clone_to_owned();
+    let stream = descriptor.map(ForeignStream::from);
+    let stream = stream.and_then(UnixStream::from_std).ok();
+    Some(stream.as_ref().and_then(peer_credentials))
 }

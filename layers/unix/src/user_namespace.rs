@@ -1,17 +1,9 @@
-//! Whether a uid names one user. In a user namespace (user_namespaces(7)) the kernel shows every user that
-//! the namespace does not map as one: the overflow uid, 65534 unless set otherwise.
+//! Whether a uid stands for one user. In a user namespace (user_namespaces(7)) the kernel shows all users that
+//! the namespace does not map as one: the overflow uid, 65534 by default.
 //!
-//! In: what /proc says. Out: which uid that is, if there is one. May touch: two files of /proc, once.
+//! In: two files of /proc, read once. Out: that uid, if users are unmapped. Touches nothing else.
 
 use std::{fs, sync::OnceLock};
-
-#[cfg(target_os = "linux")]
-/// Where /proc does not say (`OVERFLOW_UID` of the kernel).
-const OVERFLOW_UID: u32 = 65_534;
-
-#[cfg(target_os = "linux")]
-/// All uids but the one that means none.
-const ALL_UIDS: u64 = u32::MAX as u64;
 
 /// True when this uid stands for every user that this process's user namespace does not map.
 pub(crate) fn is_unmapped(uid: u32) -> bool {
@@ -24,9 +16,13 @@ pub(crate) fn is_unmapped(uid: u32) -> bool {
     *unmapped == Some(uid)
 }
 
-/// `None` when all users are mapped, as outside of user namespaces. A map that cannot be read maps nothing.
+/// `None` when all users are mapped, as outside of user namespaces. An unreadable map counts as empty.
 #[cfg(target_os = "linux")]
 fn unmapped(map: Option<&str>, overflow: Option<&str>) -> Option<u32> {
+    /// The default, used where /proc cannot be read.
+    const OVERFLOW_UID: u32 = 65_534;
+    /// All uids except the one that means none.
+    const ALL_UIDS: u64 = u32::MAX as u64;
     // A line: the first uid inside, the first outside, how many (user_namespaces(7)).
     let count = |line: &str| line.split_whitespace().nth(2)?.parse::<u64>().ok();
     let mapped: u64 = map.unwrap_or_default().lines().filter_map(count).sum();

@@ -1,7 +1,7 @@
-//! The order in which a path is taken, and what ends it.
+//! The order of the steps that bind a path, and what ends them.
 #![allow(clippy::panic)]
 
-use kyneta_uds_unix::claim::{Answer, Because, Claim, FileId, Next};
+use kyneta_uds_unix::bind::{Answer, BindStep, FileId, InUseReason, Next};
 
 const SEEN: FileId = FileId {
     device: 1,
@@ -9,28 +9,28 @@ const SEEN: FileId = FileId {
     changed: (3, 4),
 };
 
-/// The same number given to another file.
+/// Another file with the same inode.
 const OTHER: FileId = FileId {
     changed: (3, 5),
     ..SEEN
 };
 
 #[test]
-fn a_stale_path_is_taken_in_this_order() {
+fn a_stale_path_is_bound_in_this_order() {
     let order = [
-        (Claim::FIRST, Answer::Socket(SEEN)),
-        (Claim::Lock, Answer::Done),
-        (Claim::UNDER_LOCK, Answer::Socket(SEEN)),
-        (Claim::Probe(SEEN), Answer::Nothing),
-        (Claim::LookOnceMore(SEEN), Answer::Socket(SEEN)),
-        (Claim::RemoveStale, Answer::Done),
-        (Claim::RemoveLeftover, Answer::Done),
-        (Claim::BindTemporary, Answer::Done),
-        (Claim::Listen, Answer::Done),
-        (Claim::Link, Answer::Done),
-        (Claim::RemoveTemporary { linked: true }, Answer::Done),
+        (BindStep::FIRST, Answer::Socket(SEEN)),
+        (BindStep::Lock, Answer::Done),
+        (BindStep::UNDER_LOCK, Answer::Socket(SEEN)),
+        (BindStep::Probe(SEEN), Answer::Nothing),
+        (BindStep::LookOnceMore(SEEN), Answer::Socket(SEEN)),
+        (BindStep::RemoveStale, Answer::Done),
+        (BindStep::RemoveLeftover, Answer::Done),
+        (BindStep::BindTemporary, Answer::Done),
+        (BindStep::Listen, Answer::Done),
+        (BindStep::Link, Answer::Done),
+        (BindStep::RemoveTemporary { linked: true }, Answer::Done),
     ];
-    let mut next = Next::Do(Claim::FIRST);
+    let mut next = Next::Do(BindStep::FIRST);
     for (step, answer) in order {
         assert_eq!(next, Next::Do(step));
         next = step.then(answer, true);
@@ -39,45 +39,56 @@ fn a_stale_path_is_taken_in_this_order() {
 }
 
 #[test]
-fn what_ends_it_or_changes_its_course() {
+fn what_ends_a_bind_or_changes_its_course() {
     let table = [
-        (Claim::Lock, Answer::InUse, Next::InUse(Because::Locked)),
         (
-            Claim::LookUnderLock,
-            Answer::Nothing,
-            Next::Do(Claim::RemoveLeftover),
-        ),
-        (
-            Claim::Probe(SEEN),
+            BindStep::Lock,
             Answer::InUse,
-            Next::InUse(Because::Alive),
+            Next::InUse(InUseReason::Locked),
         ),
-        (Claim::Probe(SEEN), Answer::Busy, Next::InUse(Because::Busy)),
         (
-            Claim::LookOnceMore(SEEN),
+            BindStep::LookUnderLock,
+            Answer::Nothing,
+            Next::Do(BindStep::RemoveLeftover),
+        ),
+        (
+            BindStep::Probe(SEEN),
+            Answer::InUse,
+            Next::InUse(InUseReason::Alive),
+        ),
+        (
+            BindStep::Probe(SEEN),
+            Answer::Busy,
+            Next::InUse(InUseReason::Busy),
+        ),
+        (
+            BindStep::LookOnceMore(SEEN),
             Answer::Socket(OTHER),
-            Next::InUse(Because::JustBound),
+            Next::InUse(InUseReason::JustBound),
         ),
         (
-            Claim::LookOnceMore(SEEN),
+            BindStep::LookOnceMore(SEEN),
             Answer::Nothing,
-            Next::Do(Claim::RemoveLeftover),
+            Next::Do(BindStep::RemoveLeftover),
         ),
         (
-            Claim::Link,
+            BindStep::Link,
             Answer::InUse,
-            Next::Do(Claim::RemoveTemporary { linked: false }),
+            Next::Do(BindStep::RemoveTemporary { linked: false }),
         ),
         (
-            Claim::RemoveTemporary { linked: false },
+            BindStep::RemoveTemporary { linked: false },
             Answer::Done,
-            Next::InUse(Because::JustBound),
+            Next::InUse(InUseReason::JustBound),
         ),
-        // What does not belong to the step asks for it again.
-        (Claim::Link, Answer::Busy, Next::Do(Claim::Link)),
+        // An answer that does not belong to the step repeats the step.
+        (BindStep::Link, Answer::Busy, Next::Do(BindStep::Link)),
     ];
     for (step, answer, next) in table {
         assert_eq!(step.then(answer, true), next, "{step:?} {answer:?}");
     }
-    assert_eq!(Claim::Probe(SEEN).then(Answer::Nothing, false), Next::Stale);
+    assert_eq!(
+        BindStep::Probe(SEEN).then(Answer::Nothing, false),
+        Next::Stale
+    );
 }

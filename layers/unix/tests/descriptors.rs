@@ -1,4 +1,4 @@
-//! The numbers of a listener's descriptors. Alone in its binary: they are the process's.
+//! The numbers of a listener's descriptors. Alone in its binary: they are process-wide.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
@@ -16,18 +16,18 @@ fn descriptors() -> BTreeMap<u32, String> {
         Some((number, is.to_string_lossy().into_owned()))
     };
     let all = entries.map(Result::unwrap).filter_map(descriptor);
-    // But for the one by which they are listed.
+    // Except the one that lists them.
     all.filter(|(_, is)| !is.starts_with("/proc/")).collect()
 }
 
-/// A killed process closes the highest first, and to close inotify takes ten milliseconds.
+/// A killed process closes the highest first, and closing inotify takes ten milliseconds.
 #[tokio::test]
-async fn what_others_wait_for_is_above_the_inotify_instance() {
+async fn sockets_and_lock_are_above_the_inotify_instance() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
     let before = descriptors();
     let mut listener = Listener::bind(&path).await.unwrap();
-    // It begins to watch.
+    // Starts the watch.
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pin!(listener.next()).poll(&mut cx).is_pending());
     let _ours = UnixStream::connect(&path).await.unwrap();

@@ -3,36 +3,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod support;
 
-use kyneta_uds_unix::{Listener, ListenerEvent, Lost};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{fs, time::Duration};
+
+use kyneta_uds_unix::{Listener, ListenerEvent, PathLoss};
+use support::{Log, exhaust_descriptors, limit_descriptors};
 use tokio::time::timeout;
-
-/// What has been logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn inotify_instances() -> usize {
     let descriptors = fs::read_dir("/proc/self/fd").unwrap();
@@ -44,22 +21,13 @@ fn inotify_instances() -> usize {
 
 async fn lost(listener: &mut Listener) -> bool {
     let next = timeout(Duration::from_secs(20), listener.next()).await;
-    matches!(next, Ok(ListenerEvent::Lost(Lost::Gone)))
+    matches!(next, Ok(ListenerEvent::Lost(PathLoss::Gone)))
 }
 
 #[tokio::test]
-async fn it_looks_at_its_path_instead_and_says_so_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
-    let limit = Rlimit {
-        current: Some(64),
-        ..getrlimit(Resource::Nofile)
-    };
-    setrlimit(Resource::Nofile, limit).unwrap();
+async fn it_checks_its_path_instead_and_logs_it_once() {
+    let log = Log::start();
+    limit_descriptors();
     let dir = tempfile::tempdir().unwrap();
     let file = |i| dir.path().join(format!("{i}.sock"));
 
@@ -67,9 +35,9 @@ async fn it_looks_at_its_path_instead_and_says_so_once() {
     for i in 0..2 {
         listeners.push(Listener::bind(file(i)).await.unwrap());
     }
-    let all: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let all = exhaust_descriptors();
     for listener in &mut listeners {
-        // It begins to watch.
+        // Starts the watch.
         assert!(timeout(Duration::ZERO, listener.next()).await.is_err());
     }
     drop(all);
@@ -81,9 +49,9 @@ async fn it_looks_at_its_path_instead_and_says_so_once() {
         fs::remove_file(file(i)).unwrap();
         assert!(lost(listener).await);
         listener.restore().await.unwrap();
-        // Now it can be had.
+        // Now an instance is available.
         assert!(timeout(Duration::ZERO, listener.next()).await.is_err());
-        assert_eq!(inotify_instances(), 1, "one a process");
+        assert_eq!(inotify_instances(), 1, "one per process");
         fs::remove_file(file(i)).unwrap();
         assert!(lost(listener).await);
     }

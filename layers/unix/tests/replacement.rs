@@ -1,4 +1,4 @@
-//! A connector is told that another socket stands at its path.
+//! A connector notices that another socket is at its path.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
 use std::{fs, future::poll_fn, path::PathBuf, time::Duration};
@@ -36,11 +36,11 @@ async fn replaced(watch: &mut ReplacementWatch, within: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn a_foreign_listener_that_loses_its_path_to_another_is_told_within_two_seconds() {
+async fn the_replacement_of_a_foreign_listener_is_reported_within_two_seconds() {
     let dir = Dir::new();
     let _first = UnixListener::bind(dir.file()).unwrap();
     let (_stream, mut watch) = dir.connect().await;
-    // Nothing there is no replacement, and a socket at which no process listens is none.
+    // A missing file is no replacement, nor is a socket at which no process listens.
     fs::remove_file(dir.file()).unwrap();
     assert!(!replaced(&mut watch, Duration::from_millis(1_700)).await);
     drop(UnixListener::bind(dir.file()).unwrap());
@@ -56,7 +56,7 @@ async fn a_foreign_listener_that_loses_its_path_to_another_is_told_within_two_se
 }
 
 #[tokio::test]
-async fn a_listener_of_ours_that_puts_its_path_back_is_no_other() {
+async fn a_listener_of_ours_that_restores_its_path_is_no_replacement() {
     let dir = Dir::new();
     let mut listener = Listener::bind(dir.file()).await.unwrap();
     let (_stream, mut watch) = dir.connect().await;

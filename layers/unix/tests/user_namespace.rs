@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_unix::{Allow, ListenerEvent, ListenerOptions};
+use kyneta_uds_unix::{AccessPolicy, ListenerEvent, ListenerOptions};
 
 const PATH: &str = "KYNETA_UDS_TEST_PATH";
 
@@ -16,15 +16,15 @@ const PATH: &str = "KYNETA_UDS_TEST_PATH";
 async fn a_user_that_the_namespace_does_not_map_is_not_our_own() {
     if let Some(path) = std::env::var_os(PATH) {
         // Inside: our own uid is the overflow uid, as is that of the process outside.
-        let options = ListenerOptions::new().allow(Allow::same_uid());
+        let options = ListenerOptions::new().allow(AccessPolicy::same_uid());
         let mut listener = options.bind(std::path::PathBuf::from(path)).await.unwrap();
         let event = listener.next().await;
-        let ListenerEvent::Refused(refusal) = event else {
+        let ListenerEvent::Rejected(reason) = event else {
             panic!("{event:?}");
         };
-        let credentials = refusal.credentials().unwrap();
+        let credentials = reason.credentials().unwrap();
         assert_eq!(credentials.pid, None, "of another pid namespace");
-        let text = refusal.to_string();
+        let text = reason.to_string();
         assert!(
             text.contains("all users that this namespace does not map"),
             "{text}"
@@ -44,7 +44,7 @@ async fn a_user_that_the_namespace_does_not_map_is_not_our_own() {
         .status()
         .is_ok_and(|status| status.success())
     {
-        println!("namespaces cannot be had here: nothing is tested");
+        println!("namespaces are not available here: nothing is tested");
         return;
     }
     let mut child = unshare()
@@ -55,7 +55,7 @@ async fn a_user_that_the_namespace_does_not_map_is_not_our_own() {
         .unwrap();
     let start = Instant::now();
     let status = loop {
-        // Held until it is refused.
+        // Held until it is rejected.
         let _stream = UnixStream::connect(&path);
         if let Some(status) = child.try_wait().unwrap() {
             break status;

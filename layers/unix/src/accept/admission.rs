@@ -1,45 +1,44 @@
-//! The door of a listener: who may come in, how often, and how many at once.
+//! Admission of connections: the access policy by uid and gid, the rate, and the limits at once.
 //!
-//! In: credentials of those who have connected. Out: a [`Permit`] for each who may stay, a
-//! [`Refusal`] for each who may not, and a log line. May touch: its own counts, the clock.
+//! In: the credentials of a new connection. Out: a [`Permit`], or a [`RejectReason`] and a log line. May touch:
+//! its own counts, the clock.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use kyneta_uds_core::{Credentials, RateLimit};
-
 use tracing::{Span, field::Empty, info_span};
 
-use super::rate::Rate;
-use crate::{access_policy::Allow, credentials_who::Who};
+use super::rate::AcceptRate;
+use crate::{access_policy::AccessPolicy, credentials::Display, mutex::lock};
 
-/// Connections at once, unless chosen otherwise.
+/// Connections at once, by default.
 const MAX_CONNECTIONS: usize = 16_384;
 
-/// Connections a second of one user, unless chosen otherwise; twice as many at once.
+/// Connections a second of one user, by default; twice as many at once.
 const ACCEPT_RATE: u32 = 10_000;
 
-/// Log lines a minute about those who are refused, unless chosen otherwise.
+/// Log lines a minute about rejected connections, by default.
 const LOG_LINES: u32 = 60;
 
-/// Who may come in, and how many.
+/// Which connections are admitted, and how many.
 #[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) allow: Allow,
+pub(crate) struct Limits {
+    pub(crate) allow: AccessPolicy,
     pub(crate) max_connections: usize,
-    /// Three quarters of all unless chosen otherwise, so that one user cannot take all places.
+    /// By default three quarters of all, so that one user cannot take all.
     pub(crate) max_per_uid: Option<usize>,
     pub(crate) accept_rate: u32,
     pub(crate) log_lines: u32,
 }
 
-impl Rules {
+impl Limits {
     pub(crate) fn new() -> Self {
         Self {
-            allow: Allow::same_uid(),
+            allow: AccessPolicy::same_uid(),
             max_connections: MAX_CONNECTIONS,
             max_per_uid: None,
             accept_rate: ACCEPT_RATE,
@@ -56,41 +55,41 @@ impl Rules {
 /// Why a connection was closed as soon as it was accepted. Nothing was read from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// The policy says no.
-    #[error("{} is not allowed in", Who(*credentials))]
+pub enum RejectReason {
+    /// The access policy does not allow the process.
+    #[error("{} is not allowed in", Display(*credentials))]
     NotAllowed {
-        /// Who it was, where the kernel tells.
+        /// Of the process, where the kernel reports them.
         credentials: Option<Credentials>,
     },
-    /// As many as may be are connected.
-    #[error("{} was one too many: {limit} connections at most", Who(*credentials))]
+    /// The limit of connections is reached.
+    #[error("{} was one too many: {limit} connections at most", Display(*credentials))]
     TooMany {
-        /// Who it was, where the kernel tells.
+        /// Of the process, where the kernel reports them.
         credentials: Option<Credentials>,
-        /// How many may be.
+        /// Connections at once.
         limit: usize,
     },
-    /// As many of one user's processes as may be are connected.
-    #[error("{} was one too many: {limit} connections at most of one user", Who(Some(*credentials)))]
+    /// The limit of one user's connections is reached.
+    #[error("{} was one too many: {limit} connections at most of one user", Display(Some(*credentials)))]
     TooManyOfUid {
-        /// Who it was.
+        /// Of the process.
         credentials: Credentials,
-        /// How many may be.
+        /// Connections at once.
         limit: usize,
     },
-    /// Processes of one user have connected too often in a short time.
-    #[error("{} was one too many: {per_second} connections a second at most of one user", Who(*credentials))]
+    /// One user's processes connect too often.
+    #[error("{} was one too many: {per_second} connections a second at most of one user", Display(*credentials))]
     TooFast {
-        /// Who it was, where the kernel tells.
+        /// Of the process, where the kernel reports them.
         credentials: Option<Credentials>,
-        /// How many a second may be, on average.
+        /// Connections a second, on average.
         per_second: u32,
     },
 }
 
-impl Refusal {
-    /// Who was refused, where the kernel tells.
+impl RejectReason {
+    /// The credentials of the rejected process, where the kernel reports them.
     pub const fn credentials(&self) -> Option<Credentials> {
         match self {
             Self::NotAllowed { credentials }
@@ -101,74 +100,69 @@ impl Refusal {
     }
 }
 
-/// The door itself; shared with the [`Permit`]s that it has given.
+/// Decides on each connection; shared with the [`Permit`]s.
 #[derive(Debug)]
-pub(crate) struct Door {
-    rules: Rules,
-    count: Mutex<Count>,
-    rate: Mutex<Rate>,
+pub(crate) struct Admission {
+    limits: Limits,
+    open: Mutex<OpenConnections>,
+    rate: Mutex<AcceptRate>,
     log: Mutex<RateLimit>,
 }
 
-impl Door {
-    pub(crate) fn new(rules: Rules) -> Arc<Self> {
+impl Admission {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            log: Mutex::new(RateLimit::new(rules.log_lines)),
-            rate: Mutex::new(Rate::new(rules.accept_rate)),
-            rules,
-            count: Mutex::default(),
+            log: Mutex::new(RateLimit::new(limits.log_lines)),
+            rate: Mutex::new(AcceptRate::new(limits.accept_rate)),
+            limits,
+            open: Mutex::default(),
         })
     }
 
-    /// Lets somebody in, or says why not, in a log line as well.
+    /// Admits a connection, or says why not, in a log line as well.
     pub(crate) fn admit(
         self: &Arc<Self>,
         credentials: Option<Credentials>,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Permit, RejectReason> {
         match self.enter(credentials) {
             Ok(()) => Ok(Permit {
-                door: self.clone(),
+                admission: self.clone(),
                 credentials,
             }),
-            Err(refusal) => {
-                self.log(&refusal);
-                Err(refusal)
+            Err(reason) => {
+                self.log(&reason);
+                Err(reason)
             }
         }
     }
 
-    fn enter(&self, credentials: Option<Credentials>) -> Result<(), Refusal> {
-        if !self.rules.allow.allows(credentials) {
-            return Err(Refusal::NotAllowed { credentials });
+    fn enter(&self, credentials: Option<Credentials>) -> Result<(), RejectReason> {
+        if !self.limits.allow.allows(credentials) {
+            return Err(RejectReason::NotAllowed { credentials });
         }
         let uid = credentials.map(|of| of.uid);
         if !lock(&self.rate).take(uid, Instant::now()) {
-            let per_second = self.rules.accept_rate;
-            return Err(Refusal::TooFast {
+            let per_second = self.limits.accept_rate;
+            return Err(RejectReason::TooFast {
                 credentials,
                 per_second,
             });
         }
-        lock(&self.count).enter(&self.rules, credentials)
+        lock(&self.open).enter(&self.limits, credentials)
     }
 
-    fn log(&self, refusal: &Refusal) {
+    fn log(&self, reason: &RejectReason) {
         let Some(unsaid) = lock(&self.log).take(Instant::now()) else {
             return;
         };
-        let uid = refusal.credentials().map(|peer| peer.uid);
+        let uid = reason.credentials().map(|peer| peer.uid);
         let unsaid = (unsaid > 0).then_some(unsaid);
-        tracing::warn!(uid, unsaid, "refused: {refusal}");
+        tracing::warn!(uid, unsaid, "rejected: {reason}");
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that can panic runs under these locks, so poison means nothing.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One accepted connection's place among those that a listener allows at once. Dropping it gives the
-/// place to the next: keep it as long as the connection.
+/// One connection counted against a listener's limits. Keep it as long as the connection: dropping it makes room
+/// for the next.
 ///
 /// ```
 /// use kyneta_uds_unix::{Listener, ListenerEvent, ListenerOptions};
@@ -181,8 +175,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// let _first = tokio::net::UnixStream::connect(&path).await?;
 /// let (_stream, permit) = listener.accept().await;
 /// let _second = tokio::net::UnixStream::connect(&path).await?;
-/// let ListenerEvent::Refused(refusal) = listener.next().await else { panic!() };
-/// assert!(refusal.to_string().ends_with("one too many: 1 connections at most"));
+/// let ListenerEvent::Rejected(reason) = listener.next().await else { panic!() };
+/// assert!(reason.to_string().ends_with("one too many: 1 connections at most"));
 ///
 /// drop(permit);
 /// let _third = tokio::net::UnixStream::connect(&path).await?;
@@ -190,21 +184,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "dropping it gives the connection's place to the next"]
+#[must_use = "dropping it makes room for another connection"]
 #[derive(Debug)]
 pub struct Permit {
-    door: Arc<Door>,
+    admission: Arc<Admission>,
     credentials: Option<Credentials>,
 }
 
 impl Permit {
-    /// Who was let in, where the kernel tells.
+    /// The credentials of the connected process, where the kernel reports them.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 
-    /// A span for what happens on the connection: `connection` with `uid`, `gid` and `pid`; `peer` and
-    /// `wire` are to be recorded once they are known.
+    /// A span for the connection: `connection` with `uid`, `gid` and `pid`; record `peer` and `wire` once they
+    /// are known.
     pub fn span(&self) -> Span {
         let of = self.credentials;
         info_span!(
@@ -220,31 +214,35 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        lock(&self.door.count).leave(self.credentials.map(|of| of.uid));
+        lock(&self.admission.open).leave(self.credentials.map(|of| of.uid));
     }
 }
 
-/// How many are in.
+/// Open connections.
 #[derive(Debug, Default)]
-struct Count {
+struct OpenConnections {
     all: usize,
-    /// Of each user somebody of whom is in.
+    /// Open connections per uid.
     by_uid: HashMap<u32, usize>,
 }
 
-impl Count {
-    fn enter(&mut self, rules: &Rules, credentials: Option<Credentials>) -> Result<(), Refusal> {
-        if self.all >= rules.max_connections {
-            return Err(Refusal::TooMany {
+impl OpenConnections {
+    fn enter(
+        &mut self,
+        limits: &Limits,
+        credentials: Option<Credentials>,
+    ) -> Result<(), RejectReason> {
+        if self.all >= limits.max_connections {
+            return Err(RejectReason::TooMany {
                 credentials,
-                limit: rules.max_connections,
+                limit: limits.max_connections,
             });
         }
         if let Some(credentials) = credentials {
-            let limit = rules.per_uid();
+            let limit = limits.per_uid();
             let count = self.by_uid.get(&credentials.uid).copied().unwrap_or(0);
             if count >= limit {
-                return Err(Refusal::TooManyOfUid { credentials, limit });
+                return Err(RejectReason::TooManyOfUid { credentials, limit });
             }
             self.by_uid.insert(credentials.uid, count + 1);
         }
@@ -276,87 +274,85 @@ mod tests {
         })
     }
 
-    fn door(max_connections: usize, max_per_uid: Option<usize>) -> Arc<Door> {
-        Door::new(Rules {
-            allow: Allow::anyone(),
+    fn admission(max_connections: usize, max_per_uid: Option<usize>) -> Arc<Admission> {
+        Admission::new(Limits {
+            allow: AccessPolicy::anyone(),
             max_connections,
             max_per_uid,
-            ..Rules::new()
+            ..Limits::new()
         })
     }
 
     #[test]
-    fn places_are_counted_in_all_and_by_user_and_given_back() {
-        let door = door(3, Some(2));
-        let mut of_1: Vec<_> = (0..2).map(|_| door.admit(of(1)).unwrap()).collect();
-        let too_many_of_1 = door.admit(of(1)).unwrap_err();
+    fn open_connections_are_counted_in_all_and_per_user() {
+        let admission = admission(3, Some(2));
+        let mut of_1: Vec<_> = (0..2).map(|_| admission.admit(of(1)).unwrap()).collect();
+        let too_many_of_1 = admission.admit(of(1)).unwrap_err();
         assert!(matches!(
             too_many_of_1,
-            Refusal::TooManyOfUid { limit: 2, .. }
+            RejectReason::TooManyOfUid { limit: 2, .. }
         ));
-        let of_2 = door.admit(of(2)).unwrap();
+        let of_2 = admission.admit(of(2)).unwrap();
         for late in [of(1), of(2), of(3), None] {
-            let refusal = door.admit(late).unwrap_err();
-            assert!(matches!(refusal, Refusal::TooMany { limit: 3, .. }));
-            assert_eq!(refusal.credentials(), late);
+            let reason = admission.admit(late).unwrap_err();
+            assert!(matches!(reason, RejectReason::TooMany { limit: 3, .. }));
+            assert_eq!(reason.credentials(), late);
         }
         of_1.pop();
-        let unknown = door.admit(None).unwrap();
+        let unknown = admission.admit(None).unwrap();
         drop((of_1, of_2, unknown));
-        assert_eq!(lock(&door.count).all, 0);
+        assert_eq!(lock(&admission.open).all, 0);
         assert!(
-            lock(&door.count).by_uid.is_empty(),
-            "one who has left is forgotten"
+            lock(&admission.open).by_uid.is_empty(),
+            "a user without connections takes no memory"
         );
     }
 
     #[test]
-    fn one_user_has_three_quarters_unless_told_otherwise() {
+    fn one_user_has_three_quarters_by_default() {
         for (max_connections, of_one) in [(1, 1), (2, 2), (4, 3), (16_384, 12_288)] {
-            let door = door(max_connections, None);
-            let permits: Vec<_> = std::iter::from_fn(|| door.admit(of(1)).ok()).collect();
+            let admission = admission(max_connections, None);
+            let permits: Vec<_> = std::iter::from_fn(|| admission.admit(of(1)).ok()).collect();
             assert_eq!(permits.len(), of_one);
         }
     }
 
     #[test]
-    fn one_user_that_connects_too_often_is_refused_and_no_other() {
-        let door = Door::new(Rules {
-            allow: Allow::anyone(),
+    fn one_user_that_connects_too_often_is_rejected_and_no_other() {
+        let admission = Admission::new(Limits {
+            allow: AccessPolicy::anyone(),
             accept_rate: 1,
-            ..Rules::new()
+            ..Limits::new()
         });
         // Two at once; a third would take half a second at least.
-        let admitted: Vec<_> = (0..3).map(|_| door.admit(of(1)).map(drop)).collect();
+        for _ in 0..2 {
+            assert!(admission.admit(of(1)).is_ok());
+        }
+        let reason = admission.admit(of(1)).unwrap_err();
         assert!(matches!(
-            admitted.as_slice(),
-            [Ok(()), Ok(()), Err(Refusal::TooFast { per_second: 1, .. })]
+            reason,
+            RejectReason::TooFast { per_second: 1, .. }
         ));
-        assert!(door.admit(of(2)).is_ok());
+        assert!(admission.admit(of(2)).is_ok());
         assert_eq!(
-            admitted
-                .into_iter()
-                .next_back()
-                .unwrap()
-                .unwrap_err()
-                .to_string(),
+            reason.to_string(),
             "a process of uid 1 (gid 1, pid 7) was one too many: 1 connections a second at most of one user"
         );
     }
 
     #[test]
-    fn who_is_refused_takes_no_place() {
-        let door = Door::new(Rules {
-            allow: Allow::uids([5]),
-            ..Rules::new()
+    fn a_rejected_connection_is_not_counted() {
+        let admission = Admission::new(Limits {
+            allow: AccessPolicy::uids([5]),
+            ..Limits::new()
         });
-        let refusal = door.admit(of(6)).unwrap_err();
+        let reason = admission.admit(of(6)).unwrap_err();
         assert_eq!(
-            refusal.to_string(),
+            reason.to_string(),
             "a process of uid 6 (gid 1, pid 7) is not allowed in"
         );
-        assert_eq!(lock(&door.count).all, 0);
-        assert!(door.admit(None).is_err());
-        assert!(door.admit(of(5)).is_ok());
+        assert_eq!(lock(&admission.open).all, 0);
+        assert!(admission.admit(None).is_err());
+        assert!(admission.admit(of(5)).is_ok());
     }
 }

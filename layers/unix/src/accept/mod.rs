@@ -1,7 +1,11 @@
-//! Accepting that never dies, after axum and hyper-util.
+//! Accepting that survives all errors, after axum and hyper-util.
 //!
-//! In: a listening socket, and those that stood at the path before it. Out: accepted streams; at the
-//! end, those who still wait are turned away in order. May touch: the sockets, tokio's clock.
+//! In: a listening socket, and the former sockets of its path. Out: accepted streams; on closing, pending
+//! connections are closed in order. May touch: the sockets, tokio's clock.
+
+pub(crate) mod admission;
+mod outage;
+mod rate;
 
 use std::{
     future::poll_fn,
@@ -14,10 +18,6 @@ use std::{
 };
 
 use kyneta_uds_core::RateLimit;
-pub(crate) mod admission;
-mod outage;
-mod rate;
-
 use tokio::{
     net::{UnixListener, UnixStream},
     time::{Instant, sleep},
@@ -26,51 +26,53 @@ use tokio::{
 use self::outage::Outage;
 use crate::fs::raised;
 
-/// How long to wait when the system is out of something: long enough for a connection to end.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
+/// Pause when the system is out of a resource, such as file descriptors.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Log lines a minute of outages.
-const LINES: u32 = 10;
+/// Log lines a minute about outages.
+const LOG_LINES: u32 = 10;
 
-/// How many at most are turned away at the end; more than any backlog holds.
-const MOST_WAITING: usize = 65_536;
+/// Pending connections closed at most; more than any backlog holds.
+const MAX_PENDING: usize = 65_536;
 
-/// A listening socket, and those that nobody can connect to any more, though some still wait there.
+/// A listening socket, and former ones, which no process can connect to but which still have pending
+/// connections.
 #[derive(Debug)]
-pub(crate) struct Sockets {
+pub(crate) struct ListeningSockets {
     current: UnixListener,
     former: Vec<ForeignListener>,
     outage: Outage,
-    /// Of outages: where one descriptor at a time is freed they begin and end ten times a second.
-    lines: RateLimit,
+    /// Limits the log: where one descriptor at a time is freed, an outage begins and ends ten times a second.
+    log: RateLimit,
 }
 
-impl From<UnixListener> for Sockets {
+impl From<UnixListener> for ListeningSockets {
     fn from(current: UnixListener) -> Self {
         Self {
             current,
             former: Vec::new(),
             outage: Outage::default(),
-            lines: RateLimit::new(LINES),
+            log: RateLimit::new(LOG_LINES),
         }
     }
 }
 
-impl Sockets {
-    /// Goes on with another socket. Those who wait at the one before are accepted first.
+impl ListeningSockets {
+    /// Continues with another socket. Pending connections at the former one are accepted first.
     pub(crate) fn replace(&mut self, next: UnixListener) {
         match std::mem::replace(&mut self.current, next).into_std() {
             Ok(former) => self.former.push(former),
-            Err(error) => tracing::error!(%error, "those who waited at the old socket are lost"),
+            Err(error) => {
+                tracing::error!(%error, "the pending connections of the former socket are lost");
+            }
         }
     }
 
-    /// The number of its descriptor.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.current.as_raw_fd()
     }
 
-    /// Goes on with a descriptor above this one, if it can be had.
+    /// Moves to a descriptor above this one, if possible.
     pub(crate) fn raise_above(&mut self, below: RawFd) {
         let raised = raised(&self.current, below).map(ForeignListener::from);
         if let Some(Ok(raised)) = raised.map(UnixListener::from_std) {
@@ -83,16 +85,16 @@ impl Sockets {
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok(stream) => return stream,
-                Err(error) if is_about_one(&error) => {}
+                Err(error) if concerns_one(&error) => {}
                 Err(error) => {
                     let now = Instant::now();
-                    if self.outage.failed(now) && self.lines.take(now.into_std()).is_some() {
+                    if self.outage.failed(now) && self.log.take(now.into_std()).is_some() {
                         tracing::error!(
                             %error,
-                            "nobody can be accepted; tried again every {OUT_OF_RESOURCES:?}"
+                            "connections cannot be accepted; retrying every {RETRY_INTERVAL:?}"
                         );
                     }
-                    sleep(OUT_OF_RESOURCES).await;
+                    sleep(RETRY_INTERVAL).await;
                 }
             }
         }
@@ -103,21 +105,18 @@ impl Sockets {
             Some(accepted) => Poll::Ready(accepted),
             None => self.current.poll_accept(cx).map_ok(|(stream, _)| stream),
         };
-        // A socket at which nobody waits works as well.
-        let works = match &polled {
-            Poll::Ready(Err(error)) => is_about_one(error),
-            Poll::Ready(Ok(_)) | Poll::Pending => true,
-        };
-        if works
+        // A socket without pending connections works as well.
+        let fails = matches!(&polled, Poll::Ready(Err(error)) if !concerns_one(error));
+        if !fails
             && let Some(lasted) = self.outage.worked(Instant::now)
-            && self.lines.take(Instant::now().into_std()).is_some()
+            && self.log.take(Instant::now().into_std()).is_some()
         {
             tracing::warn!(?lasted, "connections are accepted again");
         }
         polled
     }
 
-    /// `None` when nobody waits at a former socket any more; they are closed then.
+    /// `None` when no former socket has a pending connection; they are closed then.
     fn accept_former(&mut self) -> Option<io::Result<UnixStream>> {
         while let Some(former) = self.former.first() {
             match former.accept() {
@@ -134,17 +133,18 @@ impl Sockets {
         None
     }
 
-    /// Ends those who wait in order: without it, closing the listener resets them (the reference
-    /// crashes of that).
-    pub(crate) fn turn_away(self) {
-        // Asked directly: what tokio has not been told of yet waits just as well.
+    /// Closes pending connections in order: otherwise closing the listener resets them, and the reference
+    /// crashes on a reset.
+    pub(crate) fn close(self) {
+        // Not by tokio, which may not know of all pending connections yet.
         let current = self.current.into_std().ok();
-        self.former.into_iter().chain(current).for_each(turn_away);
+        let sockets = self.former.into_iter().chain(current);
+        sockets.for_each(close_pending);
     }
 }
 
-/// Concerns one connection, which is gone; the next may be taken at once.
-fn is_about_one(error: &io::Error) -> bool {
+/// True when the error concerns one connection, which is gone; the next can be accepted at once.
+fn concerns_one(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
@@ -155,27 +155,27 @@ fn is_about_one(error: &io::Error) -> bool {
     )
 }
 
-fn turn_away(socket: ForeignListener) {
-    for _ in 0..MOST_WAITING {
+fn close_pending(socket: ForeignListener) {
+    for _ in 0..MAX_PENDING {
         match socket.accept() {
-            Ok((stream, _)) => end(stream),
-            Err(error) if is_about_one(&error) => {}
+            Ok((stream, _)) => close(stream),
+            Err(error) if concerns_one(&error) => {}
             Err(_) => return,
         }
     }
 }
 
-/// Ends one that was accepted, in order.
-pub(crate) fn hang_up(stream: UnixStream) {
-    // One that cannot be had is closed all the same.
+/// Closes an accepted connection without a reset.
+pub(crate) fn close_orderly(stream: UnixStream) {
+    // After an error it is closed all the same.
     if let Ok(stream) = stream.into_std() {
-        end(stream);
+        close(stream);
     }
 }
 
-/// Reads what nobody will hear: a socket that is closed with words unread resets the other end.
-/// Shut down first, so that no more can come and reading does not wait.
-fn end(mut stream: ForeignStream) {
+/// Reads and discards what has arrived: closing a socket with unread bytes resets the other end. Shut down
+/// first, so that no more can arrive and reading does not wait.
+fn close(mut stream: ForeignStream) {
     let mut unread = [0; 4096];
     if stream.shutdown(Shutdown::Both).is_ok() {
         while matches!(stream.read(&mut unread), Ok(1..)) {}

@@ -1,7 +1,7 @@
-//! An outage: the time in which nobody can be accepted, so that it is told when it begins and when it
-//! ends, and not each time that it is found to last.
+//! An outage: the time in which no connection can be accepted. It is logged when it begins and when it ends,
+//! not at each try in between.
 //!
-//! In: what came of each try, and when. Out: whether that is to be told. Touches nothing.
+//! In: the result of each try, and its time. Out: whether to log it. Touches nothing.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// A try has failed. True when it is the first.
+    /// A try has failed. True when it begins an outage.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
         let first = self.since.is_none();
         self.since.get_or_insert(now);
         first
     }
 
-    /// A try has not failed. How long the outage has lasted that this ends, if there was one; the
-    /// clock is not asked otherwise.
+    /// A try has succeeded. The length of the outage that this ends, if there was one; otherwise the clock is
+    /// not read.
     pub(crate) fn worked(&mut self, now: impl FnOnce() -> Instant) -> Option<Duration> {
         let since = self.since.take()?;
         Some(now().duration_since(since))
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+    fn an_outage_is_reported_when_it_begins_and_when_it_ends() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut outage = Outage::default();

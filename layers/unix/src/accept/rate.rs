@@ -1,25 +1,25 @@
 //! How often each user may connect, as a pure machine: a token bucket per uid.
 //!
-//! In: a uid, and the time. Out: whether it may now. Touches nothing.
+//! In: a uid, and the time. Out: whether it may connect now. Touches nothing.
 //!
-//! A bucket that is full says what no bucket says, and is forgotten, so that the users of the last two
-//! seconds alone are held.
+//! A full bucket means the same as none and is dropped, so that only the users of the last two seconds take
+//! memory.
 
 use std::{collections::HashMap, time::Instant};
 
-/// A bucket holds what flows in within so many seconds.
-const BURST: u32 = 2;
+/// A bucket holds the tokens of this many seconds.
+const BURST_SECONDS: u32 = 2;
 
-/// Full buckets are looked for when there are so many in all, and then at each doubling.
-const FEW: usize = 64;
+/// Full buckets are dropped when there are this many in all, and then at each doubling.
+const MIN_SWEEP: usize = 64;
 
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub(super) struct AcceptRate {
     per_second: u32,
-    /// `None` for those that the kernel tells nothing of.
+    /// `None` for processes without known credentials.
     buckets: HashMap<Option<u32>, Bucket>,
-    /// Full buckets are forgotten when there are so many.
-    many: usize,
+    /// Full buckets are dropped when there are this many.
+    sweep_at: usize,
 }
 
 #[derive(Debug)]
@@ -28,22 +28,22 @@ struct Bucket {
     at: Instant,
 }
 
-impl Rate {
-    pub(crate) fn new(per_second: u32) -> Self {
+impl AcceptRate {
+    pub(super) fn new(per_second: u32) -> Self {
         Self {
             per_second,
             buckets: HashMap::new(),
-            many: FEW,
+            sweep_at: MIN_SWEEP,
         }
     }
 
     /// True when a process of this user may connect now.
-    pub(crate) fn take(&mut self, uid: Option<u32>, now: Instant) -> bool {
+    pub(super) fn take(&mut self, uid: Option<u32>, now: Instant) -> bool {
         let (rate, burst) = (f64::from(self.per_second), self.burst());
-        if self.buckets.len() >= self.many {
+        if self.buckets.len() >= self.sweep_at {
             self.buckets
                 .retain(|_, bucket| bucket.refilled(rate, burst, now) < burst);
-            self.many = FEW.max(2 * self.buckets.len());
+            self.sweep_at = MIN_SWEEP.max(2 * self.buckets.len());
         }
         let full = Bucket {
             tokens: burst,
@@ -52,15 +52,15 @@ impl Rate {
         let bucket = self.buckets.entry(uid).or_insert(full);
         bucket.tokens = bucket.refilled(rate, burst, now);
         bucket.at = bucket.at.max(now);
-        let may = bucket.tokens >= 1.0;
-        if may {
+        let may_connect = bucket.tokens >= 1.0;
+        if may_connect {
             bucket.tokens -= 1.0;
         }
-        may
+        may_connect
     }
 
     fn burst(&self) -> f64 {
-        f64::from(self.per_second.saturating_mul(BURST))
+        f64::from(self.per_second.saturating_mul(BURST_SECONDS))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     fn a_user_may_connect_twice_the_rate_at_once_and_the_rate_from_then_on() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let mut rate = Rate::new(10);
+        let mut rate = AcceptRate::new(10);
         let mut taken = |uid, millis| (0..100).filter(|_| rate.take(uid, at(millis))).count();
         assert_eq!(taken(Some(1), 0), 20);
         assert_eq!(taken(Some(2), 0), 20, "each user has its own");
@@ -95,20 +95,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_none_lets_none_in_and_the_highest_lets_all_in() {
+    fn a_rate_of_zero_rejects_all_and_the_highest_admits_all() {
         let now = Instant::now();
-        assert!(!Rate::new(0).take(Some(1), now));
-        let mut all = Rate::new(u32::MAX);
-        assert!((0..100_000).all(|_| all.take(Some(1), now)));
+        assert!(!AcceptRate::new(0).take(Some(1), now));
+        let mut unlimited = AcceptRate::new(u32::MAX);
+        assert!((0..100_000).all(|_| unlimited.take(Some(1), now)));
     }
 
     #[test]
-    fn users_of_the_last_seconds_alone_are_held() {
+    fn only_users_of_the_last_seconds_take_memory() {
         let start = Instant::now();
-        let mut rate = Rate::new(1_000);
+        let mut rate = AcceptRate::new(1_000);
         for uid in 0..100_000 {
             assert!(rate.take(Some(uid), start + Duration::from_millis(uid.into())));
         }
-        assert!(rate.buckets.len() <= 2 * FEW, "{}", rate.buckets.len());
+        assert!(
+            rate.buckets.len() <= 2 * MIN_SWEEP,
+            "{}",
+            rate.buckets.len()
+        );
     }
 }

@@ -1,10 +1,20 @@
 //! Why a path could not be bound.
 
-use std::{io, path::PathBuf};
+//!
+//! In: an error of the system, and the file. Out: a [`BindError`]. Touches nothing; looks at the owners of a
+//! file that could not be removed.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use kyneta_uds_core::{SocketPath, SocketPathError};
 
-/// Why a path could not be bound. No file that anybody uses was touched.
+use crate::{directory::STICKY, fs::parent};
+
+/// Why a path could not be bound. No file that is in use was touched.
 ///
 /// ```
 /// use kyneta_uds_unix::{BindError, Listener};
@@ -34,22 +44,22 @@ pub enum BindError {
         /// The longest allowed, bytes.
         limit: usize,
     },
-    /// Somebody listens there.
+    /// Another process has the path.
     #[error("{path} is in use: {by}")]
     InUse {
-        /// Where.
+        /// The path.
         path: SocketPath,
         /// How we know.
         by: &'static str,
     },
-    /// A socket file behind which nobody listens any more, and cleaning up is off.
-    #[error("{path} is stale: nobody listens behind it; remove it or let cleanup do so")]
+    /// A socket file at which no process listens any more, and cleanup is off.
+    #[error("{path} is stale: no process listens there; remove it or let cleanup do so")]
     Stale {
-        /// Where.
+        /// The path.
         path: SocketPath,
     },
-    /// A stale socket of another user, in a directory with the sticky bit, which lets that user alone
-    /// remove it.
+    /// A stale socket of another user in a directory with the sticky bit, where only that user may remove
+    /// it.
     #[error(
         "{file} is stale, and in a directory with the sticky bit only its owner (uid {uid}), the directory's \
          owner (uid {directory_uid}) and root can remove it; a path that users share needs a directory of a \
@@ -58,17 +68,17 @@ pub enum BindError {
     StaleOfOther {
         /// The stale file.
         file: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         uid: u32,
-        /// Whose the directory is.
+        /// The directory's owner.
         directory_uid: u32,
         /// `EPERM`.
         source: io::Error,
     },
-    /// There is a file at the path, but it is no socket.
+    /// There is a file at the path, but it is not a socket.
     #[error("{path} exists and is not a socket but {kind}")]
     NotASocket {
-        /// Where.
+        /// The path.
         path: SocketPath,
         /// What it is.
         kind: &'static str,
@@ -76,48 +86,68 @@ pub enum BindError {
     /// The directory does not exist.
     #[error("the directory of {path} does not exist")]
     NoDirectory {
-        /// Where.
+        /// The path.
         path: SocketPath,
     },
-    /// The directory, the socket or the lock is not ours to use.
+    /// The process may not use the directory, the socket or the lock.
     #[error("not permitted to {doing} {file}")]
     NotPermitted {
         /// What failed.
         doing: &'static str,
-        /// On which file.
+        /// The file.
         file: PathBuf,
         /// `EACCES`, `EPERM` or `EROFS`.
         source: io::Error,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("cannot {doing} {file}")]
     Io {
         /// What failed.
         doing: &'static str,
-        /// On which file.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-impl BindError {
-    pub(crate) fn io(doing: &'static str, file: impl Into<PathBuf>, source: io::Error) -> Self {
-        let file = file.into();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotPermitted {
-                    doing,
-                    file,
-                    source,
-                }
-            }
-            _ => Self::Io {
+/// For `map_err`: what failed, on which file.
+pub(super) fn failed(doing: &'static str, file: &Path) -> impl FnOnce(io::Error) -> BindError {
+    let file = file.to_owned();
+    move |source| match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            BindError::NotPermitted {
                 doing,
                 file,
                 source,
-            },
+            }
         }
+        _ => BindError::Io {
+            doing,
+            file,
+            source,
+        },
+    }
+}
+
+/// As [`failed`], but [`BindError::StaleOfOther`] when the sticky bit of its directory keeps the file for its
+/// owner.
+pub(super) fn not_removed(doing: &'static str, file: &Path) -> impl FnOnce(io::Error) -> BindError {
+    move |source| {
+        if source.kind() == io::ErrorKind::PermissionDenied
+            && let (Ok(stale), Ok(directory)) =
+                (fs::symlink_metadata(file), fs::metadata(parent(file)))
+            && directory.mode() & STICKY != 0
+            && stale.uid() != rustix::process::geteuid().as_raw()
+        {
+            return BindError::StaleOfOther {
+                file: file.into(),
+                uid: stale.uid(),
+                directory_uid: directory.uid(),
+                source,
+            };
+        }
+        failed(doing, file)(source)
     }
 }
 
@@ -128,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_said_by_the_source_alone() {
+    fn only_the_source_gives_the_cause() {
         let cause = || io::Error::from_raw_os_error(13);
         let stale = BindError::StaleOfOther {
             file: "/tmp/bus.sock".into(),
@@ -137,8 +167,8 @@ mod tests {
             source: cause(),
         };
         let errors = [
-            BindError::io("bind", "/tmp/bus.sock", cause()),
-            BindError::io("bind", "/tmp/bus.sock", io::ErrorKind::OutOfMemory.into()),
+            failed("bind", Path::new("/tmp/bus.sock"))(cause()),
+            failed("bind", Path::new("/tmp/bus.sock"))(io::ErrorKind::OutOfMemory.into()),
             stale,
         ];
         for error in errors {

@@ -1,11 +1,10 @@
-//! The lock beside a path: who holds it may look at the path and change it.
+//! The lock beside a path. Its holder may look at the path and change it.
 //!
-//! In: the lock file's path. Out: a held [`Lock`], or that somebody else holds it. May touch: that
-//! file alone.
+//! In: the lock file's path. Out: a held [`Lock`], or nothing when another process holds it. May touch:
+//! that file alone.
 //!
-//! The kernel drops it with the process, however that ends. The file is removed by its holder
-//! alone; who waited for a file that has been removed meanwhile holds a lock on nothing and comes
-//! again.
+//! The kernel releases the lock when the process ends. Only the holder removes the file; a process that has
+//! locked a file which was removed meanwhile tries again.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -18,31 +17,31 @@ use std::{
 use rustix::fs::OFlags;
 
 use crate::{
-    fs::raised,
-    socket_file::{file_id, gid, identity},
+    fs::{Access, gid, raised},
+    socket_file::FileId,
 };
 
 /// A held lock.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(super) struct Lock {
     file: File,
     path: PathBuf,
 }
 
-/// How often a lock is tried whose file vanishes under us.
+/// How many times the lock is tried when its file is removed at the same time.
 const TRIES: usize = 100;
 
 impl Lock {
     /// The lock's file for a socket at `path`.
-    pub(crate) fn path_for(path: &Path) -> PathBuf {
+    pub(super) fn path_for(path: &Path) -> PathBuf {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
         lock.into()
     }
 
-    /// `None` when another process holds it. A lock file that is made has the read and write bits of the
-    /// mode, and the group, which are the socket's where others are allowed to connect: they may take over.
-    pub(crate) fn try_acquire(path: &Path, access: (u32, Option<u32>)) -> io::Result<Option<Self>> {
+    /// Takes the lock. `None` when another process holds it. A new lock file gets `access`, so that all
+    /// processes that may connect may also take over.
+    pub(super) fn try_acquire(path: &Path, access: Access) -> io::Result<Option<Self>> {
         for _ in 0..TRIES {
             let Some(file) =
                 open(path)?.map_or_else(|| create(path, access), |file| Ok(Some(file)))?
@@ -65,36 +64,35 @@ impl Lock {
         Err(io::Error::other("the lock file keeps vanishing"))
     }
 
-    /// Which file it is. No other has this number while it is held, even when it has been removed.
-    pub(crate) fn inode(&self) -> io::Result<u64> {
+    /// Its file's inode. No other file has this number while the lock is held, even after a removal.
+    pub(super) fn inode(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.ino())
     }
 
-    /// The number of its descriptor.
-    pub(crate) fn descriptor(&self) -> RawFd {
+    pub(super) fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 
-    /// Holds it by a descriptor above this one, if that can be had. The lock belongs to the open file, which
-    /// stays the same.
-    pub(crate) fn raise_above(&mut self, below: RawFd) {
+    /// Moves to a descriptor above this one, if possible. The lock belongs to the open file, which stays
+    /// the same.
+    pub(super) fn raise_above(&mut self, below: RawFd) {
         if let Some(raised) = raised(&self.file, below) {
             self.file = raised.into();
         }
     }
 
-    /// True while the file that is locked is the one at the path.
-    pub(crate) fn is_current(&self) -> bool {
-        match (self.file.metadata(), identity(&self.path)) {
-            (Ok(held), Ok(there)) => file_id(&held).is_file(there),
+    /// True while the locked file is the one at the path.
+    pub(super) fn is_current(&self) -> bool {
+        match (self.file.metadata(), FileId::at(&self.path)) {
+            (Ok(held), Ok(there)) => FileId::of(&held).is_same_file(there),
             _ => false,
         }
     }
 }
 
-/// `None` when there is none. Locking needs no permission to write, so reading is enough where
-/// another user has made the file. Whatever another user has made there, it is not followed
-/// elsewhere, not truncated, and not waited for, as opening a pipe to read would.
+/// `None` when there is no such file. Locking needs no write permission, so reading is enough where
+/// another user has made the file. Whatever that user has put there, it is not followed, not truncated, and
+/// not waited for (opening a pipe would wait).
 fn open(path: &Path) -> io::Result<Option<File>> {
     let open = |write| {
         OpenOptions::new()
@@ -105,7 +103,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     };
     let opened = match open(true) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // The first refusal is the one to tell.
+            // The first error is the one to report.
             open(false).map_err(|_| error)
         }
         opened => opened,
@@ -116,9 +114,9 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// `None` when somebody was faster.
-fn create(path: &Path, (mode, group): (u32, Option<u32>)) -> io::Result<Option<File>> {
-    let mode = 0o600 | (mode & 0o666);
+/// `None` when another process was faster.
+fn create(path: &Path, access: Access) -> io::Result<Option<File>> {
+    let mode = 0o600 | (access.mode & 0o666);
     let created = OpenOptions::new()
         .read(true)
         .write(true)
@@ -127,11 +125,11 @@ fn create(path: &Path, (mode, group): (u32, Option<u32>)) -> io::Result<Option<F
         .open(path);
     match created {
         Ok(file) => {
-            if let Some(group) = group {
-                // What fails here fails for the socket as well, and is told of that.
+            if let Some(group) = access.group {
+                // An error here occurs for the socket as well, and is reported there.
                 let _ = gid(group).map(|group| rustix::fs::fchown(&file, None, Some(group)));
             }
-            // Whatever the umask.
+            // Regardless of the umask.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             Ok(Some(file))
         }
@@ -140,16 +138,13 @@ fn create(path: &Path, (mode, group): (u32, Option<u32>)) -> io::Result<Option<F
     }
 }
 
-/// A lock file is empty; one that says something is somebody else's, whatever its name.
-fn is_lock_file(file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
-}
-
 impl Drop for Lock {
     fn drop(&mut self) {
-        if is_lock_file(&self.file) && self.is_current() {
-            // Removed while held, so that nobody can hold it at the same time.
+        // A lock file is empty. A file with content belongs to another program, whatever its name.
+        let is_lock_file =
+            (self.file.metadata()).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+        if is_lock_file && self.is_current() {
+            // Removed while held, so that no other process can hold it at the same time.
             let _ = fs::remove_file(&self.path);
         }
     }

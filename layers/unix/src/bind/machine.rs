@@ -1,77 +1,57 @@
-//! How a path is taken, as a pure machine: which step follows from which.
+//! How a path is bound, as a pure machine: which step follows which.
 //!
-//! In: what came of the step before. Out: the next one, or how it ended. Touches nothing.
+//! In: the answer to the last step. Out: the next step, or the result. Touches nothing.
 //!
 //! ```text
-//! look -> lock -> look again -> probe -> look once more -> remove the stale one
+//! look -> lock -> look again -> probe -> look once more -> remove the stale file
 //!                     |                                       |
 //!                     +-> remove what a crash left <----------+
 //!                         -> bind a temporary name -> listen -> link -> remove the temporary name
 //! ```
 //!
-//! The path is looked at before the lock is, so that one that cannot be had leaves no lock file
-//! behind; and again under the lock, because it may have changed. Only a socket behind which nobody
-//! listens is removed. The path appears by a link, with somebody listening behind it, or not at all
-//! because somebody was faster.
+//! The first look comes before the lock, so that a path that cannot be bound gets no lock file; the
+//! second comes under the lock, because the path may have changed. Only a socket file at which no
+//! process listens is removed. The path appears by a link, with its listener ready, or not at all
+//! because another process was faster.
 
-/// Which file it is.
-///
-/// The time of the last change is part of it: a file system may give the number of a removed file to
-/// the next one at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FileId {
-    /// The device.
-    pub device: u64,
-    /// The inode.
-    pub inode: u64,
-    /// When its status last changed: seconds and nanoseconds since 1970.
-    pub changed: (i64, i64),
-}
+pub use crate::socket_file::FileId;
 
-impl FileId {
-    /// True for one file, whatever has been changed about it. Tells for sure only while the file is
-    /// held open, as a bound socket holds its own.
-    pub const fn is_file(self, other: Self) -> bool {
-        self.device == other.device && self.inode == other.inode
-    }
-}
-
-/// One step in taking a path.
+/// One step in binding a path.
 ///
 /// ```
-/// use kyneta_uds_unix::claim::{Answer, Claim, Next};
+/// use kyneta_uds_unix::bind::{Answer, BindStep, Next};
 ///
 /// let answers = [Answer::Nothing, Answer::Done, Answer::Nothing];
-/// let mut step = Claim::FIRST;
+/// let mut step = BindStep::FIRST;
 /// for answer in answers {
 ///     let Next::Do(next) = step.then(answer, true) else { break };
 ///     step = next;
 /// }
-/// assert_eq!(step, Claim::RemoveLeftover);
+/// assert_eq!(step, BindStep::RemoveLeftover);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Claim {
-    /// See what is at the path: [`Answer::Nothing`] or [`Answer::Socket`].
+pub enum BindStep {
+    /// Look what is at the path: [`Answer::Nothing`] or [`Answer::Socket`].
     Look,
     /// Take the lock beside it: [`Answer::Done`] or [`Answer::InUse`].
     Lock,
-    /// As [`Claim::Look`].
+    /// As [`BindStep::Look`].
     LookUnderLock,
-    /// Connect to the socket that was seen: [`Answer::Nothing`] when nobody listens there, else
-    /// [`Answer::InUse`] or [`Answer::Busy`].
+    /// Connect to the socket that was seen: [`Answer::Nothing`] when no process listens there,
+    /// [`Answer::NotYetListening`], [`Answer::InUse`] or [`Answer::Busy`].
     Probe(FileId),
-    /// As [`Claim::Look`]: is it still the one that was probed?
+    /// As [`BindStep::Look`]: is it still the file that was probed?
     LookOnceMore(FileId),
     /// Remove it: [`Answer::Done`].
     RemoveStale,
-    /// Remove a socket at the temporary name, which is that of a crashed holder of the lock:
+    /// Remove a socket at the temporary name, left by a holder of the lock that crashed:
     /// [`Answer::Done`].
     RemoveLeftover,
     /// Bind a socket to the temporary name, and set its mode: [`Answer::Done`].
     BindTemporary,
     /// Listen on it: [`Answer::Done`].
     Listen,
-    /// Link it to the path: [`Answer::Done`], or [`Answer::InUse`] when something is there.
+    /// Link it to the path: [`Answer::Done`], or [`Answer::InUse`] when a file is there.
     Link,
     /// Remove the temporary name: [`Answer::Done`].
     RemoveTemporary {
@@ -80,75 +60,77 @@ pub enum Claim {
     },
 }
 
-/// What came of a step. A step that fails otherwise ends the claim.
+/// The result of a step. A step that fails in another way ends the binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// It is done.
+    /// The step is done.
     Done,
-    /// Nothing, or nobody, is there.
+    /// No file is there, or no process listens there.
     Nothing,
     /// A socket is there.
     Socket(FileId),
-    /// Somebody else has it.
+    /// Another process has it.
     InUse,
-    /// Somebody else has it and has not accepted for long: the backlog is full.
+    /// Another process listens there, but its backlog is full.
     Busy,
-    /// Nobody is there yet, but the socket is so new that somebody may be about to listen.
-    Newborn,
+    /// No process listens there, but the socket is so new that its process may be about to listen.
+    NotYetListening,
 }
 
-/// What follows.
+/// What follows a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next {
     /// This step.
-    Do(Claim),
+    Do(BindStep),
     /// The end: the path is ours.
     Ours,
-    /// The end: it is somebody else's.
-    InUse(Because),
-    /// The end: a stale file is there, and may not be removed.
+    /// The end: another process has it.
+    InUse(InUseReason),
+    /// The end: a stale file is there, and must not be removed.
     Stale,
 }
 
-/// How we know that a path is somebody else's.
+/// How we know that another process has the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Because {
+pub enum InUseReason {
     /// The lock is held.
     Locked,
-    /// A connection was taken.
+    /// A connection was established.
     Alive,
-    /// A connection was put off.
+    /// The backlog is full.
     Busy,
-    /// Its socket is newly bound: in a moment it is alive, or stale.
-    Newborn,
-    /// The path was empty, or stale, and is not any more.
+    /// Its socket was just bound; within milliseconds it is alive or stale.
+    NotYetListening,
+    /// The path was free or stale, and a socket has appeared since.
     JustBound,
 }
 
-impl Claim {
+impl BindStep {
     /// The first step.
     pub const FIRST: Self = Self::Look;
 
-    /// The first step of one who holds the lock already.
+    /// The first step when the lock is already held.
     pub const UNDER_LOCK: Self = Self::LookUnderLock;
 
-    /// What follows from an answer. `cleanup` says whether a stale file may be removed. An answer
-    /// that does not belong to the step asks for the step again.
+    /// What follows an answer. `cleanup` says whether a stale file may be removed. An answer that does
+    /// not belong to the step repeats the step.
     pub fn then(self, answer: Answer, cleanup: bool) -> Next {
         let next = match (self, answer) {
             (Self::Look, Answer::Nothing | Answer::Socket(_)) => Self::Lock,
-            (Self::Lock, Answer::InUse) => return Next::InUse(Because::Locked),
+            (Self::Lock, Answer::InUse) => return Next::InUse(InUseReason::Locked),
             (Self::Lock, Answer::Done) => Self::LookUnderLock,
             (Self::LookUnderLock, Answer::Nothing) => Self::RemoveLeftover,
             (Self::LookUnderLock, Answer::Socket(seen)) => Self::Probe(seen),
-            (Self::Probe(_), Answer::InUse) => return Next::InUse(Because::Alive),
-            (Self::Probe(_), Answer::Busy) => return Next::InUse(Because::Busy),
-            (Self::Probe(_), Answer::Newborn) => return Next::InUse(Because::Newborn),
+            (Self::Probe(_), Answer::InUse) => return Next::InUse(InUseReason::Alive),
+            (Self::Probe(_), Answer::Busy) => return Next::InUse(InUseReason::Busy),
+            (Self::Probe(_), Answer::NotYetListening) => {
+                return Next::InUse(InUseReason::NotYetListening);
+            }
             (Self::Probe(_), Answer::Nothing) if !cleanup => return Next::Stale,
             (Self::Probe(seen), Answer::Nothing) => Self::LookOnceMore(seen),
-            // Somebody who keeps no lock may have bound it since it was probed.
+            // A process that does not use the lock may have bound it since the probe.
             (Self::LookOnceMore(seen), Answer::Socket(there)) if seen != there => {
-                return Next::InUse(Because::JustBound);
+                return Next::InUse(InUseReason::JustBound);
             }
             (Self::LookOnceMore(_), Answer::Socket(_)) => Self::RemoveStale,
             (Self::LookOnceMore(_), Answer::Nothing) | (Self::RemoveStale, Answer::Done) => {
@@ -161,7 +143,7 @@ impl Claim {
             (Self::Link, Answer::InUse) => Self::RemoveTemporary { linked: false },
             (Self::RemoveTemporary { linked: true }, Answer::Done) => return Next::Ours,
             (Self::RemoveTemporary { linked: false }, Answer::Done) => {
-                return Next::InUse(Because::JustBound);
+                return Next::InUse(InUseReason::JustBound);
             }
             (step, _) => step,
         };

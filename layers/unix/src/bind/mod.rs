@@ -1,14 +1,20 @@
-//! A path that is ours: taken, looked after, put back, given up.
+//! Binds a path: `machine` orders the steps, `steps` carries them out, `lock` keeps other processes from the
+//! path meanwhile, `temporary` is the name under which the socket becomes ready.
 //!
-//! In: a path and how it is to be bound. Out: a listening socket and what it owns; what has become
-//! of it. May touch: the path, its lock file, the temporary name beside it.
+//! In: a path and how it is to be bound. Out: a listening socket, and a `BoundPath`. May touch: the path, its
+//! lock file, the temporary name beside it.
 //!
-//! What is removed is looked at first, under the lock: POSIX has no compare-and-unlink.
+//! A file is looked at under the lock before it is removed: POSIX has no compare-and-unlink.
+
+mod error;
+mod lock;
+mod machine;
+mod steps;
+mod temporary;
 
 use std::{
-    fs, io,
+    io,
     os::fd::RawFd,
-    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
@@ -19,88 +25,72 @@ use tokio::{
     time::sleep,
 };
 
-mod error;
-mod lock;
-pub mod machine;
-mod steps;
-
-pub use self::error::BindError;
-use self::{
-    lock::Lock,
-    machine::FileId,
-    steps::{BACKLOG, is_newborn, take},
+pub(crate) use self::steps::BindOptions;
+pub use self::{
+    error::BindError,
+    machine::{Answer, BindStep, FileId, InUseReason, Next},
 };
+use self::{error::failed, lock::Lock, steps::bind_file, temporary::BACKLOG};
 use crate::{
     connector::os_path,
     directory::DirectoryRisk,
-    listener::ListenerOptions,
-    probe::{Behind, probe},
-    socket_file::{file_id, identity, risk},
-    watch::machine::{Lost, Seen, Verdict, Watch},
+    fs::directory_risk,
+    socket_file::{Found, look, remove_own},
 };
 
-/// A file that is ours.
+/// A path that this process has bound: its socket file and its lock.
 #[derive(Debug)]
-pub(crate) struct Owned {
+pub(crate) struct BoundPath {
     /// As given.
-    path: SocketPath,
-    /// The same, whatever the working directory is.
-    file: PathBuf,
+    pub(crate) path: SocketPath,
+    /// The same, independent of the working directory.
+    pub(crate) file: PathBuf,
     lock_file: PathBuf,
-    options: ListenerOptions,
-    identity: FileId,
-    /// `None` when somebody has removed its file, and it could not be had again yet.
+    pub(crate) options: BindOptions,
+    id: FileId,
+    /// `None` when the lock file was removed, and the lock could not be taken again yet.
     lock: Option<Lock>,
-    /// As it was when the path was bound.
-    risk: Option<DirectoryRisk>,
+    /// At the time of binding.
+    pub(crate) risk: Option<DirectoryRisk>,
 }
 
-/// How long a path that is lost is left to whoever has removed it.
-const AFTER_YOU: Duration = Duration::from_millis(20);
+/// Between two tries while another process has bound the path and does not listen yet.
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Between two looks at a path whose socket is newly bound.
-const MOMENT: Duration = Duration::from_millis(1);
-
-/// Takes a pathname.
+/// Binds a pathname.
 pub(crate) async fn bind(
     path: SocketPath,
-    options: ListenerOptions,
-) -> Result<(UnixListener, Owned), BindError> {
-    loop {
-        match bind_now(path.clone(), options.clone()) {
-            Err(error) if is_newborn(&error) => sleep(MOMENT).await,
-            done => return done,
-        }
-    }
-}
-
-fn bind_now(
-    path: SocketPath,
-    options: ListenerOptions,
-) -> Result<(UnixListener, Owned), BindError> {
+    options: BindOptions,
+) -> Result<(UnixListener, BoundPath), BindError> {
     let given = os_path(&path);
-    // The directory that a relative path is meant from may change before the end.
-    let file = absolute(&given).map_err(|error| BindError::io("find", &given, error))?;
+    // The working directory may change before the end.
+    let file = absolute(&given).map_err(failed("find", &given))?;
     let lock_file = Lock::path_for(&file);
-    let mut lock = None;
-    let (socket, identity) = take(&path, &given, &lock_file, &options, &mut lock)?;
-    let risk = risk(&file);
+    let (socket, id, lock) = loop {
+        let mut lock = None;
+        if let Some((socket, id)) = bind_file(&path, &given, &lock_file, &options, &mut lock)? {
+            break (socket, id, lock);
+        }
+        drop(lock);
+        sleep(RETRY_INTERVAL).await;
+    };
+    let risk = directory_risk(&file);
     if let Some(risk) = &risk {
         tracing::warn!(%path, "{risk}");
     }
-    let owned = Owned {
+    let bound = BoundPath {
         path,
         file,
         lock_file,
         options,
-        identity,
+        id,
         lock,
         risk,
     };
-    Ok((socket, owned))
+    Ok((socket, bound))
 }
 
-/// Takes an abstract name. The kernel keeps it unique and drops it with its owner.
+/// Binds an abstract name. The kernel keeps it unique and drops it with its owner.
 pub(crate) fn bind_abstract(path: &SocketPath) -> Result<UnixListener, BindError> {
     let name = os_path(path);
     let bound = UnixSocket::new_stream().and_then(|socket| {
@@ -112,131 +102,72 @@ pub(crate) fn bind_abstract(path: &SocketPath) -> Result<UnixListener, BindError
             path: path.clone(),
             by: "the abstract name is taken",
         },
-        _ => BindError::io("bind", path.to_string(), error),
+        _ => failed("bind", Path::new(&path.to_string()))(error),
     })
 }
 
-impl Owned {
-    /// What is ours beside the socket itself: its file, and the lock's.
+impl BoundPath {
+    /// Our files: the socket's and the lock's.
     pub(crate) fn files(&self) -> [&Path; 2] {
         [&self.file, &self.lock_file]
     }
 
-    /// False when another process holds the lock, or it could not be had.
+    /// False when another process holds the lock, or it could not be taken.
     pub(crate) const fn holds_lock(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Whether the kernel is to tell of changes.
-    pub(crate) const fn inotify(&self) -> bool {
-        self.options.inotify
-    }
-
-    /// The number of the lock's descriptor, or below all numbers.
+    /// The lock's descriptor, or -1, which is below all of them.
     pub(crate) fn lock_descriptor(&self) -> RawFd {
         self.lock.as_ref().map_or(-1, Lock::descriptor)
     }
 
-    /// Holds the lock by a descriptor above this one.
+    /// Moves the lock to a descriptor above this one.
     pub(crate) fn raise_lock_above(&mut self, below: RawFd) {
         if let Some(lock) = &mut self.lock {
             lock.raise_above(below);
         }
     }
 
-    /// As given.
-    pub(crate) const fn path(&self) -> &SocketPath {
-        &self.path
-    }
-
-    pub(crate) const fn risk(&self) -> Option<&DirectoryRisk> {
-        self.risk.as_ref()
-    }
-
-    /// What has become of the path, if it is not ours any more. Three system calls while it is.
-    pub(crate) fn watch(&mut self) -> Option<Lost> {
-        let mut step = Watch::FIRST;
-        loop {
-            let seen = match step {
-                Watch::KeepLock => self.keep_lock(),
-                Watch::Look => self.look(),
-                Watch::Probe => self.probe(),
-            };
-            step = match step.then(seen) {
-                Verdict::Do(step) => step,
-                Verdict::Ours => return None,
-                Verdict::Lost(lost) => return Some(lost),
-            };
-        }
-    }
-
-    fn keep_lock(&mut self) -> Seen {
+    /// Takes the lock again if its file is not the one that is held. False when that fails.
+    pub(crate) fn keep_lock(&mut self) -> bool {
         if !self.lock.as_ref().is_some_and(Lock::is_current) {
-            // The one that is held is of no use: dropped before the next is tried.
+            // The held lock is of no use: dropped before the next is tried.
             self.lock = None;
             self.lock =
-                Lock::try_acquire(&self.lock_file, self.options.lock_access()).unwrap_or_default();
+                Lock::try_acquire(&self.lock_file, self.options.lock_access).unwrap_or_default();
         }
-        match self.lock {
-            Some(_) => Seen::Ours,
-            None => Seen::Other,
-        }
+        self.holds_lock()
     }
 
-    fn look(&self) -> Seen {
-        match fs::symlink_metadata(&self.file) {
-            Ok(there) if file_id(&there).is_file(self.identity) => Seen::Ours,
-            Ok(there) if there.file_type().is_socket() => Seen::Socket,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Nothing,
-            Ok(_) | Err(_) => Seen::Other,
-        }
+    /// What is at the path, and whether it is our file.
+    pub(crate) fn look(&self) -> io::Result<(Found, bool)> {
+        let found = look(&self.file)?;
+        let is_ours = matches!(found, Found::Socket(there) if there.is_same_file(self.id));
+        Ok((found, is_ours))
     }
 
-    fn probe(&self) -> Seen {
-        match probe(&self.file) {
-            Ok(Behind::Refused | Behind::NotYetListening) => Seen::Nothing,
-            Ok(Behind::Listening | Behind::Busy) => Seen::Alive,
-            Err(_) => Seen::Other,
-        }
-    }
-
-    /// Puts a new socket in the path's place. `None` when the path is ours as it is.
-    /// Who removes a path may be about to bind it: that one goes first.
-    pub(crate) async fn restore(&mut self) -> Result<Option<UnixListener>, BindError> {
-        sleep(AFTER_YOU).await;
-        loop {
-            match self.restore_now() {
-                Err(error) if is_newborn(&error) => sleep(MOMENT).await,
-                done => return done,
-            }
-        }
-    }
-
-    fn restore_now(&mut self) -> Result<Option<UnixListener>, BindError> {
-        if self.look() == Seen::Ours {
-            return Ok(None);
-        }
-        // Without it the claim takes it, or finds that somebody else has it now.
+    /// Binds the path again with a new socket. `None` when another process has just bound it and does not
+    /// listen yet: try again.
+    pub(crate) fn bind_again(&mut self) -> Result<Option<UnixListener>, BindError> {
+        // Without a current lock, the steps take it, or find that another process holds it.
         self.lock = self.lock.take().filter(Lock::is_current);
-        let (socket, identity) = take(
+        let bound = bind_file(
             &self.path,
             &self.file,
             &self.lock_file,
             &self.options,
             &mut self.lock,
         )?;
-        self.identity = identity;
-        Ok(Some(socket))
+        Ok(bound.map(|(socket, id)| {
+            self.id = id;
+            socket
+        }))
     }
 
-    /// Removes the file if it is still ours, and gives up the lock. The socket is still open, so
-    /// that no other file can have its number.
+    /// Removes the file if it is still ours, and releases the lock. The socket must still be open, so that
+    /// no other file can have its inode.
     pub(crate) fn remove(self) -> io::Result<()> {
-        match identity(&self.file) {
-            Ok(there) if there.is_file(self.identity) => fs::remove_file(&self.file),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        remove_own(&self.file, self.id)
     }
 }

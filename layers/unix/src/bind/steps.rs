@@ -1,269 +1,159 @@
-//! Takes a path: executes the steps that [`claim`](super::machine) orders.
+//! Binds a path: carries out the steps that `machine` orders.
 //!
-//! In: a path, how it is to be bound, the lock if it is held already. Out: a listening socket, and
-//! which file it is. May touch: the path, its lock file, the temporary name beside it.
+//! In: a path, how it is to be bound, and the lock if it is already held. Out: a listening socket and its
+//! file's identity. May touch: the path, its lock file, the temporary name beside it.
 
-use std::{
-    fs, io,
-    os::unix::fs::FileTypeExt as _,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use kyneta_uds_core::SocketPath;
 use tokio::net::{UnixListener, UnixSocket};
 
 use super::{
-    BindError,
+    error::{BindError, failed, not_removed},
     lock::Lock,
-    machine::{Answer, Because, Claim, FileId, Next},
+    machine::{Answer, BindStep, FileId, InUseReason, Next},
+    temporary::Temporary,
 };
 use crate::{
-    listener::ListenerOptions,
-    probe::{Behind, probe},
-    socket_file::{identity, look, mark_as_listened, not_removed, set_access, temporary_beside},
+    fs::{Access, parent},
+    probe::{Probe, probe},
+    socket_file::{Found, look, remove_stale},
 };
 
-/// How many may wait to be accepted. The kernel cuts it to `net.core.somaxconn`.
-pub(crate) const BACKLOG: u32 = 4096;
+/// How a path is bound.
+#[derive(Debug, Clone)]
+pub(crate) struct BindOptions {
+    /// Of the socket file.
+    pub(crate) access: Access,
+    /// Of the lock file.
+    pub(crate) lock_access: Access,
+    /// Remove a stale socket file.
+    pub(crate) cleanup: bool,
+    /// Have the path watched by inotify.
+    pub(crate) inotify: bool,
+}
 
-/// A path that is being taken.
-struct Taking<'a> {
+struct Binder<'a> {
     path: &'a SocketPath,
     /// The path as the system calls take it.
     file: &'a Path,
     lock_file: &'a Path,
-    options: &'a ListenerOptions,
+    options: &'a BindOptions,
     lock: &'a mut Option<Lock>,
     temporary: Temporary,
     bound: Option<UnixSocket>,
     listening: Option<(UnixListener, FileId)>,
 }
 
-/// Takes the path. The lock stays in `lock`, whatever comes of it.
-pub(crate) fn take(
+/// Binds the path. The lock stays in `lock`, also after an error. `None` when a process has just bound the
+/// path and does not listen yet: try again.
+pub(super) fn bind_file(
     path: &SocketPath,
     file: &Path,
     lock_file: &Path,
-    options: &ListenerOptions,
+    options: &BindOptions,
     lock: &mut Option<Lock>,
-) -> Result<(UnixListener, FileId), BindError> {
+) -> Result<Option<(UnixListener, FileId)>, BindError> {
     let mut step = match lock {
-        Some(_) => Claim::UNDER_LOCK,
-        None => Claim::FIRST,
+        Some(_) => BindStep::UNDER_LOCK,
+        None => BindStep::FIRST,
     };
-    let mut taking = Taking {
+    let mut binder = Binder {
         path,
         file,
         lock_file,
         options,
         lock,
-        // Named after the lock once it is held; a directory that is too deep is told before.
-        temporary: Temporary::new(temporary_beside(path, file, 0)?),
+        // Renamed after the lock once it is held. Made here to report a directory that is too deep first.
+        temporary: Temporary::beside(path, file, 0)?,
         bound: None,
         listening: None,
     };
     loop {
-        let answer = taking.execute(step)?;
-        step = match step.then(answer, options.cleanup) {
-            Next::Do(step) => step,
-            Next::Ours => return taking.listening.ok_or_else(out_of_step(file)),
+        let answer = binder.execute(step)?;
+        let by = match step.then(answer, options.cleanup) {
+            Next::Do(next) => {
+                step = next;
+                continue;
+            }
+            Next::Ours => return binder.listening.map(Some).ok_or_else(out_of_step(file)),
             Next::Stale => return Err(BindError::Stale { path: path.clone() }),
-            Next::InUse(because) => {
-                return Err(BindError::InUse {
-                    path: path.clone(),
-                    by: text(because),
+            Next::InUse(InUseReason::NotYetListening) => return Ok(None),
+            Next::InUse(InUseReason::Locked) => "another process holds the lock beside it",
+            Next::InUse(InUseReason::Alive) => "a process listens there",
+            Next::InUse(InUseReason::Busy) => "a process listens there, though its backlog is full",
+            Next::InUse(InUseReason::JustBound) => "another process has just bound it",
+        };
+        let path = path.clone();
+        return Err(BindError::InUse { path, by });
+    }
+}
+
+impl Binder<'_> {
+    fn execute(&mut self, step: BindStep) -> Result<Answer, BindError> {
+        let file = self.file;
+        match step {
+            BindStep::Look | BindStep::LookUnderLock | BindStep::LookOnceMore(_) => {
+                return self.look();
+            }
+            BindStep::Lock => {
+                *self.lock = Lock::try_acquire(self.lock_file, self.options.lock_access)
+                    .map_err(failed("open the lock", self.lock_file))?;
+                if self.lock.is_none() {
+                    return Ok(Answer::InUse);
+                }
+            }
+            BindStep::Probe(_) => {
+                return Ok(match probe(file).map_err(failed("probe", file))? {
+                    Probe::Refused => Answer::Nothing,
+                    Probe::Listening => Answer::InUse,
+                    Probe::Busy => Answer::Busy,
+                    Probe::NotYetListening => Answer::NotYetListening,
                 });
             }
-        };
-    }
-}
-
-/// How a path is in use whose socket nobody listens at yet. It is worth another try in a moment.
-const NEWBORN: &str = "somebody is about to listen there";
-
-/// True when a path that could not be taken is clear in a moment, one way or the other.
-pub(crate) fn is_newborn(error: &BindError) -> bool {
-    matches!(error, BindError::InUse { by, .. } if *by == NEWBORN)
-}
-
-const fn text(because: Because) -> &'static str {
-    match because {
-        Because::Locked => "somebody holds the lock beside it",
-        Because::Alive => "somebody listens there",
-        Because::Busy => "somebody listens there, though its backlog is full",
-        Because::JustBound => "somebody else has bound it just now",
-        Because::Newborn => NEWBORN,
-    }
-}
-
-impl Taking<'_> {
-    fn execute(&mut self, step: Claim) -> Result<Answer, BindError> {
-        let file = self.file;
-        Ok(match step {
-            Claim::Look | Claim::LookUnderLock | Claim::LookOnceMore(_) => {
-                look(self.path, file)?.map_or(Answer::Nothing, Answer::Socket)
+            BindStep::RemoveStale => {
+                remove_stale(file).map_err(not_removed("remove the stale", file))?;
             }
-            Claim::Lock => {
-                *self.lock = Lock::try_acquire(self.lock_file, self.options.lock_access())
-                    .map_err(|error| BindError::io("open the lock", self.lock_file, error))?;
-                match self.lock {
-                    Some(_) => Answer::Done,
-                    None => Answer::InUse,
-                }
-            }
-            Claim::Probe(_) => {
-                match probe(file).map_err(|error| BindError::io("probe", file, error))? {
-                    Behind::Refused => Answer::Nothing,
-                    Behind::Listening => Answer::InUse,
-                    Behind::Busy => Answer::Busy,
-                    Behind::NotYetListening => Answer::Newborn,
-                }
-            }
-            Claim::RemoveStale => {
-                remove(file).map_err(|error| not_removed("remove the stale", file, error))?;
-                Answer::Done
-            }
-            Claim::RemoveLeftover => {
+            BindStep::RemoveLeftover => {
                 let lock = self.lock.as_ref().ok_or_else(out_of_step(file))?;
-                let lock = lock
-                    .inode()
-                    .map_err(|error| BindError::io("look at the lock of", file, error))?;
-                self.temporary.path = temporary_beside(self.path, file, lock)?;
+                let lock = lock.inode().map_err(failed("look at the lock of", file))?;
+                self.temporary = Temporary::beside(self.path, file, lock)?;
                 self.temporary.remove_leftover()?;
-                Answer::Done
             }
-            Claim::BindTemporary => {
-                self.bound = Some(self.temporary.bind(self.options)?);
-                Answer::Done
+            BindStep::BindTemporary => {
+                self.bound = Some(self.temporary.bind(self.options.access)?);
             }
-            Claim::Listen => {
+            BindStep::Listen => {
                 let socket = self.bound.take().ok_or_else(out_of_step(file))?;
                 self.listening = Some(self.temporary.listen(socket)?);
-                Answer::Done
             }
-            Claim::Link => match fs::hard_link(&self.temporary.path, file) {
-                Ok(()) => Answer::Done,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Answer::InUse,
-                Err(error) => return Err(BindError::io("link into place", file, error)),
-            },
-            Claim::RemoveTemporary { .. } => {
-                self.temporary.remove();
-                Answer::Done
+            BindStep::Link if !self.temporary.link(file)? => return Ok(Answer::InUse),
+            BindStep::Link => {}
+            BindStep::RemoveTemporary { .. } => self.temporary.remove(),
+        }
+        Ok(Answer::Done)
+    }
+
+    fn look(&self) -> Result<Answer, BindError> {
+        let (path, file) = (self.path.clone(), self.file);
+        let kind = match look(file).map_err(failed("look at", file))? {
+            Found::Socket(id) => return Ok(Answer::Socket(id)),
+            Found::Nothing => {
+                return match parent(file).try_exists() {
+                    Ok(false) => Err(BindError::NoDirectory { path }),
+                    _ => Ok(Answer::Nothing),
+                };
             }
-        })
+            Found::Other(kind) if kind.is_dir() => "a directory",
+            Found::Other(kind) if kind.is_symlink() => "a symbolic link, which is not followed",
+            Found::Other(kind) if kind.is_file() => "a regular file",
+            Found::Other(_) => "a device or pipe",
+        };
+        Err(BindError::NotASocket { path, kind })
     }
 }
 
-/// Never seen: [`Claim`] orders no step before the one that it needs.
+/// Unreachable: [`BindStep`] orders no step before the one that it needs.
 fn out_of_step(file: &Path) -> impl FnOnce() -> BindError {
-    move || BindError::io("take", file, io::Error::other("a step was left out"))
-}
-
-/// Nothing there any more is fine.
-fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// The bound name beside the path, removed again whatever happens.
-struct Temporary {
-    path: PathBuf,
-    exists: bool,
-}
-
-impl Temporary {
-    const fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            exists: false,
-        }
-    }
-
-    fn remove_leftover(&self) -> Result<(), BindError> {
-        let file = &self.path;
-        let there = fs::symlink_metadata(file).map(|metadata| metadata.file_type());
-        // What is no socket is nobody's leftover; the bind then says that it is in the way.
-        if !there.is_ok_and(|kind| kind.is_socket()) {
-            return Ok(());
-        }
-        remove(file).map_err(|error| not_removed("remove the leftover", file, error))
-    }
-
-    fn bind(&mut self, options: &ListenerOptions) -> Result<UnixSocket, BindError> {
-        let file = &self.path;
-        let socket = UnixSocket::new_stream()
-            .map_err(|error| BindError::io("make a socket for", file, error))?;
-        // Linux gives the file the mode of the socket, less the umask: for no moment more than was asked for.
-        // Elsewhere a socket has no mode.
-        let _ = rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(options.mode as _));
-        socket
-            .bind(file)
-            .map_err(|error| BindError::io("bind", file, error))?;
-        self.exists = true;
-        set_access(file, options.mode, options.group)
-            .map_err(|error| BindError::io("set the mode or group of", file, error))?;
-        mark_as_listened(file).map_err(|error| BindError::io("set the times of", file, error))?;
-        Ok(socket)
-    }
-
-    fn listen(&self, socket: UnixSocket) -> Result<(UnixListener, FileId), BindError> {
-        let file = &self.path;
-        let socket = socket
-            .listen(BACKLOG)
-            .map_err(|error| BindError::io("listen at", file, error))?;
-        let identity = identity(file).map_err(|error| BindError::io("look at", file, error))?;
-        Ok((socket, identity))
-    }
-
-    fn remove(&mut self) {
-        if std::mem::take(&mut self.exists) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{MetadataExt as _, symlink};
-
-    use super::*;
-
-    /// The temporary name can be known beforehand, so somebody may have put a link there.
-    #[tokio::test]
-    async fn a_link_at_the_temporary_name_is_neither_followed_nor_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, target) = (dir.path().join("bus.sock"), dir.path().join("target"));
-        fs::write(&target, "theirs").unwrap();
-        let path = SocketPath::new(&file).unwrap();
-        let lock_file = Lock::path_for(&file);
-        // A lock file that is there is used as it is, so its number is known.
-        fs::write(&lock_file, "").unwrap();
-        let inode = fs::metadata(&lock_file).unwrap().ino();
-        let temporary = temporary_beside(&path, &file, inode).unwrap();
-        symlink(&target, &temporary).unwrap();
-        let before = fs::metadata(&target).unwrap();
-
-        let error = ListenerOptions::new()
-            .mode(0o666)
-            .bind(&file)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("cannot bind {}", temporary.display())
-        );
-        let after = fs::metadata(&target).unwrap();
-        assert_eq!(after.mode(), before.mode());
-        assert_eq!(fs::read(&target).unwrap(), b"theirs");
-        assert_eq!(fs::read_link(&temporary).unwrap(), target);
-        assert!(!file.exists() && !lock_file.exists());
-    }
+    move || failed("bind", file)(io::Error::other("a step was left out"))
 }

@@ -1,22 +1,24 @@
-//! Whether another socket stands at a path than the one that was connected to, as a pure machine.
+//! Whether another socket has replaced the one that was connected to, as a pure machine.
 //!
-//! In: looks at the path; which process answers there. Out: the next step, and how long until the next
-//! look. Touches nothing.
+//! In: looks at the path; the process that listens there. Out: the next step, and the time until the next look.
+//! Touches nothing.
 //!
-//! A listener of this library watches its own path: it puts its file back, or, as a peer, gives the role up
-//! and ends its connections. A connector looks seldom then. Any other listener does not notice that
-//! another one has taken its path, so its connectors look often enough to move within two seconds.
+//! A listener of this library watches its own path: it restores its file, or, as a peer, gives the role up and
+//! closes its connections. Its connectors look seldom. Another listener does not notice that its path was
+//! taken, so its connectors look often enough to move within two seconds.
 
 use std::time::Duration;
 
-/// Between looks when a listener of another kind was connected to.
-const FOREIGN: Duration = Duration::from_millis(1_500);
+use crate::socket_file::MARK;
 
-/// Between looks when a listener of this library was connected to: at most 0.3 wake-ups a second.
-const OURS: Duration = Duration::from_secs(4);
+/// Between looks when connected to a listener of another program.
+const FOREIGN_INTERVAL: Duration = Duration::from_millis(1_500);
 
-/// A socket file, as a look shows it. Numbers of removed files are used again, so the time of its
-/// modification, which is that of its binding, tells it from a later one.
+/// Between looks when connected to a listener of this library: 0.3 wake-ups a second at most.
+const OWN_INTERVAL: Duration = Duration::from_secs(4);
+
+/// The identity of a socket file. Inodes of removed files are reused, so the modification time, which is the
+/// time of the bind, distinguishes it from a later file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketFile {
     /// The device.
@@ -28,37 +30,37 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    /// True when it was bound by a [`Listener`](crate::Listener) of this library: modified at a whole
-    /// second. Of others that is true once in a million, and on file systems that keep whole seconds only.
+    /// True when a [`Listener`](crate::Listener) of this library has bound it: modified at a whole second. For
+    /// other files that is true once in a million, and on file systems that keep whole seconds only.
     pub const fn is_marked(self) -> bool {
-        self.modified.1 == 0
+        self.modified.1 == MARK
     }
 }
 
-/// What a look shows.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sighting {
-    /// No socket, or a path that cannot be looked at.
+    /// No socket, or the path cannot be looked at.
     Nothing,
     /// A socket.
     Socket(SocketFile),
 }
 
-/// What follows from a look.
+/// What follows a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next {
     /// Another look after [`Replacement::interval`].
     Look,
-    /// Connect to this socket, and say what came of it with [`Replacement::probed`].
+    /// Connect to this socket, and pass the result to [`Replacement::probed`].
     Probe(SocketFile),
 }
 
-/// What came of a probe.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// No process listens there, or none that counts. It is asked again after the next look.
+    /// No process listens there, or none that is allowed. It is probed again after the next look.
     Refused,
-    /// A process listens there; its id, where the kernel tells.
+    /// A process listens there; its id, where the kernel reports it.
     Listening(Option<i32>),
 }
 
@@ -78,15 +80,15 @@ pub enum Answer {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replacement {
-    /// `None` when it is not known which one was connected to.
+    /// `None` when it is not known which file was connected to.
     connected_to: Option<SocketFile>,
     /// The process that listens there.
     listener: Option<i32>,
 }
 
 impl Replacement {
-    /// From a look before connecting, one after, and the id of the process that listens, where the kernel
-    /// tells.
+    /// From a look before connecting, a look after, and the id of the process that listens, where the kernel
+    /// reports it.
     pub fn new(before: Sighting, after: Sighting, listener: Option<i32>) -> Self {
         let connected_to = match before {
             Sighting::Socket(socket) if before == after => Some(socket),
@@ -98,15 +100,15 @@ impl Replacement {
         }
     }
 
-    /// The time until the next look: 4 s of a listener of this library, 1.5 s of others.
+    /// The time until the next look: 4 s for a listener of this library, 1.5 s for others.
     pub fn interval(&self) -> Duration {
         match self.connected_to {
-            Some(socket) if socket.is_marked() => OURS,
-            _ => FOREIGN,
+            Some(socket) if socket.is_marked() => OWN_INTERVAL,
+            _ => FOREIGN_INTERVAL,
         }
     }
 
-    /// Takes a look. Nothing there is no replacement: the connection is of use still.
+    /// Handles a look. A missing file is no replacement: the connection is still useful.
     pub fn looked(&self, sighting: Sighting) -> Next {
         match sighting {
             Sighting::Socket(there) if self.connected_to != Some(there) => Next::Probe(there),
@@ -114,15 +116,14 @@ impl Replacement {
         }
     }
 
-    /// Takes the answer of a socket that a look has shown. True when it has replaced the one that was
-    /// connected to.
+    /// Handles the result of a probe. True when this socket has replaced the one that was connected to.
     pub fn probed(&mut self, socket: SocketFile, answer: Answer) -> bool {
         let Answer::Listening(process) = answer else {
             return false;
         };
-        // A listener of this library puts a lost file back; the connection to it is still the right one.
-        let put_back = socket.is_marked() || self.connected_to.is_none();
-        let is_same = process.is_some() && process == self.listener && put_back;
+        // A listener of this library restores a lost file; the connection to it is still the right one.
+        let may_be_restored = socket.is_marked() || self.connected_to.is_none();
+        let is_same = process.is_some() && process == self.listener && may_be_restored;
         if is_same {
             self.connected_to = Some(socket);
         }
@@ -143,23 +144,22 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_replaces_another_when_a_process_listens_there_that_is_not_known() {
+    fn a_socket_replaces_another_when_another_process_listens_there() {
         use Answer::{Listening, Refused};
-        const MARK: i64 = 0;
         let (foreign, ours) = (socket(1, 7), socket(1, MARK));
         let table = [
             // Connected to, seen, the answer there, replaced. We are connected to process 42.
             (Some(foreign), socket(2, 7), Listening(Some(43)), true),
             (Some(foreign), socket(2, 7), Listening(None), true),
             (Some(foreign), socket(2, 7), Refused, false),
-            // A server that listens anew leaves its former connections alone.
+            // A server that binds again does not close its former connections.
             (Some(foreign), socket(2, 7), Listening(Some(42)), true),
             // The inode of the removed file was used again.
             (Some(foreign), socket(1, 8), Listening(Some(43)), true),
             (Some(ours), socket(2, MARK), Listening(Some(42)), false),
             (Some(ours), socket(2, MARK), Listening(Some(43)), true),
             (Some(ours), socket(2, 7), Listening(Some(43)), true),
-            // It was replaced while we connected: only the process tells.
+            // Replaced while we connected: only the process id decides.
             (None, foreign, Listening(Some(42)), false),
             (None, foreign, Listening(Some(43)), true),
             (None, foreign, Listening(None), true),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_and_what_is_gone_is_not_probed() {
+    fn the_known_socket_and_a_missing_one_are_not_probed() {
         let seen = Sighting::Socket(socket(1, 7));
         let replacement = Replacement::new(seen, seen, None);
         assert_eq!(replacement.looked(seen), Next::Look);

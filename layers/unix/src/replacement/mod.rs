@@ -1,7 +1,7 @@
-//! Tells a connector that another socket stands at its path than the one that it is connected to.
+//! Reports to a connector that another socket has replaced the one that it is connected to.
 //!
-//! In: a path, looked at before and after connecting. Out: a wake, once. May touch: the process's thread
-//! for looks; the path, and a connection to another socket there, which is closed at once.
+//! In: a path, looked at before and after connecting. Out: a wake, once. May touch: the process's thread for
+//! periodic checks; the path, and a connection to another socket there, which is closed at once.
 
 mod machine;
 
@@ -9,7 +9,7 @@ use std::{
     fs::{self, Metadata},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf, absolute},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
 
@@ -17,9 +17,10 @@ use kyneta_uds_core::SocketPath;
 
 pub use self::machine::{Answer, Next, Replacement, Sighting, SocketFile};
 use crate::{
-    access_policy::Allow,
+    access_policy::AccessPolicy,
+    mutex::lock,
     probe,
-    watch::{Bell, Looking, Why},
+    watch::{Notify, PeriodicCheck, Reason},
 };
 
 impl Sighting {
@@ -46,12 +47,12 @@ impl From<Metadata> for SocketFile {
     }
 }
 
-/// Tells when another socket, at which a process listens, stands at the path than the one that was
-/// connected to: the connection is to a listener that has lost the path. It tells within two seconds, and
-/// of a listener of this library, which watches its path itself, within four.
+/// Reports that another socket, at which a process listens, has replaced the one that was connected to: the
+/// connected listener has lost the path. It reports within two seconds, or within four when that listener is of
+/// this library, which watches its path itself.
 ///
-/// It costs no file descriptor and no timer of the runtime: one thread of the process looks at all such
-/// paths, every 1.5 s or 4 s.
+/// It costs no file descriptor and no timer of the runtime: one thread of the process looks at all such paths,
+/// every 1.5 s or 4 s.
 ///
 /// ```
 /// use kyneta_uds_core::SocketPath;
@@ -76,94 +77,86 @@ impl From<Metadata> for SocketFile {
 /// ```
 #[derive(Debug)]
 pub struct ReplacementWatch {
-    /// `None` where there is nothing to look at.
-    looked_at: Option<LookedAt>,
-    /// The waker that the bell has.
+    /// `None` where there is no file to watch.
+    watched: Option<WatchedPath>,
+    /// The waker that `notify` has.
     waker: Option<Waker>,
     replaced: bool,
 }
 
 #[derive(Debug)]
-struct LookedAt {
+struct WatchedPath {
     file: PathBuf,
-    allow: Allow,
-    bell: Arc<Bell>,
+    allow: AccessPolicy,
+    notify: Arc<Notify>,
     replacement: Arc<Mutex<Replacement>>,
-    _looking: Looking,
+    _check: PeriodicCheck,
 }
 
 impl ReplacementWatch {
-    /// Of a connection to `path`, made after the look `before`. `listener` is the id of the process that
-    /// listens, where the kernel tells
-    /// ([`ConnectionInfo::credentials`](kyneta_uds_core::ConnectionInfo::credentials)). Of an abstract name,
-    /// which cannot be replaced, it never tells; nor where no thread can be started, which is logged.
+    /// Watches a connection to `path`, made after the look `before`. `listener` is the id of the process that
+    /// listens, where the kernel reports it
+    /// ([`ConnectionInfo::credentials`](kyneta_uds_core::ConnectionInfo::credentials)). It never reports for an
+    /// abstract name, which cannot be replaced, nor where no thread can be started, which is logged.
     pub fn new(path: &SocketPath, before: Sighting, listener: Option<i32>) -> Self {
-        let looked_at = path
+        let watched = path
             .as_pathname()
-            .and_then(|file| LookedAt::new(file, before, listener));
+            .and_then(|file| WatchedPath::new(file, before, listener));
         Self {
-            looked_at,
+            watched,
             waker: None,
             replaced: false,
         }
     }
 
-    /// Tells of a process that listens at the other socket only if `allow` lets it; of any by default. A
-    /// connection to a listener of use is not to be given up for one that is of none.
-    pub fn allow(mut self, allow: Allow) -> Self {
-        if let Some(looked_at) = &mut self.looked_at {
-            looked_at.allow = allow;
+    /// Reports a replacement only if the policy allows the process that listens there; any by default. A useful
+    /// connection should not be given up for a listener that will be rejected.
+    pub fn allow(mut self, allow: AccessPolicy) -> Self {
+        if let Some(watched) = &mut self.watched {
+            watched.allow = allow;
         }
         self
     }
 
-    /// Ready, from then on always, when another socket stands at the path and a process listens there. The
-    /// last task that has polled it is woken. Two comparisons while nothing has happened: cheap enough for
-    /// every poll of a connection.
+    /// Ready, and then always, when another socket is at the path and a process listens there. Wakes the last
+    /// task that has polled it. Two comparisons while nothing has happened: cheap enough for every poll of a
+    /// connection.
     ///
     /// Cancel safe.
     pub fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self {
-            looked_at: Some(looked_at),
-            waker,
-            replaced,
-        } = self
-        else {
+        let Some(watched) = &self.watched else {
             return Poll::Pending;
         };
-        if *replaced {
+        if self.replaced {
             return Poll::Ready(());
         }
-        let is_known = waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_known && looked_at.bell.is_quiet() {
+        let waker = self.waker.as_ref();
+        let is_known = waker.is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_known && watched.notify.is_quiet() {
             return Poll::Pending;
         }
-        *waker = None;
-        loop {
-            if looked_at.bell.poll(cx).is_pending() {
-                *waker = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            if looked_at.is_replaced() {
-                *replaced = true;
+        self.waker = None;
+        while watched.notify.poll(cx).is_ready() {
+            if watched.is_replaced() {
+                self.replaced = true;
                 return Poll::Ready(());
             }
         }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
-impl LookedAt {
+impl WatchedPath {
     fn new(file: &Path, before: Sighting, listener: Option<i32>) -> Option<Self> {
-        // The directory that a relative path is meant from may change.
+        // The working directory may change.
         let file = absolute(file).ok()?;
         let replacement = Replacement::new(before, Sighting::at(&file), listener);
         let interval = replacement.interval();
         let replacement = Arc::new(Mutex::new(replacement));
-        let bell = Arc::<Bell>::default();
+        let notify = Arc::<Notify>::default();
         let look = {
-            let (file, bell, replacement) = (file.clone(), bell.clone(), replacement.clone());
+            let (file, notify, replacement) = (file.clone(), notify.clone(), replacement.clone());
             move || {
                 let replacement = lock(&replacement);
                 let (next, interval) = (
@@ -172,31 +165,31 @@ impl LookedAt {
                 );
                 drop(replacement);
                 if let Next::Probe(_) = next {
-                    bell.ring(Why::Change);
+                    notify.notify(Reason::Change);
                 }
                 interval
             }
         };
-        let looking = Looking::start(interval, look);
-        if looking.is_none() {
-            tracing::warn!(file = %file.display(), "no thread can be started to look at the path");
+        let check = PeriodicCheck::start(interval, look);
+        if check.is_none() {
+            tracing::warn!(file = %file.display(), "no thread can be started to watch the path");
         }
         Some(Self {
             file,
-            allow: Allow::anyone(),
-            bell,
+            allow: AccessPolicy::anyone(),
+            notify,
             replacement,
-            _looking: looking?,
+            _check: check?,
         })
     }
 
-    /// Looks again, and asks who listens there.
+    /// Looks again, and probes another socket.
     fn is_replaced(&self) -> bool {
         let next = lock(&self.replacement).looked(Sighting::at(&self.file));
         match next {
             Next::Look => false,
             Next::Probe(socket) => {
-                // The predicate of `allow` is the user's: not under the lock.
+                // The policy's predicate is code of the user: not under the lock.
                 let answer = ask(&self.file, &self.allow);
                 lock(&self.replacement).probed(socket, answer)
             }
@@ -204,17 +197,12 @@ impl LookedAt {
     }
 }
 
-/// Which process listens at a socket. One that is not allowed is none.
-fn ask(file: &Path, allow: &Allow) -> Answer {
+/// Which process listens at a socket. A process that is not allowed does not count.
+fn ask(file: &Path, allow: &AccessPolicy) -> Answer {
     match probe::listener(file) {
         Some(credentials) if allow.allows(credentials) => {
             Answer::Listening(credentials.and_then(|of| of.pid))
         }
         _ => Answer::Refused,
     }
-}
-
-/// No code that can panic runs under this lock, so poison means nothing.
-fn lock(replacement: &Mutex<Replacement>) -> MutexGuard<'_, Replacement> {
-    replacement.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,17 +1,17 @@
-//! The kernel's word that a file was unlinked, replaced or moved: inotify(7).
+//! The inotify thread: reports that a file was unlinked, replaced or moved (inotify(7)).
 //!
-//! In: files. Out: a rung [`Bell`] for each change. May touch: one inotify instance and one thread per
-//! process, both only while files are watched. The thread sleeps until the kernel has something to tell.
+//! In: files. Out: a [`Notify`] for each change. May touch: one inotify instance and one thread per process,
+//! both only while files are watched.
 //!
 //! A user has 128 instances (`fs.inotify.max_user_instances`), which other programs need as well. So a
-//! process opens one when it first watches a path as its listener, and closes it with the last of them.
+//! process opens one for its first listener, and closes it with the last.
 //!
-//! Closing an instance waits for other readers in the kernel, some ten milliseconds. The thread closes it,
-//! not a task. A killed process closes its descriptors from the highest to the lowest, so the instance must
-//! have a lower number than what others wait for: measured from kill(2) to the end of a connection, median and
-//! longest of 15: 0.9 and 1.5 ms without, 1.1 and 6.5 ms with a lower, 3.5 and 17 ms with a higher one. So
-//! it is opened before the first connection is accepted, and a listener moves its socket and its lock up, so that
-//! the instance gets one of their numbers.
+//! Closing an instance takes some ten milliseconds, because it waits for other readers in the kernel; so the
+//! thread closes it, not a task. A killed process closes its descriptors from the highest to the lowest. The
+//! instance must have a lower number than the connections, whose peers wait for the end: from kill(2) to the
+//! end of a connection, median and longest of 15, it took 0.9 and 1.5 ms without an instance, 1.1 and 6.5 ms
+//! with a lower number, 3.5 and 17 ms with a higher one. So the instance is opened before the first connection
+//! is accepted, and a listener moves its socket and its lock up, so that the instance gets one of their numbers.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -31,61 +31,69 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Bell, Process, Why, lock};
+use super::{
+    notify::{Notify, Reason},
+    per_process::PerProcess,
+};
+use crate::mutex::lock;
 
-#[derive(Debug, Default)]
-pub(crate) struct Inotify {
+#[derive(Default)]
+struct Inotify {
     open: Mutex<Option<Instance>>,
-    /// That it cannot be had was told.
-    told: AtomicBool,
+    /// An error was logged.
+    logged: AtomicBool,
 }
 
-#[derive(Debug)]
+fn current() -> &'static PerProcess<Inotify> {
+    static INOTIFY: OnceLock<PerProcess<Inotify>> = OnceLock::new();
+    PerProcess::current(&INOTIFY)
+}
+
 struct Instance {
-    inotify: Arc<OwnedFd>,
+    descriptor: Arc<OwnedFd>,
     /// By watch descriptor.
-    bells: HashMap<i32, Arc<Bell>>,
+    notifies: HashMap<i32, Arc<Notify>>,
 }
 
-/// Changes to some files, told until this is dropped.
+/// Two files whose changes are reported until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watches {
-    process: &'static Process,
-    bell: Arc<Bell>,
+pub(super) struct FileWatches {
+    inotify: &'static PerProcess<Inotify>,
+    notify: Arc<Notify>,
     watched: Vec<i32>,
 }
 
-impl Watches {
-    /// Rings the bell at each change of these files.
+impl FileWatches {
+    /// Notifies at each change of these files.
     ///
     /// # Errors
-    /// When the user has no instance or watch left, or a file cannot be read. The first time in a process
-    /// it is logged.
-    pub(crate) fn of(files: [&Path; 2], bell: &Arc<Bell>) -> io::Result<Self> {
-        let process = Process::current();
+    /// When the user has no instance or watch left, or a file cannot be read. Logged once per process.
+    pub(super) fn of(files: [&Path; 2], notify: &Arc<Notify>) -> io::Result<Self> {
+        let inotify = current();
         let mut this = Self {
-            process,
-            bell: bell.clone(),
+            inotify,
+            notify: notify.clone(),
             watched: Vec::new(),
         };
         let added = files.into_iter().try_for_each(|file| this.add(file));
         if let Err(error) = &added
             && error.kind() != io::ErrorKind::NotFound
-            && !process.inotify.told.swap(true, Ordering::Relaxed)
+            && !inotify.value.logged.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 %error,
-                "inotify cannot be used: the socket's path is looked at once a second instead; \
+                "inotify cannot be used: the socket's path is checked once a second instead; \
                  see fs.inotify.max_user_instances and max_user_watches"
             );
         }
         added.map(|()| this)
     }
 
-    /// The number of the instance's descriptor.
-    pub(crate) fn descriptor(&self) -> Option<RawFd> {
-        let open = lock(&self.process.inotify.open);
-        open.as_ref().map(|instance| instance.inotify.as_raw_fd())
+    /// The instance's descriptor.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        let open = lock(&self.inotify.value.open);
+        open.as_ref()
+            .map(|instance| instance.descriptor.as_raw_fd())
     }
 
     fn add(&mut self, file: &Path) -> io::Result<()> {
@@ -93,106 +101,110 @@ impl Watches {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::DONT_FOLLOW;
-        // Under the lock, so that no event of it finds no bell.
-        let mut open = lock(&self.process.inotify.open);
-        let instance = Instance::get(&mut open, self.process)?;
-        let watch = add_watch(&*instance.inotify, file, which)?;
-        instance.bells.insert(watch, self.bell.clone());
+        // Under the lock, so that each event finds its entry.
+        let mut open = lock(&self.inotify.value.open);
+        let instance = Instance::get(&mut open, &self.inotify.value)?;
+        let watch = add_watch(&*instance.descriptor, file, which)?;
+        instance.notifies.insert(watch, self.notify.clone());
         self.watched.push(watch);
         Ok(())
     }
 }
 
-impl Drop for Watches {
+impl Drop for FileWatches {
     fn drop(&mut self) {
-        // A forked child shares the instance with its parent, whose watches these are.
-        if !self.process.is_current() {
+        // A forked child shares the instance with its parent, which still needs these watches.
+        if !self.inotify.is_current() {
             return;
         }
-        let mut open = lock(&self.process.inotify.open);
-        let Some(Instance { inotify, bells }) = &mut *open else {
+        let mut open = lock(&self.inotify.value.open);
+        let Some(Instance {
+            descriptor,
+            notifies,
+        }) = &mut *open
+        else {
             return;
         };
         for watch in self.watched.drain(..) {
-            // The same file, watched anew, has the same descriptor and another bell.
-            let is_ours = |bell: &Arc<Bell>| Arc::ptr_eq(bell, &self.bell);
-            if bells.get(&watch).is_some_and(is_ours) {
-                bells.remove(&watch);
+            // The same file, watched again, has the same watch descriptor and another `Notify`.
+            let is_ours = |notify: &Arc<Notify>| Arc::ptr_eq(notify, &self.notify);
+            if notifies.get(&watch).is_some_and(is_ours) {
+                notifies.remove(&watch);
                 // It may be gone with its file.
-                let _ = remove_watch(&**inotify, watch);
+                let _ = remove_watch(&**descriptor, watch);
             }
         }
-        if bells.is_empty() {
-            wake(inotify);
+        if notifies.is_empty() {
+            wake(descriptor);
         }
     }
 }
 
-/// Wakes the thread, which sees then that no file is watched any more: the kernel tells of the end of a
-/// watch.
-fn wake(inotify: &OwnedFd) {
-    if let Ok(watch) = add_watch(inotify, "/", WatchFlags::DELETE_SELF) {
-        let _ = remove_watch(inotify, watch);
+/// Wakes the thread, which then sees that no file is watched any more: the kernel reports the end of a watch.
+fn wake(descriptor: &OwnedFd) {
+    if let Ok(watch) = add_watch(descriptor, "/", WatchFlags::DELETE_SELF) {
+        let _ = remove_watch(descriptor, watch);
     }
+}
+
+/// Opens the instance, if it is not open and can be opened.
+pub(super) fn prepare() {
+    let inotify = &current().value;
+    // An error here occurs again, and is logged, when a file is watched.
+    let _ = Instance::get(&mut lock(&inotify.open), inotify);
 }
 
 impl Inotify {
-    /// Opens the instance, if it is not open and can be had.
-    pub(crate) fn prepare(&self, process: &'static Process) {
-        // What fails here fails again, and is told, when it is needed.
-        let _ = Instance::get(&mut lock(&self.open), process);
-    }
-
-    /// Rings the bells until no file is watched any more.
-    fn listen(&self, inotify: &OwnedFd) {
+    /// The thread: notifies until no file is watched any more.
+    fn run(&self, descriptor: &OwnedFd) {
         /// Bytes of events per read(2): some 60 events.
         const ROOM: usize = 1024;
         let mut room = [MaybeUninit::uninit(); ROOM];
-        let mut events = Reader::new(inotify, &mut room);
+        let mut events = Reader::new(descriptor, &mut room);
         loop {
             let watch = match events.next() {
                 Ok(event) => event.wd(),
                 Err(Errno::INTR) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "inotify has failed; paths are looked at instead");
+                    tracing::error!(%error, "inotify has failed; paths are polled instead");
                     lock(&self.open).take();
                     return;
                 }
             };
             let mut open = lock(&self.open);
             let Some(instance) = &*open else { return };
-            let bell = instance.bells.get(&watch).cloned();
-            if instance.bells.is_empty() {
+            let notify = instance.notifies.get(&watch).cloned();
+            if instance.notifies.is_empty() {
                 open.take();
                 return;
             }
             drop(open);
-            if let Some(bell) = bell {
-                bell.ring(Why::Change);
+            if let Some(notify) = notify {
+                notify.notify(Reason::Change);
             }
         }
     }
 }
 
 impl Instance {
-    fn get<'a>(open: &'a mut Option<Self>, process: &'static Process) -> io::Result<&'a mut Self> {
+    fn get<'a>(open: &'a mut Option<Self>, inotify: &'static Inotify) -> io::Result<&'a mut Self> {
         let instance = match open.take() {
             Some(instance) => instance,
-            None => Self::start(process)?,
+            None => Self::start(inotify)?,
         };
         Ok(open.insert(instance))
     }
 
-    fn start(process: &'static Process) -> io::Result<Self> {
-        let inotify = Arc::new(init(CreateFlags::CLOEXEC)?);
+    fn start(inotify: &'static Inotify) -> io::Result<Self> {
+        let descriptor = Arc::new(init(CreateFlags::CLOEXEC)?);
         let thread = thread::Builder::new().name("kyneta-uds-paths".to_owned());
         thread.spawn({
-            let inotify = inotify.clone();
-            move || process.inotify.listen(&inotify)
+            let descriptor = descriptor.clone();
+            move || inotify.run(&descriptor)
         })?;
         Ok(Self {
-            inotify,
-            bells: HashMap::new(),
+            descriptor,
+            notifies: HashMap::new(),
         })
     }
 }

@@ -1,83 +1,86 @@
 //! Whether a path is still ours, as a pure machine.
 //!
-//! In: what is at the path, and whether anybody listens there. Out: the next step, or the verdict.
+//! In: what is at the path, and whether a process listens there. Out: the next step, or the verdict.
 //! Touches nothing.
 
-/// One step in looking after a path.
+/// One step in checking a path.
 ///
 /// ```
-/// use kyneta_uds_unix::Lost;
-/// use kyneta_uds_unix::watch::machine::{Seen, Verdict, Watch};
+/// use kyneta_uds_unix::PathLoss;
+/// use kyneta_uds_unix::watch::{Observation, Verdict, WatchStep};
 ///
-/// assert_eq!(Watch::FIRST.then(Seen::Ours), Verdict::Do(Watch::Look));
-/// assert_eq!(Watch::Look.then(Seen::Ours), Verdict::Ours);
-/// assert_eq!(Watch::Look.then(Seen::Nothing), Verdict::Lost(Lost::Gone));
+/// assert_eq!(WatchStep::FIRST.then(Observation::Ours), Verdict::Do(WatchStep::Look));
+/// assert_eq!(WatchStep::Look.then(Observation::Ours), Verdict::Ours);
+/// assert_eq!(WatchStep::Look.then(Observation::Nothing), Verdict::Lost(PathLoss::Gone));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Watch {
-    /// Take the lock again if its file is not the one that we hold. Who could not (it is not
-    /// [`Seen::Ours`]) looks on: the path may be ours all the same.
+pub enum WatchStep {
+    /// Take the lock again if its file is not the one that we hold. If that fails (any answer but
+    /// [`Observation::Ours`]), the next step follows all the same: the path may still be ours.
     KeepLock,
-    /// See what is at the path: any answer but [`Seen::Alive`].
+    /// Look what is at the path: any answer but [`Observation::Alive`].
     Look,
-    /// Connect to the socket there: [`Seen::Nothing`], [`Seen::Alive`] or [`Seen::Other`].
+    /// Connect to the socket there: [`Observation::Nothing`], [`Observation::Alive`] or
+    /// [`Observation::Other`].
     Probe,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Seen {
-    /// What is there is ours.
+pub enum Observation {
+    /// The file there is ours.
     Ours,
-    /// Nothing, or nobody, is there.
+    /// No file is there, or no process listens there.
     Nothing,
     /// Another socket.
     Socket,
-    /// Somebody listens, whether accepting or not.
+    /// Another process listens there, whether it accepts or not.
     Alive,
-    /// What is no socket, or cannot be looked at.
+    /// A file that is not a socket, or one that cannot be looked at.
     Other,
 }
 
-/// What follows.
+/// What follows a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// This step.
-    Do(Watch),
+    Do(WatchStep),
     /// The end: the path is ours.
     Ours,
     /// The end: it is not.
-    Lost(Lost),
+    Lost(PathLoss),
 }
 
-/// What has become of a path that was ours.
+/// How a path was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Lost {
-    /// Nothing is there any more.
+pub enum PathLoss {
+    /// No file is there any more.
     Gone,
-    /// Another socket is there, and nobody listens behind it.
+    /// Another socket is there, and no process listens at it.
     Stale,
-    /// A file that is no socket is there, or the path cannot be looked at.
+    /// A file that is not a socket is there, or the path cannot be looked at.
     Blocked,
-    /// Another socket is there, and somebody listens behind it: the path is theirs.
+    /// Another process listens there: the path is its own now.
     Taken,
 }
 
-impl Watch {
+impl WatchStep {
     /// The first step.
     pub const FIRST: Self = Self::KeepLock;
 
-    /// What follows from an answer.
-    pub fn then(self, seen: Seen) -> Verdict {
+    /// What follows an answer.
+    pub fn then(self, seen: Observation) -> Verdict {
         match (self, seen) {
             (Self::KeepLock, _) => Verdict::Do(Self::Look),
-            (_, Seen::Ours) => Verdict::Ours,
-            (Self::Look, Seen::Socket) => Verdict::Do(Self::Probe),
-            (Self::Look, Seen::Nothing) => Verdict::Lost(Lost::Gone),
-            (Self::Probe, Seen::Nothing) => Verdict::Lost(Lost::Stale),
-            (Self::Probe, Seen::Alive) => Verdict::Lost(Lost::Taken),
-            (_, Seen::Other | Seen::Alive | Seen::Socket) => Verdict::Lost(Lost::Blocked),
+            (_, Observation::Ours) => Verdict::Ours,
+            (Self::Look, Observation::Socket) => Verdict::Do(Self::Probe),
+            (Self::Look, Observation::Nothing) => Verdict::Lost(PathLoss::Gone),
+            (Self::Probe, Observation::Nothing) => Verdict::Lost(PathLoss::Stale),
+            (Self::Probe, Observation::Alive) => Verdict::Lost(PathLoss::Taken),
+            (_, Observation::Other | Observation::Alive | Observation::Socket) => {
+                Verdict::Lost(PathLoss::Blocked)
+            }
         }
     }
 }

@@ -1,95 +1,104 @@
-//! The threads that watch paths: one per process for looks, and one per process that listens for inotify.
+//! Looks after a bound path: notices that it was lost, and restores it.
 //!
-//! In: what to look at, and how often. Out: a [`Bell`] that wakes a task. May touch: at most two threads
-//! and one inotify instance per process; the files that they look at.
+//! In: a `BoundPath`. Out: how it was lost; a new socket at the path. May touch: the path, its lock file; at most
+//! two threads and one inotify instance per process.
 //!
-//! A thread keeps the time because a tokio runtime with a timer asks for the time and sets the kernel's
-//! timer in each of its turns, which costs some 4 % of a round trip.
-//!
-//! Threads do not survive fork(2). So the state belongs to a process id, and the child starts anew.
+//! `trigger` says when a check is due, `machine` orders its steps, which are carried out here. `poller` and
+//! `inotify` are the threads, `notify` is how they wake a task.
 
 #[cfg(target_os = "linux")]
-pub(crate) mod inotify;
-pub mod machine;
+mod inotify;
+mod machine;
 mod notify;
+mod per_process;
 mod poller;
-pub(crate) mod trigger;
+mod restore;
+mod trigger;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 
-pub use self::machine::{Seen, Verdict, Watch};
+pub use self::machine::{Observation, PathLoss, Verdict, WatchStep};
 pub(crate) use self::{
-    notify::{Bell, Why},
-    poller::Looking,
+    notify::{Notify, Reason},
+    poller::PeriodicCheck,
+    restore::restore,
+    trigger::Trigger,
+};
+use crate::{
+    bind::BoundPath,
+    probe::{Probe, probe},
+    socket_file::Found,
 };
 
-/// What watches paths in one process.
-#[derive(Debug)]
-pub(crate) struct Process {
-    id: u32,
-    looks: poller::Looks,
+/// Prepares the process for watching its paths: on Linux, it opens the process's inotify instance if there
+/// is none.
+///
+/// Optional: the first [`Listener::next`](crate::Listener::next) does the same. It helps a process that has made
+/// connections before it listens: a killed process closes descriptors from the highest to the lowest, and
+/// closing this one takes some milliseconds. Best called before the first connection. A process that only
+/// connects should not call it: a user has 128 instances.
+///
+/// ```
+/// kyneta_uds_unix::prepare();
+/// ```
+pub fn prepare() {
     #[cfg(target_os = "linux")]
-    inotify: inotify::Inotify,
-    /// Of a child that this process has forked, in the child's copy of the memory.
-    child: OnceLock<Box<Self>>,
+    inotify::prepare();
 }
 
-impl Process {
-    /// The one that this is called in.
-    pub(crate) fn current() -> &'static Self {
-        static FIRST: OnceLock<Process> = OnceLock::new();
-        let id = std::process::id();
-        FIRST.get_or_init(|| Self::new(id)).or_child(id)
-    }
-
-    /// This one, or that of the child with this id which has inherited it.
-    fn or_child(&self, id: u32) -> &Self {
-        let mut process = self;
-        while process.id != id {
-            process = process.child.get_or_init(|| Box::new(Self::new(id)));
+/// Checks the path when a check is due, and has the task woken for the next one. Returns a loss.
+pub(crate) fn poll_loss(
+    bound: &mut BoundPath,
+    trigger: &mut Trigger,
+    cx: &mut Context<'_>,
+) -> Option<PathLoss> {
+    loop {
+        let Poll::Ready(reason) = trigger.poll_due(cx) else {
+            return None;
+        };
+        let was_lost = trigger.is_lost();
+        let loss = check(bound);
+        if let Some(loss) = loss {
+            // Logged once per loss, however often it is checked.
+            if !was_lost {
+                tracing::warn!(lost = ?loss, "the path is lost");
+            }
+            trigger.lose();
+            return Some(loss);
         }
-        process
-    }
-
-    fn new(id: u32) -> Self {
-        Self {
-            id,
-            looks: poller::Looks::default(),
-            #[cfg(target_os = "linux")]
-            inotify: inotify::Inotify::default(),
-            child: OnceLock::new(),
+        if was_lost || reason == Reason::Change {
+            // The files may be others now. The former watch ends after the new one has begun, so that the
+            // process keeps its inotify instance.
+            *trigger = Trigger::new(bound);
+        } else {
+            trigger.wake_always(!bound.holds_lock());
         }
     }
-
-    /// Opens the inotify instance of a process that is going to listen.
-    pub(crate) fn prepare(&'static self) {
-        #[cfg(target_os = "linux")]
-        self.inotify.prepare(self);
-    }
-
-    /// False in a forked child that has inherited it. There its locks may be held forever.
-    fn is_current(&self) -> bool {
-        self.id == std::process::id()
-    }
 }
 
-/// No code that can panic runs under these locks, so poison means nothing.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_forked_child_starts_anew_whatever_its_parent_had_started() {
-        let (parent, child) = (Process::new(1), std::process::id());
-        assert!(!parent.is_current());
-        assert!(parent.or_child(child).is_current());
-        assert!(std::ptr::eq(parent.or_child(child), parent.or_child(child)));
-        assert!(std::ptr::eq(parent.or_child(1), &parent));
-        let of_a_grandchild = parent.or_child(child).or_child(2);
-        assert!(std::ptr::eq(parent.or_child(2), of_a_grandchild));
+/// How the path was lost, if it was. Three system calls while it is ours.
+fn check(bound: &mut BoundPath) -> Option<PathLoss> {
+    let mut step = WatchStep::FIRST;
+    loop {
+        let seen = match step {
+            WatchStep::KeepLock if bound.keep_lock() => Observation::Ours,
+            WatchStep::KeepLock => Observation::Other,
+            WatchStep::Look => match bound.look() {
+                Ok((_, true)) => Observation::Ours,
+                Ok((Found::Socket(_), false)) => Observation::Socket,
+                Ok((Found::Nothing, false)) => Observation::Nothing,
+                Ok((Found::Other(_), false)) | Err(_) => Observation::Other,
+            },
+            WatchStep::Probe => match probe(&bound.file) {
+                Ok(Probe::Refused | Probe::NotYetListening) => Observation::Nothing,
+                Ok(Probe::Listening | Probe::Busy) => Observation::Alive,
+                Err(_) => Observation::Other,
+            },
+        };
+        step = match step.then(seen) {
+            Verdict::Do(step) => step,
+            Verdict::Ours => return None,
+            Verdict::Lost(loss) => return Some(loss),
+        };
     }
 }

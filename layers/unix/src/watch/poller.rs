@@ -1,31 +1,32 @@
-//! Looks at files at intervals, on one thread per process.
+//! Checks files at intervals, on one thread per process.
 //!
-//! In: functions that look, each with the time until its next call. Out: their calls. May touch: one
-//! thread, started with the first look and kept.
+//! In: functions that check, each with the time until its next call. Out: their calls. May touch: one
+//! thread, started with the first check and kept.
 //!
-//! A wake-up of the thread serves all looks that are due within half their interval, so that a process
-//! that watches several paths wakes as often as for the most frequent of them.
+//! The thread keeps the time because a tokio runtime with a timer reads the clock and sets the kernel's timer
+//! in each of its turns, which costs some 4 % of a round trip. A wake-up serves all checks that are due within
+//! half their interval, so that a process with several paths wakes only as often as the most frequent needs.
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, OnceLock},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Process, lock};
+use super::per_process::PerProcess;
+use crate::mutex::lock;
 
-/// Looks once. Returns the time until the next look.
-type Look = Box<dyn FnMut() -> Duration + Send>;
+/// Checks once. Returns the time until the next check.
+type Check = Box<dyn FnMut() -> Duration + Send>;
 
-#[derive(Debug, Default)]
-pub(crate) struct Looks {
+#[derive(Default)]
+struct Poller {
     schedule: Mutex<Schedule>,
     added: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Schedule {
     /// The thread runs.
     runs: bool,
@@ -37,28 +38,28 @@ struct Slot {
     due: Instant,
     interval: Duration,
     /// `None` while the thread calls it.
-    look: Option<Look>,
+    check: Option<Check>,
 }
 
-/// A look that is repeated until this is dropped.
+/// A check that is repeated until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Looking {
-    process: &'static Process,
+pub(crate) struct PeriodicCheck {
+    poller: &'static PerProcess<Poller>,
     id: u64,
 }
 
-impl Looking {
-    /// Calls `look` after `first`, and then after what it returns. `None` when no thread can be started.
+impl PeriodicCheck {
+    /// Calls `check` after `first`, and then after what it returns. `None` when no thread can be started.
     pub(crate) fn start(
         first: Duration,
-        look: impl FnMut() -> Duration + Send + 'static,
+        check: impl FnMut() -> Duration + Send + 'static,
     ) -> Option<Self> {
-        let process = Process::current();
-        let looks = &process.looks;
-        let mut schedule = lock(&looks.schedule);
+        static POLLER: OnceLock<PerProcess<Poller>> = OnceLock::new();
+        let poller = PerProcess::current(&POLLER);
+        let mut schedule = lock(&poller.value.schedule);
         if !schedule.runs {
             let thread = thread::Builder::new().name("kyneta-uds-looks".to_owned());
-            schedule.runs = thread.spawn(|| looks.run()).is_ok();
+            schedule.runs = thread.spawn(|| poller.value.run()).is_ok();
             if !schedule.runs {
                 return None;
             }
@@ -68,64 +69,42 @@ impl Looking {
         let slot = Slot {
             due: Instant::now() + first,
             interval: first,
-            look: Some(Box::new(look)),
+            check: Some(Box::new(check)),
         };
         schedule.slots.insert(id, slot);
         drop(schedule);
-        looks.added.notify_one();
-        Some(Self { process, id })
+        poller.value.added.notify_one();
+        Some(Self { poller, id })
     }
 }
 
-impl Drop for Looking {
+impl Drop for PeriodicCheck {
     fn drop(&mut self) {
-        if self.process.is_current() {
-            let removed = lock(&self.process.looks.schedule).slots.remove(&self.id);
+        if self.poller.is_current() {
+            let removed = lock(&self.poller.value.schedule).slots.remove(&self.id);
             drop(removed);
         }
     }
 }
 
-impl Looks {
+impl Poller {
     fn run(&self) {
-        let mut schedule = lock(&self.schedule);
         loop {
+            let mut schedule = lock(&self.schedule);
             let now = Instant::now();
             let due = schedule.take_due(now);
             if due.is_empty() {
-                schedule = self.wait(schedule, now);
+                let next = schedule.next_due();
+                let pause = next.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+                drop(self.added.wait_timeout(schedule, pause));
                 continue;
             }
             drop(schedule);
-            let looked: Vec<_> = due
-                .into_iter()
-                .map(|(id, mut look)| (id, look(), look))
-                .collect();
-            schedule = lock(&self.schedule);
-            let over = schedule.put_back(looked, Instant::now());
-            if !over.is_empty() {
-                drop(schedule);
-                drop(over);
-                schedule = lock(&self.schedule);
-            }
-        }
-    }
-
-    fn wait<'a>(
-        &'a self,
-        schedule: MutexGuard<'a, Schedule>,
-        now: Instant,
-    ) -> MutexGuard<'a, Schedule> {
-        match schedule.next_due() {
-            None => self
-                .added
-                .wait(schedule)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(due) => {
-                let wait = due.saturating_duration_since(now);
-                let waited = self.added.wait_timeout(schedule, wait);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
+            let checked = due.into_iter().map(|(id, mut check)| (id, check(), check));
+            let checked = checked.collect();
+            // Not under the lock: a check may hold a waker, which is code of the user.
+            let dropped = lock(&self.schedule).put_back(checked, Instant::now());
+            drop(dropped);
         }
     }
 }
@@ -135,8 +114,8 @@ impl Schedule {
         self.slots.values().map(|slot| slot.due).min()
     }
 
-    /// What to call now: nothing unless one is due, and then those as well that soon would be.
-    fn take_due(&mut self, now: Instant) -> Vec<(u64, Look)> {
+    /// What to call now: nothing unless a check is due, and then also the checks that are due soon.
+    fn take_due(&mut self, now: Instant) -> Vec<(u64, Check)> {
         if self.next_due().is_none_or(|due| due > now) {
             return Vec::new();
         }
@@ -144,33 +123,24 @@ impl Schedule {
             .slots
             .iter_mut()
             .filter(|(_, slot)| slot.due <= now + slot.interval / 2);
-        due.filter_map(|(id, slot)| Some((*id, slot.look.take()?)))
+        due.filter_map(|(id, slot)| Some((*id, slot.check.take()?)))
             .collect()
     }
 
-    /// Schedules them again. Returns those that are over.
-    fn put_back(&mut self, looked: Vec<(u64, Duration, Look)>, now: Instant) -> Vec<Look> {
-        let put_back = |(id, interval, look)| match self.slots.get_mut(&id) {
+    /// Schedules the checks again. Returns those that were dropped meanwhile.
+    fn put_back(&mut self, checked: Vec<(u64, Duration, Check)>, now: Instant) -> Vec<Check> {
+        let put_back = |(id, interval, check)| match self.slots.get_mut(&id) {
             Some(slot) => {
                 *slot = Slot {
                     due: now + interval,
                     interval,
-                    look: Some(look),
+                    check: Some(check),
                 };
                 None
             }
-            None => Some(look),
+            None => Some(check),
         };
-        looked.into_iter().filter_map(put_back).collect()
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot")
-            .field("due", &self.due)
-            .field("interval", &self.interval)
-            .finish_non_exhaustive()
+        checked.into_iter().filter_map(put_back).collect()
     }
 }
 
@@ -183,12 +153,12 @@ mod tests {
         Slot {
             due,
             interval,
-            look: Some(Box::new(move || interval)),
+            check: Some(Box::new(move || interval)),
         }
     }
 
     #[test]
-    fn one_wake_up_serves_all_looks_that_are_nearly_due() {
+    fn one_wake_up_serves_all_checks_that_are_nearly_due() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut schedule = Schedule::default();
@@ -204,38 +174,38 @@ mod tests {
         due.sort_unstable_by_key(|(id, _)| *id);
         assert_eq!(due.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1]);
 
-        let looked = due.into_iter().map(|(id, mut look)| (id, look(), look));
-        assert!(schedule.put_back(looked.collect(), at(0)).is_empty());
+        let checked = due.into_iter().map(|(id, mut check)| (id, check(), check));
+        assert!(schedule.put_back(checked.collect(), at(0)).is_empty());
         assert_eq!(schedule.next_due(), Some(at(2500)));
         assert_eq!(schedule.take_due(at(2500)).len(), 3, "in step from now on");
     }
 
     #[test]
-    fn a_look_that_was_dropped_while_it_ran_is_not_repeated() {
+    fn a_check_that_was_dropped_while_it_ran_is_not_repeated() {
         let start = Instant::now();
         let mut schedule = Schedule::default();
         schedule.slots.insert(7, slot(start, 10));
-        let (id, look) = schedule.take_due(start).pop().unwrap();
+        let (id, check) = schedule.take_due(start).pop().unwrap();
         schedule.slots.remove(&id);
-        let over = schedule.put_back(vec![(id, Duration::from_millis(10), look)], start);
+        let over = schedule.put_back(vec![(id, Duration::from_millis(10), check)], start);
         assert_eq!(over.len(), 1);
         assert_eq!(schedule.next_due(), None);
     }
 
     #[test]
-    fn looks_are_repeated_until_they_are_dropped() {
-        let (seen, looks) = std::sync::mpsc::channel();
+    fn checks_are_repeated_until_they_are_dropped() {
+        let (seen, calls) = std::sync::mpsc::channel();
         let interval = Duration::from_millis(1);
-        let look = move || {
+        let check = move || {
             let _ = seen.send(());
             interval
         };
-        let looking = Looking::start(interval, look).unwrap();
+        let repeated = PeriodicCheck::start(interval, check).unwrap();
         for _ in 0..3 {
-            looks.recv_timeout(Duration::from_secs(10)).unwrap();
+            calls.recv_timeout(Duration::from_secs(10)).unwrap();
         }
-        drop(looking);
-        // The look is dropped, and its sender with it.
-        while looks.recv_timeout(Duration::from_secs(10)).is_ok() {}
+        drop(repeated);
+        // The check is dropped, and its sender with it.
+        while calls.recv_timeout(Duration::from_secs(10)).is_ok() {}
     }
 }

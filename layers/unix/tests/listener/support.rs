@@ -1,13 +1,13 @@
-//! A directory to look into, what may be in the way in it, and a process of one's own.
+//! A directory to look into, obstacles at a path, and a child process.
+#![allow(dead_code)] // Each binary uses its part.
 
 use std::{
     any::Any,
     collections::BTreeMap,
-    convert::Infallible,
     error::Error,
     fs,
     os::unix::{
-        fs::MetadataExt as _,
+        fs::{MetadataExt as _, symlink},
         net::{UnixListener as ForeignListener, UnixStream as ForeignStream},
         process::CommandExt as _,
     },
@@ -15,10 +15,10 @@ use std::{
     process::Command,
 };
 
-use kyneta_uds::{
-    BindError, Client, ClientError, Incoming, ListenerOptions, ReconnectPolicy, Server,
+use tokio::{
+    net::UnixSocket,
+    runtime::{Builder, Runtime},
 };
-use tower::service_fn;
 
 pub(crate) struct Dir(pub(crate) tempfile::TempDir);
 
@@ -35,7 +35,7 @@ impl Dir {
         self.0.path().join("bus.sock.lock")
     }
 
-    /// All that can be seen of the files in it.
+    /// The metadata of all files in it.
     pub(crate) fn state(&self) -> BTreeMap<PathBuf, (u64, u32, u64, (i64, i64))> {
         let entries = fs::read_dir(self.0.path()).unwrap().map(Result::unwrap);
         entries
@@ -55,7 +55,7 @@ impl Dir {
     }
 }
 
-/// A socket file behind which nobody listens any more.
+/// Leaves a socket file at which no process listens any more.
 pub(crate) fn stale(path: &Path) {
     drop(ForeignListener::bind(path).unwrap());
     assert!(path.exists());
@@ -73,76 +73,76 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     texts.join(": ")
 }
 
-pub(crate) async fn bind_as_server(
-    path: &Path,
-    options: ListenerOptions,
-) -> Result<Server, BindError> {
-    let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    Server::builder(path).listener(options).listen(ignore).await
-}
-
-pub(crate) async fn connect_as_client(path: &Path) -> Result<Client, ClientError> {
-    let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
-    Client::builder(path)
-        .reconnect(ReconnectPolicy::off())
-        .connect(ignore)
-        .await
-}
-
-/// What is in the way of a bind: made in a directory, which then says all that is kept alive.
-pub(crate) type InTheWay = fn(&Path) -> Box<dyn Any>;
+/// Makes an obstacle at a path, and returns what keeps it alive.
+pub(crate) type Obstacle = fn(&Path) -> Box<dyn Any>;
 
 pub(crate) fn nothing(_: &Path) -> Box<dyn Any> {
     Box::new(())
 }
 
-/// A listener whose backlog has no room, and those who fill it.
-pub(crate) fn full(
-    listener: tokio::net::UnixListener,
-    path: &Path,
-) -> (tokio::net::UnixListener, Vec<ForeignStream>) {
-    let mut waiting = Vec::new();
+pub(crate) fn stale_socket(path: &Path) -> Box<dyn Any> {
+    stale(path);
+    Box::new(())
+}
+
+pub(crate) fn link_to_listener(path: &Path) -> Box<dyn Any> {
+    let target = path.with_extension("target");
+    symlink(&target, path).unwrap();
+    Box::new(ForeignListener::bind(target).unwrap())
+}
+
+/// A listener with a full backlog.
+pub(crate) fn busy_listener(path: &Path) -> Box<dyn Any> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+    let socket = UnixSocket::new_stream().unwrap();
+    socket.bind(path).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let mut pending: Vec<ForeignStream> = Vec::new();
     loop {
-        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
         match rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()) {
-            Ok(()) => waiting.push(socket.into()),
+            Ok(()) => pending.push(socket.into()),
             Err(error) => {
                 assert_eq!(error, rustix::io::Errno::AGAIN);
-                return (listener, waiting);
+                return Box::new((listener, pending));
             }
         }
     }
 }
 
-/// A test that changes what belongs to the whole process, or must not be root, runs once more, in a
-/// process of its own.
+pub(crate) fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.unwrap()
+}
+
+/// A test that changes process-wide state, or must not be root, runs once more in a child process.
 pub(crate) struct Child;
 
 impl Child {
     /// In the child: itself. In the parent: `None`, after the child has passed.
-    pub(crate) fn run(test: &str, as_nobody: bool) -> Option<Self> {
+    pub(crate) fn run(test: &str, unprivileged: bool) -> Option<Self> {
         const CHILD: &str = "KYNETA_UDS_TEST_CHILD";
         if std::env::var_os(CHILD).is_some() {
             return Some(Self);
         }
         let mut child = Self::command(test);
         child.env(CHILD, "1");
-        if as_nobody && rustix::process::geteuid().is_root() {
+        if unprivileged && rustix::process::geteuid().is_root() {
             child.uid(65534).gid(65534).env_remove("TMPDIR");
         }
         Self::passes(child);
         None
     }
 
-    /// Where the test runs once more, as another user, about this path: the path. `None` where it runs first.
+    /// In a child that [`run_as`](Self::run_as) has started: its path. `None` in the parent.
     pub(crate) fn path() -> Option<PathBuf> {
         std::env::var_os(Self::PATH).map(Into::into)
     }
 
-    /// Runs the test once more, as another user, about a path. Root alone may.
+    /// Runs the test once more as another user, with this path. Only root may.
     pub(crate) fn run_as(test: &str, uid: u32, path: &Path) {
         let mut child = Self::command(test);
         child.env(Self::PATH, path).uid(uid).gid(uid);
@@ -152,7 +152,7 @@ impl Child {
     const PATH: &str = "KYNETA_UDS_TEST_PATH";
 
     fn command(test: &str) -> Command {
-        // Not by its path, where nobody may have no way to.
+        // The unprivileged user may have no access to the path of the test binary.
         let itself = Path::new("/proc/self/exe");
         let itself = if itself.exists() {
             itself.into()

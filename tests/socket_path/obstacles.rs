@@ -1,9 +1,9 @@
-//! Whatever is in the way of a bind or of a connect is told with path and cause, and not touched.
+//! Obstacles at a path: a bind or a connect reports them with path and cause, and does not change them.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::{
-        fs::symlink,
+        fs::{PermissionsExt as _, symlink},
         net::{UnixDatagram, UnixListener as ForeignListener},
     },
     path::Path,
@@ -14,13 +14,16 @@ use kyneta_uds::{
 };
 use tower::ServiceExt as _;
 
-use crate::support::{
-    Dir, InTheWay, bind_as_server, chain, connect_as_client, full, nothing, stale,
+use crate::{
+    roles::{bind_as_server, connect_as_client},
+    support::{
+        Child, Dir, Obstacle, busy_listener, chain, link_to_listener, nothing, stale, stale_socket,
+    },
 };
 
 #[tokio::test]
-async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
-    let table: &[(&str, &str, InTheWay, &str)] = &[
+async fn an_obstacle_to_a_bind_is_reported_and_not_changed() {
+    let table: &[(&str, &str, Obstacle, &str)] = &[
         (
             "NotASocket",
             "bus.sock",
@@ -42,28 +45,20 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
         (
             "NotASocket",
             "bus.sock",
-            |path| {
-                let target = path.with_extension("target");
-                symlink(&target, path).unwrap();
-                Box::new(ForeignListener::bind(target))
-            },
+            link_to_listener,
             "{path} exists and is not a socket but a symbolic link, which is not followed",
         ),
         (
             "InUse",
             "bus.sock",
             |path| Box::new(ForeignListener::bind(path)),
-            "{path} is in use: somebody listens there",
+            "{path} is in use: a process listens there",
         ),
         (
             "InUse",
             "bus.sock",
-            |path| {
-                let socket = tokio::net::UnixSocket::new_stream().unwrap();
-                socket.bind(path).unwrap();
-                Box::new(full(socket.listen(1).unwrap(), path))
-            },
-            "{path} is in use: somebody listens there, though its backlog is full",
+            busy_listener,
+            "{path} is in use: a process listens there, though its backlog is full",
         ),
         (
             "InUse",
@@ -73,16 +68,13 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
                 lock.try_lock().unwrap();
                 Box::new(lock)
             },
-            "{path} is in use: somebody holds the lock beside it",
+            "{path} is in use: another process holds the lock beside it",
         ),
         (
             "Stale",
             "bus.sock",
-            |path| {
-                stale(path);
-                nothing(path)
-            },
-            "{path} is stale: nobody listens behind it; remove it or let cleanup do so",
+            stale_socket,
+            "{path} is stale: no process listens there; remove it or let cleanup do so",
         ),
         (
             "Io",
@@ -126,10 +118,10 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
         ),
     ];
     let options = ListenerOptions::new().cleanup(false);
-    for (variant, name, in_the_way, text) in table {
+    for (variant, name, obstacle, text) in table {
         let dir = Dir::new();
         let path = dir.0.path().join(name);
-        let _alive = in_the_way(&path);
+        let _alive = obstacle(&path);
         let before = dir.state();
         let text = text.replace("{path}", path.to_str().unwrap());
         let listener = options.clone().bind(&path).await.unwrap_err();
@@ -143,7 +135,7 @@ async fn whatever_is_in_the_way_of_a_bind_is_told_and_not_touched() {
 }
 
 #[tokio::test]
-async fn a_path_that_no_socket_can_have_is_told() {
+async fn a_path_that_no_socket_can_have_is_an_error() {
     let long = format!("/tmp/{}", "x".repeat(SocketPath::limit() - 4));
     let (len, limit) = (SocketPath::limit() + 1, SocketPath::limit());
     let table = [
@@ -181,64 +173,25 @@ async fn a_path_that_no_socket_can_have_is_told() {
 }
 
 #[tokio::test]
-async fn the_longest_path_is_bound_and_one_that_leaves_no_room_beside_it_is_told() {
-    let dir = Dir::new();
-    let longest = |dir: &Path| {
-        let room = SocketPath::limit() - dir.as_os_str().len() - 1;
-        dir.join("x".repeat(room))
-    };
-    let path = longest(dir.0.path());
-    assert_eq!(path.as_os_str().len(), SocketPath::limit());
-    let mut listener = Listener::bind(&path).await.unwrap();
-    let stream = UnixConnector::new().oneshot(SocketPath::new(&path).unwrap().into());
-    let (_connected, _accepted) = (stream.await.unwrap(), listener.accept().await);
-    drop(listener);
-    assert!(dir.names().is_empty());
-
-    // The directory's own name leaves three bytes.
-    let mut deep = longest(dir.0.path())
-        .into_os_string()
-        .into_string()
-        .unwrap();
-    deep.truncate(SocketPath::limit() - 3);
-    fs::create_dir(&deep).unwrap();
-    let path = Path::new(&deep).join("ab");
-    assert_eq!(path.as_os_str().len(), SocketPath::limit());
-    let error = Listener::bind(&path).await.unwrap_err();
-    let (limit, needed) = (SocketPath::limit(), deep.len() + 1 + ".k01234567".len());
-    assert_eq!(
-        chain(&error),
-        format!(
-            "the directory of {deep}/ab is too deep: a temporary name of {needed} bytes is needed \
-             beside it; this platform allows {limit}"
-        )
-    );
-    assert!(fs::read_dir(&deep).unwrap().next().is_none());
-}
-
-#[tokio::test]
-async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
-    let table: &[(&str, &str, InTheWay, &str)] = &[
+async fn an_obstacle_to_a_connect_is_reported_and_not_changed() {
+    let table: &[(&str, &str, Obstacle, &str)] = &[
         (
-            "NobodyThere",
+            "NoListener",
             "bus.sock",
             nothing,
-            "nobody listens at {path}: No such file or directory (os error 2)",
+            "{path}: no process listens: No such file or directory (os error 2)",
         ),
         (
-            "NobodyThere",
+            "NoListener",
             "missing/bus.sock",
             nothing,
-            "nobody listens at {path}: No such file or directory (os error 2)",
+            "{path}: no process listens: No such file or directory (os error 2)",
         ),
         (
-            "NobodyThere",
+            "NoListener",
             "bus.sock",
-            |path| {
-                stale(path);
-                nothing(path)
-            },
-            "nobody listens at {path}: Connection refused (os error 111)",
+            stale_socket,
+            "{path}: no process listens: Connection refused (os error 111)",
         ),
         (
             "NotASocket",
@@ -255,11 +208,7 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
         (
             "Busy",
             "bus.sock",
-            |path| {
-                let socket = tokio::net::UnixSocket::new_stream().unwrap();
-                socket.bind(path).unwrap();
-                Box::new(full(socket.listen(1).unwrap(), path))
-            },
+            busy_listener,
             "the listener at {path} is busy: its backlog is full: Resource temporarily unavailable (os error 11)",
         ),
         (
@@ -283,18 +232,14 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
         (
             "Symlink",
             "bus.sock",
-            |path| {
-                let target = path.with_extension("target");
-                symlink(&target, path).unwrap();
-                Box::new(ForeignListener::bind(target).unwrap())
-            },
+            link_to_listener,
             "{path} is a symbolic link, which is not followed: connect to its target",
         ),
     ];
-    for (variant, name, in_the_way, text) in table {
+    for (variant, name, obstacle, text) in table {
         let dir = Dir::new();
         let path = dir.0.path().join(name);
-        let _alive = in_the_way(&path);
+        let _alive = obstacle(&path);
         let before = dir.state();
         let text = text.replace("{path}", path.to_str().unwrap());
         let target = SocketPath::new(&path).unwrap();
@@ -311,8 +256,88 @@ async fn whoever_cannot_be_connected_to_is_told_and_not_touched() {
         assert!(chain(&client).ends_with(&text), "{client:?}");
         assert!(
             client.connect_error().is_some(),
-            "the connector's own error is to be had: {client:?}"
+            "the connector's own error is available: {client:?}"
         );
         assert_eq!(dir.state(), before, "{text}");
     }
+}
+
+#[tokio::test]
+async fn missing_permissions_are_reported() {
+    // Modes do not restrict root.
+    let Some(_child) = Child::run("obstacles::missing_permissions_are_reported", true) else {
+        return;
+    };
+    let denied = "Permission denied (os error 13)";
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+
+    let dir = Dir::new();
+    let path = dir.path();
+    mode(dir.0.path(), 0o500);
+    assert_eq!(
+        chain(&Listener::bind(&path).await.unwrap_err()),
+        format!(
+            "not permitted to open the lock {}: {denied}",
+            dir.lock().display()
+        )
+    );
+    let server = bind_as_server(&path, ListenerOptions::new())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(server, BindError::NotPermitted { .. }),
+        "{server:?}"
+    );
+    mode(dir.0.path(), 0o000);
+    assert_eq!(
+        chain(&Listener::bind(&path).await.unwrap_err()),
+        format!("not permitted to look at {}: {denied}", path.display())
+    );
+    mode(dir.0.path(), 0o700);
+    assert!(dir.names().is_empty());
+
+    let foreign = ForeignListener::bind(&path).unwrap();
+    mode(&path, 0o000);
+    let before = dir.state();
+    let client = chain(&connect_as_client(&path).await.unwrap_err());
+    let text = format!("not permitted to connect to {}: {denied}", path.display());
+    assert!(client.ends_with(&text), "{client}");
+    assert_eq!(
+        chain(&Listener::bind(&path).await.unwrap_err()),
+        format!("not permitted to probe {}: {denied}", path.display())
+    );
+    assert_eq!(dir.state(), before);
+    drop(foreign);
+    fs::remove_file(&path).unwrap();
+
+    fs::write(dir.lock(), "").unwrap();
+    mode(&dir.lock(), 0o000);
+    assert_eq!(
+        chain(&Listener::bind(&path).await.unwrap_err()),
+        format!(
+            "not permitted to open the lock {}: {denied}",
+            dir.lock().display()
+        )
+    );
+    fs::remove_file(dir.lock()).unwrap();
+
+    stale(&path);
+    fs::write(dir.lock(), "").unwrap();
+    mode(dir.0.path(), 0o500);
+    assert_eq!(
+        chain(&Listener::bind(&path).await.unwrap_err()),
+        format!(
+            "not permitted to remove the stale {}: {denied}",
+            path.display()
+        )
+    );
+    mode(dir.0.path(), 0o700);
+
+    let mut listener = Listener::bind(&path).await.unwrap();
+    mode(dir.0.path(), 0o500);
+    let error = listener.close().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    mode(dir.0.path(), 0o700);
 }

@@ -1,5 +1,5 @@
-//! Who may come in, how many, and what they may do: each bound is an event with its reason, a count,
-//! and the end of that connection alone.
+//! Access to a server, a client and a peer: the access policy, the limits of connections, and what a connected
+//! process may do. Each violation is an event with its reason, a count, and the end of that connection only.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
@@ -9,9 +9,9 @@ use std::{path::Path, time::Duration};
 
 use common::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
-    Allow, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, Event, Events, Features,
-    HandshakeError, HandshakeLayer, JoinError, ListenerOptions, Peer, PeerChange, QueueConfig,
-    ReconnectPolicy, Refusal, Role, Server, ServerBuilder, State, TooManyErrors,
+    AccessPolicy, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, Event, Events,
+    Features, HandshakeError, HandshakeLayer, JoinError, ListenerOptions, Peer, PeerChange,
+    QueueConfig, ReconnectPolicy, RejectReason, Role, Server, ServerBuilder, State, TooManyErrors,
 };
 use rustix::process::geteuid;
 use tokio::{
@@ -19,8 +19,8 @@ use tokio::{
     net::UnixStream,
 };
 
-fn nobody() -> Allow {
-    Allow::uids([])
+fn no_process() -> AccessPolicy {
+    AccessPolicy::uids([])
 }
 
 async fn serve(builder: ServerBuilder) -> (Server, Events) {
@@ -45,7 +45,7 @@ const ESTABLISH: &[u8] = b"\xa3\x61t\x01\x62id\x63raw\x61y\x63bot";
 /// `{t: 99}`: well-formed, and no message.
 const NO_MESSAGE: &[u8] = b"\xa1\x61t\x18\x63";
 
-/// True when the other side has ended it.
+/// True when the other side has closed it.
 async fn is_ended(mut stream: UnixStream) -> bool {
     soon(stream.read_to_end(&mut Vec::new())).await.is_ok()
 }
@@ -63,16 +63,16 @@ async fn next_end(events: &mut Events) -> DisconnectReason {
 }
 
 #[tokio::test]
-async fn who_is_not_allowed_is_hung_up_on_before_a_word() {
+async fn a_process_that_is_not_allowed_is_rejected_before_any_message() {
     let bus = Bus::new();
-    let options = ListenerOptions::new().allow(nobody());
+    let options = ListenerOptions::new().allow(no_process());
     let (server, mut events) = serve(Server::builder(&bus.path).listener(options)).await;
     let stranger = UnixStream::connect(&bus.path).await.unwrap();
     assert!(is_ended(stranger).await);
     let Some(Event::TurnedAway { refusal }) = soon(events.recv()).await else {
         panic!("turned away")
     };
-    assert!(matches!(refusal, Refusal::NotAllowed { .. }));
+    assert!(matches!(refusal, RejectReason::NotAllowed { .. }));
     let credentials = refusal.credentials().unwrap();
     assert_eq!(credentials.uid, geteuid().as_raw());
     assert_eq!(credentials.pid, Some(std::process::id() as i32));
@@ -81,12 +81,12 @@ async fn who_is_not_allowed_is_hung_up_on_before_a_word() {
 }
 
 #[tokio::test]
-async fn one_too_many_waits_for_a_place() {
+async fn a_connection_above_the_limit_is_rejected_until_another_closes() {
     let bus = Bus::new();
     let options = ListenerOptions::new().max_connections(2);
     let (server, mut events) = serve(Server::builder(&bus.path).listener(options)).await;
     let a = connect(client(&bus.path, "a")).await.unwrap();
-    // One that has not introduced itself takes a place as well.
+    // A connection without a handshake counts as well.
     let silent = UnixStream::connect(&bus.path).await.unwrap();
     let late = connect(client(&bus.path, "late")).await.unwrap_err();
     assert!(said(&late).contains("closed"), "{late}");
@@ -95,7 +95,7 @@ async fn one_too_many_waits_for_a_place() {
             break refusal;
         }
     };
-    assert!(matches!(refusal, Refusal::TooMany { limit: 2, .. }));
+    assert!(matches!(refusal, RejectReason::TooMany { limit: 2, .. }));
     assert_eq!(server.counts().too_many, 1);
     drop(silent);
     let b = soon(async {
@@ -112,7 +112,7 @@ async fn one_too_many_waits_for_a_place() {
 }
 
 #[tokio::test]
-async fn one_user_has_a_share() {
+async fn the_connections_of_one_user_are_limited() {
     let bus = Bus::new();
     let options = ListenerOptions::new().max_connections_per_uid(1);
     let (server, _events) = serve(Server::builder(&bus.path).listener(options)).await;
@@ -122,7 +122,7 @@ async fn one_user_has_a_share() {
 }
 
 #[tokio::test]
-async fn one_user_that_connects_too_often_is_hung_up_on() {
+async fn one_user_that_connects_too_often_is_rejected() {
     let bus = Bus::new();
     let options = ListenerOptions::new().max_accepts_per_uid(0);
     let (server, _events) = serve(Server::builder(&bus.path).listener(options)).await;
@@ -131,7 +131,7 @@ async fn one_user_that_connects_too_often_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
+async fn a_connection_stops_counting_however_it_ends() {
     let bus = Bus::new();
     let options = ListenerOptions::new().max_connections(1);
     let join = |id| {
@@ -149,7 +149,7 @@ async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
         let mut rude = soon(async {
             loop {
                 let mut stream = UnixStream::connect(&bus.path).await.unwrap();
-                // Refused as long as the one before is leaving.
+                // Rejected while the previous connection is closing.
                 if stream.write_all(&frame(3, 1, ESTABLISH)).await.is_ok()
                     && stream.read_u8().await.is_ok()
                 {
@@ -165,7 +165,7 @@ async fn a_peer_gives_its_place_back_whichever_way_it_leaves() {
 }
 
 #[tokio::test]
-async fn who_is_not_admitted_gets_no_answer() {
+async fn a_peer_that_is_not_admitted_gets_no_answer() {
     let bus = Bus::new();
     let establish =
         HandshakeLayer::new(service("s")).admit(|peer| peer.identity().peer_id.as_str() != "bad");
@@ -184,7 +184,7 @@ async fn who_is_not_admitted_gets_no_answer() {
 }
 
 #[tokio::test]
-async fn an_identity_given_after_the_other_settings_leaves_them_as_they_are() {
+async fn an_identity_set_after_the_other_settings_keeps_them() {
     let bus = Bus::new();
     let layer = |id: &str| {
         HandshakeLayer::new(service(id))
@@ -223,11 +223,11 @@ async fn an_identity_given_after_the_other_settings_leaves_them_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_client_says_whom_it_expects_to_listen() {
+async fn a_client_checks_the_listener() {
     let bus = Bus::new();
     let server = bus.echo("s").await;
-    // For good, though its policy would try again.
-    let not_allowed = Client::builder(&bus.path).allow_listener(nobody());
+    // Final, although its policy would retry.
+    let not_allowed = Client::builder(&bus.path).allow_listener(no_process());
     let error = soon(not_allowed.connect(collect(1).0)).await.unwrap_err();
     assert!(
         said(&error).contains("listens there, which is not allowed"),
@@ -238,7 +238,7 @@ async fn a_client_says_whom_it_expects_to_listen() {
     let error = soon(not_admitted.connect(collect(1).0)).await.unwrap_err();
     assert!(said(&error).contains("is not admitted"), "{error}");
     assert!(
-        connect(client(&bus.path, "c").allow_listener(Allow::same_uid()))
+        connect(client(&bus.path, "c").allow_listener(AccessPolicy::same_uid()))
             .await
             .is_ok()
     );
@@ -246,7 +246,7 @@ async fn a_client_says_whom_it_expects_to_listen() {
 }
 
 #[tokio::test]
-async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
+async fn a_client_reconnects_to_its_server_although_a_stranger_listened_meanwhile() {
     let bus = Bus::new();
     let server = bus.echo("s").await;
     let is_s =
@@ -260,7 +260,7 @@ async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
         .handshake(is_s)
         .reconnect(quickly);
     let mut client = soon(builder.connect(handler)).await.unwrap();
-    // Useful: something has come in.
+    // The connection counts as useful: a message has arrived.
     client.queue(dismiss("d")).await.unwrap();
     soon(inbox.recv()).await.unwrap();
     server.dispose().await;
@@ -268,7 +268,7 @@ async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
     let builder = Server::builder(&bus.path).identity(service("stranger"));
     let mut seen = builder.events();
     let (stranger, _) = serve(builder).await;
-    // Somebody has come to the stranger, and has left.
+    // A process has connected to the stranger, and has disconnected.
     next_end(&mut seen).await;
     stranger.dispose().await;
     let server = bus.echo("s").await;
@@ -278,7 +278,7 @@ async fn a_client_that_had_its_server_comes_back_though_a_stranger_was_there() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_calls_itself_is_quoted_in_errors() {
+async fn the_id_of_a_stranger_is_quoted_in_errors() {
     let bus = Bus::new();
     let layer = HandshakeLayer::new(service("s")).admit(|_| false);
     let (_server, mut events) = serve(Server::builder(&bus.path).handshake(layer)).await;
@@ -292,17 +292,19 @@ async fn what_a_stranger_calls_itself_is_quoted_in_errors() {
 }
 
 #[tokio::test]
-async fn a_peer_says_whom_it_expects_to_listen() {
+async fn a_peer_checks_the_listener() {
     let bus = Bus::new();
     let server = bus.echo("s").await;
-    let options = ListenerOptions::new().allow(nobody());
-    let by_its_own_door = Peer::builder(&bus.path).listener(options.clone());
-    let error = soon(by_its_own_door.join(collect(1).0)).await.unwrap_err();
+    let options = ListenerOptions::new().allow(no_process());
+    let by_its_own_policy = Peer::builder(&bus.path).listener(options.clone());
+    let error = soon(by_its_own_policy.join(collect(1).0))
+        .await
+        .unwrap_err();
     assert!(matches!(error, JoinError::InTheWay { .. }), "{error}");
-    let apart = Peer::builder(&bus.path)
+    let separate = Peer::builder(&bus.path)
         .listener(options)
-        .allow_listener(Allow::anyone());
-    let peer = soon(apart.join(collect(1).0)).await.unwrap();
+        .allow_listener(AccessPolicy::anyone());
+    let peer = soon(separate.join(collect(1).0)).await.unwrap();
     assert_eq!(peer.role(), Role::Connector);
     let layer = HandshakeLayer::new(service("c")).admit(|_| false);
     let not_admitted = Peer::builder(&bus.path).handshake(layer);
@@ -313,7 +315,7 @@ async fn a_peer_says_whom_it_expects_to_listen() {
 }
 
 #[tokio::test]
-async fn who_talks_and_does_not_introduce_itself_is_cut() {
+async fn a_connection_that_sends_but_does_not_complete_the_handshake_is_closed() {
     let bus = Bus::new();
     let establish = HandshakeLayer::new(service("s")).max_early_messages(10);
     let (server, mut events) = serve(Server::builder(&bus.path).handshake(establish)).await;
@@ -342,7 +344,7 @@ async fn who_talks_and_does_not_introduce_itself_is_cut() {
 }
 
 #[tokio::test]
-async fn a_peer_may_make_so_many_errors() {
+async fn the_errors_of_a_peer_are_limited() {
     let bus = Bus::new();
     let queue = QueueConfig::default().max_errors_per_minute(5);
     let (server, mut events) = serve(Server::builder(&bus.path).queue(queue)).await;
@@ -360,7 +362,7 @@ async fn a_peer_may_make_so_many_errors() {
 }
 
 #[tokio::test]
-async fn who_never_reads_is_cut_by_the_write_stall() {
+async fn a_peer_that_never_reads_is_disconnected_by_the_write_stall() {
     let bus = Bus::new();
     let queue = QueueConfig::default().write_stall(Duration::from_millis(200));
     let (server, mut events) = serve(Server::builder(&bus.path).queue(queue)).await;
@@ -375,14 +377,13 @@ async fn who_never_reads_is_cut_by_the_write_stall() {
     let reason = next_end(&mut events).await;
     assert!(said(&reason).contains("does not read"), "{reason}");
     assert_eq!(server.counts().stalled, 1);
-    // One with nothing to read is left alone.
+    // A connection with nothing to read is not affected.
     let quiet = connect(client(&bus.path, "quiet")).await.unwrap();
     server.broadcast(dismiss("d")).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(quiet.is_connected());
 }
 
-/// What the stress of a thousand comes to, the log and its reader are spared.
 #[tokio::test]
 async fn log_lines_and_events_are_bounded() -> Result<(), BoxError> {
     let bus = Bus::new();
@@ -394,7 +395,7 @@ async fn log_lines_and_events_are_bounded() -> Result<(), BoxError> {
     while server.connection_count() > 0 {
         tokio::task::yield_now().await;
     }
-    // Three have come and gone: two lines each, of which one was written.
+    // Three have connected and disconnected: two lines each, of which one was written.
     let left_out = soon(async {
         loop {
             match server.counts().log_lines_left_out {

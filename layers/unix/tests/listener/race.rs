@@ -1,4 +1,4 @@
-//! Of many who want a path at once one gets it, and nobody sees it half made.
+//! Many processes bind a path at once: one gets it, and no process sees it half made.
 
 use std::{
     fs, io,
@@ -10,11 +10,11 @@ use std::{
     thread,
 };
 
-use kyneta_uds::{BindError, Listener};
+use kyneta_uds_unix::{BindError, Listener};
 
-use crate::support::{Dir, stale};
+use crate::support::{Dir, runtime, stale};
 
-/// As soon as the path can be seen it has its mode and somebody listens behind it.
+/// As soon as the path is visible it has its mode, and its process listens.
 #[tokio::test]
 async fn the_path_never_has_another_mode_and_never_refuses() {
     let dir = Dir::new();
@@ -53,7 +53,7 @@ async fn the_path_never_has_another_mode_and_never_refuses() {
     }
     done.store(true, Ordering::Relaxed);
     let connected = watcher.join().unwrap();
-    assert!(connected > 0, "the watcher met a listener");
+    assert!(connected > 0, "the watcher has connected");
     assert!(dir.names().is_empty());
 }
 
@@ -70,10 +70,7 @@ fn of_many_threads_that_bind_at_once_exactly_one_wins() {
                 .map(|_| {
                     let (start, path) = (start.clone(), dir.path());
                     thread::spawn(move || {
-                        let runtime = tokio::runtime::Builder::new_current_thread()
-                            .enable_all()
-                            .build();
-                        let runtime = runtime.unwrap();
+                        let runtime = runtime();
                         start.wait();
                         let bound = runtime.block_on(Listener::bind(path));
                         (bound, runtime)
@@ -130,26 +127,23 @@ fn exactly_one(dir: &Dir, bound: &[&Result<Listener, BindError>]) {
     ForeignStream::connect(dir.path()).unwrap();
 }
 
-/// Binding and closing, over and over, by many: never two owners at once.
+/// Many threads bind and close again and again: never two listeners at once.
 #[test]
-fn owners_that_come_and_go_never_meet() {
+fn there_are_never_two_listeners_at_once() {
     let dir = Dir::new();
-    let owners = Arc::new(AtomicUsize::new(0));
+    let listeners = Arc::new(AtomicUsize::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let (owners, path) = (owners.clone(), dir.path());
+            let (listeners, path) = (listeners.clone(), dir.path());
             thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                runtime.unwrap().block_on(async {
+                runtime().block_on(async {
                     let mut bound = 0;
                     for _ in 0..200 {
                         match Listener::bind(&path).await {
                             Ok(mut listener) => {
-                                assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0);
+                                assert_eq!(listeners.fetch_add(1, Ordering::SeqCst), 0);
                                 ForeignStream::connect(&path).unwrap();
-                                owners.fetch_sub(1, Ordering::SeqCst);
+                                listeners.fetch_sub(1, Ordering::SeqCst);
                                 listener.close().unwrap();
                                 bound += 1;
                             }
