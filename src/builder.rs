@@ -11,7 +11,7 @@ use kyneta_uds_core::{ChannelMsg, Identity};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_handshake::HandshakeLayer;
 use kyneta_uds_queue::{Budget, QueueConfig};
-use kyneta_uds_unix::{Allow, ListenerOptions};
+use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
 use crate::{
     event::{EventSender, Events, LOG_LINES},
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     log_lines: u32,
     pub(crate) events: EventSender,
     pub(crate) listener: ListenerOptions,
-    pub(crate) allow_listener: Option<Allow>,
+    pub(crate) allow_listener: Option<AccessPolicy>,
 }
 
 /// A role that binds its path: a server's or a peer's settings.
@@ -125,7 +125,7 @@ impl<R, S> Builder<R, S> {
     ///
     /// A [`Peer`](crate::Peer) whose connector hides the listener's credentials (a
     /// `HyperlocalConnector`) cannot tell listeners apart: it takes
-    /// `allow_listener(Allow::anyone())`.
+    /// `allow_listener(AccessPolicy::anyone())`.
     pub fn stack<S2: MakeChannel<In = ChannelMsg>>(self, stack: S2) -> Builder<R, S2> {
         Builder {
             role: self.role,
@@ -151,11 +151,11 @@ impl<R: Binds, S> Builder<R, S> {
 
 impl<R: Connects, S> Builder<R, S> {
     /// Which listeners to connect to. By default a client connects to any; with
-    /// [`Allow::same_uid`] it does not talk to a socket that another user has bound at the path. A peer
+    /// [`AccessPolicy::same_uid`] it does not talk to a socket that another user has bound at the path. A peer
     /// connects by default to those that the [`listener`](crate::PeerBuilder::listener) options let in:
     /// the members of a group allow each other. Another listener at the path is
     /// [`Event::InTheWay`](crate::Event::InTheWay) for a peer.
-    pub fn allow_listener(mut self, allow: Allow) -> Self {
+    pub fn allow_listener(mut self, allow: AccessPolicy) -> Self {
         self.settings.allow_listener = Some(allow);
         self
     }

@@ -15,7 +15,7 @@ use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFutu
 use kyneta_uds_reconnect::{
     Failure, ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions, Wait,
 };
-use kyneta_uds_unix::{Allow, AuthorizeLayer, ConnectError, NotAllowed};
+use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer, ConnectError, NotAllowed};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -499,8 +499,8 @@ where
         })
         .on_transition(move |transition| changing.changed(&transition.to));
         let states = layer.state_watch();
-        let stack =
-            AuthorizeLayer::new(allow_listener.unwrap_or_else(Allow::anyone)).layer(self.stack);
+        let stack = AuthorizeLayer::new(allow_listener.unwrap_or_else(AccessPolicy::anyone))
+            .layer(self.stack);
         let maker = layer.layer(MakePeerChannel::new(handshake.layer(stack), dialed.clone()));
         let channel = maker.oneshot(path.clone().into()).await.map_err(|error| {
             let error = SharedError::new(error);

@@ -8,7 +8,7 @@ use kyneta_uds_core::{DisconnectReason, Notice, Rejection};
 use kyneta_uds_framing::FramingError;
 use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_queue::{Stalled, TooManyErrors, Undrained};
-use kyneta_uds_unix::Refusal;
+use kyneta_uds_unix::RejectReason;
 
 use crate::event::{Event, PeerChange};
 
@@ -128,10 +128,10 @@ impl Counts {
                 _ => return,
             },
             Event::TurnedAway { refusal } => match refusal {
-                Refusal::NotAllowed { .. } => &mut self.not_allowed,
-                Refusal::TooMany { .. } => &mut self.too_many,
-                Refusal::TooManyOfUid { .. } => &mut self.too_many_of_uid,
-                Refusal::TooFast { .. } => &mut self.too_fast,
+                RejectReason::NotAllowed { .. } => &mut self.not_allowed,
+                RejectReason::TooMany { .. } => &mut self.too_many,
+                RejectReason::TooManyOfUid { .. } => &mut self.too_many_of_uid,
+                RejectReason::TooFast { .. } => &mut self.too_fast,
                 _ => return,
             },
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
@@ -233,22 +233,22 @@ mod tests {
             credentials: None,
             source: io::ErrorKind::PermissionDenied.into(),
         };
-        let rejected: [(Refusal, Field); 4] = [
-            (Refusal::NotAllowed { credentials: None }, |c| {
+        let rejected: [(RejectReason, Field); 4] = [
+            (RejectReason::NotAllowed { credentials: None }, |c| {
                 &mut c.not_allowed
             }),
             (
-                Refusal::TooMany {
+                RejectReason::TooMany {
                     credentials: None,
                     limit,
                 },
                 |c| &mut c.too_many,
             ),
-            (Refusal::TooManyOfUid { credentials, limit }, |c| {
+            (RejectReason::TooManyOfUid { credentials, limit }, |c| {
                 &mut c.too_many_of_uid
             }),
             (
-                Refusal::TooFast {
+                RejectReason::TooFast {
                     credentials: None,
                     per_second,
                 },

@@ -18,7 +18,7 @@ use kyneta_uds_handshake::{HandshakeError, PeerInfo};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::{HandlerPanicked, QueueEvent};
 use kyneta_uds_reconnect::State;
-use kyneta_uds_unix::{DirectoryRisk, Refusal};
+use kyneta_uds_unix::{DirectoryRisk, RejectReason};
 use tokio::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
@@ -133,7 +133,7 @@ pub enum Event {
     /// Somebody has connected, and was hung up on at once: not allowed, or one too many.
     TurnedAway {
         /// Who, and why.
-        refusal: Refusal,
+        refusal: RejectReason,
     },
     /// An accepted connection did not complete the handshake, or no handler could be made for it. A
     /// probe is not reported.

@@ -19,7 +19,7 @@ use kyneta_uds_negotiate::{AcceptHandler, NegotiateLayer, Role, RoleWait, RoleWa
 use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture,
 };
-use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Refusal};
+use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, RejectReason};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -544,7 +544,7 @@ where
         self.peers.events().handshake_failed(error);
     }
 
-    fn not_admitted(&self, refusal: &Refusal) {
+    fn not_admitted(&self, refusal: &RejectReason) {
         let refusal = *refusal;
         self.peers.events().send(Event::TurnedAway { refusal });
     }

@@ -205,7 +205,7 @@ where
                         let attending = told_of_panic(attending, server.clone());
                         tasks.spawn(attending.instrument(span));
                     }
-                    ListenerEvent::Refused(refusal) => {
+                    ListenerEvent::Rejected(refusal) => {
                         server.event_sender().send(Event::TurnedAway { refusal });
                     }
                     ListenerEvent::Lost(_) => regain.regain(&mut listener).await,

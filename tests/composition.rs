@@ -250,7 +250,7 @@ async fn hyperlocals_connector_is_a_bottom_too() {
         .oneshot(target(path))
         .await
         .unwrap_err();
-    assert_eq!(gone.to_string(), format!("nobody listens at {path}"));
+    assert_eq!(gone.to_string(), format!("{path}: no process listens"));
 }
 
 // Tower's layers above the handle.

@@ -80,7 +80,7 @@ async fn what_a_client_waits_for_is_in_its_status_and_its_health() {
     assert_eq!(waiting.for_ms / 100, 30);
     let health = snapshot.health().unwrap_err().to_string();
     assert!(
-        health.contains("waiting for 3.0 s: ") && health.contains("nobody listens at "),
+        health.contains("waiting for 3.0 s: ") && health.contains(": no process listens"),
         "{health}"
     );
 }

@@ -1,7 +1,7 @@
 //! The options of `peer`, `listen` and `connect`.
 
 use clap::{Args, ValueHint};
-use kyneta_uds::{Allow, ListenerOptions, PeerType, SocketPath, WireMode};
+use kyneta_uds::{AccessPolicy, ListenerOptions, PeerType, SocketPath, WireMode};
 
 use crate::option_values::{
     at_least_one, bytes, mode, not_empty, peer_type, socket_path, wire_mode,
@@ -50,7 +50,7 @@ pub(super) struct SocketArgs {
 impl SocketArgs {
     /// How the path is bound, and which processes are accepted.
     pub(super) fn options(&self) -> ListenerOptions {
-        let allow = Allow::same_uid().or(Allow::uids(self.allow_uid.iter().copied()));
+        let allow = AccessPolicy::same_uid().or(AccessPolicy::uids(self.allow_uid.iter().copied()));
         let options = ListenerOptions::new().mode(self.mode).allow(allow);
         match self.group {
             Some(gid) => options.group(gid),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerInfo, Refusal,
-    Role, Stalled, State, TooManyErrors,
+    DisconnectReason, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerInfo,
+    RejectReason, Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -154,8 +154,8 @@ impl Reporter {
             }
             Event::TurnedAway { refusal } => {
                 let code = match refusal {
-                    Refusal::NotAllowed { .. } => "not-allowed",
-                    Refusal::TooFast { .. } => "too-many-a-second",
+                    RejectReason::NotAllowed { .. } => "not-allowed",
+                    RejectReason::TooFast { .. } => "too-many-a-second",
                     _ => "too-many-connections",
                 };
                 self.writer.put(&EventLine::error(code, refusal));

@@ -100,8 +100,9 @@ fn it_gives_up_after_the_retries_and_prints_the_cause() {
         &bus,
         &["--retries", "3", "--base-delay", "1", "--max-delay", "3"],
     );
-    let refused =
-        format!("no connection: nobody listens at {path}: No such file or directory (os error 2)");
+    let refused = format!(
+        "no connection: {path}: no process listens: No such file or directory (os error 2)"
+    );
     for attempt in 1..=3 {
         let connecting = json!({"event": "state", "state": "connecting", "attempt": attempt});
         assert_eq!(client.next(), connecting);
@@ -209,7 +210,7 @@ fn a_client_without_a_listener_reports_why_it_waits_after_a_second_and_later() {
             "1000",
         ],
     );
-    let refused = format!("nobody listens at {}: No such file", bus.path.display());
+    let refused = format!("{}: no process listens: No such file", bus.path.display());
     let mut last = 0;
     for at_least in [1000, 2000] {
         let waiting = client.until(&json!({"event": "waiting"}));

@@ -5,7 +5,7 @@
 
 use kyneta_uds_core::SharedError;
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{DirectoryRisk, Refusal};
+use kyneta_uds_unix::{DirectoryRisk, RejectReason};
 
 use crate::{machine::Role, role_wait::RoleWait};
 
@@ -22,7 +22,7 @@ pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
     fn not_attended(&self, error: E);
 
     /// Somebody has connected, and was hung up on at once. It has been logged.
-    fn not_admitted(&self, refusal: &Refusal) {
+    fn not_admitted(&self, refusal: &RejectReason) {
         let _ = refusal;
     }
 

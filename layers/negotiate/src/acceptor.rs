@@ -12,7 +12,7 @@ use std::{
 
 use kyneta_uds_core::{Admission, Channel, Message};
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{BindError, Listener, ListenerEvent, Lost, Permit, UnixTarget};
+use kyneta_uds_unix::{BindError, Listener, ListenerEvent, PathLoss, Permit, UnixTarget};
 use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
@@ -130,14 +130,14 @@ where
                             self.watch = watch(listener);
                             self.attend(stream, permit);
                         }
-                        ListenerEvent::Refused(refusal) => {
+                        ListenerEvent::Rejected(refusal) => {
                             self.watch = watch(listener);
                             self.host.not_admitted(&refusal);
                         }
                         ListenerEvent::Lost(lost) => {
                             self.watch = Watch::Lost(Some(listener));
                             return Poll::Ready(match lost {
-                                Lost::Taken => Event::PathLost,
+                                PathLoss::Taken => Event::PathLost,
                                 _ => Event::PathFree,
                             });
                         }

@@ -17,7 +17,7 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<ConnectError>() {
             return match error {
-                ConnectError::NobodyThere { .. } => Probe::NobodyThere,
+                ConnectError::NoListener { .. } => Probe::NobodyThere,
                 ConnectError::Busy { .. } => Probe::Busy,
                 ConnectError::NotPermitted { .. }
                 | ConnectError::NotASocket { .. }
@@ -82,7 +82,7 @@ mod tests {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let table: [(BoxError, Probe); 13] = [
             (
-                ConnectError::NobodyThere {
+                ConnectError::NoListener {
                     path: path(),
                     source: refused(),
                 }

@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, time::Duration};
 
 use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{Allow, ListenerOptions};
+use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -73,18 +73,18 @@ impl<A, M> NegotiateLayer<A, M> {
     /// asked of the credentials of each connection that is made; no message and no admission passes
     /// before. With an `HandshakeLayer` below, an `AuthorizeLayer` below that one keeps the
     /// introduction, too, from other listeners. A connector that hides the credentials (one of
-    /// `hyperlocal`'s) needs [`Allow::anyone`].
+    /// `hyperlocal`'s) needs [`AccessPolicy::anyone`].
     ///
     /// ```
     /// use kyneta_uds_core::ChannelMsg;
     /// use kyneta_uds_negotiate::NegotiateLayer;
-    /// use kyneta_uds_unix::Allow;
+    /// use kyneta_uds_unix::AccessPolicy;
     /// use tower::service_fn;
     ///
     /// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
-    /// let layer = NegotiateLayer::new(ignore).allow_listener(Allow::same_uid().or(Allow::uids([0])));
+    /// let layer = NegotiateLayer::new(ignore).allow_listener(AccessPolicy::same_uid().or(AccessPolicy::uids([0])));
     /// ```
-    pub fn allow_listener(mut self, allow: Allow) -> Self {
+    pub fn allow_listener(mut self, allow: AccessPolicy) -> Self {
         self.settings.allow_listener = Some(allow);
         self
     }

@@ -5,7 +5,7 @@
 use std::{future::poll_fn, time::Duration};
 
 use kyneta_uds_core::{Admission, BoxError, Channel as _, SocketPath};
-use kyneta_uds_unix::{Allow, NotAllowed, replacement::Sighting};
+use kyneta_uds_unix::{AccessPolicy, NotAllowed, replacement::Sighting};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
@@ -26,7 +26,7 @@ struct NotAdmitted;
 pub(crate) async fn probe<S: MakeChannel<M>, M>(
     make: S,
     path: SocketPath,
-    allow: Allow,
+    allow: AccessPolicy,
 ) -> Result<(S::Channel, Sighting), BoxError> {
     let before = Sighting::of(&path);
     let mut channel = make.oneshot(path.into()).await.map_err(Into::into)?;

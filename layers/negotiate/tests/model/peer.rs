@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Role};
 use kyneta_uds_unix::{
-    Lost,
-    claim::{Answer, Claim, FileId, Next},
-    watch::{Seen, Verdict, Watch},
+    PathLoss,
+    bind::{Answer, BindStep, FileId, Next},
+    watch::{Observation, Verdict, WatchStep},
 };
 
 use crate::world::{Owner, World};
@@ -41,11 +41,11 @@ pub(crate) enum Work {
     Part,
     /// Look whether there is anything to put back.
     BeginRestore,
-    Claim(Claim),
-    /// [`Claim::Lock`] in detail: open or make the file; lock it; see that it is still the one.
+    Bind(BindStep),
+    /// [`BindStep::Lock`] in detail: open or make the file; lock it; see that it is still the one.
     LockFile(u8),
     CheckLock,
-    Watch(Watch),
+    Watch(WatchStep),
     /// The end of a claim that came to nothing.
     RemoveTemporary,
     /// A path that is given up.
@@ -153,13 +153,15 @@ impl Peer {
     pub(crate) fn is_about_to_unlink(&self) -> bool {
         matches!(
             self.work.front(),
-            Some(Work::UnlinkOurs | Work::Claim(Claim::RemoveStale))
+            Some(Work::UnlinkOurs | Work::Bind(BindStep::RemoveStale))
         )
     }
 
     pub(crate) fn knows_file(&self, file: u8) -> bool {
         let seen = |work: &Work| match work {
-            Work::Claim(Claim::Probe(seen) | Claim::LookOnceMore(seen)) => seen.inode as u8 == file,
+            Work::Bind(BindStep::Probe(seen) | BindStep::LookOnceMore(seen)) => {
+                seen.inode as u8 == file
+            }
             _ => false,
         };
         self.owned == Some(file)
@@ -185,9 +187,9 @@ const fn id(file: u8) -> FileId {
 }
 
 /// As the shell hands on what has become of the path.
-const fn lost(lost: Lost) -> Input {
+const fn lost(lost: PathLoss) -> Input {
     match lost {
-        Lost::Taken => Input::PathLost,
+        PathLoss::Taken => Input::PathLost,
         _ => Input::PathFree,
     }
 }
@@ -241,7 +243,7 @@ impl World {
             }
             (None, Role::Listener) => {
                 self.me(i).changed = false;
-                self.work(i, Work::Watch(Watch::FIRST));
+                self.work(i, Work::Watch(WatchStep::FIRST));
             }
             (None, Role::Disposed) => unreachable!("{self:?}"),
         }
@@ -260,7 +262,7 @@ impl World {
             let peer = self.me(i);
             match effect {
                 Effect::Probe => peer.work.push_back(Work::Connect),
-                Effect::Bind => peer.work.push_back(Work::Claim(Claim::FIRST)),
+                Effect::Bind => peer.work.push_back(Work::Bind(BindStep::FIRST)),
                 Effect::Restore => peer.work.push_back(Work::BeginRestore),
                 Effect::StopListening => peer.work.extend([
                     Work::LookAtOurs,
@@ -302,10 +304,10 @@ impl World {
                 self.say(i, Input::ConnectionLost);
             }
             Work::AwaitAnswer(None) => self.say(i, Input::Probed(Probe::Silent)),
-            Work::Claim(step) => self.claim(i, step),
+            Work::Bind(step) => self.claim(i, step),
             Work::LockFile(lock) => {
                 if self.peers.iter().any(|peer| peer.lock == Some(lock)) {
-                    return self.answer(i, Claim::Lock, Answer::InUse);
+                    return self.answer(i, BindStep::Lock, Answer::InUse);
                 }
                 self.me(i).lock = Some(lock);
                 self.me(i).work.push_front(Work::CheckLock);
@@ -313,11 +315,11 @@ impl World {
             }
             Work::CheckLock => {
                 if self.peer(i).lock == self.lock_file {
-                    self.answer(i, Claim::Lock, Answer::Done);
+                    self.answer(i, BindStep::Lock, Answer::Done);
                 } else {
                     self.me(i).lock = None;
                     self.changed();
-                    self.me(i).work.push_front(Work::Claim(Claim::Lock));
+                    self.me(i).work.push_front(Work::Bind(BindStep::Lock));
                 }
             }
             Work::Watch(step) => self.watch(i, step),
@@ -327,13 +329,13 @@ impl World {
                     return self.say(i, Input::Restored(Bind::Done));
                 }
                 let first = if self.keeps_lock(i) {
-                    Claim::UNDER_LOCK
+                    BindStep::UNDER_LOCK
                 } else {
                     self.me(i).lock = None;
                     self.changed();
-                    Claim::FIRST
+                    BindStep::FIRST
                 };
-                self.me(i).work.push_front(Work::Claim(first));
+                self.me(i).work.push_front(Work::Bind(first));
             }
             Work::RemoveTemporary => {
                 self.temporaries.remove(&self.held(i));
@@ -380,31 +382,31 @@ impl World {
         self.temporaries.get(&self.held(i)).copied()
     }
 
-    fn claim(&mut self, i: u8, step: Claim) {
+    fn claim(&mut self, i: u8, step: BindStep) {
         let answer = match step {
-            Claim::Look | Claim::LookUnderLock | Claim::LookOnceMore(_) => self
+            BindStep::Look | BindStep::LookUnderLock | BindStep::LookOnceMore(_) => self
                 .path
                 .map_or(Answer::Nothing, |file| Answer::Socket(id(file))),
-            Claim::Lock => {
+            BindStep::Lock => {
                 let lock = self.lock_file.unwrap_or_else(|| self.fresh_lock());
                 self.lock_file = Some(lock);
                 self.me(i).work.push_front(Work::LockFile(lock));
                 return;
             }
-            Claim::Probe(_) => match self.path.and_then(|socket| self.listener(socket)) {
+            BindStep::Probe(_) => match self.path.and_then(|socket| self.listener(socket)) {
                 Some(_) => Answer::InUse,
                 None => Answer::Nothing,
             },
-            Claim::RemoveStale => {
+            BindStep::RemoveStale => {
                 self.path = None;
                 self.changed();
                 Answer::Done
             }
-            Claim::RemoveLeftover => {
+            BindStep::RemoveLeftover => {
                 self.temporaries.remove(&self.held(i));
                 Answer::Done
             }
-            Claim::BindTemporary => {
+            BindStep::BindTemporary => {
                 if self.temporary(i).is_some() {
                     return self.end_claim(i, Bind::Denied);
                 }
@@ -413,7 +415,7 @@ impl World {
                 self.me(i).bound = Some(socket);
                 Answer::Done
             }
-            Claim::Listen => {
+            BindStep::Listen => {
                 let made = self.me(i).bound.take().unwrap();
                 match self.temporary(i) {
                     Some(seen) => self.me(i).fresh = Some((made, seen)),
@@ -421,7 +423,7 @@ impl World {
                 }
                 Answer::Done
             }
-            Claim::Link => match (self.temporary(i), self.path) {
+            BindStep::Link => match (self.temporary(i), self.path) {
                 (None, _) => return self.end_claim(i, Bind::Denied),
                 (Some(_), Some(_)) => Answer::InUse,
                 (Some(file), None) => {
@@ -430,7 +432,7 @@ impl World {
                     Answer::Done
                 }
             },
-            Claim::RemoveTemporary { linked } => {
+            BindStep::RemoveTemporary { linked } => {
                 self.temporaries.remove(&self.held(i));
                 if !linked {
                     self.me(i).fresh = None;
@@ -441,9 +443,9 @@ impl World {
         self.answer(i, step, answer);
     }
 
-    fn answer(&mut self, i: u8, step: Claim, answer: Answer) {
+    fn answer(&mut self, i: u8, step: BindStep, answer: Answer) {
         match step.then(answer, true) {
-            Next::Do(next) => self.me(i).work.push_front(Work::Claim(next)),
+            Next::Do(next) => self.me(i).work.push_front(Work::Bind(next)),
             Next::Ours => {
                 let (made, seen) = self.me(i).fresh.take().unwrap();
                 let peer = self.me(i);
@@ -476,9 +478,9 @@ impl World {
         }
     }
 
-    fn watch(&mut self, i: u8, step: Watch) {
+    fn watch(&mut self, i: u8, step: WatchStep) {
         let seen = match step {
-            Watch::KeepLock => {
+            WatchStep::KeepLock => {
                 if !self.keeps_lock(i) {
                     let lock = self.lock_file.unwrap_or_else(|| self.fresh_lock());
                     let free = !self.peers.iter().any(|peer| peer.lock == Some(lock));
@@ -489,18 +491,18 @@ impl World {
                     }
                 }
                 match self.peer(i).lock {
-                    Some(_) => Seen::Ours,
-                    None => Seen::Other,
+                    Some(_) => Observation::Ours,
+                    None => Observation::Other,
                 }
             }
-            Watch::Look => match self.path {
-                None => Seen::Nothing,
-                there if there == self.peer(i).owned => Seen::Ours,
-                Some(_) => Seen::Socket,
+            WatchStep::Look => match self.path {
+                None => Observation::Nothing,
+                there if there == self.peer(i).owned => Observation::Ours,
+                Some(_) => Observation::Socket,
             },
-            Watch::Probe => match self.path.and_then(|socket| self.listener(socket)) {
-                Some(_) => Seen::Alive,
-                None => Seen::Nothing,
+            WatchStep::Probe => match self.path.and_then(|socket| self.listener(socket)) {
+                Some(_) => Observation::Alive,
+                None => Observation::Nothing,
             },
         };
         match step.then(seen) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kyneta_uds_core::WireVersion;
 use kyneta_uds_framing::{FramingLayer, WireMode};
 use kyneta_uds_negotiate::{Role, WaitReason};
-use kyneta_uds_unix::{Allow, ListenerOptions, NotAllowed};
+use kyneta_uds_unix::{AccessPolicy, ListenerOptions, NotAllowed};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixListener,
@@ -110,14 +110,14 @@ async fn a_listener_that_speaks_before_it_admits_is_of_another_kind() {
 #[tokio::test]
 async fn not_a_byte_goes_to_a_listener_that_is_not_allowed() {
     // By default those are dealt with that would be let in.
-    let none = ListenerOptions::new().allow(Allow::uids([]));
+    let none = ListenerOptions::new().allow(AccessPolicy::uids([]));
     let by_the_door: fn(_) -> _ = |layer: crate::support::Layer| layer;
     for chosen in [false, true] {
         let place = Place::new();
         let foreign = UnixListener::bind(place.file()).unwrap();
         let none = none.clone();
         let mut peer = join(&place, |layer| match chosen {
-            true => by_the_door(layer).allow_listener(Allow::uids([])),
+            true => by_the_door(layer).allow_listener(AccessPolicy::uids([])),
             false => layer.listener(none),
         })
         .await;
@@ -134,10 +134,12 @@ async fn not_a_byte_goes_to_a_listener_that_is_not_allowed() {
     }
 
     let place = Place::new();
-    let none = ListenerOptions::new().allow(Allow::uids([]));
+    let none = ListenerOptions::new().allow(AccessPolicy::uids([]));
     let foreign = UnixListener::bind(place.file()).unwrap();
     let apart = join(&place, |layer| {
-        layer.listener(none).allow_listener(Allow::same_uid())
+        layer
+            .listener(none)
+            .allow_listener(AccessPolicy::same_uid())
     })
     .await;
     let (mut stream, _) = soon(foreign.accept()).await.unwrap();

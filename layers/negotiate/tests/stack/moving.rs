@@ -12,7 +12,7 @@ use std::{
 };
 
 use kyneta_uds_negotiate::Role;
-use kyneta_uds_unix::Allow;
+use kyneta_uds_unix::AccessPolicy;
 use tokio::sync::mpsc;
 use tower::{Service as _, ServiceExt as _};
 
@@ -189,7 +189,7 @@ async fn a_connector_does_not_leave_its_listener_for_one_that_is_not_allowed() {
     let allowed = Arc::new(AtomicBool::new(true));
     let mut peer = join(&place, |layer| {
         let allowed = allowed.clone();
-        layer.allow_listener(Allow::when(move |_| allowed.load(Ordering::Relaxed)))
+        layer.allow_listener(AccessPolicy::when(move |_| allowed.load(Ordering::Relaxed)))
     })
     .await;
     soon(peer.roles.settled()).await.unwrap();
