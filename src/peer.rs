@@ -15,11 +15,13 @@ use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError,
 };
 use kyneta_uds_handshake::HandshakeError;
-use kyneta_uds_negotiate::{AcceptHandler, NegotiateLayer, Role, RoleWait, RoleWatch, for_members};
+use kyneta_uds_negotiate::{
+    AcceptHandler, AcceptPanicked, NegotiateLayer, Role, RoleWait, RoleWatch, for_members,
+};
 use kyneta_uds_queue::{
     Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture,
 };
-use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, RejectReason};
+use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Permit, RejectReason};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
@@ -484,12 +486,12 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
         } = self.settings;
         let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
         let (dialed, driver) = Dialed::new(peers.clone(), config.clone());
-        let host = Attending {
+        let accept_handler = PeerAcceptHandler {
             handler: handler.clone(),
             queue: for_members(config),
             peers: peers.clone(),
         };
-        let negotiate = NegotiateLayer::with_accept_handler(host)
+        let negotiate = NegotiateLayer::with_accept_handler(accept_handler)
             .listener(listener)
             .allow_listener(allow_listener.clone())
             .regroup(regroup);
@@ -516,45 +518,48 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
     }
 }
 
-/// Attends to those who connect to us: a session and a clone of the handler for each.
+/// As the listener: a connection task and a clone of the handler for each accepted connection.
 #[derive(Clone)]
-struct Attending<H> {
+struct PeerAcceptHandler<H> {
     handler: H,
     queue: QueueConfig,
     peers: Peers,
 }
 
-impl<H, C> AcceptHandler<PeerChannel<C>, HandshakeError, ChannelMsg> for Attending<H>
+impl<H, C> AcceptHandler<PeerChannel<C>, HandshakeError, ChannelMsg> for PeerAcceptHandler<H>
 where
     H: Handler + Clone,
     C: kyneta_uds_core::Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send>
         + Send
         + 'static,
 {
-    fn attend(&self, channel: PeerChannel<C>) -> Handle<ChannelMsg> {
-        let events = self.peers.events();
-        let session = ConnectionTask::new(channel.into_inner(), &self.queue, events);
-        let handle = session.connection.handle().clone();
-        let entry = self.peers.enter(session.connection.clone());
-        session.spawn(self.handler.clone(), entry, ());
-        handle
+    async fn accept(self, channel: PeerChannel<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
+        let task = ConnectionTask::new(channel.into_inner(), &self.queue, self.peers.events());
+        let handle = task.connection.handle().clone();
+        let entry = self.peers.enter(task.connection.clone());
+        task.spawn(self.handler, entry, permit);
+        Some(handle)
     }
 
-    fn not_attended(&self, error: HandshakeError) {
+    fn accept_failed(&self, error: HandshakeError) {
         self.peers.events().handshake_failed(error);
     }
 
-    fn not_admitted(&self, refusal: &RejectReason) {
+    fn panicked(&self, error: AcceptPanicked) {
+        self.peers.events().not_established(error);
+    }
+
+    fn rejected(&self, refusal: &RejectReason) {
         let refusal = *refusal;
         self.peers.events().send(Event::TurnedAway { refusal });
     }
 
-    fn at_risk(&self, risk: &DirectoryRisk) {
+    fn directory_risk(&self, risk: &DirectoryRisk) {
         let risk = risk.clone();
         self.peers.events().send(Event::UnsafeDirectory { risk });
     }
 
-    fn announced(&self, role: Role) {
+    fn role_changed(&self, role: Role) {
         self.peers.events().send(Event::Role(role));
     }
 
@@ -563,7 +568,7 @@ where
         self.peers.events().send(Event::Waiting(waiting));
     }
 
-    fn refused(&self, error: &SharedError) {
+    fn in_the_way(&self, error: &SharedError) {
         let error = error.clone();
         let causes: &(dyn std::error::Error + 'static) = error.get_ref();
         tracing::warn!(error = causes, "something is in the way");

@@ -1,29 +1,23 @@
 //! Accepts and serves, after axum's `serve`.
 //!
-//! In: a listener, a maker of handlers. Out: a future that lives as long as the listener. What is
-//! accepted goes through the same stack as what connects.
+//! In: a listener, a make service of handlers. Out: a future that lives as long as the listener. The
+//! `Acceptor` accepts; here are the handler of what it accepts, and the shutdown.
 
 use std::{
     future::{Future, IntoFuture, pending},
     io,
-    panic::AssertUnwindSafe,
     pin::Pin,
-    time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::join_all};
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError};
-use kyneta_uds_handshake::Handshake;
-use kyneta_uds_queue::QueueConfig;
-use kyneta_uds_unix::{Listener, ListenerEvent, Permit, UnixTarget};
-use tokio::{
-    net::UnixStream,
-    time::{Instant, sleep, sleep_until},
-};
+use futures_util::future::{join, join_all};
+use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, SharedError, SocketPath};
+use kyneta_uds_handshake::{Established, HandshakeError};
+use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Acceptor, AcceptorEvent};
+use kyneta_uds_queue::{Handle, QueueConfig};
+use kyneta_uds_unix::{BindError, DirectoryRisk, Listener, Permit, RejectReason};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
-use tracing::Instrument as _;
 
 use crate::{
     builder::Builder,
@@ -35,9 +29,9 @@ use crate::{
     stack::{DefaultStack, MakeChannel},
 };
 
-/// Serves a listener: for each peer that introduces itself `make` is called with its
-/// [`Connection`], and the handler it makes gets what the peer sends. To clone one handler for all,
-/// say `tower::make::Shared::new(handler)`.
+/// Serves a listener: for each peer that completes the handshake `make` is called with its
+/// [`Connection`], and the handler that it makes gets what the peer sends. To clone one handler for all,
+/// use `tower::make::Shared::new(handler)`.
 ///
 /// ```
 /// use kyneta_uds::{Identity, Incoming, Listener, serve};
@@ -68,8 +62,8 @@ pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
     serve
 }
 
-/// However a server's future ends, polled or not, those that wait for the end learn of it, and its
-/// connections end.
+/// However a server's future ends, polled or not, tasks that wait for the end are woken, and its connections
+/// end.
 #[derive(Debug)]
 struct Serving(Server);
 
@@ -163,26 +157,25 @@ where
     async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
         let Accepting {
             serving,
-            mut listener,
+            listener,
             make,
         } = self.role;
         let server = &serving.0;
         self.settings.configure(server.peers());
+        let path = listener.path().cloned();
         #[cfg(feature = "status")]
-        if let Some(path) = listener.path() {
-            server.peers().about().at(path.clone());
+        if let Some(path) = path.clone() {
+            server.peers().about().at(path);
         }
-        if let Some(risk) = listener.risk() {
-            let risk = risk.clone();
-            server.event_sender().send(Event::UnsafeDirectory { risk });
-        }
-        let attendant = Attendant {
+        let tasks = TaskTracker::new();
+        let handler = ServerAcceptHandler {
             server: server.clone(),
-            maker: self.settings.handshake.layer(self.stack),
             make,
             queue: self.settings.queue,
+            tasks: tasks.clone(),
         };
-        let tasks = TaskTracker::new();
+        let mut acceptor =
+            Acceptor::new(listener, self.settings.handshake.layer(self.stack), handler);
         let shutdown = async {
             tokio::select! {
                 () = signal => {}
@@ -190,34 +183,28 @@ where
             }
         };
         tokio::pin!(shutdown);
-        let mut regain = Regain {
-            server: server.clone(),
-            refused: None,
-        };
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                event = listener.next() => match event {
-                    ListenerEvent::Accepted(stream, permit) => {
-                        let span = permit.span();
-                        let attending = attendant.clone().attend(stream, permit, tasks.clone());
-                        let attending = told_of_panic(attending, server.clone());
-                        tasks.spawn(attending.instrument(span));
-                    }
-                    ListenerEvent::Rejected(refusal) => {
-                        server.event_sender().send(Event::TurnedAway { refusal });
-                    }
-                    ListenerEvent::Lost(_) => regain.regain(&mut listener).await,
+                event = acceptor.next() => match event {
+                    AcceptorEvent::PathLost(_) => acceptor.restore(),
+                    AcceptorEvent::RestoreFailed { error, .. } => in_the_way(server, error),
+                    AcceptorEvent::Restored => restored(server, path.as_ref()),
                     _ => {}
-                },
-                () = regain.quiet() => regain.regained(&listener),
+                }
             }
         }
-        // The path first: who comes now must not find a door behind which nobody opens.
-        let closed = listener.close();
+        // The path first: a process that connects from now on must not reach a socket at which no one accepts.
+        let closed = acceptor.close();
         server.disposing().cancel();
-        join_all(server.connections().iter().map(Connection::dispose)).await;
+        let handshakes = async { while !matches!(acceptor.next().await, AcceptorEvent::Closed) {} };
+        let connections = server.connections();
+        join(
+            handshakes,
+            join_all(connections.iter().map(Connection::dispose)),
+        )
+        .await;
         tasks.close();
         tasks.wait().await;
         server.ended(DisconnectReason::Intentional);
@@ -225,127 +212,77 @@ where
     }
 }
 
-/// Puts the socket file back when it has been removed. Those who are connected notice nothing.
-struct Regain {
-    server: Server,
-    /// When the last try was refused, which has been said.
-    refused: Option<Instant>,
-}
-
-impl Regain {
-    /// A lost path is reported each second at least. After so long without a report it is ours again:
-    /// whatever was in the way has been moved aside.
-    const QUIET: Duration = Duration::from_secs(2);
-
-    async fn regain(&mut self, listener: &mut Listener) {
-        let Err(error) = listener.restore().await else {
-            return self.regained(listener);
-        };
-        let error = SharedError::new(error);
-        self.server.waiting_note().note(error.clone());
-        if self.refused.replace(Instant::now()).is_none() {
-            tracing::warn!(%error, "the path cannot be taken back; it is tried again");
-            self.server.event_sender().send(Event::InTheWay { error });
-        }
-    }
-
-    /// Ready when a path that was refused is ours without our doing.
-    async fn quiet(&self) {
-        match self.refused {
-            Some(last) => sleep_until(last + Self::QUIET).await,
-            None => pending().await,
-        }
-    }
-
-    fn regained(&mut self, listener: &Listener) {
-        self.refused = None;
-        if let Some(after) = self.server.waiting_note().over()
-            && let Some(path) = listener.path().cloned()
-        {
-            tracing::info!(%path, ?after, "the path is ours again");
-            self.server
-                .event_sender()
-                .send(Event::Regained { path, after });
-        }
+/// The socket file cannot be put back. Connections that stand are not affected.
+fn in_the_way(server: &Server, error: BindError) {
+    let error = SharedError::new(error);
+    if server.waiting_note().note(error.clone()) {
+        tracing::warn!(%error, "the path cannot be taken back; it is tried again");
+        server.event_sender().send(Event::InTheWay { error });
     }
 }
 
-/// Sees one accepted stream through its handshake, and starts its session.
+fn restored(server: &Server, path: Option<&SocketPath>) {
+    if let Some(after) = server.waiting_note().over()
+        && let Some(path) = path.cloned()
+    {
+        tracing::info!(%path, ?after, "the path is ours again");
+        server.event_sender().send(Event::Regained { path, after });
+    }
+}
+
+/// Makes a handler for each accepted connection, and starts its connection task.
 #[derive(Clone)]
-struct Attendant<M, S> {
+struct ServerAcceptHandler<M> {
     server: Server,
-    maker: Handshake<S>,
     make: M,
     queue: QueueConfig,
+    tasks: TaskTracker,
 }
 
-impl<M, S> Attendant<M, S> {
-    async fn attend(self, stream: UnixStream, permit: Permit, tasks: TaskTracker)
-    where
-        M: MakeHandler,
-        S: MakeChannel<In = ChannelMsg>,
-    {
-        let Self {
-            server,
-            maker,
-            make,
-            queue,
-        } = self;
-        let established = tokio::select! {
-            established = maker.oneshot(UnixTarget::Accepted(stream)) => established,
-            () = heard_out(&server) => return,
-        };
-        let channel = match established {
-            Ok(channel) => channel,
-            Err(error) => return server.event_sender().handshake_failed(error),
-        };
-        let session = ConnectionTask::new(channel, &queue, server.event_sender());
-        let making = make.oneshot(Connection::clone(&session.connection));
-        let made = tokio::select! {
-            made = making => made,
-            () = heard_out(&server) => return,
-        };
-        let handler = match made {
+impl<M, C> AcceptHandler<Established<C>, HandshakeError, ChannelMsg> for ServerAcceptHandler<M>
+where
+    M: MakeHandler,
+    C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+{
+    async fn accept(self, channel: Established<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
+        let task = ConnectionTask::new(channel, &self.queue, self.server.event_sender());
+        let connection = task.connection.clone();
+        let handler = match self.make.oneshot(Connection::clone(&connection)).await {
             Ok(handler) => handler,
-            Err(error) => return server.event_sender().not_established(error),
+            Err(error) => {
+                self.server.event_sender().not_established(error);
+                return None;
+            }
         };
-        let entry = server.peers().enter(session.connection.clone());
-        if server.disposing().is_cancelled() {
-            // Too late to be among those who are told `depart`.
-            session.connection.handle().close();
+        let entry = self.server.peers().enter(connection.clone());
+        if self.server.disposing().is_cancelled() {
+            // Too late to be sent `depart` with the others.
+            connection.handle().close();
         }
         // In a task of its own: this one is as large as the handshake was.
-        session.spawn(handler, entry, (permit, tasks.token()));
+        task.spawn(handler, entry, (permit, self.tasks.token()));
+        Some(connection.handle().clone())
     }
-}
 
-/// A panic of the user's code (a maker of handlers, `admit`) costs this connection, and is told. Not an
-/// `async fn`: that would hold the handshake twice.
-fn told_of_panic(attending: impl Future<Output = ()>, server: Server) -> impl Future<Output = ()> {
-    // What the panic leaves behind is dropped, not used again.
-    let attending = AssertUnwindSafe(attending).catch_unwind();
-    attending.map(move |done| {
-        if let Err(panic) = done {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
-            let error = Panicked(text.unwrap_or("no text").to_owned());
-            tracing::warn!(%error, "an accepted connection did not become a peer");
-            server.event_sender().not_established(error);
-        }
-    })
-}
+    fn accept_failed(&self, error: HandshakeError) {
+        self.server.event_sender().handshake_failed(error);
+    }
 
-/// Code that a server was given has panicked.
-#[derive(Debug, thiserror::Error)]
-#[error("making a peer of an accepted connection panicked: {0}")]
-struct Panicked(String);
+    fn panicked(&self, error: AcceptPanicked) {
+        self.server.event_sender().not_established(error);
+    }
 
-/// How long a handshake may go on after the end has begun.
-const HEARD_OUT: Duration = Duration::from_millis(100);
+    fn rejected(&self, refusal: &RejectReason) {
+        let refusal = *refusal;
+        self.server
+            .event_sender()
+            .send(Event::TurnedAway { refusal });
+    }
 
-/// Ready some time after the end has begun: what has been said by then is read, because a socket
-/// that is closed with words unread resets the other end.
-async fn heard_out(server: &Server) {
-    server.disposing().cancelled().await;
-    sleep(HEARD_OUT).await;
+    fn directory_risk(&self, risk: &DirectoryRisk) {
+        let risk = risk.clone();
+        self.server
+            .event_sender()
+            .send(Event::UnsafeDirectory { risk });
+    }
 }

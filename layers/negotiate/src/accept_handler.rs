@@ -1,49 +1,71 @@
-//! What a peer does as the one who listens, and whom it tells of its role.
+//! What handles accepted connections, and what a peer reports to.
 //!
-//! In: channels that were accepted, roles, refusals. Out: a handle for each channel. What it may
-//! touch is the implementor's to say.
+//! In: accepted channels, roles, errors. Out: a handle for each channel. What it may touch is up to the
+//! implementor.
+
+use std::{any::Any, future::Future};
 
 use kyneta_uds_core::SharedError;
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{DirectoryRisk, RejectReason};
+use kyneta_uds_unix::{DirectoryRisk, Permit, RejectReason};
 
 use crate::{machine::Role, role_wait::RoleWait};
 
-/// Attends to those who have connected to us. `C` is the channel, `E` the error of its maker, `M`
-/// the message.
+/// Handles accepted connections, and takes the reports of an [`Acceptor`](crate::Acceptor) or a peer. `C` is
+/// the channel, `E` the error of its make service, `M` the message.
 ///
-/// [`PerPeer`] is the one that [`NegotiateLayer::new`](crate::NegotiateLayer::new) uses.
+/// [`NegotiateLayer::new`](crate::NegotiateLayer::new) uses [`PerPeer`](crate::PerPeer).
 pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
-    /// Takes a channel, sees that it is driven, and returns a handle to its queue. What is sent to
-    /// the peer as a whole goes into each of these queues, and waits for each to have room.
-    fn attend(&self, channel: C) -> Handle<M>;
+    /// Has a channel driven, and returns a handle to its queue; without one the connection was not kept.
+    /// What is sent to all goes into each of these queues, and waits until each has room. The connection
+    /// counts against the listener's limits until `permit` is dropped.
+    fn accept(self, channel: C, permit: Permit) -> impl Future<Output = Option<Handle<M>>> + Send;
 
     /// An accepted stream did not become a channel.
-    fn not_attended(&self, error: E);
+    fn accept_failed(&self, error: E);
 
-    /// Somebody has connected, and was hung up on at once. It has been logged.
-    fn not_admitted(&self, refusal: &RejectReason) {
+    /// The make service, or [`accept`](Self::accept), has panicked; the connection is lost. It has been
+    /// logged.
+    fn panicked(&self, error: AcceptPanicked) {
+        let _ = error;
+    }
+
+    /// A connection was rejected and closed at once. It has been logged.
+    fn rejected(&self, refusal: &RejectReason) {
         let _ = refusal;
     }
 
-    /// The directory of the path that we listen at lets others replace the socket. It has been logged.
-    fn at_risk(&self, risk: &DirectoryRisk) {
+    /// The directory of the listener's path lets other users replace the socket. It has been logged.
+    fn directory_risk(&self, risk: &DirectoryRisk) {
         let _ = risk;
     }
 
-    /// This is the role from now on.
-    fn announced(&self, role: Role) {
+    /// The role from now on.
+    fn role_changed(&self, role: Role) {
         let _ = role;
     }
 
-    /// There has been no role for a second or more. It has been logged, and is told again after pauses
+    /// There has been no role for a second or more. It has been logged, and is reported again after pauses
     /// that grow, as long as there is none.
     fn waiting(&self, waiting: &RoleWait) {
         let _ = waiting;
     }
 
-    /// Something is in the way that does not heal by itself; it is tried again all the same.
-    fn refused(&self, error: &SharedError) {
+    /// An obstacle at the path does not go away by itself; it is tried again all the same.
+    fn in_the_way(&self, error: &SharedError) {
         let _ = error;
+    }
+}
+
+/// Code of the user's panicked while a connection was accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("making a peer of an accepted connection panicked: {0}")]
+pub struct AcceptPanicked(String);
+
+impl AcceptPanicked {
+    pub(crate) fn new(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
+        Self(text.unwrap_or("no text").to_owned())
     }
 }

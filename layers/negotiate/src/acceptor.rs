@@ -1,80 +1,112 @@
-//! The listening end of a peer: accepts, attends, and watches that the path is still ours.
+//! The one acceptor: accepts, sees each connection through its handshake, hands it over, and looks after the
+//! path.
 //!
-//! In: a listener, a maker, a host. Out: a handle for each who has connected, and what becomes of
-//! the path. May touch: the listener's socket and path, a task of tokio's for each handshake.
+//! In: a listener, a make service, an accept handler. Out: a handle for each connection, and what becomes of
+//! the path. May touch: the listener's socket and path, a task of tokio's for each handshake, tokio's clock.
 
 use std::{
     fmt,
     future::{Future, poll_fn},
-    pin::Pin,
-    task::{Context, Poll},
+    io, mem,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use futures_util::{
+    FutureExt as _,
+    future::{Either, select},
+};
 use kyneta_uds_core::{Admission, Channel, Message};
 use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::{BindError, Listener, ListenerEvent, PathLoss, Permit, UnixTarget};
-use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::UnixStream,
+    task::JoinSet,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use crate::{accept_handler::AcceptHandler, make_channel::MakeChannel};
+use crate::{
+    accept_handler::{AcceptHandler, AcceptPanicked},
+    make_channel::MakeChannel,
+};
 
-/// A path that is ours, and those who are about to join.
-pub(crate) struct Acceptor<S, A, M> {
-    maker: S,
-    host: A,
-    watch: Watch,
-    joined: mpsc::UnboundedReceiver<Joined<M>>,
-    joining: mpsc::UnboundedSender<Joined<M>>,
-    /// Handshakes under way; they end with it.
-    attending: JoinSet<()>,
+/// How long a handshake goes on after [`Acceptor::close`]: what a peer has sent by then is read, because closing
+/// a socket with unread bytes resets the other end.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
+
+/// A path that could not be restored counts as restored when it was not reported lost for this long: what was
+/// in the way has been moved aside. A lost path is reported at least once a second.
+const RESTORED_AFTER: Duration = Duration::from_secs(2);
+
+/// Accepts the connections of a [`Listener`], makes a channel of each, and hands it to an [`AcceptHandler`].
+///
+/// Each handshake is a task of its own. A panic of the make service or of the handler costs that connection.
+/// Polled, or awaited by [`next`](Self::next), it goes on accepting; dropped, it gives up the path and aborts
+/// the handshakes under way.
+pub struct Acceptor<S, A, M> {
+    make: S,
+    handler: A,
+    work: Work,
+    /// Makes [`Work::Busy`] give the listener back, and begins the grace of each handshake.
+    closing: CancellationToken,
+    handshakes: JoinSet<Option<Accepted<M>>>,
+    /// Since when the path could not be restored, and when it counts as restored.
+    missing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-enum Watch {
-    Watching(At<ListenerEvent>),
-    Restoring(At<Result<(), BindError>>),
-    /// The path is lost; what to do about it is not said yet.
-    Lost(Option<Box<Listener>>),
+/// What the listener is at work on; it comes back with the result, without one when it is to close.
+enum Work {
+    Busy(Pin<Box<dyn Future<Output = (Box<Listener>, Option<Done>)> + Send>>),
+    /// The path is lost, or the listener is closed.
+    Idle(Option<Box<Listener>>),
 }
 
-/// Somebody who is attended to.
-#[derive(Debug)]
-pub(crate) struct Member<M> {
-    pub(crate) handle: Handle<M>,
-    pub(crate) permit: Permit,
+enum Done {
+    Event(ListenerEvent),
+    Restored(Result<(), BindError>),
 }
 
-/// Ends when nobody takes it: one that is in no hub would believe for ever that we listen.
-struct Joined<M>(Option<Member<M>>);
+/// Closed when it is dropped instead of yielded: its peer would wait for messages that never come.
+struct Accepted<M>(Option<Handle<M>>);
 
-impl<M> Joined<M> {
-    fn take(mut self) -> Option<Member<M>> {
+impl<M> Accepted<M> {
+    fn into_handle(mut self) -> Option<Handle<M>> {
         self.0.take()
     }
 }
 
-impl<M> Drop for Joined<M> {
+impl<M> Drop for Accepted<M> {
     fn drop(&mut self) {
-        if let Some(late) = &self.0 {
-            late.handle.close();
+        if let Some(handle) = &self.0 {
+            handle.close();
         }
     }
 }
 
-/// A listener at work on something, which it comes back with.
-type At<T> = Pin<Box<dyn Future<Output = (Box<Listener>, T)> + Send>>;
-
-/// What happens at the listening end.
+/// What happens at an [`Acceptor`].
 #[derive(Debug)]
-pub(crate) enum Event<M> {
-    /// Somebody has connected, and is attended to.
-    Joined(Member<M>),
-    /// The path is not ours any more, nor anybody's who is alive.
-    PathFree,
-    /// The path is somebody else's.
-    PathLost,
-    /// What came of putting the file back in its place.
-    Restored(Result<(), BindError>),
+#[non_exhaustive]
+pub enum AcceptorEvent<M> {
+    /// A connection was accepted, and its handler has it driven.
+    Accepted(Handle<M>),
+    /// The path is not the listener's any more. It accepts nothing until [`Acceptor::restore`].
+    PathLost(Lost),
+    /// The path could not be restored. It is reported lost again.
+    RestoreFailed {
+        /// Why.
+        error: BindError,
+        /// When that failed first.
+        since: Instant,
+    },
+    /// The path is the listener's again: restored, or because what was in the way has been moved aside.
+    Restored,
+    /// It was closed, and no handshake is left.
+    Closed,
 }
 
 impl<S, A, M> Acceptor<S, A, M>
@@ -83,124 +115,209 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message,
 {
-    pub(crate) fn new(listener: Box<Listener>, maker: S, host: A) -> Self {
-        let (joining, joined) = mpsc::unbounded_channel();
-        Self {
-            maker,
-            host,
-            watch: watch(listener),
-            joined,
-            joining,
-            attending: JoinSet::new(),
+    /// Accepts what connects to `listener`. A risk of its directory is reported to `handler`.
+    pub fn new(listener: impl Into<Box<Listener>>, make: S, handler: A) -> Self {
+        let listener = listener.into();
+        if let Some(risk) = listener.risk() {
+            handler.directory_risk(risk);
+        }
+        let mut this = Self {
+            make,
+            handler,
+            work: Work::Idle(None),
+            closing: CancellationToken::new(),
+            handshakes: JoinSet::new(),
+            missing: None,
+        };
+        this.listen(listener);
+        this
+    }
+
+    /// The next event.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> AcceptorEvent<M> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next event. See [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<AcceptorEvent<M>> {
+        if !self.closing.is_cancelled()
+            && let Poll::Ready(event) = self.poll_listener(cx)
+        {
+            return Poll::Ready(event);
+        }
+        // After the listener: a handshake that it has started must be polled once to wake this task.
+        while let Poll::Ready(Some(joined)) = self.handshakes.poll_join_next(cx) {
+            if let Ok(Some(accepted)) = joined
+                && let Some(handle) = accepted.into_handle()
+            {
+                return Poll::Ready(AcceptorEvent::Accepted(handle));
+            }
+        }
+        if self.closing.is_cancelled() && self.handshakes.is_empty() {
+            return Poll::Ready(AcceptorEvent::Closed);
+        }
+        Poll::Pending
+    }
+
+    fn poll_listener(&mut self, cx: &mut Context<'_>) -> Poll<AcceptorEvent<M>> {
+        if let Some((_, restored)) = &mut self.missing
+            && restored.as_mut().poll(cx).is_ready()
+        {
+            self.missing = None;
+            return Poll::Ready(AcceptorEvent::Restored);
+        }
+        loop {
+            let Work::Busy(work) = &mut self.work else {
+                return Poll::Pending;
+            };
+            let (listener, done) = ready!(work.as_mut().poll(cx));
+            if let Some(Done::Event(ListenerEvent::Lost(lost))) = done {
+                self.work = Work::Idle(Some(listener));
+                return Poll::Ready(AcceptorEvent::PathLost(lost));
+            }
+            self.listen(listener);
+            match done {
+                Some(Done::Event(ListenerEvent::Accepted(stream, permit))) => {
+                    self.accept(stream, permit);
+                }
+                Some(Done::Event(ListenerEvent::Rejected(refusal))) => {
+                    self.handler.rejected(&refusal);
+                }
+                Some(Done::Restored(Ok(()))) => {
+                    self.missing = None;
+                    return Poll::Ready(AcceptorEvent::Restored);
+                }
+                Some(Done::Restored(Err(error))) => {
+                    let since = self.missing.take();
+                    let since = since.map_or_else(Instant::now, |(since, _)| since);
+                    self.missing = Some((since, Box::pin(sleep(RESTORED_AFTER))));
+                    return Poll::Ready(AcceptorEvent::RestoreFailed { error, since });
+                }
+                _ => {}
+            }
         }
     }
 
-    /// Puts the socket file back in its place.
-    pub(crate) fn restore(&mut self) {
-        if let Watch::Lost(listener) = &mut self.watch
+    fn listen(&mut self, mut listener: Box<Listener>) {
+        let closing = self.closing.clone();
+        self.work = Work::Busy(Box::pin(async move {
+            let event = unless(closing, listener.next()).await;
+            (listener, event.map(Done::Event))
+        }));
+    }
+
+    /// Puts the socket file back after [`AcceptorEvent::PathLost`]. Without such a loss nothing changes.
+    pub fn restore(&mut self) {
+        if let Work::Idle(listener) = &mut self.work
             && let Some(mut listener) = listener.take()
         {
-            self.watch = Watch::Restoring(Box::pin(async move {
-                let restored = listener.restore().await;
-                (listener, restored)
+            let closing = self.closing.clone();
+            self.work = Work::Busy(Box::pin(async move {
+                let restored = unless(closing, listener.restore()).await;
+                (listener, restored.map(Done::Restored))
             }));
         }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<M>> {
-        while let Poll::Ready(Some(attended)) = self.attending.poll_join_next(cx) {
-            if let Err(error) = attended {
-                // The user's layers or host: one connection is lost, the listener goes on.
-                tracing::warn!(%error, "a connection was lost before it was attended to");
-            }
-        }
-        if let Poll::Ready(Some(joined)) = self.joined.poll_recv(cx)
-            && let Some(member) = joined.take()
-        {
-            return Poll::Ready(Event::Joined(member));
-        }
-        loop {
-            match &mut self.watch {
-                Watch::Watching(next) => {
-                    let Poll::Ready((listener, event)) = next.as_mut().poll(cx) else {
-                        return Poll::Pending;
-                    };
-                    match event {
-                        ListenerEvent::Accepted(stream, permit) => {
-                            self.watch = watch(listener);
-                            self.attend(stream, permit);
-                        }
-                        ListenerEvent::Rejected(refusal) => {
-                            self.watch = watch(listener);
-                            self.host.not_admitted(&refusal);
-                        }
-                        ListenerEvent::Lost(lost) => {
-                            self.watch = Watch::Lost(Some(listener));
-                            return Poll::Ready(match lost {
-                                PathLoss::Taken => Event::PathLost,
-                                _ => Event::PathFree,
-                            });
-                        }
-                        _ => self.watch = watch(listener),
-                    }
-                }
-                Watch::Restoring(restoring) => {
-                    let Poll::Ready((listener, restored)) = restoring.as_mut().poll(cx) else {
-                        return Poll::Pending;
-                    };
-                    self.watch = watch(listener);
-                    return Poll::Ready(Event::Restored(restored));
-                }
-                Watch::Lost(_) => return Poll::Pending,
-            }
-        }
-    }
-
-    /// Gives up the path. Returns those who have just joined.
-    pub(crate) fn close(self) -> Vec<Member<M>> {
-        let Self { mut joined, .. } = self;
-        // Whoever joins from here on is too late.
-        joined.close();
-        std::iter::from_fn(|| joined.try_recv().ok()?.take()).collect()
-    }
-
-    /// Sees one accepted stream through its handshake.
-    fn attend(&mut self, stream: UnixStream, permit: Permit) {
-        let (maker, host, joining) = (self.maker.clone(), self.host.clone(), self.joining.clone());
-        let span = permit.span();
-        let attending = async move {
-            match maker.oneshot(UnixTarget::Accepted(stream)).await {
-                Ok(mut channel) => {
-                    // An error is the end of the connection, which its queue meets and tells of.
-                    let _ = admit(&mut channel).await;
-                    let handle = host.attend(channel);
-                    // Sent to nobody when we listen no more: it came too late.
-                    let _ = joining.send(Joined(Some(Member { handle, permit })));
-                }
-                Err(error) => host.not_attended(error),
-            }
+    /// Gives up the path and accepts no more. Handshakes under way go on for 100 ms, as long as this is
+    /// polled for [`AcceptorEvent::Closed`].
+    ///
+    /// # Errors
+    /// When the socket file could not be removed.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.closing.cancel();
+        let listener = match mem::replace(&mut self.work, Work::Idle(None)) {
+            Work::Busy(work) => work.now_or_never().map(|(listener, _)| listener),
+            Work::Idle(listener) => listener,
         };
-        self.attending.spawn(attending.instrument(span));
+        listener.map_or(Ok(()), |mut listener| listener.close())
+    }
+
+    /// Gives up the path and aborts the handshakes. Returns the connections that were not yielded yet.
+    pub(crate) fn finish(mut self) -> Vec<Handle<M>> {
+        self.work = Work::Idle(None);
+        let joined = std::iter::from_fn(|| self.handshakes.try_join_next());
+        joined
+            .filter_map(|joined| joined.ok()??.into_handle())
+            .collect()
+    }
+
+    fn accept(&mut self, stream: UnixStream, permit: Permit) {
+        let (make, handler) = (self.make.clone(), self.handler.clone());
+        let span = permit.span();
+        let accepting = accept(make, handler.clone(), stream, permit, self.closing.clone());
+        // What a panic leaves behind is dropped, not used again.
+        let accepting = AssertUnwindSafe(accepting);
+        let accepting = accepting
+            .catch_unwind()
+            .map(move |accepted| match accepted {
+                Ok(handle) => Some(Accepted(Some(handle?))),
+                Err(panic) => {
+                    let error = AcceptPanicked::new(&*panic);
+                    tracing::warn!(%error, "an accepted connection did not become a peer");
+                    handler.panicked(error);
+                    None
+                }
+            });
+        self.handshakes.spawn(accepting.instrument(span));
     }
 }
 
-/// Tells the one that has connected that it is served, where no handshake has.
+/// The output of `work`, unless the acceptor closes before.
+async fn unless<T>(closing: CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(closing.cancelled()), pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+/// Sees one accepted stream through its handshake, and hands it over.
+async fn accept<S, A, M>(
+    make: S,
+    handler: A,
+    stream: UnixStream,
+    permit: Permit,
+    closing: CancellationToken,
+) -> Option<Handle<M>>
+where
+    S: MakeChannel<M>,
+    A: AcceptHandler<S::Channel, S::MakeError, M>,
+{
+    let accepted = pin!(async {
+        match make.oneshot(UnixTarget::Accepted(stream)).await {
+            Ok(mut channel) => {
+                // An error is the end of the connection, which its queue meets and reports.
+                let _ = admit(&mut channel).await;
+                handler.accept(channel, permit).await
+            }
+            Err(error) => {
+                handler.accept_failed(error);
+                None
+            }
+        }
+    });
+    let grace = pin!(async {
+        closing.cancelled().await;
+        sleep(HANDSHAKE_GRACE).await;
+    });
+    match select(accepted, grace).await {
+        Either::Left((handle, _)) => handle,
+        Either::Right(_) => None,
+    }
+}
+
+/// Where there is no handshake, the peer learns so that it is served.
 async fn admit<C: Channel<M>, M>(channel: &mut C) -> Result<(), C::Error> {
     poll_fn(|cx| channel.poll_admission(cx, Admission::Grant)).await?;
     poll_fn(|cx| channel.poll_flush(cx)).await
 }
 
-fn watch(mut listener: Box<Listener>) -> Watch {
-    Watch::Watching(Box::pin(async move {
-        let next = listener.next().await;
-        (listener, next)
-    }))
-}
-
 impl<S, A, M> fmt::Debug for Acceptor<S, A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acceptor")
-            .field("attending", &self.attending.len())
+            .field("handshakes", &self.handshakes.len())
             .finish_non_exhaustive()
     }
 }

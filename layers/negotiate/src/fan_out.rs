@@ -1,7 +1,7 @@
-//! The queues of those who have connected to us, as one.
+//! The queues of all accepted connections, as one.
 //!
-//! In: handles as members come. Out: each message to each of them. May touch: their queues, tokio's
-//! clock for the time that an empty hub holds on to messages.
+//! In: handles of new members. Out: each message to each member. May touch: their queues, tokio's clock for
+//! the time that messages are kept without members.
 
 use std::{
     fmt,
@@ -11,31 +11,29 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use kyneta_uds_core::Message;
 use kyneta_uds_queue::{Flushed, Handle};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service as _;
 
-use crate::acceptor::Member as Joined;
-
-/// Those who have connected to us.
+/// The members: the accepted connections that stand.
 pub(crate) struct FanOut<M> {
     members: Vec<Member<M>>,
-    next: u64,
-    /// Each ready, with its member's key, when that one has ended.
+    next_key: u64,
+    /// Each is ready, with its member's key, when that one has ended.
     ends: FuturesUnordered<Pin<Box<dyn Future<Output = u64> + Send>>>,
     regroup: Duration,
-    /// Nobody is here, but somebody was a moment ago.
-    hold: Option<Pin<Box<Sleep>>>,
-    /// That messages are held has been logged.
-    told: bool,
+    /// Without members: until when messages are kept for one to come.
+    keep: Option<Pin<Box<Sleep>>>,
+    /// It has been logged that messages are kept.
+    is_logged: bool,
 }
 
 struct Member<M> {
     key: u64,
     handle: Handle<M>,
-    /// Has a slot.
+    /// Has a slot for the next message.
     ready: bool,
     flush: Flush<M>,
 }
@@ -47,28 +45,23 @@ enum Flush<M> {
 }
 
 impl<M: Message + Clone> FanOut<M> {
-    /// An empty hub. It is `expecting` when somebody was connected to us or we to somebody.
-    pub(crate) fn new(regroup: Duration, expecting: bool) -> Self {
+    /// Without members. Messages are kept for some time if there `were_peers`.
+    pub(crate) fn new(regroup: Duration, were_peers: bool) -> Self {
         Self {
             members: Vec::new(),
-            next: 0,
+            next_key: 0,
             ends: FuturesUnordered::new(),
             regroup,
-            hold: expecting.then(|| Box::pin(sleep(regroup))),
-            told: false,
+            keep: were_peers.then(|| Box::pin(sleep(regroup))),
+            is_logged: false,
         }
     }
 
-    pub(crate) fn add(&mut self, joined: Joined<M>) {
-        let Joined { handle, permit } = joined;
-        let (key, closed) = (self.next, handle.closed());
-        self.next += 1;
-        self.hold = None;
-        self.ends.push(Box::pin(async move {
-            closed.await;
-            drop(permit);
-            key
-        }));
+    pub(crate) fn add(&mut self, handle: Handle<M>) {
+        let (key, closed) = (self.next_key, handle.closed());
+        self.next_key += 1;
+        self.keep = None;
+        self.ends.push(Box::pin(closed.map(move |_| key)));
         self.members.push(Member {
             key,
             handle,
@@ -77,53 +70,54 @@ impl<M: Message + Clone> FanOut<M> {
         });
     }
 
-    /// Nobody will come any more.
+    /// No more members will come.
     pub(crate) fn expect_no_members(&mut self) {
-        (self.regroup, self.hold) = (Duration::ZERO, None);
+        (self.regroup, self.keep) = (Duration::ZERO, None);
     }
 
-    /// Forgets those who have ended.
+    /// Removes members that have ended.
     pub(crate) fn reap(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(key)) = self.ends.poll_next_unpin(cx) {
             self.members.retain(|member| member.key != key);
             if self.members.is_empty() {
-                self.hold = Some(Box::pin(sleep(self.regroup)));
-                self.told = false;
+                self.keep = Some(Box::pin(sleep(self.regroup)));
+                self.is_logged = false;
             }
         }
     }
 
-    /// Ready when each who is not at its end has room, or when nobody is here, or waited for.
+    /// Ready when every open member has room, or when there are no members and the regroup timeout has
+    /// passed.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.reap(cx);
         if self.members.is_empty() {
-            let Some(hold) = &mut self.hold else {
+            let Some(keep) = &mut self.keep else {
                 return Poll::Ready(());
             };
-            let held = hold.as_mut().poll(cx);
-            if held.is_pending() && !std::mem::replace(&mut self.told, true) {
+            let kept = keep.as_mut().poll(cx);
+            if kept.is_pending() && !std::mem::replace(&mut self.is_logged, true) {
                 let most = self.regroup;
                 tracing::info!(
                     ?most,
                     "no member is connected: a message is held for one to come"
                 );
             }
-            return held;
+            return kept;
         }
         let (mut all, mut any) = (true, false);
         for member in &mut self.members {
-            // One that fails lets no more in; when it has ended it is reaped.
+            // A member that fails takes no more, and is removed once it has ended.
             if !member.ready {
                 member.ready = matches!(member.handle.poll_ready(cx), Poll::Ready(Ok(())));
                 all &= member.ready || member.handle.is_closed();
             }
             any |= member.ready;
-            // Looked at before more is called: who never pauses must not put off the rest's news.
+            // Before more is called: a sender that never pauses must not delay what the others flushed.
             if let Flush::Waiting(_) = member.flush {
                 let _ = member.poll_flush(cx);
             }
         }
-        // With all of them at their end nobody would get it.
+        // With all members at their end no peer would get the message.
         if all && any {
             Poll::Ready(())
         } else {
@@ -131,19 +125,19 @@ impl<M: Message + Clone> FanOut<M> {
         }
     }
 
-    /// Queues a copy with each who has room.
+    /// Queues a copy for each member that has room.
     pub(crate) fn call(&mut self, msg: M) {
         let mut ready = self.members.iter_mut().filter(|member| member.ready);
         let last = ready.next_back();
         for member in ready {
-            member.take(msg.clone());
+            member.call(msg.clone());
         }
         if let Some(member) = last {
-            member.take(msg);
+            member.call(msg);
         }
     }
 
-    /// Ready when each one's kernel has taken all, or is gone.
+    /// Ready when the kernel has taken all for each member, or the member has ended.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut all = true;
         for member in &mut self.members {
@@ -157,7 +151,7 @@ impl<M: Message + Clone> FanOut<M> {
         self.members.iter().all(clean)
     }
 
-    /// Ready when all have ended.
+    /// Ready when all members have ended.
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.reap(cx);
         if self.members.is_empty() {
@@ -169,7 +163,7 @@ impl<M: Message + Clone> FanOut<M> {
 }
 
 impl<M> FanOut<M> {
-    /// Ends each, once what waits for it is sent.
+    /// Ends each member, once what is queued for it is sent.
     pub(crate) fn close(&self) {
         for member in &self.members {
             member.handle.close();
@@ -178,7 +172,7 @@ impl<M> FanOut<M> {
 }
 
 impl<M: Message> Member<M> {
-    fn take(&mut self, msg: M) {
+    fn call(&mut self, msg: M) {
         self.ready = false;
         self.flush = Flush::Dirty;
         drop(self.handle.call(msg));
@@ -191,7 +185,7 @@ impl<M: Message> Member<M> {
         let Flush::Waiting(flushed) = &mut self.flush else {
             return Poll::Ready(());
         };
-        // One that fails has ended: its copy is told of by its own end.
+        // A member that fails has ended, and its end reports what was lost.
         if Pin::new(flushed).poll(cx).is_pending() {
             return Poll::Pending;
         }

@@ -71,7 +71,8 @@ mod role_watch;
 mod service;
 mod settings;
 
-pub use accept_handler::AcceptHandler;
+pub use accept_handler::{AcceptHandler, AcceptPanicked};
+pub use acceptor::{Acceptor, AcceptorEvent};
 pub use channel::Negotiated;
 pub use future::CallFuture;
 pub use layer::NegotiateLayer;

@@ -46,12 +46,15 @@ pub trait MakeChannel<M = ChannelMsg>:
     /// What it makes.
     type Channel: Channel<M, In = Self::In, Future: Send, Error: Send> + Send + 'static;
     /// Why it could not.
-    type MakeError: Into<BoxError> + Send;
+    type MakeError: Into<BoxError> + Send + 'static;
 }
 
 impl<S, M> MakeChannel<M> for S
 where
-    S: Service<UnixTarget, Error: Into<BoxError> + Send, Future: Send> + Reusable + Send + 'static,
+    S: Service<UnixTarget, Error: Into<BoxError> + Send + 'static, Future: Send>
+        + Reusable
+        + Send
+        + 'static,
     S::Response: Channel<M, Future: Send, Error: Send> + Send + 'static,
 {
     type In = <S::Response as Channel<M>>::In;
@@ -59,8 +62,8 @@ where
     type MakeError = S::Error;
 }
 
-/// `Clone`, and a sentence where it is missing: a peer connects time and again and accepts many at
-/// once, and each takes a clone of the stack below it.
+/// `Clone`, and a sentence where it is missing: each connection that a peer makes or accepts takes a clone of
+/// the stack below it.
 #[diagnostic::on_unimplemented(
     message = "this stack makes channels one at a time, and cannot be cloned for each connection: `{Self}`",
     label = "a layer below the `NegotiateLayer` is not `Clone`",

@@ -1,16 +1,19 @@
-//! The usual accept handler: a queue, a task and a clone of one handler per peer.
+//! The usual accept handler: a queue, a task and a clone of one handler for each connection.
 //!
 //! In: accepted channels. Out: a handle for each. May touch: a task of tokio's for each.
 
 use std::fmt;
 
+use futures_util::FutureExt as _;
 use kyneta_uds_core::{BoxError, Chain, Channel, Message};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
+use kyneta_uds_unix::Permit;
 use tower_service::Service;
 
 use crate::accept_handler::AcceptHandler;
 
-/// A clone of one handler for each who connects, and a queue and a task of tokio's.
+/// Gives each accepted connection a clone of one handler, a queue, and a task of tokio's.
+#[derive(Clone)]
 pub struct PerPeer<H> {
     handler: H,
     config: QueueConfig,
@@ -25,7 +28,7 @@ impl<H> PerPeer<H> {
     /// use tower::service_fn;
     ///
     /// let ignore = service_fn(async |_: u32| Ok::<(), std::convert::Infallible>(()));
-    /// let each = PerPeer::new(ignore, QueueConfig::default().max_messages(64));
+    /// let per_peer = PerPeer::new(ignore, QueueConfig::default().max_messages(64));
     /// ```
     pub fn new(handler: H, config: QueueConfig) -> Self {
         Self {
@@ -35,8 +38,8 @@ impl<H> PerPeer<H> {
     }
 }
 
-/// A queue of one of many cannot fail a message: whoever sent it would not learn whose copy is
-/// missing. It waits, and the queue above it fails.
+/// A queue of one of many members cannot fail a message: its sender would not learn which member has missed
+/// it. It waits, and the queue above it fails.
 pub fn for_members(config: QueueConfig) -> QueueConfig {
     match config.overflows() {
         Overflow::Fail => config.overflow(Overflow::Wait),
@@ -51,24 +54,19 @@ where
     M: Message,
     H: Service<C::In, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
-    fn attend(&self, channel: C) -> Handle<M> {
-        let (handle, driver) = queue(self.config.clone());
-        tokio::spawn(driver.drive(channel, self.handler.clone()));
-        handle
+    async fn accept(self, channel: C, permit: Permit) -> Option<Handle<M>> {
+        let (handle, driver) = queue(self.config);
+        tokio::spawn(
+            driver
+                .drive(channel, self.handler)
+                .map(move |_| drop(permit)),
+        );
+        Some(handle)
     }
 
-    fn not_attended(&self, error: E) {
+    fn accept_failed(&self, error: E) {
         let error: BoxError = error.into();
         tracing::debug!(error = %Chain(&*error), "an accepted stream did not become a channel");
-    }
-}
-
-impl<H: Clone> Clone for PerPeer<H> {
-    fn clone(&self) -> Self {
-        Self {
-            handler: self.handler.clone(),
-            config: self.config.clone(),
-        }
     }
 }
 

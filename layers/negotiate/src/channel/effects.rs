@@ -6,12 +6,13 @@
 use std::{mem, task::Context};
 
 use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError};
+use kyneta_uds_unix::Lost;
 use tokio::time::{Instant, sleep};
 
-use super::{Done, Link, MAX_SHORT_CONNECTIONS, MIN_LIFETIME, Moved, Negotiated, RESTORED_AFTER};
+use super::{Done, Link, MAX_SHORT_CONNECTIONS, MIN_LIFETIME, Moved, Negotiated};
 use crate::{
     accept_handler::AcceptHandler,
-    acceptor::Event,
+    acceptor::AcceptorEvent,
     classify,
     machine::{Bind, Effect, Effects, Input, Role, WaitReason},
     make_channel::MakeChannel,
@@ -25,43 +26,32 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
-    pub(super) fn on_accept_event(&mut self, event: Event<M>) {
+    pub(super) fn on_acceptor_event(&mut self, event: AcceptorEvent<M>) {
         match event {
-            Event::Joined(member) => {
+            AcceptorEvent::Accepted(handle) => {
                 self.had_peers = true;
                 if let Link::Listening(_, fan_out) = &mut self.link {
-                    fan_out.add(member);
+                    fan_out.add(handle);
                 }
             }
-            Event::PathFree => self.feed(Input::PathFree),
-            Event::PathLost => self.feed(Input::PathLost),
-            Event::Restored(Ok(())) => self.path_regained(),
-            Event::Restored(Err(error)) => {
+            AcceptorEvent::PathLost(PathLoss::Taken) => self.feed(Input::PathLost),
+            AcceptorEvent::PathLost(_) => self.feed(Input::PathFree),
+            AcceptorEvent::Restored => {
+                self.failure = None;
+                self.role_watch.found();
+                self.feed(Input::Restored(Bind::Done));
+            }
+            AcceptorEvent::RestoreFailed { error, since } => {
                 let bind = classify::of_bind(&error);
                 self.feed_error(Input::Restored(bind), error);
                 if self.role() == Role::Listener {
-                    self.path_missing();
+                    let failure = self.failure.clone();
+                    let waiting = RoleWait::new(WaitReason::InTheWay, since, failure);
+                    self.role_watch.wait(waiting);
                 }
             }
+            AcceptorEvent::Closed => {}
         }
-    }
-
-    /// The path could not be restored, which is tried again.
-    fn path_missing(&mut self) {
-        let since = self.missing.take();
-        let since = since.map_or_else(Instant::now, |(since, _)| since);
-        self.missing = Some((since, Box::pin(sleep(RESTORED_AFTER))));
-        let waiting = RoleWait::new(WaitReason::InTheWay, since, self.failure.clone());
-        self.role_watch.wait(waiting);
-    }
-
-    /// The path is the listener's own again.
-    pub(super) fn path_regained(&mut self) {
-        if self.missing.take().is_some() {
-            self.failure = None;
-            self.role_watch.found();
-        }
-        self.feed(Input::Restored(Bind::Done));
     }
 
     pub(super) fn feed(&mut self, input: Input) {
@@ -118,7 +108,7 @@ where
                 Effect::Report => {
                     if let Some(error) = self.failure.clone() {
                         self.role_watch.refuse(error.clone());
-                        self.handler.refused(&error);
+                        self.handler.in_the_way(&error);
                     }
                 }
                 Effect::Remind(pause) => self.remind = Some(Box::pin(sleep(pause))),
@@ -138,7 +128,6 @@ where
     }
 
     fn announce(&mut self, role: Role) {
-        self.missing = None;
         if role != Role::Negotiating {
             (self.remind, self.failure) = (None, None);
         }
@@ -150,14 +139,14 @@ where
         }
         tracing::info!(path = %self.path, %role, "role");
         self.role_watch.announce(role);
-        self.handler.announced(role);
+        self.handler.role_changed(role);
     }
 
     /// The path first: a process that connects from now on must not reach a socket at which no one accepts.
     fn stop_listening(&mut self) {
         if let Link::Listening(acceptor, mut fan_out) = mem::replace(&mut self.link, Link::Idle) {
-            for member in acceptor.close() {
-                fan_out.add(member);
+            for handle in acceptor.finish() {
+                fan_out.add(handle);
             }
             if self.role() == Role::Disposed {
                 fan_out.expect_no_members();

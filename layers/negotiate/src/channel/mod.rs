@@ -50,9 +50,6 @@ const HALF_CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Connections shorter than this do not count as established: the listener accepted and closed at once.
 const MIN_LIFETIME: Duration = Duration::from_millis(100);
 
-/// A path that could not be restored counts as restored when it was not reported lost for this long.
-const RESTORED_AFTER: Duration = Duration::from_secs(2);
-
 /// After this many short connections in a row to one process, the next one counts as rejected.
 const MAX_SHORT_CONNECTIONS: u8 = 2;
 
@@ -92,9 +89,6 @@ where
     remind: Option<Pin<Box<Sleep>>>,
     /// Error of the last attempt.
     failure: Option<SharedError>,
-    /// As the listener: since when the path could not be restored, and when it counts as restored
-    /// unless that fails once more.
-    missing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 /// Of the process at the other end, where the kernel reports it.
@@ -201,7 +195,6 @@ where
             no_role_since: Instant::now(),
             remind: None,
             failure: None,
-            missing: None,
         };
         this.feed(Input::Start);
         this
@@ -219,8 +212,8 @@ where
             match &mut self.link {
                 Link::Listening(acceptor, fan_out) => {
                     fan_out.reap(cx);
-                    if let Poll::Ready(event) = acceptor.poll(cx) {
-                        self.on_accept_event(event);
+                    if let Poll::Ready(event) = acceptor.poll_next(cx) {
+                        self.on_acceptor_event(event);
                         continue;
                     }
                 }
@@ -232,12 +225,6 @@ where
                     continue;
                 }
                 _ => {}
-            }
-            if let Some((_, quiet)) = &mut self.missing
-                && quiet.as_mut().poll(cx).is_ready()
-            {
-                self.path_regained();
-                continue;
             }
             if let Some(remind) = &mut self.remind
                 && remind.as_mut().poll(cx).is_ready()
@@ -286,9 +273,6 @@ where
                 self.feed_error(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {
-                if let Some(risk) = listener.risk() {
-                    self.handler.at_risk(risk);
-                }
                 let acceptor = Acceptor::new(listener, self.make.clone(), self.handler.clone());
                 let fan_out = FanOut::new(self.settings.regroup, self.had_peers);
                 self.link = Link::Listening(Box::new(acceptor), fan_out);

@@ -14,7 +14,7 @@ use kyneta_uds_negotiate::{
     AcceptHandler, NegotiateLayer, PerPeer, Role, RoleWait, RoleWatch, WaitReason,
 };
 use kyneta_uds_queue::{Handle, QueueConfig, QueueLayer};
-use kyneta_uds_unix::UnixConnector;
+use kyneta_uds_unix::{Permit, UnixConnector};
 use tokio::sync::mpsc;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneService};
 
@@ -119,14 +119,14 @@ where
     C: Channel<u32, In = u32, Future: Send> + Send + 'static,
     E: Into<BoxError>,
 {
-    fn attend(&self, channel: C) -> Handle<u32> {
-        let each = PerPeer::new(self.handler.clone(), QueueConfig::default());
-        AcceptHandler::<C, BoxError, u32>::attend(&each, channel)
+    async fn accept(self, channel: C, permit: Permit) -> Option<Handle<u32>> {
+        let per_peer = PerPeer::new(self.handler, QueueConfig::default());
+        AcceptHandler::<C, BoxError, u32>::accept(per_peer, channel, permit).await
     }
 
-    fn not_attended(&self, _: E) {}
+    fn accept_failed(&self, _: E) {}
 
-    fn announced(&self, role: Role) {
+    fn role_changed(&self, role: Role) {
         self.told.1.lock().unwrap().push(role);
     }
 
