@@ -6,19 +6,12 @@
 use std::time::Duration;
 
 use kyneta_uds_core::SharedError;
-use kyneta_uds_negotiate::RoleWait;
+use kyneta_uds_negotiate::{RoleWait, machine::reminder_pause};
 use tokio::{
     runtime,
     sync::watch,
     time::{Instant, sleep_until},
 };
-
-/// The time before the first reminder. Each later interval is as long as the wait so far, up to
-/// [`MAX_INTERVAL`].
-const FIRST_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The longest interval between two reminders.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a role does not work, and since when: see [`Server::waiting`](crate::Server::waiting),
 /// [`Client::waiting`](crate::Client::waiting), [`Peer::waiting`](crate::Peer::waiting) and
@@ -116,7 +109,7 @@ impl WaitingNote {
         let first = present.borrow_and_update().as_ref().map(Waiting::since);
         let Some(since) = first else { return };
         runtime.spawn(async move {
-            let mut next = since + FIRST_INTERVAL;
+            let (mut next, mut reports) = (since + reminder_pause(0), 0_u8);
             loop {
                 let over =
                     |present: &Option<Waiting>| present.as_ref().map(Waiting::since) != Some(since);
@@ -128,7 +121,8 @@ impl WaitingNote {
                 }
                 let waiting = present.borrow_and_update().clone();
                 waiting.into_iter().for_each(&report);
-                next = Instant::now() + since.elapsed().clamp(FIRST_INTERVAL, MAX_INTERVAL);
+                next = Instant::now() + reminder_pause(reports);
+                reports = reports.saturating_add(1);
             }
         });
     }

@@ -9,11 +9,11 @@ use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Rol
 
 const PROBES: [Probe; 7] = [
     Probe::Joined,
-    Probe::NobodyThere,
+    Probe::NoListener,
     Probe::Busy,
     Probe::Silent,
     Probe::Denied,
-    Probe::TurnedAway,
+    Probe::Rejected,
     Probe::NotAllowed,
 ];
 const BINDS: [Bind; 3] = [Bind::Done, Bind::InUse, Bind::Denied];
@@ -56,7 +56,7 @@ fn anything(inputs: &[[u8; 2]]) {
             bind @ 6..=8 => Input::Bound(BINDS[usize::from(bind - 6)]),
             bind @ 9..=11 => Input::Restored(BINDS[usize::from(bind - 9)]),
             12 => Input::ConnectionLost,
-            13..=15 => Input::TurnedAway { times: number },
+            13..=15 => Input::Rejected { times: number },
             16 => Input::PathFree,
             17 => Input::PathLost,
             18 => Input::TimerFired,
@@ -168,7 +168,7 @@ impl World {
             (None, Role::Listener) if some => Input::PathFree,
             (None, Role::Listener) => Input::PathLost,
             (None, Role::Connector) if some => Input::ConnectionLost,
-            (None, Role::Connector) => Input::TurnedAway { times: number },
+            (None, Role::Connector) => Input::Rejected { times: number },
             (None, role) => {
                 assert_eq!(
                     role,
@@ -184,7 +184,7 @@ impl World {
         match input {
             Input::Probed(Probe::Joined) => self.connected = true,
             Input::Bound(Bind::Done) => self.listening = true,
-            Input::ConnectionLost | Input::TurnedAway { .. } => self.connected = false,
+            Input::ConnectionLost | Input::Rejected { .. } => self.connected = false,
             _ => {}
         }
         match input {
@@ -212,7 +212,7 @@ impl World {
                     continue;
                 }
                 // The connection is lost once the shutdown is complete.
-                Effect::Part => {
+                Effect::HalfClose => {
                     assert!(self.connected);
                     continue;
                 }

@@ -1,6 +1,6 @@
-//! What errors of connecting and binding mean for who listens and who connects.
+//! Errors of connecting and binding, as the machine's inputs.
 //!
-//! In: errors. Out: the machine's words for them. Touches nothing.
+//! In: errors. Out: results of a probe or a bind. Touches nothing.
 
 use std::{error::Error, io};
 
@@ -10,14 +10,14 @@ use kyneta_uds_unix::{BindError, ConnectError, NotAllowed};
 
 use crate::machine::{Bind, Probe};
 
-/// What a failed probe says, from the first cause that says anything. The layers between, which
-/// may be the user's, wrap what the connector said.
+/// The result of a failed probe, from the first cause that is known. Layers in between, the user's too, may
+/// wrap the connector's error.
 pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<ConnectError>() {
             return match error {
-                ConnectError::NoListener { .. } => Probe::NobodyThere,
+                ConnectError::NoListener { .. } => Probe::NoListener,
                 ConnectError::Busy { .. } => Probe::Busy,
                 ConnectError::NotPermitted { .. }
                 | ConnectError::NotASocket { .. }
@@ -35,20 +35,20 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
             return Probe::NotAllowed;
         }
         if let Some(AdmissionError::Closed) = error.downcast_ref() {
-            return Probe::TurnedAway;
+            return Probe::Rejected;
         }
         if let Some(HandshakeError::Closed) = error.downcast_ref() {
-            return Probe::TurnedAway;
+            return Probe::Rejected;
         }
-        // A connector that is not ours says it as the kernel does.
+        // A connector of the user's returns the kernel's error.
         if let Some(error) = error.downcast_ref::<io::Error>() {
             match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    return Probe::NobodyThere;
+                    return Probe::NoListener;
                 }
                 io::ErrorKind::PermissionDenied => return Probe::Denied,
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                    return Probe::TurnedAway;
+                    return Probe::Rejected;
                 }
                 _ => {}
             }
@@ -58,7 +58,7 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
     Probe::Silent
 }
 
-/// What a failed bind says.
+/// The result of a failed bind.
 pub(crate) fn of_bind(error: &BindError) -> Bind {
     match error {
         BindError::InUse { .. } => Bind::InUse,
@@ -87,7 +87,7 @@ mod tests {
                     source: refused(),
                 }
                 .into(),
-                Probe::NobodyThere,
+                Probe::NoListener,
             ),
             (
                 ConnectError::Busy {
@@ -110,15 +110,15 @@ mod tests {
                 Probe::Denied,
             ),
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
-            (AdmissionError::Closed.into(), Probe::TurnedAway),
+            (AdmissionError::Closed.into(), Probe::Rejected),
             (AdmissionError::Foreign.into(), Probe::Silent),
-            (HandshakeError::Closed.into(), Probe::TurnedAway),
+            (HandshakeError::Closed.into(), Probe::Rejected),
             (
                 io::Error::from(io::ErrorKind::ConnectionReset).into(),
-                Probe::TurnedAway,
+                Probe::Rejected,
             ),
             (ConnectError::Symlink { path: path() }.into(), Probe::Denied),
-            (refused().into(), Probe::NobodyThere),
+            (refused().into(), Probe::NoListener),
             (
                 io::Error::from(io::ErrorKind::TimedOut).into(),
                 Probe::Silent,

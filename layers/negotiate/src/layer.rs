@@ -9,14 +9,13 @@ use tower_service::Service;
 
 use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settings::Settings};
 
-/// Makes channels that listen or connect, and change role, out of channels.
+/// Makes channels that listen or connect, and change role.
 ///
-/// Three things must be `Clone`, because a peer has many others to deal with, one after the other or at
-/// once:
+/// Three things must be `Clone`, because a peer has many connections, one after the other or at once:
 ///
-/// * the message: as the listener, what is sent goes to each who is connected;
-/// * the maker below: each attempt to connect, and each accepted stream, is given a clone;
-/// * the handler, or the [`AcceptHandler`](crate::AcceptHandler): each who connects is given a clone.
+/// * the message: as the listener, it is sent to each connected peer;
+/// * the make service below: each attempt to connect, and each accepted stream, takes a clone;
+/// * the handler, or the [`AcceptHandler`](crate::AcceptHandler): each accepted connection takes a clone.
 ///
 /// ```
 /// use kyneta_uds_core::ChannelMsg;
@@ -33,14 +32,14 @@ use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settin
 /// # let _ = roles;
 /// ```
 pub struct NegotiateLayer<A, M> {
-    host: A,
+    accept_handler: A,
     settings: Settings,
-    roles: RoleWatch,
+    role_watch: RoleWatch,
     message: PhantomData<fn(M)>,
 }
 
 impl<H: Service<M>, M> NegotiateLayer<PerPeer<H>, M> {
-    /// As the listener, gives each who connects a clone of `handler`, with a queue of
+    /// As the listener, gives each accepted connection a clone of `handler`, with a queue of
     /// [`QueueConfig::default`].
     pub fn new(handler: H) -> Self {
         Self::with_accept_handler(PerPeer::new(handler, QueueConfig::default()))
@@ -48,32 +47,33 @@ impl<H: Service<M>, M> NegotiateLayer<PerPeer<H>, M> {
 }
 
 impl<A, M> NegotiateLayer<A, M> {
-    /// As the listener, has `host` attend to those who connect. See [`AcceptHandler`](crate::AcceptHandler).
-    pub fn with_accept_handler(host: A) -> Self {
+    /// As the listener, hands accepted connections to `accept_handler`. See
+    /// [`AcceptHandler`](crate::AcceptHandler).
+    pub fn with_accept_handler(accept_handler: A) -> Self {
         Self {
-            host,
+            accept_handler,
             settings: Settings {
                 listener: ListenerOptions::new(),
                 allow_listener: None,
                 regroup: Duration::from_secs(5),
             },
-            roles: RoleWatch::new(),
+            role_watch: RoleWatch::new(),
             message: PhantomData,
         }
     }
 
-    /// The file's mode, and what to do about a stale one. [`ListenerOptions::new`] by default.
+    /// The socket file's mode, whether a stale file is replaced, and which processes may connect.
+    /// [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
         self.settings.listener = options;
         self
     }
 
-    /// Which processes this side deals with as listeners. By default those that the
-    /// [`listener`](Self::listener)'s options let in: our own user's, unless they say otherwise. It is
-    /// asked of the credentials of each connection that is made; no message and no admission passes
-    /// before. With an `HandshakeLayer` below, an `AuthorizeLayer` below that one keeps the
-    /// introduction, too, from other listeners. A connector that hides the credentials (one of
-    /// `hyperlocal`'s) needs [`AccessPolicy::anyone`].
+    /// The access policy for listeners. By default it is that of the [`listener`](Self::listener)'s
+    /// options: our own user's processes, unless they say otherwise. It checks the credentials of each
+    /// connection that is made, before any message or admission passes. With a `HandshakeLayer` below, put an
+    /// `AuthorizeLayer` below that one, so that other listeners do not receive the `establish` message,
+    /// either. A connector that hides the credentials (one of `hyperlocal`'s) needs [`AccessPolicy::anyone`].
     ///
     /// ```
     /// use kyneta_uds_core::ChannelMsg;
@@ -89,18 +89,18 @@ impl<A, M> NegotiateLayer<A, M> {
         self
     }
 
-    /// How long a listener whom nobody is connected to holds on to what waits, from the moment that
-    /// somebody last was: after a change of listener the others take a moment to come. Then, and
-    /// where nobody ever was, and at once when it leaves, it goes to nobody, and counts as sent. 5 s
-    /// by default.
+    /// How long a listener without connections keeps broadcast messages after the last peer disconnected:
+    /// after a change of listener the other peers take a moment to connect. After that time, and where no
+    /// peer was ever connected, and as soon as it leaves, messages go to no peer and count as sent. 5 s by
+    /// default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
         self.settings.regroup = regroup;
         self
     }
 
-    /// What the peer is, seen from outside.
+    /// The role, seen from outside.
     pub fn role_watch(&self) -> RoleWatch {
-        self.roles.clone()
+        self.role_watch.clone()
     }
 }
 
@@ -110,9 +110,9 @@ impl<S, A: Clone, M> Layer<S> for NegotiateLayer<A, M> {
     fn layer(&self, inner: S) -> Negotiate<S, A, M> {
         Negotiate::new(
             inner,
-            self.host.clone(),
+            self.accept_handler.clone(),
             self.settings.clone(),
-            self.roles.clone(),
+            self.role_watch.clone(),
         )
     }
 }
@@ -120,9 +120,9 @@ impl<S, A: Clone, M> Layer<S> for NegotiateLayer<A, M> {
 impl<A: Clone, M> Clone for NegotiateLayer<A, M> {
     fn clone(&self) -> Self {
         Self {
-            host: self.host.clone(),
+            accept_handler: self.accept_handler.clone(),
             settings: self.settings.clone(),
-            roles: self.roles.clone(),
+            role_watch: self.role_watch.clone(),
             message: PhantomData,
         }
     }
@@ -131,7 +131,7 @@ impl<A: Clone, M> Clone for NegotiateLayer<A, M> {
 impl<A: fmt::Debug, M> fmt::Debug for NegotiateLayer<A, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NegotiateLayer")
-            .field("host", &self.host)
+            .field("accept_handler", &self.accept_handler)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

@@ -45,13 +45,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | needs below | a maker of channels over Unix streams ([`UnixTarget`](kyneta_uds_unix::UnixTarget)), which is `Clone` |
-//! | gives above | a maker of [`Negotiated`] channels, which never end by themselves |
-//! | touches | the maker, the path and the files beside it, tokio's clock, randomness; as the listener, one task for each who connects |
+//! | needs below | a make service of channels over Unix streams ([`MakeChannel`]), which is `Clone` |
+//! | gives above | a make service of [`Negotiated`] channels, which never end by themselves |
+//! | touches | the make service, the path and the files beside it, tokio's clock, randomness; as the listener, one task for each accepted connection |
 //!
-//! Whoever starts first listens, the others connect; when the listener goes, one of the others takes
-//! its place, and the rest connect to that one. What is sent goes to the one who listens, or to all
-//! who are connected; what comes in on accepted connections goes to the handlers of the [`AcceptHandler`].
+//! The process that starts first listens, the others connect; when the listener ends, one of the others takes
+//! its place, and the rest connect to that one. What is sent goes to the listener, or to all connected peers;
+//! what comes in on accepted connections goes to the [`AcceptHandler`].
+//!
+//! [`Acceptor`] is the listening end by itself, for a server that does not negotiate.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

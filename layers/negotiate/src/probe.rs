@@ -1,6 +1,7 @@
 //! One attempt to connect.
 //!
-//! In: a make service, a path, which listeners are allowed. Out: an admitted channel. Touches the path, tokio's clock.
+//! In: a make service, a path, which listeners are allowed. Out: an admitted channel. May touch: the path,
+//! tokio's clock.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -11,18 +12,17 @@ use tower::ServiceExt as _;
 
 use crate::make_channel::MakeChannel;
 
-/// How long a listener may take to say that it serves a connection.
+/// How long a listener may take to admit a connection.
 const ADMISSION: Duration = Duration::from_secs(5);
 
-/// The listener accepts, and has not said that it serves the connection.
+/// The listener has accepted the connection and not admitted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the listener has not admitted the connection within {ADMISSION:?}: it is stopped, or a program of another kind"
 )]
 struct NotAdmitted;
 
-/// Connects, and waits until the listener, if it is one to deal with, has said that it serves the
-/// connection.
+/// Connects, and waits until the listener, if it is allowed, has admitted the connection.
 pub(crate) async fn probe<S: MakeChannel<M>, M>(
     make: S,
     path: SocketPath,

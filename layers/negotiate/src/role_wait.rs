@@ -1,7 +1,7 @@
 //! Why a peer has no role, and since when.
 //!
-//! In: what the last attempts came to. Out: a value for events, logs and the status. May touch:
-//! tokio's clock.
+//! In: the results of the last attempts. Out: a value for events, logs and the status. May touch: tokio's
+//! clock.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -10,17 +10,19 @@ use tokio::time::Instant;
 
 use crate::machine::WaitReason;
 
-/// Why a peer has no role, or a listener not its path, and for how long. Of no role it is told after one second, and again after pauses that
-/// grow to a minute: to [`AcceptHandler::waiting`](crate::AcceptHandler::waiting), to the log as a warning, and by
+/// Why a peer has no role, or a listener not its path, and for how long. That there is no role is reported after
+/// one second, and again after pauses that grow to a minute: to
+/// [`AcceptHandler::waiting`](crate::AcceptHandler::waiting), as a warning in the log, and by
 /// [`RoleWatch::waiting`](crate::RoleWatch::waiting).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RoleWait {
-    /// What the last attempt came to.
+    /// Result of the last attempt.
     pub why: WaitReason,
-    /// How long there has been no role, or the path was not the listener's. A connection that ended at once was none.
+    /// How long there has been no role, or the path was not the listener's. Connections that ended at once do
+    /// not count as a role.
     pub waited: Duration,
-    /// What the last attempt failed with; absent during the first one.
+    /// Error of the last attempt; absent during the first one.
     pub error: Option<SharedError>,
     pub(crate) since: Instant,
 }
@@ -35,7 +37,7 @@ impl RoleWait {
         }
     }
 
-    /// The same, as of now.
+    /// The same, with the time as of now.
     pub(crate) fn now(self) -> Self {
         Self {
             waited: self.since.elapsed(),
@@ -46,7 +48,7 @@ impl RoleWait {
 
 impl Error for RoleWait {}
 
-/// What is waited for, and the error with its causes. Not the time.
+/// The reason, and the error with its causes. Not the time.
 impl fmt::Display for RoleWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.why.fmt(f)?;

@@ -1,6 +1,6 @@
-//! The role, for those who look on, and their wish to leave.
+//! The role, seen from outside, and the request to leave.
 //!
-//! In: what the channel says of itself. Out: the present role, waits for another. Touches nothing.
+//! In: what the channel reports. Out: the present role, waits for another. Touches nothing.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     role_wait::RoleWait,
 };
 
-/// What a peer is, seen from outside. Cloneable; obtained from
+/// The role of a peer, seen from outside. Cloneable; obtained from
 /// [`NegotiateLayer::role_watch`](crate::NegotiateLayer::role_watch) before the stack is built.
 #[derive(Debug, Clone)]
 pub struct RoleWatch {
@@ -22,29 +22,29 @@ pub struct RoleWatch {
 
 #[derive(Debug)]
 struct Inner {
-    standing: watch::Sender<Standing>,
+    status: watch::Sender<Status>,
     leaving: CancellationToken,
 }
 
 #[derive(Debug, Clone)]
-struct Standing {
+struct Status {
     role: Role,
-    /// What is in the way of a role.
-    refusal: Option<SharedError>,
-    /// What is waited for, once that has taken a second.
+    /// The obstacle at the path.
+    obstacle: Option<SharedError>,
+    /// Why there is no role, once that has taken a second.
     waiting: Option<RoleWait>,
 }
 
 impl RoleWatch {
     pub(crate) fn new() -> Self {
-        let standing = Standing {
+        let status = Status {
             role: Role::Negotiating,
-            refusal: None,
+            obstacle: None,
             waiting: None,
         };
         Self {
             inner: Arc::new(Inner {
-                standing: watch::Sender::new(standing),
+                status: watch::Sender::new(status),
                 leaving: CancellationToken::new(),
             }),
         }
@@ -52,84 +52,80 @@ impl RoleWatch {
 
     /// The present role.
     pub fn role(&self) -> Role {
-        self.inner.standing.borrow().role
+        self.inner.status.borrow().role
     }
 
     /// Why there has been no role for a second or more, and for how long; or, of a listener, why its path
     /// could not be restored, so that new peers do not find it. `None` otherwise.
     pub fn waiting(&self) -> Option<RoleWait> {
-        let waiting = self.inner.standing.borrow().waiting.clone();
+        let waiting = self.inner.status.borrow().waiting.clone();
         waiting.map(RoleWait::now)
     }
 
     /// Waits for a role, or for [`Role::Disposed`], after which there is no other: the channel was
-    /// closed or dropped, on purpose, by a panic, or with its runtime. RoleWatch that last shorter than it
-    /// takes to look may be missed.
+    /// closed or dropped, on purpose, by a panic, or with its runtime. A role that ends before this task is
+    /// polled may be missed.
     ///
     /// Cancel safe.
     pub async fn wait_for(&self, wanted: impl Fn(Role) -> bool) -> Role {
-        let mut standing = self.inner.standing.subscribe();
+        let mut status = self.inner.status.subscribe();
         loop {
-            // What is wanted is not asked under the watch's lock.
-            let role = standing.borrow_and_update().role;
-            if wanted(role) || role == Role::Disposed || standing.changed().await.is_err() {
+            // Not called under the watch's lock.
+            let role = status.borrow_and_update().role;
+            if wanted(role) || role == Role::Disposed || status.changed().await.is_err() {
                 return role;
             }
         }
     }
 
-    /// Waits until there is a role, or something in its way that does not heal by itself.
-    /// [`Role::Disposed`] is one: there will be no other. A listener that does not answer is waited for,
-    /// and so is a lock that another process holds: put a timeout around it.
+    /// Waits until there is a role, or an obstacle at the path that does not go away by itself.
+    /// [`Role::Disposed`] counts as a role: there will be no other. A listener that does not answer is waited
+    /// for, and so is a lock that another process holds: put a timeout around it.
     ///
     /// Cancel safe.
     ///
     /// # Errors
-    /// What is in the way: not permitted, not a socket, no directory, with the path; or the
-    /// [`Waiting`], when the listener has turned this process away for a second. It is tried again all
-    /// the same.
+    /// The obstacle: not permitted, not a socket, no directory, with the path; or the [`RoleWait`], when the
+    /// listener has rejected this process for a second. It is tried again all the same.
     pub async fn settled(&self) -> Result<Role, SharedError> {
-        self.role_unless(|standing| {
-            let turned_away = standing.waiting.as_ref();
-            let turned_away = turned_away.filter(|waiting| waiting.why == WaitReason::TurnedAway);
-            let refusal = standing.refusal.clone();
-            refusal.or_else(|| Some(SharedError::new(turned_away?.clone())))
+        self.role_unless(|status| {
+            let rejected = status.waiting.as_ref();
+            let rejected = rejected.filter(|waiting| waiting.why == WaitReason::Rejected);
+            let obstacle = status.obstacle.clone();
+            obstacle.or_else(|| Some(SharedError::new(rejected?.clone())))
         })
         .await
     }
 
-    /// As [`settled`](Self::settled), but a listener that turns this process away is waited for, too: it
-    /// may have no place left just now.
+    /// As [`settled`](Self::settled), but a listener that rejects this process is waited for, too: it may have
+    /// as many connections as it allows just now.
     ///
     /// Cancel safe.
     ///
     /// # Errors
-    /// What is in the way: not permitted, not a socket, no directory, with the path.
+    /// The obstacle: not permitted, not a socket, no directory, with the path.
     pub async fn joined(&self) -> Result<Role, SharedError> {
-        self.role_unless(|standing| standing.refusal.clone()).await
+        self.role_unless(|status| status.obstacle.clone()).await
     }
 
     async fn role_unless(
         &self,
-        in_the_way: impl Fn(&Standing) -> Option<SharedError>,
+        obstacle: impl Fn(&Status) -> Option<SharedError>,
     ) -> Result<Role, SharedError> {
-        let mut standing = self.inner.standing.subscribe();
-        let settled = |standing: &Standing| match standing.role {
-            Role::Negotiating => in_the_way(standing).map(Err),
+        let mut status = self.inner.status.subscribe();
+        let settled = |status: &Status| match status.role {
+            Role::Negotiating => obstacle(status).map(Err),
             role => Some(Ok(role)),
         };
-        match standing
-            .wait_for(|standing| settled(standing).is_some())
-            .await
-        {
-            Ok(standing) => settled(&standing).unwrap_or(Ok(standing.role)),
+        match status.wait_for(|status| settled(status).is_some()).await {
+            Ok(status) => settled(&status).unwrap_or(Ok(status.role)),
             // The sender lives in `self`.
             Err(_) => Ok(Role::Disposed),
         }
     }
 
-    /// Leaves: a listener gives up its path at once, and the next one may take over while what
-    /// waits is still sent. Nothing is connected to any more. The channel ends when it is closed.
+    /// Leaves: a listener gives up its path at once, and another peer may take over while queued messages are
+    /// still sent. The peer connects no more. The channel ends when it is closed.
     pub fn leave(&self) {
         self.inner.leaving.cancel();
     }
@@ -139,47 +135,47 @@ impl RoleWatch {
     }
 
     pub(crate) fn announce(&self, role: Role) {
-        self.inner.standing.send_replace(Standing {
+        self.inner.status.send_replace(Status {
             role,
-            refusal: None,
+            obstacle: None,
             waiting: None,
         });
     }
 
     pub(crate) fn wait(&self, waiting: RoleWait) {
-        // What was there may hold an error of the user's: it is not dropped under the lock.
+        // The former one may hold an error of the user's: it is not dropped under the lock.
         let mut before = None;
-        let standing = &self.inner.standing;
-        standing.send_modify(|standing| before = standing.waiting.replace(waiting));
+        let status = &self.inner.status;
+        status.send_modify(|status| before = status.waiting.replace(waiting));
         drop(before);
     }
 
-    /// Updates what [`waiting`](Self::waiting) returns; no wait ends by it.
+    /// Updates what [`waiting`](Self::waiting) returns, and wakes no task.
     pub(crate) fn wait_on(&self, waiting: RoleWait) {
         let mut before = None;
-        self.inner.standing.send_if_modified(|standing| {
-            if standing.waiting.is_some() {
-                before = standing.waiting.replace(waiting);
+        self.inner.status.send_if_modified(|status| {
+            if status.waiting.is_some() {
+                before = status.waiting.replace(waiting);
             }
             false
         });
         drop(before);
     }
 
-    /// A listener's path is its own again.
-    pub(crate) fn found(&self) {
+    /// The listener's path is its own again.
+    pub(crate) fn restored(&self) {
         let mut before = None;
-        let standing = &self.inner.standing;
-        standing.send_modify(|standing| {
-            before = (standing.waiting.take(), standing.refusal.take()).into();
+        let status = &self.inner.status;
+        status.send_modify(|status| {
+            before = (status.waiting.take(), status.obstacle.take()).into();
         });
         drop(before);
     }
 
-    pub(crate) fn refuse(&self, error: SharedError) {
+    pub(crate) fn obstructed(&self, error: SharedError) {
         let mut before = None;
-        let standing = &self.inner.standing;
-        standing.send_modify(|standing| before = standing.refusal.replace(error));
+        let status = &self.inner.status;
+        status.send_modify(|status| before = status.obstacle.replace(error));
         drop(before);
     }
 }

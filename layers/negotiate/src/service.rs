@@ -1,4 +1,4 @@
-//! Makes a channel that finds its role by itself.
+//! The service of the layer.
 //!
 //! In: a path. Out: a [`Negotiated`] channel, at once: it negotiates while it is polled.
 
@@ -21,24 +21,29 @@ use crate::{
 /// Makes channels that listen or connect. See [`NegotiateLayer`](crate::NegotiateLayer).
 pub struct Negotiate<S, A, M> {
     inner: S,
-    host: A,
+    accept_handler: A,
     settings: Settings,
-    roles: RoleWatch,
+    role_watch: RoleWatch,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, A, M> Negotiate<S, A, M> {
-    pub(crate) fn new(inner: S, host: A, settings: Settings, roles: RoleWatch) -> Self {
+    pub(crate) fn new(
+        inner: S,
+        accept_handler: A,
+        settings: Settings,
+        role_watch: RoleWatch,
+    ) -> Self {
         Self {
             inner,
-            host,
+            accept_handler,
             settings,
-            roles,
+            role_watch,
             message: PhantomData,
         }
     }
 
-    /// The maker below.
+    /// The make service below.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -55,7 +60,7 @@ where
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // The maker below is asked anew for each attempt.
+        // The make service below is asked anew for each attempt.
         Poll::Ready(Ok(()))
     }
 
@@ -63,9 +68,9 @@ where
         ready(Ok(Negotiated::new(
             path,
             self.inner.clone(),
-            self.host.clone(),
+            self.accept_handler.clone(),
             self.settings.clone(),
-            self.roles.clone(),
+            self.role_watch.clone(),
         )))
     }
 }
@@ -74,9 +79,9 @@ impl<S: Clone, A: Clone, M> Clone for Negotiate<S, A, M> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),
-            self.host.clone(),
+            self.accept_handler.clone(),
             self.settings.clone(),
-            self.roles.clone(),
+            self.role_watch.clone(),
         )
     }
 }

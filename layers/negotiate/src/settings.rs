@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
-/// How a path is taken, and for how long an empty group is waited for.
+/// How a path is bound, which listeners are allowed, and how long messages are kept without members.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) listener: ListenerOptions,
@@ -13,7 +13,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Which listeners are dealt with.
+    /// The access policy for listeners.
     pub(crate) fn allowed_listener(&self) -> AccessPolicy {
         let chosen = self.allow_listener.as_ref();
         chosen.unwrap_or(self.listener.allows()).clone()

@@ -1,6 +1,6 @@
 //! tower's backoffs as a policy.
 //!
-//! In: a maker of backoffs. Out: waits. May touch: tokio's clock, to say how long a wait is.
+//! In: a make service of backoffs. Out: waits. May touch: tokio's clock, for the length of a wait.
 
 use std::{any::Any, fmt};
 
@@ -11,7 +11,7 @@ use tower::retry::backoff::{Backoff, MakeBackoff};
 use crate::policy::{Failure, Recover, Wait};
 
 /// Waits as any of tower's backoffs says, and never gives up. It starts over after each connection
-/// that has proved useful.
+/// that was useful.
 ///
 /// ```
 /// use std::time::Duration;

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{channel::Reconnecting, error::NotConnected};
 
-/// Resolves to a channel: at once to one that connects, to an accepted one when the maker below has
+/// Resolves to a channel: at once to one that connects, to an accepted one when the make service below has
 /// made it.
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
@@ -53,7 +53,7 @@ impl<S: Service<T>, T, P, M> Future for ReconnectFuture<S, T, P, M> {
             }
             StateProj::Made(channel) => match channel.take() {
                 Some(channel) => Poll::Ready(Ok(channel)),
-                // Polled again after it was ready, which a future may answer as it likes.
+                // Polled again after it was ready.
                 None => Poll::Pending,
             },
         }
@@ -66,7 +66,7 @@ impl<S: Service<T>, T, P, M> fmt::Debug for ReconnectFuture<S, T, P, M> {
     }
 }
 
-/// What becomes of a message, as the channel below says. Without a connection it fails.
+/// The future of a message, as of the channel below. Without a connection it fails.
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project]
 pub struct CallFuture<F> {

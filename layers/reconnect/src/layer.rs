@@ -1,4 +1,4 @@
-//! The layer: a policy, and where its channels say how they stand.
+//! The layer: a policy, and the watch of its channels' states.
 
 use std::{fmt, marker::PhantomData};
 
@@ -10,7 +10,7 @@ use crate::{
     state_watch::StateWatch,
 };
 
-/// Makes channels that come back out of channels.
+/// Makes channels that reconnect.
 ///
 /// `M`, the message, is inferred from the channels below.
 ///
@@ -24,28 +24,28 @@ use crate::{
 /// ```
 pub struct ReconnectLayer<P, M> {
     policy: P,
-    states: StateWatch,
+    state_watch: StateWatch,
     message: PhantomData<fn(M)>,
 }
 
 impl<P, M> ReconnectLayer<P, M> {
-    /// Comes back as `policy` says: a [`ReconnectPolicy`], or anything that
+    /// Reconnects as `policy` says: a [`ReconnectPolicy`], or anything that
     /// [`Recover`](crate::Recover)s.
     pub fn new(policy: P) -> Self {
         Self {
             policy,
-            states: StateWatch::new(),
+            state_watch: StateWatch::new(),
             message: PhantomData,
         }
     }
 
-    /// Where the connections stand that this layer, its clones and their services make.
+    /// The state of the connections that this layer, its clones and their services make.
     pub fn state_watch(&self) -> StateWatch {
-        self.states.clone()
+        self.state_watch.clone()
     }
 
-    /// Calls `on_transition` on each transition, in the task that drives the channel: be quick.
-    /// Said twice, the first one counts.
+    /// Calls `on_transition` on each transition, in the task that drives the channel: it must not block. Set
+    /// twice, the first one counts.
     ///
     /// ```
     /// use kyneta_uds_core::ChannelMsg;
@@ -58,13 +58,13 @@ impl<P, M> ReconnectLayer<P, M> {
         self,
         on_transition: impl Fn(&Transition) + Send + Sync + 'static,
     ) -> Self {
-        self.states.hook(on_transition);
+        self.state_watch.hook(on_transition);
         self
     }
 }
 
 impl<B: MakeBackoff, M> ReconnectLayer<Backoffs<B>, M> {
-    /// Comes back as one of tower's backoffs says, and never gives up.
+    /// Reconnects as one of tower's backoffs says, and never gives up.
     pub fn with_backoff(maker: B) -> Self {
         Self::new(Backoffs::new(maker))
     }
@@ -80,7 +80,7 @@ impl<S, P: Clone, M> Layer<S> for ReconnectLayer<P, M> {
     type Service = Reconnect<S, P, M>;
 
     fn layer(&self, inner: S) -> Reconnect<S, P, M> {
-        Reconnect::new(inner, self.policy.clone(), self.states.clone())
+        Reconnect::new(inner, self.policy.clone(), self.state_watch.clone())
     }
 }
 
@@ -88,7 +88,7 @@ impl<P: Clone, M> Clone for ReconnectLayer<P, M> {
     fn clone(&self) -> Self {
         Self {
             policy: self.policy.clone(),
-            states: self.states.clone(),
+            state_watch: self.state_watch.clone(),
             message: PhantomData,
         }
     }
@@ -98,7 +98,7 @@ impl<P: fmt::Debug, M> fmt::Debug for ReconnectLayer<P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReconnectLayer")
             .field("policy", &self.policy)
-            .field("states", &self.states)
+            .field("state_watch", &self.state_watch)
             .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! A Tower layer: channels become channels that come back after a loss.
+//! A Tower layer: channels become channels that reconnect after a loss.
 //!
 //! ```
 //! use futures_util::StreamExt as _;
@@ -10,7 +10,7 @@
 //! use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 //!
-//! // Somewhere that can be connected to again and again; a socket's path is the usual one.
+//! // A target that can be connected to again; usually it is a socket's path.
 //! struct Somewhere;
 //! impl Redial for Somewhere {
 //!     fn redial(&self) -> Option<Self> {
@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! // Who is there says one number (in CBOR, framed) and hangs up.
+//! // The other end sends one number (in CBOR, framed) and closes.
 //! async fn connect(_: Somewhere) -> io::Result<DuplexStream> {
 //!     let (ours, mut theirs) = duplex(64);
 //!     theirs.write_all(&[3, 0, 0, 0, 0, 1, 0, 0, 0, 1, 7]).await?;
@@ -38,7 +38,7 @@
 //!     .await?;
 //! // One stream over three connections.
 //! for _ in 0..3 {
-//!     let inbound = channel.next().await.ok_or("a channel that comes back does not end")??;
+//!     let inbound = channel.next().await.ok_or("a channel that reconnects does not end")??;
 //!     assert_eq!(inbound, Inbound::Message(7));
 //! }
 //! assert_eq!(states.state().kind(), StateKind::Connected);
@@ -48,12 +48,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | needs below | a maker of channels, and a target that can be asked for again ([`Redial`](kyneta_uds_core::Redial)) |
-//! | gives above | a maker of [`Reconnecting`] channels; one that was accepted passes untouched |
-//! | touches | the maker, tokio's clock, randomness for the backoff; no task |
+//! | needs below | a make service of channels, and a target that can be connected to again ([`Redial`](kyneta_uds_core::Redial)) |
+//! | gives above | a make service of [`Reconnecting`] channels; an accepted one passes untouched |
+//! | touches | the make service, tokio's clock, randomness for the backoff; no task |
 //!
-//! When, and whether, it comes back is a policy's to say ([`Recover`]): [`ReconnectPolicy`], any of
-//! tower's backoffs ([`Backoffs`]), or one's own. [`StateWatch`] tells where it stands.
+//! A policy ([`Recover`]) decides whether and when it reconnects: [`ReconnectPolicy`], any of tower's backoffs
+//! ([`Backoffs`]), or your own. [`StateWatch`] reports its state.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,7 +1,6 @@
-//! The machine with its policy, its random numbers and its onlookers.
+//! The machine with its policy, its random numbers and its state watch.
 //!
-//! In: what happened. Out: what is to be done, and what is waited for. May touch: a
-//! generator of random numbers.
+//! In: events. Out: actions, and the wait before the next attempt. May touch: a generator of random numbers.
 
 use kyneta_uds_core::DisconnectReason;
 
@@ -14,19 +13,19 @@ use crate::{
 pub(crate) struct Lifecycle<P> {
     machine: Machine,
     policy: P,
-    states: StateWatch,
+    state_watch: StateWatch,
 }
 
 impl<P: Recover> Lifecycle<P> {
-    pub(crate) fn new(policy: P, states: StateWatch) -> Self {
+    pub(crate) fn new(policy: P, state_watch: StateWatch) -> Self {
         Self {
             machine: Machine::default(),
             policy,
-            states,
+            state_watch,
         }
     }
 
-    /// What is to be done, and, where a timer is to be set, what it waits for.
+    /// The actions, and the wait where a timer is to be set.
     pub(crate) fn handle(&mut self, input: Input) -> (Vec<Effect>, Option<Wait>) {
         let mut wait = None;
         let policy = &mut self.policy;
@@ -36,7 +35,7 @@ impl<P: Recover> Lifecycle<P> {
             wait = Some(recovered);
             Ok(delay)
         });
-        self.states.publish(outcome.transition);
+        self.state_watch.publish(outcome.transition);
         (outcome.effects, wait)
     }
 
@@ -55,12 +54,12 @@ impl<P: Recover> Lifecycle<P> {
     }
 }
 
-/// Those who look on outlive the channel: they are told when it is dropped.
+/// A watch outlives the channel: it reports that it was dropped.
 impl<P> Drop for Lifecycle<P> {
     fn drop(&mut self) {
         let stopped = self
             .machine
             .handle(Input::Stop, |_, reason| Err(reason.clone()));
-        self.states.publish(stopped.transition);
+        self.state_watch.publish(stopped.transition);
     }
 }

@@ -1,13 +1,13 @@
-//! The lifecycle of a connection that comes back (wire section 7).
+//! The lifecycle of a connection that is made again (wire section 7).
 //!
-//! In: what happened, and what the policy makes of it. Out: the next state and what is to be done.
-//! May touch: nothing; no clock, no randomness, no I/O.
+//! In: events, and the policy's answers. Out: the next state, and actions. May touch: nothing; no clock, no
+//! randomness, no I/O.
 
 use std::{fmt, time::Duration};
 
 use kyneta_uds_core::DisconnectReason;
 
-/// Where a connection stands.
+/// The state of a connection.
 ///
 /// ```
 /// use kyneta_uds_reconnect::{State, StateKind};
@@ -18,7 +18,7 @@ use kyneta_uds_core::DisconnectReason;
 /// ```
 #[derive(Debug, Clone)]
 pub enum State {
-    /// There is none, and none is sought.
+    /// There is none, and none is attempted.
     Disconnected {
         /// Why the last one ended; absent before the first.
         reason: Option<DisconnectReason>,
@@ -30,11 +30,11 @@ pub enum State {
     },
     /// There is one.
     Connected,
-    /// It has ended or could not be made, and the next attempt is waited for.
+    /// It has ended or could not be made, and the next attempt follows.
     Reconnecting {
         /// Which attempt will be next, from 1.
         attempt: u32,
-        /// How long the wait is in all; absent when a backoff of the user's does not say.
+        /// How long the wait is in all; absent when a backoff of the user's does not report it.
         delay: Option<Duration>,
     },
 }
@@ -111,14 +111,14 @@ pub struct Transition {
     pub to: State,
 }
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// A connection is wanted.
     Start,
     /// The attempt has succeeded.
     Opened,
-    /// The connection has proved useful: the next loss is counted from the start.
+    /// The connection was useful: attempts are counted from the start after the next loss.
     Proved,
     /// The peer has ended the connection.
     Closed,
@@ -130,7 +130,7 @@ pub enum Input {
     Stop,
 }
 
-/// What is to be done.
+/// An action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Make a connection.
@@ -140,33 +140,32 @@ pub enum Effect {
     },
     /// Use the connection that was made.
     Adopt,
-    /// Let go of the connection: it has ended.
+    /// Drop the connection: it has ended.
     Release,
-    /// End the connection in good order. It is no concern of the machine's any more.
+    /// Close the connection in good order. The machine takes no more inputs of it.
     Close,
     /// Wait before the next attempt, as long as the policy said.
     SetTimer(Option<Duration>),
-    /// Wait no more, and give up the attempt that is being made, if any.
+    /// Stop waiting, and give up the attempt under way, if any.
     CancelTimer,
-    /// It does not come back: the state says why.
+    /// Do not reconnect: the state has the reason.
     GiveUp,
 }
 
-/// What an input led to.
+/// The result of an input.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Absent when the state is what it was.
+    /// Absent when the state has not changed.
     pub transition: Option<Transition>,
-    /// What is to be done, in this order.
+    /// The actions, in order.
     pub effects: Vec<Effect>,
 }
 
 /// The machine.
 ///
-/// A failure is put to a policy with the number of attempts that have come to nothing in a row; the
-/// policy answers how long to wait, or with the reason to give up. A connection counts as an attempt
-/// that came to nothing until it has proved useful: a peer that accepts and closes at once is met
-/// with growing patience.
+/// A policy is asked about each failure, with the number of failed attempts in a row; it answers how long to
+/// wait, or with the reason to give up. A connection counts as a failed attempt until it was useful: with a
+/// peer that accepts and closes at once the waits grow.
 ///
 /// ```
 /// use std::time::Duration;
@@ -188,7 +187,7 @@ pub struct Machine {
     unproved: u32,
 }
 
-/// A machine in a state that it is in already; a connection has proved useful.
+/// A machine that starts in this state; a connection counts as useful.
 impl From<State> for Machine {
     fn from(state: State) -> Self {
         Self { state, unproved: 0 }
@@ -196,13 +195,13 @@ impl From<State> for Machine {
 }
 
 impl Machine {
-    /// Where it stands.
+    /// The present state.
     pub const fn state(&self) -> &State {
         &self.state
     }
 
-    /// Takes an input. `recover` is the policy: it is asked at most once, with the number of
-    /// attempts that have come to nothing in a row and the reason of the last.
+    /// Takes an input. `recover` is the policy: it is called at most once, with the number of failed attempts
+    /// in a row and the reason of the last.
     pub fn handle(
         &mut self,
         input: Input,
@@ -237,7 +236,7 @@ impl Machine {
             (State::Connecting { .. } | State::Reconnecting { .. }, Input::Stop) => {
                 self.stop(vec![Effect::CancelTimer])
             }
-            // Late or repeated: what it tells is known, or of a connection that is gone.
+            // Late or repeated: it is known, or of a connection that is gone.
             (_, _) => Outcome::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a connection comes back, and when.
+//! Whether a connection is made again, and when.
 //!
 //! In: how often it has failed in a row, why, and a random number. Out: a wait, or the reason to
 //! give up. May touch: nothing.
@@ -15,7 +15,7 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    /// For those who ask a policy themselves. `random` gives numbers in `[0, 1)`.
+    /// For code that asks a policy itself. `random` gives numbers in `[0, 1)`.
     pub fn new(
         attempts: u32,
         reason: &'a DisconnectReason,
@@ -28,7 +28,7 @@ impl<'a> Failure<'a> {
         }
     }
 
-    /// How many attempts have come to nothing in a row; 0 when a useful connection was lost.
+    /// How many attempts have failed in a row; 0 when a useful connection was lost.
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Failure<'_> {
     }
 }
 
-/// What is waited for before the next attempt.
+/// The wait before the next attempt.
 pub struct Wait {
     pub(crate) delay: Option<Duration>,
     pub(crate) until: Option<Until>,
@@ -62,7 +62,7 @@ pub struct Wait {
 pub(crate) type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Wait {
-    /// Some time; none is allowed.
+    /// A time; zero is allowed.
     pub const fn delay(delay: Duration) -> Self {
         Self {
             delay: Some(delay),
@@ -75,7 +75,7 @@ impl Wait {
         self.delay
     }
 
-    /// Anything else. `delay`, if it is known, is what the state says.
+    /// Any future. `delay`, if it is known, is shown in the state.
     pub fn until(
         until: impl Future<Output = ()> + Send + 'static,
         delay: Option<Duration>,
@@ -95,8 +95,7 @@ impl fmt::Debug for Wait {
     }
 }
 
-/// Decides from the reason whether, and when, a connection is tried again. Each channel has its own
-/// clone.
+/// Decides from the reason whether and when to connect again. Each channel has its own clone.
 ///
 /// ```
 /// use std::io;
@@ -127,14 +126,14 @@ pub trait Recover {
     /// The reason that the channel ends with: there is no next attempt.
     fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason>;
 
-    /// False when nothing ever comes back: the channel is then as the one below it, and ends when
-    /// that one ends. Asked at each loss.
+    /// False when a lost connection is never made again: the channel then ends with the one below it. Called
+    /// at each loss.
     fn is_on(&self) -> bool {
         true
     }
 }
 
-/// How randomness changes the wait, so that not all who lost the same peer come back at once.
+/// How randomness changes the wait, so that not all processes that lost the same peer reconnect at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Jitter {
     /// Up to a fifth longer: `min(base * 2^(n-1) * (1 + 0.2 * random), max)`.
@@ -146,9 +145,8 @@ pub enum Jitter {
 
 /// Exponential waits (wire section 7): attempt n comes after `base * 2^(n-1)`, at most `max`.
 ///
-/// The attempts are counted in a row. The count starts over with a connection that has proved
-/// useful; so the first wait after such a loss is `base`, and `2 * base` after a failed first
-/// attempt.
+/// Attempts are counted in a row. The count starts over with a connection that was useful; so the first
+/// wait after its loss is `base`, and `2 * base` after a failed first attempt.
 ///
 /// ```
 /// use std::time::Duration;
@@ -183,7 +181,7 @@ impl ReconnectPolicy {
         }
     }
 
-    /// One connection, which does not come back.
+    /// One connection, which is not made again.
     pub const fn off() -> Self {
         Self {
             enabled: false,
@@ -191,8 +189,8 @@ impl ReconnectPolicy {
         }
     }
 
-    /// How many attempts in a row may come to nothing before it is given up. 10 by default; with 0
-    /// a lost connection is not tried again.
+    /// How many attempts in a row may fail before it gives up. 10 by default; with 0 a lost connection is not
+    /// made again.
     pub const fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
         self

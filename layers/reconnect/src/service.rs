@@ -1,4 +1,4 @@
-//! The maker: in, a target; out, a channel that comes back, or an accepted one as it stands.
+//! The service of the layer. In: a target. Out: a channel that reconnects, or an accepted one unchanged.
 
 use std::{
     fmt,
@@ -18,21 +18,21 @@ use crate::{
 pub struct Reconnect<S, P, M> {
     inner: S,
     policy: P,
-    states: StateWatch,
+    state_watch: StateWatch,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, P, M> Reconnect<S, P, M> {
-    pub(crate) const fn new(inner: S, policy: P, states: StateWatch) -> Self {
+    pub(crate) const fn new(inner: S, policy: P, state_watch: StateWatch) -> Self {
         Self {
             inner,
             policy,
-            states,
+            state_watch,
             message: PhantomData,
         }
     }
 
-    /// The maker below.
+    /// The make service below.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -58,14 +58,18 @@ where
         }
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let (policy, states) = (self.policy.clone(), self.states.clone());
-        ReconnectFuture::made(Reconnecting::connecting(ready, target, policy, states))
+        let (policy, state_watch) = (self.policy.clone(), self.state_watch.clone());
+        ReconnectFuture::made(Reconnecting::connecting(ready, target, policy, state_watch))
     }
 }
 
 impl<S: Clone, P: Clone, M> Clone for Reconnect<S, P, M> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.policy.clone(), self.states.clone())
+        Self::new(
+            self.inner.clone(),
+            self.policy.clone(),
+            self.state_watch.clone(),
+        )
     }
 }
 

@@ -1,7 +1,7 @@
-//! Where the connections of a layer stand, for those who look on.
+//! The state of a layer's connections, seen from outside.
 //!
-//! In: the transitions of the layer's channels. Out: the last state, and each transition. May
-//! touch: tokio's channels, which never make a channel wait for an onlooker.
+//! In: the transitions of the layer's channels. Out: the last state, and each transition. May touch: tokio's
+//! channels, which never make a channel wait for a receiver.
 
 use std::{
     fmt,
@@ -16,13 +16,13 @@ use tokio::sync::{broadcast, watch};
 
 use crate::machine::{State, StateKind, Transition};
 
-/// Transitions kept for an onlooker who is late.
+/// Transitions kept for a receiver that is behind.
 const KEPT: usize = 256;
 
-/// Where the connections of a [`ReconnectLayer`](crate::ReconnectLayer) stand. All channels that its
-/// services make publish here, so with more than one the states are told in turns. Cheap to clone.
+/// The state of the connections of a [`ReconnectLayer`](crate::ReconnectLayer). All channels that its
+/// services make publish here, so with more than one the states alternate. Cheap to clone.
 ///
-/// A channel that is dropped, with its driver, by a panic or with the runtime, is disconnected on
+/// A channel that is dropped, with its driver, by a panic or with the runtime, is reported disconnected on
 /// purpose.
 ///
 /// ```
@@ -58,7 +58,7 @@ impl StateWatch {
         }
     }
 
-    /// Called on each transition, before anybody else is told. The first one counts.
+    /// Called on each transition, before it is published. The first one counts.
     pub(crate) fn hook(&self, hook: impl Fn(&Transition) + Send + Sync + 'static) {
         let _ = self.shared.hook.set(Box::new(hook));
     }
@@ -72,7 +72,7 @@ impl StateWatch {
             hook(&transition);
         }
         self.shared.last.send_replace(transition.to.clone());
-        // Nobody may be listening, which is the onlookers' business.
+        // Without receivers it fails.
         drop(self.shared.each.send(transition));
     }
 
@@ -86,9 +86,9 @@ impl StateWatch {
         matches!(*self.shared.last.borrow(), State::Connected)
     }
 
-    /// Waits until the last state is one that is wanted; at once, if it is already. One that passes
-    /// before this task has its turn may not be seen: see [`transitions`](Self::transitions). Ends, too,
-    /// with the state that a connection does not leave any more: disconnected, with a reason.
+    /// Waits until the last state is one that is wanted; at once, if it is already. A state that ends before
+    /// this task is polled may be missed: see [`transitions`](Self::transitions). Ends, too, with the state
+    /// that a connection does not leave any more: disconnected, with a reason.
     ///
     /// Cancel safe.
     ///
@@ -104,7 +104,7 @@ impl StateWatch {
     pub async fn wait_for(&self, mut wanted: impl FnMut(&State) -> bool) -> State {
         let mut last = self.shared.last.subscribe();
         loop {
-            // What is wanted is not asked under the watch's lock.
+            // Not called under the watch's lock.
             let state = last.borrow_and_update().clone();
             let is_over = matches!(state, State::Disconnected { reason: Some(_) });
             if wanted(&state) || is_over || last.changed().await.is_err() {
@@ -125,7 +125,7 @@ impl StateWatch {
         self.wait_for(|state| state.kind() == kind).await
     }
 
-    /// Each transition from now on. Who is more than 256 behind is told how many were missed.
+    /// Each transition from now on. A receiver that is more than 256 behind gets the number that it missed.
     ///
     /// ```
     /// use futures_util::StreamExt as _;
@@ -152,7 +152,7 @@ impl StateWatch {
         }
     }
 
-    /// The last state as a watch, for those who combine it with others.
+    /// The last state as a watch of tokio's.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.shared.last.subscribe()
     }
@@ -166,12 +166,12 @@ impl fmt::Debug for StateWatch {
     }
 }
 
-/// As many transitions came and went before they were asked for.
+/// As many transitions were dropped before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} transitions missed: they were not asked for in time")]
+#[error("{0} transitions missed: they were not read in time")]
 pub struct Missed(pub u64);
 
-/// Each transition, in order. Ends when the layer, all that it made and all [`StateWatch`] are gone.
+/// Each transition, in order. Ends when the layer, all that it made and each [`StateWatch`] are dropped.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Transitions {
     inner: Pin<Box<dyn Stream<Item = Result<Transition, Missed>> + Send>>,

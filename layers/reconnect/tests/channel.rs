@@ -18,7 +18,7 @@ use kyneta_uds_reconnect::{
     Failure, Missed, ReconnectLayer, ReconnectPolicy, Reconnecting, Recover, State, StateKind,
     StateWatch, Wait,
 };
-use support::{Maker, Plan, Target};
+use support::{MakePipe, Plan, Target};
 use tokio::time::{Instant, advance, sleep, timeout};
 use tower::{
     Layer as _, Service as _, ServiceExt as _, retry::backoff::ExponentialBackoffMaker,
@@ -43,27 +43,27 @@ impl Recover for Exact {
     }
 }
 
-type Link = Reconnecting<Maker, Target, Exact, u32>;
+type Link = Reconnecting<MakePipe, Target, Exact, u32>;
 
-async fn link(maker: &Maker, policy: ReconnectPolicy, target: Target) -> (Link, StateWatch) {
+async fn link(make: &MakePipe, policy: ReconnectPolicy, target: Target) -> (Link, StateWatch) {
     let layer = ReconnectLayer::new(Exact(policy));
     let states = layer.state_watch();
-    let channel = layer.layer(maker.clone()).oneshot(target).await.unwrap();
+    let channel = layer.layer(make.clone()).oneshot(target).await.unwrap();
     (channel, states)
 }
 
-async fn connecting(maker: &Maker) -> (Link, StateWatch) {
-    link(maker, ReconnectPolicy::new(), Target::Connect).await
+async fn connecting(make: &MakePipe) -> (Link, StateWatch) {
+    link(make, ReconnectPolicy::new(), Target::Connect).await
 }
 
-async fn connected(maker: &Maker, policy: ReconnectPolicy) -> (Link, StateWatch) {
-    let (mut channel, states) = link(maker, policy, Target::Connect).await;
+async fn connected(make: &MakePipe, policy: ReconnectPolicy) -> (Link, StateWatch) {
+    let (mut channel, states) = link(make, policy, Target::Connect).await;
     rest(&mut channel).await;
     assert!(states.is_connected());
     (channel, states)
 }
 
-/// Polls the stream until it rests; nothing must come.
+/// Polls the stream until it is pending; nothing must come in.
 async fn rest(channel: &mut Link) {
     for _ in 0..4 {
         let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut *channel).poll_next(cx))).await;
@@ -71,7 +71,7 @@ async fn rest(channel: &mut Link) {
     }
 }
 
-/// Polls the stream for so long; nothing must come.
+/// Polls the stream for so long; nothing must come in.
 async fn idle(channel: &mut Link, seconds: f64) {
     let next = timeout(Duration::from_secs_f64(seconds), channel.next()).await;
     assert!(next.is_err(), "{next:?}");
@@ -106,10 +106,10 @@ fn is_reset(reason: Option<DisconnectReason>) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_made_at_once_and_connects_while_it_is_polled() {
-    let maker = Maker::default();
-    let (mut channel, states) = connecting(&maker).await;
+    let make = MakePipe::default();
+    let (mut channel, states) = connecting(&make).await;
     assert_eq!(states.state().to_string(), "connecting (attempt 1)");
-    assert_eq!(maker.instances(), 0);
+    assert_eq!(make.instances(), 0);
     assert_eq!(channel.connection(), ConnectionInfo::default());
     assert!(!channel.begin_with(WireVersion::V2));
     rest(&mut channel).await;
@@ -118,22 +118,22 @@ async fn it_is_made_at_once_and_connects_while_it_is_polled() {
     assert!(channel.begin_with(WireVersion::V2));
     send(&mut channel, 1).await;
     flush(&mut channel).await.unwrap();
-    maker.pipe().deliver(2);
+    make.pipe().deliver(2);
     assert_eq!(hear(&mut channel).await, 2);
-    assert_eq!((maker.instances(), maker.pipe().taken()), (1, vec![1]));
+    assert_eq!((make.instances(), make.pipe().taken()), (1, vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn attempts_follow_each_other_as_the_policy_says_until_it_gives_up() {
-    let maker = Maker::default();
-    maker.refuse(10);
-    let (mut channel, states) = connecting(&maker).await;
+    let make = MakePipe::default();
+    make.refuse(10);
+    let (mut channel, states) = connecting(&make).await;
     let Some(Err(reason)) = channel.next().await else {
         panic!("the reason")
     };
     assert_eq!(reason.to_string(), "gave up after 10 attempts");
     let expected = [0, 2, 6, 14, 30, 60, 90, 120, 150, 180].map(f64::from);
-    let attempts = maker.attempts();
+    let attempts = make.attempts();
     for (attempt, expected) in attempts.iter().zip(expected) {
         assert!((attempt - expected).abs() < 0.02, "{attempts:?}");
     }
@@ -149,17 +149,17 @@ async fn attempts_follow_each_other_as_the_policy_says_until_it_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_one_comes_back_and_says_once_what_it_has_lost() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
+async fn an_idle_channel_reconnects_and_reports_once_what_it_has_lost() {
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
     idle(&mut channel, 6.0).await; // it has proved useful
-    let first = maker.pipe();
+    let first = make.pipe();
     first.stick(true);
     send(&mut channel, 1).await;
     first.break_it();
     idle(&mut channel, 1.1).await;
     assert!(states.is_connected() && first.is_released());
-    assert_eq!(maker.instances(), 2);
+    assert_eq!(make.instances(), 2);
 
     assert_eq!(Channel::buffered(&channel), 1);
     let untold = timeout(Duration::from_secs(1), channel.ready()).await;
@@ -171,35 +171,36 @@ async fn an_idle_one_comes_back_and_says_once_what_it_has_lost() {
     assert_eq!(Channel::buffered(&channel), 0);
     send(&mut channel, 2).await;
     flush(&mut channel).await.unwrap();
-    assert_eq!(maker.pipe().taken(), [2]);
+    assert_eq!(make.pipe().taken(), [2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_room_is_woken_when_the_loss_is_told_and_when_it_is_back() {
-    let maker = Maker::default();
-    let (mut channel, _states) = connected(&maker, ReconnectPolicy::new()).await;
-    maker.pipe().break_it();
+async fn a_sender_that_waits_for_room_is_woken_when_the_loss_is_reported_and_when_it_is_connected()
+{
+    let make = MakePipe::default();
+    let (mut channel, _states) = connected(&make, ReconnectPolicy::new()).await;
+    make.pipe().break_it();
     rest(&mut channel).await;
     let mut waiting = tokio_test::task::spawn(());
     assert!(waiting.enter(|cx, _| channel.poll_ready(cx)).is_pending());
     assert!(is_reset(channel.lost()));
     assert!(waiting.is_woken());
-    // Nobody but this one polls: it drives the connection, too.
+    // No other poll: this one drives the connection, too.
     channel.ready().await.unwrap();
-    assert_eq!(maker.instances(), 2);
+    assert_eq!(make.instances(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_brings_its_driver_back_to_be_told() {
+async fn a_loss_wakes_the_driver_to_report_it() {
     for breaks in [true, false] {
-        let maker = Maker::default();
-        let (mut channel, _states) = connected(&maker, ReconnectPolicy::new()).await;
-        maker.pipe().stick(true);
+        let make = MakePipe::default();
+        let (mut channel, _states) = connected(&make, ReconnectPolicy::new()).await;
+        make.pipe().stick(true);
         send(&mut channel, 1).await;
         if breaks {
-            maker.pipe().break_it();
+            make.pipe().break_it();
         } else {
-            maker.pipe().end();
+            make.pipe().end();
             rest(&mut channel).await;
             advance(Duration::from_millis(501)).await;
         }
@@ -212,9 +213,9 @@ async fn a_loss_brings_its_driver_back_to_be_told() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_peers_orderly_end_what_was_called_is_flushed() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
-    let first = maker.pipe();
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
+    let first = make.pipe();
     first.stick(true);
     send(&mut channel, 1).await;
     first.end();
@@ -230,10 +231,10 @@ async fn after_a_peers_orderly_end_what_was_called_is_flushed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_has_ended_and_takes_nothing_is_waited_for_half_a_second() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
-    let first = maker.pipe();
+async fn a_flush_to_a_peer_that_has_ended_and_takes_nothing_times_out_after_half_a_second() {
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
+    let first = make.pipe();
     first.stick(true);
     send(&mut channel, 1).await;
     first.end();
@@ -246,14 +247,14 @@ async fn a_peer_that_has_ended_and_takes_nothing_is_waited_for_half_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_said_before_writing_failed_is_heard() {
-    let maker = Maker::default();
-    let (mut channel, _states) = connected(&maker, ReconnectPolicy::new()).await;
-    let first = maker.pipe();
+async fn what_the_peer_sent_before_writing_failed_is_read() {
+    let make = MakePipe::default();
+    let (mut channel, _states) = connected(&make, ReconnectPolicy::new()).await;
+    let first = make.pipe();
     send(&mut channel, 1).await;
     first.deliver(7);
     first.deliver(8);
-    first.deafen();
+    first.fail_writes();
     let flushing = poll_fn(|cx| Poll::Ready(channel.poll_flush(cx))).await;
     assert!(flushing.is_pending());
     assert_eq!((hear(&mut channel).await, hear(&mut channel).await), (7, 8));
@@ -261,17 +262,17 @@ async fn what_was_said_before_writing_failed_is_heard() {
     let lost = channel.lost().unwrap();
     assert!(lost.to_string().contains("broken pipe"), "{lost}");
     channel.ready().await.unwrap();
-    assert_eq!(maker.instances(), 2);
+    assert_eq!(make.instances(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_left_in_good_order_while_it_was_written_to_has_closed() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
     send(&mut channel, 1).await;
-    maker.pipe().deliver(7);
-    maker.pipe().deafen();
-    maker.pipe().end();
+    make.pipe().deliver(7);
+    make.pipe().fail_writes();
+    make.pipe().end();
     let flushing = poll_fn(|cx| Poll::Ready(channel.poll_flush(cx))).await;
     assert!(flushing.is_pending());
     assert_eq!(hear(&mut channel).await, 7);
@@ -281,10 +282,10 @@ async fn a_peer_that_left_in_good_order_while_it_was_written_to_has_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_while_the_rest_is_flushed_is_for_good_too() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
-    let pipe = maker.pipe();
+async fn closing_while_a_half_closed_connection_is_flushed_is_for_good_too() {
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
+    let pipe = make.pipe();
     pipe.stick(true);
     send(&mut channel, 1).await;
     pipe.end();
@@ -295,43 +296,43 @@ async fn closing_while_the_rest_is_flushed_is_for_good_too() {
     pipe.stick(false);
     close(&mut channel).await.unwrap();
     assert!(pipe.is_closed() && channel.lost().is_none());
-    assert_eq!((pipe.taken(), maker.instances()), (vec![1], 1));
+    assert_eq!((pipe.taken(), make.instances()), (vec![1], 1));
     assert_eq!(states.state().kind(), StateKind::Disconnected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_accepts_and_closes_at_once_is_met_with_growing_patience() {
-    let maker = Maker::default();
-    let (mut channel, _states) = connecting(&maker).await;
+async fn waits_grow_with_a_peer_that_accepts_and_closes_at_once() {
+    let make = MakePipe::default();
+    let (mut channel, _states) = connecting(&make).await;
     for _ in 0..4 {
-        let made = maker.instances();
-        while maker.instances() == made {
+        let made = make.instances();
+        while make.instances() == made {
             let _ = timeout(Duration::from_millis(10), channel.next()).await;
         }
-        maker.pipe().end();
+        make.pipe().end();
     }
-    let attempts = maker.attempts();
+    let attempts = make.attempts();
     for (attempt, expected) in attempts.iter().zip([0.0, 2.0, 6.0, 14.0]) {
         assert!((attempt - expected).abs() < 0.1, "{attempts:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_message_or_five_seconds_prove_it_useful() {
+async fn one_message_or_five_seconds_make_a_connection_useful() {
     for says in [true, false] {
-        let maker = Maker::default();
-        maker.refuse(2);
-        let (mut channel, states) = connecting(&maker).await;
+        let make = MakePipe::default();
+        make.refuse(2);
+        let (mut channel, states) = connecting(&make).await;
         idle(&mut channel, 6.5).await;
         assert!(states.is_connected());
         if says {
-            maker.pipe().deliver(1);
+            make.pipe().deliver(1);
             assert_eq!(hear(&mut channel).await, 1);
         } else {
-            // Not even polled: it is looked at when the connection ends.
+            // Not polled: the time is checked when the connection ends.
             sleep(Duration::from_secs(5)).await;
         }
-        maker.pipe().end();
+        make.pipe().end();
         rest(&mut channel).await;
         assert_eq!(
             states.state().to_string(),
@@ -342,9 +343,9 @@ async fn one_message_or_five_seconds_prove_it_useful() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_flushes_and_is_for_good() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
-    let pipe = maker.pipe();
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
+    let pipe = make.pipe();
     pipe.stick(true);
     send(&mut channel, 1).await;
     let closing = poll_fn(|cx| Poll::Ready(channel.poll_close(cx))).await;
@@ -359,17 +360,17 @@ async fn closing_flushes_and_is_for_good() {
     assert!(channel.next().await.is_none());
     sleep(Duration::from_secs(60)).await;
     assert!(channel.next().await.is_none());
-    assert_eq!(maker.instances(), 1);
+    assert_eq!(make.instances(), 1);
     let state = states.state();
     assert_eq!(state.to_string(), "disconnected (disconnected on purpose)");
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_without_a_connection_is_done_at_once() {
+async fn closing_without_a_connection_is_ready_at_once() {
     for plan in [Plan::Hangs, Plan::Refused] {
-        let maker = Maker::default();
-        maker.plan([plan]);
-        let (mut channel, states) = connecting(&maker).await;
+        let make = MakePipe::default();
+        make.plan([plan]);
+        let (mut channel, states) = connecting(&make).await;
         rest(&mut channel).await;
         let closed = poll_fn(|cx| Poll::Ready(channel.poll_close(cx))).await;
         assert!(matches!(closed, Poll::Ready(Ok(()))));
@@ -378,25 +379,25 @@ async fn closing_without_a_connection_is_done_at_once() {
         assert!(!channel.interrupt(DisconnectReason::Closed));
         let state = states.state();
         assert_eq!(state.to_string(), "disconnected (disconnected on purpose)");
-        assert_eq!(maker.instances(), 0);
+        assert_eq!(make.instances(), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accepted_one_passes() {
-    let maker = Maker::default();
-    let (mut channel, states) = link(&maker, ReconnectPolicy::new(), Target::Accepted).await;
-    assert_eq!(maker.instances(), 1);
+    let make = MakePipe::default();
+    let (mut channel, states) = link(&make, ReconnectPolicy::new(), Target::Accepted).await;
+    assert_eq!(make.instances(), 1);
     send(&mut channel, 1).await;
     flush(&mut channel).await.unwrap();
-    maker.pipe().deliver(2);
+    make.pipe().deliver(2);
     assert_eq!(hear(&mut channel).await, 2);
     assert!(!channel.interrupt(DisconnectReason::Closed));
-    maker.pipe().end();
+    make.pipe().end();
     assert!(channel.next().await.is_none());
     send(&mut channel, 3).await; // it may still read
     close(&mut channel).await.unwrap();
-    assert_eq!(maker.pipe().taken(), [1, 3]);
+    assert_eq!(make.pipe().taken(), [1, 3]);
     assert!(matches!(
         states.state(),
         State::Disconnected { reason: None }
@@ -405,10 +406,10 @@ async fn an_accepted_one_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn switched_off_it_ends_as_the_channel_below_does() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::off()).await;
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::off()).await;
     assert!(!channel.interrupt(DisconnectReason::Closed));
-    maker.pipe().end();
+    make.pipe().end();
     assert!(channel.next().await.is_none());
     assert_eq!(
         states.state().to_string(),
@@ -416,28 +417,28 @@ async fn switched_off_it_ends_as_the_channel_below_does() {
     );
     send(&mut channel, 3).await; // it may still read
     close(&mut channel).await.unwrap();
-    assert_eq!(maker.pipe().taken(), [3]);
+    assert_eq!(make.pipe().taken(), [3]);
     assert!(channel.lost().is_none());
 
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::off()).await;
-    maker.pipe().break_it();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::off()).await;
+    make.pipe().break_it();
     let Some(Err(reason)) = channel.next().await else {
         panic!("the reason")
     };
     assert!(is_reset(Some(reason)) && channel.lost().is_none());
     assert_eq!(states.state().kind(), StateKind::Disconnected);
 
-    maker.refuse(1);
-    let (mut channel, _states) = link(&maker, ReconnectPolicy::off(), Target::Connect).await;
+    make.refuse(1);
+    let (mut channel, _states) = link(&make, ReconnectPolicy::off(), Target::Connect).await;
     assert!(matches!(
         channel.next().await,
         Some(Err(DisconnectReason::Error(_)))
     ));
-    assert_eq!(maker.attempts().len(), 3);
+    assert_eq!(make.attempts().len(), 3);
 
-    let (mut channel, _states) = connected(&maker, ReconnectPolicy::off()).await;
-    maker.pipe().deliver(9);
-    maker.pipe().deafen();
+    let (mut channel, _states) = connected(&make, ReconnectPolicy::off()).await;
+    make.pipe().deliver(9);
+    make.pipe().fail_writes();
     send(&mut channel, 1).await;
     assert!(flush(&mut channel).await.is_err());
     assert_eq!(hear(&mut channel).await, 9);
@@ -445,24 +446,24 @@ async fn switched_off_it_ends_as_the_channel_below_does() {
 
 #[tokio::test(start_paused = true)]
 async fn interrupted_it_takes_another_connection() {
-    let maker = Maker::default();
-    let (mut channel, states) = connected(&maker, ReconnectPolicy::new()).await;
-    let stuck = maker.pipe();
+    let make = MakePipe::default();
+    let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
+    let stuck = make.pipe();
     assert!(channel.interrupt(DisconnectReason::error("stalled")));
     assert!(stuck.is_released());
     assert_eq!(states.state().kind(), StateKind::Reconnecting);
     assert!(channel.interrupt(DisconnectReason::error("again"))); // nothing to give up
     assert_eq!(channel.lost().unwrap().to_string(), "stalled");
     idle(&mut channel, 2.1).await;
-    assert_eq!(maker.instances(), 2);
+    assert_eq!(make.instances(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_comes_too_late_says_that_it_was_not_sent() {
-    let maker = Maker::default();
-    let (mut channel, _states) = connected(&maker, ReconnectPolicy::new()).await;
+    let make = MakePipe::default();
+    let (mut channel, _states) = connected(&make, ReconnectPolicy::new()).await;
     channel.ready().await.unwrap();
-    maker.pipe().break_it();
+    make.pipe().break_it();
     rest(&mut channel).await;
     let refused = channel.call(1).await.unwrap_err();
     assert_eq!(refused.to_string(), "not sent: there is no connection");
@@ -470,18 +471,18 @@ async fn a_call_that_comes_too_late_says_that_it_was_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn towers_backoff_fits_and_starts_over() {
-    let maker = Maker::default();
-    maker.refuse(3);
+    let make = MakePipe::default();
+    make.refuse(3);
     let (base, max) = (Duration::from_millis(100), Duration::from_secs(10));
     let backoff = ExponentialBackoffMaker::new(base, max, 0.0, HasherRng::default()).unwrap();
     let layer = ReconnectLayer::with_backoff(backoff);
     let states = layer.state_watch();
     let mut delays = Vec::new();
     let mut transitions = states.transitions();
-    let service = layer.layer(maker.clone());
+    let service = layer.layer(make.clone());
     let mut channel = service.oneshot(Target::Connect).await.unwrap();
     let _ = timeout(Duration::from_secs(8), channel.next()).await;
-    maker.pipe().end();
+    make.pipe().end();
     let _ = timeout(Duration::from_secs(1), channel.next()).await;
     drop((channel, layer, states));
     while let Some(transition) = transitions.next().await {
@@ -496,18 +497,18 @@ async fn towers_backoff_fits_and_starts_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn states_are_waited_for_watched_and_told_one_by_one() {
-    let maker = Maker::default();
-    maker.refuse(1);
+async fn states_are_waited_for_watched_and_reported_one_by_one() {
+    let make = MakePipe::default();
+    make.refuse(1);
     let layer = ReconnectLayer::new(Exact(ReconnectPolicy::new()));
     let states = layer.state_watch();
     let mut transitions = states.transitions();
     let watch = states.watch();
     let started = Instant::now();
     let task = tokio::spawn({
-        let maker = maker.clone();
+        let make = make.clone();
         async move {
-            let mut channel = layer.layer(maker).oneshot(Target::Connect).await.unwrap();
+            let mut channel = layer.layer(make).oneshot(Target::Connect).await.unwrap();
             let _ = channel.next().await;
         }
     });
@@ -517,7 +518,7 @@ async fn states_are_waited_for_watched_and_told_one_by_one() {
         .await;
     assert_eq!(waited.kind(), StateKind::Connected);
     assert_eq!(started.elapsed().as_secs(), 2);
-    // No longer than one likes.
+    // Not longer than a timeout of the caller's.
     let disconnected = states.wait_for_kind(StateKind::Disconnected);
     let disconnected = timeout(Duration::from_secs(1), disconnected).await;
     assert!(disconnected.is_err());
@@ -525,12 +526,12 @@ async fn states_are_waited_for_watched_and_told_one_by_one() {
     assert!(watch.has_changed().unwrap());
     task.abort();
     assert!(task.await.is_err());
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     for _ in 0..5 {
-        told.push(transitions.next().await.unwrap().unwrap().to.to_string());
+        seen.push(transitions.next().await.unwrap().unwrap().to.to_string());
     }
     assert_eq!(
-        told,
+        seen,
         [
             "connecting (attempt 1)",
             "reconnecting (attempt 2 after 2s)",
@@ -542,22 +543,22 @@ async fn states_are_waited_for_watched_and_told_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_too_late_for_transitions_is_told_how_many_were_missed() {
-    let maker = Maker::default();
-    maker.refuse(200);
+async fn a_late_receiver_of_transitions_gets_the_number_that_it_missed() {
+    let make = MakePipe::default();
+    make.refuse(200);
     let policy = ReconnectPolicy::new().max_attempts(u32::MAX);
-    let (mut channel, states) = link(&maker, policy.max(Duration::ZERO), Target::Connect).await;
+    let (mut channel, states) = link(&make, policy.max(Duration::ZERO), Target::Connect).await;
     let mut transitions = states.transitions();
     rest_until_connected(&mut channel, &states).await;
-    // 200 refusals, each followed by an attempt, and the connection.
+    // 200 failures, each followed by an attempt, and the connection.
     assert!(matches!(transitions.next().await, Some(Err(Missed(145)))));
     assert!(matches!(transitions.next().await, Some(Ok(_))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_connection_is_told_when_there_will_be_none() {
-    let maker = Maker::default();
-    let (channel, states) = connecting(&maker).await;
+async fn a_wait_for_a_connection_ends_when_there_will_be_none() {
+    let make = MakePipe::default();
+    let (channel, states) = connecting(&make).await;
     let waiting = tokio::spawn({
         let states = states.clone();
         async move { states.wait_for_kind(StateKind::Connected).await }

@@ -1,4 +1,4 @@
-//! Every state with every input: what comes next, and what is to be done.
+//! Every state with every input: the next state, and the effects.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use Effect::{Adopt, CancelTimer, Close, Connect, GiveUp, Release, SetTimer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Waits a second for each attempt that came to nothing, and gives up after two.
+/// Waits a second for each failed attempt, and gives up after two.
 fn recover(attempts: u32, _: &DisconnectReason) -> Result<Option<Duration>, DisconnectReason> {
     if attempts < 3 {
         Ok(Some(SECOND * attempts))
@@ -41,7 +41,7 @@ fn inputs() -> [(&'static str, Input); 7] {
     ]
 }
 
-/// StateWatch to start from, by name; "fresh" is a connection, made by attempt 2, of no use yet.
+/// States to start from, by name; "fresh" is a connection, made by attempt 2, that was not useful yet.
 fn machine(name: &str) -> Machine {
     let disconnected = |reason| Machine::from(State::Disconnected { reason });
     let delay = Some(SECOND);

@@ -1,4 +1,4 @@
-//! Under a queue, over pipes: what waits goes out on the next connection, in order.
+//! Under a queue, over pipes: what is queued goes out on the next connection, in order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -87,7 +87,7 @@ async fn stack(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_goes_out_on_the_next_connection_in_order() {
+async fn what_is_queued_goes_out_on_the_next_connection_in_order() {
     let (connect, mut peers) = pipes(1 << 16);
     let (mut handle, states) = stack(connect).await;
     let mut first = peers.recv().await.unwrap();
@@ -118,8 +118,8 @@ async fn what_waits_goes_out_on_the_next_connection_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_lost_with_a_connection_says_so_and_the_rest_goes_on() {
-    // Five frames fit; the rest stays in the write buffer and goes down with the connection.
+async fn what_was_lost_with_a_connection_is_reported_and_the_rest_goes_on() {
+    // Five frames fit; the rest stays in the write buffer and is lost with the connection.
     let (connect, mut peers) = pipes(55);
     let (mut handle, states) = stack(connect).await;
     let first = peers.recv().await.unwrap();

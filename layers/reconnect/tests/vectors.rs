@@ -15,7 +15,7 @@ use kyneta_uds_reconnect::{
 };
 use serde_json::{Value, json};
 
-/// What ours does otherwise, by walk and by what the policy is given.
+/// Where ours differs, by walk and by the policy's settings.
 const DIFFERENCES: &[(&str, &[&str], &str)] = &[
     (
         "opens-and-closes",
@@ -69,7 +69,7 @@ fn policy(options: &Value) -> (&'static str, ReconnectPolicy) {
 #[error("{0}")]
 struct Quoted(Value);
 
-/// What an error of the reference holds travels through ours as JSON.
+/// The reference's error, as JSON inside ours.
 fn error(json: &Value) -> DisconnectReason {
     let mut quoted = json.clone();
     quoted.as_object_mut().unwrap().remove("type");
@@ -160,7 +160,7 @@ fn done(effects: &[Effect], path: &Value) -> Vec<Value> {
             }
             Effect::Adopt => vec![json!({ "type": "add-channel-and-establish" })],
             Effect::Release => vec![json!({ "type": "remove-channel" })],
-            // One effect here: the channel that is closed is not one that comes back any more.
+            // One effect here: a closed channel does not reconnect.
             Effect::Close => {
                 vec![
                     json!({ "type": "close-connection" }),
@@ -172,13 +172,13 @@ fn done(effects: &[Effect], path: &Value) -> Vec<Value> {
                 "delayMs": delay.unwrap().as_nanos() as u64,
             })],
             Effect::CancelTimer => vec![json!({ "type": "cancel-reconnect-timer" })],
-            // The reference leaves it to be seen from the state.
+            // In the reference the state alone shows it.
             Effect::GiveUp => vec![],
         })
         .collect()
 }
 
-/// The vectors' value with its waits as ours are said.
+/// The vectors' value with its waits in our form.
 fn expected(json: &Value) -> Value {
     let mut json = json.clone();
     for name in ["nextAttemptMs", "delayMs"] {

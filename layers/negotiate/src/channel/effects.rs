@@ -38,7 +38,7 @@ where
             AcceptorEvent::PathLost(_) => self.feed(Input::PathFree),
             AcceptorEvent::Restored => {
                 self.failure = None;
-                self.role_watch.found();
+                self.role_watch.restored();
                 self.feed(Input::Restored(Bind::Done));
             }
             AcceptorEvent::RestoreFailed { error, since } => {
@@ -104,10 +104,10 @@ where
                 // When this peer leaves for good, `poll_close` ends the connection.
                 Effect::Disconnect if self.role() == Role::Disposed => {}
                 Effect::Disconnect => self.link = Link::Idle,
-                Effect::Part => self.link.half_close(HalfClose::Closing),
+                Effect::HalfClose => self.link.half_close(HalfClose::Closing),
                 Effect::Report => {
                     if let Some(error) = self.failure.clone() {
-                        self.role_watch.refuse(error.clone());
+                        self.role_watch.obstructed(error.clone());
                         self.handler.in_the_way(&error);
                     }
                 }
@@ -213,7 +213,7 @@ where
             None => (0, None),
         };
         self.feed(match self.short.0 {
-            times @ MAX_SHORT_CONNECTIONS.. => Input::TurnedAway { times: times - 1 },
+            times @ MAX_SHORT_CONNECTIONS.. => Input::Rejected { times: times - 1 },
             _ => Input::ConnectionLost,
         });
     }

@@ -16,7 +16,7 @@ const DIFFERENCES: &[(&str, &str, &str, &str, &str)] = &[
         "probe connected",
         "negotiating, connect",
         "connector",
-        "the probe is kept as the connection, so nobody can leave between the two",
+        "the probe is kept as the connection, so no listener can leave between the two",
     ),
     (
         "negotiating",
@@ -37,7 +37,7 @@ const DIFFERENCES: &[(&str, &str, &str, &str, &str)] = &[
         "listen-failed",
         "negotiating, wait fixed",
         "negotiating, wait jittered",
-        "as above: who was not first joins within a millisecond",
+        "as above: a peer that was not first joins within a millisecond",
     ),
     (
         "negotiating",
@@ -146,12 +146,12 @@ fn message(msg: &Value) -> String {
     }
 }
 
-/// What our machine is told then, in which of our states: the reference has one state where ours
-/// knows what it waits for.
+/// The input of our machine, and in which of its states: the reference has one state where ours has
+/// several.
 fn ours(role: &str, message: &str) -> (&'static str, Input) {
     let input = match message {
         "probe connected" | "is connector" => Input::Probed(Probe::Joined),
-        "probe enoent" | "probe econnrefused" => Input::Probed(Probe::NobodyThere),
+        "probe enoent" | "probe econnrefused" => Input::Probed(Probe::NoListener),
         "probe eaddrinuse" => Input::Probed(Probe::Busy),
         "probe eacces" => Input::Probed(Probe::Denied),
         "is listener" => Input::Bound(Bind::Done),

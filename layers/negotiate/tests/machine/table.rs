@@ -11,17 +11,17 @@ use kyneta_uds_negotiate::machine::{
 const INPUTS: [Input; 23] = [
     Input::Start,
     Input::Probed(Probe::Joined),
-    Input::Probed(Probe::NobodyThere),
+    Input::Probed(Probe::NoListener),
     Input::Probed(Probe::Busy),
     Input::Probed(Probe::Silent),
-    Input::Probed(Probe::TurnedAway),
+    Input::Probed(Probe::Rejected),
     Input::Probed(Probe::NotAllowed),
     Input::Probed(Probe::Denied),
     Input::Bound(Bind::Done),
     Input::Bound(Bind::InUse),
     Input::Bound(Bind::Denied),
     Input::ConnectionLost,
-    Input::TurnedAway { times: 3 },
+    Input::Rejected { times: 3 },
     Input::PathMoved,
     Input::PathFree,
     Input::Restored(Bind::Done),
@@ -31,25 +31,22 @@ const INPUTS: [Input; 23] = [
     Input::TimerFired,
     Input::Overdue,
     Input::Dispose,
-    // Twice is once.
+    // Repeated: no further effect.
     Input::Dispose,
 ];
 
-/// What leads to each state.
+/// The inputs that lead to each state.
 pub(crate) const STATES: [(&str, &[Input]); 10] = [
     ("new", &[]),
     ("probing", &[Input::Start]),
-    (
-        "binding",
-        &[Input::Start, Input::Probed(Probe::NobodyThere)],
-    ),
+    ("binding", &[Input::Start, Input::Probed(Probe::NoListener)]),
     ("waiting", &[Input::Start, Input::Probed(Probe::Busy)]),
     ("denied", &[Input::Start, Input::Probed(Probe::Denied)]),
     (
         "listener",
         &[
             Input::Start,
-            Input::Probed(Probe::NobodyThere),
+            Input::Probed(Probe::NoListener),
             Input::Bound(Bind::Done),
         ],
     ),
@@ -57,14 +54,14 @@ pub(crate) const STATES: [(&str, &[Input]); 10] = [
         "restoring",
         &[
             Input::Start,
-            Input::Probed(Probe::NobodyThere),
+            Input::Probed(Probe::NoListener),
             Input::Bound(Bind::Done),
             Input::PathFree,
         ],
     ),
     ("connector", &[Input::Start, Input::Probed(Probe::Joined)]),
     (
-        "parting",
+        "leaving",
         &[Input::Start, Input::Probed(Probe::Joined), Input::PathMoved],
     ),
     ("disposed", &[Input::Dispose]),
@@ -79,16 +76,16 @@ pub(crate) fn at(inputs: &[Input]) -> Negotiation {
 }
 
 const FIRST: Effect = Effect::Wait(Duration::from_micros(500));
-/// After three that came to nothing.
+/// After three short connections.
 const FOURTH: Effect = Effect::Wait(Duration::from_millis(4));
 const LONG: Effect = Effect::Wait(Duration::from_millis(250));
 const REMIND: Effect = Effect::Remind(Duration::from_secs(1));
 
-/// What is to come of it. Whatever is not here changes nothing and does nothing.
+/// The next role and the effects. What is not listed changes nothing and has none.
 fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
     use Effect::{
-        Announce, Bind as Take, Disconnect, Part, Probe as Ask, Report, Restore, StopListening,
-        Waiting,
+        Announce, Bind as Take, Disconnect, HalfClose, Probe as Ask, Report, Restore,
+        StopListening, Waiting,
     };
     let to = |role, effects: &[Effect]| Some((role, effects.to_vec()));
     match (state, input) {
@@ -100,15 +97,15 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("listener" | "restoring", Input::Dispose) => {
             to(Disposed, &[StopListening, Announce(Disposed)])
         }
-        ("connector" | "parting", Input::Dispose) => {
+        ("connector" | "leaving", Input::Dispose) => {
             to(Disposed, &[Disconnect, Announce(Disposed)])
         }
         (_, Input::Dispose) => to(Disposed, &[Announce(Disposed)]),
 
         ("new", Input::Start) => to(Negotiating, &[Announce(Negotiating), REMIND, Ask]),
         ("probing", Input::Probed(Probe::Joined)) => to(Connector, &[Announce(Connector)]),
-        ("probing", Input::Probed(Probe::NobodyThere)) => to(Negotiating, &[Take]),
-        ("probing", Input::Probed(Probe::Busy | Probe::Silent | Probe::TurnedAway)) => {
+        ("probing", Input::Probed(Probe::NoListener)) => to(Negotiating, &[Take]),
+        ("probing", Input::Probed(Probe::Busy | Probe::Silent | Probe::Rejected)) => {
             to(Negotiating, &[FIRST])
         }
         ("probing", Input::Probed(Probe::Denied | Probe::NotAllowed)) => {
@@ -128,14 +125,13 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         }
         ("denied", Input::Overdue) => to(Negotiating, &[Waiting(WaitReason::InTheWay), REMIND]),
 
-        ("connector" | "parting", Input::ConnectionLost)
-        | ("parting", Input::TurnedAway { .. }) => {
+        ("connector" | "leaving", Input::ConnectionLost) | ("leaving", Input::Rejected { .. }) => {
             to(Negotiating, &[Announce(Negotiating), REMIND, Ask])
         }
-        ("connector", Input::TurnedAway { .. }) => {
+        ("connector", Input::Rejected { .. }) => {
             to(Negotiating, &[Announce(Negotiating), REMIND, FOURTH])
         }
-        ("connector", Input::PathMoved) => to(Connector, &[Part]),
+        ("connector", Input::PathMoved) => to(Connector, &[HalfClose]),
         ("listener" | "restoring", Input::PathLost)
         | ("restoring", Input::Restored(Bind::InUse)) => to(
             Negotiating,
@@ -145,8 +141,8 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("restoring", Input::Restored(Bind::Done)) => to(Listener, &[]),
         ("restoring", Input::Restored(Bind::Denied)) => to(Listener, &[Report]),
 
-        // What nobody waits for is given back.
-        ("connector" | "parting", Input::Probed(_)) => None,
+        // What is not expected is given back.
+        ("connector" | "leaving", Input::Probed(_)) => None,
         ("listener" | "restoring", Input::Bound(_) | Input::Restored(_)) => None,
         (_, Input::Probed(Probe::Joined)) => to(at_role(state), &[Disconnect]),
         (_, Input::Bound(Bind::Done) | Input::Restored(Bind::Done)) => {
@@ -184,7 +180,7 @@ fn every_state_and_every_input() {
     }
 }
 
-/// The waits after so many probes in a row that came to the same.
+/// The waits after so many probes in a row with the same result.
 fn waits(probe: Probe, count: usize, random: f64) -> Vec<Duration> {
     let mut machine = at(&[Input::Start]);
     (0..count)
@@ -205,7 +201,7 @@ fn doubling() -> Vec<Duration> {
 }
 
 #[test]
-fn waits_double_to_their_longest_and_are_set_apart() {
+fn waits_double_to_their_longest_and_have_jitter() {
     let one = [
         doubling(),
         [128, 256, 512, 1000, 1000, 1000]
@@ -213,7 +209,7 @@ fn waits_double_to_their_longest_and_are_set_apart() {
             .to_vec(),
     ]
     .concat();
-    for probe in [Probe::Silent, Probe::TurnedAway] {
+    for probe in [Probe::Silent, Probe::Rejected] {
         assert_eq!(waits(probe, one.len(), 0.5), one);
         let of = |factor: f64| one.iter().map(|wait| wait.mul_f64(factor)).collect();
         let halves: Vec<_> = of(0.5);
@@ -231,7 +227,7 @@ fn waits_double_to_their_longest_and_are_set_apart() {
 }
 
 #[test]
-fn one_of_a_crowd_is_waited_for_a_tenth_of_a_second_at_most_until_the_crowd_must_be_done() {
+fn a_wait_for_another_peer_is_a_tenth_of_a_second_at_most_for_twenty_waits() {
     let crowd = [
         doubling(),
         vec![Duration::from_millis(100); 20],
@@ -244,7 +240,7 @@ fn one_of_a_crowd_is_waited_for_a_tenth_of_a_second_at_most_until_the_crowd_must
 
     let mut machine = at(&[Input::Start]);
     for wait in crowd {
-        machine.on(Input::Probed(Probe::NobodyThere), 0.5);
+        machine.on(Input::Probed(Probe::NoListener), 0.5);
         let effects = machine.on(Input::Bound(Bind::InUse), 0.5);
         assert_eq!(effects, [Effect::Wait(wait)]);
         machine.on(Input::TimerFired, 0.5);
@@ -252,7 +248,7 @@ fn one_of_a_crowd_is_waited_for_a_tenth_of_a_second_at_most_until_the_crowd_must
 }
 
 #[test]
-fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_has_passed() {
+fn the_reason_is_reported_after_a_second_and_after_pauses_as_long_as_the_time_that_has_passed() {
     let mut machine = at(&[Input::Start]);
     let mut pauses = Vec::new();
     for _ in 0..9 {
@@ -268,25 +264,25 @@ fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_ha
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
 
-    // What the last attempt came to, also while the next one is under way.
-    let told = |machine: &mut Negotiation| machine.on(Input::Overdue, 0.5)[0];
+    // The result of the last attempt, also while the next one is under way.
+    let report = |machine: &mut Negotiation| machine.on(Input::Overdue, 0.5)[0];
     let mut machine = at(&[Input::Start]);
     for (probe, why) in [
         (Probe::Busy, WaitReason::ListenerBusy),
         (Probe::Silent, WaitReason::ListenerSilent),
-        (Probe::TurnedAway, WaitReason::TurnedAway),
+        (Probe::Rejected, WaitReason::Rejected),
         (Probe::NotAllowed, WaitReason::ListenerNotAllowed),
         (Probe::Denied, WaitReason::InTheWay),
     ] {
         machine.on(Input::Probed(probe), 0.5);
-        assert_eq!(told(&mut machine), Effect::Waiting(why));
+        assert_eq!(report(&mut machine), Effect::Waiting(why));
         machine.on(Input::TimerFired, 0.5);
-        assert_eq!(told(&mut machine), Effect::Waiting(why));
+        assert_eq!(report(&mut machine), Effect::Waiting(why));
         assert_eq!(machine.why(), Some(why));
     }
-    machine.on(Input::Probed(Probe::NobodyThere), 0.5);
+    machine.on(Input::Probed(Probe::NoListener), 0.5);
     machine.on(Input::Bound(Bind::InUse), 0.5);
-    assert_eq!(told(&mut machine), Effect::Waiting(WaitReason::Locked));
+    assert_eq!(report(&mut machine), Effect::Waiting(WaitReason::Locked));
     machine.on(Input::TimerFired, 0.5);
     machine.on(Input::Probed(Probe::Joined), 0.5);
     assert_eq!(machine.why(), None);
@@ -294,45 +290,45 @@ fn what_is_waited_for_is_told_after_a_second_and_after_pauses_as_long_as_what_ha
 }
 
 #[test]
-fn who_is_let_in_and_let_go_again_and_again_is_told_with_growing_pauses() {
-    let told = (0..=255).filter(|&times| {
+fn a_listener_that_accepts_and_closes_repeatedly_is_reported_with_growing_pauses() {
+    let reported = (0..=255).filter(|&times| {
         let mut machine = at(&[Input::Start, Input::Probed(Probe::Joined)]);
-        let effects = machine.on(Input::TurnedAway { times }, 0.5);
-        effects.contains(&Effect::Waiting(WaitReason::TurnedAway))
+        let effects = machine.on(Input::Rejected { times }, 0.5);
+        effects.contains(&Effect::Waiting(WaitReason::Rejected))
     });
     // After some seconds, each about twice as many as before; then once in 64.
     assert_eq!(
-        told.collect::<Vec<_>>(),
+        reported.collect::<Vec<_>>(),
         [12, 13, 15, 19, 27, 43, 75, 139, 203]
     );
 }
 
 #[test]
-fn a_refusal_is_told_once_in_a_row() {
+fn an_obstacle_is_reported_once_in_a_row() {
     let mut machine = at(&[Input::Start]);
-    let told = |machine: &mut Negotiation, input| {
-        let told = machine.on(input, 0.5).contains(&Effect::Report);
+    let reports = |machine: &mut Negotiation, input| {
+        let reported = machine.on(input, 0.5).contains(&Effect::Report);
         machine.on(Input::TimerFired, 0.5);
-        told
+        reported
     };
-    assert!(told(&mut machine, Input::Probed(Probe::Denied)));
-    assert!(!told(&mut machine, Input::Probed(Probe::Denied)));
-    machine.on(Input::Probed(Probe::NobodyThere), 0.5);
+    assert!(reports(&mut machine, Input::Probed(Probe::Denied)));
+    assert!(!reports(&mut machine, Input::Probed(Probe::Denied)));
+    machine.on(Input::Probed(Probe::NoListener), 0.5);
     assert!(
-        !told(&mut machine, Input::Bound(Bind::Denied)),
+        !reports(&mut machine, Input::Bound(Bind::Denied)),
         "still the same row"
     );
-    assert!(!told(&mut machine, Input::Probed(Probe::Busy)));
+    assert!(!reports(&mut machine, Input::Probed(Probe::Busy)));
     assert!(
-        told(&mut machine, Input::Probed(Probe::Denied)),
+        reports(&mut machine, Input::Probed(Probe::Denied)),
         "a new one"
     );
 
     let mut machine = at(STATES[5].1);
-    for told in [true, false, false] {
+    for reported in [true, false, false] {
         machine.on(Input::PathFree, 0.5);
         let effects = machine.on(Input::Restored(Bind::Denied), 0.5);
-        assert_eq!(effects.contains(&Effect::Report), told);
+        assert_eq!(effects.contains(&Effect::Report), reported);
     }
     machine.on(Input::PathFree, 0.5);
     machine.on(Input::Restored(Bind::Done), 0.5);

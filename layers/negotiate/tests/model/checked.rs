@@ -39,9 +39,9 @@ impl Model for Checked {
                 !world.is_quiet() || world.is_one_bus()
             }),
             Property::always(
-                "who keeps the lock is alone",
+                "the process that keeps the lock is alone",
                 |model: &Self, world: &World| {
-                    // Who steals, or removes the lock, can make two for a moment; never for long.
+                    // A theft, or a removed lock, can make two for a moment; never for long.
                     let undisturbed = model.budget.thefts == 0 && model.budget.removals == 0;
                     let listeners = world.peers.iter().filter(|peer| peer.is_listening());
                     !undisturbed || listeners.count() <= 1
@@ -55,7 +55,7 @@ impl Model for Checked {
                 disposed.all(|peer| peer.is_absorbed())
             }),
             Property::sometimes(
-                "somebody is left when all has gone wrong",
+                "a peer is left when all has gone wrong",
                 |_, world: &World| {
                     let up = world.peers.iter().filter(|peer| peer.is_up()).count();
                     world.left.thefts + world.left.removals == 0 && world.is_quiet() && up > 0
@@ -140,7 +140,7 @@ fn peers_move_to_the_listener_that_has_taken_the_path_from_another() {
 }
 
 #[test]
-fn three_peers_and_a_stranger_who_removes() {
+fn three_peers_and_a_stranger_that_removes() {
     let budget = Budget {
         crashes: 1,
         removals: 1,

@@ -1,5 +1,5 @@
-//! Everything that can happen to one path among a few peers, run with the machines that the peers
-//! really are: the negotiation, the claim, the watch.
+//! Everything that can happen to one path among a few peers, run with the peers' own machines: the
+//! negotiation, the claim, the watch.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

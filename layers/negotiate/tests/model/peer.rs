@@ -1,4 +1,4 @@
-//! One of ours: its machines, what it holds, and what it is about to do.
+//! A peer: its machines, what it holds, and its next steps.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::world::{Owner, World};
 pub(crate) struct Peer {
     machine: Negotiation,
     crashed: bool,
-    /// What is to be done, in this order; then the peer rests until something happens.
+    /// The next steps, in order; then the peer waits for an event.
     pub(crate) work: VecDeque<Work>,
     /// Something has changed since it last looked.
     pub(crate) changed: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Peer {
     fresh: Option<(u8, u8)>,
     /// The sockets that it listens on; the last stands at the path.
     listening: Vec<u8>,
-    /// The file that it takes for its own.
+    /// The file that it believes is its own.
     owned: Option<u8>,
     pub(crate) connection: Option<Owner>,
 }
@@ -37,8 +37,8 @@ pub(crate) enum Work {
     Connect,
     /// Connected to it; `None` once that has closed.
     AwaitAnswer(Option<Owner>),
-    /// End the connection, all being said.
-    Part,
+    /// End the connection; all is flushed.
+    HalfClose,
     /// Look whether there is anything to put back.
     BeginRestore,
     Bind(BindStep),
@@ -46,7 +46,7 @@ pub(crate) enum Work {
     LockFile(u8),
     CheckLock,
     Watch(WatchStep),
-    /// The end of a claim that came to nothing.
+    /// The end of a failed claim.
     RemoveTemporary,
     /// A path that is given up.
     LookAtOurs,
@@ -54,7 +54,7 @@ pub(crate) enum Work {
     RemoveLockFile,
     Unlock,
     CloseSockets,
-    /// Tell the machine, when all before is done.
+    /// Feed the machine, when all before is done.
     Say(Input),
 }
 
@@ -74,7 +74,7 @@ impl Peer {
         }
     }
 
-    /// Neither dead nor gone.
+    /// Neither crashed nor disposed.
     pub(crate) fn is_up(&self) -> bool {
         !self.crashed && self.machine.role() != Role::Disposed
     }
@@ -108,8 +108,7 @@ impl Peer {
         };
     }
 
-    /// Taking a path is one go without a pause: between its steps a peer can die, but not be told to
-    /// leave.
+    /// Taking a path has no pause: between its steps a peer can crash, but not be asked to leave.
     pub(crate) fn can_be_disposed(&self) -> bool {
         let pauses = matches!(
             self.work.front(),
@@ -118,14 +117,14 @@ impl Peer {
         self.is_up() && pauses
     }
 
-    /// Gone for good, whatever else happens, and nothing left behind.
+    /// Ended for good, whatever else happens, with nothing left behind.
     pub(crate) fn is_absorbed(&self) -> bool {
         let inputs = [
             Input::Start,
             Input::Probed(Probe::Joined),
             Input::Bound(Bind::Done),
             Input::ConnectionLost,
-            Input::TurnedAway { times: 1 },
+            Input::Rejected { times: 1 },
             Input::PathMoved,
             Input::Overdue,
             Input::PathFree,
@@ -186,7 +185,7 @@ const fn id(file: u8) -> FileId {
     }
 }
 
-/// As the shell hands on what has become of the path.
+/// As the shell reports what has become of the path.
 const fn lost(lost: PathLoss) -> Input {
     match lost {
         PathLoss::Taken => Input::PathLost,
@@ -205,7 +204,7 @@ impl World {
         let peer = self.peer(i);
         match (peer.work.front(), peer.role()) {
             _ if peer.crashed => false,
-            // Accepted by a role, not by a socket: who is linked into place answers a moment later.
+            // Accepted by a role, not by a socket: a listener that is linked into place answers a moment later.
             (Some(Work::AwaitAnswer(Some(Owner::Peer(to)))), _) => self.peer(*to).is_listening(),
             (Some(_), _) => true,
             (None, Role::Connector) => peer.connection.is_none() || self.has_moved(i),
@@ -255,7 +254,7 @@ impl World {
         self.say(i, Input::Dispose);
     }
 
-    /// Hands an input to the machine, and lines up what it orders.
+    /// Feeds the machine, and queues its effects.
     fn say(&mut self, i: u8, input: Input) {
         let effects = self.me(i).machine.on(input, 0.5);
         for effect in effects {
@@ -271,14 +270,14 @@ impl World {
                     Work::CloseSockets,
                 ]),
                 Effect::Disconnect => peer.connection = None,
-                // How long, and how often before, is all the same here.
+                // The length of a wait, and the number before, do not matter here.
                 Effect::Wait(_) => {
                     peer.machine = Negotiation::new();
                     peer.machine.on(Input::Start, 0.5);
                     peer.machine.on(Input::Probed(Probe::Busy), 0.5);
                 }
-                Effect::Part => peer.work.push_back(Work::Part),
-                // To tell changes nothing.
+                Effect::HalfClose => peer.work.push_back(Work::HalfClose),
+                // A report changes nothing.
                 Effect::Report | Effect::Remind(_) | Effect::Announce(_) => {}
                 other => unreachable!("{other:?}"),
             }
@@ -292,14 +291,14 @@ impl World {
                 self.me(i).changed = false;
                 match self.path.and_then(|socket| self.listener(socket)) {
                     Some(owner) => self.me(i).work.push_front(Work::AwaitAnswer(Some(owner))),
-                    None => self.say(i, Input::Probed(Probe::NobodyThere)),
+                    None => self.say(i, Input::Probed(Probe::NoListener)),
                 }
             }
             Work::AwaitAnswer(Some(owner)) => {
                 self.me(i).connection = Some(owner);
                 self.say(i, Input::Probed(Probe::Joined));
             }
-            Work::Part => {
+            Work::HalfClose => {
                 self.me(i).connection = None;
                 self.say(i, Input::ConnectionLost);
             }
@@ -451,7 +450,7 @@ impl World {
                 let peer = self.me(i);
                 peer.listening.push(made);
                 let restored = peer.owned.replace(seen).is_some();
-                // Those who wait at the former socket are accepted: it is done with.
+                // Connections that wait at the former socket are accepted: it is not needed any more.
                 peer.listening.drain(..peer.listening.len() - 1);
                 self.changed();
                 self.say(i, bound(restored, Bind::Done));
@@ -461,8 +460,8 @@ impl World {
         }
     }
 
-    /// A claim that came to nothing: what it has made goes, and then the lock, unless it is that of
-    /// a path that we have had before.
+    /// A failed claim: what it has made is removed, and then the lock, unless it is that of a path that this
+    /// peer had before.
     fn end_claim(&mut self, i: u8, bind: Bind) {
         let peer = self.me(i);
         let restored = peer.owned.is_some();

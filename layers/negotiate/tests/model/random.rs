@@ -1,4 +1,4 @@
-//! Many peers at once, in orders that chance makes.
+//! Many peers at once, in random orders.
 
 use crate::world::{Before, Budget, World};
 

@@ -1,14 +1,14 @@
-//! A path, its lock and its temporary name, the kernel's part, and those who share them.
+//! A path, its lock and its temporary name, the kernel's part, and the processes that share them.
 //!
 //! Every action is at most one system call that others can see. Files have numbers; a number is
-//! given again once nobody refers to it. The kernel drops a dead process's lock and sockets and
+//! reused once no process refers to it. The kernel drops a dead process's lock and sockets and
 //! leaves its files.
 
 use std::collections::BTreeMap;
 
 use crate::peer::{Peer, Work};
 
-/// Who listens on a socket.
+/// The process that listens on a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     Peer(u8),
@@ -17,13 +17,13 @@ pub(crate) enum Owner {
     Former,
 }
 
-/// One that knows nothing of the lock: it unlinks whatever is at the path and binds its own.
+/// A process that ignores the lock: it unlinks whatever is at the path and binds its own socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Intruder {
     pub(crate) socket: Option<u8>,
     /// It has unlinked and is about to bind.
     stealing: bool,
-    /// The socket of the one before, which another one has unlinked. It goes on for ever.
+    /// The socket of a former intruder, which another one has unlinked. It stays for ever.
     former: Option<u8>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Budget {
     pub(crate) removals: u8,
 }
 
-/// What is there before anybody starts.
+/// What is at the path before any peer starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Before {
     Nothing,
@@ -124,8 +124,8 @@ impl World {
                     .map(Action::Dispose),
             );
         }
-        // POSIX has no compare-and-unlink: who comes between the two calls is removed. The peers
-        // come there, and the lock keeps them off; whoever knows no lock is not let in.
+        // POSIX has no compare-and-unlink: a file that is linked between the two calls is removed. The lock
+        // keeps peers from linking there; the intruder, which ignores it, does not bind then.
         let open = !self.peers.iter().any(Peer::is_about_to_unlink);
         if self.intruder.stealing && open {
             actions.push(Action::IntruderBinds);
@@ -140,7 +140,7 @@ impl World {
             actions.push(Action::Supplant);
         }
         if self.left.removals > 0 {
-            // The intruder never notices, and nobody can make it.
+            // The intruder never notices, and no peer can make it.
             if self.path.is_some() && self.path != self.intruder.socket {
                 actions.push(Action::RemovePath);
             }
@@ -191,7 +191,7 @@ impl World {
                 self.path = None;
                 self.changed();
             }
-            // Binding and listening are one here: until it listens it looks dead to everybody.
+            // Binding and listening are one step here: until it listens it looks stale to every peer.
             Action::IntruderBinds => {
                 self.intruder.stealing = false;
                 if self.path.is_none() {
@@ -234,13 +234,13 @@ impl World {
         self.changed();
     }
 
-    /// True when nobody has anything to do, whatever may still go wrong.
+    /// True when no process has anything to do, whatever may still go wrong.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.intruder.stealing && !(0..self.peers.len() as u8).any(|i| self.can_step(i))
     }
 
-    /// One live listener at the path, and every peer that is up connected to it. While none is there, one
-    /// that has lost the path will do: the next peer takes the path, and the rest move there.
+    /// One live listener at the path, and every peer that is up connected to it. While none is there, a
+    /// listener that has lost the path counts: the next peer takes the path, and the rest move there.
     pub(crate) fn is_one_bus(&self) -> bool {
         let former = self.intruder.former.map(|_| Owner::Former);
         let listener = self.path.and_then(|socket| self.listener(socket));
@@ -254,14 +254,14 @@ impl World {
         &self.peers[usize::from(i)]
     }
 
-    /// Something that a peer could see has changed: to look again is worth while.
+    /// Something that a peer can see has changed: it looks again.
     pub(crate) fn changed(&mut self) {
         for peer in &mut self.peers {
             peer.changed = true;
         }
     }
 
-    /// Who would answer a connection to a socket.
+    /// The process that would answer a connection to a socket.
     pub(crate) fn listener(&self, socket: u8) -> Option<Owner> {
         if self.intruder.socket == Some(socket) {
             return Some(Owner::Intruder);
@@ -273,7 +273,7 @@ impl World {
         Some(Owner::Peer(at as u8))
     }
 
-    /// Whoever is or waits to be connected to it reads the end.
+    /// Every process that is connected to it, or waits to be, reads the end.
     pub(crate) fn close_connections(&mut self, owner: Owner) {
         for peer in &mut self.peers {
             if peer.connection == Some(owner) {

@@ -34,9 +34,9 @@ async fn one_that_is_refused_at_the_door_keeps_its_messages_and_says_why() {
         () = sleep(Duration::from_millis(1500)) => {}
     }
     let waiting = c.roles.waiting().unwrap();
-    assert_eq!(waiting.why, WaitReason::TurnedAway);
+    assert_eq!(waiting.why, WaitReason::Rejected);
     assert!(waiting.waited >= Duration::from_millis(900), "{waiting:?}");
-    assert_eq!(c.told.all(), [(WaitReason::TurnedAway, 1)]);
+    assert_eq!(c.reports.all(), [(WaitReason::Rejected, 1)]);
     let error = soon(c.roles.settled()).await.unwrap_err();
     assert!(
         error.to_string().contains("closes our connections"),
@@ -68,7 +68,7 @@ async fn who_is_admitted_is_answered_and_sees_no_more_than_the_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_does_not_admit_is_told_of_and_gets_nothing() {
+async fn a_listener_that_does_not_admit_is_reported_and_gets_nothing() {
     let place = Place::new();
     let foreign = UnixListener::bind(place.file()).unwrap();
     let mut peer = join(&place, |layer| layer).await;
@@ -99,7 +99,7 @@ async fn a_listener_that_speaks_before_it_admits_is_of_another_kind() {
             stream.write_all(&frame(0, &[7])).await.unwrap();
         }
     });
-    while peer.told.all().is_empty() {
+    while peer.reports.all().is_empty() {
         sleep(Duration::from_millis(10)).await;
     }
     let said = peer.roles.waiting().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! `RoleWatch` tell of the end, however it comes.
+//! A `RoleWatch` reports the end, however it comes.
 
 use std::{convert::Infallible, task::Poll};
 
@@ -8,7 +8,7 @@ use tower::{ServiceExt as _, service_fn};
 use crate::support::{Place, join, joined, soon};
 
 #[tokio::test]
-async fn whoever_waits_for_a_role_is_told_when_there_will_be_none() {
+async fn a_wait_for_a_role_ends_when_there_will_be_none() {
     let place = Place::new();
     let peer = join(&place, |layer| layer).await;
     let roles = peer.roles.clone();

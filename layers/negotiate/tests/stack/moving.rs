@@ -20,8 +20,8 @@ use crate::support::{Peer, Place, frame, join, joined, soon};
 
 const PATH: &str = "KYNETA_TEST_FOREIGN_PATH";
 
-/// A listener in a process of its own that knows no lock: it unlinks what is there and binds. Its
-/// lines tell of each connection that it serves: "in", the numbers that it reads, "out".
+/// A listener in a process of its own that ignores the lock: it unlinks what is there and binds. It prints
+/// the numbers that it reads.
 struct Foreign {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
@@ -40,21 +40,21 @@ impl Foreign {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (told, lines) = mpsc::unbounded_channel();
+        let (sender, lines) = mpsc::unbounded_channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 if let Some(line) = line.strip_prefix("foreign: ") {
-                    let _ = told.send(line.to_owned());
+                    let _ = sender.send(line.to_owned());
                 }
             }
         });
         let mut this = Self { child, lines };
-        this.tells("listens").await;
+        this.prints("listens").await;
         this
     }
 
-    async fn tells(&mut self, line: &str) {
+    async fn prints(&mut self, line: &str) {
         assert_eq!(soon(self.lines.recv()).await.as_deref(), Some(line));
     }
 }
@@ -77,7 +77,7 @@ fn foreign_listener() {
     println!("\nforeign: listens");
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
-        // One that only probes has gone.
+        // A probe has closed already.
         if stream.write_all(&frame(0, &[])).is_err() {
             continue;
         }
@@ -100,7 +100,7 @@ const MOVED: [Role; 4] = [
 /// Once it has joined the other listener.
 async fn moved(peer: &Peer) {
     soon(async {
-        while peer.told.roles() != MOVED {
+        while peer.reports.roles() != MOVED {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -118,15 +118,15 @@ async fn a_connector_moves_within_two_seconds_to_the_listener_that_has_taken_the
         soon(sent).await.unwrap();
     };
     say(&mut peer, 1).await;
-    first.tells("[1]").await;
+    first.prints("[1]").await;
 
-    // Neither a file that is gone nor one behind which no process listens is a reason to leave.
+    // Neither a file that is gone nor one at which no process listens is a reason to leave.
     std::fs::remove_file(place.file()).unwrap();
     drop(UnixListener::bind(place.file()).unwrap());
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(peer.roles.role(), Role::Connector);
     say(&mut peer, 2).await;
-    first.tells("[2]").await;
+    first.prints("[2]").await;
 
     let mut second = Foreign::at(&place).await;
     let taken = Instant::now();
@@ -137,12 +137,12 @@ async fn a_connector_moves_within_two_seconds_to_the_listener_that_has_taken_the
         taken.elapsed()
     );
     say(&mut peer, 3).await;
-    second.tells("[3]").await;
+    second.prints("[3]").await;
     // Both stand: it stays where the path leads.
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(peer.told.roles(), MOVED);
+    assert_eq!(peer.reports.roles(), MOVED);
     say(&mut peer, 4).await;
-    second.tells("[4]").await;
+    second.prints("[4]").await;
 }
 
 #[tokio::test]
@@ -152,9 +152,9 @@ async fn what_was_called_before_the_move_goes_out_to_the_former_listener() {
     let mut peer = join(&place, |layer| layer).await;
     soon(peer.roles.settled()).await.unwrap();
     let mut second = Foreign::at(&place).await;
-    // All that is called until the move goes to the one, all after it to the other.
+    // All that is called before the move goes to the first, all after it to the second.
     let mut number = 0;
-    while peer.told.roles() != MOVED {
+    while peer.reports.roles() != MOVED {
         let sent = soon(peer.handle.ready()).await.unwrap().call(number % 20);
         soon(sent).await.unwrap();
         number += 1;
@@ -196,14 +196,14 @@ async fn a_connector_does_not_leave_its_listener_for_one_that_is_not_allowed() {
     allowed.store(false, Ordering::Relaxed);
     let mut second = Foreign::at(&place).await;
     tokio::time::sleep(Duration::from_millis(3500)).await;
-    assert_eq!(peer.told.roles(), MOVED[..2]);
+    assert_eq!(peer.reports.roles(), MOVED[..2]);
     let sent = soon(peer.handle.ready()).await.unwrap().call(1);
     soon(sent).await.unwrap();
-    first.tells("[1]").await;
+    first.prints("[1]").await;
 
     allowed.store(true, Ordering::Relaxed);
     moved(&peer).await;
     let sent = soon(peer.handle.ready()).await.unwrap().call(2);
     soon(sent).await.unwrap();
-    second.tells("[2]").await;
+    second.prints("[2]").await;
 }

@@ -40,20 +40,20 @@ type Handler = BoxCloneService<u32, (), Infallible>;
 
 pub(crate) type Layer = NegotiateLayer<Noting, u32>;
 
-/// A peer of numbers: how to send, what it is, what comes in, what it has told of.
+/// A peer of numbers: its handle, its role, what comes in, what it has reported.
 pub(crate) struct Peer {
     pub(crate) handle: Handle<u32>,
     pub(crate) roles: RoleWatch,
     pub(crate) inbox: mpsc::UnboundedReceiver<u32>,
-    pub(crate) told: Told,
+    pub(crate) reports: Reports,
 }
 
-/// One whose layer is set up by `with`.
+/// A peer whose layer is set up by `with`.
 pub(crate) async fn join(place: &Place, with: impl FnOnce(Layer) -> Layer) -> Peer {
     join_over(place, FramingLayer::new(), with).await
 }
 
-/// As [`join`], with framing of one's own.
+/// As [`join`], with a framing layer.
 pub(crate) async fn join_over(
     place: &Place,
     framing: FramingLayer,
@@ -61,13 +61,13 @@ pub(crate) async fn join_over(
 ) -> Peer {
     let (seen, inbox) = mpsc::unbounded_channel();
     let handler = Handler::new(service_fn(move |msg: u32| {
-        // The test may have seen enough.
+        // The test may have ended.
         let _ = seen.send(msg);
         std::future::ready(Ok(()))
     }));
-    let told = Told::default();
+    let reports = Reports::default();
     let negotiate = with(NegotiateLayer::with_accept_handler(Noting {
-        told: told.clone(),
+        reports: reports.clone(),
         handler: handler.clone(),
     }));
     let roles = negotiate.role_watch();
@@ -82,7 +82,7 @@ pub(crate) async fn join_over(
         handle,
         roles,
         inbox,
-        told,
+        reports,
     }
 }
 
@@ -92,11 +92,11 @@ pub(crate) async fn joined(place: &Place) -> Peer {
     peer
 }
 
-/// What was told of, with the seconds that had passed.
+/// Reports of a wait, with the seconds that had passed; and roles.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Vec<(WaitReason, u64)>>>, Arc<Mutex<Vec<Role>>>);
+pub(crate) struct Reports(Arc<Mutex<Vec<(WaitReason, u64)>>>, Arc<Mutex<Vec<Role>>>);
 
-impl Told {
+impl Reports {
     pub(crate) fn all(&self) -> Vec<(WaitReason, u64)> {
         self.0.lock().unwrap().clone()
     }
@@ -107,10 +107,10 @@ impl Told {
     }
 }
 
-/// [`PerPeer`], and what is told while there is no role.
+/// [`PerPeer`], and the reports of the peer.
 #[derive(Clone)]
 pub(crate) struct Noting {
-    told: Told,
+    reports: Reports,
     handler: Handler,
 }
 
@@ -127,12 +127,12 @@ where
     fn accept_failed(&self, _: E) {}
 
     fn role_changed(&self, role: Role) {
-        self.told.1.lock().unwrap().push(role);
+        self.reports.1.lock().unwrap().push(role);
     }
 
     fn waiting(&self, waiting: &RoleWait) {
-        let mut told = self.told.0.lock().unwrap();
-        told.push((waiting.why, waiting.waited.as_secs()));
+        let mut reports = self.reports.0.lock().unwrap();
+        reports.push((waiting.why, waiting.waited.as_secs()));
     }
 }
 

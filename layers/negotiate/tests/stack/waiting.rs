@@ -1,4 +1,4 @@
-//! A peer that has no role says why, and does not ask ten times a second.
+//! A peer that has no role reports why, and does not try ten times a second.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::support::{Place, frame, is, join, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Accepts, and keeps or closes what it has accepted. Counts.
+/// Accepts connections, keeps or closes them, and counts them.
 fn foreign(place: &Place, keeps: bool) -> Arc<AtomicUsize> {
     let listener = UnixListener::bind(place.file()).unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -39,45 +39,48 @@ fn foreign(place: &Place, keeps: bool) -> Arc<AtomicUsize> {
     count
 }
 
-/// Reports, from the first second on, after pauses that grow: a minute's.
-fn grow(told: &[(WaitReason, u64)], why: WaitReason) {
-    assert!((5..=8).contains(&told.len()), "{told:?}");
-    assert!(told.iter().all(|(told, _)| *told == why), "{told:?}");
-    let seconds: Vec<_> = told.iter().map(|(_, seconds)| *seconds).collect();
+/// The reports of one minute: from the first second on, after pauses that grow.
+fn grow(reports: &[(WaitReason, u64)], why: WaitReason) {
+    assert!((5..=8).contains(&reports.len()), "{reports:?}");
+    assert!(
+        reports.iter().all(|(reports, _)| *reports == why),
+        "{reports:?}"
+    );
+    let seconds: Vec<_> = reports.iter().map(|(_, seconds)| *seconds).collect();
     assert!(seconds.starts_with(&[1, 2, 4, 8]), "{seconds:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_listener_is_told_of_and_left_in_peace() {
+async fn a_silent_listener_is_reported_and_not_replaced() {
     let place = Place::new();
     let asked = foreign(&place, true);
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), WaitReason::ListenerSilent);
+    grow(&peer.reports.all(), WaitReason::ListenerSilent);
     let asked = asked.load(Ordering::Relaxed);
     assert!((5..=30).contains(&asked), "asked {asked} times");
     assert_eq!(peer.roles.role(), Role::Negotiating);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_turns_away_is_told_of_and_asked_once_a_second() {
+async fn a_listener_that_rejects_is_reported_and_tried_once_a_second() {
     let place = Place::new();
     let asked = foreign(&place, false);
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), WaitReason::TurnedAway);
+    grow(&peer.reports.all(), WaitReason::Rejected);
     let asked = asked.load(Ordering::Relaxed);
     assert!((20..=150).contains(&asked), "asked {asked} times");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_another_process_holds_is_told_of_and_then_taken() {
+async fn a_lock_that_another_process_holds_is_reported_and_then_taken() {
     let place = Place::new();
     let lock = File::create(place.dir.path().join("bus.sock.lock")).unwrap();
     lock.lock().unwrap();
     let peer = join(&place, |layer| layer).await;
     sleep(MINUTE).await;
-    grow(&peer.told.all(), WaitReason::Locked);
+    grow(&peer.reports.all(), WaitReason::Locked);
     let waiting = peer.roles.waiting().unwrap();
     assert!(
         waiting.waited >= MINUTE - Duration::from_secs(1),
@@ -90,13 +93,13 @@ async fn a_lock_that_another_process_holds_is_told_of_and_then_taken() {
 }
 
 #[tokio::test]
-async fn who_joins_in_time_tells_nothing() {
+async fn a_peer_that_joins_in_time_reports_nothing() {
     let place = Place::new();
     let a = join(&place, |layer| layer).await;
     let b = join(&place, |layer| layer).await;
     is(&a, Role::Listener).await;
     is(&b, Role::Connector).await;
-    assert_eq!((a.told.all(), b.told.all()), (vec![], vec![]));
+    assert_eq!((a.reports.all(), b.reports.all()), (vec![], vec![]));
     assert!(a.roles.waiting().is_none() && b.roles.waiting().is_none());
 }
 
@@ -115,21 +118,21 @@ async fn a_role_that_lasted_ends_the_wait_that_was_before_it() {
     is(&peer, Role::Listener).await;
     sleep(Duration::from_millis(2500)).await;
 
-    let before = peer.told.all().len();
+    let before = peer.reports.all().len();
     std::fs::remove_file(place.file()).unwrap();
     let _asked = foreign(&place, true);
     let lost = Instant::now();
     soon(async {
-        while peer.told.all().len() == before {
+        while peer.reports.all().len() == before {
             sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
-    let told = peer.told.all();
+    let reports = peer.reports.all();
     assert_eq!(
-        told.get(before),
+        reports.get(before),
         Some(&(WaitReason::ListenerSilent, 1)),
-        "{told:?}"
+        "{reports:?}"
     );
     let waiting = peer.roles.waiting().unwrap();
     assert!(waiting.waited <= lost.elapsed(), "{waiting:?}");

@@ -26,8 +26,8 @@ where
     P: Recover,
     T: Redial,
 {
-    pub(crate) fn connecting(make: S, target: T, policy: P, states: StateWatch) -> Self {
-        let lifecycle = Lifecycle::new(policy, states);
+    pub(crate) fn connecting(make: S, target: T, policy: P, state_watch: StateWatch) -> Self {
+        let lifecycle = Lifecycle::new(policy, state_watch);
         let origin = Origin {
             make,
             target,

@@ -3,7 +3,7 @@
 //! In: a make service of channels and a target that can be asked for again. Out: one channel. May touch:
 //! the channels below, tokio's clock (once a connection, never per message).
 //!
-//! The polls below pass on what a connection says while it stands; `slow_path` does the rest, and
+//! The polls below pass on what a standing connection yields; `slow_path` does the rest, and
 //! `effects` what the machine decides.
 
 mod effects;
@@ -38,7 +38,7 @@ const USEFUL_AFTER: Duration = Duration::from_secs(5);
 /// How long a half-closed connection may take: to flush what was called, or to read what the peer sent.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A channel that comes back. An accepted one passes untouched and never does.
+/// A channel that reconnects. An accepted one passes untouched and never does.
 ///
 /// It is made at once and connects while it is polled. Without a connection `poll_ready` is pending
 /// and the stream silent; both fail, with the reason, when the policy has given up. Any of its

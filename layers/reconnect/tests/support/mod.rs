@@ -1,4 +1,4 @@
-//! A maker that counts what it makes, and channels whose other end is the test.
+//! A make service that counts what it makes, and channels whose other end is the test.
 
 #![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 
@@ -30,7 +30,7 @@ impl Redial for Target {
     }
 }
 
-/// What becomes of an attempt; without a plan it succeeds.
+/// The result of an attempt; without a plan it succeeds.
 pub(crate) enum Plan {
     Refused,
     Hangs,
@@ -44,9 +44,9 @@ struct Made {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Maker(Arc<Mutex<Made>>);
+pub(crate) struct MakePipe(Arc<Mutex<Made>>);
 
-impl Maker {
+impl MakePipe {
     pub(crate) fn plan(&self, plans: impl IntoIterator<Item = Plan>) {
         self.0.lock().unwrap().plans.extend(plans);
     }
@@ -75,7 +75,7 @@ impl Maker {
     }
 }
 
-impl Service<Target> for Maker {
+impl Service<Target> for MakePipe {
     type Response = Pipe;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Pipe>> + Send>>;
@@ -105,14 +105,14 @@ struct State {
     taken: Vec<u32>,
     stuck: bool,
     breaks: Option<io::ErrorKind>,
-    deaf: bool,
+    writes_fail: bool,
     inbound: VecDeque<u32>,
     eof: bool,
     closed: bool,
     waker: Option<Waker>,
 }
 
-/// One connection. `breaks` is an error in both directions, `deaf` one of writing.
+/// One connection. `breaks` is an error in both directions, `writes_fail` one of writing.
 #[derive(Clone, Default)]
 pub(crate) struct Pipe(Arc<Mutex<State>>);
 
@@ -137,9 +137,9 @@ impl Pipe {
         self.change(|state| state.breaks = Some(io::ErrorKind::ConnectionReset));
     }
 
-    /// Takes no more; what was said can still be read.
-    pub(crate) fn deafen(&self) {
-        self.change(|state| state.deaf = true);
+    /// Takes no more; what was sent can still be read.
+    pub(crate) fn fail_writes(&self) {
+        self.change(|state| state.writes_fail = true);
     }
 
     pub(crate) fn stick(&self, stuck: bool) {
@@ -154,7 +154,7 @@ impl Pipe {
         self.0.lock().unwrap().closed
     }
 
-    /// True when the channel has let go of it: the maker holds one, the test the other.
+    /// True when the channel has dropped it: the make service holds one, the test the other.
     pub(crate) fn is_released(&self) -> bool {
         Arc::strong_count(&self.0) == 2
     }
@@ -165,7 +165,7 @@ impl State {
         if let Some(kind) = self.breaks {
             return Poll::Ready(Err(kind.into()));
         }
-        if self.deaf {
+        if self.writes_fail {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if self.stuck && !self.buffer.is_empty() {
