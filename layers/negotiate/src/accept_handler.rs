@@ -15,6 +15,7 @@ use crate::{machine::Role, role_wait::RoleWait};
 /// the channel, `E` the error of its make service, `M` the message.
 ///
 /// [`NegotiateLayer::new`](crate::NegotiateLayer::new) uses [`PerPeer`](crate::PerPeer).
+#[allow(unused_variables)] // A default method ignores its report.
 pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
     /// Has a channel driven, and returns a handle to its queue; without one the connection was not kept.
     /// What is sent to all goes into each of these queues, and waits until each has room. The connection
@@ -26,35 +27,23 @@ pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
 
     /// The make service, or [`accept`](Self::accept), has panicked; the connection is lost. It has been
     /// logged.
-    fn panicked(&self, error: AcceptPanicked) {
-        let _ = error;
-    }
+    fn panicked(&self, error: AcceptPanicked) {}
 
     /// A connection was rejected and closed at once. It has been logged.
-    fn rejected(&self, refusal: &RejectReason) {
-        let _ = refusal;
-    }
+    fn rejected(&self, refusal: &RejectReason) {}
 
     /// The directory of the listener's path lets other users replace the socket. It has been logged.
-    fn directory_risk(&self, risk: &DirectoryRisk) {
-        let _ = risk;
-    }
+    fn directory_risk(&self, risk: &DirectoryRisk) {}
 
     /// The role from now on.
-    fn role_changed(&self, role: Role) {
-        let _ = role;
-    }
+    fn role_changed(&self, role: Role) {}
 
     /// There has been no role for a second or more. It has been logged, and is reported again after pauses
     /// that grow, as long as there is none.
-    fn waiting(&self, waiting: &RoleWait) {
-        let _ = waiting;
-    }
+    fn waiting(&self, waiting: &RoleWait) {}
 
     /// An obstacle at the path does not go away by itself; it is tried again all the same.
-    fn in_the_way(&self, error: &SharedError) {
-        let _ = error;
-    }
+    fn in_the_way(&self, error: &SharedError) {}
 }
 
 /// Code of the user's panicked while a connection was accepted.

@@ -48,6 +48,41 @@ const RESTORED_AFTER: Duration = Duration::from_secs(2);
 /// Each handshake is a task of its own. A panic of the make service or of the handler costs that connection.
 /// Polled, or awaited by [`next`](Self::next), it goes on accepting; dropped, it gives up the path and aborts
 /// the handshakes under way.
+///
+/// ```
+/// use kyneta_uds_cbor::CborLayer;
+/// use kyneta_uds_core::{ChannelMsg, DocId};
+/// use kyneta_uds_framing::FramingLayer;
+/// use kyneta_uds_negotiate::{Acceptor, AcceptorEvent, PerPeer};
+/// use kyneta_uds_queue::QueueConfig;
+/// use kyneta_uds_unix::{Listener, UnixConnector};
+/// use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("bus.sock");
+/// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
+/// let per_peer = PerPeer::new(ignore, QueueConfig::default());
+/// let stack = ServiceBuilder::new()
+///     .layer(CborLayer::new())
+///     .layer(FramingLayer::new())
+///     .service(UnixConnector::new());
+/// let mut acceptor = Acceptor::new(Listener::bind(&path).await?, stack, per_peer);
+///
+/// let _peer = tokio::net::UnixStream::connect(&path).await?;
+/// let mut handle = loop {
+///     match acceptor.next().await {
+///         AcceptorEvent::Accepted(handle) => break handle,
+///         AcceptorEvent::PathLost(_) => acceptor.restore(),
+///         _ => {}
+///     }
+/// };
+/// handle.ready().await?.call(ChannelMsg::Dismiss(DocId::new("settings")?)).await?;
+/// acceptor.close()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Acceptor<S, A, M> {
     make: S,
     handler: A,
@@ -61,10 +96,12 @@ pub struct Acceptor<S, A, M> {
 
 /// What the listener is at work on; it comes back with the result, without one when it is to close.
 enum Work {
-    Busy(Pin<Box<dyn Future<Output = (Box<Listener>, Option<Done>)> + Send>>),
+    Busy(Pin<Box<dyn Future<Output = WorkOutput> + Send>>),
     /// The path is lost, or the listener is closed.
     Idle(Option<Box<Listener>>),
 }
+
+type WorkOutput = (Box<Listener>, Option<Done>);
 
 enum Done {
     Event(ListenerEvent),
@@ -100,8 +137,8 @@ pub enum AcceptorEvent<M> {
     RestoreFailed {
         /// Why.
         error: BindError,
-        /// When that failed first.
-        since: Instant,
+        /// How long ago that failed first.
+        waited: Duration,
     },
     /// The path is the listener's again: restored, or because what was in the way has been moved aside.
     Restored,
@@ -193,7 +230,8 @@ where
                     let since = self.missing.take();
                     let since = since.map_or_else(Instant::now, |(since, _)| since);
                     self.missing = Some((since, Box::pin(sleep(RESTORED_AFTER))));
-                    return Poll::Ready(AcceptorEvent::RestoreFailed { error, since });
+                    let waited = since.elapsed();
+                    return Poll::Ready(AcceptorEvent::RestoreFailed { error, waited });
                 }
                 _ => {}
             }

@@ -76,58 +76,46 @@ mod tests {
     #[error("of a layer")]
     struct Layered(#[source] BoxError);
 
+    fn no_listener(path: &SocketPath) -> ConnectError {
+        let (path, source) = (path.clone(), io::ErrorKind::ConnectionRefused.into());
+        ConnectError::NoListener { path, source }
+    }
+
+    fn busy(path: &SocketPath) -> ConnectError {
+        let (path, source) = (path.clone(), io::ErrorKind::WouldBlock.into());
+        ConnectError::Busy { path, source }
+    }
+
+    fn not_a_directory(path: &SocketPath) -> ConnectError {
+        let (path, source) = (path.clone(), io::ErrorKind::NotADirectory.into());
+        ConnectError::Io { path, source }
+    }
+
     #[test]
     fn what_a_layer_wraps_is_found() {
-        let path = || SocketPath::new("/run/a.sock").unwrap();
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let path = SocketPath::new("/run/a.sock").unwrap();
+        let kernel = |kind: io::ErrorKind| -> BoxError { io::Error::from(kind).into() };
         let table: [(BoxError, Probe); 13] = [
+            (no_listener(&path).into(), Probe::NoListener),
+            (busy(&path).into(), Probe::Busy),
+            (not_a_directory(&path).into(), Probe::Denied),
             (
-                ConnectError::NoListener {
-                    path: path(),
-                    source: refused(),
-                }
-                .into(),
-                Probe::NoListener,
-            ),
-            (
-                ConnectError::Busy {
-                    path: path(),
-                    source: io::ErrorKind::WouldBlock.into(),
-                }
-                .into(),
-                Probe::Busy,
-            ),
-            (
-                ConnectError::NotASocket { path: path() }.into(),
+                ConnectError::NotASocket { path: path.clone() }.into(),
                 Probe::Denied,
             ),
-            (
-                ConnectError::Io {
-                    path: path(),
-                    source: io::ErrorKind::NotADirectory.into(),
-                }
-                .into(),
-                Probe::Denied,
-            ),
+            (ConnectError::Symlink { path }.into(), Probe::Denied),
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
             (AdmissionError::Closed.into(), Probe::Rejected),
             (AdmissionError::Foreign.into(), Probe::Silent),
             (HandshakeError::Closed.into(), Probe::Rejected),
-            (
-                io::Error::from(io::ErrorKind::ConnectionReset).into(),
-                Probe::Rejected,
-            ),
-            (ConnectError::Symlink { path: path() }.into(), Probe::Denied),
-            (refused().into(), Probe::NoListener),
-            (
-                io::Error::from(io::ErrorKind::TimedOut).into(),
-                Probe::Silent,
-            ),
+            (kernel(io::ErrorKind::ConnectionReset), Probe::Rejected),
+            (kernel(io::ErrorKind::ConnectionRefused), Probe::NoListener),
+            (kernel(io::ErrorKind::TimedOut), Probe::Silent),
             ("elapsed".into(), Probe::Silent),
         ];
         for (error, probe) in table {
-            let said = error.to_string();
-            assert_eq!(of_probe(&Layered(error)), probe, "{said}");
+            let text = error.to_string();
+            assert_eq!(of_probe(&Layered(error)), probe, "{text}");
         }
     }
 }

@@ -4,7 +4,6 @@
 //! the time that messages are kept without members.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -197,14 +196,5 @@ impl<M: Message> Member<M> {
 impl<M> Drop for FanOut<M> {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl<M> fmt::Debug for FanOut<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FanOut")
-            .field("members", &self.members.len())
-            .field("regroup", &self.regroup)
-            .finish_non_exhaustive()
     }
 }

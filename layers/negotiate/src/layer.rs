@@ -1,6 +1,6 @@
 //! The layer and its settings.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{marker::PhantomData, time::Duration};
 
 use kyneta_uds_queue::QueueConfig;
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
@@ -31,10 +31,9 @@ use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settin
 /// let roles = layer.role_watch(); // of the channel that the layer's stack makes
 /// # let _ = roles;
 /// ```
+#[derive(Debug, Clone)]
 pub struct NegotiateLayer<A, M> {
-    accept_handler: A,
-    settings: Settings,
-    role_watch: RoleWatch,
+    settings: Settings<A>,
     message: PhantomData<fn(M)>,
 }
 
@@ -51,13 +50,7 @@ impl<A, M> NegotiateLayer<A, M> {
     /// [`AcceptHandler`](crate::AcceptHandler).
     pub fn with_accept_handler(accept_handler: A) -> Self {
         Self {
-            accept_handler,
-            settings: Settings {
-                listener: ListenerOptions::new(),
-                allow_listener: None,
-                regroup: Duration::from_secs(5),
-            },
-            role_watch: RoleWatch::new(),
+            settings: Settings::new(accept_handler),
             message: PhantomData,
         }
     }
@@ -100,7 +93,7 @@ impl<A, M> NegotiateLayer<A, M> {
 
     /// The role, seen from outside.
     pub fn role_watch(&self) -> RoleWatch {
-        self.role_watch.clone()
+        self.settings.role_watch.clone()
     }
 }
 
@@ -108,31 +101,6 @@ impl<S, A: Clone, M> Layer<S> for NegotiateLayer<A, M> {
     type Service = Negotiate<S, A, M>;
 
     fn layer(&self, inner: S) -> Negotiate<S, A, M> {
-        Negotiate::new(
-            inner,
-            self.accept_handler.clone(),
-            self.settings.clone(),
-            self.role_watch.clone(),
-        )
-    }
-}
-
-impl<A: Clone, M> Clone for NegotiateLayer<A, M> {
-    fn clone(&self) -> Self {
-        Self {
-            accept_handler: self.accept_handler.clone(),
-            settings: self.settings.clone(),
-            role_watch: self.role_watch.clone(),
-            message: PhantomData,
-        }
-    }
-}
-
-impl<A: fmt::Debug, M> fmt::Debug for NegotiateLayer<A, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NegotiateLayer")
-            .field("accept_handler", &self.accept_handler)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        Negotiate::new(inner, self.settings.clone())
     }
 }

@@ -143,14 +143,10 @@ impl RoleWatch {
     }
 
     pub(crate) fn wait(&self, waiting: RoleWait) {
-        // The former one may hold an error of the user's: it is not dropped under the lock.
-        let mut before = None;
-        let status = &self.inner.status;
-        status.send_modify(|status| before = status.waiting.replace(waiting));
-        drop(before);
+        self.modify(|status| status.waiting = Some(waiting));
     }
 
-    /// Updates what [`waiting`](Self::waiting) returns, and wakes no task.
+    /// Updates what [`waiting`](Self::waiting) returns, if it returns anything, and wakes no task.
     pub(crate) fn wait_on(&self, waiting: RoleWait) {
         let mut before = None;
         self.inner.status.send_if_modified(|status| {
@@ -164,18 +160,17 @@ impl RoleWatch {
 
     /// The listener's path is its own again.
     pub(crate) fn restored(&self) {
-        let mut before = None;
-        let status = &self.inner.status;
-        status.send_modify(|status| {
-            before = (status.waiting.take(), status.obstacle.take()).into();
-        });
-        drop(before);
+        self.modify(|status| (status.waiting, status.obstacle) = (None, None));
     }
 
     pub(crate) fn obstructed(&self, error: SharedError) {
-        let mut before = None;
-        let status = &self.inner.status;
-        status.send_modify(|status| before = status.obstacle.replace(error));
+        self.modify(|status| status.obstacle = Some(error));
+    }
+
+    fn modify(&self, change: impl FnOnce(&mut Status)) {
+        // It may hold an error of the user's, which is not dropped under the lock.
+        let before = self.inner.status.borrow().clone();
+        self.inner.status.send_modify(change);
         drop(before);
     }
 }

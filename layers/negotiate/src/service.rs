@@ -4,7 +4,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     future::{Ready, ready},
     marker::PhantomData,
     task::{Context, Poll},
@@ -15,30 +14,22 @@ use tower_service::Service;
 
 use crate::{
     accept_handler::AcceptHandler, channel::Negotiated, make_channel::MakeChannel,
-    role_watch::RoleWatch, settings::Settings,
+    settings::Settings,
 };
 
 /// Makes channels that listen or connect. See [`NegotiateLayer`](crate::NegotiateLayer).
+#[derive(Debug, Clone)]
 pub struct Negotiate<S, A, M> {
     inner: S,
-    accept_handler: A,
-    settings: Settings,
-    role_watch: RoleWatch,
+    settings: Settings<A>,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, A, M> Negotiate<S, A, M> {
-    pub(crate) fn new(
-        inner: S,
-        accept_handler: A,
-        settings: Settings,
-        role_watch: RoleWatch,
-    ) -> Self {
+    pub(crate) fn new(inner: S, settings: Settings<A>) -> Self {
         Self {
             inner,
-            accept_handler,
             settings,
-            role_watch,
             message: PhantomData,
         }
     }
@@ -65,32 +56,7 @@ where
     }
 
     fn call(&mut self, path: SocketPath) -> Self::Future {
-        ready(Ok(Negotiated::new(
-            path,
-            self.inner.clone(),
-            self.accept_handler.clone(),
-            self.settings.clone(),
-            self.role_watch.clone(),
-        )))
-    }
-}
-
-impl<S: Clone, A: Clone, M> Clone for Negotiate<S, A, M> {
-    fn clone(&self) -> Self {
-        Self::new(
-            self.inner.clone(),
-            self.accept_handler.clone(),
-            self.settings.clone(),
-            self.role_watch.clone(),
-        )
-    }
-}
-
-impl<S: fmt::Debug, A, M> fmt::Debug for Negotiate<S, A, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Negotiate")
-            .field("inner", &self.inner)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        let (make, settings) = (self.inner.clone(), self.settings.clone());
+        ready(Ok(Negotiated::new(path, make, settings)))
     }
 }

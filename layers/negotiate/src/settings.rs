@@ -4,15 +4,30 @@ use std::time::Duration;
 
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
-/// How a path is bound, which listeners are allowed, and how long messages are kept without members.
+use crate::role_watch::RoleWatch;
+
+/// How a path is bound, which listeners are allowed, how long messages are kept without members; what handles
+/// accepted connections, and what shows the role.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub(crate) struct Settings<A> {
+    pub(crate) accept_handler: A,
     pub(crate) listener: ListenerOptions,
     pub(crate) allow_listener: Option<AccessPolicy>,
     pub(crate) regroup: Duration,
+    pub(crate) role_watch: RoleWatch,
 }
 
-impl Settings {
+impl<A> Settings<A> {
+    pub(crate) fn new(accept_handler: A) -> Self {
+        Self {
+            accept_handler,
+            listener: ListenerOptions::new(),
+            allow_listener: None,
+            regroup: Duration::from_secs(5),
+            role_watch: RoleWatch::new(),
+        }
+    }
+
     /// The access policy for listeners.
     pub(crate) fn allowed_listener(&self) -> AccessPolicy {
         let chosen = self.allow_listener.as_ref();

@@ -2,11 +2,15 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, Ready, ready},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
+use futures_util::{
+    TryFutureExt as _,
+    future::{Either, MapOk},
+};
 use kyneta_uds_core::{BoxError, DisconnectReason};
 use pin_project::pin_project;
 use tower_service::Service;
@@ -19,25 +23,24 @@ use crate::{channel::Reconnecting, error::NotConnected};
 #[pin_project]
 pub struct ReconnectFuture<S: Service<T>, T, P, M> {
     #[pin]
-    state: State<S::Future, Reconnecting<S, T, P, M>>,
+    inner: Inner<S, T, P, M>,
 }
 
-#[pin_project(project = StateProj)]
-enum State<F, C> {
-    Passing(#[pin] F),
-    Made(Option<C>),
-}
+type Inner<S, T, P, M> = Either<
+    MapOk<<S as Service<T>>::Future, fn(<S as Service<T>>::Response) -> Reconnecting<S, T, P, M>>,
+    Ready<Result<Reconnecting<S, T, P, M>, <S as Service<T>>::Error>>,
+>;
 
 impl<S: Service<T>, T, P, M> ReconnectFuture<S, T, P, M> {
-    pub(crate) const fn passing(accepted: S::Future) -> Self {
+    pub(crate) fn passing(accepted: S::Future) -> Self {
         Self {
-            state: State::Passing(accepted),
+            inner: Either::Left(accepted.map_ok(Reconnecting::passed)),
         }
     }
 
-    pub(crate) const fn made(channel: Reconnecting<S, T, P, M>) -> Self {
+    pub(crate) fn made(channel: Reconnecting<S, T, P, M>) -> Self {
         Self {
-            state: State::Made(Some(channel)),
+            inner: Either::Right(ready(Ok(channel))),
         }
     }
 }
@@ -46,17 +49,7 @@ impl<S: Service<T>, T, P, M> Future for ReconnectFuture<S, T, P, M> {
     type Output = Result<Reconnecting<S, T, P, M>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Passing(accepted) => {
-                let channel = ready!(accepted.poll(cx))?;
-                Poll::Ready(Ok(Reconnecting::passed(channel)))
-            }
-            StateProj::Made(channel) => match channel.take() {
-                Some(channel) => Poll::Ready(Ok(channel)),
-                // Polled again after it was ready.
-                None => Poll::Pending,
-            },
-        }
+        self.project().inner.poll(cx)
     }
 }
 

@@ -16,6 +16,12 @@ pub(crate) struct Lifecycle<P> {
     state_watch: StateWatch,
 }
 
+impl<P> Lifecycle<P> {
+    pub(crate) const fn state(&self) -> &State {
+        self.machine.state()
+    }
+}
+
 impl<P: Recover> Lifecycle<P> {
     pub(crate) fn new(policy: P, state_watch: StateWatch) -> Self {
         Self {

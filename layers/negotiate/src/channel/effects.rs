@@ -38,16 +38,18 @@ where
             AcceptorEvent::PathLost(_) => self.feed(Input::PathFree),
             AcceptorEvent::Restored => {
                 self.failure = None;
-                self.role_watch.restored();
+                self.settings.role_watch.restored();
                 self.feed(Input::Restored(Bind::Done));
             }
-            AcceptorEvent::RestoreFailed { error, since } => {
+            AcceptorEvent::RestoreFailed { error, waited } => {
                 let bind = classify::of_bind(&error);
                 self.feed_error(Input::Restored(bind), error);
                 if self.role() == Role::Listener {
+                    let now = Instant::now();
+                    let since = now.checked_sub(waited).unwrap_or(now);
                     let failure = self.failure.clone();
                     let waiting = RoleWait::new(WaitReason::InTheWay, since, failure);
-                    self.role_watch.wait(waiting);
+                    self.settings.role_watch.wait(waiting);
                 }
             }
             AcceptorEvent::Closed => {}
@@ -64,7 +66,7 @@ where
         self.failure = Some(SharedError::new(error));
         let effects = self.machine.on(input, fastrand::f64());
         if let Some(why) = self.machine.why() {
-            self.role_watch.wait_on(self.role_wait(why));
+            self.settings.role_watch.wait_on(self.role_wait(why));
         }
         self.carry_out(effects);
     }
@@ -107,8 +109,8 @@ where
                 Effect::HalfClose => self.link.half_close(HalfClose::Closing),
                 Effect::Report => {
                     if let Some(error) = self.failure.clone() {
-                        self.role_watch.obstructed(error.clone());
-                        self.handler.in_the_way(&error);
+                        self.settings.role_watch.obstructed(error.clone());
+                        self.settings.accept_handler.in_the_way(&error);
                     }
                 }
                 Effect::Remind(pause) => self.remind = Some(Box::pin(sleep(pause))),
@@ -116,8 +118,8 @@ where
                     let waiting = self.role_wait(why);
                     let waited = waiting.waited.as_millis() as u64;
                     tracing::warn!(path = %self.path, waited_ms = waited, "no role yet: {waiting}");
-                    self.role_watch.wait(waiting.clone());
-                    self.handler.waiting(&waiting);
+                    self.settings.role_watch.wait(waiting.clone());
+                    self.settings.accept_handler.waiting(&waiting);
                 }
                 Effect::Announce(role) => self.announce(role),
             }
@@ -138,8 +140,8 @@ where
             self.no_role_since = Instant::now();
         }
         tracing::info!(path = %self.path, %role, "role");
-        self.role_watch.announce(role);
-        self.handler.role_changed(role);
+        self.settings.role_watch.announce(role);
+        self.settings.accept_handler.role_changed(role);
     }
 
     /// The path first: a process that connects from now on must not reach a socket at which no one accepts.

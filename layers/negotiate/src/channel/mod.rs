@@ -15,7 +15,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -33,7 +33,6 @@ use crate::{
     fan_out::FanOut,
     machine::{Bind, Input, Negotiation, Probe, Role},
     make_channel::MakeChannel,
-    role_watch::RoleWatch,
     settings::Settings,
 };
 
@@ -63,9 +62,7 @@ where
 {
     path: SocketPath,
     make: S,
-    handler: A,
-    settings: Settings,
-    role_watch: RoleWatch,
+    settings: Settings<A>,
     /// Ready when this peer is asked to leave.
     leave: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     machine: Negotiation,
@@ -168,20 +165,12 @@ where
     A: AcceptHandler<S::Channel, S::MakeError, M>,
     M: Message + Clone,
 {
-    pub(crate) fn new(
-        path: SocketPath,
-        make: S,
-        handler: A,
-        settings: Settings,
-        role_watch: RoleWatch,
-    ) -> Self {
-        let leave = Box::pin(role_watch.leaving().clone().cancelled_owned());
+    pub(crate) fn new(path: SocketPath, make: S, settings: Settings<A>) -> Self {
+        let leave = Box::pin(settings.role_watch.leaving().clone().cancelled_owned());
         let mut this = Self {
             path,
             make,
-            handler,
             settings,
-            role_watch,
             leave: Some(leave),
             machine: Negotiation::new(),
             work: None,
@@ -254,6 +243,17 @@ where
         }
     }
 
+    /// Ready, once, when another socket has taken the place of our listener's.
+    fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.replacement {
+            Some(watch) => ready!(watch.poll_replaced(cx)),
+            None => return Poll::Pending,
+        }
+        self.replacement = None;
+        tracing::info!(path = %self.path, "another process listens at the path: moving to it");
+        Poll::Ready(())
+    }
+
     fn on_done(&mut self, done: Done<S, M>) {
         match done {
             Done::Waited => self.feed(Input::TimerFired),
@@ -273,7 +273,11 @@ where
                 self.feed_error(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {
-                let acceptor = Acceptor::new(listener, self.make.clone(), self.handler.clone());
+                let acceptor = Acceptor::new(
+                    listener,
+                    self.make.clone(),
+                    self.settings.accept_handler.clone(),
+                );
                 let fan_out = FanOut::new(self.settings.regroup, self.had_peers);
                 self.link = Link::Listening(Box::new(acceptor), fan_out);
                 self.feed(Input::Bound(Bind::Done));
@@ -288,7 +292,7 @@ where
 }
 
 /// Dropped without `poll_close`, with its driver, by a panic or with the runtime: the role ends, and a
-/// [`RoleWatch`] reports it.
+/// [`RoleWatch`](crate::RoleWatch) reports it.
 impl<S, A, M> Drop for Negotiated<S, A, M>
 where
     S: MakeChannel<M>,

@@ -22,24 +22,6 @@ use crate::{
     make_channel::MakeChannel,
 };
 
-impl<S, A, M> Negotiated<S, A, M>
-where
-    S: MakeChannel<M>,
-    A: AcceptHandler<S::Channel, S::MakeError, M>,
-    M: Message + Clone,
-{
-    /// Ready, once, when another socket has taken the place of our listener's.
-    fn poll_replaced(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.replacement {
-            Some(watch) => ready!(watch.poll_replaced(cx)),
-            None => return Poll::Pending,
-        }
-        self.replacement = None;
-        tracing::info!(path = %self.path, "another process listens at the path: moving to it");
-        Poll::Ready(())
-    }
-}
-
 impl<S, A, M> Service<M> for Negotiated<S, A, M>
 where
     S: MakeChannel<M>,

@@ -297,18 +297,9 @@ where
 
 impl<S: Service<T>, T, P, M> fmt::Debug for Reconnecting<S, T, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phase = match &self.phase {
-            Phase::Connected(_) => "connected",
-            Phase::HalfClosed(..) => "half-closed",
-            Phase::Last(..) => "last",
-            Phase::AwaitingReady => "awaiting ready",
-            Phase::Connecting(_) => "connecting",
-            Phase::Waiting(_) => "waiting",
-            Phase::GivenUp(..) => "given up",
-            Phase::Closed => "closed",
-        };
+        let state = self.origin.as_ref().map(|origin| origin.lifecycle.state());
         f.debug_struct("Reconnecting")
-            .field("phase", &phase)
+            .field("state", &state)
             .field("lost", &self.lost)
             .finish_non_exhaustive()
     }
