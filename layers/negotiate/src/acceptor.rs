@@ -132,7 +132,7 @@ pub enum AcceptorEvent<M> {
     /// A connection was accepted, and its handler has it driven.
     Accepted(Handle<M>),
     /// The path is not the listener's any more. It accepts nothing until [`Acceptor::restore`].
-    PathLost(Lost),
+    PathLost(PathLoss),
     /// The path could not be restored. It is reported lost again.
     RestoreFailed {
         /// Why.

@@ -6,7 +6,7 @@
 use std::{mem, task::Context};
 
 use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError};
-use kyneta_uds_unix::Lost;
+use kyneta_uds_unix::PathLoss;
 use tokio::time::{Instant, sleep};
 
 use super::{Done, Link, MAX_SHORT_CONNECTIONS, MIN_LIFETIME, Moved, Negotiated};
