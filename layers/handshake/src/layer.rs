@@ -31,8 +31,6 @@ type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
 ///     .admit(|peer| peer.identity().peer_id.as_str().starts_with("billing-"));
 /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
 /// ```
-///
-/// The [crate](crate) shows it in a stack.
 #[derive(Debug, Clone)]
 pub struct HandshakeLayer {
     config: HandshakeConfig,
