@@ -127,7 +127,7 @@ impl Counts {
                 }
                 _ => return,
             },
-            Event::TurnedAway { refusal } => match refusal {
+            Event::ConnectionRejected { reason } => match reason {
                 RejectReason::NotAllowed { .. } => &mut self.not_allowed,
                 RejectReason::TooMany { .. } => &mut self.too_many,
                 RejectReason::TooManyOfUid { .. } => &mut self.too_many_of_uid,
@@ -189,11 +189,16 @@ impl Counts {
 
 /// The layers above wrap the errors of framing.
 fn framing_error<'a>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a FramingError> {
-    let first: &'a (dyn Error + 'static) = error;
-    let mut chain = std::iter::successors(Some(first), |error: &&'a (dyn Error + 'static)| {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// An error, its source, and so on.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
         (**error).source()
-    });
-    chain.find_map(|error| error.downcast_ref())
+    })
 }
 
 #[cfg(test)]
@@ -264,7 +269,8 @@ mod tests {
                 &mut c.too_large
             }),
         ];
-        let rejected = rejected.map(|(refusal, field)| (Event::TurnedAway { refusal }, one(field)));
+        let rejected =
+            rejected.map(|(reason, field)| (Event::ConnectionRejected { reason }, one(field)));
         let failed = failed.map(|(error, field)| {
             let error = shared(error);
             (Event::NotEstablished { error }, one(field))

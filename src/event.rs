@@ -130,10 +130,10 @@ pub enum Event {
         /// Which users, and the remedy.
         risk: DirectoryRisk,
     },
-    /// Somebody has connected, and was hung up on at once: not allowed, or one too many.
-    TurnedAway {
-        /// Who, and why.
-        refusal: RejectReason,
+    /// An accepted connection was closed at once: not allowed, or over a limit.
+    ConnectionRejected {
+        /// Why, with the credentials of the process.
+        reason: RejectReason,
     },
     /// An accepted connection did not complete the handshake, or no handler could be made for it. A
     /// probe is not reported.

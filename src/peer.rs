@@ -551,7 +551,10 @@ where
 
     fn rejected(&self, refusal: &RejectReason) {
         let refusal = *refusal;
-        self.peers.events().send(Event::TurnedAway { refusal });
+        let reason = refusal;
+        self.peers
+            .events()
+            .send(Event::ConnectionRejected { reason });
     }
 
     fn directory_risk(&self, risk: &DirectoryRisk) {

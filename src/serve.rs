@@ -276,7 +276,7 @@ where
         let refusal = *refusal;
         self.server
             .event_sender()
-            .send(Event::TurnedAway { refusal });
+            .send(Event::ConnectionRejected { reason: refusal });
     }
 
     fn directory_risk(&self, risk: &DirectoryRisk) {

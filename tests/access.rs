@@ -69,7 +69,7 @@ async fn a_process_that_is_not_allowed_is_rejected_before_any_message() {
     let (server, mut events) = serve(Server::builder(&bus.path).listener(options)).await;
     let stranger = UnixStream::connect(&bus.path).await.unwrap();
     assert!(is_ended(stranger).await);
-    let Some(Event::TurnedAway { refusal }) = soon(events.recv()).await else {
+    let Some(Event::ConnectionRejected { reason: refusal }) = soon(events.recv()).await else {
         panic!("turned away")
     };
     assert!(matches!(refusal, RejectReason::NotAllowed { .. }));
@@ -91,7 +91,7 @@ async fn a_connection_above_the_limit_is_rejected_until_another_closes() {
     let late = connect(client(&bus.path, "late")).await.unwrap_err();
     assert!(said(&late).contains("closed"), "{late}");
     let refusal = loop {
-        if let Event::TurnedAway { refusal } = soon(events.recv()).await.unwrap() {
+        if let Event::ConnectionRejected { reason: refusal } = soon(events.recv()).await.unwrap() {
             break refusal;
         }
     };

@@ -152,7 +152,7 @@ impl Reporter {
             Event::UnsafeDirectory { risk } => {
                 self.writer.put(&EventLine::error("unsafe-directory", risk));
             }
-            Event::TurnedAway { refusal } => {
+            Event::ConnectionRejected { reason: refusal } => {
                 let code = match refusal {
                     RejectReason::NotAllowed { .. } => "not-allowed",
                     RejectReason::TooFast { .. } => "too-many-a-second",

@@ -3,34 +3,38 @@
 //! In: a path, settings, a handler. Out: a [`Client`]. May touch: what the stack touches, and one
 //! task of tokio's.
 
+mod error;
+mod policy;
+
 use std::{
-    error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
-use kyneta_uds_handshake::{HandshakeError, PeerInfo};
+use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFuture};
 use kyneta_uds_reconnect::{
-    Failure, ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions, Wait,
+    ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions,
 };
-use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer, ConnectError, NotAllowed};
+use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer};
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
+pub use self::error::ClientError;
+use self::policy::{Attempts, ClientPolicy};
 use crate::{
     builder::{Builder, Connects, Settings},
     connection::Connection,
     counts::Counts,
     dialed::{Dialed, MakePeerChannel},
-    event::{Event, EventSender, Events},
+    event::Events,
     handler::Handler,
     peers::{Peers, Presence},
     shutdown::shut_down,
     stack::{DefaultStack, MakeChannel},
-    waiting::{Waiting, WaitingNote},
+    waiting::Waiting,
 };
 
 /// A client of one listener: `Service<ChannelMsg, Response = ()>`, cloneable.
@@ -82,174 +86,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.handle.close();
     }
-}
-
-/// Why a client did not connect.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// No socket can have this path.
-    #[error(transparent)]
-    Path(#[from] SocketPathError),
-    /// No connection or handshake succeeded in as many attempts as the policy allows.
-    #[error("{path} could not be connected to{}", Tries(reason))]
-    NotConnected {
-        /// The path.
-        path: SocketPath,
-        /// Why it is not tried again: the limit of attempts, or the error in `last`.
-        reason: DisconnectReason,
-        /// The error of the last attempt; absent when the connection was closed.
-        #[source]
-        last: Option<SharedError>,
-    },
-}
-
-impl ClientError {
-    /// The connector's last error, if the connector failed.
-    pub fn connect_error(&self) -> Option<&ConnectError> {
-        match self {
-            Self::NotConnected { last, .. } => {
-                chain(last.as_ref()?.get_ref()).find_map(|error| error.downcast_ref())
-            }
-            Self::Path(_) => None,
-        }
-    }
-}
-
-/// The part of the text that the source does not have: the attempts, or that there is no source.
-struct Tries<'a>(&'a DisconnectReason);
-
-impl std::fmt::Display for Tries<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            DisconnectReason::Error(_) => Ok(()),
-            reason => write!(f, ": {reason}"),
-        }
-    }
-}
-
-/// An error and its sources.
-fn causes(reason: &DisconnectReason) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let first: Option<&(dyn Error + 'static)> = match reason {
-        DisconnectReason::Error(error) => Some(error.get_ref()),
-        _ => None,
-    };
-    first.into_iter().flat_map(chain)
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        (**error).source()
-    })
-}
-
-/// The first attempt to connect is not finished.
-#[derive(Debug, thiserror::Error)]
-#[error("the listener has not answered yet")]
-struct NotYetAnswered;
-
-/// Why a client is not connected, since when, and the error of its last attempt. Reports the wait at
-/// intervals.
-#[derive(Debug)]
-struct Attempts {
-    note: WaitingNote,
-    last: Mutex<Option<SharedError>>,
-    events: EventSender,
-}
-
-impl Attempts {
-    fn failed(&self, why: SharedError) {
-        if self.note.note(why) {
-            let events = self.events.downgrade();
-            self.note
-                .remind(move |waiting| events.not_connected(waiting));
-        }
-    }
-
-    fn changed(&self, state: &State) {
-        match state {
-            State::Connecting { .. } if self.note.get().is_none() => {
-                self.failed(SharedError::new(NotYetAnswered));
-            }
-            State::Connected | State::Disconnected { .. } => {
-                self.note.over();
-            }
-            _ => {}
-        }
-        self.events.send(Event::State(state.clone()));
-    }
-
-    fn last(&self) -> MutexGuard<'_, Option<SharedError>> {
-        // No code that can panic runs under the lock, so it is never poisoned.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The user's policy, with two additions: a listener that is not allowed is not tried again if there
-/// was no other before, and a series of attempts with an obstacle at the path is reported once.
-#[derive(Debug, Clone)]
-struct Healing<P> {
-    policy: P,
-    attempts: Arc<Attempts>,
-    /// There was a connection to an allowed listener: another listener may be temporary.
-    was_connected: bool,
-    /// The last attempt found an obstacle at the path.
-    obstructed: bool,
-}
-
-impl<P: Recover> Recover for Healing<P> {
-    fn recover(&mut self, failure: Failure<'_>) -> Result<Wait, DisconnectReason> {
-        self.attempts.failed(match failure.reason() {
-            DisconnectReason::Error(error) => error.clone(),
-            reason => SharedError::new(reason.clone()),
-        });
-        self.was_connected |= failure.attempts() == 0;
-        let reason = failure.reason();
-        let error = match reason {
-            DisconnectReason::Error(error) => Some(error.clone()),
-            _ => None,
-        };
-        // A user's error is not dropped under the lock.
-        let former = std::mem::replace(&mut *self.attempts.last(), error.clone());
-        drop(former);
-        let obstructed = causes(reason).any(is_obstacle);
-        if let Some(error) = error.filter(|_| obstructed && !self.obstructed) {
-            tracing::warn!(%error, "there is an obstacle at the path");
-            self.attempts.events.send(Event::InTheWay { error });
-        }
-        self.obstructed = obstructed;
-        if !self.was_connected && causes(reason).any(is_final) {
-            return Err(reason.clone());
-        }
-        self.policy.recover(failure)
-    }
-
-    fn is_on(&self) -> bool {
-        self.policy.is_on()
-    }
-}
-
-/// An obstacle at the path, which an operator may have to remove; or a server that has bound and has
-/// not set the file's mode yet.
-fn is_obstacle(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref().is_some_and(|error| {
-        matches!(
-            error,
-            ConnectError::NotPermitted { .. }
-                | ConnectError::NotASocket { .. }
-                | ConnectError::Symlink { .. }
-        )
-    })
-}
-
-/// The listener is not allowed or does not admit us, or the path is a symbolic link.
-fn is_final(error: &(dyn Error + 'static)) -> bool {
-    let connects = matches!(error.downcast_ref(), Some(ConnectError::Symlink { .. }));
-    let admits = matches!(
-        error.downcast_ref(),
-        Some(HandshakeError::NotAdmitted { .. })
-    );
-    connects || admits || error.is::<NotAllowed>()
 }
 
 impl Client {
@@ -310,7 +146,7 @@ impl Client {
     /// Why it is not connected, and since when. `None` while it is connected, and after the end, whose
     /// reason [`closed`](Self::closed) returns.
     pub fn waiting(&self) -> Option<Waiting> {
-        self.guard.attempts.note.get()
+        self.guard.attempts.waiting()
     }
 
     /// How often each limit was reached, and other failures.
@@ -485,19 +321,11 @@ where
             ..
         } = self.settings;
         let (dialed, driver) = Dialed::new(peers.clone(), config);
-        let attempts = Arc::new(Attempts {
-            note: WaitingNote::default(),
-            last: Mutex::default(),
-            events: peers.events().clone(),
-        });
+        let attempts = Arc::new(Attempts::new(peers.events().clone()));
         let changing = attempts.clone();
-        let layer = ReconnectLayer::new(Healing {
-            policy: self.role.reconnect,
-            attempts: attempts.clone(),
-            was_connected: false,
-            obstructed: false,
-        })
-        .on_transition(move |transition| changing.changed(&transition.to));
+        let policy = ClientPolicy::new(self.role.reconnect, attempts.clone());
+        let layer = ReconnectLayer::new(policy)
+            .on_transition(move |transition| changing.changed(&transition.to));
         let states = layer.state_watch();
         let stack = AuthorizeLayer::new(allow_listener.unwrap_or_else(AccessPolicy::anyone))
             .layer(self.stack);
