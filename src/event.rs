@@ -318,31 +318,29 @@ impl EventSender {
         self.send(Event::NotEstablished { error });
     }
 
-    /// Sends the event of a queue, with its peer.
-    pub(crate) fn queue(&self, peer: &Arc<PeerInfo>, event: &QueueEvent) {
-        self.log(peer, event);
-        let peer = peer.clone();
-        self.send(match event {
+    /// Sends the event of a queue, with its peer, and logs a message that is lost. What is not a message
+    /// is reported by the channel, which knows the sender.
+    pub(crate) fn queue(&self, to: &Arc<PeerInfo>, event: &QueueEvent) {
+        let peer = to.clone();
+        self.send(match event.clone() {
             QueueEvent::HighWater { messages, bytes } => Event::HighWater {
                 peer,
-                messages: *messages,
-                bytes: *bytes,
+                messages,
+                bytes,
             },
             QueueEvent::Drained => Event::Drained { peer },
-
-            QueueEvent::Refused(error) => Event::Refused {
-                peer,
-                error: error.clone(),
-            },
-            QueueEvent::HandlerFailed(error) => Event::HandlerFailed {
-                peer,
-                error: error.clone(),
-            },
-            QueueEvent::HandlerPanicked(panic) => Event::HandlerPanicked {
-                peer,
-                panic: panic.clone(),
-            },
-            // What is not a message is reported by the channel, which knows the sender.
+            QueueEvent::Refused(error) => {
+                self.warn(to, &error, "a message was not sent");
+                Event::Refused { peer, error }
+            }
+            QueueEvent::HandlerFailed(error) => {
+                self.warn(to, &error, "the handler failed on a message");
+                Event::HandlerFailed { peer, error }
+            }
+            QueueEvent::HandlerPanicked(panic) => {
+                self.warn(to, &panic, "a message is lost");
+                Event::HandlerPanicked { peer, panic }
+            }
             _ => return,
         });
     }
@@ -373,18 +371,6 @@ impl EventSender {
             }
             _ => {}
         }
-    }
-
-    /// Logs each message that is lost.
-    fn log(&self, peer: &PeerInfo, event: &QueueEvent) {
-        let (error, what): (&dyn Display, _) = match event {
-            QueueEvent::Refused(error) => (error, "a message was not sent"),
-            QueueEvent::HandlerFailed(error) => (error, "the handler failed on a message"),
-            QueueEvent::HandlerPanicked(panic) => (panic, "a message is lost"),
-            // No message is lost.
-            _ => return,
-        };
-        self.warn(peer, error, what);
     }
 
     fn warn(&self, peer: &PeerInfo, error: &dyn Display, what: &str) {
