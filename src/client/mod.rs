@@ -244,7 +244,7 @@ impl<P> Connects for ClientOptions<P> {}
 impl<S, P> ClientBuilder<S, P> {
     /// Whether and when it connects again. [`ReconnectPolicy::new`] by default; with
     /// [`ReconnectPolicy::off`] there is one connection. A path that is not permitted or is not a socket
-    /// is a failed attempt like others, and [`Event::InTheWay`]: it may be a server that has bound and
+    /// is a failed attempt like others, and [`Event::InTheWay`](crate::Event::InTheWay): it may be a server that has bound and
     /// has not set the file's mode yet. A listener that is not [allowed](Self::allow_listener) or does
     /// not admit this side, and a symbolic link, are final before the first connection, whatever the
     /// policy says.
