@@ -5,15 +5,15 @@
 
 use std::{
     fmt,
-    pin::{Pin, pin},
-    sync::{Arc, OnceLock},
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, PeerId};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
-use tokio::sync::Notify;
+use tokio::sync::SetOnce;
 use tower_service::Service;
 
 #[cfg(feature = "status")]
@@ -48,12 +48,10 @@ pub struct Connection {
     end: Arc<End>,
 }
 
-/// The end of one connection. The queue may outlive it.
+/// The end of one connection. The queue may outlive it. Every idle connection holds one.
 #[derive(Debug, Default)]
 struct End {
-    reason: OnceLock<DisconnectReason>,
-    /// Wakes the waiters. The smallest type that tokio has: every idle connection holds one.
-    ended: Notify,
+    reason: SetOnce<DisconnectReason>,
     #[cfg(feature = "status")]
     traffic: Traffic,
 }
@@ -64,18 +62,6 @@ impl End {
         match self.reason.get() {
             None => Ok(()),
             Some(reason) => Err(over(reason)),
-        }
-    }
-
-    async fn wait(&self) -> DisconnectReason {
-        loop {
-            let mut ended = pin!(self.ended.notified());
-            // Registered before the reason is read, so the end cannot be missed.
-            ended.as_mut().enable();
-            if let Some(reason) = self.reason.get() {
-                return reason.clone();
-            }
-            ended.await;
         }
     }
 }
@@ -140,7 +126,6 @@ impl Connection {
         #[cfg(feature = "status")]
         self.end.traffic.end(self.handle.gone_out());
         let _ = self.end.reason.set(reason);
-        self.end.ended.notify_waiters();
     }
 
     /// The process at the other end.
@@ -211,7 +196,7 @@ impl Connection {
     pub async fn closed(&self) -> DisconnectReason {
         tokio::select! {
             biased;
-            reason = self.end.wait() => reason,
+            reason = self.end.reason.wait() => reason.clone(),
             reason = self.handle.closed() => reason,
         }
     }

@@ -3,11 +3,12 @@
 //! In: a path, settings, a handler. Out: a [`Server`]. May touch: its peers; `serve` handles the accepted
 //! connections.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError};
 use kyneta_uds_unix::BindError;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tower::make::Shared;
 
@@ -75,9 +76,7 @@ pub struct Server {
 struct Inner {
     peers: Peers,
     disposing: CancellationToken,
-    disposed: CancellationToken,
-    /// Why it ended; set before `disposed`.
-    end: OnceLock<DisconnectReason>,
+    end: SetOnce<DisconnectReason>,
     /// The obstacle at its path.
     waiting: WaitingNote,
 }
@@ -104,8 +103,7 @@ impl Server {
             inner: Arc::new(Inner {
                 peers: Peers::new(events),
                 disposing: CancellationToken::new(),
-                disposed: CancellationToken::new(),
-                end: OnceLock::new(),
+                end: SetOnce::new(),
                 waiting: WaitingNote::default(),
             }),
         }
@@ -166,9 +164,7 @@ impl Server {
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> DisconnectReason {
-        self.inner.disposed.cancelled().await;
-        let end = self.inner.end.get().cloned();
-        end.unwrap_or(DisconnectReason::Intentional)
+        self.inner.end.wait().await.clone()
     }
 
     /// Stops accepting and gives up the path, then sends every peer what is queued for it and `depart`,
@@ -189,13 +185,12 @@ impl Server {
 
     /// It has ended. Later calls do not change the reason.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
-        let _ = self.inner.end.set(reason);
         self.inner.disposing.cancel();
         self.inner.waiting.over();
         for connection in self.connections() {
             connection.handle().close();
         }
-        self.inner.disposed.cancel();
+        let _ = self.inner.end.set(reason);
     }
 
     pub(crate) fn waiting_note(&self) -> &WaitingNote {
