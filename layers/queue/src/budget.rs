@@ -1,7 +1,7 @@
 //! Room that many queues share, so that many slow peers together stay within a bound.
 //!
 //! In: what a queue holds. Out: whether it may hold more. Touches nothing but the shared count, and
-//! that in steps, not for each message: an atomic operation costs as much as all the rest of queueing.
+//! that in steps, not for each message: an atomic operation costs as much as all the rest of enqueue.
 
 use std::{
     fmt,

@@ -101,7 +101,7 @@ pub struct TooManyErrors {
 /// The connection was closed, and not all that waited could be sent within the drain timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("closed with {messages} messages not sent within {after:?}")]
-pub struct Undrained {
+pub struct DrainTimedOut {
     /// The drain timeout.
     pub after: Duration,
     /// How many messages had not been taken by the kernel.

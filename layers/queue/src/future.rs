@@ -1,6 +1,6 @@
 //! What becomes of a message, of all messages, of the connection.
 //!
-//! In: the number of a message, or none. Out: futures. May touch: the backlog behind its lock.
+//! In: the number of a message, or none. Out: futures. May touch: the send_queue behind its lock.
 
 use std::{
     fmt,
@@ -14,9 +14,9 @@ use std::{
 use kyneta_uds_core::{DisconnectReason, Message};
 
 use crate::{
-    backlog::Seat,
     error::SendError,
     handle::{Handle, yield_some},
+    send_queue::CompletionKey,
     shared::Shared,
 };
 
@@ -93,16 +93,16 @@ impl<M> fmt::Debug for SendFuture<M> {
 ///
 /// Written by hand: an `async fn` would move the message twice more than it must be.
 #[must_use = "until it is awaited the message is not queued"]
-pub struct Queueing<'a, M: Message> {
+pub struct Enqueue<'a, M: Message> {
     handle: &'a mut Handle<M>,
     /// Absent once it is queued.
     msg: Option<M>,
     size: usize,
-    /// A place in the line, or a slot, is held for it.
+    /// A place in the line, or a permit, is held for it.
     waiting: bool,
 }
 
-impl<'a, M: Message> Queueing<'a, M> {
+impl<'a, M: Message> Enqueue<'a, M> {
     #[inline]
     pub(crate) fn new(handle: &'a mut Handle<M>, msg: M) -> Self {
         Self {
@@ -120,9 +120,9 @@ impl<'a, M: Message> Queueing<'a, M> {
             return Poll::Ready(Ok(()));
         }
         self.waiting = true;
-        let slot = ready!(self.handle.poll_slot(cx, Some(self.size)));
+        let permit = ready!(self.handle.poll_permit(cx, Some(self.size)));
         self.waiting = false;
-        let queued = slot.and_then(|()| self.handle.push(&mut self.msg, self.size));
+        let queued = permit.and_then(|()| self.handle.push(&mut self.msg, self.size));
         // One that failed is not tried again.
         self.msg = None;
         Poll::Ready(queued.map(drop))
@@ -130,9 +130,9 @@ impl<'a, M: Message> Queueing<'a, M> {
 }
 
 /// The message is never pinned.
-impl<M: Message> Unpin for Queueing<'_, M> {}
+impl<M: Message> Unpin for Enqueue<'_, M> {}
 
-impl<M: Message> Future for Queueing<'_, M> {
+impl<M: Message> Future for Enqueue<'_, M> {
     type Output = Result<(), SendError>;
 
     #[inline]
@@ -145,19 +145,19 @@ impl<M: Message> Future for Queueing<'_, M> {
     }
 }
 
-impl<M: Message> Drop for Queueing<'_, M> {
+impl<M: Message> Drop for Enqueue<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        // Given up while it waits, it leaves the line: a slot that nobody uses would starve others.
+        // Given up while it waits, it leaves the line: a permit that nobody uses would starve others.
         if self.waiting {
             self.handle.give_back();
         }
     }
 }
 
-impl<M: Message> fmt::Debug for Queueing<'_, M> {
+impl<M: Message> fmt::Debug for Enqueue<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queueing").finish_non_exhaustive()
+        f.debug_struct("Enqueue").finish_non_exhaustive()
     }
 }
 
@@ -166,7 +166,7 @@ impl<M: Message> fmt::Debug for Queueing<'_, M> {
 pub struct Flushed<M> {
     shared: Arc<Shared<M>>,
     range: Range<u64>,
-    seat: Option<Seat>,
+    key: Option<CompletionKey>,
 }
 
 impl<M> Flushed<M> {
@@ -174,7 +174,7 @@ impl<M> Flushed<M> {
         Self {
             shared,
             range,
-            seat: None,
+            key: None,
         }
     }
 }
@@ -188,7 +188,7 @@ impl<M> Future for Flushed<M> {
         let outcome = this
             .shared
             .lock()
-            .flushed(this.range.clone(), &mut this.seat, &mut waker);
+            .flushed(this.range.clone(), &mut this.key, &mut waker);
         drop(waker);
         outcome.map_or(Poll::Pending, Poll::Ready)
     }
@@ -196,8 +196,8 @@ impl<M> Future for Flushed<M> {
 
 impl<M> Drop for Flushed<M> {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat {
-            let waker = self.shared.lock().get_up(seat);
+        if let Some(key) = self.key {
+            let waker = self.shared.lock().forget_waiter(key);
             drop(waker);
         }
     }
@@ -215,12 +215,12 @@ impl<M> fmt::Debug for Flushed<M> {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Closed<M> {
     shared: Arc<Shared<M>>,
-    seat: Option<Seat>,
+    key: Option<CompletionKey>,
 }
 
 impl<M> Closed<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
-        Self { shared, seat: None }
+        Self { shared, key: None }
     }
 }
 
@@ -230,7 +230,7 @@ impl<M> Future for Closed<M> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
         let this = self.get_mut();
         let mut waker = Some(cx.waker().clone());
-        let reason = this.shared.lock().closed(&mut this.seat, &mut waker);
+        let reason = this.shared.lock().closed(&mut this.key, &mut waker);
         drop(waker);
         reason.map_or(Poll::Pending, Poll::Ready)
     }
@@ -238,8 +238,8 @@ impl<M> Future for Closed<M> {
 
 impl<M> Drop for Closed<M> {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat {
-            let waker = self.shared.lock().get_up(seat);
+        if let Some(key) = self.key {
+            let waker = self.shared.lock().forget_waiter(key);
             drop(waker);
         }
     }

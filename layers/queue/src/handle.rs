@@ -1,6 +1,6 @@
 //! The cloneable handle: `Service<M>`.
 //!
-//! In: messages. Out: futures that tell what became of each. May touch: the backlog, tokio's coop budget.
+//! In: messages. Out: futures that tell what became of each. May touch: the send_queue, tokio's coop budget.
 
 use std::{
     fmt,
@@ -14,10 +14,10 @@ use tower_service::Service;
 
 use crate::{
     answering,
-    backlog::{Asks, Pushed, Reserved, Slot, Ticket},
     counts::QueueCounts,
     error::{NotQueued, SendError},
-    future::{Closed, Flushed, Queueing, SendFuture},
+    future::{Closed, Enqueue, Flushed, SendFuture},
+    send_queue::{Acquire, Permit, PermitRequest, Pushed, WaiterKey},
     shared::Shared,
     weak::WeakHandle,
 };
@@ -25,9 +25,9 @@ use crate::{
 /// A bounded, cloneable handle to one channel. When the last one is dropped, what waits is sent and
 /// the connection is closed.
 ///
-/// As a `Service`: `poll_ready` reserves a slot, or fails once the connection has ended; `call` uses
+/// As a `Service`: `poll_ready` reserves a permit, or fails once the connection has ended; `call` uses
 /// it, and without one fails with [`SendError::Full`] when there is no room. Nothing panics. A clone
-/// has no slot. A slot that is not used for 100 ms while others wait for it and nothing else waits no
+/// has no permit. A permit that is not used for 100 ms while others wait for it and nothing else waits no
 /// longer keeps them waiting; it stays good.
 ///
 /// What the connection's own handler sends comes before what others send while messages that were read
@@ -47,14 +47,14 @@ use crate::{
 /// ```
 pub struct Handle<M> {
     shared: Arc<Shared<M>>,
-    slot: State,
+    permit: State,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     None,
-    Waiting(Ticket),
-    Reserved(Reserved),
+    Waiting(WaiterKey),
+    Permit(Permit),
     /// The policy is to fail, and there was no room.
     Overflow,
 }
@@ -69,7 +69,7 @@ impl<M> Handle<M> {
     pub(crate) const fn counted(shared: Arc<Shared<M>>) -> Self {
         Self {
             shared,
-            slot: State::None,
+            permit: State::None,
         }
     }
 
@@ -105,7 +105,7 @@ impl<M> Handle<M> {
         self.shared.abort.store(true, Ordering::Release);
         self.close();
         // One that closes already is not woken by closing.
-        let driver = self.shared.lock().rouse();
+        let driver = self.shared.lock().take_driver();
         driver.wake();
     }
 
@@ -132,9 +132,9 @@ impl<M> Handle<M> {
         self.shared.counts()
     }
 
-    /// Who asks for a slot, and for how much.
-    fn asks(&self, size: Option<usize>) -> Asks {
-        Asks {
+    /// Who asks for a permit, and for how much.
+    fn asks(&self, size: Option<usize>) -> PermitRequest {
+        PermitRequest {
             answers: answering::is_answering(&self.shared),
             size,
         }
@@ -160,8 +160,8 @@ impl<M: Message> Handle<M> {
     /// [`SendError`], as of `poll_ready` and `call`. The message is dropped then;
     /// [`try_queue`](Self::try_queue) gives it back.
     #[inline]
-    pub fn queue(&mut self, msg: M) -> Queueing<'_, M> {
-        Queueing::new(self, msg)
+    pub fn queue(&mut self, msg: M) -> Enqueue<'_, M> {
+        Enqueue::new(self, msg)
     }
 
     /// Queues the message if there is room now.
@@ -192,7 +192,7 @@ impl<M: Message> Handle<M> {
     /// With room and no line, one turn of the lock instead of two. True when the message was taken.
     #[inline]
     pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> bool {
-        if !matches!(self.slot, State::None) {
+        if !matches!(self.permit, State::None) {
             return false;
         }
         let pushed = self.shared.lock().push_at_once(msg, size);
@@ -205,55 +205,55 @@ impl<M: Message> Handle<M> {
         }
     }
 
-    /// Reserves a slot, for a message of `size` where that is known.
+    /// Reserves a permit, for a message of `size` where that is known.
     #[inline]
-    pub(crate) fn poll_slot(
+    pub(crate) fn poll_permit(
         &mut self,
         cx: &mut Context<'_>,
         size: Option<usize>,
     ) -> Poll<Result<(), SendError>> {
-        let slot = match self.slot {
-            State::Reserved(_) => return Poll::Ready(Ok(())),
-            State::Waiting(ticket) => {
+        let permit = match self.permit {
+            State::Permit(_) => return Poll::Ready(Ok(())),
+            State::Waiting(key) => {
                 let mut waker = Some(cx.waker().clone());
-                let slot = self.shared.lock().ask_again(ticket, &mut waker);
+                let permit = self.shared.lock().poll_acquire(key, &mut waker);
                 drop(waker);
-                slot
+                permit
             }
             State::None | State::Overflow => {
                 let asks = self.asks(size);
-                let free = self.shared.lock().ask(asks);
+                let free = self.shared.lock().try_acquire(asks);
                 match free {
-                    Some(slot) => slot,
+                    Some(permit) => permit,
                     None => {
                         let mut waker = Some(cx.waker().clone());
-                        let (slot, wakes) = self.shared.lock().stand(asks, &mut waker);
+                        let (permit, wakes) = self.shared.lock().acquire_or_wait(asks, &mut waker);
                         wakes.wake();
-                        slot
+                        permit
                     }
                 }
             }
         };
-        match slot {
-            Slot::Reserved(reserved) => {
-                self.slot = State::Reserved(reserved);
+        match permit {
+            Acquire::Permit(reserved) => {
+                self.permit = State::Permit(reserved);
                 Poll::Ready(Ok(()))
             }
-            Slot::Wait(ticket) => {
-                self.slot = State::Waiting(ticket);
+            Acquire::Wait(key) => {
+                self.permit = State::Waiting(key);
                 Poll::Pending
             }
-            Slot::Full => {
+            Acquire::Full => {
                 // A task that tries again at once must not keep its thread from the driver.
-                self.slot = State::None;
-                let wakes = self.shared.lock().turn_away();
+                self.permit = State::None;
+                let wakes = self.shared.lock().reject_full();
                 wakes.wake();
                 ready!(yield_some(cx));
-                self.slot = State::Overflow;
+                self.permit = State::Overflow;
                 Poll::Ready(Ok(()))
             }
-            Slot::Closed(error) => {
-                self.slot = State::None;
+            Acquire::Closed(error) => {
+                self.permit = State::None;
                 Poll::Ready(Err(error))
             }
         }
@@ -263,41 +263,41 @@ impl<M: Message> Handle<M> {
     #[inline]
     pub(crate) fn push(&mut self, msg: &mut Option<M>, size: usize) -> Result<u64, SendError> {
         let asks = self.asks(Some(size));
-        let slot = std::mem::replace(&mut self.slot, State::None);
+        let permit = std::mem::replace(&mut self.permit, State::None);
         let mut left = None;
-        let mut backlog = self.shared.lock();
-        let reserved = match slot {
-            State::Reserved(reserved) => Ok(reserved),
-            State::Overflow => Err(backlog.full()),
-            State::Waiting(ticket) => {
-                let (granted, waits) = backlog.redeem(ticket);
+        let mut send_queue = self.shared.lock();
+        let reserved = match permit {
+            State::Permit(reserved) => Ok(reserved),
+            State::Overflow => Err(send_queue.full()),
+            State::Waiting(key) => {
+                let (granted, waits) = send_queue.take_granted(key);
                 left = waits;
                 match granted {
                     Some(reserved) => Ok(reserved),
-                    None => backlog.take_slot(asks),
+                    None => send_queue.acquire_now(asks),
                 }
             }
-            State::None => backlog.take_slot(asks),
+            State::None => send_queue.acquire_now(asks),
         };
         let pushed = match reserved {
-            Ok(_) if backlog.is_closed() => Err(backlog.disconnected(false)),
-            Ok(reserved) => Ok(backlog.push(msg.take(), size, reserved)),
+            Ok(_) if send_queue.is_closed() => Err(send_queue.disconnected(false)),
+            Ok(reserved) => Ok(send_queue.push(msg.take(), size, reserved)),
             Err(error) => {
-                let wakes = backlog.turn_away();
-                drop(backlog);
+                let wakes = send_queue.reject_full();
+                drop(send_queue);
                 drop(left);
                 wakes.wake();
                 return Err(error);
             }
         };
-        drop(backlog);
+        drop(send_queue);
         drop(left);
         pushed.map(wake_driver)
     }
 
-    /// Gives back a slot, or the place in the line.
+    /// Gives back a permit, or the place in the line.
     pub(crate) fn give_back(&mut self) {
-        give_back(&self.shared, &mut self.slot);
+        give_back(&self.shared, &mut self.permit);
     }
 }
 
@@ -315,14 +315,14 @@ fn wake_driver(pushed: Pushed) -> u64 {
     pushed.number
 }
 
-fn give_back<M>(shared: &Shared<M>, slot: &mut State) {
-    match std::mem::replace(slot, State::None) {
-        State::Waiting(ticket) => {
-            let (wakes, left) = shared.lock().leave(ticket);
+fn give_back<M>(shared: &Shared<M>, permit: &mut State) {
+    match std::mem::replace(permit, State::None) {
+        State::Waiting(key) => {
+            let (wakes, left) = shared.lock().cancel_wait(key);
             wakes.wake();
             drop(left);
         }
-        State::Reserved(reserved) => {
+        State::Permit(reserved) => {
             let wakes = shared.lock().release(reserved);
             wakes.wake();
         }
@@ -337,7 +337,7 @@ impl<M: Message> Service<M> for Handle<M> {
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.poll_slot(cx, None)
+        self.poll_permit(cx, None)
     }
 
     #[inline]
@@ -358,7 +358,7 @@ impl<M> Clone for Handle<M> {
 
 impl<M> Drop for Handle<M> {
     fn drop(&mut self) {
-        give_back(&self.shared, &mut self.slot);
+        give_back(&self.shared, &mut self.permit);
         if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.close();
         }
@@ -369,7 +369,7 @@ impl<M> fmt::Debug for Handle<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (messages, bytes) = self.queued();
         f.debug_struct("Handle")
-            .field("slot", &self.slot)
+            .field("permit", &self.permit)
             .field("messages", &messages)
             .field("bytes", &bytes)
             .finish_non_exhaustive()

@@ -56,24 +56,24 @@
 //!
 //! It accepts the message, in order. Its future resolves when the kernel has taken the bytes, or
 //! fails with a [`SendError`] that says whether they may have been sent. Dropping the future does not
-//! cancel the send. A slot that `poll_ready` reserved and `call` did not use goes to the next sender that
+//! cancel the send. A permit that `poll_ready` reserved and `call` did not use goes to the next sender that
 //! waits when the handle is dropped, or when it was held for 100 ms with nothing else in the way.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answering;
-mod backlog;
 mod budget;
 mod config;
 mod counts;
-mod drive;
+mod driver;
 mod error;
 mod future;
 mod handle;
 mod handlers;
 mod layer;
 #[cfg(all(test, kyneta_loom))]
-mod orders;
+mod loom_tests;
+mod send_queue;
 mod service;
 mod shared;
 mod sync;
@@ -82,9 +82,11 @@ mod weak;
 pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use counts::QueueCounts;
-pub use drive::{Drive, Driver, queue};
-pub use error::{Ended, HandlerPanicked, NotQueued, SendError, Stalled, TooManyErrors, Undrained};
-pub use future::{Closed, Flushed, Queueing, SendFuture};
+pub use driver::{Drive, Driver, queue};
+pub use error::{
+    DrainTimedOut, Ended, HandlerPanicked, NotQueued, SendError, Stalled, TooManyErrors,
+};
+pub use future::{Closed, Enqueue, Flushed, SendFuture};
 pub use handle::Handle;
 pub use layer::QueueLayer;
 pub use service::{Queue, QueueFuture};

@@ -141,12 +141,12 @@ fn an_abort_of_what_is_closing_is_not_missed() {
 
 #[test]
 fn a_close_and_a_reserved_slot_agree_on_whether_the_message_is_sent() {
-    in_every_order("close against slots", || {
+    in_every_order("close against permits", || {
         let one = QueueConfig::default().max_messages(1);
         let (pipe, mut handle, drive) = start(a_peer_that_follows, one);
         let closer = handle.clone();
         let mut second = handle.clone();
-        // One has the slot, the other stands in line.
+        // One has the permit, the other stands in line.
         block_on(handle.ready()).unwrap();
         let first = thread::spawn(move || block_on(handle.call(Num(1))));
         let second =

@@ -13,7 +13,7 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, Message};
 use tower_service::Service;
 
-use crate::{config::QueueConfig, drive::queue, handle::Handle, handlers::Handlers};
+use crate::{config::QueueConfig, driver::queue, handle::Handle, handlers::Handlers};
 
 /// Makes handles out of channels. See [`QueueLayer`](crate::QueueLayer).
 pub struct Queue<S, H, M> {

@@ -1,4 +1,4 @@
-//! The backlog behind its lock, shared by handles, futures and the driver.
+//! The send_queue behind its lock, shared by handles, futures and the driver.
 //!
 //! No code of the user's runs under the lock: what is of the user's kind is made before it is taken, and
 //! woken or dropped after it was let go of.
@@ -11,16 +11,16 @@ use std::{
 use kyneta_uds_core::{DisconnectReason, SharedError};
 
 use crate::{
-    backlog::{Backlog, Level},
     budget::Lease,
     config::{QueueConfig, QueueEvent},
     counts::QueueCounts,
+    send_queue::{Level, SendQueue},
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard},
 };
 
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
-    backlog: Mutex<Backlog<M>>,
+    send_queue: Mutex<SendQueue<M>>,
     pub(crate) config: QueueConfig,
     /// Any refusal since the start: lets dropped futures skip the lock.
     pub(crate) refusals: AtomicBool,
@@ -33,7 +33,7 @@ pub(crate) struct Shared<M> {
 impl<M> Shared<M> {
     pub(crate) fn new(config: QueueConfig) -> Arc<Self> {
         Arc::new(Self {
-            backlog: Mutex::new(Backlog::new(
+            send_queue: Mutex::new(SendQueue::new(
                 config.max_messages,
                 config.max_bytes,
                 config.overflow,
@@ -47,8 +47,10 @@ impl<M> Shared<M> {
     }
 
     /// Nothing that can panic runs under the lock, so poison means nothing.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Backlog<M>> {
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SendQueue<M>> {
+        self.send_queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets no more in, because of `reason`. What waits is still sent.
@@ -98,8 +100,8 @@ impl<M> Shared<M> {
     pub(crate) fn tell(&self, event: &QueueEvent) {
         let warns = self.config.on_event.is_none() && event.is_fault();
         let line = {
-            let mut backlog = self.lock();
-            let ledger = backlog.ledger();
+            let mut send_queue = self.lock();
+            let ledger = send_queue.ledger();
             ledger.count(event);
             warns.then(|| ledger.line(Instant::now())).flatten()
         };

@@ -71,9 +71,9 @@ fn an_event_may_look_at_the_queue() {
         let (handle, driver) = queue(config);
         seen.set(Mutex::new(handle.clone())).unwrap();
         let mut handle = handle;
-        let mut queueing = task::spawn(handle.queue(Num(1)));
-        assert!(queueing.poll().is_ready());
-        drop(queueing);
+        let mut enqueue = task::spawn(handle.queue(Num(1)));
+        assert!(enqueue.poll().is_ready());
+        drop(enqueue);
         assert_pending!(task::spawn(driver.drive(Pipe::with_room(0), ignore())).poll());
         assert_eq!(*looked.lock().unwrap(), 1);
     });

@@ -74,7 +74,7 @@ async fn slots_that_are_held_and_not_used_end_no_connection_and_keep_no_other_se
 #[tokio::test(start_paused = true)]
 async fn nor_do_they_turn_away_for_ever_a_sender_that_does_not_wait() {
     let one = QueueConfig::default().max_messages(1);
-    // As many bytes as the last message had: a slot stands for that many.
+    // As many bytes as the last message had: a permit stands for that many.
     let bytes = QueueConfig::default().max_bytes(100);
     for config in [one, bytes] {
         for overflow in [Overflow::Fail, Overflow::Wait] {
@@ -213,10 +213,10 @@ async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
 async fn a_future_that_is_polled_again_takes_no_slot() {
     let (handle, _driver) = queue(QueueConfig::default().max_messages(2));
     let mut sender = handle.clone();
-    let mut queueing = task::spawn(sender.queue(Num(1)));
-    assert_ready_ok!(queueing.poll());
-    assert_ready_ok!(queueing.poll());
-    drop(queueing);
+    let mut enqueue = task::spawn(sender.queue(Num(1)));
+    assert_ready_ok!(enqueue.poll());
+    assert_ready_ok!(enqueue.poll());
+    drop(enqueue);
     let mut other = task::spawn(handle.clone());
     assert_ready_ok!(other.enter(|cx, mut handle| handle.poll_ready(cx)));
 }

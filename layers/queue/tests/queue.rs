@@ -116,7 +116,7 @@ async fn a_full_queue_is_waited_for_in_line() {
     assert_pending!(second.enter(|cx, mut h| h.poll_ready(cx)));
     assert_pending!(third.enter(|cx, mut h| h.poll_ready(cx)));
 
-    // A slot that was reserved and not used goes to the next in line.
+    // A permit that was reserved and not used goes to the next in line.
     drop(first);
     assert!(second.is_woken());
     assert!(!third.is_woken());
@@ -857,7 +857,7 @@ async fn no_slot_is_ever_lost() {
                 }
             }
         }
-        // Everybody goes; all that was called is there; all slots are free.
+        // Everybody goes; all that was called is there; all permits are free.
         senders.clear();
         pipe.make_room(1000);
         assert!(drive.poll().is_pending());

@@ -228,7 +228,7 @@ async fn send(handle: &mut Handle<Msg>, msg: Msg, way: u64, random: &mut Random)
             }
             pauses(1 + random.below(2)).await;
         },
-        // It holds its slot for a while.
+        // It holds its permit for a while.
         4 => {
             handle.ready().await.unwrap();
             let after = Duration::from_millis(random.below(150));
@@ -238,8 +238,8 @@ async fn send(handle: &mut Handle<Msg>, msg: Msg, way: u64, random: &mut Random)
         // It gives up its place a few times.
         _ => {
             for _ in 0..random.below(3) {
-                let mut queueing = std::pin::pin!(handle.queue(msg));
-                let done = poll_fn(|cx| Poll::Ready(queueing.as_mut().poll(cx).is_ready())).await;
+                let mut enqueue = std::pin::pin!(handle.queue(msg));
+                let done = poll_fn(|cx| Poll::Ready(enqueue.as_mut().poll(cx).is_ready())).await;
                 if done {
                     return;
                 }

@@ -12,16 +12,16 @@ use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, broke, write::Wrote};
+use super::{Drive, Phase, Step, write::Wrote, write_error};
 use crate::{
-    backlog::Stuck,
     config::Overflow,
-    error::{Stalled, Undrained},
+    error::{DrainTimedOut, Stalled},
+    send_queue::Contention,
 };
 
-/// How long slots may be held and not used while other senders wait and no message does. Then they keep
+/// How long permits may be held and not used while other senders wait and no message does. Then they keep
 /// the others waiting no longer.
-const IDLE_SLOTS: Duration = Duration::from_millis(100);
+const IDLE_PERMITS: Duration = Duration::from_millis(100);
 
 /// The one timer, with the start of each active deadline. Boxed: most connections have none.
 #[pin_project]
@@ -49,8 +49,8 @@ struct Waiting {
 enum Deadline {
     /// The queue has been full, or something written, with nothing going out.
     Stall,
-    /// Slots have been held, with senders in line and nothing going out.
-    IdleSlots,
+    /// Permits have been held, with senders in line and nothing going out.
+    IdlePermits,
     /// The end takes too long.
     Drain,
 }
@@ -106,7 +106,7 @@ where
                     Poll::Ready(_) if peer => return Break(DisconnectReason::Closed),
                     Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
                     Poll::Ready(Ok(())) => {
-                        *this.phase = Phase::Lingering;
+                        *this.phase = Phase::AwaitingEof;
                         // The stream may hold the end already.
                         cx.waker().wake_by_ref();
                     }
@@ -122,11 +122,11 @@ where
         // Senders that wait for the handler to answer what was read ahead wait for the peer, too, as long
         // as it takes nothing.
         let behind = match wrote.stuck {
-            Stuck::No => false,
-            Stuck::Behind => true,
-            Stuck::Idle => wrote.blocked && this.ahead.is_some(),
+            Contention::None => false,
+            Contention::Messages => true,
+            Contention::IdlePermits => wrote.blocked && this.ahead.is_some(),
         };
-        if open && !wrote.blocked && wrote.stuck == Stuck::No {
+        if open && !wrote.blocked && wrote.stuck == Contention::None {
             // The clock is not asked.
             *this.timer = None;
             return Continue(());
@@ -151,9 +151,9 @@ where
         };
         let idle = Limit {
             since: &mut waiting.idle,
-            waits: open && wrote.stuck == Stuck::Idle,
+            waits: open && wrote.stuck == Contention::IdlePermits,
             again: moved,
-            after: IDLE_SLOTS,
+            after: IDLE_PERMITS,
         };
         let ending = Limit {
             since: &mut waiting.ending,
@@ -167,7 +167,7 @@ where
         let of = |deadline| move |(due, after)| (due, after, deadline);
         let due = [
             stall.map(of(Deadline::Stall)),
-            idle.map(of(Deadline::IdleSlots)),
+            idle.map(of(Deadline::IdlePermits)),
             ending.map(of(Deadline::Drain)),
         ];
         let first = due.into_iter().flatten().min_by_key(|(due, ..)| *due);
@@ -208,15 +208,15 @@ where
             return Continue(());
         }
         let level = || {
-            let backlog = this.shared.lock();
-            (backlog.level(), backlog.next() - *this.taken)
+            let send_queue = this.shared.lock();
+            (send_queue.level(), send_queue.next() - *this.taken)
         };
         Break(match deadline {
-            Deadline::IdleSlots => {
+            Deadline::IdlePermits => {
                 if let Some(timer) = this.timer {
                     timer.as_mut().project().waiting.idle = None;
                 }
-                let wakes = this.shared.lock().write_off();
+                let wakes = this.shared.lock().expire_permits();
                 wakes.wake();
                 // What the senders queue now is written in the next turn.
                 cx.waker().wake_by_ref();
@@ -237,9 +237,11 @@ where
                 }
                 stalled
             }
-            Deadline::Drain if *this.phase == Phase::Deaf => broke(this.broke),
+            Deadline::Drain if *this.phase == Phase::WriteFailed => write_error(this.write_error),
             Deadline::Drain => match (level(), *this.phase) {
-                ((_, messages @ 1..), _) => DisconnectReason::error(Undrained { after, messages }),
+                ((_, messages @ 1..), _) => {
+                    DisconnectReason::error(DrainTimedOut { after, messages })
+                }
                 (_, Phase::Draining { peer: true }) => DisconnectReason::Closed,
                 _ => DisconnectReason::Intentional,
             },

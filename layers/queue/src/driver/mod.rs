@@ -1,6 +1,6 @@
 //! The one task of a connection: it reads, hands over, encodes and flushes.
 //!
-//! In: a channel, a handler, the shared backlog. Out: the reason why it ended. May touch: the
+//! In: a channel, a handler, the shared send_queue. Out: the reason why it ended. May touch: the
 //! channel, the handler, tokio's clock (for the two deadlines, never per message), and the core's
 //! where it is to spin.
 //!
@@ -8,11 +8,11 @@
 //! stop the writing that makes the room; and while the peer takes nothing, what it sends is read ahead. A
 //! poll works on a bounded number of bytes; the rest is taken up by the next.
 
-mod ahead;
+mod deadlines;
 mod handler;
 mod read;
-mod rest;
-mod slack;
+mod read_ahead;
+mod reclaim;
 mod spin;
 mod write;
 
@@ -30,8 +30,8 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
-use self::{ahead::Ahead, handler::Running, rest::Timer, spin::Spin};
-use crate::{backlog::Batch, config::QueueConfig, error::Ended, handle::Handle, shared::Shared};
+use self::{deadlines::Timer, handler::Running, read_ahead::ReadAhead, spin::Spin};
+use crate::{config::QueueConfig, error::Ended, handle::Handle, send_queue::Batch, shared::Shared};
 
 /// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
 const POLL_BYTES: u64 = 64 << 10;
@@ -106,7 +106,7 @@ impl<M: Message> Driver<M> {
             timer: None,
             errors: None,
             ahead: None,
-            slack: None,
+            reclaim: None,
             waker: None,
             channel,
             handler,
@@ -117,7 +117,7 @@ impl<M: Message> Driver<M> {
             called: 0,
             taken: 0,
             phase: Phase::Open,
-            broke: None,
+            write_error: None,
             spin,
         }
     }
@@ -143,9 +143,9 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     /// Of what the peer sent; absent until something of it had to be rejected.
     errors: Option<Box<RateLimit>>,
     /// What was read while the handler waited; absent when nothing was.
-    ahead: Option<Box<Ahead<C::In>>>,
+    ahead: Option<Box<ReadAhead<C::In>>>,
     /// Set while there is memory to be given back.
-    slack: Option<Pin<Box<Sleep>>>,
+    reclaim: Option<Pin<Box<Sleep>>>,
     /// For the next rest: cloned before the lock is taken.
     waker: Option<Waker>,
     channel: C,
@@ -160,13 +160,13 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     taken: u64,
     phase: Phase,
     /// Why writing has failed.
-    broke: Option<DisconnectReason>,
+    write_error: Option<DisconnectReason>,
     /// Absent unless it is asked for.
     spin: Option<Box<Spin>>,
 }
 
 /// Why a connection ends whose writing has failed.
-fn broke(reason: &Option<DisconnectReason>) -> DisconnectReason {
+fn write_error(reason: &Option<DisconnectReason>) -> DisconnectReason {
     reason.clone().unwrap_or(DisconnectReason::Closed)
 }
 
@@ -178,9 +178,9 @@ enum Phase {
         peer: bool,
     },
     /// All is sent and said; the peer's own end is read for, so that it gets no reset.
-    Lingering,
+    AwaitingEof,
     /// Writing has failed; what the peer said before it left is still read.
-    Deaf,
+    WriteFailed,
     Ended,
 }
 
@@ -211,7 +211,7 @@ where
 {
     fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         // What a handler queues meanwhile is written below: it wakes no task.
-        let high_water = self.shared.lock().awake();
+        let high_water = self.shared.lock().driver_runs();
         self.shared.tell_high_water(high_water);
         let (mut read, mut written, mut moved) = (false, false, false);
         let (mut budget, mut left) = (read::FIRST, POLL_BYTES);
@@ -244,7 +244,7 @@ where
                     .as_ref()
                     .is_some_and(|ahead| ahead.lacks_budget());
                 let again = came_in.held && wrote.blocked && lacks;
-                self.as_mut().keep_slack(cx, wrote.slack, again);
+                self.as_mut().reclaim(cx, wrote.reclaim, again);
                 self.as_mut().rest(cx, moved, wrote)?;
                 if let Some(spin) = self.project().spin {
                     spin.turned(cx, read || written);
@@ -269,7 +269,7 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
             return;
         }
         // Told when both are gone, even if dropping one of them panics.
-        let _told = Tell {
+        let _end = EndOnDrop {
             shared: this.shared,
             called: *this.called,
             reason,
@@ -280,13 +280,13 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
 }
 
 /// Tells of the end when it is dropped.
-struct Tell<'a, M> {
+struct EndOnDrop<'a, M> {
     shared: &'a Shared<M>,
     called: u64,
     reason: DisconnectReason,
 }
 
-impl<M> Drop for Tell<'_, M> {
+impl<M> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
         self.shared.end(self.called, self.reason.clone());
     }

@@ -12,7 +12,7 @@ use kyneta_uds_core::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, ahead::Ahead, broke, handler::Running};
+use super::{Drive, Phase, Step, handler::Running, read_ahead::ReadAhead, write_error};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages in a poll before what they led to is written, so that the peer works on the first
@@ -149,14 +149,14 @@ where
                 }
                 // Of a kind that this version of the layer does not know.
                 Some(Ok(_)) => {}
-                Some(Err(_)) if *this.phase == Phase::Deaf => {
-                    return Break(broke(this.broke));
+                Some(Err(_)) if *this.phase == Phase::WriteFailed => {
+                    return Break(write_error(this.write_error));
                 }
                 Some(Err(reason)) => return Break(reason),
                 None => match this.phase {
-                    Phase::Lingering => return Break(DisconnectReason::Intentional),
+                    Phase::AwaitingEof => return Break(DisconnectReason::Intentional),
                     // It had left in good order, which is why writing failed.
-                    Phase::Deaf => return Break(DisconnectReason::Closed),
+                    Phase::WriteFailed => return Break(DisconnectReason::Closed),
                     _ => *this.phase = Phase::Draining { peer: true },
                 },
             }
@@ -174,7 +174,7 @@ where
         let mut worked = this.channel.worked();
         let ahead = this
             .ahead
-            .get_or_insert_with(|| Box::new(Ahead::new(config, worked)));
+            .get_or_insert_with(|| Box::new(ReadAhead::new(config, worked)));
         let mut more = false;
         while ahead.has_room(config) {
             more = *left == 0;
@@ -209,7 +209,7 @@ where
         let this = self.project();
         let Some(ahead) = this.ahead else { return };
         if ahead.owes_a_sender(held && !progress) {
-            let wakes = this.shared.lock().admit();
+            let wakes = this.shared.lock().admit_one();
             wakes.wake();
         } else if held {
             // One more turn tells whether the handler waits for what was just written.

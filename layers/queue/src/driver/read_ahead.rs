@@ -30,7 +30,7 @@ const BETWEEN_SENDERS: usize = 4;
 pub(super) type Item<M> = Option<Result<Inbound<M>, DisconnectReason>>;
 
 #[derive(Debug)]
-pub(super) struct Ahead<M> {
+pub(super) struct ReadAhead<M> {
     items: VecDeque<(Item<M>, usize)>,
     bytes: usize,
     lease: Option<Lease>,
@@ -42,7 +42,7 @@ pub(super) struct Ahead<M> {
     taken: usize,
 }
 
-impl<M: Message> Ahead<M> {
+impl<M: Message> ReadAhead<M> {
     /// Empty; the channel has `worked` on so many bytes.
     pub(super) fn new(config: &QueueConfig, worked: u64) -> Self {
         Self {
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    type Read = Ahead<Vec<u8>>;
+    type Read = ReadAhead<Vec<u8>>;
 
     fn message(len: usize) -> Item<Vec<u8>> {
         Some(Ok(Inbound::Message(vec![0; len])))
@@ -183,7 +183,7 @@ mod tests {
             what: what.into(),
         };
         let config = QueueConfig::default().max_bytes(1);
-        let mut ahead = Ahead::<Large>::new(&config, 0);
+        let mut ahead = ReadAhead::<Large>::new(&config, 0);
         let mut count = 0;
         while ahead.has_room(&config) {
             let said = rejected("x".repeat(3_000));

@@ -19,17 +19,17 @@ const AT_REST: Duration = Duration::from_millis(20);
 
 impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
     /// Looks at the clock when the timer fires, at most fifty times a second, and not per message.
-    /// `found`: there is slack; `again`: another turn is due in any case.
-    pub(super) fn keep_slack(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool, again: bool) {
+    /// `found`: there is reclaim; `again`: another turn is due in any case.
+    pub(super) fn reclaim(self: Pin<&mut Self>, cx: &mut Context<'_>, found: bool, again: bool) {
         let this = self.project();
-        let timer = match this.slack {
+        let timer = match this.reclaim {
             Some(timer) => timer,
-            None if found || again => this.slack.insert(Box::pin(sleep(AT_REST))),
+            None if found || again => this.reclaim.insert(Box::pin(sleep(AT_REST))),
             None => return,
         };
         while timer.as_mut().poll(cx).is_ready() {
             if this.shared.lock().shrink(this.batch) && !again {
-                *this.slack = None;
+                *this.reclaim = None;
                 return;
             }
             timer.as_mut().reset(Instant::now() + AT_REST);

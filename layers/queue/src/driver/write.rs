@@ -1,4 +1,4 @@
-//! Writing: what waits is encoded and flushed, and the backlog is told how far it got.
+//! Writing: what waits is encoded and flushed, and the send_queue is told how far it got.
 
 use std::{
     ops::ControlFlow::{Break, Continue},
@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use super::{Drive, Phase, Step};
 use crate::{
-    backlog::{Queued, Stuck},
     config::QueueEvent,
+    send_queue::{Contention, Queued},
 };
 
 /// How far one round of writing came.
@@ -27,9 +27,9 @@ pub(super) struct Wrote {
     /// The kernel has not taken all that was written.
     pub(super) blocked: bool,
     /// Whether senders stand in line.
-    pub(super) stuck: Stuck,
+    pub(super) stuck: Contention,
     /// Nothing waits, and there is memory to be given back.
-    pub(super) slack: bool,
+    pub(super) reclaim: bool,
 }
 
 impl Wrote {
@@ -39,8 +39,8 @@ impl Wrote {
         done: false,
         closing: false,
         blocked: false,
-        stuck: Stuck::No,
-        slack: false,
+        stuck: Contention::None,
+        reclaim: false,
     };
 }
 
@@ -60,8 +60,8 @@ where
         {
             *this.waker = Some(cx.waker().clone());
         }
-        if *this.phase == Phase::Deaf {
-            this.shared.lock().park(this.waker, false);
+        if *this.phase == Phase::WriteFailed {
+            this.shared.lock().register_driver(this.waker, false);
             return Continue(Wrote::NOTHING);
         }
         let (mut progress, mut moved) = (false, false);
@@ -87,7 +87,7 @@ where
                 match this.channel.poll_ready(cx) {
                     Poll::Pending => break true,
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return self.broken(cx, error.into()),
+                    Poll::Ready(Err(error)) => return self.write_failed(cx, error.into()),
                 }
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.called;
@@ -116,7 +116,7 @@ where
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(())) => *this.taken = given,
-                    Poll::Ready(Err(error)) => return self.broken(cx, error.into()),
+                    Poll::Ready(Err(error)) => return self.write_failed(cx, error.into()),
                 }
                 moved |= this.channel.buffered() < before;
             }
@@ -127,26 +127,26 @@ where
                 this.calling.set(None);
             }
 
-            let mut backlog = this.shared.lock();
+            let mut send_queue = this.shared.lock();
             let again = lost.is_some();
             let mut forgotten = None;
             if let Some(reason) = lost
                 && *this.taken < *this.called
             {
-                forgotten = backlog.lose(*this.taken..*this.called, reason);
+                forgotten = send_queue.lose(*this.taken..*this.called, reason);
                 *this.taken = *this.called;
             }
-            let progressed = backlog.progress(messages, bytes, *this.taken);
+            let progressed = send_queue.progress(messages, bytes, *this.taken);
             if this.batch.is_empty() {
-                backlog.take(this.batch);
+                send_queue.take(this.batch);
             }
             let idle = !blocked && this.batch.is_empty();
             if (blocked || idle) && !again {
-                backlog.park(this.waker, idle);
+                send_queue.register_driver(this.waker, idle);
             }
-            let (closing, stuck) = (backlog.is_closing(), backlog.stuck());
-            let slack = idle && backlog.has_slack(this.batch);
-            drop(backlog);
+            let (closing, stuck) = (send_queue.is_closing(), send_queue.contention());
+            let reclaim = idle && send_queue.can_reclaim(this.batch);
+            drop(send_queue);
             drop(forgotten);
             // Before the wakes: a sender that goes on has been told of all that led to it.
             this.shared.tell_high_water(progressed.high_water);
@@ -165,7 +165,7 @@ where
                     done,
                     closing,
                     stuck,
-                    slack,
+                    reclaim,
                 });
             }
         }
@@ -175,18 +175,18 @@ where
     /// error. One that has not may have said things before it left: they are still read, within the
     /// drain timeout, while senders learn at once.
     #[cold]
-    fn broken(self: Pin<&mut Self>, cx: &mut Context<'_>, error: BoxError) -> Step<Wrote> {
+    fn write_failed(self: Pin<&mut Self>, cx: &mut Context<'_>, error: BoxError) -> Step<Wrote> {
         let mut this = self.project();
         if let Phase::Draining { peer: true } = this.phase {
             return Break(DisconnectReason::Closed);
         }
         let reason = DisconnectReason::error(error);
-        *this.phase = Phase::Deaf;
-        *this.broke = Some(reason.clone());
+        *this.phase = Phase::WriteFailed;
+        *this.write_error = Some(reason.clone());
         this.calling.set(None);
         this.batch.clear();
         this.shared.fail(*this.called, reason);
-        this.shared.lock().park(this.waker, false);
+        this.shared.lock().register_driver(this.waker, false);
         // What is there to be read has woken no task.
         cx.waker().wake_by_ref();
         Continue(Wrote::NOTHING)

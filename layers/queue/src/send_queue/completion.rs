@@ -7,7 +7,7 @@ use std::{ops::Range, task::Waker};
 
 use kyneta_uds_core::DisconnectReason;
 
-use super::{Backlog, State, Wakes};
+use super::{SendQueue, State, Wakes};
 use crate::error::SendError;
 
 /// The mark of a future that waits for the end.
@@ -16,12 +16,12 @@ const END: u64 = u64::MAX;
 /// Where a future waits that is not about one message; given up when it is dropped. Ordered by the mark
 /// that it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Seat {
+pub(crate) struct CompletionKey {
     mark: u64,
     number: u64,
 }
 
-impl<M> Backlog<M> {
+impl<M> SendQueue<M> {
     /// The number after the last message queued so far.
     pub(crate) fn next(&self) -> u64 {
         self.next
@@ -58,23 +58,23 @@ impl<M> Backlog<M> {
         if let State::Failed(_) | State::Closed(_) = self.state {
             return Some(Err(self.disconnected(number < self.encoded)));
         }
-        self.watch(number, waker);
+        self.wait_for_message(number, waker);
         None
     }
 
     /// Wakes `waker` when message `number` is with the kernel. One future asks for a number.
-    fn watch(&mut self, number: u64, waker: &mut Option<Waker>) {
+    fn wait_for_message(&mut self, number: u64, waker: &mut Option<Waker>) {
         let found = self
-            .watchers
+            .message_waiters
             .binary_search_by_key(&number, |(number, _)| *number);
         match found {
             Err(at) => {
                 if let Some(waker) = waker.take() {
-                    self.watchers.insert(at, (number, waker));
+                    self.message_waiters.insert(at, (number, waker));
                 }
             }
             Ok(at) => {
-                if let (Some((_, known)), Some(waker)) = (self.watchers.get_mut(at), waker)
+                if let (Some((_, known)), Some(waker)) = (self.message_waiters.get_mut(at), waker)
                     && !known.will_wake(waker)
                 {
                     std::mem::swap(known, waker);
@@ -83,12 +83,12 @@ impl<M> Backlog<M> {
         }
     }
 
-    /// Ready when all of `range` are with the kernel, or some went down with a connection. `seat` is
+    /// Ready when all of `range` are with the kernel, or some went down with a connection. `key` is
     /// where the future waits. What `waker` holds afterwards is to be dropped without the lock.
     pub(crate) fn flushed(
         &mut self,
         range: Range<u64>,
-        seat: &mut Option<Seat>,
+        key: &mut Option<CompletionKey>,
         waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
         if let Some(exceptions) = &self.exceptions
@@ -103,25 +103,25 @@ impl<M> Backlog<M> {
             // Of what was encoded, the kernel may have taken some, the first of it before all.
             return Some(Err(self.disconnected(range.start < self.encoded)));
         }
-        self.sit(seat, range.end, waker);
+        self.wait_for(key, range.end, waker);
         None
     }
 
     /// Ready at the end.
     pub(crate) fn closed(
         &mut self,
-        seat: &mut Option<Seat>,
+        key: &mut Option<CompletionKey>,
         waker: &mut Option<Waker>,
     ) -> Option<DisconnectReason> {
         if let State::Closed(reason) = &self.state {
             return Some(reason.clone());
         }
-        self.sit(seat, END, waker);
+        self.wait_for(key, END, waker);
         None
     }
 
-    fn sit(&mut self, seat: &mut Option<Seat>, mark: u64, waker: &mut Option<Waker>) {
-        let known = seat.and_then(|seat| self.seated.get_mut(&seat));
+    fn wait_for(&mut self, key: &mut Option<CompletionKey>, mark: u64, waker: &mut Option<Waker>) {
+        let known = key.and_then(|key| self.completions.get_mut(&key));
         match (known, &mut *waker) {
             (Some(known), Some(waker)) => {
                 if !known.will_wake(waker) {
@@ -129,12 +129,12 @@ impl<M> Backlog<M> {
                 }
             }
             _ => {
-                let number = self.next_seat;
-                self.next_seat += 1;
-                let taken = Seat { mark, number };
-                *seat = Some(taken);
+                let number = self.next_completion;
+                self.next_completion += 1;
+                let taken = CompletionKey { mark, number };
+                *key = Some(taken);
                 if let Some(waker) = waker.take() {
-                    self.seated.insert(taken, waker);
+                    self.completions.insert(taken, waker);
                 }
             }
         }
@@ -142,20 +142,22 @@ impl<M> Backlog<M> {
 
     /// A future that waited is dropped; its waker, too, without the lock.
     #[must_use]
-    pub(crate) fn get_up(&mut self, seat: Seat) -> Option<Waker> {
-        self.seated.remove(&seat)
+    pub(crate) fn forget_waiter(&mut self, key: CompletionKey) -> Option<Waker> {
+        self.completions.remove(&key)
     }
 
     /// Wakes the futures that wait for a mark that has been reached.
     pub(super) fn reached(&mut self, taken: u64, wakes: &mut Wakes) {
-        let done = self.watchers.partition_point(|(number, _)| *number < taken);
-        for (_, waker) in self.watchers.drain(..done) {
+        let done = self
+            .message_waiters
+            .partition_point(|(number, _)| *number < taken);
+        for (_, waker) in self.message_waiters.drain(..done) {
             wakes.push(Some(waker));
         }
-        while let Some(seat) = self.seated.first_entry()
-            && seat.key().mark <= taken
+        while let Some(key) = self.completions.first_entry()
+            && key.key().mark <= taken
         {
-            wakes.push(Some(seat.remove()));
+            wakes.push(Some(key.remove()));
         }
     }
 
@@ -173,20 +175,24 @@ impl<M> Backlog<M> {
 mod tests {
     use std::task::Waker;
 
-    use crate::{backlog::Backlog, config::Overflow};
+    use crate::{config::Overflow, send_queue::SendQueue};
 
     #[test]
     fn a_future_that_waits_has_one_seat_and_gives_it_up() {
-        let mut backlog: Backlog<u8> = Backlog::new(1, 1, Overflow::Wait, None);
+        let mut send_queue: SendQueue<u8> = SendQueue::new(1, 1, Overflow::Wait, None);
         let (mut flushed, mut closed) = (None, None);
         let waker = || Some(Waker::noop().clone());
         for _ in 0..3 {
-            assert!(backlog.flushed(0..1, &mut flushed, &mut waker()).is_none());
-            assert!(backlog.closed(&mut closed, &mut waker()).is_none());
-            assert_eq!(backlog.seated.len(), 2);
+            assert!(
+                send_queue
+                    .flushed(0..1, &mut flushed, &mut waker())
+                    .is_none()
+            );
+            assert!(send_queue.closed(&mut closed, &mut waker()).is_none());
+            assert_eq!(send_queue.completions.len(), 2);
         }
-        assert!(backlog.get_up(flushed.unwrap()).is_some());
-        assert!(backlog.get_up(closed.unwrap()).is_some());
-        assert!(backlog.seated.is_empty());
+        assert!(send_queue.forget_waiter(flushed.unwrap()).is_some());
+        assert!(send_queue.forget_waiter(closed.unwrap()).is_some());
+        assert!(send_queue.completions.is_empty());
     }
 }

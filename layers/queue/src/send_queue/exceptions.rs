@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use kyneta_uds_core::SharedError;
 
-use super::{Backlog, losses::Losses};
+use super::{SendQueue, losses::Losses};
 use crate::counts::Ledger;
 
 /// How many refusals are kept for futures that have not asked yet.
@@ -33,12 +33,12 @@ impl Exceptions {
     }
 }
 
-impl<M> Backlog<M> {
+impl<M> SendQueue<M> {
     pub(super) fn exceptions(&mut self) -> &mut Exceptions {
         self.exceptions.get_or_insert_default()
     }
 
-    /// Counts and log lines.
+    /// Counts and log waiters.
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
         &mut self.exceptions().ledger
     }

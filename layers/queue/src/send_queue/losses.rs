@@ -6,7 +6,7 @@ use std::{collections::VecDeque, ops::Range};
 
 use kyneta_uds_core::DisconnectReason;
 
-use super::Backlog;
+use super::SendQueue;
 use crate::error::SendError;
 
 /// How many losses are kept for futures that have not asked yet.
@@ -58,7 +58,7 @@ impl Losses {
     }
 }
 
-impl<M> Backlog<M> {
+impl<M> SendQueue<M> {
     /// All of `range`, which the kernel has not been known to take, went down with a connection. The
     /// next [`progress`](Self::progress) goes past it, and wakes the futures that wait. What is forgotten
     /// for it is to be dropped without the lock.

@@ -8,10 +8,10 @@
 //! write buffer, `next` to be queued. One mark instead of a oneshot for each message is what makes
 //! a message cost nanoseconds (a oneshot: some 130).
 
+mod completion;
 mod exceptions;
 mod losses;
-mod marks;
-mod slots;
+mod permits;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,16 +20,16 @@ use std::{
 
 use kyneta_uds_core::DisconnectReason;
 
-pub(crate) use self::marks::Seat;
-pub(crate) use self::slots::{Asks, Reserved, Slot, Stuck, Ticket};
-use self::{exceptions::Exceptions, slots::Lines};
+pub(crate) use self::completion::CompletionKey;
+pub(crate) use self::permits::{Acquire, Contention, Permit, PermitRequest, WaiterKey};
+use self::{exceptions::Exceptions, permits::Waiters};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// How many messages there is room for at rest.
 const KEPT: usize = 1;
 
 /// How many futures that wait for their messages there is room for at rest: what one takes.
-const KEPT_WATCHERS: usize = 4;
+const KEPT_WAITERS: usize = 4;
 
 /// Messages on their way to the channel; no `None` is among them. They are held as their futures hold them, so
 /// that they are moved as a whole: one that is unwrapped on the way is read in other pieces than it has just
@@ -44,7 +44,7 @@ pub(crate) struct Queued<M> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Backlog<M> {
+pub(crate) struct SendQueue<M> {
     max_messages: usize,
     max_bytes: usize,
     overflow: Overflow,
@@ -58,16 +58,16 @@ pub(crate) struct Backlog<M> {
     bytes: usize,
     /// Of the message that was queued last.
     last_size: usize,
-    /// Slots that are held and not used yet, and the bytes that they stand for.
+    /// Permits that are held and not used yet, and the bytes that they stand for.
     reserved: usize,
     reserved_bytes: usize,
     epoch: u32,
-    /// A sender found the queue full of those slots, and does not wait.
-    turned_away: bool,
+    /// A sender found the queue full of those permits, and does not wait.
+    rejected_full: bool,
     /// Senders wait until the handler has answered what was read ahead.
     yielding: bool,
     /// One may come all the same: none stood in line when one was due.
-    one_may_come: bool,
+    one_may_enter: bool,
     /// As much waits as may. As of when that was last another number: what others that share the budget
     /// do in between is seen with the next message in or out.
     filled: bool,
@@ -81,14 +81,14 @@ pub(crate) struct Backlog<M> {
     taken: u64,
     exceptions: Option<Box<Exceptions>>,
 
-    /// Senders that wait for a slot. Absent when none does.
-    lines: Option<Box<Lines>>,
-    next_ticket: u64,
+    /// Senders that wait for a permit. Absent when none does.
+    waiters: Option<Box<Waiters>>,
+    next_waiter: u64,
     /// Futures that wait for their message, nearly always in order.
-    watchers: Vec<(u64, Waker)>,
+    message_waiters: Vec<(u64, Waker)>,
     /// Futures that wait for a mark or the end.
-    seated: BTreeMap<Seat, Waker>,
-    next_seat: u64,
+    completions: BTreeMap<CompletionKey, Waker>,
+    next_completion: u64,
     /// The driver, while it rests.
     driver: Option<Waker>,
     /// It rests because nothing waits, not because the channel is blocked.
@@ -167,7 +167,7 @@ pub(crate) struct Level {
     pub(crate) bytes: usize,
 }
 
-impl<M> Backlog<M> {
+impl<M> SendQueue<M> {
     pub(crate) fn new(
         max_messages: usize,
         max_bytes: usize,
@@ -187,9 +187,9 @@ impl<M> Backlog<M> {
             reserved: 0,
             reserved_bytes: 0,
             epoch: 0,
-            turned_away: false,
+            rejected_full: false,
             yielding: false,
-            one_may_come: false,
+            one_may_enter: false,
             filled: false,
             full: false,
             high_water: None,
@@ -197,11 +197,11 @@ impl<M> Backlog<M> {
             encoded: 0,
             taken: 0,
             exceptions: None,
-            lines: None,
-            next_ticket: 0,
-            watchers: Vec::new(),
-            seated: BTreeMap::new(),
-            next_seat: 0,
+            waiters: None,
+            next_waiter: 0,
+            message_waiters: Vec::new(),
+            completions: BTreeMap::new(),
+            next_completion: 0,
             driver: None,
             idle: false,
             state: State::Open,
@@ -236,14 +236,14 @@ impl<M> Backlog<M> {
         !matches!(self.state, State::Open)
     }
 
-    /// Queues a message, using up a slot.
+    /// Queues a message, using up a permit.
     #[inline]
-    pub(crate) fn push(&mut self, msg: Option<M>, size: usize, slot: Reserved) -> Pushed {
-        self.let_go(slot);
+    pub(crate) fn push(&mut self, msg: Option<M>, size: usize, permit: Permit) -> Pushed {
+        self.unreserve(permit);
         self.accept(msg, size)
     }
 
-    /// Queues a message without a slot, if there is room and no sender waits for it; else leaves it
+    /// Queues a message without a permit, if there is room and no sender waits for it; else leaves it
     /// where it is.
     #[inline]
     pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> Option<Pushed> {
@@ -307,26 +307,26 @@ impl<M> Backlog<M> {
         let mut wakes = Wakes::default();
         if let State::Open = self.state {
             self.state = State::Closing(reason);
-            self.dismiss(&mut wakes);
+            self.wake_waiters(&mut wakes);
             wakes.push(self.driver.take());
         }
         wakes
     }
 
     /// Senders in line learn of the end.
-    fn dismiss(&mut self, wakes: &mut Wakes) {
+    fn wake_waiters(&mut self, wakes: &mut Wakes) {
         for waker in self
-            .lines
+            .waiters
             .take()
             .into_iter()
-            .flat_map(|lines| lines.wakers())
+            .flat_map(|waiters| waiters.wakers())
         {
             wakes.push(Some(waker));
         }
     }
 
     /// Wakes the driver, whatever it rests for.
-    pub(crate) fn rouse(&mut self) -> Wakes {
+    pub(crate) fn take_driver(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         wakes.push(self.driver.take());
         wakes
@@ -338,10 +338,10 @@ impl<M> Backlog<M> {
     }
 
     /// True when more memory is held than a connection at rest should hold.
-    pub(crate) fn has_slack(&self, batch: &Batch<M>) -> bool {
+    pub(crate) fn can_reclaim(&self, batch: &Batch<M>) -> bool {
         self.queue.capacity().max(batch.capacity()) > KEPT
-            || self.watchers.capacity() > KEPT_WATCHERS
-            || self.lines.is_some()
+            || self.message_waiters.capacity() > KEPT_WAITERS
+            || self.waiters.is_some()
     }
 
     /// Gives back the memory of what is empty, unless that was needed since this was last asked for.
@@ -355,11 +355,15 @@ impl<M> Backlog<M> {
                 *queue = VecDeque::new();
             }
         }
-        if self.watchers.is_empty() {
-            self.watchers = Vec::new();
+        if self.message_waiters.is_empty() {
+            self.message_waiters = Vec::new();
         }
-        if self.lines.as_ref().is_some_and(|lines| lines.is_empty()) {
-            self.lines = None;
+        if self
+            .waiters
+            .as_ref()
+            .is_some_and(|waiters| waiters.is_empty())
+        {
+            self.waiters = None;
         }
         true
     }
@@ -367,7 +371,7 @@ impl<M> Backlog<M> {
     /// The driver rests: until a message comes if it is `idle`, and in any case until senders
     /// stand in line or the end is asked for. `waker` is the driver's; what it holds afterwards is kept for
     /// the next rest, or dropped without the lock.
-    pub(crate) fn park(&mut self, waker: &mut Option<Waker>, idle: bool) {
+    pub(crate) fn register_driver(&mut self, waker: &mut Option<Waker>, idle: bool) {
         self.idle = idle;
         match (&mut self.driver, waker) {
             (Some(driver), Some(waker)) if driver.will_wake(waker) => {}
@@ -377,7 +381,7 @@ impl<M> Backlog<M> {
 
     /// The driver is at work: it takes what waits before it rests again. Returns the level of a queue
     /// that has become full meanwhile.
-    pub(crate) fn awake(&mut self) -> Option<Level> {
+    pub(crate) fn driver_runs(&mut self) -> Option<Level> {
         self.idle = false;
         self.high_water.take().map(|level| *level)
     }
@@ -432,7 +436,7 @@ impl<M> Backlog<M> {
         self.encoded = encoded;
         self.hold(0, 0);
         let mut wakes = Wakes::default();
-        self.dismiss(&mut wakes);
+        self.wake_waiters(&mut wakes);
         Remains {
             wakes,
             _unsent: std::mem::take(&mut self.queue),

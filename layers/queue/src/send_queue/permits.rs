@@ -1,42 +1,42 @@
-//! Slots: who may queue a message now, and who waits for it in which order.
+//! Permits: who may queue a message now, and who waits for it in which order.
 //!
-//! In: senders that ask for room. Out: slots, tickets, and wakers that the shell wakes or drops once it
+//! In: senders that ask for room. Out: permits, tickets, and wakers that the shell wakes or drops once it
 //! has let go of the lock. Touches nothing.
 //!
-//! A slot is a promise: a message with one is let in. It counts against both bounds from the moment that
+//! A permit is a promise: a message with one is let in. It counts against both bounds from the moment that
 //! it is given, with the size of the message where that is known and with what a message holds at
 //! present where it is not.
 
 use std::{collections::BTreeMap, task::Waker};
 
-use super::{Backlog, Wakes};
+use super::{SendQueue, Wakes};
 use crate::{config::Overflow, error::SendError};
 
 /// A place in the line of senders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket(u64);
+pub(crate) struct WaiterKey(u64);
 
 /// Room that a sender holds and has not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reserved {
+pub(crate) struct Permit {
     bytes: usize,
-    /// Slots of an earlier epoch have been written off.
+    /// Permits of an earlier epoch have been expired.
     epoch: u32,
 }
 
-/// What a sender that asks for a slot gets.
+/// What a sender that asks for a permit gets.
 #[derive(Debug)]
-pub(crate) enum Slot {
-    Reserved(Reserved),
-    Wait(Ticket),
+pub(crate) enum Acquire {
+    Permit(Permit),
+    Wait(WaiterKey),
     /// The policy is to fail.
     Full,
     Closed(SendError),
 }
 
-/// Who asks for a slot.
+/// Who asks for a permit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asks {
+pub(crate) struct PermitRequest {
     /// The handler of this connection, for an answer: others do not come before it.
     pub(crate) answers: bool,
     /// The size of the message, where it is there already.
@@ -45,28 +45,28 @@ pub(crate) struct Asks {
 
 /// A sender that waits.
 #[derive(Debug)]
-pub(super) struct InLine {
+pub(super) struct Waiter {
     size: Option<usize>,
     waker: Waker,
 }
 
-/// Senders without a slot, and slots that have not been taken up. By ticket, in the order they came.
+/// Senders without a permit, and permits that have not been taken up. By key, in the order they came.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    senders: BTreeMap<u64, InLine>,
+pub(super) struct Waiters {
+    senders: BTreeMap<u64, Waiter>,
     /// The connection's own handler, where it waits to answer.
-    answers: BTreeMap<u64, InLine>,
-    /// Slots of senders that stood in line and have not asked again.
-    granted: BTreeMap<u64, Reserved>,
+    answers: BTreeMap<u64, Waiter>,
+    /// Permits of senders that stood in line and have not asked again.
+    granted: BTreeMap<u64, Permit>,
 }
 
-impl Lines {
-    fn none_waits(&self) -> bool {
+impl Waiters {
+    fn no_sender_waits(&self) -> bool {
         self.senders.is_empty() && self.answers.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.none_waits() && self.granted.is_empty()
+        self.no_sender_waits() && self.granted.is_empty()
     }
 
     pub(super) fn wakers(self) -> impl Iterator<Item = Waker> {
@@ -74,16 +74,16 @@ impl Lines {
         waits.map(|waits| waits.waker)
     }
 
-    fn waits(&mut self, ticket: u64) -> Option<&mut InLine> {
-        match self.senders.get_mut(&ticket) {
-            None => self.answers.get_mut(&ticket),
+    fn waits(&mut self, key: u64) -> Option<&mut Waiter> {
+        match self.senders.get_mut(&key) {
+            None => self.answers.get_mut(&key),
             waits => waits,
         }
     }
 
-    fn remove(&mut self, ticket: u64) -> Option<InLine> {
-        match self.senders.remove(&ticket) {
-            None => self.answers.remove(&ticket),
+    fn remove(&mut self, key: u64) -> Option<Waiter> {
+        match self.senders.remove(&key) {
+            None => self.answers.remove(&key),
             waits => waits,
         }
     }
@@ -91,122 +91,130 @@ impl Lines {
 
 /// Why senders stand in line, or are turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stuck {
-    /// None does, and none is.
-    No,
-    /// Messages wait.
-    Behind,
-    /// No message waits: all room is held by slots that are not used.
-    Idle,
+pub(crate) enum Contention {
+    /// No sender waits, and none was rejected.
+    None,
+    /// Messages fill the queue.
+    Messages,
+    /// No message waits: permits that are not used fill the queue.
+    IdlePermits,
 }
 
-impl<M> Backlog<M> {
+impl<M> SendQueue<M> {
     fn fits(&self) -> bool {
         self.messages + self.reserved < self.max_messages
             && self.bytes.saturating_add(self.reserved_bytes) < self.max_bytes
     }
 
-    /// May a handler's answer have a slot?
+    /// May a handler's answer have a permit?
     fn has_room_to_answer(&self) -> bool {
         !self.filled && (self.reserved == 0 || self.fits())
     }
 
-    /// May any sender have a slot?
+    /// May any sender have a permit?
     #[inline]
     pub(super) fn has_room(&self) -> bool {
         !self.yielding && self.has_room_to_answer()
     }
 
-    /// May a sender have a slot although the others wait for the handler?
-    fn may_one_come(&self) -> bool {
-        self.one_may_come && self.has_room_to_answer()
+    /// May a sender have a permit although the others wait for the handler?
+    fn may_one_enter(&self) -> bool {
+        self.one_may_enter && self.has_room_to_answer()
     }
 
-    fn hold_slot(&mut self, size: Option<usize>) -> Reserved {
+    fn reserve(&mut self, size: Option<usize>) -> Permit {
         let average = self.bytes.checked_div(self.messages).unwrap_or(0);
         let bytes = size.unwrap_or(average.max(self.last_size));
         self.reserved += 1;
         self.reserved_bytes = self.reserved_bytes.saturating_add(bytes);
-        Reserved {
+        Permit {
             bytes,
             epoch: self.epoch,
         }
     }
 
-    /// A slot is used, or given back.
-    pub(super) fn let_go(&mut self, slot: Reserved) {
-        if slot.epoch == self.epoch {
+    /// A permit is used, or given back.
+    pub(super) fn unreserve(&mut self, permit: Permit) {
+        if permit.epoch == self.epoch {
             self.reserved = self.reserved.saturating_sub(1);
-            self.reserved_bytes = self.reserved_bytes.saturating_sub(slot.bytes);
-            self.turned_away = false;
+            self.reserved_bytes = self.reserved_bytes.saturating_sub(permit.bytes);
+            self.rejected_full = false;
         }
     }
 
-    /// A slot on the spot, for a sender without a place in the line. `None`: it has to wait for one.
-    pub(crate) fn ask(&mut self, asks: Asks) -> Option<Slot> {
+    /// A permit on the spot, for a sender without a place in the line. `None`: it has to wait for one.
+    pub(crate) fn try_acquire(&mut self, asks: PermitRequest) -> Option<Acquire> {
         if self.is_closed() {
-            return Some(Slot::Closed(self.disconnected(false)));
+            return Some(Acquire::Closed(self.disconnected(false)));
         }
         let free = match asks.answers {
             true => self.no_answer_waits() && self.has_room_to_answer(),
-            false => self.is_line_empty() && (self.has_room() || self.may_one_come()),
+            false => self.is_line_empty() && (self.has_room() || self.may_one_enter()),
         };
         if free {
-            self.one_may_come &= asks.answers;
-            return Some(Slot::Reserved(self.hold_slot(asks.size)));
+            self.one_may_enter &= asks.answers;
+            return Some(Acquire::Permit(self.reserve(asks.size)));
         }
-        (self.overflow == Overflow::Fail).then_some(Slot::Full)
+        (self.overflow == Overflow::Fail).then_some(Acquire::Full)
     }
 
-    /// As [`ask`](Self::ask), with a place in the line where there is no slot. `waker` is taken then.
-    pub(crate) fn stand(&mut self, asks: Asks, waker: &mut Option<Waker>) -> (Slot, Wakes) {
+    /// As [`try_acquire`](Self::try_acquire), with a place in the line where there is no permit. `waker` is taken then.
+    pub(crate) fn acquire_or_wait(
+        &mut self,
+        asks: PermitRequest,
+        waker: &mut Option<Waker>,
+    ) -> (Acquire, Wakes) {
         let mut wakes = Wakes::default();
-        if let Some(slot) = self.ask(asks) {
-            return (slot, wakes);
+        if let Some(permit) = self.try_acquire(asks) {
+            return (permit, wakes);
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        let key = self.next_waiter;
+        self.next_waiter += 1;
         if let Some(waker) = waker.take() {
             let size = asks.size;
-            let lines = self.lines.get_or_insert_default();
+            let waiters = self.waiters.get_or_insert_default();
             let line = match asks.answers {
-                true => &mut lines.answers,
-                false => &mut lines.senders,
+                true => &mut waiters.answers,
+                false => &mut waiters.senders,
             };
-            line.insert(ticket, InLine { size, waker });
+            line.insert(key, Waiter { size, waker });
         }
         if matches!(self.overflow, Overflow::Disconnect { .. }) || self.messages == 0 {
             // The driver keeps the time that senders stand in line.
             wakes.push(self.driver.take());
         }
-        (Slot::Wait(Ticket(ticket)), wakes)
+        (Acquire::Wait(WaiterKey(key)), wakes)
     }
 
-    /// Asks again. `waker` is given another one back where it takes its place.
-    pub(crate) fn ask_again(&mut self, Ticket(ticket): Ticket, waker: &mut Option<Waker>) -> Slot {
+    /// PermitRequest again. `waker` is given another one back where it takes its place.
+    pub(crate) fn poll_acquire(
+        &mut self,
+        WaiterKey(key): WaiterKey,
+        waker: &mut Option<Waker>,
+    ) -> Acquire {
         if self.is_closed() {
-            return Slot::Closed(self.disconnected(false));
+            return Acquire::Closed(self.disconnected(false));
         }
-        let Some(lines) = &mut self.lines else {
-            return Slot::Closed(self.disconnected(false));
+        let Some(waiters) = &mut self.waiters else {
+            return Acquire::Closed(self.disconnected(false));
         };
-        if let Some(slot) = lines.granted.remove(&ticket) {
-            return Slot::Reserved(slot);
+        if let Some(permit) = waiters.granted.remove(&key) {
+            return Acquire::Permit(permit);
         }
-        match (lines.waits(ticket), waker) {
+        match (waiters.waits(key), waker) {
             (Some(waits), Some(waker)) => {
                 if !waits.waker.will_wake(waker) {
                     std::mem::swap(&mut waits.waker, waker);
                 }
-                Slot::Wait(Ticket(ticket))
+                Acquire::Wait(WaiterKey(key))
             }
-            _ => Slot::Closed(self.disconnected(false)),
+            _ => Acquire::Closed(self.disconnected(false)),
         }
     }
 
-    /// Gives back a slot that was not used.
-    pub(crate) fn release(&mut self, slot: Reserved) -> Wakes {
-        self.let_go(slot);
+    /// Gives back a permit that was not used.
+    pub(crate) fn release(&mut self, permit: Permit) -> Wakes {
+        self.unreserve(permit);
         let mut wakes = self.grant();
         if self.yielding {
             // The driver lets another sender in.
@@ -215,127 +223,132 @@ impl<M> Backlog<M> {
         wakes
     }
 
-    /// Leaves the line: a slot that had been granted is given to others. What is returned second is to
+    /// Leaves the line: a permit that had been granted is given to others. What is returned second is to
     /// be dropped without the lock.
-    pub(crate) fn leave(&mut self, ticket: Ticket) -> (Wakes, Option<Waker>) {
-        match self.redeem(ticket) {
-            (Some(slot), _) => (self.release(slot), None),
+    pub(crate) fn cancel_wait(&mut self, key: WaiterKey) -> (Wakes, Option<Waker>) {
+        match self.take_granted(key) {
+            (Some(permit), _) => (self.release(permit), None),
             (None, waker) => (Wakes::default(), waker),
         }
     }
 
-    /// Leaves the line, with the slot if one had been granted, else with the waker, to be dropped without
+    /// Leaves the line, with the permit if one had been granted, else with the waker, to be dropped without
     /// the lock.
-    pub(crate) fn redeem(&mut self, Ticket(ticket): Ticket) -> (Option<Reserved>, Option<Waker>) {
-        let Some(lines) = &mut self.lines else {
+    pub(crate) fn take_granted(
+        &mut self,
+        WaiterKey(key): WaiterKey,
+    ) -> (Option<Permit>, Option<Waker>) {
+        let Some(waiters) = &mut self.waiters else {
             return (None, None);
         };
-        let slot = lines.granted.remove(&ticket);
-        (slot, lines.remove(ticket).map(|waits| waits.waker))
+        let permit = waiters.granted.remove(&key);
+        (permit, waiters.remove(key).map(|waits| waits.waker))
     }
 
-    /// Hands free slots to answers first, then to senders that wait longest.
+    /// Hands free permits to answers first, then to senders that wait longest.
     pub(super) fn grant(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         while self.has_room_to_answer()
-            && let Some(lines) = &mut self.lines
-            && let Some((ticket, waits)) = lines.answers.pop_first()
+            && let Some(waiters) = &mut self.waiters
+            && let Some((key, waits)) = waiters.answers.pop_first()
         {
-            self.grant_to(ticket, waits, &mut wakes);
+            self.grant_to(key, waits, &mut wakes);
         }
         while self.has_room() && self.grant_one(&mut wakes) {}
         wakes
     }
 
-    /// Hands a slot to the sender that waits longest. False when none does.
+    /// Hands a permit to the sender that waits longest. False when none does.
     fn grant_one(&mut self, wakes: &mut Wakes) -> bool {
         let first = self
-            .lines
+            .waiters
             .as_mut()
-            .and_then(|lines| lines.senders.pop_first());
+            .and_then(|waiters| waiters.senders.pop_first());
         match first {
-            Some((ticket, waits)) => {
-                self.grant_to(ticket, waits, wakes);
+            Some((key, waits)) => {
+                self.grant_to(key, waits, wakes);
                 true
             }
             None => false,
         }
     }
 
-    fn grant_to(&mut self, ticket: u64, waits: InLine, wakes: &mut Wakes) {
-        let slot = self.hold_slot(waits.size);
-        self.lines
+    fn grant_to(&mut self, key: u64, waits: Waiter, wakes: &mut Wakes) {
+        let permit = self.reserve(waits.size);
+        self.waiters
             .get_or_insert_default()
             .granted
-            .insert(ticket, slot);
+            .insert(key, permit);
         wakes.push(Some(waits.waker));
     }
 
-    /// Takes a slot on the spot, for a `call` that came without one.
-    pub(crate) fn take_slot(&mut self, asks: Asks) -> Result<Reserved, SendError> {
-        match self.ask(asks) {
-            Some(Slot::Reserved(slot)) => Ok(slot),
-            Some(Slot::Closed(error)) => Err(error),
-            Some(Slot::Full | Slot::Wait(_)) | None => Err(self.full()),
+    /// Takes a permit on the spot, for a `call` that came without one.
+    pub(crate) fn acquire_now(&mut self, asks: PermitRequest) -> Result<Permit, SendError> {
+        match self.try_acquire(asks) {
+            Some(Acquire::Permit(permit)) => Ok(permit),
+            Some(Acquire::Closed(error)) => Err(error),
+            Some(Acquire::Full | Acquire::Wait(_)) | None => Err(self.full()),
         }
     }
 
     #[inline]
     pub(super) fn is_line_empty(&self) -> bool {
-        self.lines.as_ref().is_none_or(|lines| lines.none_waits())
+        self.waiters
+            .as_ref()
+            .is_none_or(|waiters| waiters.no_sender_waits())
     }
 
     fn no_answer_waits(&self) -> bool {
-        self.lines
+        self.waiters
             .as_ref()
-            .is_none_or(|lines| lines.answers.is_empty())
+            .is_none_or(|waiters| waiters.answers.is_empty())
     }
 
-    /// A sender is told that the queue is full. If slots alone fill it, they do so no longer than if the
+    /// A sender is told that the queue is full. If permits alone fill it, they do so no longer than if the
     /// sender stood in line: the driver keeps the time.
     #[cold]
-    pub(crate) fn turn_away(&mut self) -> Wakes {
+    pub(crate) fn reject_full(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        if self.messages == 0 && self.reserved > 0 && !self.turned_away {
-            self.turned_away = true;
+        if self.messages == 0 && self.reserved > 0 && !self.rejected_full {
+            self.rejected_full = true;
             wakes.push(self.driver.take());
         }
         wakes
     }
 
     /// Whether senders stand in line, and for what.
-    pub(crate) fn stuck(&self) -> Stuck {
+    pub(crate) fn contention(&self) -> Contention {
         match self.messages {
-            0 if self.turned_away => Stuck::Idle,
-            _ if self.is_line_empty() => Stuck::No,
-            0 => Stuck::Idle,
-            _ => Stuck::Behind,
+            0 if self.rejected_full => Contention::IdlePermits,
+            _ if self.is_line_empty() => Contention::None,
+            0 => Contention::IdlePermits,
+            _ => Contention::Messages,
         }
     }
 
-    /// The slots that are held and not used count no longer: others have waited for them long enough.
+    /// The permits that are held and not used count no longer: others have waited for them long enough.
     /// They stay good, so their messages may exceed the bounds, one of each handle.
-    pub(crate) fn write_off(&mut self) -> Wakes {
+    pub(crate) fn expire_permits(&mut self) -> Wakes {
         self.epoch = self.epoch.wrapping_add(1);
         self.reserved = 0;
         self.reserved_bytes = 0;
-        self.turned_away = false;
+        self.rejected_full = false;
         self.grant()
     }
 
     /// From now on, or no longer, senders wait for the handler to answer what was read ahead.
     pub(crate) fn yield_to_handler(&mut self, yielding: bool) -> Wakes {
         self.yielding = yielding;
-        self.one_may_come = false;
+        self.one_may_enter = false;
         self.grant()
     }
 
     /// Lets one sender in that waits for the handler; where none stands in line, the next one that asks.
     /// Some never stand there: they are told that the queue is full, and try again.
-    pub(crate) fn admit(&mut self) -> Wakes {
+    pub(crate) fn admit_one(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         if self.has_room_to_answer() {
-            self.one_may_come = !self.grant_one(&mut wakes);
+            self.one_may_enter = !self.grant_one(&mut wakes);
         }
         wakes
     }

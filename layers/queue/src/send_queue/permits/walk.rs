@@ -1,4 +1,4 @@
-//! Random walks over the backlog, beside a count of who holds what.
+//! Random walks over the send_queue, beside a count of who holds what.
 
 use std::{
     sync::{
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::*;
-use crate::backlog::Batch;
+use crate::send_queue::Batch;
 
 #[derive(Debug, Default)]
 struct Woken(AtomicBool);
@@ -22,8 +22,8 @@ impl Wake for Woken {
 
 #[derive(Debug)]
 struct Waits {
-    ticket: Ticket,
-    asks: Asks,
+    key: WaiterKey,
+    asks: PermitRequest,
     woken: Arc<Woken>,
 }
 
@@ -35,10 +35,10 @@ impl Waits {
 
 struct Walk {
     random: u64,
-    backlog: Backlog<u32>,
+    send_queue: SendQueue<u32>,
     /// All messages are as large as their senders have said.
     sizes_known: bool,
-    held: Vec<(Reserved, Option<usize>)>,
+    held: Vec<(Permit, Option<usize>)>,
     waits: Vec<Waits>,
     /// Messages by size: queued, and taken by the driver.
     queued: Vec<usize>,
@@ -47,7 +47,7 @@ struct Walk {
     taken: u64,
     /// A sender is due while the others wait for the handler.
     due: bool,
-    /// Slots that were written off while they were held.
+    /// Permits that were expired while they were held.
     written_off: usize,
 }
 
@@ -59,7 +59,7 @@ impl Walk {
     fn new(seed: u64) -> Self {
         let mut walk = Self {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            backlog: Backlog::new(MOST, MOST_BYTES, Overflow::Wait, None),
+            send_queue: SendQueue::new(MOST, MOST_BYTES, Overflow::Wait, None),
             sizes_known: false,
             held: Vec::new(),
             waits: Vec::new(),
@@ -91,40 +91,36 @@ impl Walk {
         (n > 0).then(|| self.below(n))
     }
 
-    fn push(&mut self, slot: Reserved, size: Option<usize>) {
+    fn push(&mut self, permit: Permit, size: Option<usize>) {
         let size = size.unwrap_or_else(|| self.size());
-        let pushed = self.backlog.push(Some(0), size, slot);
+        let pushed = self.send_queue.push(Some(0), size, permit);
         assert!(pushed.driver.is_none());
         self.queued.push(size);
     }
 
-    fn ask(&mut self) {
+    fn try_acquire(&mut self) {
         let known = self.sizes_known || self.below(2) == 0;
-        let asks = Asks {
+        let asks = PermitRequest {
             answers: self.below(4) == 0,
             size: known.then(|| self.size()),
         };
         let woken = Arc::new(Woken::default());
-        let (slot, wakes) = self
-            .backlog
-            .stand(asks, &mut Some(Waker::from(woken.clone())));
+        let (permit, wakes) = self
+            .send_queue
+            .acquire_or_wait(asks, &mut Some(Waker::from(woken.clone())));
         wakes.wake();
-        match slot {
-            Slot::Reserved(slot) => {
+        match permit {
+            Acquire::Permit(permit) => {
                 let overtakes =
                     |waits: &&Waits| waits.asks.answers == asks.answers && !waits.is_granted();
                 assert!(self.waits.iter().find(overtakes).is_none(), "overtaken");
-                if self.backlog.yielding && !asks.answers {
+                if self.send_queue.yielding && !asks.answers {
                     assert!(std::mem::take(&mut self.due), "not due");
                 }
-                self.held.push((slot, asks.size));
+                self.held.push((permit, asks.size));
             }
-            Slot::Wait(ticket) => self.waits.push(Waits {
-                ticket,
-                asks,
-                woken,
-            }),
-            slot => panic!("{slot:?}"),
+            Acquire::Wait(key) => self.waits.push(Waits { key, asks, woken }),
+            permit => panic!("{permit:?}"),
         }
     }
 
@@ -132,30 +128,30 @@ impl Walk {
         // What others wait for is handed on with these.
         let mut grants = false;
         match self.below(13) {
-            0..3 => self.ask(),
+            0..3 => self.try_acquire(),
             3 => {
                 if let Some(at) = self.one_of(self.waits.len()) {
                     let granted = self.waits[at].is_granted();
                     let again = Arc::new(Woken::default());
                     let mut waker = Some(Waker::from(again.clone()));
-                    match self.backlog.ask_again(self.waits[at].ticket, &mut waker) {
-                        Slot::Reserved(slot) => {
+                    match self.send_queue.poll_acquire(self.waits[at].key, &mut waker) {
+                        Acquire::Permit(permit) => {
                             assert!(granted, "not woken");
                             let waits = self.waits.remove(at);
-                            self.held.push((slot, waits.asks.size));
+                            self.held.push((permit, waits.asks.size));
                         }
-                        Slot::Wait(_) => {
+                        Acquire::Wait(_) => {
                             assert!(!granted, "woken for nothing");
                             self.waits[at].woken = again;
                         }
-                        slot => panic!("{slot:?}"),
+                        permit => panic!("{permit:?}"),
                     }
                 }
             }
             4 => {
                 if let Some(at) = self.one_of(self.waits.len()) {
                     let waits = self.waits.remove(at);
-                    let (wakes, waker) = self.backlog.leave(waits.ticket);
+                    let (wakes, waker) = self.send_queue.cancel_wait(waits.key);
                     wakes.wake();
                     assert_eq!(waker.is_none(), waits.is_granted());
                     grants = waits.is_granted();
@@ -164,31 +160,31 @@ impl Walk {
             5 => {
                 if let Some(at) = self.one_of(self.waits.len()) {
                     let waits = self.waits.remove(at);
-                    let (slot, _) = self.backlog.redeem(waits.ticket);
-                    assert_eq!(slot.is_some(), waits.is_granted());
-                    if let Some(slot) = slot {
-                        self.push(slot, waits.asks.size);
+                    let (permit, _) = self.send_queue.take_granted(waits.key);
+                    assert_eq!(permit.is_some(), waits.is_granted());
+                    if let Some(permit) = permit {
+                        self.push(permit, waits.asks.size);
                     }
                 }
             }
             6..8 => {
                 if let Some(at) = self.one_of(self.held.len()) {
-                    let (slot, size) = self.held.remove(at);
-                    self.push(slot, size);
+                    let (permit, size) = self.held.remove(at);
+                    self.push(permit, size);
                 }
             }
             8 => {
                 if let Some(at) = self.one_of(self.held.len()) {
-                    let (slot, _) = self.held.remove(at);
-                    self.backlog.release(slot).wake();
+                    let (permit, _) = self.held.remove(at);
+                    self.send_queue.release(permit).wake();
                     grants = true;
                 }
             }
             9 => {
                 let size = self.size();
-                if self.backlog.push_at_once(&mut Some(0), size).is_some() {
+                if self.send_queue.push_at_once(&mut Some(0), size).is_some() {
                     assert!(self.waits.iter().all(Waits::is_granted), "overtaken");
-                    assert!(!self.backlog.yielding, "not its turn");
+                    assert!(!self.send_queue.yielding, "not its turn");
                     self.queued.push(size);
                 }
             }
@@ -196,17 +192,17 @@ impl Walk {
             11 => {
                 let yielding = self.below(2) == 0;
                 self.due = false;
-                self.backlog.yield_to_handler(yielding).wake();
+                self.send_queue.yield_to_handler(yielding).wake();
                 grants = true;
             }
             _ => match self.below(3) {
                 0 => {
-                    self.written_off += self.backlog.reserved;
-                    self.backlog.write_off().wake();
+                    self.written_off += self.send_queue.reserved;
+                    self.send_queue.expire_permits().wake();
                     grants = true;
                 }
                 _ => {
-                    self.backlog.admit().wake();
+                    self.send_queue.admit_one().wake();
                     self.due = true;
                 }
             },
@@ -217,14 +213,14 @@ impl Walk {
     /// The driver takes what waits and encodes some; the kernel takes some of that. True when any was.
     fn drive(&mut self) -> bool {
         if self.batch.is_empty() {
-            self.backlog.take(&mut Batch::new());
+            self.send_queue.take(&mut Batch::new());
             self.batch.append(&mut self.queued);
         }
         let messages = self.below(self.batch.len() + 1);
         let bytes = self.batch.drain(..messages).sum();
         self.encoded += messages as u64;
         self.taken += self.below((self.encoded - self.taken) as usize + 1) as u64;
-        self.backlog
+        self.send_queue
             .progress(messages, bytes, self.taken)
             .wakes
             .wake();
@@ -232,36 +228,43 @@ impl Walk {
     }
 
     fn check(&mut self, grants: bool) {
-        let Self { backlog, .. } = self;
-        let granted = backlog
-            .lines
+        let Self { send_queue, .. } = self;
+        let granted = send_queue
+            .waiters
             .iter()
-            .flat_map(|lines| lines.granted.values());
-        let slots: Vec<Reserved> = self
+            .flat_map(|waiters| waiters.granted.values());
+        let permits: Vec<Permit> = self
             .held
             .iter()
-            .map(|(slot, _)| *slot)
+            .map(|(permit, _)| *permit)
             .chain(granted.copied())
             .collect();
-        let counts = |slot: &&Reserved| slot.epoch == backlog.epoch;
-        assert_eq!(backlog.reserved, slots.iter().filter(counts).count());
-        let bytes = slots.iter().filter(counts).map(|slot| slot.bytes).sum();
-        assert_eq!(backlog.reserved_bytes, bytes);
+        let counts = |permit: &&Permit| permit.epoch == send_queue.epoch;
+        assert_eq!(send_queue.reserved, permits.iter().filter(counts).count());
+        let bytes = permits
+            .iter()
+            .filter(counts)
+            .map(|permit| permit.bytes)
+            .sum();
+        assert_eq!(send_queue.reserved_bytes, bytes);
         let waiting = self.queued.iter().chain(&self.batch);
-        assert_eq!(backlog.messages, waiting.clone().count());
-        assert_eq!(backlog.bytes, waiting.sum());
-        assert_eq!((backlog.encoded, backlog.taken), (self.encoded, self.taken));
+        assert_eq!(send_queue.messages, waiting.clone().count());
+        assert_eq!(send_queue.bytes, waiting.sum());
+        assert_eq!(
+            (send_queue.encoded, send_queue.taken),
+            (self.encoded, self.taken)
+        );
 
         let most = MOST + self.written_off;
         assert!(
-            backlog.messages + backlog.reserved <= most,
+            send_queue.messages + send_queue.reserved <= most,
             "{} messages",
-            backlog.messages
+            send_queue.messages
         );
         if self.sizes_known {
             // One may exceed the bound.
             let most = MOST_BYTES - 1 + LARGEST * (1 + self.written_off);
-            assert!(backlog.bytes <= most, "{} bytes", backlog.bytes);
+            assert!(send_queue.bytes <= most, "{} bytes", send_queue.bytes);
         }
         for answers in [false, true] {
             let mut line = self
@@ -275,11 +278,11 @@ impl Walk {
             );
         }
         let has_room = match grants {
-            true => (backlog.has_room(), backlog.has_room_to_answer()),
-            // What a message takes less than its slot stood for is handed on when it goes out.
+            true => (send_queue.has_room(), send_queue.has_room_to_answer()),
+            // What a message takes less than its permit stood for is handed on when it goes out.
             false => (
-                !backlog.yielding && backlog.messages + backlog.reserved == 0,
-                backlog.messages + backlog.reserved == 0,
+                !send_queue.yielding && send_queue.messages + send_queue.reserved == 0,
+                send_queue.messages + send_queue.reserved == 0,
             ),
         };
         for waits in self.waits.iter().filter(|waits| !waits.is_granted()) {
@@ -294,18 +297,18 @@ impl Walk {
 
     /// All that is held is used or given back, and all that wait have their turn.
     fn end(&mut self) {
-        self.backlog.yield_to_handler(false).wake();
+        self.send_queue.yield_to_handler(false).wake();
         for _ in 0..100 {
-            while let Some((slot, size)) = self.held.pop() {
-                self.push(slot, size);
+            while let Some((permit, size)) = self.held.pop() {
+                self.push(permit, size);
             }
             self.waits.retain(|waits| {
                 match self
-                    .backlog
-                    .ask_again(waits.ticket, &mut Some(Waker::noop().clone()))
+                    .send_queue
+                    .poll_acquire(waits.key, &mut Some(Waker::noop().clone()))
                 {
-                    Slot::Reserved(slot) => {
-                        self.held.push((slot, waits.asks.size));
+                    Acquire::Permit(permit) => {
+                        self.held.push((permit, waits.asks.size));
                         false
                     }
                     _ => true,
@@ -318,8 +321,8 @@ impl Walk {
             "{:?}",
             self.waits
         );
-        assert_eq!(self.backlog.reserved, 0);
-        assert_eq!(self.backlog.reserved_bytes, 0);
+        assert_eq!(self.send_queue.reserved, 0);
+        assert_eq!(self.send_queue.reserved_bytes, 0);
     }
 }
 
