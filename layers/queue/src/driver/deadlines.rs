@@ -1,4 +1,7 @@
-//! Resting: both directions wait, for the next event, for the end, or for a deadline.
+//! Deadlines: what may take how long, with one timer for all; and the end, which one of them bounds.
+//!
+//! In: how far writing came. Out: the reason of the end, if a deadline has passed. May touch: tokio's
+//! clock, the channel.
 
 use std::{
     ops::ControlFlow::{Break, Continue},
@@ -29,54 +32,24 @@ const IDLE_PERMITS: Duration = Duration::from_millis(100);
 pub(super) struct Timer {
     #[pin]
     sleep: Sleep,
-    waiting: Waiting,
+    started: Started,
 }
 
-/// Start time of each active deadline.
-#[derive(Debug, Clone, Copy, Default)]
-struct Waiting {
-    /// Something is written, and the kernel takes nothing of it.
-    blocked: Option<Instant>,
-    /// Senders stand in line, and the kernel takes nothing.
-    stuck: Option<Instant>,
-    /// Senders stand in line, and no message waits.
-    idle: Option<Instant>,
-    /// The end has begun.
-    ending: Option<Instant>,
-}
-
+/// What the time is limited of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deadline {
-    /// The queue has been full, or something written, with nothing going out.
-    Stall,
-    /// Permits have been held, with senders in line and nothing going out.
+    /// Something is written, and the kernel takes nothing of it.
+    WriteStall,
+    /// Senders wait, and the kernel takes nothing.
+    Overflow,
+    /// Senders wait, and no message does: permits are held and not used.
     IdlePermits,
-    /// The end takes too long.
+    /// The end has begun.
     Drain,
 }
 
-/// One deadline: whether it is waited for, whether it begins anew, and how long it is.
-struct Limit<'a> {
-    since: &'a mut Option<Instant>,
-    waits: bool,
-    again: bool,
-    after: Duration,
-}
-
-impl Limit<'_> {
-    /// When it is due, and after how long; `None` when it is not waited for, or for ever.
-    fn due(self, now: Instant) -> Option<(Instant, Duration)> {
-        if !self.waits {
-            *self.since = None;
-            return None;
-        }
-        if self.again {
-            *self.since = None;
-        }
-        let since = *self.since.get_or_insert(now);
-        Some((since.checked_add(self.after)?, self.after))
-    }
-}
+/// Start time of each active deadline, in the order of the table in `check_deadlines`.
+type Started = [Option<Instant>; 4];
 
 impl<C, H, M> Drive<C, H, M>
 where
@@ -84,94 +57,93 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Both sides wait: for the end, for a deadline, or just for the next event.
-    pub(super) fn rest(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        moved: bool,
-        wrote: Wrote,
-    ) -> Step {
-        let this = self.as_mut().project();
+    /// The end, once it is asked for and all is sent: this direction is closed, then the peer's awaited.
+    pub(super) fn check_end(self: Pin<&mut Self>, cx: &mut Context<'_>, wrote: &Wrote) -> Step {
+        let this = self.project();
         if wrote.closing && *this.phase == Phase::Open {
             *this.phase = Phase::Draining { peer: false };
         }
-        if let Phase::Draining { peer } = *this.phase {
-            if peer {
-                // No message that is let in now would be sent.
-                this.shared.close(DisconnectReason::Closed);
-            }
-            if wrote.done {
-                match this.channel.poll_close(cx) {
-                    Poll::Pending => {}
-                    Poll::Ready(_) if peer => return Break(DisconnectReason::Closed),
-                    Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
-                    Poll::Ready(Ok(())) => {
-                        *this.phase = Phase::AwaitingEof;
-                        // The stream may hold the end already.
-                        cx.waker().wake_by_ref();
-                    }
-                }
+        let Phase::Draining { peer } = *this.phase else {
+            return Continue(());
+        };
+        if peer {
+            // No message that is let in now would be sent.
+            this.shared.close(DisconnectReason::Closed);
+        }
+        if !wrote.done {
+            return Continue(());
+        }
+        match this.channel.poll_close(cx) {
+            Poll::Pending => {}
+            Poll::Ready(_) if peer => return Break(DisconnectReason::Closed),
+            Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
+            Poll::Ready(Ok(())) => {
+                *this.phase = Phase::AwaitingEof;
+                // The stream may hold the end already.
+                cx.waker().wake_by_ref();
             }
         }
-        let config = &this.shared.config;
+        Continue(())
+    }
+
+    /// Starts and stops the deadlines, and acts on the first one that has passed.
+    pub(super) fn check_deadlines(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        moved: bool,
+        wrote: &Wrote,
+    ) -> Step {
+        let this = self.as_mut().project();
         let open = *this.phase == Phase::Open;
-        let room = match config.overflow {
+        if open && !wrote.unflushed && wrote.contention == Contention::None {
+            // The clock is not read.
+            *this.timer = None;
+            return Continue(());
+        }
+        let config = &this.shared.config;
+        let overflow = match config.overflow {
             Overflow::Disconnect { after } => after,
             _ => Duration::MAX,
         };
         // Senders that wait for the handler to answer what was read ahead wait for the peer, too, as long
         // as it takes nothing.
-        let behind = match wrote.stuck {
+        let full = match wrote.contention {
             Contention::None => false,
             Contention::Messages => true,
-            Contention::IdlePermits => wrote.blocked && this.ahead.is_some(),
+            Contention::IdlePermits => wrote.unflushed && this.ahead.is_some(),
         };
-        if open && !wrote.blocked && wrote.stuck == Contention::None {
-            // The clock is not asked.
-            *this.timer = None;
-            return Continue(());
-        }
+        let idle = wrote.contention == Contention::IdlePermits;
+        // Each deadline, whether it is active, and how long it is.
+        let table = [
+            (
+                Deadline::WriteStall,
+                open && wrote.unflushed,
+                config.write_stall,
+            ),
+            (Deadline::Overflow, open && full, overflow),
+            (Deadline::IdlePermits, open && idle, IDLE_PERMITS),
+            (Deadline::Drain, !open, config.drain_timeout),
+        ];
         let now = Instant::now();
-        let mut waiting = this
+        let mut started = this
             .timer
             .as_ref()
-            .map(|timer| timer.waiting)
+            .map(|timer| timer.started)
             .unwrap_or_default();
-        let blocked = Limit {
-            since: &mut waiting.blocked,
-            waits: open && wrote.blocked,
-            again: moved,
-            after: config.write_stall,
-        };
-        let stuck = Limit {
-            since: &mut waiting.stuck,
-            waits: open && behind,
-            again: moved,
-            after: room,
-        };
-        let idle = Limit {
-            since: &mut waiting.idle,
-            waits: open && wrote.stuck == Contention::IdlePermits,
-            again: moved,
-            after: IDLE_PERMITS,
-        };
-        let ending = Limit {
-            since: &mut waiting.ending,
-            waits: !open,
-            again: false,
-            after: config.drain_timeout,
-        };
-        let [blocked, stuck] = [blocked, stuck].map(|limit| limit.due(now));
-        let (idle, ending) = (idle.due(now), ending.due(now));
-        let stall = blocked.into_iter().chain(stuck).min();
-        let of = |deadline| move |(due, after)| (due, after, deadline);
-        let due = [
-            stall.map(of(Deadline::Stall)),
-            idle.map(of(Deadline::IdlePermits)),
-            ending.map(of(Deadline::Drain)),
-        ];
-        let first = due.into_iter().flatten().min_by_key(|(due, ..)| *due);
-        self.keep_time(cx, now, waiting, first)
+        let mut first: Option<(Instant, Duration, Deadline)> = None;
+        for (started, (deadline, active, after)) in started.iter_mut().zip(table) {
+            // It starts anew when the kernel has taken something, but for the end.
+            if !active || (moved && open) {
+                *started = None;
+            }
+            if active
+                && let Some(due) = started.get_or_insert(now).checked_add(after)
+                && first.is_none_or(|(first, ..)| due < first)
+            {
+                first = Some((due, after, deadline));
+            }
+        }
+        self.keep_time(cx, now, started, first)
     }
 
     /// Keeps the one timer, and ends the connection when it is due.
@@ -179,7 +151,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         now: Instant,
-        waiting: Waiting,
+        started: Started,
         due: Option<(Instant, Duration, Deadline)>,
     ) -> Step {
         let this = self.project();
@@ -193,11 +165,11 @@ where
             let timer = this.timer.get_or_insert_with(|| {
                 Box::pin(Timer {
                     sleep: sleep_until(due),
-                    waiting,
+                    started,
                 })
             });
             let mut timer = timer.as_mut().project();
-            *timer.waiting = waiting;
+            *timer.started = started;
             // One that fires too early is set again only then: a stall's begins anew all the time.
             if timer.sleep.deadline() > due || timer.sleep.deadline() <= now {
                 timer.sleep.as_mut().reset(due);
@@ -213,8 +185,10 @@ where
         };
         Break(match deadline {
             Deadline::IdlePermits => {
-                if let Some(timer) = this.timer {
-                    timer.as_mut().project().waiting.idle = None;
+                if let Some(timer) = this.timer
+                    && let Some(idle) = timer.as_mut().project().started.get_mut(deadline as usize)
+                {
+                    *idle = None;
                 }
                 let wakes = this.shared.lock().expire_permits();
                 wakes.wake();
@@ -222,7 +196,7 @@ where
                 cx.waker().wake_by_ref();
                 return Continue(());
             }
-            Deadline::Stall => {
+            Deadline::WriteStall | Deadline::Overflow => {
                 let (level, waiting) = level();
                 let stalled = DisconnectReason::error(Stalled {
                     after,

@@ -30,7 +30,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
-use self::{deadlines::Timer, handler::Running, read_ahead::ReadAhead, spin::Spin};
+use self::{deadlines::Timer, handler::Running, read_ahead::ReadAhead, spin::Spin, write::Wrote};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, send_queue::Batch, shared::Shared};
 
 /// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
@@ -114,7 +114,7 @@ impl<M: Message> Driver<M> {
             handler_ready: false,
             running: Running::Channel,
             batch: Batch::new(),
-            called: 0,
+            encoded: 0,
             taken: 0,
             phase: Phase::Open,
             write_error: None,
@@ -155,7 +155,7 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     running: Running,
     batch: Batch<M>,
     /// Messages given to the channel.
-    called: u64,
+    encoded: u64,
     /// Messages that the kernel has taken.
     taken: u64,
     phase: Phase,
@@ -195,12 +195,26 @@ where
     type Output = DisconnectReason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
-        let Break(reason) = self.as_mut().turn(cx) else {
+        let Break(reason) = self.as_mut().drive(cx) else {
             return Poll::Pending;
         };
         self.as_mut().finish(reason.clone());
         Poll::Ready(reason)
     }
+}
+
+/// What one poll has done so far.
+struct Turn {
+    /// Something was read.
+    read: bool,
+    /// Something was encoded.
+    encoded: bool,
+    /// The kernel has taken something.
+    moved: bool,
+    /// Messages that the next round of reading may hand over.
+    messages: usize,
+    /// Inbound bytes that this poll may still work on.
+    bytes: u64,
 }
 
 impl<C, H, M> Drive<C, H, M>
@@ -209,54 +223,68 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    fn turn(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
+    /// Reads, handles and writes until both directions are pending or the byte budget is used up.
+    fn drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         // What a handler queues meanwhile is written below: it wakes no task.
         let high_water = self.shared.lock().driver_runs();
         self.shared.tell_high_water(high_water);
-        let (mut read, mut written, mut moved) = (false, false, false);
-        let (mut budget, mut left) = (read::FIRST, POLL_BYTES);
-        self.aborted()?;
+        let mut turn = Turn {
+            read: false,
+            encoded: false,
+            moved: false,
+            messages: read::FIRST,
+            bytes: POLL_BYTES,
+        };
+        self.check_abort()?;
         loop {
-            let came_in = self.as_mut().read(cx, &mut budget, &mut left)?;
+            let read = self.as_mut().read(cx, &mut turn)?;
             let wrote = self.as_mut().write(cx)?;
             // Re-check abort: before write() registers the waker, an abort wakes no task.
-            self.aborted()?;
-            read |= came_in.any;
-            written |= wrote.progress;
-            moved |= wrote.moved;
-            let mut over = came_in.more && left == 0;
-            if came_in.held && wrote.blocked {
-                over |= self.as_mut().read_ahead(cx, &mut left);
+            self.check_abort()?;
+            turn.encoded |= wrote.encoded;
+            turn.moved |= wrote.moved;
+            let mut exhausted = read.more && turn.bytes == 0;
+            if read.held && wrote.unflushed {
+                exhausted |= self.as_mut().read_ahead(cx, &mut turn.bytes);
             }
-            if over {
-                // Others have their turn first. The end and the deadlines are seen to all the same:
-                // a peer that never pauses must not put them off. Not woken at once: a runtime of one
-                // thread looks at its I/O only after sixty-one such polls, or when nobody is woken.
+            if exhausted {
+                // Not woken at once: a runtime of one thread looks at its I/O only after sixty-one such
+                // polls, or when no task is woken.
                 let _ = pin!(yield_now()).poll(cx);
             }
-            if !came_in.more || over {
-                if self.ahead.is_some() && !wrote.blocked {
-                    let progress = read || written || moved;
-                    self.as_mut().admit(cx, progress, came_in.held);
-                }
-                let lacks = self
-                    .ahead
-                    .as_ref()
-                    .is_some_and(|ahead| ahead.lacks_budget());
-                let again = came_in.held && wrote.blocked && lacks;
-                self.as_mut().reclaim(cx, wrote.reclaim, again);
-                self.as_mut().rest(cx, moved, wrote)?;
-                if let Some(spin) = self.project().spin {
-                    spin.turned(cx, read || written);
-                }
-                return Continue(());
+            if !read.more || exhausted {
+                return self.end_turn(cx, &turn, read.held, wrote);
             }
         }
+    }
+
+    /// Both directions wait, or other tasks have their turn: deadlines are checked in either case.
+    fn end_turn(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        turn: &Turn,
+        held: bool,
+        wrote: Wrote,
+    ) -> Step {
+        if self.ahead.is_some() && !wrote.unflushed {
+            let progress = turn.read || turn.encoded || turn.moved;
+            self.as_mut().admit(cx, progress, held);
+        }
+        let ahead = self.ahead.as_ref();
+        let lacks_budget = ahead.is_some_and(|ahead| ahead.lacks_budget());
+        let again = held && wrote.unflushed && lacks_budget;
+        self.as_mut().reclaim(cx, wrote.reclaim, again);
+        self.as_mut().check_end(cx, &wrote)?;
+        self.as_mut().check_deadlines(cx, turn.moved, &wrote)?;
+        if let Some(spin) = self.project().spin {
+            spin.turned(cx, turn.read || turn.encoded);
+        }
+        Continue(())
     }
 }
 
 impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
-    fn aborted(&self) -> Step {
+    fn check_abort(&self) -> Step {
         if self.shared.abort.load(Ordering::Acquire) {
             return Break(DisconnectReason::Intentional);
         }
@@ -271,7 +299,7 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
         // Told when both are gone, even if dropping one of them panics.
         let _end = EndOnDrop {
             shared: this.shared,
-            called: *this.called,
+            encoded: *this.encoded,
             reason,
         };
         this.handling.set(None);
@@ -282,13 +310,13 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
 /// Tells of the end when it is dropped.
 struct EndOnDrop<'a, M> {
     shared: &'a Shared<M>,
-    called: u64,
+    encoded: u64,
     reason: DisconnectReason,
 }
 
 impl<M> Drop for EndOnDrop<'_, M> {
     fn drop(&mut self) {
-        self.shared.end(self.called, self.reason.clone());
+        self.shared.end(self.encoded, self.reason.clone());
     }
 }
 

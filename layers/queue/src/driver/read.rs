@@ -12,7 +12,7 @@ use kyneta_uds_core::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, handler::Running, read_ahead::ReadAhead, write_error};
+use super::{Drive, Phase, Step, Turn, handler::Running, read_ahead::ReadAhead, write_error};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages in a poll before what they led to is written, so that the peer works on the first
@@ -27,7 +27,6 @@ const LEAST: u64 = 64;
 
 /// What one round of reading came to.
 pub(super) struct Read {
-    pub(super) any: bool,
     /// There is more to do.
     pub(super) more: bool,
     /// It stopped because the handler waits.
@@ -40,23 +39,22 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Reads and hands over, until either end is pending, or as many messages have come in as `budget` has,
-    /// or as many bytes were worked on as are `left` of this poll's.
+    /// Reads and hands over, until either end is pending or what `turn` allows is used up.
     pub(super) fn read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        budget: &mut usize,
-        left: &mut u64,
+        turn: &mut Turn,
     ) -> Step<Read> {
         let before = self.channel.worked();
-        let mut count = 0;
+        let (messages, bytes, mut count) = (turn.messages, turn.bytes, 0);
         let read = self
             .as_mut()
-            .guarded(|this| this.hand_over(cx, *budget, before, *left, &mut count));
+            .guarded(|this| this.hand_over(cx, messages, before, bytes, &mut count));
         // Lower than before on another connection: then it counts as all that was left.
         let worked = self.channel.worked().wrapping_sub(before);
-        *left = left.saturating_sub(worked.max(LEAST * count as u64));
-        *budget = budget.saturating_mul(2).min(MOST);
+        turn.bytes = bytes.saturating_sub(worked.max(LEAST * count as u64));
+        turn.messages = messages.saturating_mul(2).min(MOST);
+        turn.read |= count > 0;
         read
     }
 
@@ -72,18 +70,12 @@ where
         count: &mut usize,
     ) -> Step<Read> {
         let mut this = self.project();
-        let stopped = |count, held| {
-            Continue(Read {
-                any: count > 0,
-                more: false,
-                held,
-            })
-        };
+        let stopped = |held| Continue(Read { more: false, held });
         loop {
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
                 *this.running = Running::Message;
                 let Poll::Ready(done) = handling.poll(cx) else {
-                    return stopped(*count, true);
+                    return stopped(true);
                 };
                 this.handling.set(None);
                 if let Err(error) = done {
@@ -94,18 +86,17 @@ where
             // Not before the last one's handler has run: its answer would be a write of its own.
             if *count >= budget || this.channel.worked().wrapping_sub(before) >= left {
                 return Continue(Read {
-                    any: true,
                     more: true,
                     held: false,
                 });
             }
             if let Phase::Draining { peer: true } = this.phase {
-                return stopped(*count, false);
+                return stopped(false);
             }
             if !*this.handler_ready {
                 *this.running = Running::Readiness;
                 match this.handler.poll_ready(cx) {
-                    Poll::Pending => return stopped(*count, true),
+                    Poll::Pending => return stopped(true),
                     Poll::Ready(Ok(())) => *this.handler_ready = true,
                     Poll::Ready(Err(error)) => return Break(DisconnectReason::error(error)),
                 }
@@ -113,7 +104,7 @@ where
             *this.running = Running::Channel;
             let item = match this.ahead {
                 None => match Pin::new(&mut *this.channel).poll_next(cx) {
-                    Poll::Pending => return stopped(*count, false),
+                    Poll::Pending => return stopped(false),
                     Poll::Ready(item) => item.map(|item| item.map_err(DisconnectReason::error)),
                 },
                 Some(ahead) => match ahead.pop() {

@@ -18,28 +18,28 @@ use crate::{
 /// How far one round of writing came.
 pub(super) struct Wrote {
     /// Something was encoded.
-    pub(super) progress: bool,
+    pub(super) encoded: bool,
     /// The kernel has taken something.
     pub(super) moved: bool,
     /// Nothing waits and the kernel has all.
     pub(super) done: bool,
     pub(super) closing: bool,
     /// The kernel has not taken all that was written.
-    pub(super) blocked: bool,
+    pub(super) unflushed: bool,
     /// Whether senders stand in line.
-    pub(super) stuck: Contention,
+    pub(super) contention: Contention,
     /// Nothing waits, and there is memory to be given back.
     pub(super) reclaim: bool,
 }
 
 impl Wrote {
     const NOTHING: Self = Self {
-        progress: false,
+        encoded: false,
         moved: false,
         done: false,
         closing: false,
-        blocked: false,
-        stuck: Contention::None,
+        unflushed: false,
+        contention: Contention::None,
         reclaim: false,
     };
 }
@@ -64,11 +64,11 @@ where
             this.shared.lock().register_driver(this.waker, false);
             return Continue(Wrote::NOTHING);
         }
-        let (mut progress, mut moved) = (false, false);
+        let (mut encoded, mut moved) = (false, false);
         let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
             let (mut messages, mut bytes) = (0, 0_usize);
-            let blocked = loop {
+            let pending = loop {
                 if let Some(calling) = this.calling.as_mut().as_pin_mut() {
                     match calling.poll(cx) {
                         Poll::Pending => break true,
@@ -76,7 +76,7 @@ where
                             this.calling.set(None);
                             if let Err(error) = done {
                                 let error = SharedError::new(error);
-                                this.shared.refuse(*this.called - 1, error);
+                                this.shared.refuse(*this.encoded - 1, error);
                             }
                         }
                     }
@@ -90,7 +90,7 @@ where
                     Poll::Ready(Err(error)) => return self.write_failed(cx, error.into()),
                 }
                 if this.channel.buffered() == 0 {
-                    *this.taken = *this.called;
+                    *this.taken = *this.encoded;
                 }
                 let Some(Queued {
                     msg: Some(msg),
@@ -101,7 +101,7 @@ where
                 };
                 messages += 1;
                 bytes = bytes.saturating_add(size);
-                *this.called += 1;
+                *this.encoded += 1;
                 this.calling.set(Some(this.channel.call(msg)));
             };
             // While the handler is at work nobody polls the stream: then this is what makes a channel
@@ -110,8 +110,8 @@ where
             let alone = unread && *this.phase == Phase::Open;
             // What stands before one that a layer of the user's holds back goes out all the same.
             let held_back = u64::from(this.calling.is_some());
-            let given = *this.called - held_back;
-            if *this.taken < given || (!blocked && alone) {
+            let given = *this.encoded - held_back;
+            if *this.taken < given || (!pending && alone) {
                 let before = this.channel.buffered();
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
@@ -120,7 +120,7 @@ where
                 }
                 moved |= this.channel.buffered() < before;
             }
-            progress |= messages > 0;
+            encoded |= messages > 0;
             let lost = this.channel.lost();
             if lost.is_some() {
                 // What the channel was at work on went with the rest.
@@ -131,20 +131,20 @@ where
             let again = lost.is_some();
             let mut forgotten = None;
             if let Some(reason) = lost
-                && *this.taken < *this.called
+                && *this.taken < *this.encoded
             {
-                forgotten = send_queue.lose(*this.taken..*this.called, reason);
-                *this.taken = *this.called;
+                forgotten = send_queue.lose(*this.taken..*this.encoded, reason);
+                *this.taken = *this.encoded;
             }
             let progressed = send_queue.progress(messages, bytes, *this.taken);
             if this.batch.is_empty() {
                 send_queue.take(this.batch);
             }
-            let idle = !blocked && this.batch.is_empty();
-            if (blocked || idle) && !again {
+            let idle = !pending && this.batch.is_empty();
+            if (pending || idle) && !again {
                 send_queue.register_driver(this.waker, idle);
             }
-            let (closing, stuck) = (send_queue.is_closing(), send_queue.contention());
+            let (closing, contention) = (send_queue.is_closing(), send_queue.contention());
             let reclaim = idle && send_queue.can_reclaim(this.batch);
             drop(send_queue);
             drop(forgotten);
@@ -154,17 +154,17 @@ where
                 this.shared.tell(&QueueEvent::Drained);
             }
             progressed.wakes.wake();
-            if (blocked || idle) && !again {
-                let done = idle && *this.taken == *this.called;
+            if (pending || idle) && !again {
+                let done = idle && *this.taken == *this.encoded;
                 let left = this.channel.buffered();
                 return Continue(Wrote {
-                    progress,
+                    encoded,
                     // With nothing encoded, fewer bytes are some that the kernel has taken.
-                    moved: moved || *this.taken > taken || (!progress && left < held),
-                    blocked: left > 0,
+                    moved: moved || *this.taken > taken || (!encoded && left < held),
+                    unflushed: left > 0,
                     done,
                     closing,
-                    stuck,
+                    contention,
                     reclaim,
                 });
             }
@@ -185,7 +185,7 @@ where
         *this.write_error = Some(reason.clone());
         this.calling.set(None);
         this.batch.clear();
-        this.shared.fail(*this.called, reason);
+        this.shared.fail(*this.encoded, reason);
         this.shared.lock().register_driver(this.waker, false);
         // What is there to be read has woken no task.
         cx.waker().wake_by_ref();
