@@ -12,7 +12,7 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, PeerId};
 use kyneta_uds_handshake::PeerInfo;
-use kyneta_uds_queue::{Handle, NotQueued, Queueing, SendError, SendFuture};
+use kyneta_uds_queue::{Enqueue, Handle, NotQueued, SendError, SendFuture};
 use tokio::sync::SetOnce;
 use tower_service::Service;
 
@@ -78,7 +78,7 @@ fn over(reason: &DisconnectReason) -> SendError {
 /// message once more.
 struct Gated<'a> {
     end: &'a End,
-    queueing: Queueing<'a, ChannelMsg>,
+    queueing: Enqueue<'a, ChannelMsg>,
 }
 
 impl Future for Gated<'_> {

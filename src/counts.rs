@@ -7,7 +7,7 @@ use std::error::Error;
 use kyneta_uds_core::{DisconnectReason, Notice, Rejection};
 use kyneta_uds_framing::FramingError;
 use kyneta_uds_handshake::HandshakeError;
-use kyneta_uds_queue::{Stalled, TooManyErrors, Undrained};
+use kyneta_uds_queue::{DrainTimedOut, Stalled, TooManyErrors};
 use kyneta_uds_unix::RejectReason;
 
 use crate::event::{Event, PeerChange};
@@ -175,7 +175,7 @@ impl Counts {
             &mut self.stalled
         } else if error.is::<TooManyErrors>() {
             &mut self.too_many_errors
-        } else if error.is::<Undrained>() {
+        } else if error.is::<DrainTimedOut>() {
             &mut self.undrained
         } else {
             match framing_error(error) {
@@ -310,7 +310,7 @@ mod tests {
             (TooManyErrors { limit: 1 }.into(), |c| {
                 &mut c.too_many_errors
             }),
-            (Undrained { after, messages: 1 }.into(), |c| {
+            (DrainTimedOut { after, messages: 1 }.into(), |c| {
                 &mut c.undrained
             }),
             (too_large().into(), |c| &mut c.too_large),

@@ -19,7 +19,7 @@ use kyneta_uds_negotiate::{
     AcceptHandler, AcceptPanicked, NegotiateLayer, Role, RoleWait, RoleWatch, for_members,
 };
 use kyneta_uds_queue::{
-    Flushed, Handle, NotQueued, Overflow, QueueConfig, Queueing, SendError, SendFuture,
+    Enqueue, Flushed, Handle, NotQueued, Overflow, QueueConfig, SendError, SendFuture,
 };
 use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Permit, RejectReason};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -301,7 +301,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
+    pub fn queue(&mut self, msg: ChannelMsg) -> Enqueue<'_, ChannelMsg> {
         self.handle.queue(msg)
     }
 

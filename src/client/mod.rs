@@ -13,7 +13,7 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
 use kyneta_uds_handshake::PeerInfo;
-use kyneta_uds_queue::{Flushed, Handle, NotQueued, Queueing, SendError, SendFuture};
+use kyneta_uds_queue::{Enqueue, Flushed, Handle, NotQueued, SendError, SendFuture};
 use kyneta_uds_reconnect::{
     ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions,
 };
@@ -169,7 +169,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError`], as of `poll_ready` and `call`.
-    pub fn queue(&mut self, msg: ChannelMsg) -> Queueing<'_, ChannelMsg> {
+    pub fn queue(&mut self, msg: ChannelMsg) -> Enqueue<'_, ChannelMsg> {
         self.handle.queue(msg)
     }
 
