@@ -67,8 +67,8 @@ pub trait Channel<M>:
     /// What a message comes in as: `M` itself, or `M` with what a layer adds to it, such as its sender.
     type In;
 
-    /// Ready when the kernel has taken all that was called. Polled with nothing called, too, while
-    /// nobody reads: whatever else the channel has to see to goes on meanwhile.
+    /// Ready when the kernel has taken all that was called. While the stream is not polled, this is polled
+    /// even with nothing to flush, so that the channel's other work goes on.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
     /// Flushes, then ends this direction. The other one may still be read.
@@ -77,7 +77,7 @@ pub trait Channel<M>:
     /// Bytes that were called and not yet taken by the kernel.
     fn buffered(&self) -> usize;
 
-    /// What is known of the connection.
+    /// The connection's wire version and credentials, as far as known.
     fn connection(&self) -> ConnectionInfo;
 
     /// Chooses the wire version to begin with. False, and without effect, when the version is

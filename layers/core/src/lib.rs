@@ -28,6 +28,7 @@ mod identity;
 mod message;
 mod notice;
 mod path;
+mod poison;
 mod rate_limit;
 mod rejection;
 mod target;
@@ -51,6 +52,7 @@ pub use message::{
 };
 pub use notice::Notice;
 pub use path::{SocketPath, SocketPathError};
+pub use poison::ignore_poison;
 pub use rate_limit::RateLimit;
 pub use rejection::{AliasFault, FrameFault, Rejection};
 pub use target::{Redial, Target};

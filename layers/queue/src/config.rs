@@ -1,6 +1,6 @@
 //! How much may wait, and what happens when that much does.
 //!
-//! In: the user's choices. Out: bounds, and the events that a queue tells. Touches nothing.
+//! In: the user's choices. Out: bounds, and the events that a queue reports. Touches nothing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ pub enum Overflow {
     Wait,
     /// Their message fails at once with [`SendError::Full`](crate::SendError::Full).
     Fail,
-    /// They wait; if there is no room for this long, the connection ends, so that a peer that does
-    /// not read holds up the others once and not for ever.
+    /// They wait; if there is no room for this long, the connection ends: a peer that does not read
+    /// delays the others once.
     Disconnect {
         /// How long the queue may stay full.
         after: Duration,
@@ -75,7 +75,7 @@ impl QueueConfig {
     }
 
     /// How many bytes may wait, by [`Message::size`](kyneta_uds_core::Message::size). A message is
-    /// let in while fewer wait, so the last one of each sender may exceed it. 16 MiB by default,
+    /// accepted while fewer wait, so the last one of each sender may exceed it. 16 MiB by default,
     /// at least 1.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes.max(1);
@@ -187,7 +187,7 @@ impl fmt::Debug for QueueConfig {
     }
 }
 
-/// What a queue has to tell beside its messages. The connection goes on.
+/// What a queue reports beside its messages. The connection goes on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum QueueEvent {

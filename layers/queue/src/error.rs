@@ -20,8 +20,8 @@ pub enum SendError {
     /// The message could not be encoded.
     #[error("message refused: {0}")]
     Refused(SharedError),
-    /// More than a thousand messages have been refused with nobody asking, so that it is not known
-    /// any more whether this one was.
+    /// More than a thousand refused messages' futures have not been polled, so the outcome of this one is no
+    /// longer known.
     #[error("whether the message was sent or refused is not known any more")]
     Forgotten,
     /// The connection ended first.

@@ -1,6 +1,6 @@
 //! What becomes of a message, of all messages, of the connection.
 //!
-//! In: the number of a message, or none. Out: futures. May touch: the send_queue behind its lock.
+//! In: the number of a message, or none. Out: futures. May touch: the send queue behind its lock.
 
 use std::{
     fmt,
@@ -98,7 +98,7 @@ pub struct Enqueue<'a, M: Message> {
     /// Absent once it is queued.
     msg: Option<M>,
     size: usize,
-    /// A place in the line, or a permit, is held for it.
+    /// It waits for a permit, or holds one.
     waiting: bool,
 }
 
@@ -148,7 +148,7 @@ impl<M: Message> Future for Enqueue<'_, M> {
 impl<M: Message> Drop for Enqueue<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        // Given up while it waits, it leaves the line: a permit that nobody uses would starve others.
+        // An unused permit would keep other senders waiting.
         if self.waiting {
             self.handle.give_back();
         }

@@ -1,6 +1,6 @@
 //! The cloneable handle: `Service<M>`.
 //!
-//! In: messages. Out: futures that tell what became of each. May touch: the send_queue, tokio's coop budget.
+//! In: messages. Out: a future of each one's outcome. May touch: the send queue, tokio's coop budget.
 
 use std::{
     fmt,
@@ -94,8 +94,8 @@ impl<M> Handle<M> {
         Closed::new(self.shared.clone())
     }
 
-    /// Lets no more in, sends what waits, then ends the connection. [`closed`](Self::closed) tells
-    /// when that is done, at the latest after the drain timeout.
+    /// Accepts no more messages, sends those that wait, then ends the connection. [`closed`](Self::closed)
+    /// resolves when that is done, at the latest after the drain timeout.
     pub fn close(&self) {
         self.shared.close(DisconnectReason::Intentional);
     }
@@ -109,7 +109,7 @@ impl<M> Handle<M> {
         driver.wake();
     }
 
-    /// True once no more are let in.
+    /// True once no more messages are accepted.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().is_closed()
     }
@@ -132,7 +132,7 @@ impl<M> Handle<M> {
         self.shared.counts()
     }
 
-    /// Who asks for a permit, and for how much.
+    /// The request for a permit for a message of `size`.
     fn asks(&self, size: Option<usize>) -> PermitRequest {
         PermitRequest {
             answers: answering::is_answering(&self.shared),
@@ -143,7 +143,7 @@ impl<M> Handle<M> {
 
 impl<M: Message> Handle<M> {
     /// Waits for room and queues the message, without waiting for the kernel to take it: the
-    /// cheapest way to send many. [`flushed`](Self::flushed) tells when they are out.
+    /// cheapest way to send many. [`flushed`](Self::flushed) resolves when they are out.
     ///
     /// Cancel safe: until it is ready the message has not been queued. Not awaited, it loses the message,
     /// and the compiler warns of it:
@@ -295,7 +295,7 @@ impl<M: Message> Handle<M> {
         pushed.map(wake_driver)
     }
 
-    /// Gives back a permit, or the place in the line.
+    /// Returns a permit, or stops waiting for one.
     pub(crate) fn give_back(&mut self) {
         give_back(&self.shared, &mut self.permit);
     }

@@ -44,12 +44,12 @@
 //! do so could each wait for the other to read. So while the handler waits and the kernel takes nothing,
 //! messages are read ahead: twice [`QueueConfig::max_bytes`] and 4 MiB at most, within the [`Budget`] that
 //! queues share. Until the handler has answered them, what other senders queue waits, or finds the queue
-//! full. Whenever the kernel has taken all that was written, one of theirs is let in after every few answers,
-//! and when the handler waits for something else, which may be theirs. So a peer that asks faster than it
-//! reads the answers keeps other senders waiting for as long as it does. A handler that is slow for other
+//! full. Whenever the kernel has taken all that was written, one of them is accepted after every few answers,
+//! and whenever the handler waits for something else, which may be one of them. So a peer that asks faster
+//! than it reads the answers delays other senders for as long as it does. A handler that is slow for other
 //! reasons is not read ahead for.
 //!
-//! A panic of the handler costs the message that it was at work on:
+//! A panic of the handler loses the message that it was processing:
 //! [`QueueEvent::HandlerPanicked`]. One of its `poll_ready` ends the connection.
 //!
 //! # What `call` promises

@@ -33,7 +33,7 @@ const PREEMPTIONS: usize = 3;
 
 /// Tries every order of `what`, says how many there were, and that there was more than one.
 fn in_every_order(name: &str, what: impl Fn() + Send + Sync + 'static) {
-    // The driver sets a timer for its end, on a clock that nobody drives: it never fires.
+    // The driver sets a timer on a clock that is never driven: it never fires.
     let clock = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -146,7 +146,7 @@ fn a_close_and_a_reserved_slot_agree_on_whether_the_message_is_sent() {
         let (pipe, mut handle, drive) = start(a_peer_that_follows, one);
         let closer = handle.clone();
         let mut second = handle.clone();
-        // One has the permit, the other stands in line.
+        // One has the permit, the other waits.
         block_on(handle.ready()).unwrap();
         let first = thread::spawn(move || block_on(handle.call(Num(1))));
         let second =

@@ -1,14 +1,14 @@
-//! The send_queue behind its lock, shared by handles, futures and the driver.
+//! The send queue behind its lock, shared by handles, futures and the driver.
 //!
 //! No code of the user's runs under the lock: what is of the user's kind is made before it is taken, and
-//! woken or dropped after it was let go of.
+//! woken or dropped after it is released.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
-use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_core::{DisconnectReason, SharedError, ignore_poison};
 
 use crate::{
     budget::Lease,
@@ -46,28 +46,25 @@ impl<M> Shared<M> {
         })
     }
 
-    /// Nothing that can panic runs under the lock, so poison means nothing.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SendQueue<M>> {
-        self.send_queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.send_queue.lock())
     }
 
-    /// Lets no more in, because of `reason`. What waits is still sent.
+    /// Accepts no more messages, because of `reason`. Queued ones are still sent.
     pub(crate) fn close(&self, reason: DisconnectReason) {
         let wakes = self.lock().close(reason);
         wakes.wake();
     }
 
-    /// Writing has failed, told to all who wait for messages. All before `called` may have been sent.
-    pub(crate) fn fail(&self, called: u64, reason: DisconnectReason) {
-        let mut remains = self.lock().fail(called, reason);
+    /// Writing has failed: wakes all futures that wait for messages. Messages before `encoded` may have been sent.
+    pub(crate) fn fail(&self, encoded: u64, reason: DisconnectReason) {
+        let mut remains = self.lock().fail(encoded, reason);
         std::mem::take(&mut remains.wakes).wake();
     }
 
-    /// The end, told to all who wait. All before `called` may have been sent.
-    pub(crate) fn end(&self, called: u64, reason: DisconnectReason) {
-        let mut remains = self.lock().end(called, reason);
+    /// The end: wakes all futures. Messages before `encoded` may have been sent.
+    pub(crate) fn end(&self, encoded: u64, reason: DisconnectReason) {
+        let mut remains = self.lock().end(encoded, reason);
         std::mem::take(&mut remains.wakes).wake();
     }
 
@@ -87,7 +84,7 @@ impl<M> Shared<M> {
         self.lock().ledger().counts()
     }
 
-    /// Tells of a queue that has become full, if it has.
+    /// Reports a queue that has become full, if it has.
     #[inline]
     pub(crate) fn tell_high_water(&self, level: Option<Level>) {
         if let Some(Level { messages, bytes }) = level {
@@ -95,7 +92,7 @@ impl<M> Shared<M> {
         }
     }
 
-    /// Counts an event, and tells the user's callback of it; a fault goes to the log where there is none.
+    /// Counts an event and calls the user's callback; without one, a fault is logged.
     #[cold]
     pub(crate) fn tell(&self, event: &QueueEvent) {
         let warns = self.config.on_event.is_none() && event.is_fault();

@@ -123,7 +123,7 @@ fn a_full_queue_is_told_of_before_an_empty_one() {
             move |event| {
                 let full = matches!(event, QueueEvent::HighWater { .. });
                 if full {
-                    // Whichever thread tells of it may be interrupted here.
+                    // The thread that reports it may be interrupted here.
                     std::thread::sleep(Duration::from_micros(50));
                 }
                 order.lock().unwrap().push(full);

@@ -116,7 +116,7 @@ async fn a_full_queue_is_waited_for_in_line() {
     assert_pending!(second.enter(|cx, mut h| h.poll_ready(cx)));
     assert_pending!(third.enter(|cx, mut h| h.poll_ready(cx)));
 
-    // A permit that was reserved and not used goes to the next in line.
+    // A permit that was reserved and not used goes to the next sender that waits.
     drop(first);
     assert!(second.is_woken());
     assert!(!third.is_woken());
@@ -240,7 +240,7 @@ async fn disconnect_ends_a_connection_that_stays_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_that_nobody_waits_for_is_left_alone_until_the_write_stall() {
+async fn a_full_queue_without_waiting_senders_is_left_alone_until_the_write_stall() {
     let started = tokio::time::Instant::now();
     for (stall, lasts) in [(30, 30), (90, 90), (u64::MAX, 600)] {
         let after = Duration::from_secs(5);
@@ -275,14 +275,14 @@ async fn a_byte_within_the_write_stall_puts_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_without_room_begins_when_somebody_waits_for_it() {
+async fn the_time_without_room_begins_when_a_sender_waits_for_it() {
     let after = Duration::from_secs(5);
     let config = QueueConfig::default()
         .max_messages(2)
         .overflow(Overflow::Disconnect { after });
     let pipe = Pipe::with_room(0);
     let (mut handle, task) = start(&pipe, config);
-    // Unread for a while, with nobody waiting.
+    // Unread for a while, with no sender waiting.
     send_all(&mut handle, 0..6).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     let started = tokio::time::Instant::now();
@@ -698,7 +698,7 @@ async fn a_driver_that_is_never_driven_ends_its_handles() {
 }
 
 #[tokio::test]
-async fn a_wait_for_room_that_is_given_up_starves_nobody() {
+async fn a_wait_for_room_that_is_given_up_starves_no_other_sender() {
     let pipe = Pipe::with_room(0);
     let (mut patient, driver) = queue(QueueConfig::default().max_messages(1));
     let mut hasty = patient.clone();

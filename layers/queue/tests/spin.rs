@@ -49,7 +49,7 @@ struct Driven {
 }
 
 impl Driven {
-    /// At rest, with room for whatever is sent.
+    /// Idle, with room for all that is sent.
     async fn start(spin: Duration) -> Self {
         let pipe = Pipe::with_room(100);
         let (handle, driver) = queue(QueueConfig::default().spin(spin));
@@ -112,7 +112,7 @@ async fn it_stops_when_the_time_is_over_and_starts_anew() {
 }
 
 #[tokio::test]
-async fn nobody_spins_who_was_not_asked_to() {
+async fn without_the_setting_no_driver_spins() {
     let mut driven = Driven::start(Duration::ZERO).await;
     driven.deliver();
     assert_eq!(driven.polls_of_twenty_turns().await, 1);
@@ -121,7 +121,7 @@ async fn nobody_spins_who_was_not_asked_to() {
 }
 
 #[tokio::test]
-async fn who_spins_does_what_it_is_woken_for() {
+async fn a_driver_that_spins_does_what_it_is_woken_for() {
     let mut driven = Driven::start(LONG).await;
     driven.deliver();
     driven.polls_of_twenty_turns().await;
@@ -133,7 +133,7 @@ async fn who_spins_does_what_it_is_woken_for() {
 }
 
 #[tokio::test]
-async fn who_spins_ends_as_soon_as_it_is_closed() {
+async fn a_driver_that_spins_ends_as_soon_as_it_is_closed() {
     let driven = Driven::start(LONG).await;
     driven.deliver();
     driven.polls_of_twenty_turns().await;
@@ -144,12 +144,12 @@ async fn who_spins_ends_as_soon_as_it_is_closed() {
     driven.polls_of_twenty_turns().await;
     assert!(driven.task.is_finished());
     assert_eq!(driven.task.await.unwrap().kind(), "intentional");
-    // Nobody is left who is polled.
+    // No task is left to poll.
     assert_eq!(Arc::strong_count(&driven.polls), 1);
 }
 
 #[tokio::test]
-async fn who_spins_ends_as_soon_as_it_is_aborted() {
+async fn a_driver_that_spins_ends_as_soon_as_it_is_aborted() {
     let driven = Driven::start(LONG).await;
     driven.deliver();
     driven.polls_of_twenty_turns().await;

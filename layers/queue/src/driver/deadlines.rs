@@ -22,8 +22,7 @@ use crate::{
     send_queue::Contention,
 };
 
-/// How long permits may be held and not used while other senders wait and no message does. Then they keep
-/// the others waiting no longer.
+/// How long unused permits may keep other senders waiting while no message waits.
 const IDLE_PERMITS: Duration = Duration::from_millis(100);
 
 /// The one timer, with the start of each active deadline. Boxed: most connections have none.
@@ -35,7 +34,7 @@ pub(super) struct Timer {
     started: Started,
 }
 
-/// What the time is limited of.
+/// What is limited in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deadline {
     /// Something is written, and the kernel takes nothing of it.
@@ -57,7 +56,8 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// The end, once it is asked for and all is sent: this direction is closed, then the peer's awaited.
+    /// Ends the connection once that is asked for and all is sent: closes our direction, then awaits the
+    /// peer's.
     pub(super) fn check_end(self: Pin<&mut Self>, cx: &mut Context<'_>, wrote: &Wrote) -> Step {
         let this = self.project();
         if wrote.closing && *this.phase == Phase::Open {
@@ -105,8 +105,7 @@ where
             Overflow::Disconnect { after } => after,
             _ => Duration::MAX,
         };
-        // Senders that wait for the handler to answer what was read ahead wait for the peer, too, as long
-        // as it takes nothing.
+        // Senders that wait for the handler wait for the peer, too, while it takes nothing.
         let full = match wrote.contention {
             Contention::None => false,
             Contention::Messages => true,
@@ -146,7 +145,7 @@ where
         self.keep_time(cx, now, started, first)
     }
 
-    /// Keeps the one timer, and ends the connection when it is due.
+    /// Sets the one timer, or acts on a deadline that has passed.
     fn keep_time(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -159,8 +158,8 @@ where
             *this.timer = None;
             return Continue(());
         };
-        // Looked at as well as polled: a peer that never pauses uses up the task's budget (tokio's
-        // coop) before the timer has its turn.
+        // Compared as well as polled: a peer that never pauses uses up tokio's coop budget before the timer
+        // is polled.
         if now < due {
             let timer = this.timer.get_or_insert_with(|| {
                 Box::pin(Timer {
@@ -170,7 +169,7 @@ where
             });
             let mut timer = timer.as_mut().project();
             *timer.started = started;
-            // One that fires too early is set again only then: a stall's begins anew all the time.
+            // Too early is harmless: reset only when it fires, since a stall restarts with every write.
             if timer.sleep.deadline() > due || timer.sleep.deadline() <= now {
                 timer.sleep.as_mut().reset(due);
             }

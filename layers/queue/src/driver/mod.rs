@@ -1,12 +1,11 @@
-//! The one task of a connection: it reads, hands over, encodes and flushes.
+//! The one task of a connection: it reads, calls the handler, encodes and flushes.
 //!
-//! In: a channel, a handler, the shared send_queue. Out: the reason why it ended. May touch: the
-//! channel, the handler, tokio's clock (for the two deadlines, never per message), and the core's
-//! where it is to spin.
+//! In: a channel, a handler, the shared send queue. Out: the reason of the end. May touch: the channel,
+//! the handler, tokio's clock (for deadlines, never per message), and std's clock where it spins.
 //!
-//! Both directions are driven by every poll, so a handler that waits for room to reply does not
-//! stop the writing that makes the room; and while the peer takes nothing, what it sends is read ahead. A
-//! poll works on a bounded number of bytes; the rest is taken up by the next.
+//! Every poll drives both directions, so a handler that waits for room to reply does not stop the writing
+//! that makes the room; while the peer takes nothing, its messages are read ahead. A poll works on a
+//! bounded number of bytes.
 
 mod deadlines;
 mod handler;
@@ -33,7 +32,7 @@ use tower_service::Service;
 use self::{deadlines::Timer, handler::Running, read_ahead::ReadAhead, spin::Spin, write::Wrote};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, send_queue::Batch, shared::Shared};
 
-/// Inbound bytes that are worked on before other tasks have their turn: some 80 µs of work.
+/// Inbound bytes that one poll works on before it yields to other tasks: some 80 µs.
 const POLL_BYTES: u64 = 64 << 10;
 
 /// A queue: the handle that fills it, and the driver of the one task that empties it into a channel.
@@ -140,13 +139,13 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     #[pin]
     calling: Option<C::Future>,
     timer: Option<Pin<Box<Timer>>>,
-    /// Of what the peer sent; absent until something of it had to be rejected.
+    /// Rejected frames and messages of the peer; absent until there is one.
     errors: Option<Box<RateLimit>>,
     /// What was read while the handler waited; absent when nothing was.
     ahead: Option<Box<ReadAhead<C::In>>>,
     /// Set while there is memory to be given back.
     reclaim: Option<Pin<Box<Sleep>>>,
-    /// For the next rest: cloned before the lock is taken.
+    /// Cloned before the lock is taken.
     waker: Option<Waker>,
     channel: C,
     handler: H,
@@ -165,7 +164,7 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     spin: Option<Box<Spin>>,
 }
 
-/// Why a connection ends whose writing has failed.
+/// The reason of the end after writing has failed.
 fn write_error(reason: &Option<DisconnectReason>) -> DisconnectReason {
     reason.clone().unwrap_or(DisconnectReason::Closed)
 }
@@ -173,13 +172,13 @@ fn write_error(reason: &Option<DisconnectReason>) -> DisconnectReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// What waits is sent; `peer` says who wanted the end.
+    /// Queued messages are sent; `peer`: the peer has ended its direction.
     Draining {
         peer: bool,
     },
-    /// All is sent and said; the peer's own end is read for, so that it gets no reset.
+    /// This direction is closed; we read up to the peer's end, so that it gets no reset.
     AwaitingEof,
-    /// Writing has failed; what the peer said before it left is still read.
+    /// Writing has failed; what the peer has sent is still read.
     WriteFailed,
     Ended,
 }
@@ -296,7 +295,7 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
         if std::mem::replace(this.phase, Phase::Ended) == Phase::Ended {
             return;
         }
-        // Told when both are gone, even if dropping one of them panics.
+        // Reported after both are dropped, even if one of them panics.
         let _end = EndOnDrop {
             shared: this.shared,
             encoded: *this.encoded,
@@ -307,7 +306,7 @@ impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
     }
 }
 
-/// Tells of the end when it is dropped.
+/// Reports the end when it is dropped.
 struct EndOnDrop<'a, M> {
     shared: &'a Shared<M>,
     encoded: u64,

@@ -22,7 +22,7 @@ use crate::{config::QueueEvent, error::TooManyErrors};
 pub(super) const FIRST: usize = 16;
 const MOST: usize = 128;
 
-/// What anything that comes in counts at least, bytes.
+/// The least that anything inbound counts, in bytes.
 const LEAST: u64 = 64;
 
 /// What one round of reading came to.
@@ -39,7 +39,7 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Reads and hands over, until either end is pending or what `turn` allows is used up.
+    /// Reads and calls the handler until either is pending or the budget of `turn` is used up.
     pub(super) fn read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,7 +50,7 @@ where
         let read = self
             .as_mut()
             .guarded(|this| this.hand_over(cx, messages, before, bytes, &mut count));
-        // Lower than before on another connection: then it counts as all that was left.
+        // Lower than before on a new connection: that uses up the budget.
         let worked = self.channel.worked().wrapping_sub(before);
         turn.bytes = bytes.saturating_sub(worked.max(LEAST * count as u64));
         turn.messages = messages.saturating_mul(2).min(MOST);
@@ -83,7 +83,7 @@ where
                     this.shared.tell(&QueueEvent::HandlerFailed(error));
                 }
             }
-            // Not before the last one's handler has run: its answer would be a write of its own.
+            // After the last handler has run: its answer goes out with the others.
             if *count >= budget || this.channel.worked().wrapping_sub(before) >= left {
                 return Continue(Read {
                     more: true,
@@ -110,7 +110,7 @@ where
                 Some(ahead) => match ahead.pop() {
                     Some(item) => item,
                     None => {
-                        // All of it is answered: other senders have their turn.
+                        // All of it is answered: other senders are admitted again.
                         *this.ahead = None;
                         let wakes = this.shared.lock().yield_to_handler(false);
                         wakes.wake();
@@ -138,7 +138,7 @@ where
                 Some(Ok(Inbound::Noticed(notice))) => {
                     this.shared.tell(&QueueEvent::Noticed(notice));
                 }
-                // Of a kind that this version of the layer does not know.
+                // `Inbound` may get more variants.
                 Some(Ok(_)) => {}
                 Some(Err(_)) if *this.phase == Phase::WriteFailed => {
                     return Break(write_error(this.write_error));
@@ -146,7 +146,7 @@ where
                 Some(Err(reason)) => return Break(reason),
                 None => match this.phase {
                     Phase::AwaitingEof => return Break(DisconnectReason::Intentional),
-                    // It had left in good order, which is why writing failed.
+                    // The peer had closed in good order, which is why writing failed.
                     Phase::WriteFailed => return Break(DisconnectReason::Closed),
                     _ => *this.phase = Phase::Draining { peer: true },
                 },
@@ -154,9 +154,8 @@ where
         }
     }
 
-    /// Reads what the handler cannot take yet, because the peer does not take what it waits to be written.
-    /// Until the channel is pending, or as much is read ahead as may be, or nothing is `left` of this
-    /// poll's bytes: then it is true.
+    /// Reads ahead while the handler waits for the peer to read. Ends when the channel is pending, the bound
+    /// is reached, or no bytes are `left` to this poll: then it is true.
     #[cold]
     pub(super) fn read_ahead(self: Pin<&mut Self>, cx: &mut Context<'_>, left: &mut u64) -> bool {
         let this = self.project();
@@ -193,8 +192,8 @@ where
         more
     }
 
-    /// Lets a sender in that waits for the handler, when one is due. `progress`: this turn has read or
-    /// written something; `held`: the handler waits.
+    /// Admits a sender that waits for the handler, when one is due. `progress`: this turn has read or
+    /// written something; `held`: the handler is pending.
     #[cold]
     pub(super) fn admit(self: Pin<&mut Self>, cx: &mut Context<'_>, progress: bool, held: bool) {
         let this = self.project();
@@ -203,7 +202,7 @@ where
             let wakes = this.shared.lock().admit_one();
             wakes.wake();
         } else if held {
-            // One more turn tells whether the handler waits for what was just written.
+            // One more turn shows whether the handler waits for what was just written.
             cx.waker().wake_by_ref();
         }
     }

@@ -2,10 +2,9 @@
 //!
 //! In: what the channel yields. Out: the same, later, in its order. Touches nothing.
 //!
-//! Two ends whose handlers answer would otherwise wait for one another for ever: each writes to one
-//! that does not read. So a side that cannot write reads on, within bounds, and lets no message of other
-//! senders in until its handler has answered what was read. What both have sent before that fits into the
-//! bound, and from then on each has room for the other's answers.
+//! Two ends whose handlers answer could otherwise deadlock: each writes, neither reads. So a side that
+//! cannot write reads on, within bounds, and admits no other senders until its handler has answered what
+//! was read. What both had sent before fits into the bound; from then on each has room for the answers.
 
 use std::collections::VecDeque;
 
@@ -23,7 +22,7 @@ const IN_KERNEL: usize = 4 << 20;
 /// What one message that was read ahead counts beside its own size.
 const EACH: usize = 64;
 
-/// Messages that the handler takes between two of other senders.
+/// Messages that the handler takes for each one admitted from another sender.
 const BETWEEN_SENDERS: usize = 4;
 
 /// What the channel has yielded.

@@ -1,4 +1,4 @@
-//! Slack: memory that a burst has grown, given back when the connection has come to rest.
+//! Reclaim: frees memory that a burst has grown, once the connection is idle.
 //!
 //! Not at once: the next burst would allocate it again, and each page of it would be faulted in again,
 //! which costs a stream a quarter of its speed.

@@ -1,4 +1,4 @@
-//! Writing: what waits is encoded and flushed, and the send_queue is told how far it got.
+//! Writing: what waits is encoded and flushed, and the send queue learns how far.
 
 use std::{
     ops::ControlFlow::{Break, Continue},
@@ -26,7 +26,7 @@ pub(super) struct Wrote {
     pub(super) closing: bool,
     /// The kernel has not taken all that was written.
     pub(super) unflushed: bool,
-    /// Whether senders stand in line.
+    /// Whether senders wait.
     pub(super) contention: Contention,
     /// Nothing waits, and there is memory to be given back.
     pub(super) reclaim: bool,
@@ -104,8 +104,8 @@ where
                 *this.encoded += 1;
                 this.calling.set(Some(this.channel.call(msg)));
             };
-            // While the handler is at work nobody polls the stream: then this is what makes a channel
-            // that comes back, or that others connect to, go on.
+            // While the handler runs, nothing polls the stream: then this poll drives a channel that
+            // reconnects or accepts connections.
             let unread = this.handling.is_some() || !*this.handler_ready;
             let alone = unread && *this.phase == Phase::Open;
             // What stands before one that a layer of the user's holds back goes out all the same.
@@ -148,7 +148,7 @@ where
             let reclaim = idle && send_queue.can_reclaim(this.batch);
             drop(send_queue);
             drop(forgotten);
-            // Before the wakes: a sender that goes on has been told of all that led to it.
+            // Before the wakes: events that led to them come first.
             this.shared.tell_high_water(progressed.high_water);
             if progressed.drained {
                 this.shared.tell(&QueueEvent::Drained);
@@ -187,7 +187,7 @@ where
         this.batch.clear();
         this.shared.fail(*this.encoded, reason);
         this.shared.lock().register_driver(this.waker, false);
-        // What is there to be read has woken no task.
+        // What can be read has woken no task.
         cx.waker().wake_by_ref();
         Continue(Wrote::NOTHING)
     }

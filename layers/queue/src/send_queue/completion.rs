@@ -1,4 +1,4 @@
-//! Marks: what became of each message, for the futures that ask.
+//! Completion: what became of each message, for the futures that wait for it.
 //!
 //! In: numbers of messages, wakers. Out: outcomes, and wakers to be woken or dropped without the lock.
 //! Touches nothing.
@@ -10,10 +10,10 @@ use kyneta_uds_core::DisconnectReason;
 use super::{SendQueue, State, Wakes};
 use crate::error::SendError;
 
-/// The mark of a future that waits for the end.
+/// The number of a future that waits for the end.
 const END: u64 = u64::MAX;
 
-/// Where a future waits that is not about one message; given up when it is dropped. Ordered by the mark
+/// Identifies a waiting `Flushed` or `Closed` future; removed when that is dropped. Ordered by the number
 /// that it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CompletionKey {
@@ -32,8 +32,8 @@ impl<M> SendQueue<M> {
         self.taken..self.next
     }
 
-    /// What became of message `number`; `None` while that is open, and `waker` is kept to be woken when
-    /// not. What `waker` holds afterwards is to be dropped without the lock.
+    /// The outcome of message `number`; `None` while it is open, and `waker` is kept then. What `waker` holds
+    /// afterwards is to be dropped without the lock.
     pub(crate) fn outcome(
         &mut self,
         number: u64,
@@ -62,7 +62,7 @@ impl<M> SendQueue<M> {
         None
     }
 
-    /// Wakes `waker` when message `number` is with the kernel. One future asks for a number.
+    /// Wakes `waker` when the kernel has taken message `number`. One future waits for each number.
     fn wait_for_message(&mut self, number: u64, waker: &mut Option<Waker>) {
         let found = self
             .message_waiters
@@ -83,8 +83,8 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// Ready when all of `range` are with the kernel, or some went down with a connection. `key` is
-    /// where the future waits. What `waker` holds afterwards is to be dropped without the lock.
+    /// Ready when the kernel has taken all of `range`, or some were lost with a connection. `key` identifies
+    /// the waiting future. What `waker` holds afterwards is to be dropped without the lock.
     pub(crate) fn flushed(
         &mut self,
         range: Range<u64>,
@@ -100,7 +100,7 @@ impl<M> SendQueue<M> {
             return Some(Ok(()));
         }
         if let State::Failed(_) | State::Closed(_) = self.state {
-            // Of what was encoded, the kernel may have taken some, the first of it before all.
+            // The kernel may have taken some of what was encoded, in order.
             return Some(Err(self.disconnected(range.start < self.encoded)));
         }
         self.wait_for(key, range.end, waker);
@@ -140,13 +140,13 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// A future that waited is dropped; its waker, too, without the lock.
+    /// A waiting future is dropped; drop its waker without the lock.
     #[must_use]
     pub(crate) fn forget_waiter(&mut self, key: CompletionKey) -> Option<Waker> {
         self.completions.remove(&key)
     }
 
-    /// Wakes the futures that wait for a mark that has been reached.
+    /// Wakes the futures whose number has been reached.
     pub(super) fn reached(&mut self, taken: u64, wakes: &mut Wakes) {
         let done = self
             .message_waiters
@@ -178,7 +178,7 @@ mod tests {
     use crate::{config::Overflow, send_queue::SendQueue};
 
     #[test]
-    fn a_future_that_waits_has_one_seat_and_gives_it_up() {
+    fn a_future_that_waits_is_registered_once_and_removed_when_it_is_dropped() {
         let mut send_queue: SendQueue<u8> = SendQueue::new(1, 1, Overflow::Wait, None);
         let (mut flushed, mut closed) = (None, None);
         let waker = || Some(Waker::noop().clone());

@@ -38,13 +38,12 @@ impl<M> SendQueue<M> {
         self.exceptions.get_or_insert_default()
     }
 
-    /// Counts and log waiters.
+    /// Counts and log lines.
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
         &mut self.exceptions().ledger
     }
 
-    /// Message `number` could not be encoded. What is forgotten for it is to be dropped without the
-    /// lock.
+    /// Message `number` could not be encoded. Drop what it evicts without the lock.
     #[must_use]
     pub(crate) fn refuse(&mut self, number: u64, error: SharedError) -> Option<SharedError> {
         let this = self.exceptions();
@@ -59,8 +58,7 @@ impl<M> SendQueue<M> {
         oldest
     }
 
-    /// Forgets a refusal that a dropped future would have asked for; it is to be dropped without the
-    /// lock.
+    /// Removes the refusal of a dropped future's message; drop it without the lock.
     #[must_use]
     pub(crate) fn forget(&mut self, number: u64) -> Option<SharedError> {
         self.exceptions.as_mut()?.take_refusal(number)

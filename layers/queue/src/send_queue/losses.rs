@@ -1,4 +1,4 @@
-//! Losses: which messages went down with a connection that another has taken the place of.
+//! Losses: which messages were lost with a connection that another has replaced.
 //!
 //! In: ranges of numbers, with reasons. Out: what became of a number in them. Touches nothing.
 
@@ -21,7 +21,7 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Returns the reason that is forgotten for it.
+    /// Returns the reason that it evicts.
     fn add(&mut self, range: Range<u64>, reason: DisconnectReason) -> Option<DisconnectReason> {
         let mut oldest = None;
         if self.kept.len() >= MAX_LOSSES
@@ -59,9 +59,8 @@ impl Losses {
 }
 
 impl<M> SendQueue<M> {
-    /// All of `range`, which the kernel has not been known to take, went down with a connection. The
-    /// next [`progress`](Self::progress) goes past it, and wakes the futures that wait. What is forgotten
-    /// for it is to be dropped without the lock.
+    /// All of `range`, which the kernel is not known to have taken, was lost with a connection. The next
+    /// [`progress`](Self::progress) goes past it and wakes its futures. Drop what it evicts without the lock.
     #[must_use]
     pub(crate) fn lose(
         &mut self,

@@ -1,12 +1,11 @@
-//! The queue as a pure machine: what waits, who waits, and how far the kernel has got.
+//! The queue as a pure machine: messages that wait, senders that wait, and how far the kernel has got.
 //!
-//! In: reservations, messages, progress. Out: messages, and the wakers that the shell is to wake
-//! once it has let go of the lock. Touches nothing. Whatever is of the user's kind (messages, wakers,
-//! errors) comes in as a value and goes out as one: none is cloned or dropped under the lock.
+//! In: permit requests, messages, progress. Out: messages, and wakers that the shell wakes without the
+//! lock. Touches nothing. Messages, wakers and errors are the user's types: they are passed in and out by
+//! value, so that none is cloned or dropped under the lock.
 //!
-//! Messages are numbered from 0. Three marks divide them: `taken` by the kernel, `encoded` into the
-//! write buffer, `next` to be queued. One mark instead of a oneshot for each message is what makes
-//! a message cost nanoseconds (a oneshot: some 130).
+//! Messages are numbered from 0. Three numbers divide them: `taken` by the kernel, `encoded` into
+//! the write buffer, `next` to be queued. These replace a oneshot for each message (some 130 ns).
 
 mod completion;
 mod exceptions;
@@ -25,18 +24,17 @@ pub(crate) use self::permits::{Acquire, Contention, Permit, PermitRequest, Waite
 use self::{exceptions::Exceptions, permits::Waiters};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
-/// How many messages there is room for at rest.
+/// Capacity of an idle queue, in messages.
 const KEPT: usize = 1;
 
-/// How many futures that wait for their messages there is room for at rest: what one takes.
+/// Capacity of an idle queue for waiting futures: the smallest that `Vec` allocates.
 const KEPT_WAITERS: usize = 4;
 
-/// Messages on their way to the channel; no `None` is among them. They are held as their futures hold them, so
-/// that they are moved as a whole: one that is unwrapped on the way is read in other pieces than it has just
-/// been written in, which takes 5 ns each time.
+/// Messages on their way to the channel, never `None`. `Option`, as their futures hold them, because
+/// unwrapping on the way splits the move: the stores no longer match the loads, which costs 5 ns each.
 pub(crate) type Batch<M> = VecDeque<Queued<M>>;
 
-/// A message that waits, and its size, which is asked for once.
+/// A message that waits, with its size, computed once.
 #[derive(Debug)]
 pub(crate) struct Queued<M> {
     pub(crate) msg: Option<M>,
@@ -51,29 +49,29 @@ pub(crate) struct SendQueue<M> {
     lease: Option<Lease>,
 
     queue: Batch<M>,
-    /// The most that have stood in it since that was last asked for.
+    /// Its greatest length since `shrink` last asked.
     most: usize,
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
-    /// Of the message that was queued last.
+    /// Size of the last message queued.
     last_size: usize,
-    /// Permits that are held and not used yet, and the bytes that they stand for.
+    /// Permits that are granted and not used yet, and the bytes that they reserve.
     reserved: usize,
     reserved_bytes: usize,
     epoch: u32,
-    /// A sender found the queue full of those permits, and does not wait.
+    /// A sender was rejected because unused permits fill the queue.
     rejected_full: bool,
     /// Senders wait until the handler has answered what was read ahead.
     yielding: bool,
-    /// One may come all the same: none stood in line when one was due.
+    /// One may enter all the same: no sender waited when one was due.
     one_may_enter: bool,
-    /// As much waits as may. As of when that was last another number: what others that share the budget
-    /// do in between is seen with the next message in or out.
+    /// A bound is reached. Updated with each message in or out, so changes that others make to a shared
+    /// budget are seen with the next one.
     filled: bool,
     /// It was filled, and has not been empty since.
     full: bool,
-    /// The level when it became full, until the driver has told of it.
+    /// The level when it became full, until the driver has reported it.
     high_water: Option<Box<Level>>,
 
     next: u64,
@@ -86,12 +84,12 @@ pub(crate) struct SendQueue<M> {
     next_waiter: u64,
     /// Futures that wait for their message, nearly always in order.
     message_waiters: Vec<(u64, Waker)>,
-    /// Futures that wait for a mark or the end.
+    /// Futures that wait until all messages up to a number are taken, or for the end.
     completions: BTreeMap<CompletionKey, Waker>,
     next_completion: u64,
-    /// The driver, while it rests.
+    /// The driver's waker, while it is idle or pending.
     driver: Option<Waker>,
-    /// It rests because nothing waits, not because the channel is blocked.
+    /// The driver has nothing to write: the next message wakes it.
     idle: bool,
     state: State,
 }
@@ -99,14 +97,14 @@ pub(crate) struct SendQueue<M> {
 #[derive(Debug)]
 enum State {
     Open,
-    /// No more are let in; what waits is sent.
+    /// No message is accepted any more; queued ones are still sent.
     Closing(DisconnectReason),
-    /// Writing has failed: nothing more is sent. What the peer said is still read.
+    /// Writing has failed: nothing more is sent. What the peer has sent is still read.
     Failed(DisconnectReason),
     Closed(DisconnectReason),
 }
 
-/// Wakers to be woken without the lock. Most often none or one.
+/// Wakers to wake without the lock; usually none or one.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Wakes {
@@ -135,11 +133,11 @@ impl Wakes {
 #[must_use]
 pub(crate) struct Pushed {
     pub(crate) number: u64,
-    /// The driver, if it rests; to be woken without the lock.
+    /// The driver's waker, if it is idle; to be woken without the lock.
     pub(crate) driver: Option<Waker>,
 }
 
-/// What a step of the driver led to, for the shell to do without the lock.
+/// What the shell does after a step of the driver, without the lock.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Progress {
@@ -150,7 +148,7 @@ pub(crate) struct Progress {
     pub(crate) drained: bool,
 }
 
-/// What is left at the end, to be dropped without the lock.
+/// What remains at the end, to be dropped without the lock.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Remains<M> {
@@ -208,7 +206,7 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// Less waits now.
+    /// Sets how much waits now.
     fn hold(&mut self, messages: usize, bytes: usize) {
         (self.messages, self.bytes) = (messages, bytes);
         if let Some(lease) = &mut self.lease {
@@ -275,7 +273,7 @@ impl<M> SendQueue<M> {
             self.full = true;
             self.high_water = Some(Box::new(self.level()));
         }
-        // The driver tells of a full queue: events of one connection are in order.
+        // The driver reports a full queue, so that the events of one connection are in order.
         let driver = if self.idle || became_full {
             self.idle = false;
             self.driver.take()
@@ -302,7 +300,7 @@ impl<M> SendQueue<M> {
         SendError::Disconnected { reason, maybe_sent }
     }
 
-    /// Lets no more in, because of `reason`. What waits is still sent.
+    /// Accepts no more messages, because of `reason`. Queued ones are still sent.
     pub(crate) fn close(&mut self, reason: DisconnectReason) -> Wakes {
         let mut wakes = Wakes::default();
         if let State::Open = self.state {
@@ -313,7 +311,7 @@ impl<M> SendQueue<M> {
         wakes
     }
 
-    /// Senders in line learn of the end.
+    /// Wakes the senders that wait: they learn of the end.
     fn wake_waiters(&mut self, wakes: &mut Wakes) {
         for waker in self
             .waiters
@@ -325,27 +323,27 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// Wakes the driver, whatever it rests for.
+    /// Wakes the driver, whatever it waits for.
     pub(crate) fn take_driver(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         wakes.push(self.driver.take());
         wakes
     }
 
-    /// Takes all that waits into `batch`, which must be empty.
+    /// Moves all queued messages into `batch`, which must be empty.
     pub(crate) fn take(&mut self, batch: &mut Batch<M>) {
         std::mem::swap(&mut self.queue, batch);
     }
 
-    /// True when more memory is held than a connection at rest should hold.
+    /// True when more memory is held than an idle connection should hold.
     pub(crate) fn can_reclaim(&self, batch: &Batch<M>) -> bool {
         self.queue.capacity().max(batch.capacity()) > KEPT
             || self.message_waiters.capacity() > KEPT_WAITERS
             || self.waiters.is_some()
     }
 
-    /// Gives back the memory of what is empty, unless that was needed since this was last asked for.
-    /// True when it was not.
+    /// Frees the memory of empty collections, unless it was needed since the last call. True when it was
+    /// not needed.
     pub(crate) fn shrink(&mut self, batch: &mut Batch<M>) -> bool {
         if std::mem::take(&mut self.most) > KEPT {
             return false;
@@ -368,9 +366,9 @@ impl<M> SendQueue<M> {
         true
     }
 
-    /// The driver rests: until a message comes if it is `idle`, and in any case until senders
-    /// stand in line or the end is asked for. `waker` is the driver's; what it holds afterwards is kept for
-    /// the next rest, or dropped without the lock.
+    /// Registers the driver's waker: woken by a message if the driver is `idle`, and always when a sender
+    /// starts to wait or the queue is closed. What `waker` holds afterwards is reused or dropped without the
+    /// lock.
     pub(crate) fn register_driver(&mut self, waker: &mut Option<Waker>, idle: bool) {
         self.idle = idle;
         match (&mut self.driver, waker) {
@@ -379,8 +377,8 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// The driver is at work: it takes what waits before it rests again. Returns the level of a queue
-    /// that has become full meanwhile.
+    /// The driver is being polled: messages need not wake it. Returns the level of a queue that has become
+    /// full meanwhile.
     pub(crate) fn driver_runs(&mut self) -> Option<Level> {
         self.idle = false;
         self.high_water.take().map(|level| *level)
@@ -398,7 +396,7 @@ impl<M> SendQueue<M> {
             self.bytes.saturating_sub(bytes),
         );
         self.encoded += messages as u64;
-        // Others may have given back what this one lacked.
+        // Others may have returned budget that this one lacked.
         let mut wakes = if messages > 0 || (was_filled && !self.filled) {
             self.grant()
         } else {
@@ -417,15 +415,15 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// Writing has failed: all before `encoded` may have been sent, nothing after it will be. Senders
-    /// learn of it; the end is later.
+    /// Writing has failed: messages before `encoded` may have been sent, later ones will not be. Senders
+    /// learn it now; the end comes later.
     pub(crate) fn fail(&mut self, encoded: u64, reason: DisconnectReason) -> Remains<M> {
         let mut remains = self.stop(encoded, State::Failed(reason));
         self.reached_all(&mut remains.wakes);
         remains
     }
 
-    /// The end. All before `encoded` may have been sent, but for what the kernel is known to have taken.
+    /// The end. Messages before `encoded` that the kernel is not known to have taken may have been sent.
     pub(crate) fn end(&mut self, encoded: u64, reason: DisconnectReason) -> Remains<M> {
         let mut remains = self.stop(encoded, State::Closed(reason));
         self.reached_end(&mut remains.wakes);

@@ -1,30 +1,29 @@
-//! Permits: who may queue a message now, and who waits for it in which order.
+//! Permits: which sender may queue a message now, and in which order the others wait.
 //!
-//! In: senders that ask for room. Out: permits, tickets, and wakers that the shell wakes or drops once it
-//! has let go of the lock. Touches nothing.
+//! In: senders that ask for room. Out: permits, waiter keys, and wakers that the shell wakes or drops
+//! without the lock. Touches nothing.
 //!
-//! A permit is a promise: a message with one is let in. It counts against both bounds from the moment that
-//! it is given, with the size of the message where that is known and with what a message holds at
-//! present where it is not.
+//! A message with a permit is always accepted. A permit counts against both bounds from the moment that
+//! it is granted, with the size of its message if that is known, else with the usual size.
 
 use std::{collections::BTreeMap, task::Waker};
 
 use super::{SendQueue, Wakes};
 use crate::{config::Overflow, error::SendError};
 
-/// A place in the line of senders.
+/// Identifies a sender that waits for a permit; in order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaiterKey(u64);
 
-/// Room that a sender holds and has not used.
+/// Capacity that a sender has reserved and not used yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Permit {
     bytes: usize,
-    /// Permits of an earlier epoch have been expired.
+    /// Permits of an earlier epoch have expired.
     epoch: u32,
 }
 
-/// What a sender that asks for a permit gets.
+/// The answer to a sender that asks for a permit.
 #[derive(Debug)]
 pub(crate) enum Acquire {
     Permit(Permit),
@@ -34,12 +33,12 @@ pub(crate) enum Acquire {
     Closed(SendError),
 }
 
-/// Who asks for a permit.
+/// A request for a permit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PermitRequest {
-    /// The handler of this connection, for an answer: others do not come before it.
+    /// It comes from this connection's own handler, which goes before other senders.
     pub(crate) answers: bool,
-    /// The size of the message, where it is there already.
+    /// The size of the message, if known.
     pub(crate) size: Option<usize>,
 }
 
@@ -50,13 +49,13 @@ pub(super) struct Waiter {
     waker: Waker,
 }
 
-/// Senders without a permit, and permits that have not been taken up. By key, in the order they came.
+/// Senders that wait for a permit, and permits that are granted and not collected; by key.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     senders: BTreeMap<u64, Waiter>,
-    /// The connection's own handler, where it waits to answer.
+    /// The connection's own handler, while it waits to answer.
     answers: BTreeMap<u64, Waiter>,
-    /// Permits of senders that stood in line and have not asked again.
+    /// Permits of senders that waited and have not polled again.
     granted: BTreeMap<u64, Permit>,
 }
 
@@ -89,7 +88,7 @@ impl Waiters {
     }
 }
 
-/// Why senders stand in line, or are turned away.
+/// Why senders wait, or are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contention {
     /// No sender waits, and none was rejected.
@@ -106,18 +105,18 @@ impl<M> SendQueue<M> {
             && self.bytes.saturating_add(self.reserved_bytes) < self.max_bytes
     }
 
-    /// May a handler's answer have a permit?
+    /// Whether a handler's answer may have a permit.
     fn has_room_to_answer(&self) -> bool {
         !self.filled && (self.reserved == 0 || self.fits())
     }
 
-    /// May any sender have a permit?
+    /// Whether any sender may have a permit.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
         !self.yielding && self.has_room_to_answer()
     }
 
-    /// May a sender have a permit although the others wait for the handler?
+    /// Whether one sender may have a permit while the others wait for the handler.
     fn may_one_enter(&self) -> bool {
         self.one_may_enter && self.has_room_to_answer()
     }
@@ -142,7 +141,7 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// A permit on the spot, for a sender without a place in the line. `None`: it has to wait for one.
+    /// A permit at once, for a sender that does not wait yet. `None`: it must wait.
     pub(crate) fn try_acquire(&mut self, asks: PermitRequest) -> Option<Acquire> {
         if self.is_closed() {
             return Some(Acquire::Closed(self.disconnected(false)));
@@ -158,7 +157,7 @@ impl<M> SendQueue<M> {
         (self.overflow == Overflow::Fail).then_some(Acquire::Full)
     }
 
-    /// As [`try_acquire`](Self::try_acquire), with a place in the line where there is no permit. `waker` is taken then.
+    /// As [`try_acquire`](Self::try_acquire); without a permit the sender waits, and `waker` is taken.
     pub(crate) fn acquire_or_wait(
         &mut self,
         asks: PermitRequest,
@@ -180,13 +179,13 @@ impl<M> SendQueue<M> {
             line.insert(key, Waiter { size, waker });
         }
         if matches!(self.overflow, Overflow::Disconnect { .. }) || self.messages == 0 {
-            // The driver keeps the time that senders stand in line.
+            // The driver measures how long senders wait.
             wakes.push(self.driver.take());
         }
         (Acquire::Wait(WaiterKey(key)), wakes)
     }
 
-    /// PermitRequest again. `waker` is given another one back where it takes its place.
+    /// Polls again for a permit. If `waker` replaces the former one, it holds that one afterwards.
     pub(crate) fn poll_acquire(
         &mut self,
         WaiterKey(key): WaiterKey,
@@ -217,14 +216,13 @@ impl<M> SendQueue<M> {
         self.unreserve(permit);
         let mut wakes = self.grant();
         if self.yielding {
-            // The driver lets another sender in.
+            // The driver may admit another sender.
             wakes.push(self.driver.take());
         }
         wakes
     }
 
-    /// Leaves the line: a permit that had been granted is given to others. What is returned second is to
-    /// be dropped without the lock.
+    /// Stops waiting; a permit that was granted goes to the next sender. Drop the waker without the lock.
     pub(crate) fn cancel_wait(&mut self, key: WaiterKey) -> (Wakes, Option<Waker>) {
         match self.take_granted(key) {
             (Some(permit), _) => (self.release(permit), None),
@@ -232,8 +230,7 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// Leaves the line, with the permit if one had been granted, else with the waker, to be dropped without
-    /// the lock.
+    /// Stops waiting: returns the permit if one was granted, else the waker, to be dropped without the lock.
     pub(crate) fn take_granted(
         &mut self,
         WaiterKey(key): WaiterKey,
@@ -245,7 +242,7 @@ impl<M> SendQueue<M> {
         (permit, waiters.remove(key).map(|waits| waits.waker))
     }
 
-    /// Hands free permits to answers first, then to senders that wait longest.
+    /// Grants free permits to answers first, then to other senders in order of arrival.
     pub(super) fn grant(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         while self.has_room_to_answer()
@@ -258,7 +255,7 @@ impl<M> SendQueue<M> {
         wakes
     }
 
-    /// Hands a permit to the sender that waits longest. False when none does.
+    /// Grants a permit to the first sender in the queue. False when none waits.
     fn grant_one(&mut self, wakes: &mut Wakes) -> bool {
         let first = self
             .waiters
@@ -282,7 +279,7 @@ impl<M> SendQueue<M> {
         wakes.push(Some(waits.waker));
     }
 
-    /// Takes a permit on the spot, for a `call` that came without one.
+    /// A permit at once, for a `call` without `poll_ready`.
     pub(crate) fn acquire_now(&mut self, asks: PermitRequest) -> Result<Permit, SendError> {
         match self.try_acquire(asks) {
             Some(Acquire::Permit(permit)) => Ok(permit),
@@ -304,8 +301,8 @@ impl<M> SendQueue<M> {
             .is_none_or(|waiters| waiters.answers.is_empty())
     }
 
-    /// A sender is told that the queue is full. If permits alone fill it, they do so no longer than if the
-    /// sender stood in line: the driver keeps the time.
+    /// A sender was rejected because the queue is full. If unused permits alone fill it, the driver starts
+    /// their deadline, as it does when a sender waits.
     #[cold]
     pub(crate) fn reject_full(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
@@ -316,7 +313,7 @@ impl<M> SendQueue<M> {
         wakes
     }
 
-    /// Whether senders stand in line, and for what.
+    /// Whether senders wait, and for what.
     pub(crate) fn contention(&self) -> Contention {
         match self.messages {
             0 if self.rejected_full => Contention::IdlePermits,
@@ -326,8 +323,8 @@ impl<M> SendQueue<M> {
         }
     }
 
-    /// The permits that are held and not used count no longer: others have waited for them long enough.
-    /// They stay good, so their messages may exceed the bounds, one of each handle.
+    /// Unused permits stop counting against the bounds. They stay valid, so the bounds may be exceeded by
+    /// one message of each handle.
     pub(crate) fn expire_permits(&mut self) -> Wakes {
         self.epoch = self.epoch.wrapping_add(1);
         self.reserved = 0;
@@ -336,15 +333,15 @@ impl<M> SendQueue<M> {
         self.grant()
     }
 
-    /// From now on, or no longer, senders wait for the handler to answer what was read ahead.
+    /// Whether senders wait until the handler has answered what was read ahead.
     pub(crate) fn yield_to_handler(&mut self, yielding: bool) -> Wakes {
         self.yielding = yielding;
         self.one_may_enter = false;
         self.grant()
     }
 
-    /// Lets one sender in that waits for the handler; where none stands in line, the next one that asks.
-    /// Some never stand there: they are told that the queue is full, and try again.
+    /// Admits one sender that waits for the handler, or the next one that asks: senders that do not wait are
+    /// told that the queue is full, and try again.
     pub(crate) fn admit_one(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         if self.has_room_to_answer() {

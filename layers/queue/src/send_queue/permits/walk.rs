@@ -1,4 +1,4 @@
-//! Random walks over the send_queue, beside a count of who holds what.
+//! Random walks over the send queue, beside a count of the permits that each sender holds.
 
 use std::{
     sync::{
