@@ -62,7 +62,8 @@ fn start(
     let config = config.drain_timeout(Duration::from_secs(3600));
     let (handle, driver) = queue(config);
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
-    (pipe, handle, driver.drive(pipe.clone(), ignore))
+    let drive = driver.drive(pipe.clone(), ignore);
+    (pipe, handle, drive)
 }
 
 fn a_peer_that_follows(state: &mut support::State) {
