@@ -90,7 +90,7 @@ impl<R, S> Builder<R, S> {
         self
     }
 
-    /// The handshake: identity, features, timeouts, who is admitted.
+    /// The handshake: identity, features, timeouts, which peers are admitted.
     ///
     /// Replaces all of these settings, the [`identity`](Self::identity) too.
     pub fn handshake(mut self, layer: HandshakeLayer) -> Self {

@@ -120,7 +120,7 @@ fn tables() {
              3 close a3: a3 Disconnected",
         ),
         (
-            "oneself, whether alone or twice",
+            "a peer with this side's own id, once and twice",
             "0 open z1: z1 Established, z1 SelfConnection
              0 open z2: z2 Duplicate, z2 SelfConnection
              0 close z1:
