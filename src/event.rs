@@ -318,6 +318,14 @@ impl EventSender {
         self.send(Event::NotEstablished { error });
     }
 
+    pub(crate) fn rejected(&self, reason: RejectReason) {
+        self.send(Event::ConnectionRejected { reason });
+    }
+
+    pub(crate) fn unsafe_directory(&self, risk: DirectoryRisk) {
+        self.send(Event::UnsafeDirectory { risk });
+    }
+
     /// Sends the event of a queue, with its peer, and logs a message that is lost. What is not a message
     /// is reported by the channel, which knows the sender.
     pub(crate) fn queue(&self, to: &Arc<PeerInfo>, event: &QueueEvent) {

@@ -549,17 +549,12 @@ where
         self.peers.events().not_established(error);
     }
 
-    fn rejected(&self, refusal: &RejectReason) {
-        let refusal = *refusal;
-        let reason = refusal;
-        self.peers
-            .events()
-            .send(Event::ConnectionRejected { reason });
+    fn rejected(&self, reason: &RejectReason) {
+        self.peers.events().rejected(*reason);
     }
 
     fn directory_risk(&self, risk: &DirectoryRisk) {
-        let risk = risk.clone();
-        self.peers.events().send(Event::UnsafeDirectory { risk });
+        self.peers.events().unsafe_directory(risk.clone());
     }
 
     fn role_changed(&self, role: Role) {
@@ -574,7 +569,7 @@ where
     fn in_the_way(&self, error: &SharedError) {
         let error = error.clone();
         let causes: &(dyn std::error::Error + 'static) = error.get_ref();
-        tracing::warn!(error = causes, "something is in the way");
+        tracing::warn!(error = causes, "there is an obstacle at the path");
         self.peers.events().send(Event::InTheWay { error });
     }
 }

@@ -272,17 +272,11 @@ where
         self.server.event_sender().not_established(error);
     }
 
-    fn rejected(&self, refusal: &RejectReason) {
-        let refusal = *refusal;
-        self.server
-            .event_sender()
-            .send(Event::ConnectionRejected { reason: refusal });
+    fn rejected(&self, reason: &RejectReason) {
+        self.server.event_sender().rejected(*reason);
     }
 
     fn directory_risk(&self, risk: &DirectoryRisk) {
-        let risk = risk.clone();
-        self.server
-            .event_sender()
-            .send(Event::UnsafeDirectory { risk });
+        self.server.event_sender().unsafe_directory(risk.clone());
     }
 }
