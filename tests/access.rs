@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{path::Path, time::Duration};
 
-use common::{Bus, collect, dismiss, raw::frame, said, service, soon};
+use support::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
     AccessPolicy, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, Event, Events,
     Features, HandshakeError, HandshakeLayer, JoinError, ListenerOptions, Peer, PeerChange,
@@ -372,7 +372,7 @@ async fn a_peer_that_never_reads_is_disconnected_by_the_write_stall() {
         soon(events.recv()).await;
     }
     let mut connection = server.connections().remove(0);
-    let big = common::offer("d", 1 << 20);
+    let big = support::offer("d", 1 << 20);
     connection.queue(big).await.unwrap();
     let reason = next_end(&mut events).await;
     assert!(said(&reason).contains("does not read"), "{reason}");

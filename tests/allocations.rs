@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the test.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use common::{Bus, offer, soon};
+use support::{Bus, offer, soon};
 use kyneta_uds::{Client, Incoming, Server};
 use tower::service_fn;
 

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
 
 use bytes::Bytes;
-use common::{Bus, collect, dismiss, offer, raw, said, service};
+use support::{Bus, collect, dismiss, offer, raw, said, service};
 use kyneta_uds::{
     ChannelMsg, Client, DisconnectReason, Event, Features, HandshakeLayer, Incoming, Listener,
     Overflow, PeerChange, PeerId, QueueConfig, ReconnectPolicy, Server, WireMode, WireVersion,
@@ -483,7 +483,7 @@ async fn a_header_over_the_limit_ends_its_connection_with_limit_and_size() {
             stream.write_all(&raw::frame(3, 1, hello)).await.unwrap();
             events.recv().await.unwrap();
         }
-        let before = common::resident_bytes();
+        let before = support::resident_bytes();
         stream
             .write_all(&[3, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 2])
             .await
@@ -500,7 +500,7 @@ async fn a_header_over_the_limit_ends_its_connection_with_limit_and_size() {
             error.contains("4294967295") && error.contains("67108864"),
             "{error}"
         );
-        let grown = common::resident_bytes().saturating_sub(before);
+        let grown = support::resident_bytes().saturating_sub(before);
         assert!(grown < 1 << 20, "{grown} bytes");
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();

@@ -2,7 +2,7 @@
 //! its handle, and the contract of tower that each layer keeps.
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests too.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Bus, collect, dismiss, offer, service};
+use support::{Bus, collect, dismiss, offer, service};
 use futures_util::{FutureExt as _, StreamExt as _};
 use kyneta_uds::{
     BoxError, CborChannel, CborLayer, Chain, ChannelCodec, ChannelMsg, Client, ClientError,

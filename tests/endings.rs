@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Bus, collect, raw};
+use support::{Bus, collect, raw};
 use kyneta_uds::{
     Client, Connection, Event, HandshakeLayer, Identity, Incoming, Listener, PeerChange,
     QueueConfig, ReconnectPolicy, Server, serve,
@@ -203,18 +203,18 @@ async fn a_client_that_ends_before_it_was_connected_still_says_that_it_leaves() 
     let quick = ReconnectPolicy::new().base(Duration::from_millis(5));
     let client = Client::builder(&bus.path).reconnect(quick);
     let mut client = client.connect_lazy(handler.clone()).await.unwrap();
-    client.queue(common::dismiss("d")).await.unwrap();
+    client.queue(support::dismiss("d")).await.unwrap();
     let ending = tokio::spawn(client.dispose());
     tokio::time::sleep(Duration::from_millis(50)).await;
 
     let builder = Server::builder(&bus.path);
     let mut events = builder.events();
     let server = builder.listen(handler).await.unwrap();
-    let heard = common::soon(inbox.recv()).await.unwrap();
-    assert_eq!(heard.message, common::dismiss("d"));
-    common::soon(ending).await.unwrap();
+    let heard = support::soon(inbox.recv()).await.unwrap();
+    assert_eq!(heard.message, support::dismiss("d"));
+    support::soon(ending).await.unwrap();
     loop {
-        match common::soon(events.recv()).await.unwrap() {
+        match support::soon(events.recv()).await.unwrap() {
             Event::Peer { change, .. } => match change {
                 PeerChange::Established => {}
                 PeerChange::Departed => break,

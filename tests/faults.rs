@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{
     io::{self, Write},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Bus, collect, dismiss, offer, raw::frame, raw::payload, service, soon};
+use support::{Bus, collect, dismiss, offer, raw::frame, raw::payload, service, soon};
 use kyneta_uds::{
     BoxError, CborLayer, ChannelMsg, Client, Counts, Event, Events, FramingLayer, Incoming,
     Listener, Message, Notice, Peer, QueueLayer, Role, Server, SocketPath, UnixConnector,

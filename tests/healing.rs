@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use common::{Bus, collect, dismiss, said, service, soon};
+use support::{Bus, collect, dismiss, said, service, soon};
 use kyneta_uds::{
     Client, ClientError, ConnectError, DisconnectReason, Event, Incoming, Peer, PeerChange,
     QueueConfig, ReconnectPolicy, Role, Server, State,

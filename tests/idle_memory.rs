@@ -9,7 +9,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{
     io::{Read as _, Write as _},
@@ -18,7 +18,7 @@ use std::{
     process::Stdio,
 };
 
-use common::{Bus, raise_descriptor_limit, raw::frame};
+use support::{Bus, raise_descriptor_limit, raw::frame};
 use kyneta_uds::{Incoming, Server};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -61,9 +61,9 @@ async fn each_of_10_000_idle_connections_adds_at_most_5_kib_of_resident_memory()
     let count = 10_000;
     let bus = Bus::new();
     let server = serve(&bus.path).await;
-    let before = common::resident_bytes();
+    let before = support::resident_bytes();
     let _others = others(&bus.path, &server, count).await;
-    let each = settled(|| common::resident_bytes().saturating_sub(before) / count).await;
+    let each = settled(|| support::resident_bytes().saturating_sub(before) / count).await;
     println!("{count} idle connections: {each} bytes of resident memory each");
     // With what the allocator adds to each block.
     assert!(each <= LIMIT + 1024);

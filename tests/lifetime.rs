@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::{Bus, collect, dismiss, said, soon};
+use support::{Bus, collect, dismiss, said, soon};
 #[cfg(feature = "status")]
 use kyneta_uds::status::{Inspect, Standing};
 use kyneta_uds::{
@@ -224,7 +224,7 @@ async fn a_maker_of_handlers_that_panics_costs_one_connection_and_is_told() {
     let server = serving.server();
     let mut events = server.events();
     tokio::spawn(serving.into_future());
-    let client = |id: &str| Client::builder(&bus.path).identity(common::service(id));
+    let client = |id: &str| Client::builder(&bus.path).identity(support::service(id));
     let bad = client("bad").connect_lazy(collect(1).0).await.unwrap();
     let Some(Event::NotEstablished { error }) = soon(events.recv()).await else {
         panic!("not established")

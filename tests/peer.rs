@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{convert::Infallible, time::Duration};
 
-use common::{Bus, collect, dismiss, said, service, soon};
+use support::{Bus, collect, dismiss, said, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Event, Events, Incoming, JoinError, Listener, Overflow, Peer, PeerChange,
     PeerId, QueueConfig, ReconnectPolicy, Role, RoleWait, Server, WaitReason, Waiting,

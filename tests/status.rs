@@ -2,7 +2,7 @@
 #![cfg(feature = "status")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
+mod support;
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tower::{Service as _, ServiceExt as _, service_fn};
 
-use common::{Bus, collect, dismiss, offer, service, soon};
+use support::{Bus, collect, dismiss, offer, service, soon};
 
 /// A socket for the status beside that of the bus.
 fn beside(bus: &Bus) -> std::path::PathBuf {

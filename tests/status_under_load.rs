@@ -2,7 +2,7 @@
 #![cfg(feature = "status")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Helpers of tests are tests too.
 
-mod common;
+mod support;
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Bus, collect, offer};
+use support::{Bus, collect, offer};
 use futures_util::future::join_all;
 use kyneta_uds::{Client, Incoming, Server, status::Endpoint};
 use tokio::{

@@ -3,7 +3,7 @@
 //! load shed do at a full queue is in `composition`.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ use axum::{
     http::{Request, StatusCode},
     routing::post,
 };
-use common::{Bus, collect, dismiss, offer, service, soon};
+use support::{Bus, collect, dismiss, offer, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Incoming, Listener, SendError, Server, WireMode, default_stack, serve,
     trace::TraceLayer,

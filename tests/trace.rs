@@ -1,7 +1,7 @@
 //! `TraceLayer` on both ends of a real socket: what is told to whom, and what is not.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Bus, dismiss, service, soon};
+use support::{Bus, dismiss, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Incoming, Server,
     trace::{DefaultMakeSpan, TraceLayer},

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
-mod common;
+mod support;
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Bus, said, soon};
+use support::{Bus, said, soon};
 use kyneta_uds::{Client, Event, Events, Incoming, ReconnectPolicy, StateKind, Waiting};
 use tower::service_fn;
 

@@ -7,8 +7,8 @@
 // Only tests call what stands here.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 mod peer;
 
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use kyneta_uds::{
 use serde_json::json;
 
 use self::{
-    common::offer,
+    support::offer,
     peer::{Role, pairs},
 };
 

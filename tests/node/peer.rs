@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::{Service as _, ServiceExt as _};
 
-use crate::common::{Bus, collect};
+use crate::support::{Bus, collect};
 
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(20);

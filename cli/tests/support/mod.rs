@@ -1,7 +1,7 @@
 //! What several test binaries of this crate share. Each uses a part of it.
 #![allow(dead_code)]
 
-#[path = "../../../tests/common/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 pub(crate) mod common;
 pub(crate) mod durations;
 pub(crate) mod event_log;
