@@ -1,3 +1,6 @@
+// error: this stack does not make frame transports: `
+// note: put a `FramingLayer` directly below the `CborLayer`
+
 use kyneta_uds::{CborLayer, Client, UnixConnector};
 use tower::ServiceBuilder;
 

@@ -1,3 +1,8 @@
+// error: this stack does not make frame transports: `
+// error: this stack does not make channels: `
+// error: is not a byte stream, so it cannot be cut into frames
+// note: put a `FramingLayer` directly below the `CborLayer`
+
 use kyneta_uds::{CborLayer, Client, FramingLayer, UnixConnector};
 use tower::ServiceBuilder;
 

@@ -1,3 +1,6 @@
+// error: is not a byte stream, so it cannot be cut into frames
+// note: a `FramingLayer` goes directly above the connector, which makes byte streams
+
 use kyneta_uds::{CborLayer, FramingLayer, Server, UnixConnector};
 use tower::ServiceBuilder;
 

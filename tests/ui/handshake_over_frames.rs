@@ -1,3 +1,6 @@
+// error: this stack does not make channels: `
+// note: put a `CborLayer` above the `FramingLayer`: bytes become frames, frames become messages
+
 use kyneta_uds::{HandshakeLayer, FramingLayer, Identity, SocketPath, UnixConnector, connect};
 use tower::ServiceBuilder;
 

@@ -1,3 +1,6 @@
+// error: this stack does not make channels: `
+// note: put a `CborLayer` above the `FramingLayer`: bytes become frames, frames become messages
+
 use std::convert::Infallible;
 
 use kyneta_uds::{ChannelMsg, FramingLayer, QueueLayer, SocketPath, UnixConnector, connect};

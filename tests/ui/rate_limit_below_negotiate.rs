@@ -1,3 +1,6 @@
+// error: this stack makes channels one at a time, and cannot be cloned for each connection: `
+// note: tower's `rate_limit` is one: put tower's `buffer` directly above it, whose clones share it
+
 use std::time::Duration;
 
 use kyneta_uds::{
