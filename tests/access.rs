@@ -7,13 +7,13 @@ mod support;
 
 use std::{path::Path, time::Duration};
 
-use support::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use kyneta_uds::{
     AccessPolicy, BoxError, Client, ClientBuilder, ClientError, DisconnectReason, Event, Events,
     Features, HandshakeError, HandshakeLayer, JoinError, ListenerOptions, Peer, PeerChange,
     QueueConfig, ReconnectPolicy, RejectReason, Role, Server, ServerBuilder, State, TooManyErrors,
 };
 use rustix::process::geteuid;
+use support::{Bus, collect, dismiss, raw::frame, said, service, soon};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,

@@ -1,5 +1,5 @@
-//! What the heap is asked for while messages flow: nothing for sending one, at most one block for
-//! each read of the socket that brings many.
+//! Allocations in steady state: none to send a message, and at most one block for each read of the
+//! socket, which brings many messages.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the test.
 
@@ -13,8 +13,8 @@ use std::{
     },
 };
 
-use support::{Bus, offer, soon};
 use kyneta_uds::{Client, Incoming, Server};
+use support::{Bus, offer, soon};
 use tower::service_fn;
 
 #[global_allocator]
@@ -60,8 +60,8 @@ async fn a_message_in_steady_state_allocates_nothing_of_its_own() {
     let steady = blocks.last().unwrap() - blocks.get(1).unwrap();
     let frames = COUNT * (SIZE as u64 + 40);
     println!("{steady} blocks for {COUNT} messages of {SIZE} B, {frames} B on the wire");
-    // Sending asks for none. A read takes up to 64 KiB, a quarter of that at the least on average
-    // when messages keep coming, and asks for one at most.
+    // Sending allocates nothing. A read allocates one block at most, and takes up to 64 KiB; on average at
+    // least a quarter of that while messages keep coming.
     assert!(steady <= frames / (16 << 10) + 64, "{steady}");
     client.dispose().await;
     server.dispose().await;

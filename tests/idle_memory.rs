@@ -1,11 +1,11 @@
-//! What a connection on which nothing happens holds on the server's heap.
+//! The heap that a server holds for an idle connection.
 //!
-//! The other ends are bare sockets in another process that speak the wire by hand. Each introduces
-//! itself, announces a document, has a large message, many at once and a few sent back, and is silent.
+//! The peers are raw sockets in another process. Each completes the handshake, announces a document, has
+//! one large message, many at once and a few small ones echoed, and is then silent.
 //!
-//! Ten thousand of them, and what they add to the process's resident memory:
+//! The long run, with 10,000 connections, and the resident memory:
 //! `cargo test --release --test idle_memory -- --ignored --nocapture --test-threads 1`.
-//! Which lines hold the bytes: `KYNETA_DHAT=/tmp/idle.json` before the test of 500.
+//! `KYNETA_DHAT=/tmp/idle.json` before the test of 500 writes a profile for dhat.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
@@ -18,8 +18,8 @@ use std::{
     process::Stdio,
 };
 
-use support::{Bus, raise_descriptor_limit, raw::frame};
 use kyneta_uds::{Incoming, Server};
+use support::{Bus, raise_descriptor_limit, raw::frame};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -29,10 +29,10 @@ use tower::service_fn;
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// What one may hold, bytes.
+/// Bytes that one connection may hold.
 const LIMIT: usize = 4096;
 
-/// What each sends and gets back: so many offers at once, of so many bytes. None of it is to be held.
+/// What each peer sends and gets back: (offers at once, bytes of each). None of it may be held afterwards.
 const BURSTS: [(usize, usize); 4] = [(1, 200_000), (200, 64), (1, 64), (1, 64)];
 
 #[tokio::test]
@@ -65,11 +65,11 @@ async fn each_of_10_000_idle_connections_adds_at_most_5_kib_of_resident_memory()
     let _others = others(&bus.path, &server, count).await;
     let each = settled(|| support::resident_bytes().saturating_sub(before) / count).await;
     println!("{count} idle connections: {each} bytes of resident memory each");
-    // With what the allocator adds to each block.
+    // The allocator adds some bytes to each block.
     assert!(each <= LIMIT + 1024);
 }
 
-/// Bytes, on average.
+/// Bytes of heap for each connection, on average.
 async fn heap_of_each(count: usize) -> usize {
     let bus = Bus::new();
     let server = serve(&bus.path).await;
@@ -82,8 +82,8 @@ async fn heap_of_each(count: usize) -> usize {
     bytes
 }
 
-/// What is held once it is within the limit, or five seconds later: memory is given back when a
-/// connection has been at rest for a while.
+/// What is held once it is within the limit, or after five seconds: memory is released only after a
+/// connection has been idle for a while.
 async fn settled(held: impl Fn() -> usize) -> usize {
     for _ in 0..250 {
         if held() <= LIMIT {
@@ -94,14 +94,14 @@ async fn settled(held: impl Fn() -> usize) -> usize {
     held()
 }
 
-/// One that sends everything back.
+/// A server that echoes.
 async fn serve(path: &Path) -> Server {
     let echo = service_fn(async |incoming: Incoming| incoming.from().queue(incoming.message).await);
     Server::builder(path).listen(echo).await.unwrap()
 }
 
-/// As many as `count` connect, say what they have to say, and are silent until this is dropped. A
-/// process of their own, so that what they hold is not counted.
+/// Connects `count` peers, which send and are then silent until this is dropped. They have a process of
+/// their own, so that their memory is not counted.
 async fn others(path: &Path, server: &Server, count: usize) -> Child {
     raise_descriptor_limit();
     let mut others = Command::new(std::env::current_exe().unwrap())
@@ -131,7 +131,7 @@ fn the_other_ends() {
     raise_descriptor_limit();
     let _others = talk(path.as_ref(), count);
     println!("{SILENT}");
-    // Ends with the one that asked for it.
+    // Ends with the process that started it.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -150,9 +150,9 @@ fn talk(path: &Path, count: usize) -> Vec<UnixStream> {
     (0..count).map(connect).collect()
 }
 
-/// So many frames at once, and their bytes.
+/// For each burst: the number of frames, and their bytes.
 fn what_is_said() -> Vec<(usize, Vec<u8>)> {
-    let mut seq = 1; // of the introduction
+    let mut seq = 1; // of the `establish`
     let mut repeat = |times, payload: &[u8]| {
         let mut frames = Vec::new();
         for _ in 0..times {
@@ -188,7 +188,7 @@ fn offer(size: usize) -> Vec<u8> {
     payload
 }
 
-/// Reads a frame of wire version 3 away.
+/// Reads one frame of wire version 3.
 fn receive(other: &mut UnixStream) {
     let mut header = [0; 10];
     other.read_exact(&mut header).unwrap();

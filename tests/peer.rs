@@ -1,17 +1,20 @@
-//! Many on one path, none of them special: roles, messages, and what survives a change.
+//! Peers on one path: who listens, messages, and what survives a change of the listener.
 
-#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 
 mod support;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use support::{Bus, collect, dismiss, said, service, soon};
 use kyneta_uds::{
-    ChannelMsg, Client, Event, Events, Incoming, JoinError, Listener, Overflow, Peer, PeerChange,
-    PeerId, QueueConfig, ReconnectPolicy, Role, RoleWait, Server, WaitReason, Waiting,
+    Event, Incoming, JoinError, Listener, Peer, PeerChange, PeerId, QueueConfig, Role, RoleWait,
+    Server, WaitReason, Waiting,
 };
-use tokio::{sync::mpsc::Receiver, time::timeout};
+use support::{Bus, changes, collect, dismiss, said, service, soon};
+use tokio::{
+    sync::{Notify, mpsc::Receiver},
+    time::{Instant, timeout},
+};
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 async fn join(bus: &Bus, name: &str) -> (Peer, Receiver<Incoming>) {
@@ -27,39 +30,14 @@ async fn say(peer: &mut Peer, what: &str) {
     soon(saying).await.unwrap();
 }
 
-async fn hear(inbox: &mut Receiver<Incoming>, from: &str, what: &str) {
-    let heard = soon(inbox.recv()).await.unwrap();
-    assert_eq!(heard.peer().identity().peer_id.as_str(), from);
-    assert_eq!(heard.message, dismiss(what));
-}
-
-/// Names of what has happened to peers and roles, as far as `until`.
-async fn told(events: &mut Events, until: &str) -> Vec<String> {
-    let mut told = Vec::new();
-    while told.last().is_none_or(|last| last != until) {
-        let event = match soon(events.recv()).await.unwrap() {
-            Event::Role(role) => role.to_string(),
-            Event::Peer { peer, change } => {
-                let change = match change {
-                    PeerChange::Established => "established",
-                    PeerChange::Reconnected => "reconnected",
-                    PeerChange::Disconnected(_) => "disconnected",
-                    PeerChange::Departed => "departed",
-                    _ => continue,
-                };
-                format!("{} {change}", peer.identity().peer_id)
-            }
-            Event::DuplicatePeer { peer } => format!("{} twice", peer.identity().peer_id),
-            Event::SelfConnection { .. } => "self".to_owned(),
-            _ => continue,
-        };
-        told.push(event);
-    }
-    told
+async fn receive(inbox: &mut Receiver<Incoming>, from: &str, what: &str) {
+    let received = soon(inbox.recv()).await.unwrap();
+    assert_eq!(received.peer().identity().peer_id.as_str(), from);
+    assert_eq!(received.message, dismiss(what));
 }
 
 #[tokio::test]
-async fn the_first_listens_the_others_connect_and_all_are_heard() {
+async fn the_first_listens_the_others_connect_and_all_messages_arrive() {
     let bus = Bus::new();
     let (mut a, mut inbox_a) = join(&bus, "a").await;
     let (mut b, mut inbox_b) = join(&bus, "b").await;
@@ -68,18 +46,18 @@ async fn the_first_listens_the_others_connect_and_all_are_heard() {
     assert_eq!(roles, [Role::Listener, Role::Connector, Role::Connector]);
 
     say(&mut b, "to the listener").await;
-    hear(&mut inbox_a, "b", "to the listener").await;
+    receive(&mut inbox_a, "b", "to the listener").await;
     assert_eq!(a.connection_count(), 2);
     say(&mut a, "to all").await;
-    hear(&mut inbox_b, "a", "to all").await;
-    hear(&mut inbox_c, "a", "to all").await;
+    receive(&mut inbox_b, "a", "to all").await;
+    receive(&mut inbox_c, "a", "to all").await;
 
-    // To one of them, and back by the way it came.
+    // To one of them, and back on the same connection.
     let to_c = a.connection(&PeerId::new("c").unwrap()).unwrap();
     to_c.clone().queue(dismiss("to c")).await.unwrap();
-    let heard = inbox_c.recv().await.unwrap();
-    heard.from().queue(dismiss("back")).await.unwrap();
-    hear(&mut inbox_a, "c", "back").await;
+    let received = inbox_c.recv().await.unwrap();
+    received.from().queue(dismiss("back")).await.unwrap();
+    receive(&mut inbox_a, "c", "back").await;
     assert!(inbox_b.try_recv().is_err());
 }
 
@@ -91,23 +69,23 @@ async fn when_the_listener_leaves_the_next_takes_over_with_the_same_handles() {
     let builder = Peer::builder(&bus.path).identity(service("b"));
     let mut events = builder.events();
     let mut b = builder.join(handler).await.unwrap();
-    let begun = told(&mut events, "a established").await;
+    let begun = changes(&mut events, "a established").await;
     assert_eq!(begun, ["negotiating", "connector", "a established"]);
 
     soon(a.dispose()).await;
     assert_eq!(a.role(), Role::Disposed);
     soon(b.wait_for(|role| role == Role::Listener)).await;
-    let taken = told(&mut events, "listener").await;
+    let taken = changes(&mut events, "listener").await;
     assert_eq!(taken, ["a departed", "negotiating", "listener"]);
 
-    // Nobody is here, but somebody was a moment ago: it waits for the next.
+    // No peer is connected, but one was within the regroup time: the message waits for the next.
     let mut waits = b.clone();
     let saying = tokio::spawn(async move { say(&mut waits, "first words").await });
     let (mut c, mut inbox_c) = join(&bus, "c").await;
-    hear(&mut inbox_c, "b", "first words").await;
+    receive(&mut inbox_c, "b", "first words").await;
     soon(saying).await.unwrap();
     say(&mut c, "and back").await;
-    hear(&mut inbox_b, "c", "and back").await;
+    receive(&mut inbox_b, "c", "and back").await;
 
     soon(b.dispose()).await;
     soon(c.wait_for(|role| role == Role::Listener)).await;
@@ -120,7 +98,7 @@ async fn when_the_listener_leaves_the_next_takes_over_with_the_same_handles() {
 }
 
 #[tokio::test]
-async fn one_who_is_alone_and_always_was_speaks_to_nobody() {
+async fn a_listener_that_was_always_alone_does_not_wait_for_peers() {
     let bus = Bus::new();
     let (mut a, _inbox) = join(&bus, "a").await;
     assert!(!soon(a.wait_for_peers()).await);
@@ -128,7 +106,7 @@ async fn one_who_is_alone_and_always_was_speaks_to_nobody() {
 }
 
 #[tokio::test]
-async fn one_whom_all_have_left_holds_on_for_the_regroup_time_and_no_longer() {
+async fn a_listener_without_peers_keeps_messages_for_the_regroup_time_and_no_longer() {
     let bus = Bus::new();
     let (handler, _inbox) = collect(8);
     let regroup = Duration::from_millis(50);
@@ -137,12 +115,12 @@ async fn one_whom_all_have_left_holds_on_for_the_regroup_time_and_no_longer() {
     let (b, _inbox_b) = join(&bus, "b").await;
     assert!(soon(a.wait_for_peers()).await);
     soon(b.dispose()).await;
-    say(&mut a, "to nobody, in the end").await;
+    say(&mut a, "to no peer, in the end").await;
     assert!(!soon(a.wait_for_peers()).await);
 }
 
 #[tokio::test]
-async fn the_last_handle_dropped_is_the_end() {
+async fn dropping_the_last_handle_ends_the_peer() {
     let bus = Bus::new();
     let (a, _inbox) = join(&bus, "a").await;
     let (b, _inbox) = join(&bus, "b").await;
@@ -160,7 +138,7 @@ async fn the_last_handle_dropped_is_the_end() {
 }
 
 #[tokio::test]
-async fn what_does_not_heal_by_itself_is_said_and_nothing_is_touched() {
+async fn an_obstacle_at_the_path_fails_the_join_and_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "mine").unwrap();
@@ -191,83 +169,6 @@ async fn what_does_not_heal_by_itself_is_said_and_nothing_is_touched() {
 }
 
 #[tokio::test]
-async fn a_listener_that_does_not_read_is_given_up_after_the_stall_limit_and_not_replaced() {
-    let bus = Bus::new();
-    // Introduces itself and then reads nothing: its handler never ends.
-    let deaf =
-        service_fn(async |_: Incoming| std::future::pending::<Result<(), Infallible>>().await);
-    let brief = QueueConfig::default().drain_timeout(Duration::ZERO);
-    let listening = Server::builder(&bus.path).queue(brief).listen(deaf);
-    let server = listening.await.unwrap();
-    let (handler, _inbox) = collect(8);
-    let after = Duration::from_millis(100);
-    let config = QueueConfig::default()
-        .max_bytes(64 << 10)
-        .overflow(Overflow::Disconnect { after });
-    let builder = Peer::builder(&bus.path).queue(config);
-    let mut events = builder.events();
-    let peer = builder.join(handler).await.unwrap();
-    let mut flood = peer.clone();
-    let flooding = tokio::spawn(async move {
-        let large = "x".repeat(500);
-        for _ in 0..100_000 {
-            flood.queue(dismiss(&large)).await.unwrap();
-        }
-    });
-    let reason = loop {
-        if let Event::Peer {
-            change: PeerChange::Disconnected(reason),
-            ..
-        } = soon(events.recv()).await.unwrap()
-        {
-            break reason;
-        }
-    };
-    assert!(said(&reason).contains("does not read"), "{reason}");
-    // Connected again, to the same one.
-    soon(peer.wait_for(|role| role == Role::Connector)).await;
-    assert!(server.connection_count() > 0);
-    flooding.abort();
-    server.dispose().await;
-}
-
-#[tokio::test]
-async fn who_is_away_for_a_while_comes_back_and_who_stays_away_departs() {
-    let bus = Bus::new();
-    let (handler, _inbox) = collect(8);
-    let builder = Server::builder(&bus.path).departure_timeout(Duration::from_millis(200));
-    let mut events = builder.events();
-    let server = builder.listen(handler).await.unwrap();
-    let client = || async {
-        let (handler, inbox) = collect(8);
-        let client = Client::builder(&bus.path)
-            .identity(service("c"))
-            .connect(handler)
-            .await
-            .unwrap();
-        (client, inbox)
-    };
-    let first = client().await;
-    let second = client().await;
-    assert_eq!(
-        told(&mut events, "c twice").await,
-        ["c established", "c twice"]
-    );
-    drop(first);
-    drop(second);
-    assert_eq!(
-        told(&mut events, "c disconnected").await,
-        ["c disconnected"]
-    );
-    let third = client().await;
-    assert_eq!(told(&mut events, "c reconnected").await, ["c reconnected"]);
-    drop(third);
-    let gone = told(&mut events, "c departed").await;
-    assert_eq!(gone, ["c disconnected", "c departed"]);
-    server.dispose().await;
-}
-
-#[tokio::test]
 async fn a_server_whose_file_is_removed_or_replaced_is_found_again_when_it_can_be() {
     let bus = Bus::new();
     let (handler, mut inbox) = collect(8);
@@ -281,7 +182,7 @@ async fn a_server_whose_file_is_removed_or_replaced_is_found_again_when_it_can_b
     assert_eq!(second.role(), Role::Connector);
     for (peer, name) in [(&mut first, "first"), (&mut second, "second")] {
         say(peer, name).await;
-        hear(&mut inbox, name, name).await;
+        receive(&mut inbox, name, name).await;
     }
 
     std::fs::remove_file(&bus.path).unwrap();
@@ -293,7 +194,7 @@ async fn a_server_whose_file_is_removed_or_replaced_is_found_again_when_it_can_b
     };
     assert!(error.contains("not a socket"), "{error}");
     say(&mut first, "still here").await;
-    hear(&mut inbox, "first", "still here").await;
+    receive(&mut inbox, "first", "still here").await;
     std::fs::remove_file(&bus.path).unwrap();
     let (third, _inbox) = join(&bus, "third").await;
     assert_eq!(third.role(), Role::Connector);
@@ -301,53 +202,20 @@ async fn a_server_whose_file_is_removed_or_replaced_is_found_again_when_it_can_b
 }
 
 #[tokio::test]
-async fn ones_own_id_at_the_other_end_is_noticed() {
+async fn a_peer_with_our_own_id_is_reported() {
     let bus = Bus::new();
     let (_a, _inbox) = join(&bus, "a").await;
     let (handler, _inbox) = collect(8);
     let builder = Peer::builder(&bus.path).identity(service("a"));
     let mut events = builder.events();
     let _again = builder.join(handler).await.unwrap();
-    told(&mut events, "self").await;
+    changes(&mut events, "self").await;
 }
 
 #[tokio::test]
-async fn a_client_comes_back_and_what_waited_goes_out_in_order() {
+async fn a_silent_listener_is_never_replaced() {
     let bus = Bus::new();
-    let (handler, mut inbox) = collect(64);
-    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
-    let (ours, _inbox) = collect(8);
-    let policy = ReconnectPolicy::new().base(Duration::from_millis(5));
-    let mut client = Client::builder(&bus.path)
-        .reconnect(policy)
-        .connect(ours)
-        .await
-        .unwrap();
-    let connection = client.connection().unwrap();
-    server.dispose().await;
-    soon(client.wait_for(|state| state.kind() != kyneta_uds::StateKind::Connected)).await;
-    assert!(!client.is_connected() && client.connection().is_none());
-    assert!(!connection.is_connected());
-    assert_eq!(soon(connection.closed()).await.kind(), "closed");
-    for n in 0..10 {
-        client.queue(dismiss(&n.to_string())).await.unwrap();
-    }
-    assert!(inbox.try_recv().is_err());
-    let (handler, mut inbox) = collect(64);
-    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
-    soon(client.flushed()).await.unwrap();
-    for n in 0..10 {
-        let heard = soon(inbox.recv()).await.unwrap();
-        assert_eq!(heard.message, dismiss(&n.to_string()));
-    }
-    client.dispose().await;
-    server.dispose().await;
-}
-
-#[tokio::test]
-async fn a_listener_that_is_there_and_silent_is_never_replaced() {
-    let bus = Bus::new();
-    // Bound, and never accepting.
+    // It is bound, and never accepts.
     let silent = Listener::bind(&bus.path).await.unwrap();
     let (handler, _inbox) = collect(8);
     let joining = Peer::builder(&bus.path).join(handler);
@@ -355,41 +223,6 @@ async fn a_listener_that_is_there_and_silent_is_never_replaced() {
     drop(silent);
     let (peer, _inbox) = join(&bus, "b").await;
     assert_eq!(peer.role(), Role::Listener);
-}
-
-#[tokio::test]
-async fn a_handler_that_is_never_ready_fails_the_join_at_once() {
-    #[derive(Clone)]
-    struct Broken;
-    impl tower::Service<Incoming> for Broken {
-        type Response = ();
-        type Error = kyneta_uds::BoxError;
-        type Future = std::future::Ready<Result<(), kyneta_uds::BoxError>>;
-
-        fn poll_ready(
-            &mut self,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Result<(), kyneta_uds::BoxError>> {
-            std::task::Poll::Ready(Err("its inbox is closed".into()))
-        }
-
-        fn call(&mut self, _: Incoming) -> Self::Future {
-            std::future::ready(Ok(()))
-        }
-    }
-    let bus = Bus::new();
-    let alone = soon(Peer::builder(&bus.path).join(Broken)).await;
-    let error = alone.unwrap_err();
-    assert!(matches!(error, JoinError::Ended { .. }), "{error}");
-    assert!(
-        said(&error).contains("its inbox is closed"),
-        "{}",
-        said(&error)
-    );
-
-    let (_first, _inbox) = join(&bus, "first").await;
-    let second = soon(Peer::builder(&bus.path).join(Broken)).await;
-    assert!(matches!(second, Err(JoinError::Ended { .. })), "{second:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,67 +248,106 @@ async fn a_join_beside_a_listener_that_does_not_answer_ends_in_time_and_says_why
         error.to_string().contains("does not introduce itself"),
         "{error}"
     );
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while let Some(event) = events.try_recv() {
         if let Event::Waiting(waiting) = event {
-            told.push(for_role(&waiting).waited.as_secs());
+            reported.push(for_role(&waiting).waited.as_secs());
         }
     }
-    assert_eq!(told, [1, 2, 4, 8, 16]);
+    assert_eq!(reported, [1, 2, 4, 8, 16]);
     drop(silent);
 }
 
-#[test]
-fn a_peer_whose_runtime_is_dropped_is_disposed_of_and_says_so() {
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().build().unwrap()
-    };
-    let bus = Bus::new();
-    let first = runtime();
-    let (handler, _inbox) = collect(1);
-    let peer = first
-        .block_on(Peer::builder(&bus.path).join(handler))
-        .unwrap();
-    drop(first);
-    assert_eq!(peer.role(), Role::Disposed);
-    runtime().block_on(async {
-        soon(peer.wait_for(|role| role == Role::Connector)).await;
-        assert!(!soon(peer.wait_for_peers()).await);
-        soon(peer.closed()).await;
-    });
-}
-
 #[tokio::test]
-async fn a_panic_of_the_handler_costs_one_message_and_neither_the_role_nor_a_member() {
+async fn a_busy_handler_does_not_keep_others_from_joining() {
     let bus = Bus::new();
-    let fragile = |seen: tokio::sync::mpsc::Sender<ChannelMsg>| {
-        service_fn(move |incoming: Incoming| {
-            let seen = seen.clone();
+    let (handler, _inbox) = collect(64);
+    let a = Peer::builder(&bus.path).identity(service("a"));
+    let mut a = soon(a.join(handler.clone())).await.unwrap();
+
+    let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let at_work = {
+        let (began, go_on) = (began.clone(), go_on.clone());
+        service_fn(move |_: Incoming| {
+            let (began, go_on) = (began.clone(), go_on.clone());
             async move {
-                assert_ne!(incoming.message, dismiss("boom"), "as it was asked to");
-                seen.send(incoming.message).await
+                began.notify_one();
+                go_on.notified().await;
+                Ok::<(), Infallible>(())
             }
         })
     };
-    let (a_seen, mut a_inbox) = tokio::sync::mpsc::channel(8);
-    let (b_seen, mut b_inbox) = tokio::sync::mpsc::channel(8);
-    let mut a = Peer::builder(&bus.path)
-        .join(fragile(a_seen))
-        .await
-        .unwrap();
-    let mut b = Peer::builder(&bus.path)
-        .join(fragile(b_seen))
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        for doc in ["boom", "after"] {
-            soon(a.queue(dismiss(doc))).await.unwrap();
-            soon(b.queue(dismiss(doc))).await.unwrap();
-        }
-        assert_eq!(soon(a_inbox.recv()).await, Some(dismiss("after")));
-        assert_eq!(soon(b_inbox.recv()).await, Some(dismiss("after")));
+    let b = Peer::builder(&bus.path).identity(service("b"));
+    let mut b = soon(b.join(at_work)).await.unwrap();
+    soon(a.queue(dismiss("work"))).await.unwrap();
+    soon(began.notified()).await;
+    a.connections().iter().for_each(|to| to.handle().abort());
+    soon(a.dispose()).await;
+
+    // A write finds out that the listener is gone.
+    while b.role() != Role::Listener {
+        let _ = soon(async { b.ready().await.unwrap().call(dismiss("hello")).await }).await;
     }
-    assert_eq!((a.role(), b.role()), (Role::Listener, Role::Connector));
-    assert!(!a.connections().is_empty() && !b.connections().is_empty());
+    let c = Peer::builder(&bus.path).identity(service("c"));
+    let c = soon(c.join(handler)).await.unwrap();
+    assert_eq!(c.role(), Role::Connector);
+    go_on.notify_one();
+}
+
+#[tokio::test]
+async fn a_message_for_all_waits_while_the_only_connection_is_closing() {
+    let bus = Bus::new();
+    let (handler, mut inbox) = collect(64);
+    let a = Peer::builder(&bus.path)
+        .identity(service("a"))
+        .queue(QueueConfig::default().drain_timeout(Duration::from_secs(2)));
+    let mut a = soon(a.join(handler.clone())).await.unwrap();
+    let b = Peer::builder(&bus.path).identity(service("b"));
+    let b = soon(b.join(handler.clone())).await.unwrap();
+    soon(a.wait_for_peers()).await;
+    // The connection is closing, and takes no further message.
+    a.connections()
+        .iter()
+        .for_each(|to_b| to_b.handle().close());
+    soon(a.queue(dismiss("to the next one"))).await.unwrap();
+    let c = Peer::builder(&bus.path).identity(service("c"));
+    let c = soon(c.join(handler)).await.unwrap();
+    let received = soon(inbox.recv()).await.unwrap();
+    assert_eq!(received.message, dismiss("to the next one"));
+    drop((b, c));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_peer_waits_between_attempts() {
+    let bus = Bus::new();
+    let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+    let server = Server::builder(&bus.path).identity(service("server"));
+    let mut comings = server.events();
+    let server = soon(server.listen(ignore)).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(event) = comings.recv().await {
+            if let Event::Peer { peer, change } = event
+                && let PeerChange::Established | PeerChange::Reconnected = change
+                && let Some(there) = server.connection(&peer.identity().peer_id)
+            {
+                there.handle().abort();
+            }
+        }
+    });
+
+    let peer = Peer::builder(&bus.path).identity(service("peer"));
+    let mut events = peer.events();
+    let joining = tokio::spawn(peer.join(ignore));
+    let (start, mut times) = (Instant::now(), 0);
+    while times < 12 {
+        let event = soon(events.recv()).await;
+        times += i32::from(matches!(event, Some(Event::Role(Role::Connector))));
+    }
+    // Each wait is at least as long as the one before. Without waits this takes a few milliseconds.
+    let took = start.elapsed();
+    assert!(
+        took > Duration::from_millis(60),
+        "{times} times in {took:?}"
+    );
+    joining.abort();
 }

@@ -1,4 +1,4 @@
-//! The status endpoint over real sockets, asked by hand.
+//! The status endpoint over real sockets, with requests as bytes.
 #![cfg(feature = "status")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -19,12 +19,12 @@ use tower::{Service as _, ServiceExt as _, service_fn};
 
 use support::{Bus, collect, dismiss, offer, service, soon};
 
-/// A socket for the status beside that of the bus.
+/// A path for the status socket, beside the bus.
 fn beside(bus: &Bus) -> std::path::PathBuf {
     bus.path.with_file_name("status.sock")
 }
 
-/// Says something, and hears all that comes back. That an end is not in good order is none of ours.
+/// Sends `request`, and reads to the end. Errors of the connection are ignored.
 async fn say(path: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
     let _ = stream.write_all(request).await;
@@ -54,7 +54,7 @@ const IGNORE: fn(Incoming) -> std::future::Ready<Result<(), std::convert::Infall
     |_| std::future::ready(Ok(()));
 
 #[tokio::test]
-async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
+async fn a_server_and_its_client_show_their_peers_and_counts() {
     let bus = Bus::new();
     let server = bus.echo("hub").await;
     let (handler, mut inbox) = collect(8);
@@ -106,7 +106,7 @@ async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
     let sent = "messaging_client_sent_messages_total{messaging_system=\"kyneta_uds\"} 3\n";
     assert!(status == 200 && text.contains(sent), "{text}");
 
-    // What went out to one who has gone still counts.
+    // Messages to a peer that has left still count.
     client.dispose().await;
     let mut events = server.events();
     while server.connection_count() > 0 {
@@ -127,14 +127,14 @@ async fn a_server_and_its_client_say_who_is_there_and_what_went_out() {
 }
 
 #[tokio::test]
-async fn what_waits_is_seen_in_the_whole_and_for_each() {
+async fn queued_messages_are_shown_in_total_and_for_each_connection() {
     let bus = Bus::new();
     let server = Server::builder(&bus.path)
         .identity(service("hub"))
         .listen(service_fn(IGNORE))
         .await
         .unwrap();
-    // It never reads after the first message: its handler does not come back.
+    // It does not read after the first message: its handler never ends.
     let stuck = service_fn(async |_: Incoming| {
         std::future::pending::<Result<(), std::convert::Infallible>>().await
     });
@@ -147,7 +147,7 @@ async fn what_waits_is_seen_in_the_whole_and_for_each() {
     for _ in 0..20 {
         to.queue(offer("d", 100_000)).await.unwrap();
     }
-    // Until the kernel takes no more.
+    // Until the socket is full.
     let mut before = usize::MAX;
     let seen = loop {
         let seen = server.snapshot();
@@ -167,7 +167,7 @@ async fn what_waits_is_seen_in_the_whole_and_for_each() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_server_is_not_well_and_its_messages_wait() {
+async fn a_client_without_a_server_is_unhealthy_and_its_messages_wait() {
     let bus = Bus::new();
     let mut client = Client::builder(&bus.path)
         .identity(service("billing-1"))
@@ -178,7 +178,7 @@ async fn a_client_without_a_server_is_not_well_and_its_messages_wait() {
     client.queue(dismiss("d")).await.unwrap();
     let path = beside(&bus);
     let _endpoint = Endpoint::bind(&path, client.clone()).await.unwrap();
-    // It has tried by then, or not yet.
+    // Before or after its first attempt.
     let (status, reason) = get(&path, "/healthz").await;
     assert!(status == 503 && reason.contains("connecting: "), "{reason}");
     let seen = ask(&path).await;
@@ -203,7 +203,7 @@ async fn a_client_without_a_server_is_not_well_and_its_messages_wait() {
 }
 
 #[tokio::test]
-async fn a_server_whose_path_another_process_has_taken_is_not_well_until_it_has_it_back() {
+async fn a_server_whose_path_another_process_has_taken_is_unhealthy_until_it_has_it_back() {
     let bus = Bus::new();
     let path = beside(&bus);
     let server = bus.echo("hub").await;
@@ -212,7 +212,7 @@ async fn a_server_whose_path_another_process_has_taken_is_not_well_until_it_has_
     assert_eq!(get(&path, "/healthz").await, (200, "ok\n".to_owned()));
 
     std::fs::remove_file(&bus.path).unwrap();
-    let stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
     let Some(Event::InTheWay { error }) = soon(events.recv()).await else {
         panic!("the path is taken")
     };
@@ -228,7 +228,7 @@ async fn a_server_whose_path_another_process_has_taken_is_not_well_until_it_has_
         error.to_string()
     );
 
-    drop(stranger);
+    drop(other);
     std::fs::remove_file(&bus.path).unwrap();
     let Some(Event::Regained { .. }) = soon(events.recv()).await else {
         panic!("the path is its own again")
@@ -240,18 +240,18 @@ async fn a_server_whose_path_another_process_has_taken_is_not_well_until_it_has_
 }
 
 #[tokio::test]
-async fn a_path_that_is_moved_aside_and_back_is_well_again() {
+async fn a_path_that_is_moved_aside_and_back_is_healthy_again() {
     let bus = Bus::new();
     let server = bus.echo("hub").await;
     let mut events = server.events();
     let aside = bus.path.with_extension("aside");
     std::fs::rename(&bus.path, &aside).unwrap();
-    let stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let other = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
     let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
         panic!("the path is taken")
     };
     std::fs::rename(&aside, &bus.path).unwrap();
-    drop(stranger);
+    drop(other);
     let Some(Event::Regained { .. }) = soon(events.recv()).await else {
         panic!("the path is its own again")
     };
@@ -260,7 +260,7 @@ async fn a_path_that_is_moved_aside_and_back_is_well_again() {
 }
 
 #[tokio::test]
-async fn a_peer_that_listens_is_not_well_while_something_is_in_the_way_at_its_path() {
+async fn a_listening_peer_is_unhealthy_while_its_path_has_an_obstacle() {
     let bus = Bus::new();
     let peer = Peer::builder(&bus.path).join(service_fn(IGNORE));
     let peer = soon(peer).await.unwrap();
@@ -271,7 +271,7 @@ async fn a_peer_that_listens_is_not_well_while_something_is_in_the_way_at_its_pa
             true => std::fs::rename(&bus.path, &aside).unwrap(),
             false => std::fs::remove_file(&bus.path).unwrap(),
         }
-        std::fs::write(&bus.path, "in the way").unwrap();
+        std::fs::write(&bus.path, "no socket").unwrap();
         let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
             panic!("the path is taken")
         };
@@ -300,7 +300,7 @@ async fn a_server_that_has_ended_waits_for_nothing() {
     let server = bus.echo("hub").await;
     let mut events = server.events();
     std::fs::remove_file(&bus.path).unwrap();
-    let _stranger = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let _other = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
     let Some(Event::InTheWay { .. }) = soon(events.recv()).await else {
         panic!("the path is taken")
     };
@@ -377,7 +377,7 @@ async fn a_peer_says_its_role_and_counts_a_message_for_all_once_for_each() {
 }
 
 #[tokio::test]
-async fn only_what_is_there_is_answered_and_rubbish_does_no_harm() {
+async fn unknown_and_invalid_requests_are_answered_and_do_no_harm() {
     let bus = Bus::new();
     let server = bus.echo("hub").await;
     let path = beside(&bus);
@@ -399,7 +399,7 @@ async fn only_what_is_there_is_answered_and_rubbish_does_no_harm() {
         ("GET /status?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
         ("HEAD /status HTTP/1.1\r\n\r\n", "HTTP/1.1 200 "),
         ("DELETE /status HTTP/1.1\r\n\r\n", "HTTP/1.1 405 "),
-        // A body that never comes is not waited for.
+        // It does not wait for a body that never comes.
         (
             "POST /status HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n",
             "HTTP/1.1 405 ",
@@ -411,7 +411,7 @@ async fn only_what_is_there_is_answered_and_rubbish_does_no_harm() {
         (&large, "HTTP/1.1 431 "),
         (&many, "HTTP/1.1 431 "),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ""),
-        ("\u{0}\u{1}\u{2}rubbish\r\n\r\n", "HTTP/1.1 400 "),
+        ("\u{0}\u{1}\u{2}garbage\r\n\r\n", "HTTP/1.1 400 "),
         ("\r\n\r\n\r\n\r\n", ""),
     ] {
         let answer = say_and_shut(&path, request.as_bytes()).await;
@@ -429,7 +429,7 @@ async fn only_what_is_there_is_answered_and_rubbish_does_no_harm() {
     server.dispose().await;
 }
 
-/// As a script does that has said all it will.
+/// As a script does that shuts its sending direction.
 async fn say_and_shut(path: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
     let _ = stream.write_all(request).await;
@@ -440,7 +440,7 @@ async fn say_and_shut(path: &Path, request: &[u8]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_nothing_or_says_it_slowly_is_not_waited_for_and_16_at_once_are_answered() {
+async fn silent_and_slow_connections_are_not_waited_for_and_16_at_once_are_answered() {
     let bus = Bus::new();
     let path = beside(&bus);
     let nothing = || Snapshot::new(Standing::Listener, "x");
@@ -457,7 +457,7 @@ async fn who_says_nothing_or_says_it_slowly_is_not_waited_for_and_16_at_once_are
         }
         silent.push(stream);
     }
-    // The one that is too many is hung up on at once, unheard.
+    // The connection over the limit is closed at once.
     let mut unheard = UnixStream::connect(&path).await.unwrap();
     assert_eq!(unheard.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -470,9 +470,9 @@ async fn who_says_nothing_or_says_it_slowly_is_not_waited_for_and_16_at_once_are
     assert_eq!(get(&path, "/healthz").await.0, 200);
 }
 
-/// As `status --watch` would, or a scraper.
+/// As `status --watch` or a scraper does.
 #[tokio::test(start_paused = true)]
-async fn one_who_asks_again_and_again_is_answered_on_one_connection_for_10_s() {
+async fn repeated_requests_are_answered_on_one_connection_for_10_s() {
     let bus = Bus::new();
     let path = beside(&bus);
     let nothing = || Snapshot::new(Standing::Listener, "x");
@@ -481,7 +481,7 @@ async fn one_who_asks_again_and_again_is_answered_on_one_connection_for_10_s() {
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let mut answers = 0;
     loop {
-        // The end may come while it is being asked.
+        // The end may come during a request.
         let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await;
         let mut answer = [0; 1024];
         let length = stream.read(&mut answer).await.unwrap_or(0);
@@ -496,7 +496,7 @@ async fn one_who_asks_again_and_again_is_answered_on_one_connection_for_10_s() {
 }
 
 #[tokio::test]
-async fn dropping_it_removes_its_socket_and_one_that_was_removed_is_put_back() {
+async fn dropping_the_endpoint_removes_its_socket_and_a_removed_one_is_restored() {
     let bus = Bus::new();
     let path = beside(&bus);
     let nothing = || Snapshot::new(Standing::Listener, "x");
@@ -521,7 +521,7 @@ async fn dropping_it_removes_its_socket_and_one_that_was_removed_is_put_back() {
 }
 
 #[test]
-fn a_snapshot_goes_to_the_recorder_that_there_is() {
+fn a_snapshot_goes_to_the_installed_recorder() {
     use metrics::{
         Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder,
         SharedString, Unit,

@@ -1,6 +1,6 @@
-//! What it does to a bus that its status is asked for 100 times a second.
+//! How 100 status requests a second change the latency of a bus.
 #![cfg(feature = "status")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Helpers stand beside the test.
 
 mod support;
 
@@ -13,25 +13,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Bus, collect, offer};
 use futures_util::future::join_all;
 use kyneta_uds::{Client, Incoming, Server, status::Endpoint};
+use support::{Bus, collect, offer};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::mpsc::Receiver,
 };
 use tower::service_fn;
 
-/// Windows of a second, in turn, so that what else the machine does is felt by all: nobody asks; somebody
-/// asks, every 10 ms, one who is none of ours; somebody asks the endpoint. The second kind is what
-/// the third is held against: on two cores whoever asks takes time from the load, wherever he asks.
+/// Three kinds of windows of a second, in turn, so that other load of the machine affects all alike: without
+/// requests; with requests every 10 ms to another server; with requests to the endpoint. The third is compared
+/// with the second: on two cores the requesting thread itself takes time from the load.
 #[test]
 #[ignore = "two minutes, release, a quiet machine"]
 fn asked_100_times_a_second_under_load_p99_moves_by_at_most_5_percent() {
     const WINDOWS: usize = 40;
     let bus = Bus::new();
     let [ours, other] = ["status.sock", "other.sock"].map(|name| bus.path.with_file_name(name));
-    // The server and its endpoint have a thread, as a service would; load and asker have others.
+    // The server and its endpoint share a thread, as in a service; load and requests have others.
     let (up, is_up) = mpsc::channel();
     let (bus_path, status_path) = (bus.path.clone(), ours.clone());
     thread::spawn(move || {
@@ -47,7 +47,7 @@ fn asked_100_times_a_second_under_load_p99_moves_by_at_most_5_percent() {
     });
     is_up.recv().unwrap();
     let answer = ask_again(&mut UnixStream::connect(&ours).unwrap());
-    none_of_ours(&other, answer);
+    other_server(&other, answer);
 
     let mut load = Load::of(8, &bus.path);
     load.p99(None);
@@ -65,8 +65,8 @@ fn asked_100_times_a_second_under_load_p99_moves_by_at_most_5_percent() {
     assert!(ratio <= 1.05);
 }
 
-/// Gives the same answer to all that is said.
-fn none_of_ours(path: &Path, answer: Vec<u8>) {
+/// A server that answers each request with `answer`.
+fn other_server(path: &Path, answer: Vec<u8>) {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -92,7 +92,7 @@ fn ask_again(stream: &mut UnixStream) -> Vec<u8> {
     answer
 }
 
-/// Clients, each of which sends a message as soon as the last one has come back.
+/// Clients that send a message as soon as the last one was echoed.
 struct Load {
     runtime: Runtime,
     clients: Vec<(Client, Receiver<Incoming>)>,
@@ -113,7 +113,7 @@ impl Load {
         Self { runtime, clients }
     }
 
-    /// Of the round trips of a second, in which one is asked 100 times or nobody.
+    /// p99 of the round trips of one second, with 100 requests to `asked` meanwhile.
     fn p99(&mut self, asked: Option<&PathBuf>) -> Duration {
         let until = Instant::now() + Duration::from_secs(1);
         let asker = asked.cloned().map(|path| {

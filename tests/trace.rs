@@ -1,59 +1,30 @@
-//! `TraceLayer` on both ends of a real socket: what is told to whom, and what is not.
-#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
+//! `TraceLayer` on both ends of a real socket: which spans and events there are at each level.
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
 mod support;
 
 use std::{
     convert::Infallible,
     fmt,
-    io::{self, Write},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use support::{Bus, dismiss, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Incoming, Server,
     trace::{DefaultMakeSpan, TraceLayer},
 };
+use support::{Bus, Log, dismiss, service, soon};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
-use tracing::{Level, Span, info, info_span, level_filters::LevelFilter, subscriber::DefaultGuard};
+use tracing::{Level, Span, info, info_span};
 
-/// What is told on this thread.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<u8>>>);
-
-impl Told {
-    fn from(level: impl Into<LevelFilter>) -> (Self, DefaultGuard) {
-        let told = Self::default();
-        let writer = told.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
-        (told, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// Lines of this layer's doing, and of these tests'.
-    fn lines(&self) -> Vec<String> {
-        let told = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        told.lines()
-            .filter(|line| line.contains("::trace::") || line.contains(" trace: "))
-            .map(|line| line.trim().to_owned())
-            .collect()
-    }
-}
-
-impl Write for Told {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Lines of the layer, and of these tests.
+fn lines(log: &Log) -> Vec<String> {
+    log.text()
+        .lines()
+        .filter(|line| line.contains("::trace::") || line.contains(" trace: "))
+        .map(|line| line.trim().to_owned())
+        .collect()
 }
 
 #[derive(Debug)]
@@ -65,7 +36,7 @@ impl fmt::Display for NotToday {
     }
 }
 
-/// One that does what it is told, and one that fails.
+/// One call that succeeds, and one that fails.
 async fn two_calls(layer: TraceLayer) {
     let dismiss_or_fail = service_fn(async |msg: ChannelMsg| {
         info!("at work");
@@ -79,7 +50,7 @@ async fn two_calls(layer: TraceLayer) {
     traced.call(ChannelMsg::Depart).await.unwrap_err();
 }
 
-/// Whether the line is the expected one, but for how long it took.
+/// Whether the line is the expected one; `*` stands for the latency.
 fn matches(line: &str, expected: &str) -> bool {
     match expected.split_once('*') {
         None => line == expected,
@@ -90,7 +61,7 @@ fn matches(line: &str, expected: &str) -> bool {
 }
 
 #[tokio::test]
-async fn who_subscribes_is_told_in_the_messages_span_and_of_failures_always() {
+async fn events_are_in_the_messages_span_and_failures_are_always_reported() {
     let layer = TraceLayer::new();
     let at_info = layer.make_span_with(DefaultMakeSpan::new().level(Level::INFO));
     let done =
@@ -116,9 +87,9 @@ async fn who_subscribes_is_told_in_the_messages_span_and_of_failures_always() {
         ),
         ("error", layer, Level::ERROR, vec![]),
     ] {
-        let (told, _guard) = Told::from(level);
+        let (log, _guard) = Log::start(level);
         two_calls(layer).await;
-        let lines = told.lines();
+        let lines = lines(&log);
         let as_expected = lines.len() == expected.len()
             && lines
                 .iter()
@@ -130,7 +101,7 @@ async fn who_subscribes_is_told_in_the_messages_span_and_of_failures_always() {
 
 #[tokio::test]
 async fn on_both_ends_of_a_socket_a_message_is_sent_and_processed() {
-    let (told, _guard) = Told::from(Level::DEBUG);
+    let (log, _guard) = Log::start(Level::DEBUG);
     let bus = Bus::new();
     let (seen, mut inbox) = tokio::sync::mpsc::channel(1);
     let handler = service_fn(move |_: Incoming| {
@@ -153,7 +124,7 @@ async fn on_both_ends_of_a_socket_a_message_is_sent_and_processed() {
     drop(client);
     soon(server.dispose()).await;
 
-    let lines = told.lines();
+    let lines = lines(&log);
     for part in [
         r#"send{kind="dismiss" doc="d"}: kyneta_uds::trace::outcome: done latency="#,
         r#"process{kind="dismiss" doc="d" peer="a"}: kyneta_uds::trace::outcome: done latency="#,
@@ -164,8 +135,8 @@ async fn on_both_ends_of_a_socket_a_message_is_sent_and_processed() {
 }
 
 #[tokio::test]
-async fn what_a_handler_tells_is_in_the_span_of_the_connection_on_either_side() {
-    let (told, _guard) = Told::from(Level::INFO);
+async fn what_a_handler_logs_is_in_the_span_of_the_connection_on_either_side() {
+    let (log, _guard) = Log::start(Level::INFO);
     let bus = Bus::new();
     let answer = service_fn(async |incoming: Incoming| {
         info!("at work");
@@ -186,7 +157,7 @@ async fn what_a_handler_tells_is_in_the_span_of_the_connection_on_either_side() 
     soon(inbox.recv()).await.unwrap();
     soon(server.dispose()).await;
 
-    let lines = told.lines();
+    let lines = lines(&log);
     let own = std::process::id();
     for peer in ["a", "hub"] {
         let span = format!(r#"pid={own} peer="{peer}" wire=3}}: trace: at work"#);
@@ -199,7 +170,7 @@ async fn what_a_handler_tells_is_in_the_span_of_the_connection_on_either_side() 
 }
 
 #[tokio::test]
-async fn each_part_can_be_ones_own_and_a_disabled_span_skips_all_but_failures() {
+async fn each_part_can_be_replaced_and_a_disabled_span_skips_all_but_failures() {
     for (level, expected) in [
         (
             Level::INFO,
@@ -207,15 +178,15 @@ async fn each_part_can_be_ones_own_and_a_disabled_span_skips_all_but_failures() 
         ),
         (Level::ERROR, "failed: not today; "),
     ] {
-        let (_told, _guard) = Told::from(level);
+        let (_log, _guard) = Log::start(level);
         let story = Arc::new(Mutex::new(String::new()));
-        let tell = |what: String| *story.lock().unwrap() += &what;
+        let report = |what: String| *story.lock().unwrap() += &what;
         let layer = TraceLayer::new()
             .make_span_with(|number: &u64| info_span!("number", number))
-            .on_request(|number: &u64, _: &Span| tell(format!("passed on: {number}; ")))
-            .on_response(|_: Duration, _: &Span| tell("done; ".to_owned()))
+            .on_request(|number: &u64, _: &Span| report(format!("passed on: {number}; ")))
+            .on_response(|_: Duration, _: &Span| report("done; ".to_owned()))
             .on_failure(|error: &NotToday, _: Option<Duration>, _: &Span| {
-                tell(format!("failed: {error}; "));
+                report(format!("failed: {error}; "));
             });
         let odd = service_fn(async |number: u64| (number % 2 == 1).then_some(()).ok_or(NotToday));
         let mut traced = ServiceBuilder::new().layer(layer).service(odd);

@@ -1,4 +1,4 @@
-//! A role that cannot do its work says why and since when: to who asks, as an event, in the status.
+//! A role that cannot do its work says why and since when: by a method, as an event, in the status.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use support::{Bus, said, soon};
 use kyneta_uds::{Client, Event, Events, Incoming, ReconnectPolicy, StateKind, Waiting};
+use support::{Bus, said, soon};
 use tower::service_fn;
 
 const IGNORE: fn(Incoming) -> Ready<Result<(), Infallible>> = |_| ready(Ok(()));
@@ -43,7 +43,7 @@ async fn a_client_without_a_listener_says_why_from_a_second_on_with_pauses_that_
     assert_eq!(now.elapsed().as_secs(), 8);
     client.dispose().await;
     drop(client);
-    // Nothing more is told.
+    // Nothing more is reported.
     while let Some(event) = events.recv().await {
         assert!(!matches!(event, Event::Waiting(_)), "{event:?}");
     }

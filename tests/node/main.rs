@@ -1,15 +1,15 @@
 //! Rust and Node on one path, either of them listening, in both wire versions. The other end is
-//! `peer.mjs`: Node's own `net`, a peer as the reference has them, no packages.
+//! `peer.mjs`, a peer like the reference's, on Node's own `net` without packages.
 //!
-//! Needs `node` on the PATH; without it nothing is tested and a word says so. `KYNETA_BUN=/path/to/bun`
-//! has the same done with Bun.
+//! Needs `node` on the PATH; without it the tests pass and print that they were skipped.
+//! `KYNETA_BUN=/path/to/bun` runs them with Bun too.
 
-// Only tests call what stands here.
+// Only tests use these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod peer;
 #[path = "../support/mod.rs"]
 mod support;
-mod peer;
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use kyneta_uds::{
 use serde_json::json;
 
 use self::{
-    support::offer,
     peer::{Role, pairs},
+    support::offer,
 };
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_client_finds_out_what_the_listener_speaks_within_a_second() {
 #[tokio::test]
 async fn both_sides_know_each_other_and_part_on_purpose() {
     for setting in pairs() {
-        // The Rust side goes.
+        // The Rust side leaves.
         let mut pair = setting.meet().await;
         let peer = pair.rust.peer();
         assert_eq!(peer.identity().peer_id.as_str(), "node", "{setting}");
@@ -57,7 +57,7 @@ async fn both_sides_know_each_other_and_part_on_purpose() {
         pair.node.until("end").await;
         pair.node.until("close").await;
 
-        // The Node side goes.
+        // The Node side leaves.
         let mut pair = setting.meet().await;
         pair.node.say(json!({"depart": true})).await;
         pair.node.say(json!({"end": true})).await;
@@ -81,7 +81,7 @@ async fn every_kind_of_message_goes_both_ways_with_aliases() {
         };
         let named = "grüße-文書";
 
-        // Out: the second entry has the schema's alias, the rest the documents'.
+        // Outbound: the second entry uses the schema's alias, later messages the documents' aliases.
         pair.send(ChannelMsg::Present(vec![entry("d0"), entry(named)]))
             .await;
         pair.send(Interest::new(doc(named)).since(version("7")).into())
@@ -89,12 +89,12 @@ async fn every_kind_of_message_goes_both_ways_with_aliases() {
         pair.send(Interest::new(doc("unannounced")).into()).await;
         pair.send(ChannelMsg::Dismiss(doc("d0"))).await;
         pair.send(ChannelMsg::Vacant(doc("d0"))).await;
-        let told = |doc: &str, schema_aliased: bool| {
+        let entry_of = |doc: &str, schema_aliased: bool| {
             json!({"doc": doc, "schema": "schema-1", "aliased": schema_aliased,
                    "replica": ["loro", 1, 0], "mode": "collaborative"})
         };
         for expected in [
-            json!({"event": "present", "docs": [told("d0", false), told(named, true)]}),
+            json!({"event": "present", "docs": [entry_of("d0", false), entry_of(named, true)]}),
             json!({"event": "interest", "doc": named, "aliased": true, "version": "7"}),
             json!({"event": "interest", "doc": "unannounced", "aliased": false}),
             json!({"event": "dismiss", "doc": "d0", "aliased": true}),
@@ -103,7 +103,7 @@ async fn every_kind_of_message_goes_both_ways_with_aliases() {
             assert_eq!(pair.node.message().await, expected, "{setting}");
         }
 
-        // In.
+        // Inbound.
         pair.node
             .say(json!({"present": [["d0", "schema-1"], [named, "schema-1"]]}))
             .await;
@@ -158,7 +158,7 @@ async fn offers_of_every_size_come_back_intact_and_in_order() {
             );
         }
 
-        // The Node side begins.
+        // The Node side sends first.
         for size in SIZES {
             let sent = json!({"offer": "d", "size": size, "version": size});
             pair.node.say(sent).await;
@@ -271,8 +271,8 @@ async fn a_killed_process_is_a_disconnection_and_what_it_sent_is_kept() {
     }
 }
 
-/// Node closes its own end as soon as it has read ours (`allowHalfOpen` is off). What waited here
-/// has arrived by then.
+/// Node closes its end as soon as it has read ours (`allowHalfOpen` is off). Queued messages have arrived
+/// by then.
 #[tokio::test]
 async fn what_waits_at_the_end_arrives_before_it() {
     for setting in pairs() {
@@ -291,7 +291,7 @@ async fn what_waits_at_the_end_arrives_before_it() {
     }
 }
 
-/// An offer whose version is a number, to tell one from the other.
+/// An offer with a number as its version.
 fn numbered(size: usize, number: usize) -> ChannelMsg {
     let ChannelMsg::Offer(offer) = offer("d", size) else {
         unreachable!()

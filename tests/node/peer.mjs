@@ -1,11 +1,11 @@
-// A peer as the reference has them, on Node's own sockets: no packages, only what the wire needs.
+// A peer like the reference's, on Node's own sockets, without packages.
 //
 //   node peer.mjs listen|connect PATH 2|3 [echo] [dribble]
 //
 // In: one JSON command a line on stdin. Out: one JSON event a line on stdout. It behaves like the
-// reference where that matters to a peer: the connecting side introduces itself at once and once
-// more when it is answered, the accepting side says nothing first, frames of the other wire version
-// are passed over in silence, and nobody who has not introduced himself is heard.
+// reference where that matters to a peer: the connecting side sends `establish` at once and again when it
+// is answered, the accepting side sends nothing before that, frames of the other wire version are ignored,
+// and so are messages before `establish`.
 
 import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
@@ -15,7 +15,7 @@ const wire = Number(wireText);
 const echo = options.includes("echo");
 const dribble = options.includes("dribble");
 
-const tell = (event) => process.stdout.write(JSON.stringify(event) + "\n");
+const report = (event) => process.stdout.write(JSON.stringify(event) + "\n");
 
 // --- CBOR -------------------------------------------------------------------------------------
 
@@ -97,10 +97,10 @@ class Peer {
     this.theirs = { docs: new Map(), schemas: new Map() };
     this.written = Promise.resolve();
     socket.on("data", (chunk) => this.read(chunk));
-    socket.on("end", () => tell({ event: "end" }));
-    socket.on("error", (error) => tell({ event: "error", code: error.code }));
+    socket.on("end", () => report({ event: "end" }));
+    socket.on("error", (error) => report({ event: "error", code: error.code }));
     socket.on("close", () => {
-      tell({ event: "close" });
+      report({ event: "close" });
       if (role === "connect") setImmediate(() => process.exit(0));
     });
   }
@@ -168,7 +168,7 @@ class Peer {
       const bytes = this.unread.length > 1 ? Buffer.concat(this.unread) : this.unread[0];
       this.unread = bytes.length > size ? [bytes.subarray(size)] : [];
       this.held -= size;
-      // Measured with a header of ours and passed over, as the reference does.
+      // Measured with this version's header and skipped, as the reference does.
       if (bytes[0] !== wire) continue;
       if (wire === 3) this.checkSeq(bytes.readUInt32BE(6));
       this.receive(decode(bytes.subarray(headerSize, size)));
@@ -177,19 +177,19 @@ class Peer {
 
   checkSeq(seq) {
     this.lastSeq = (this.lastSeq ?? 0) + 1;
-    if (seq !== this.lastSeq) tell({ event: "error", code: `seq ${seq} after ${this.lastSeq - 1}` });
+    if (seq !== this.lastSeq) report({ event: "error", code: `seq ${seq} after ${this.lastSeq - 1}` });
   }
 
   receive(message) {
     const type = NAMES[message.t];
     if (type === "establish") {
       this.mutual = message.f?.a === true;
-      if (this.established) return tell({ event: "established-again" });
+      if (this.established) return report({ event: "established-again" });
       this.established = true;
       this.establish();
-      return tell({ event: "established", peer: message.id, type: message.y });
+      return report({ event: "established", peer: message.id, type: message.y });
     }
-    if (type === "depart") return tell({ event: "departed" });
+    if (type === "depart") return report({ event: "departed" });
     if (!this.established) return;
     if (type === "present") {
       for (const entry of message.docs) {
@@ -203,16 +203,16 @@ class Peer {
         replica: entry.rt,
         mode: MODES[entry.ms],
       }));
-      return tell({ event: "present", docs });
+      return report({ event: "present", docs });
     }
     const doc = message.doc ?? this.theirs.docs.get(message.dx);
-    const told = { event: type, doc, aliased: message.dx !== undefined, version: message.v };
+    const fields = { event: type, doc, aliased: message.dx !== undefined, version: message.v };
     if (type === "offer") {
-      told.size = message.d.length;
-      told.intact = message.d.equals(pattern(message.d.length));
+      fields.size = message.d.length;
+      fields.intact = message.d.equals(pattern(message.d.length));
       if (echo) this.write(this.offer(doc, message.v, message.d));
     }
-    tell(told);
+    report(fields);
   }
 
   /** What stdin asks for; gives the message to write, if it is one. */
@@ -235,7 +235,7 @@ class Peer {
         return void this.write(...value.map((one) => this.command(one)));
       case "pause":
         this.socket.pause();
-        tell({ event: "paused" });
+        report({ event: "paused" });
         return void setTimeout(() => this.socket.resume(), value);
       case "end":
         return void this.socket.end();
@@ -258,7 +258,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
 if (role === "listen") {
   createServer((socket) => {
     peer = new Peer(socket);
-  }).listen(path, () => tell({ event: "listening" }));
+  }).listen(path, () => report({ event: "listening" }));
 } else {
   const socket = connect(path, () => peer.establish());
   peer = new Peer(socket);

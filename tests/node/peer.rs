@@ -22,7 +22,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::support::{Bus, collect};
 
-/// How long anything may take.
+/// Limit of each step.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -32,14 +32,14 @@ async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Who listens.
+/// Which side listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     RustListens,
     RustConnects,
 }
 
-/// One of the ways in which a Rust and a JavaScript peer can meet.
+/// One combination of runtime, role and wire version.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     runtime: OsString,
@@ -55,7 +55,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// All ways in which they can meet here.
+/// All combinations that this machine can run.
 pub(crate) fn pairs() -> impl Iterator<Item = Setting> {
     let node = Some(OsString::from("node")).filter(|node| {
         let found = Probe::new(node).arg("--version").output().is_ok();
@@ -82,7 +82,7 @@ pub(crate) fn pairs() -> impl Iterator<Item = Setting> {
 }
 
 impl Setting {
-    /// With an option of the script's.
+    /// With an option of the script.
     pub(crate) fn with(&self, option: &'static str) -> Self {
         Self {
             option: Some(option),
@@ -90,7 +90,7 @@ impl Setting {
         }
     }
 
-    /// Both ends, introduced.
+    /// Both ends, after the handshake.
     pub(crate) async fn meet(&self) -> Pair {
         self.prepare().await.meet().await
     }
@@ -208,7 +208,7 @@ enum Owner {
     Client(#[expect(dead_code, reason = "held for what its last drop does")] Client),
 }
 
-/// A Rust and a JavaScript peer that know each other.
+/// A Rust and a JavaScript peer after their handshake.
 pub(crate) struct Pair {
     pub(crate) rust: Connection,
     pub(crate) node: Node,
@@ -229,7 +229,7 @@ impl Pair {
         soon("a message", self.inbox.recv()).await.unwrap()
     }
 
-    /// How the Node side has gone, as the Rust side tells it.
+    /// The end of the Node side, as the Rust side reports it.
     pub(crate) async fn end(&mut self) -> PeerChange {
         loop {
             match soon("an end", self.events.recv()).await {
@@ -240,7 +240,7 @@ impl Pair {
         }
     }
 
-    /// Parts in order, nothing untoward having happened before.
+    /// Ends both sides in order, and checks that no error was reported.
     pub(crate) async fn part(mut self) {
         assert_eq!(self.rust.dispose().await.kind(), "intentional");
         self.node.until("close").await;
@@ -255,7 +255,7 @@ pub(crate) struct Node {
     process: Child,
     stdin: ChildStdin,
     events: Lines<BufReader<ChildStdout>>,
-    /// The event in which it met the Rust side.
+    /// The event of its handshake with the Rust side.
     pub(crate) met: Value,
 }
 
@@ -264,7 +264,7 @@ impl Node {
         self.process.id().unwrap()
     }
 
-    /// Gives it a command.
+    /// Sends it a command.
     pub(crate) async fn say(&mut self, command: Value) {
         let line = format!("{command}\n");
         self.stdin.write_all(line.as_bytes()).await.unwrap();
@@ -276,11 +276,11 @@ impl Node {
         serde_json::from_str(&line.unwrap().unwrap()).unwrap()
     }
 
-    /// The next message that it got.
+    /// The next message that it received.
     pub(crate) async fn message(&mut self) -> Value {
         loop {
             let event = self.event().await;
-            // The reference's connecting side says it again; the Rust one need not.
+            // The reference's connecting side repeats it; ours does not.
             if event["event"] != "established-again" {
                 assert_ne!(event["event"], "error", "{event}");
                 return event;
@@ -288,7 +288,7 @@ impl Node {
         }
     }
 
-    /// The next event of that name. What comes before it is passed over, but no error.
+    /// The next event of that name. Other events before it are skipped, except errors.
     pub(crate) async fn until(&mut self, name: &str) -> Value {
         loop {
             let event = self.event().await;
@@ -299,7 +299,7 @@ impl Node {
         }
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }

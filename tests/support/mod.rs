@@ -1,13 +1,23 @@
-//! A socket of one's own, messages, and bytes by hand.
+//! What tests share: a socket in a directory of its own, messages, frames as bytes, the log.
 #![allow(dead_code)] // Each test uses its part.
 #![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 
-use std::{convert::Infallible, future::Future, path::PathBuf, pin::Pin};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
-use kyneta_uds::{ChannelMsg, DocId, Identity, Incoming, Offer, Server, Version};
+use kyneta_uds::{
+    ChannelMsg, DocId, Event, Events, Identity, Incoming, Offer, PeerChange, Server, Version,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tower::{Service as _, ServiceExt as _, service_fn, util::BoxCloneService};
+use tracing::{level_filters::LevelFilter, subscriber::DefaultGuard};
 
 pub(crate) struct Bus {
     pub(crate) path: PathBuf,
@@ -39,8 +49,8 @@ impl Bus {
 
 type Collector = BoxCloneService<Incoming, (), Infallible>;
 
-/// A handler that puts what it gets into a channel, waiting for room; what nobody wants any more
-/// is dropped.
+/// A handler that puts each message into a channel, waiting for room. Once the receiver is dropped,
+/// messages are dropped.
 pub(crate) fn collect(room: usize) -> (Collector, mpsc::Receiver<Incoming>) {
     let (sender, receiver) = mpsc::channel(room);
     let handler = service_fn(move |incoming: Incoming| {
@@ -67,10 +77,35 @@ pub(crate) fn said(error: &(dyn std::error::Error + 'static)) -> String {
     kyneta_uds::Chain(error).to_string()
 }
 
-/// What happens in good time, or never.
+/// Fails the test if `what` takes longer than 20 s.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let patience = std::time::Duration::from_secs(20);
-    tokio::time::timeout(patience, what).await.unwrap()
+    let limit = std::time::Duration::from_secs(20);
+    tokio::time::timeout(limit, what).await.unwrap()
+}
+
+/// The changes of peers and roles, by name, up to `until`.
+pub(crate) async fn changes(events: &mut Events, until: &str) -> Vec<String> {
+    let mut changes = Vec::new();
+    while changes.last().is_none_or(|last| last != until) {
+        let event = match soon(events.recv()).await.unwrap() {
+            Event::Role(role) => role.to_string(),
+            Event::Peer { peer, change } => {
+                let change = match change {
+                    PeerChange::Established => "established",
+                    PeerChange::Reconnected => "reconnected",
+                    PeerChange::Disconnected(_) => "disconnected",
+                    PeerChange::Departed => "departed",
+                    _ => continue,
+                };
+                format!("{} {change}", peer.identity().peer_id)
+            }
+            Event::DuplicatePeer { peer } => format!("{} twice", peer.identity().peer_id),
+            Event::SelfConnection { .. } => "self".to_owned(),
+            _ => continue,
+        };
+        changes.push(event);
+    }
+    changes
 }
 
 /// An offer of `size` bytes that are not all the same.
@@ -85,14 +120,14 @@ pub(crate) fn resident_bytes() -> usize {
     vitals::resident_bytes("self")
 }
 
-/// As many open files as may be.
+/// Raises the limit of open files to the hard limit.
 pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.maximum;
     setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
 }
 
-/// What the kernel says of a process (proc(5)): its number, or `self`.
+/// What proc(5) says of a process: a pid, or `self`.
 pub(crate) mod vitals {
     use std::{fmt::Display, fs};
 
@@ -113,8 +148,56 @@ pub(crate) mod vitals {
     }
 }
 
+/// What this thread logs.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Until the guard is dropped.
+    pub(crate) fn start(level: impl Into<LevelFilter>) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The wire by hand.
 pub(crate) mod raw {
     use kyneta_uds::{ChannelCodec, ChannelMsg, Codec as _, WriteBuf};
+
+    /// `{t: 99}`: well-formed CBOR, and no message.
+    pub(crate) const NO_MESSAGE: &[u8] = b"\xa1\x61t\x18\x63";
+
+    /// The first frame of a connection: `{t: 1, id: ID, y: "bot"}`.
+    pub(crate) fn establish(wire: u8, id: &str) -> Vec<u8> {
+        let mut payload = b"\xa3\x61t\x01\x62id".to_vec();
+        assert!(id.len() < 24);
+        payload.push(0x60 | id.len() as u8);
+        payload.extend(id.as_bytes());
+        payload.extend(b"\x61y\x63bot");
+        frame(wire, 1, &payload)
+    }
 
     /// A message's payload, without aliases.
     pub(crate) fn payload(msg: &ChannelMsg) -> Vec<u8> {

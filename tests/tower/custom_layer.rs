@@ -1,6 +1,4 @@
-//! A layer of the user's own between the handshake and the queue: each message comes in with its sender.
-
-mod common;
+//! A layer of a user between the handshake and the queue: it adds the sender to each received message.
 
 use std::{
     convert::Infallible,
@@ -9,7 +7,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::{Bus, dismiss, service};
 use futures_core::Stream;
 use kyneta_uds::{
     Admission, CborLayer, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Established,
@@ -18,6 +15,8 @@ use kyneta_uds::{
 };
 use tokio::sync::mpsc;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
+
+use crate::support::{Bus, dismiss, service};
 
 /// A message and its sender.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for Signing<C> {
     }
 }
 
-/// All but [`In`](Channel::In) is the inner channel's to say.
+/// Everything but [`In`](Channel::In) is passed to the inner channel.
 impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Signing<C> {
     type In = Signed;
 

@@ -1,9 +1,5 @@
-//! What composes from the Tower world: limits, load shed, timeout, buffer, retry, steer, `Shared`, layers in
-//! tonic's style, an axum router, tower-http's trace. Each over a real socket; what exactly limits and
-//! load shed do at a full queue is in `composition`.
-#![allow(clippy::unwrap_used)] // Helpers of tests are tests too.
-
-mod support;
+//! Middleware of other crates over a real socket: tower's limits, load shed, timeout, buffer, retry, steer and
+//! `Shared`, layers in tonic's style, an axum router with tower-http's trace.
 
 use std::{
     convert::Infallible,
@@ -25,7 +21,6 @@ use axum::{
     http::{Request, StatusCode},
     routing::post,
 };
-use support::{Bus, collect, dismiss, offer, service, soon};
 use kyneta_uds::{
     ChannelMsg, Client, Incoming, Listener, SendError, Server, WireMode, default_stack, serve,
     trace::TraceLayer,
@@ -34,6 +29,8 @@ use tower::{
     Service, ServiceBuilder, ServiceExt as _, make::Shared, retry::Policy, service_fn, steer::Steer,
 };
 use tower_http::trace::TraceLayer as HttpTraceLayer;
+
+use crate::support::{Bus, collect, dismiss, offer, service, soon};
 
 async fn client(bus: &Bus, id: &str) -> Client {
     let ignore = service_fn(|_: Incoming| ready(Ok::<_, Infallible>(())));
@@ -89,7 +86,7 @@ async fn buffer_above_a_handle_keeps_order_and_is_cloneable() {
 }
 
 #[tokio::test]
-async fn limits_load_shed_timeout_buffer_and_retry_stand_above_one_handle_together() {
+async fn limits_load_shed_timeout_buffer_and_retry_compose_above_one_handle() {
     let bus = Bus::new();
     let (handler, mut got) = collect(64);
     let handler = ServiceBuilder::new()
@@ -116,8 +113,8 @@ async fn limits_load_shed_timeout_buffer_and_retry_stand_above_one_handle_togeth
     server.dispose().await;
 }
 
-/// A layer as people write them for tonic: it clones the service, takes the one that is ready along into
-/// a boxed future, and waits for things of its own before it calls.
+/// A layer as people write them for tonic: it moves the ready service into a boxed future, leaves a clone in
+/// its place, and awaits something of its own before it calls.
 #[derive(Clone)]
 struct AfterAWhile<S> {
     inner: S,
@@ -157,7 +154,7 @@ where
 }
 
 #[tokio::test]
-async fn layers_in_tonics_style_stand_around_handles_handlers_and_makers() {
+async fn layers_in_tonics_style_compose_around_handles_handlers_and_make_services() {
     let bus = Bus::new();
     let waited = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
     let [above_handle, above_handler, above_maker] = &waited;
@@ -181,7 +178,7 @@ async fn layers_in_tonics_style_stand_around_handles_handlers_and_makers() {
     server.dispose().await;
 }
 
-/// What was certainly not sent is sent again; anything else might be there twice.
+/// Retries only what was certainly not sent: anything else could arrive twice.
 #[derive(Clone)]
 struct UnlessSent(usize);
 
@@ -259,7 +256,7 @@ async fn steer_picks_a_bus_for_each_message() {
     servers.1.dispose().await;
 }
 
-/// A router's state is a client; tower-http traces what comes in over HTTP.
+/// The client is the router's state; tower-http traces the HTTP requests.
 #[tokio::test]
 async fn an_axum_router_with_towers_http_trace_sends_on_the_bus() {
     async fn dismissed(State(mut bus): State<Client>, Path(doc): Path<String>) -> StatusCode {

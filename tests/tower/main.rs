@@ -1,0 +1,14 @@
+//! The layers beside those of tower: stacks, middleware in and above them, tower's contract, the types.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contract;
+mod custom_layer;
+mod layers;
+mod middleware;
+mod pipes;
+mod stack;
+mod types;
