@@ -1,5 +1,5 @@
-//! "I have an axum service already": its router and a kyneta peer in one process, with one graceful
-//! shutdown. A request over HTTP becomes a message on the bus.
+//! "I already have an axum service": its router and a peer in one process, with one graceful shutdown. Each
+//! HTTP request becomes a message on the bus.
 //!
 //! `cargo run --example axum`
 
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service as _, ServiceExt as _, service_fn};
 
-/// A handle is cloneable, so it is a state of axum's as it is.
+/// A handle is `Clone`, so it can be the state of an axum router.
 async fn dismiss(
     State(mut peer): State<Peer>,
     Path(doc): Path<String>,
@@ -54,12 +54,12 @@ async fn service(
     let router = Router::new()
         .route("/dismiss/{doc}", post(dismiss))
         .with_state(peer.clone());
-    // In this order: no request is answered without the bus. `axum::serve` takes a UnixListener too.
+    // HTTP ends first, so that no request is served without the bus. `axum::serve` takes a UnixListener too.
     axum::serve(http, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await?;
     println!("http: done");
-    println!("bus: {}", peer.dispose().await); // what the last requests have sent goes out first
+    println!("bus: {}", peer.dispose().await); // the last messages are sent first
     Ok(())
 }
 
@@ -86,7 +86,7 @@ async fn main() -> Result<(), BoxError> {
         async move { tokio::signal::ctrl_c().await.map(|()| stop.cancel()) }
     });
 
-    // Somebody asks over HTTP, and the message comes out on the bus.
+    // An HTTP request arrives, and its message is received on the bus.
     let mut socket = TcpStream::connect(address).await?;
     let request = "POST /dismiss/settings HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     socket.write_all(request.as_bytes()).await?;
@@ -100,7 +100,7 @@ async fn main() -> Result<(), BoxError> {
         incoming.message
     );
 
-    stop.cancel(); // as Ctrl-C does
+    stop.cancel(); // as Ctrl-C would
     running.await??;
     other.dispose().await;
     Ok(())

@@ -1,5 +1,5 @@
-//! A stack of one's own: tower's timeout and rate limit and the tracing layer among the layers, and both
-//! ends of a socket in one process.
+//! "I want my own layers in the stack": tower's timeout and rate limit and the tracing layer among ours, with
+//! both ends of a socket in one process.
 //!
 //! `cargo run --example custom_stack`
 
@@ -25,14 +25,13 @@ async fn main() -> Result<(), BoxError> {
     let path = SocketPath::new(dir.path().join("bus.sock"))?;
     let (received, mut inbox) = mpsc::channel(8);
 
-    // Each call is a span, which ends when the call's future does.
+    // Each call has a span, which ends with the call's future.
     let connecting = TraceLayer::new().make_span_with(|target: &UnixTarget| {
         let accepted = matches!(target, UnixTarget::Accepted(_));
         info_span!("connect", accepted)
     });
 
-    // What a connection is made of, from the top; the same for one that connects and one that is
-    // accepted.
+    // The stack from the top. It is the same for a connection that is made and for one that is accepted.
     let stack = |name: &str| {
         let received = received.clone();
         let handler = service_fn(move |msg: ChannelMsg| {
@@ -41,12 +40,12 @@ async fn main() -> Result<(), BoxError> {
         });
         let stack = ServiceBuilder::new()
             .layer(QueueLayer::new(handler)) // a bounded, cloneable handle
-            .layer(HandshakeLayer::new(Identity::service(name)?)) // to a peer that is known
-            .layer(connecting) // traced: each attempt
-            .layer(TimeoutLayer::new(Duration::from_secs(2))) // tower's: for each attempt
-            .layer(CborLayer::new()) // frames to messages
-            .layer(FramingLayer::new()) // bytes to frames
-            .service(UnixConnector::new()); // a path to bytes
+            .layer(HandshakeLayer::new(Identity::service(name)?)) // the handshake: ids of both sides
+            .layer(connecting) // a span for each attempt
+            .layer(TimeoutLayer::new(Duration::from_secs(2))) // tower's: each attempt
+            .layer(CborLayer::new()) // frames <-> messages
+            .layer(FramingLayer::new()) // bytes <-> frames
+            .service(UnixConnector::new()); // a path -> a byte stream
         Ok::<_, BoxError>(stack)
     };
 
@@ -58,10 +57,10 @@ async fn main() -> Result<(), BoxError> {
         accepting.oneshot(UnixTarget::Accepted(stream)).await
     })?;
 
-    // What comes out is a service of messages, and tower's layers stand on that too.
+    // The result is a service of messages, so tower's layers fit above it too.
     let mut alice = ServiceBuilder::new()
         .layer(TraceLayer::new().make_span_with(DefaultMakeSpan::new().level(Level::INFO)))
-        .rate_limit(1_000, Duration::from_secs(1)) // above the timeout: waiting is not counted
+        .rate_limit(1_000, Duration::from_secs(1)) // above the timeout, which does not count the wait
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
         .service(alice);
     for doc in ["settings", "inbox", "calendar"] {

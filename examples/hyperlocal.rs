@@ -1,4 +1,4 @@
-//! A stack on hyperlocal's connector, for programs that have hyper and hyperlocal already.
+//! "I already use hyper and hyperlocal": a stack on hyperlocal's connector.
 //!
 //! `cargo run --example hyperlocal`
 
@@ -16,8 +16,7 @@ async fn main() -> Result<(), BoxError> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("bus.sock");
 
-    // Everything as ever but the bottom. It connects through hyperlocal; what a server accepts
-    // passes through it as it is.
+    // Only the bottom differs. It connects through hyperlocal, and passes accepted streams through.
     let stack = ServiceBuilder::new()
         .timeout(Duration::from_secs(2))
         .layer(CborLayer::new())

@@ -1,6 +1,5 @@
-//! "I need a layer that tower has not got": one that refuses messages over a size before they
-//! reach the queue, with an error of its own. The layer is what stands above `main`; its test is
-//! below.
+//! "I need a layer that tower does not have": it refuses messages over a size, with an error of its own,
+//! before they reach the queue. The layer is above `main`, its test below.
 //!
 //! `cargo run --example own_layer`, and `cargo test --example own_layer`
 
@@ -18,7 +17,7 @@ use kyneta_uds::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
-/// The error says what, and the limit.
+/// The error names the size and the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("a message of {size} bytes is over the limit of {max}")]
 struct TooLarge {
@@ -26,13 +25,13 @@ struct TooLarge {
     max: usize,
 }
 
-/// What a stack declares.
+/// The layer: what a stack declares.
 #[derive(Debug, Clone)]
 struct MaxSizeLayer {
     max: usize,
 }
 
-/// What it makes: the service below, and what the layer must know.
+/// The service that it makes: the one below, and the limit.
 #[derive(Debug, Clone)]
 struct MaxSize<S> {
     inner: S,
@@ -59,15 +58,15 @@ where
 {
     type Response = ();
     type Error = BoxError;
-    // No box a message: either the answer, or the future of the service below.
+    // Without a box for each message: either the error, or the future of the service below.
     type Future = Either<Ready<Result<(), BoxError>>, MapErr<S::Future, ToBox<S::Error>>>;
 
-    // Readiness is the service's below: what is called next may need its slot.
+    // Readiness is that of the service below: the next call may need its permit.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    // A slot that is not used here stays reserved for this handle's next call.
+    // A permit that is not used stays reserved for the next call of this handle.
     fn call(&mut self, msg: M) -> Self::Future {
         let (size, max) = (msg.size(), self.max);
         if size > max {
@@ -132,7 +131,7 @@ mod tests {
         let error = assert_ready_err!(refused.poll());
         assert!(error.is::<TooLarge>(), "{error}");
 
-        // The readiness was not used up.
+        // The permit is still reserved.
         let mut sent = task::spawn(top.call(offer(100).unwrap()));
         assert_pending!(sent.poll());
         assert_request_eq!(below, offer(100).unwrap()).send_response(());

@@ -1,6 +1,6 @@
-//! "I want answers": requests and responses on top of messages. At one end a
-//! `Service<Request, Response = String>`, at the other a tower service of the user's; tower's timeout
-//! on top; a request whose future is dropped is cancelled at the other end.
+//! "I want request and response": calls on top of messages. The calling end is a
+//! `Service<Request, Response = String>` with tower's timeout on top, the answering end any tower service. A
+//! request whose future is dropped is cancelled at the other end.
 //!
 //! `cargo run --example request_response`
 
@@ -25,7 +25,7 @@ use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 type Request = String;
 type Response = Result<String, String>;
 
-/// What travels. The number is the caller's, and says which answer belongs to which request.
+/// The messages. The caller numbers its requests; a response has the number of its request.
 #[derive(Debug, Serialize, Deserialize)]
 enum Envelope {
     Request(u64, Request),
@@ -45,7 +45,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The calling end. `poll_ready` is the queue's: it is bounded, and waits when the peer does not read.
+/// The calling end. Its `poll_ready` is that of the bounded queue: it waits while the peer does not read.
 struct Caller {
     handle: Handle<Envelope>,
     waiting: ByNumber<oneshot::Sender<Response>>,
@@ -82,7 +82,7 @@ impl Service<Request> for Caller {
     }
 }
 
-/// A request that is under way. Whoever is still in the table when it is dropped is not answered yet.
+/// A request without a response yet. If it is dropped while still in the table, it is cancelled.
 struct Call {
     number: u64,
     handle: Handle<Envelope>,
@@ -98,7 +98,7 @@ impl Drop for Call {
     }
 }
 
-/// The calling end's handler: responses find who waits for them. A late one finds nobody.
+/// The handler of the calling end: it hands each response to its waiting call. Late ones are dropped.
 fn responses(
     waiting: ByNumber<oneshot::Sender<Response>>,
 ) -> impl Service<Envelope, Response = (), Error = SendError, Future: Send> + Clone + Send {
@@ -112,8 +112,8 @@ fn responses(
     })
 }
 
-/// The answering end's handler: each request is a task with a clone of the user's service, at most
-/// 100 at a time, so that a cancellation is read while others are at work.
+/// The handler of the answering end: each request is a task with a clone of the user's service, at most
+/// 100 at a time, so that cancellations are read while requests are in progress.
 struct Answerer<S> {
     service: S,
     handle: Handle<Envelope>,
@@ -159,7 +159,7 @@ where
                     task.abort();
                 }
             }
-            Envelope::Response(..) => {} // nothing was asked
+            Envelope::Response(..) => {} // this end sends no requests
         }
         ready(Ok(()))
     }
@@ -174,7 +174,7 @@ async fn main() -> Result<(), BoxError> {
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
 
-    // The answering end. Its handler needs the handle, so the two are taken apart.
+    // The answering end. Its handler needs the handle, so queue and driver are made by hand.
     let mut listener = Listener::bind(path.clone()).await?;
     let cancelled = CancellationToken::new();
     let dropped = cancelled.clone();
@@ -186,7 +186,7 @@ async fn main() -> Result<(), BoxError> {
                     let _when_dropped = dropped.drop_guard();
                     std::future::pending().await
                 }
-                "fail" => Err("so you wished".to_owned()),
+                "fail" => Err("as requested".to_owned()),
                 _ => Ok(request.to_uppercase()),
             }
         }
@@ -222,7 +222,7 @@ async fn main() -> Result<(), BoxError> {
         let answer = ask.ready().await?.call(request.into()).await;
         println!("{request}: {answer:?}");
     }
-    // The timeout dropped the request's future; that came through to the other end's service.
+    // The timeout dropped the future of the request, which cancelled it at the other end.
     cancelled.cancelled().await;
     println!("cancelled; {} requests wait", lock(&waiting).len());
     Ok(())

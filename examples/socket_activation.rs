@@ -1,8 +1,8 @@
-//! "systemd opens my socket": a server on a listener that was handed over (`LISTEN_FDS`). Its file is
-//! the one's who opened it, and is never removed. Without one, it binds the path itself.
+//! "systemd opens my socket": a server on a listener that it inherits (`LISTEN_FDS`). The socket file belongs
+//! to the process that opened it, and is never removed here. Without one, it binds the path itself.
 //!
-//! `cargo run --example socket_activation`: started so, it opens a socket, hands it to itself as
-//! systemd would, and is its client.
+//! `cargo run --example socket_activation`: without arguments it opens a socket, starts itself with it as
+//! systemd would, and connects as a client.
 
 use std::{
     future::ready,
@@ -20,16 +20,16 @@ use listenfd::ListenFd;
 use tokio::sync::Notify;
 use tower::{Service as _, ServiceExt as _, make::Shared, service_fn};
 
-/// The server: the socket that was handed over, or its own.
+/// The server, on the inherited socket or on its own.
 async fn server(path: &Path, handed_over: Option<UnixListener>) -> Result<(), BoxError> {
     let listener = match handed_over {
         Some(socket) => {
-            socket.set_nonblocking(true)?; // tokio expects it so
+            socket.set_nonblocking(true)?; // tokio requires it
             ListenerOptions::new().adopt(tokio::net::UnixListener::from_std(socket)?)
         }
         None => Listener::bind(path).await?,
     };
-    // For the example's sake one message is enough.
+    // One message is enough for the example.
     let done = Arc::new(Notify::new());
     let enough = done.clone();
     let print = service_fn(move |incoming: Incoming| {
@@ -51,8 +51,8 @@ async fn main() -> Result<(), BoxError> {
         return server(Path::new(&path), handed_over).await;
     }
 
-    // As systemd does it: open the socket, wait for whatever, then start the service with the socket
-    // as descriptor 3. Who connects before the service runs waits in the backlog.
+    // As systemd does: open the socket, and later start the service with it as descriptor 3. Connections
+    // that are made before the service runs wait in the backlog of the socket.
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("bus.sock");
     let socket = UnixListener::bind(&path)?;

@@ -1,5 +1,5 @@
-//! "My handler is an ordinary tower service": what comes in goes through a `ServiceBuilder` of its
-//! own, here with a timeout, a limit for all peers together, and load shed when that is met.
+//! "My handler is an ordinary tower service": received messages pass a `ServiceBuilder`, here with a timeout,
+//! a limit for all peers together, and load shed when the limit is reached.
 //!
 //! `cargo run --example tower_handler`
 
@@ -35,15 +35,15 @@ async fn main() -> Result<(), BoxError> {
             }
         })
     };
-    // Each peer gets a clone, and its messages come one after the other. Clones share the limit, as
-    // they do in any tower stack, so it is one for all peers.
+    // Each peer has a clone, which handles its messages one after the other. Clones share the limit, as in any
+    // tower stack, so it is one limit for all peers.
     let limited = ServiceBuilder::new()
         .load_shed() // fail instead of waiting
         .concurrency_limit(1)
         .timeout(Duration::from_millis(200))
         .service(work);
-    // A connection asks its handler whether it is ready before it reads, and a limit's place that is
-    // reserved so would be held by a peer that is silent: it is asked for with each message instead.
+    // A connection polls the readiness of its handler before it reads, so a silent peer would hold one of the
+    // permits. Here each message takes its permit when it is handled.
     let handler = service_fn(move |incoming| limited.clone().oneshot(incoming));
 
     let server = Server::builder(&path).identity(Identity::service("worker")?);
@@ -57,10 +57,10 @@ async fn main() -> Result<(), BoxError> {
     let (mut alice, mut bob) = (client("alice").await?, client("bob").await?);
 
     alice.ready().await?.call(dismiss("slow")?).await?;
-    begun.notified().await; // alice's is at work now
+    begun.notified().await; // alice's message is being handled
     bob.ready().await?.call(dismiss("settings")?).await?;
 
-    // An error of the handler is an event. The connection goes on.
+    // An error of the handler is an event; the connection stays open.
     let (who, error) = failed(&mut events).await?;
     println!("{who}: {error}");
     assert!(who == "bob" && error.get_ref().is::<Overloaded>());
@@ -78,7 +78,7 @@ fn dismiss(doc: &str) -> Result<ChannelMsg, BoxError> {
     Ok(ChannelMsg::Dismiss(DocId::new(doc)?))
 }
 
-/// Whose message the handler failed on next, and why.
+/// The next failure of the handler: its sender, and why.
 async fn failed(events: &mut Events) -> Result<(String, SharedError), BoxError> {
     while let Some(event) = events.recv().await {
         if let Event::HandlerFailed { peer, error } = event {

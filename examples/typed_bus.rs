@@ -1,5 +1,5 @@
-//! "I have messages of my own and no kyneta": an enum with serde's derives over the same layers,
-//! for services without a leader. Whoever starts first listens, and the next one takes over.
+//! "I have my own message type, not kyneta's": an enum with serde's derives over the same layers, for services
+//! without a leader. The process that starts first listens; when it ends, another takes over.
 //!
 //! `cargo run --example typed_bus`
 
@@ -19,7 +19,7 @@ enum Event {
 }
 
 impl Message for Event {
-    /// What a queue counts for its bound in bytes.
+    /// What a queue counts against its bound in bytes.
     fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
@@ -30,37 +30,37 @@ impl Message for Event {
     }
 }
 
-/// A place on the bus: a handle to send with, what comes in, and which role it has.
-struct Place {
+/// A member of the bus: a handle to send with, received messages, and its role.
+struct Member {
     send: Handle<Event>,
     inbox: mpsc::Receiver<Event>,
     roles: RoleWatch,
 }
 
-async fn place(path: &SocketPath) -> Result<Place, BoxError> {
+async fn member(path: &SocketPath) -> Result<Member, BoxError> {
     let (seen, inbox) = mpsc::channel(8);
     let handler = service_fn(move |event: Event| {
         let seen = seen.clone();
         async move { seen.send(event).await }
     });
-    let negotiate = NegotiateLayer::new(handler.clone()); // for those who connect to us
+    let negotiate = NegotiateLayer::new(handler.clone()); // for accepted connections
     let roles = negotiate.role_watch();
     let stack = ServiceBuilder::new()
-        .layer(QueueLayer::new(handler)) // for whom we connect to
+        .layer(QueueLayer::new(handler)) // for the connection that we make
         .layer(negotiate)
-        .layer(CborLayer::typed::<Event>()) // and no HandshakeLayer: the handshake is kyneta's
+        .layer(CborLayer::typed::<Event>()) // without a HandshakeLayer, whose messages are kyneta's
         .layer(FramingLayer::new())
         .service(UnixConnector::new());
     let send = join(stack, path.clone()).await?;
     roles.settled().await?;
-    Ok(Place { send, inbox, roles })
+    Ok(Member { send, inbox, roles })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let dir = tempfile::tempdir()?;
     let path = SocketPath::new(dir.path().join("bus.sock"))?;
-    let (mut shop, mut till) = (place(&path).await?, place(&path).await?);
+    let (mut shop, mut till) = (member(&path).await?, member(&path).await?);
     println!("shop: {}, till: {}", shop.roles.role(), till.roles.role());
 
     let started = Event::Started {
@@ -76,12 +76,12 @@ async fn main() -> Result<(), BoxError> {
     shop.send.ready().await?.call(price.clone()).await?;
     assert_eq!(till.inbox.recv().await, Some(price));
 
-    // The one that listens goes, another one comes.
+    // The listener leaves, another process joins.
     shop.send.close();
     println!("shop: {}", shop.send.closed().await);
     till.roles.wait_for(|role| role == Role::Listener).await;
     println!("till: {}", till.roles.role());
-    let mut stock = place(&path).await?;
+    let mut stock = member(&path).await?;
     let picture = Event::Picture(vec![0xff; 100_000]);
     stock.send.ready().await?.call(picture.clone()).await?;
     assert_eq!(till.inbox.recv().await, Some(picture));

@@ -1,34 +1,34 @@
-//! What there is to see, and what a key does.
+//! The state of the screen, and what each key does.
 //!
 //! In: [`Input`]s. Out: a [`Wish`]. Touches nothing.
 //!
-//! What others say is theirs: control characters are left out, and all of it has a bound.
+//! Text of other processes is not trusted: control characters are removed, and all of it is bounded.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use kyneta_uds::Role;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// How many lines are remembered.
+/// Lines that are kept.
 const LINES: usize = 500;
 /// The longest line, in characters.
 const LONGEST: usize = 1_000;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 24;
-/// How many names are taken from a listener.
+/// Names that are taken from the listener.
 const NAMES: usize = 100;
 
-/// Something has happened.
+/// Keys and news of the bus.
 pub(crate) enum Input {
     Key(KeyEvent),
     Role(Role),
-    /// Somebody is connected with us, or is no more.
+    /// A process has connected to us, or its connection has ended.
     Peer {
         who: String,
         here: bool,
         how: &'static str,
     },
-    /// The listener says who is here.
+    /// The names that the listener reports.
     Present(Vec<String>),
     Said {
         who: String,
@@ -36,7 +36,7 @@ pub(crate) enum Input {
     },
 }
 
-/// What the person at the keys wants.
+/// What the person at the keyboard wants.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wish {
     Say(String),
@@ -45,7 +45,7 @@ pub(crate) enum Wish {
 
 pub(crate) struct Line {
     pub(crate) text: String,
-    /// Nobody has said it.
+    /// A notice of the program, not a line of a person.
     pub(crate) notice: bool,
 }
 
@@ -54,12 +54,12 @@ pub(crate) struct App {
     pub(crate) pid: u32,
     pub(crate) role: Role,
     pub(crate) lines: VecDeque<Line>,
-    /// What is being typed.
+    /// The line that is being typed.
     pub(crate) typed: String,
-    /// With whom we are connected.
+    /// Names of processes that we are connected to.
     connected: BTreeSet<String>,
-    /// Who is here besides, as the listener says.
-    told: BTreeSet<String>,
+    /// Names that the listener reports.
+    reported: BTreeSet<String>,
 }
 
 impl App {
@@ -71,7 +71,7 @@ impl App {
             lines: VecDeque::new(),
             typed: String::new(),
             connected: BTreeSet::new(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 
@@ -80,7 +80,7 @@ impl App {
             Input::Key(key) => return self.key(key),
             Input::Role(role) => {
                 if role == Role::Listener {
-                    self.told.clear(); // we are the one who tells
+                    self.reported.clear(); // we are the listener now
                 }
                 self.role = role;
                 self.show(&format!("your role: {role}"), true);
@@ -91,13 +91,13 @@ impl App {
                 if here {
                     self.connected.insert(who);
                 } else {
-                    self.told.remove(&who);
+                    self.reported.remove(&who);
                     self.connected.remove(&who);
                 }
             }
             Input::Present(names) => {
                 let names = names.iter().take(NAMES);
-                self.told = names.map(|name| clean(name, LONGEST_NAME)).collect();
+                self.reported = names.map(|name| clean(name, LONGEST_NAME)).collect();
             }
             Input::Said { who, text } => {
                 let who = clean(&who, LONGEST_NAME);
@@ -107,9 +107,9 @@ impl App {
         None
     }
 
-    /// Everybody's name, one's own among them.
+    /// All names, our own among them.
     pub(crate) fn here(&self) -> BTreeSet<&str> {
-        let others = self.connected.union(&self.told).map(String::as_str);
+        let others = self.connected.union(&self.reported).map(String::as_str);
         others.chain([self.me.as_str()]).collect()
     }
 
@@ -191,15 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn those_are_here_whom_we_see_or_are_told_of() {
-        let told = |all: &[&str]| Input::Present(all.iter().map(|&name| name.to_owned()).collect());
+    fn names_are_those_of_our_connections_and_those_that_the_listener_reports() {
+        let reported =
+            |all: &[&str]| Input::Present(all.iter().map(|&name| name.to_owned()).collect());
         let mut app = App::new("bob", 7);
         for (input, expected) in [
             (Input::Role(Role::Connector), &["bob"][..]),
             (peer("alice", true), &["alice", "bob"]),
-            (told(&["alice", "bob", "carol"]), &["alice", "bob", "carol"]),
-            (told(&["alice", "bob", "dave"]), &["alice", "bob", "dave"]),
-            // The listener goes; until there is another one, the rest are believed to be here.
+            (
+                reported(&["alice", "bob", "carol"]),
+                &["alice", "bob", "carol"],
+            ),
+            (
+                reported(&["alice", "bob", "dave"]),
+                &["alice", "bob", "dave"],
+            ),
+            // The listener leaves; until there is another one, the other names stay.
             (peer("alice", false), &["bob", "dave"]),
             (Input::Role(Role::Negotiating), &["bob", "dave"]),
             (Input::Role(Role::Listener), &["bob"]),

@@ -1,10 +1,10 @@
-//! The chat's place among the others: what is said, heard and told.
+//! The chat on the bus: lines that are sent, received and forwarded.
 //!
 //! In: a path, a name, lines to say. Out: [`Input`]s for the screen. May touch: what a [`Peer`] does.
 //!
-//! In the protocol's words a speaker is a document, whose id is the speaker's name: a line is an
-//! `offer` of what came since the last one, and `present` says who is here. A connector knows nobody
-//! but the listener, so the listener passes on what is said, and tells all who they are.
+//! In terms of the protocol each person is a document, with the person's name as its id. A line is an
+//! `offer` of what is new, and `present` lists the names. A connector is connected to the listener only, so
+//! the listener forwards lines and sends the list to all.
 
 use kyneta_uds::{
     BoxError, ChannelMsg, DocEntry, DocId, Event, Events, Identity, Incoming, Offer, Peer,
@@ -20,22 +20,22 @@ pub(crate) struct Bus {
     events: Events,
     inbox: mpsc::Receiver<Incoming>,
     me: String,
-    /// How many lines of ours there are.
+    /// Lines that we have sent.
     said: u64,
 }
 
-/// Something has happened on the bus.
+/// An event or a message of the bus.
 pub(crate) enum News {
     Event(Event),
-    Heard(Incoming),
+    Received(Incoming),
 }
 
 impl Bus {
     pub(crate) async fn join(path: &str, name: &str) -> Result<Self, BoxError> {
-        let (heard, inbox) = mpsc::channel(16);
+        let (received, inbox) = mpsc::channel(16);
         let handler = service_fn(move |incoming| {
-            let heard = heard.clone();
-            async move { heard.send(incoming).await }
+            let received = received.clone();
+            async move { received.send(incoming).await }
         });
         let builder = Peer::builder(path).identity(Identity::user(name)?);
         Ok(Self {
@@ -50,13 +50,13 @@ impl Bus {
     /// Waits for news; `None` at the end. Cancel safe.
     pub(crate) async fn news(&mut self) -> Option<News> {
         tokio::select! {
-            biased; // who has come is known before what they say is heard
+            biased; // the event of a peer comes before its messages
             event = self.events.recv() => event.map(News::Event),
-            incoming = self.inbox.recv() => incoming.map(News::Heard),
+            incoming = self.inbox.recv() => incoming.map(News::Received),
         }
     }
 
-    /// What news mean for the screen. A listener tells the others of it, too.
+    /// What the screen shows of the news. A listener sends it to the others as well.
     pub(crate) async fn take(&mut self, news: News) -> Result<Option<Input>, BoxError> {
         match news {
             News::Event(Event::Role(role)) => Ok(Some(Input::Role(role))),
@@ -74,19 +74,19 @@ impl Bus {
                 let who = peer.identity().peer_id.to_string();
                 Ok(Some(Input::Peer { who, here, how }))
             }
-            News::Heard(incoming) => self.heard(incoming).await,
+            News::Received(incoming) => self.received(incoming).await,
             News::Event(_) => Ok(None),
         }
     }
 
-    async fn heard(&mut self, incoming: Incoming) -> Result<Option<Input>, BoxError> {
+    async fn received(&mut self, incoming: Incoming) -> Result<Option<Input>, BoxError> {
         let from = &incoming.peer().identity().peer_id;
         Ok(match &incoming.message {
             ChannelMsg::Offer(offer) => {
                 let who = offer.doc.to_string();
                 if self.peer.role() == Role::Listener {
                     if who != from.as_str() {
-                        return Ok(None); // in somebody else's name
+                        return Ok(None); // under another name than its own
                     }
                     self.pass_on(&incoming.message, from).await;
                 }
@@ -101,17 +101,16 @@ impl Bus {
         })
     }
 
-    /// To all but the one it came from. One who does not read holds the others up for 5 s, and then is
-    /// disconnected.
+    /// To all but its sender. A peer that does not read delays the others for 5 s, and is then disconnected.
     async fn pass_on(&self, message: &ChannelMsg, from: &PeerId) {
         for mut to in self.peer.connections() {
             if to.peer_id() != from {
-                let _ = to.queue(message.clone()).await; // one who has gone misses it
+                let _ = to.queue(message.clone()).await; // fails if the peer has left
             }
         }
     }
 
-    /// To the listener, who passes it on, or to all. While there is neither, it waits.
+    /// To the listener, which forwards it, or to all. Without a connection it waits.
     pub(crate) async fn say(&mut self, text: String) -> Result<(), BoxError> {
         self.said += 1;
         let version = Version::new(self.said.to_string())?;
@@ -119,12 +118,12 @@ impl Bus {
         Ok(self.peer.queue(line.into()).await?)
     }
 
-    /// Says so to the others; the next one takes over at once.
+    /// Sends `depart`; the next process takes over at once.
     pub(crate) async fn leave(self) {
         self.peer.dispose().await;
     }
 
-    /// Who is here, this side among them.
+    /// All names, our own among them.
     fn present(&self) -> Result<ChannelMsg, BoxError> {
         let others = self.peer.connections();
         let names = others.iter().map(|other| other.peer_id().as_str());
@@ -172,7 +171,7 @@ mod tests {
         }
     }
 
-    async fn heard(bus: &mut Bus) -> (String, String) {
+    async fn received(bus: &mut Bus) -> (String, String) {
         match until(bus, |input| matches!(input, Input::Said { .. })).await {
             Input::Said { who, text } => (who, text),
             _ => unreachable!(),
@@ -202,8 +201,8 @@ mod tests {
 
         carol.say("hello".to_owned()).await.unwrap();
         let hello = ("carol".to_owned(), "hello".to_owned());
-        assert_eq!(heard(&mut alice).await, hello);
-        assert_eq!(heard(&mut bob).await, hello);
+        assert_eq!(received(&mut alice).await, hello);
+        assert_eq!(received(&mut bob).await, hello);
         let all = |input: &Input| matches!(input, Input::Present(names) if names.len() == 3);
         until(&mut carol, all).await;
 
@@ -221,7 +220,7 @@ mod tests {
         };
         connector.say("still here".to_owned()).await.unwrap();
         let still = (connector.me.clone(), "still here".to_owned());
-        assert_eq!(heard(&mut listener).await, still);
+        assert_eq!(received(&mut listener).await, still);
     }
 
     /// The role after the present one.

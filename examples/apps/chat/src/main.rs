@@ -1,19 +1,19 @@
-//! "I want to see it happen": a chat in the terminal, without a server. Whoever starts first listens,
-//! the others connect to that one; kill it, and one of the others takes over while the chat goes on.
+//! "I want to see the failover": a chat in the terminal, without a server. The first process listens and the
+//! others connect to it. Kill it, and one of the others takes over while the chat goes on.
 //!
 //! In examples/apps, one line in each of three terminals:
 //!
 //! ```sh
-//! cargo run -p chat -- /tmp/chat.sock alice       # the first: "listener" in her title
+//! cargo run -p chat -- /tmp/chat.sock alice       # the first: "listener" in its title
 //! cargo run -p chat -- /tmp/chat.sock bob         # "connector"
 //! cargo run -p chat -- /tmp/chat.sock carol       # "connector"
-//! kill -9 ...                                     # in a fourth: the pid stands in her title
+//! kill -9 ...                                     # in a fourth: the pid is in the title
 //! ```
 //!
-//! Enter says a line. Esc, Ctrl-C and SIGTERM leave, and the others are told. (What is killed with -9
-//! leaves its terminal as it was: Ctrl-J, `reset`, Ctrl-J.)
+//! Enter sends a line. Esc, Ctrl-C and SIGTERM leave, which the others see. (After `kill -9` restore the
+//! terminal with Ctrl-J, `reset`, Ctrl-J.)
 //!
-//! `bus` turns messages into what has happened, `app` is what there is to see, `ui` draws it.
+//! `bus` turns messages into inputs, `app` is the state of the screen, `ui` draws it.
 
 mod app;
 mod bus;
@@ -53,7 +53,7 @@ async fn chat(terminal: &mut DefaultTerminal, bus: &mut Bus, mut app: App) -> Re
     loop {
         terminal.draw(|frame| ui::render(frame, &app))?;
         let input = tokio::select! {
-            biased; // however much comes in, a key is heard
+            biased; // keys first, however many messages arrive
             event = keys.next() => match event.ok_or("the terminal has gone")?? {
                 Event::Key(key) if key.is_press() => Some(Input::Key(key)),
                 _ => None, // a new size is drawn

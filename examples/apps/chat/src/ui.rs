@@ -1,4 +1,4 @@
-//! The screen: one's name and role, what was said, who is here, what is being typed.
+//! The screen: our name and role, the lines, the names, and the line that is being typed.
 //!
 //! In: an [`App`]. Out: cells of a frame. Touches nothing.
 

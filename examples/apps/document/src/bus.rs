@@ -1,7 +1,7 @@
-//! The replica's place among the others.
+//! The replica on the bus.
 //!
-//! In: a path, a name, edits. Out: what the replica says goes to whom it is for, and to stderr. May
-//! touch: what a [`Peer`] does, stderr.
+//! In: a path, a name, edits. Out: the replica's messages, to their recipients and to stderr. May touch: what
+//! a [`Peer`] does, stderr.
 
 use kyneta_uds::{
     BoxError, ChannelMsg, Event, Events, Identity, Incoming, PayloadKind, Peer, PeerChange,
@@ -21,18 +21,18 @@ pub(crate) struct Bus {
     replica: Replica,
 }
 
-/// Something has happened on the bus.
+/// An event or a message of the bus.
 pub(crate) enum News {
     Event(Event),
-    Heard(Incoming),
+    Received(Incoming),
 }
 
 impl Bus {
     pub(crate) async fn join(path: &str, name: &str) -> Result<Self, BoxError> {
-        let (heard, inbox) = mpsc::channel(16);
+        let (received, inbox) = mpsc::channel(16);
         let handler = service_fn(move |incoming| {
-            let heard = heard.clone();
-            async move { heard.send(incoming).await }
+            let received = received.clone();
+            async move { received.send(incoming).await }
         });
         let builder = Peer::builder(path).identity(Identity::service(name)?);
         Ok(Self {
@@ -50,9 +50,9 @@ impl Bus {
     /// Waits for news; `None` at the end. Cancel safe.
     pub(crate) async fn news(&mut self) -> Option<News> {
         tokio::select! {
-            biased; // who has come is known before what they say is heard
+            biased; // the event of a peer comes before its messages
             event = self.events.recv() => event.map(News::Event),
-            incoming = self.inbox.recv() => incoming.map(News::Heard),
+            incoming = self.inbox.recv() => incoming.map(News::Received),
         }
     }
 
@@ -71,10 +71,10 @@ impl Bus {
                 }
             }
             News::Event(_) => {}
-            News::Heard(incoming) => {
+            News::Received(incoming) => {
                 let from = &incoming.peer().identity().peer_id;
                 eprintln!("{from:?} says {}", gist(&incoming.message));
-                match self.replica.heard(from, &incoming.message) {
+                match self.replica.received(from, &incoming.message) {
                     Ok(out) => self.send(out).await,
                     Err(error) => eprintln!("{from:?}: {error}"),
                 }
@@ -89,18 +89,18 @@ impl Bus {
         Ok(())
     }
 
-    /// One who does not read holds this up for 5 s, and then is disconnected. Who has gone by now asks
-    /// again when it is back.
+    /// A peer that does not read delays this for 5 s, and is then disconnected. A peer that has left asks again
+    /// when it is back.
     async fn send(&self, out: Out) {
         for (to, message) in out {
             if let Some(mut connection) = self.peer.connection(&to) {
-                eprintln!("{to:?} hears {}", gist(&message));
+                eprintln!("{to:?} gets {}", gist(&message));
                 let _ = connection.queue(message).await;
             }
         }
     }
 
-    /// Says so to the others; the next one takes over at once.
+    /// Sends `depart`; the next process takes over at once.
     pub(crate) async fn leave(self) {
         self.peer.dispose().await;
     }
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Lets them have their news until all show this text.
+    /// Handles news on all of them until each shows this text.
     async fn until_all_show(buses: &mut [&mut Bus], text: &str) {
         let all_show = async {
             while buses.iter().any(|bus| bus.replica().text() != text) {
@@ -155,17 +155,17 @@ mod tests {
         let mut c = Bus::join(path, "c").await.unwrap();
         until_all_show(&mut [&mut a, &mut b, &mut c], "milk\n").await;
 
-        // By way of the one who listens, to whom both are connected.
+        // By way of the listener, which both are connected to.
         c.edit(&Edit::parse("+1 eggs")).await.unwrap();
         until_all_show(&mut [&mut a, &mut b, &mut c], "eggs\nmilk\n").await;
 
-        // It goes, and nobody may hear of this before there is another listener.
+        // The listener leaves; these edits wait until there is another one.
         a.leave().await;
         b.edit(&Edit::parse("-2")).await.unwrap();
         c.edit(&Edit::parse("+1 bread")).await.unwrap();
         until_all_show(&mut [&mut b, &mut c], "bread\neggs\n").await;
 
-        // And comes again, empty.
+        // It joins again, without a document.
         let mut a = Bus::join(path, "a").await.unwrap();
         until_all_show(&mut [&mut a, &mut b, &mut c], "bread\neggs\n").await;
         a.edit(&Edit::parse("salt")).await.unwrap();

@@ -1,8 +1,8 @@
-//! What a line that was typed does to a text.
+//! An edit of a text, as typed in one line.
 //!
 //! In: a line; a text. Out: an [`Edit`]; where in the text it applies. Touches nothing.
 
-/// Lines count from 1. One that is not there is after the last one.
+/// Lines count from 1. A number past the end means after the last line.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Edit {
     Append(String),
@@ -11,7 +11,7 @@ pub(crate) enum Edit {
 }
 
 impl Edit {
-    /// `text`, `+1 text` or `-1`. What is none of the latter is a text.
+    /// `text`, `+1 text` or `-1`. Any other line is a text.
     pub(crate) fn parse(line: &str) -> Self {
         let insert = || {
             let (number, text) = line.strip_prefix('+')?.split_once(' ')?;
@@ -23,7 +23,7 @@ impl Edit {
             .unwrap_or_else(|| Self::Append(line.to_owned()))
     }
 
-    /// Where it begins, how many characters it takes away there, and what it puts there.
+    /// The position, the number of characters to remove there, and the text to insert.
     pub(crate) fn of(&self, text: &str) -> (usize, usize, String) {
         let lines = || text.split_inclusive('\n').map(|line| line.chars().count());
         let before = |number: usize| lines().take(number.saturating_sub(1)).sum();

@@ -1,5 +1,5 @@
-//! "We edit the same thing": a text that several processes edit, kept by [loro](https://loro.dev). One
-//! that is killed and started again catches up from the others.
+//! "Several processes edit one document": a text kept by [loro](https://loro.dev). A process that is killed
+//! and started again catches up from the others.
 //!
 //! In examples/apps, one line in each of three terminals:
 //!
@@ -9,13 +9,13 @@
 //! cargo run -p document -- /tmp/document.sock c
 //! ```
 //!
-//! Type in any of them: `milk` appends a line, `+1 eggs` puts one before the first, `-2` takes the
-//! second one away. Kill one with Ctrl-\ or `kill -9`, type in the others, start it again. Ctrl-C and
-//! Ctrl-D leave. What the processes say to each other goes to stderr: `present` (this is what I have),
-//! `interest` (and I want it, from this version on), `offer` (here it is).
+//! Type in any of them: `milk` appends a line, `+1 eggs` inserts one before the first, `-2` removes the
+//! second. Kill one with Ctrl-\ or `kill -9`, type in the others, start it again. Ctrl-C and
+//! Ctrl-D leave. The messages go to stderr: `present` (I have this document), `interest` (I want it, from
+//! this version on), `offer` (here it is).
 //!
-//! `replica` is the document and what to say of it, `schema` how a TypeScript peer knows it, `edit` reads
-//! a line, `bus` is the socket.
+//! `replica` holds the document and its messages, `schema` its identity for TypeScript peers, `edit` parses a
+//! line, `bus` is the socket.
 
 mod bus;
 mod edit;
@@ -60,7 +60,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Lines of stdin. By a thread of its own, because a read that waits cannot be given up.
+/// Lines of stdin. A thread reads them, because a blocked read cannot be cancelled.
 fn typed() -> mpsc::Receiver<String> {
     let (typed, lines) = mpsc::channel(1);
     thread::spawn(move || {

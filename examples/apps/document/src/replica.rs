@@ -1,18 +1,18 @@
-//! One replica of the document: what it says to the others, and what it makes of what they say.
+//! One replica of the document: the messages that it sends, and what it does with those that it receives.
 //!
-//! In: who has come and gone, their messages, edits. Out: messages, each with whom it is for. Touches
+//! In: peers that come and leave, their messages, edits. Out: messages, each with its recipient. Touches
 //! nothing but loro's random peer id.
 //!
-//! * `present`: I have the document. Said to everybody who comes. Whoever has it too asks for
-//! * `interest`: I want it, from the version on that I have, and henceforth. With `reciprocate` it asks
-//!   back: do you want mine?
-//! * `offer`: here it is, the whole or what came since. After an edit it goes to all who want it; what
-//!   comes from one goes on to the rest, so it does not matter who is connected with whom.
-//! * `dismiss`: I want it no longer.
+//! * `present`: I have the document. Sent to each peer that connects. A peer that has it too answers with
+//! * `interest`: I want it, from this version on, and all later changes. With `reciprocate` it asks the same
+//!   of the other side.
+//! * `offer`: here it is, the whole or what is new. After an edit it goes to all peers that want it. Changes of
+//!   one peer are forwarded to the rest, so any connected topology works.
+//! * `dismiss`: I no longer want it.
 //!
-//! Both sides begin, so what one has is offered twice when they meet; loro takes it once.
+//! Both sides begin, so each offers its content twice when they meet; loro applies it once.
 //!
-//! A peer in TypeScript says the same: replica type `loro` 1.0, versions as base64 of loro's version
+//! A peer in TypeScript sends the same: replica type `loro` 1.0, versions as base64 of loro's version
 //! vector, data as loro's updates and snapshots. It shares the document when it opens `notes` with the
 //! schema in `schema`: the schema's hash and the container's name are those of the TypeScript package.
 
@@ -30,18 +30,18 @@ use crate::{
     schema::{HASH, HASH_OF_1_8, TEXT},
 };
 
-/// Messages, and whom each is for.
+/// Messages with their recipients.
 pub(crate) type Out = Vec<(PeerId, ChannelMsg)>;
 
 pub(crate) struct Replica {
     entry: DocEntry,
     doc: LoroDoc,
-    /// Who wants the document, and which version each has, once all that was said has arrived.
+    /// The peers that want the document, and the version of each once all that was sent has arrived.
     wanted: HashMap<PeerId, VersionVector>,
 }
 
 impl Replica {
-    /// An empty one. Its loro peer id is new, so that no operation of an earlier life is made twice.
+    /// Empty, with a new loro peer id, so that no operation id of an earlier process is used again.
     pub(crate) fn new() -> Result<Self, BoxError> {
         let replica = ReplicaType::new("loro", 1.0, 0.0)?;
         let (hash, of_1_8) = (SchemaHash::new(HASH)?, SchemaHash::new(HASH_OF_1_8)?);
@@ -65,11 +65,11 @@ impl Replica {
         let (at, away, put) = edit.of(&text.to_string());
         text.splice(at, away, &put)?;
         self.doc.commit();
-        self.tell()
+        self.send_updates()
     }
 
     pub(crate) fn came(&mut self, peer: &PeerId) -> Out {
-        self.wanted.remove(peer); // it may be another one of that name, who knows nothing
+        self.wanted.remove(peer); // it may be a new process with the same id
         vec![(peer.clone(), ChannelMsg::Present(vec![self.entry.clone()]))]
     }
 
@@ -78,8 +78,12 @@ impl Replica {
     }
 
     /// # Errors
-    /// What a peer has said is not of loro's making.
-    pub(crate) fn heard(&mut self, from: &PeerId, message: &ChannelMsg) -> Result<Out, BoxError> {
+    /// The data or version of a peer is not loro's.
+    pub(crate) fn received(
+        &mut self,
+        from: &PeerId,
+        message: &ChannelMsg,
+    ) -> Result<Out, BoxError> {
         match message {
             ChannelMsg::Present(docs) if docs.iter().any(|entry| self.is_ours(entry)) => {
                 let interest = self.interest()?.reciprocate(true);
@@ -130,18 +134,18 @@ impl Replica {
         let version = decode(&offer.version)?;
         let imported = self.doc.import(data)?;
         if let Some(has) = self.wanted.get_mut(from) {
-            has.merge(&version); // it need not be told what it says itself
+            has.merge(&version); // it has what it sent
         }
-        let mut out = self.tell()?;
+        let mut out = self.send_updates()?;
         if imported.pending.is_some() {
-            // What it builds on was lost, with a connection perhaps.
+            // Changes that these depend on are missing, perhaps lost with a connection.
             out.push((from.clone(), self.interest()?.into()));
         }
         Ok(out)
     }
 
-    /// To all who want it, what they have not got.
-    fn tell(&mut self) -> Result<Out, BoxError> {
+    /// To each peer that wants it, what it does not have.
+    fn send_updates(&mut self) -> Result<Out, BoxError> {
         let now = self.doc.oplog_vv();
         let behind = |(_, has): &(&PeerId, &VersionVector)| !has.includes_vv(&now);
         let mut out = Out::new();
@@ -156,7 +160,7 @@ impl Replica {
         Ok(out)
     }
 
-    /// For one who has this version, or nothing.
+    /// For a peer with this version, or with nothing.
     fn offer(&self, has: Option<&VersionVector>) -> Result<Offer, BoxError> {
         let (doc, version) = (self.entry.doc.clone(), self.version()?);
         Ok(match has {

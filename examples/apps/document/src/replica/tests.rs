@@ -1,4 +1,4 @@
-//! Replicas that talk to each other without sockets, and one that is told what a TypeScript peer was.
+//! Replicas that exchange messages without sockets, and one that is sent what a TypeScript peer was sent.
 
 use std::collections::VecDeque;
 
@@ -31,11 +31,11 @@ fn gist(message: &ChannelMsg) -> String {
     }
 }
 
-/// Replicas by name, and who is connected with whom.
+/// Replicas by name, and their connections.
 struct Net {
     replicas: HashMap<&'static str, Replica>,
     links: Vec<(&'static str, &'static str)>,
-    /// Of these, messages are lost.
+    /// Messages of these are lost.
     cut: Option<(&'static str, &'static str)>,
 }
 
@@ -57,7 +57,7 @@ impl Net {
         self.replicas.get_mut(name).unwrap()
     }
 
-    /// What is said until all are silent, as "from to: what".
+    /// All messages until no more are sent, as "from to: what".
     fn talk(&mut self, from: &'static str, out: Out) -> Vec<String> {
         let mut said = Vec::new();
         let mut waiting: VecDeque<_> = out.into_iter().map(|(to, what)| (from, to, what)).collect();
@@ -68,7 +68,7 @@ impl Net {
             if self.cut == Some((from, to)) {
                 continue;
             }
-            let out = self.replica(to).heard(&id(from), &what).unwrap();
+            let out = self.replica(to).received(&id(from), &what).unwrap();
             waiting.extend(out.into_iter().map(|(next, what)| (to, next, what)));
         }
         said
@@ -104,7 +104,7 @@ impl Net {
 }
 
 #[test]
-fn who_has_nothing_gets_all_and_who_has_some_gets_what_came_since() {
+fn an_empty_replica_gets_all_and_an_older_one_gets_what_is_new() {
     let mut net = Net::new(&["a", "b"]);
     net.edit("a", "milk");
     let met = net.connect("a", "b");
@@ -116,7 +116,7 @@ fn who_has_nothing_gets_all_and_who_has_some_gets_what_came_since() {
             "a b: offer all",
             "a b: interest since Some(false)",
             "b a: offer since",
-            // And the other way round, each being free to begin.
+            // And in the other direction: either may begin.
             "b a: present",
             "a b: interest since Some(true)",
             "b a: offer since",
@@ -126,11 +126,11 @@ fn who_has_nothing_gets_all_and_who_has_some_gets_what_came_since() {
     );
     assert_eq!(net.texts(), ["milk\n"]);
 
-    // What one does the other hears, once.
+    // An edit reaches the other, once.
     assert_eq!(net.edit("b", "+1 eggs"), ["b a: offer since"]);
     assert_eq!(net.texts(), ["eggs\nmilk\n"]);
 
-    // Both go on alone, and meet again.
+    // Both edit on their own, and connect again.
     net.disconnect("a", "b");
     assert_eq!(net.edit("a", "-1"), [""; 0]);
     assert_eq!(net.edit("b", "salt"), [""; 0]);
@@ -140,7 +140,7 @@ fn who_has_nothing_gets_all_and_who_has_some_gets_what_came_since() {
 }
 
 #[test]
-fn what_one_says_goes_on_to_the_rest_and_not_back() {
+fn changes_are_forwarded_to_the_rest_and_not_back() {
     let mut net = Net::new(&["hub", "a", "b"]);
     net.connect("hub", "a");
     net.connect("hub", "b");
@@ -148,7 +148,7 @@ fn what_one_says_goes_on_to_the_rest_and_not_back() {
     assert_eq!(said, ["a hub: offer since", "hub b: offer since"]);
     assert_eq!(net.texts(), ["milk\n"]);
 
-    // Nor does it go round for ever where there are two ways.
+    // In a ring they do not circulate for ever.
     net.connect("a", "b");
     let said = net.edit("hub", "eggs");
     assert!(said.len() <= 4, "{said:?}");
@@ -156,11 +156,11 @@ fn what_one_says_goes_on_to_the_rest_and_not_back() {
 }
 
 #[test]
-fn one_of_the_same_name_who_knows_nothing_catches_up() {
+fn a_new_process_of_the_same_name_catches_up() {
     let mut net = Net::new(&["a", "b"]);
     net.connect("a", "b");
     net.edit("a", "milk");
-    net.replicas.insert("b", Replica::new().unwrap()); // killed, and a has not noticed
+    net.replicas.insert("b", Replica::new().unwrap()); // killed, which a has not noticed
     net.edit("a", "eggs");
     net.connect("a", "b");
     net.edit("a", "salt");
@@ -168,7 +168,7 @@ fn one_of_the_same_name_who_knows_nothing_catches_up() {
 }
 
 #[test]
-fn what_is_lost_is_asked_for_when_the_next_builds_on_it() {
+fn lost_changes_are_requested_when_later_ones_depend_on_them() {
     let mut net = Net::new(&["a", "b"]);
     net.connect("a", "b");
     net.edit("a", "milk");
@@ -187,11 +187,11 @@ fn what_is_lost_is_asked_for_when_the_next_builds_on_it() {
 }
 
 #[test]
-fn who_does_not_want_it_any_more_hears_no_more() {
+fn a_peer_that_dismisses_the_document_gets_no_more() {
     let mut net = Net::new(&["a", "b"]);
     net.connect("a", "b");
     let dismiss = ChannelMsg::Dismiss(DocId::new("notes").unwrap());
-    assert_eq!(net.replica("a").heard(&id("b"), &dismiss).unwrap(), []);
+    assert_eq!(net.replica("a").received(&id("b"), &dismiss).unwrap(), []);
     assert_eq!(net.edit("a", "milk"), [""; 0]);
 }
 
@@ -209,7 +209,7 @@ fn other_documents_are_not_ours() {
     for (message, expected) in [
         (present(ours.clone()), &["interest all Some(true)"][..]),
         (entry("notes", "loro", HASH), &["interest all Some(true)"]),
-        // Of a peer of release 1.8.0, which knows its own hash alone.
+        // A peer of release 1.8.0 knows only its own hash.
         (
             entry("notes", "loro", HASH_OF_1_8),
             &["interest all Some(true)"],
@@ -222,14 +222,14 @@ fn other_documents_are_not_ours() {
         (ChannelMsg::Vacant(ours.doc.clone()), &[]),
         (Offer::json(other, Version::default(), "{}").into(), &[]),
     ] {
-        let out = replica.heard(&id("b"), &message).unwrap();
+        let out = replica.received(&id("b"), &message).unwrap();
         let said: Vec<_> = out.iter().map(|(_, what)| gist(what)).collect();
         assert_eq!(said, expected, "{message:?}");
     }
 }
 
 #[test]
-fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
+fn data_that_is_not_loros_is_an_error_and_changes_nothing() {
     let mut from = Replica::new().unwrap();
     from.edit(&Edit::parse("milk")).unwrap();
     let good = from.offer(None).unwrap();
@@ -240,7 +240,7 @@ fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
     let mut replica = Replica::new().unwrap();
     replica.edit(&Edit::parse("salt")).unwrap();
     let mut refuses = |message: ChannelMsg| {
-        assert!(replica.heard(&id("b"), &message).is_err());
+        assert!(replica.received(&id("b"), &message).is_err());
         assert_eq!(replica.text(), "salt\n");
     };
     let doc = good.doc.clone();
@@ -270,12 +270,12 @@ fn what_is_not_of_loros_making_is_an_error_and_changes_nothing() {
         refuses(with(flipped.into()).into());
     }
 
-    assert_eq!(replica.heard(&id("b"), &good.into()).unwrap(), []);
+    assert_eq!(replica.received(&id("b"), &good.into()).unwrap(), []);
     assert!(replica.text().contains("milk"));
 }
 
 #[test]
-fn who_claims_a_version_that_nobody_has_harms_nobody_else() {
+fn a_peer_that_claims_a_version_that_does_not_exist_harms_no_other() {
     let mut replica = Replica::new().unwrap();
     replica.edit(&Edit::parse("milk")).unwrap();
     let ours = replica.doc.peer_id();
@@ -290,25 +290,25 @@ fn who_claims_a_version_that_nobody_has_harms_nobody_else() {
         let claimed = VersionVector::from_iter([(peer, counter)]);
         let claimed = Version::new(BASE64_STANDARD.encode(claimed.encode())).unwrap();
         let interest = Interest::new(replica.entry.doc.clone()).since(claimed.clone());
-        let _ = replica.heard(&id("liar"), &interest.into());
+        let _ = replica.received(&id("liar"), &interest.into());
         let offer = Offer {
             version: claimed,
             ..replica.offer(None).unwrap()
         };
-        let _ = replica.heard(&id("liar"), &offer.into());
+        let _ = replica.received(&id("liar"), &offer.into());
     }
 
     let mut other = Replica::new().unwrap();
     let interest = other.interest().unwrap();
-    replica.heard(&id("other"), &interest.into()).unwrap();
-    let told = replica.edit(&Edit::parse("eggs")).unwrap();
-    let to_other = told.iter().filter(|(to, _)| *to == id("other"));
+    replica.received(&id("other"), &interest.into()).unwrap();
+    let updates = replica.edit(&Edit::parse("eggs")).unwrap();
+    let to_other = updates.iter().filter(|(to, _)| *to == id("other"));
     for (_, message) in to_other {
-        other.heard(&id("us"), message).unwrap();
+        other.received(&id("us"), message).unwrap();
     }
     assert_eq!(replica.text(), "milk\neggs\n");
     let all = replica.offer(None).unwrap();
-    other.heard(&id("us"), &all.into()).unwrap();
+    other.received(&id("us"), &all.into()).unwrap();
     assert_eq!(other.text(), replica.text());
 }
 
@@ -341,7 +341,7 @@ mod captured {
                     ..offer
                 })
             }
-            _ => return None, // the handshake, and its end
+            _ => return None, // handshake and departure
         })
     }
 
@@ -353,7 +353,7 @@ mod captured {
         DocEntry::new(doc, replica, SchemaHash::new(text("schemaHash")).unwrap())
     }
 
-    /// What was said, with who said it: "A->B" or "B->A".
+    /// The messages, each with its direction: "A->B" or "B->A".
     fn said(session: &str) -> Vec<(String, ChannelMsg)> {
         let session: Value = serde_json::from_str(session).unwrap();
         let chunks = session["sequence"].as_array().unwrap();
@@ -385,7 +385,7 @@ mod captured {
             let mut replica = replica(&said);
             let mut last = VersionVector::default();
             for (_, message) in &said {
-                replica.heard(&id("ts"), message).unwrap();
+                replica.received(&id("ts"), message).unwrap();
                 if let ChannelMsg::Offer(offer) = message {
                     last.merge(&decode(&offer.version).unwrap());
                 }
@@ -398,7 +398,7 @@ mod captured {
         }
     }
 
-    /// A has the document, B comes with nothing: until B has it, ours says in A's place what A said.
+    /// A has the document, B is empty. Until B has it, ours in place of A sends what A sent.
     #[test]
     fn answers_are_those_that_a_typescript_peer_gave() {
         for session in SESSIONS {
@@ -419,7 +419,7 @@ mod captured {
                 }
                 match direction.as_str() {
                     "A->B" => theirs.push((b.clone(), message)),
-                    _ => ours.extend(replica.heard(&b, &message).unwrap()),
+                    _ => ours.extend(replica.received(&b, &message).unwrap()),
                 }
             }
             assert_eq!(ours, theirs);
