@@ -1,13 +1,13 @@
-//! A guide: which stack to choose, what a message's sender may rely on, how a bus heals, who may come
-//! in, how to see inside, and how to come from the TypeScript package. Text alone; nothing to call.
+//! A guide: which stack to choose, what a sender may rely on, failover, access, observability, and how to
+//! migrate from the TypeScript package. It is text; there is nothing to call.
 //!
 //! * [`stack`]: choosing a stack
 //! * [`backpressure`]: backpressure, and what `call` promises
-//! * [`healing`]: what happens when somebody dies
-//! * [`security`]: who may come in
-//! * [`seeing`]: seeing inside
+//! * [`failover`]: what happens when a process dies
+//! * [`security`]: which processes are admitted
+//! * [`observability`]: events, logs, metrics, status
 //! * [`migrating`]: from `@kyneta/unix-socket-transport`
-//! * [`faq`]: what users ask
+//! * [`faq`]: frequent questions
 
 #[doc = include_str!("stack.md")]
 pub mod stack {}
@@ -15,14 +15,14 @@ pub mod stack {}
 #[doc = include_str!("backpressure.md")]
 pub mod backpressure {}
 
-#[doc = include_str!("healing.md")]
-pub mod healing {}
+#[doc = include_str!("failover.md")]
+pub mod failover {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}
 
-#[doc = include_str!("seeing.md")]
-pub mod seeing {}
+#[doc = include_str!("observability.md")]
+pub mod observability {}
 
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
