@@ -71,7 +71,7 @@ where
     ) -> Step<Read> {
         let mut this = self.project();
         let stopped = |held| Continue(Read { more: false, held });
-        loop {
+        'next: loop {
             if let Some(handling) = this.handling.as_mut().as_pin_mut() {
                 *this.running = Running::Message;
                 let Poll::Ready(done) = handling.poll(cx) else {
@@ -102,55 +102,60 @@ where
                 }
             }
             *this.running = Running::Channel;
-            let item = match this.ahead {
-                None => match Pin::new(&mut *this.channel).poll_next(cx) {
-                    Poll::Pending => return stopped(false),
-                    Poll::Ready(item) => item.map(|item| item.map_err(DisconnectReason::error)),
-                },
-                Some(ahead) => match ahead.pop() {
-                    Some(item) => item,
-                    None => {
-                        // All of it is answered: other senders are admitted again.
-                        *this.ahead = None;
-                        let wakes = this.shared.lock().yield_to_handler(false);
-                        wakes.wake();
-                        continue;
+            let msg = 'message: {
+                let item = match this.ahead {
+                    None => match Pin::new(&mut *this.channel).poll_next(cx) {
+                        Poll::Pending => return stopped(false),
+                        // A message is moved once, from the channel to the handler.
+                        Poll::Ready(Some(Ok(Inbound::Message(msg)))) => break 'message msg,
+                        Poll::Ready(item) => item.map(|item| item.map_err(DisconnectReason::error)),
+                    },
+                    Some(ahead) => match ahead.pop() {
+                        Some(item) => item,
+                        None => {
+                            // All of it is answered: other senders are admitted again.
+                            *this.ahead = None;
+                            let wakes = this.shared.lock().yield_to_handler(false);
+                            wakes.wake();
+                            continue 'next;
+                        }
+                    },
+                };
+                match item {
+                    Some(Ok(Inbound::Message(msg))) => break 'message msg,
+                    Some(Ok(Inbound::Rejected(rejection))) => {
+                        this.shared.tell(&QueueEvent::Rejected(rejection));
+                        let limit = this.shared.config.max_errors;
+                        let errors = this
+                            .errors
+                            .get_or_insert_with(|| Box::new(RateLimit::new(limit)));
+                        if errors.take(Instant::now().into_std()).is_none() {
+                            return Break(DisconnectReason::error(TooManyErrors { limit }));
+                        }
                     }
-                },
+                    Some(Ok(Inbound::Noticed(notice))) => {
+                        this.shared.tell(&QueueEvent::Noticed(notice));
+                    }
+                    // `Inbound` may get more variants.
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) if *this.phase == Phase::WriteFailed => {
+                        return Break(write_error(this.write_error));
+                    }
+                    Some(Err(reason)) => return Break(reason),
+                    None => match this.phase {
+                        Phase::AwaitingEof => return Break(DisconnectReason::Intentional),
+                        // The peer had closed in good order, which is why writing failed.
+                        Phase::WriteFailed => return Break(DisconnectReason::Closed),
+                        _ => *this.phase = Phase::Draining { peer: true },
+                    },
+                }
+                *count += 1;
+                continue 'next;
             };
             *count += 1;
-            match item {
-                Some(Ok(Inbound::Message(msg))) => {
-                    *this.handler_ready = false;
-                    *this.running = Running::Message;
-                    this.handling.set(Some(this.handler.call(msg)));
-                }
-                Some(Ok(Inbound::Rejected(rejection))) => {
-                    this.shared.tell(&QueueEvent::Rejected(rejection));
-                    let limit = this.shared.config.max_errors;
-                    let errors = this
-                        .errors
-                        .get_or_insert_with(|| Box::new(RateLimit::new(limit)));
-                    if errors.take(Instant::now().into_std()).is_none() {
-                        return Break(DisconnectReason::error(TooManyErrors { limit }));
-                    }
-                }
-                Some(Ok(Inbound::Noticed(notice))) => {
-                    this.shared.tell(&QueueEvent::Noticed(notice));
-                }
-                // `Inbound` may get more variants.
-                Some(Ok(_)) => {}
-                Some(Err(_)) if *this.phase == Phase::WriteFailed => {
-                    return Break(write_error(this.write_error));
-                }
-                Some(Err(reason)) => return Break(reason),
-                None => match this.phase {
-                    Phase::AwaitingEof => return Break(DisconnectReason::Intentional),
-                    // The peer had closed in good order, which is why writing failed.
-                    Phase::WriteFailed => return Break(DisconnectReason::Closed),
-                    _ => *this.phase = Phase::Draining { peer: true },
-                },
-            }
+            *this.handler_ready = false;
+            *this.running = Running::Message;
+            this.handling.set(Some(this.handler.call(msg)));
         }
     }
 
