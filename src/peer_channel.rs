@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use futures_core::Stream;
@@ -117,6 +117,32 @@ impl<C> PeerChannel<C> {
     }
 }
 
+impl<C: Channel<ChannelMsg, In = ChannelMsg>> PeerChannel<C> {
+    /// What is yielded for an end, an error, or what is no message.
+    #[cold]
+    fn no_message(
+        &mut self,
+        polled: Option<Result<Inbound<ChannelMsg>, C::Error>>,
+    ) -> Option<Result<Inbound<Incoming>, BoxError>> {
+        match polled {
+            Some(Ok(inbound)) => {
+                let connection = self.connection.as_ref()?;
+                self.events.inbound(connection.shared_peer(), &inbound);
+                Some(Ok(inbound.map(|msg| Incoming::new(msg, connection.clone()))))
+            }
+            Some(Err(error)) => {
+                let reason = DisconnectReason::error(error);
+                self.leave(Some(reason.clone()));
+                Some(Err(reason.into()))
+            }
+            None => {
+                self.leave(None);
+                None
+            }
+        }
+    }
+}
+
 impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for PeerChannel<C> {
     type Response = ();
     type Error = BoxError;
@@ -141,27 +167,18 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for PeerChannel<C> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.enter();
-        let inbound = ready!(Pin::new(&mut this.inner).poll_next(cx));
         let Some(connection) = &this.connection else {
             return Poll::Ready(None); // It has no task yet.
         };
-        Poll::Ready(match inbound {
-            Some(Ok(inbound)) => {
-                if !matches!(inbound, Inbound::Message(_)) {
-                    this.events.inbound(connection.shared_peer(), &inbound);
-                }
-                Some(Ok(inbound.map(|msg| Incoming::new(msg, connection.clone()))))
+        match Pin::new(&mut this.inner).poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            // Not by `Inbound::map`: a message is moved once, to where the driver takes it.
+            Poll::Ready(Some(Ok(Inbound::Message(message)))) => {
+                let incoming = Incoming::new(message, connection.clone());
+                Poll::Ready(Some(Ok(Inbound::Message(incoming))))
             }
-            Some(Err(error)) => {
-                let reason = DisconnectReason::error(error);
-                this.leave(Some(reason.clone()));
-                Some(Err(reason.into()))
-            }
-            None => {
-                this.leave(None);
-                None
-            }
-        })
+            Poll::Ready(other) => Poll::Ready(this.no_message(other)),
+        }
     }
 }
 
