@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Join a path: the first process listens, the others connect, one of them takes over if it ends
+    /// Join a path: the first process listens, the others connect, and one takes over
     #[command(after_help = "Examples:
   kyneta-uds peer /tmp/bus.sock
   kyneta-uds peer /run/app/bus.sock --id billing-1 --echo --json
@@ -103,7 +103,7 @@ Lines of stdin: see kyneta-uds peer --help.")]
     )]
     Bench(BenchArgs),
 
-    /// Watch a demonstration: processes exchange messages on a socket of their own for a few seconds
+    /// Watch processes exchange messages on a socket of their own for a few seconds
     #[command(after_help = "Example:
   kyneta-uds demo")]
     Demo,

@@ -19,6 +19,8 @@ fn commands() -> Vec<String> {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
+        // A long description goes on in a line of its own, further to the right.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help");
     let commands: Vec<_> = listed.map(str::to_owned).collect();
