@@ -9,8 +9,8 @@ use tokio::task::yield_now;
 
 use crate::{
     channel::MAX_WORKED_PER_POLL,
+    config::HandshakeConfig,
     error::HandshakeError,
-    layer::HandshakeConfig,
     machine::{HandshakeMachine, Reaction, Side},
     peer_info::PeerInfo,
 };

@@ -1,22 +1,11 @@
 //! The layer: settings in, a [`Handshake`] service out.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kyneta_uds_core::{Establish, Features, Identity};
 use tower_layer::Layer;
 
-use crate::{peer_info::PeerInfo, service::Handshake};
-
-#[derive(Clone)]
-pub(crate) struct HandshakeConfig {
-    pub(crate) establish: Establish,
-    pub(crate) timeout: Duration,
-    pub(crate) wire_fallback: Duration,
-    pub(crate) max_early_messages: u32,
-    pub(crate) admit: Option<Admit>,
-}
-
-type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
+use crate::{config::HandshakeConfig, peer_info::PeerInfo, service::Handshake};
 
 /// Turns a make service of channels into one of [`Established`](crate::Established) channels.
 ///
@@ -123,23 +112,6 @@ impl HandshakeLayer {
     pub fn admit(mut self, admit: impl Fn(&PeerInfo) -> bool + Send + Sync + 'static) -> Self {
         self.config.admit = Some(Arc::new(admit));
         self
-    }
-}
-
-impl HandshakeConfig {
-    pub(crate) fn admits(&self, peer: &PeerInfo) -> bool {
-        self.admit.as_ref().is_none_or(|admit| admit(peer))
-    }
-}
-
-impl fmt::Debug for HandshakeConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandshakeConfig")
-            .field("establish", &self.establish)
-            .field("timeout", &self.timeout)
-            .field("wire_fallback", &self.wire_fallback)
-            .field("max_early_messages", &self.max_early_messages)
-            .finish_non_exhaustive()
     }
 }
 

@@ -48,6 +48,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod channel;
+mod config;
 mod error;
 mod exchange;
 mod layer;

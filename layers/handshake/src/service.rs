@@ -21,9 +21,9 @@ use tower_service::Service;
 
 use crate::{
     channel::Established,
+    config::HandshakeConfig,
     error::HandshakeError,
     exchange::exchange,
-    layer::HandshakeConfig,
     machine::{HandshakeMachine, Side},
 };
 
