@@ -15,7 +15,10 @@ use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, write::Wrote, write_error};
+use super::{
+    Drive,
+    state::{Phase, Step, Wrote, write_error},
+};
 use crate::{
     config::Overflow,
     error::{DrainTimedOut, Stalled},

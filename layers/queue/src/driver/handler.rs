@@ -13,7 +13,7 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
 use tower_service::Service;
 
-use super::{Drive, Step};
+use super::{Drive, state::Step};
 use crate::{answering::Answering, config::QueueEvent, error::HandlerPanicked};
 
 /// Whose code runs in a turn of reading.

@@ -13,12 +13,13 @@ mod read;
 mod read_ahead;
 mod reclaim;
 mod spin;
+mod state;
 mod write;
 
 use std::{
     fmt,
     future::Future,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{Break, Continue},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -29,7 +30,13 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
-use self::{deadlines::Timer, handler::Running, read_ahead::ReadAhead, spin::Spin, write::Wrote};
+use self::{
+    deadlines::Timer,
+    handler::Running,
+    read_ahead::ReadAhead,
+    spin::Spin,
+    state::{Phase, Step, Turn, Wrote},
+};
 use crate::{config::QueueConfig, error::Ended, handle::Handle, send_queue::Batch, shared::Shared};
 
 /// Inbound bytes that one poll works on before it yields to other tasks: some 80 µs.
@@ -164,27 +171,6 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     spin: Option<Box<Spin>>,
 }
 
-/// The reason of the end after writing has failed.
-fn write_error(reason: &Option<DisconnectReason>) -> DisconnectReason {
-    reason.clone().unwrap_or(DisconnectReason::Closed)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// Queued messages are sent; `peer`: the peer has ended its direction.
-    Draining {
-        peer: bool,
-    },
-    /// This direction is closed; we read up to the peer's end, so that it gets no reset.
-    AwaitingEof,
-    /// Writing has failed; what the peer has sent is still read.
-    WriteFailed,
-    Ended,
-}
-
-type Step<T = ()> = ControlFlow<DisconnectReason, T>;
-
 impl<C, H, M> Future for Drive<C, H, M>
 where
     C: Channel<M, In: Message>,
@@ -200,20 +186,6 @@ where
         self.as_mut().finish(reason.clone());
         Poll::Ready(reason)
     }
-}
-
-/// What one poll has done so far.
-struct Turn {
-    /// Something was read.
-    read: bool,
-    /// Something was encoded.
-    encoded: bool,
-    /// The kernel has taken something.
-    moved: bool,
-    /// Messages that the next round of reading may hand over.
-    messages: usize,
-    /// Inbound bytes that this poll may still work on.
-    bytes: u64,
 }
 
 impl<C, H, M> Drive<C, H, M>

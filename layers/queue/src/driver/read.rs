@@ -12,7 +12,12 @@ use kyneta_uds_core::{
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{Drive, Phase, Step, Turn, handler::Running, read_ahead::ReadAhead, write_error};
+use super::{
+    Drive,
+    handler::Running,
+    read_ahead::ReadAhead,
+    state::{Phase, Step, Turn, write_error},
+};
 use crate::{config::QueueEvent, error::TooManyErrors};
 
 /// Inbound messages in a poll before what they led to is written, so that the peer works on the first

@@ -9,40 +9,11 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, SharedError};
 use tower_service::Service;
 
-use super::{Drive, Phase, Step};
-use crate::{
-    config::QueueEvent,
-    send_queue::{Contention, Queued},
+use super::{
+    Drive,
+    state::{Phase, Step, Wrote},
 };
-
-/// How far one round of writing came.
-pub(super) struct Wrote {
-    /// Something was encoded.
-    pub(super) encoded: bool,
-    /// The kernel has taken something.
-    pub(super) moved: bool,
-    /// Nothing waits and the kernel has all.
-    pub(super) done: bool,
-    pub(super) closing: bool,
-    /// The kernel has not taken all that was written.
-    pub(super) unflushed: bool,
-    /// Whether senders wait.
-    pub(super) contention: Contention,
-    /// Nothing waits, and there is memory to be given back.
-    pub(super) reclaim: bool,
-}
-
-impl Wrote {
-    const NOTHING: Self = Self {
-        encoded: false,
-        moved: false,
-        done: false,
-        closing: false,
-        unflushed: false,
-        contention: Contention::None,
-        reclaim: false,
-    };
-}
+use crate::{config::QueueEvent, send_queue::Queued};
 
 impl<C, H, M> Drive<C, H, M>
 where
@@ -62,7 +33,7 @@ where
         }
         if *this.phase == Phase::WriteFailed {
             this.shared.lock().register_driver(this.waker, false);
-            return Continue(Wrote::NOTHING);
+            return Continue(Wrote::default());
         }
         let (mut encoded, mut moved) = (false, false);
         let (held, taken) = (this.channel.buffered(), *this.taken);
@@ -189,6 +160,6 @@ where
         this.shared.lock().register_driver(this.waker, false);
         // What can be read has woken no task.
         cx.waker().wake_by_ref();
-        Continue(Wrote::NOTHING)
+        Continue(Wrote::default())
     }
 }

@@ -7,7 +7,7 @@ use std::{ops::Range, task::Waker};
 
 use kyneta_uds_core::DisconnectReason;
 
-use super::{SendQueue, State, Wakes};
+use super::{SendQueue, State, wakes::Wakes};
 use crate::error::SendError;
 
 /// The number of a future that waits for the end.

@@ -11,6 +11,7 @@ mod completion;
 mod exceptions;
 mod losses;
 mod permits;
+mod wakes;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +22,7 @@ use kyneta_uds_core::DisconnectReason;
 
 pub(crate) use self::completion::CompletionKey;
 pub(crate) use self::permits::{Acquire, Contention, Permit, PermitRequest, WaiterKey};
-use self::{exceptions::Exceptions, permits::Waiters};
+use self::{exceptions::Exceptions, permits::Waiters, wakes::Wakes};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// Capacity of an idle queue, in messages.
@@ -102,30 +103,6 @@ enum State {
     /// Writing has failed: nothing more is sent. What the peer has sent is still read.
     Failed(DisconnectReason),
     Closed(DisconnectReason),
-}
-
-/// Wakers to wake without the lock; usually none or one.
-#[derive(Debug, Default)]
-#[must_use]
-pub(crate) struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
-}
-
-impl Wakes {
-    fn push(&mut self, waker: Option<Waker>) {
-        match waker {
-            Some(waker) if self.first.is_none() => self.first = Some(waker),
-            Some(waker) => self.rest.push(waker),
-            None => {}
-        }
-    }
-
-    pub(crate) fn wake(self) {
-        for waker in self.first.into_iter().chain(self.rest) {
-            waker.wake();
-        }
-    }
 }
 
 /// A queued message.

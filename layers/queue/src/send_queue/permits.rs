@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, task::Waker};
 
-use super::{SendQueue, Wakes};
+use super::{SendQueue, wakes::Wakes};
 use crate::{config::Overflow, error::SendError};
 
 /// Identifies a sender that waits for a permit; in order of arrival.
@@ -89,9 +89,10 @@ impl Waiters {
 }
 
 /// Why senders wait, or are rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Contention {
     /// No sender waits, and none was rejected.
+    #[default]
     None,
     /// Messages fill the queue.
     Messages,
