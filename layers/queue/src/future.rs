@@ -8,15 +8,15 @@ use std::{
     ops::Range,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
-use kyneta_uds_core::{DisconnectReason, Message};
+use kyneta_uds_core::DisconnectReason;
+use tokio::task::coop;
 
 use crate::{
     error::SendError,
-    handle::{Handle, yield_some},
-    send_queue::CompletionKey,
+    send_queue::{CompletionKey, SendQueue},
     shared::Shared,
 };
 
@@ -88,94 +88,23 @@ impl<M> fmt::Debug for SendFuture<M> {
     }
 }
 
-/// Ready when the message is in the queue. Until then it has not been queued, and dropping this drops
-/// it.
-///
-/// Written by hand: an `async fn` would move the message twice more than it must be.
-#[must_use = "until it is awaited the message is not queued"]
-pub struct Enqueue<'a, M: Message> {
-    handle: &'a mut Handle<M>,
-    /// Absent once it is queued.
-    msg: Option<M>,
-    size: usize,
-    /// It waits for a permit, or holds one.
-    waiting: bool,
-}
-
-impl<'a, M: Message> Enqueue<'a, M> {
-    #[inline]
-    pub(crate) fn new(handle: &'a mut Handle<M>, msg: M) -> Self {
-        Self {
-            handle,
-            size: msg.size(),
-            msg: Some(msg),
-            waiting: false,
-        }
-    }
-
-    #[cold]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.msg.is_none() {
-            // Polled again after it was ready.
-            return Poll::Ready(Ok(()));
-        }
-        self.waiting = true;
-        let permit = ready!(self.handle.poll_permit(cx, Some(self.size)));
-        self.waiting = false;
-        let queued = permit.and_then(|()| self.handle.push(&mut self.msg, self.size));
-        // One that failed is not tried again.
-        self.msg = None;
-        Poll::Ready(queued.map(drop))
-    }
-}
-
-/// The message is never pinned.
-impl<M: Message> Unpin for Enqueue<'_, M> {}
-
-impl<M: Message> Future for Enqueue<'_, M> {
-    type Output = Result<(), SendError>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if this.handle.push_at_once(&mut this.msg, this.size) {
-            return Poll::Ready(Ok(()));
-        }
-        this.wait(cx)
-    }
-}
-
-impl<M: Message> Drop for Enqueue<'_, M> {
-    #[inline]
-    fn drop(&mut self) {
-        // An unused permit would keep other senders waiting.
-        if self.waiting {
-            self.handle.give_back();
-        }
-    }
-}
-
-impl<M: Message> fmt::Debug for Enqueue<'_, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enqueue").finish_non_exhaustive()
-    }
+/// Takes part in tokio's budget of a task.
+pub(crate) fn yield_some(cx: &mut Context<'_>) -> Poll<()> {
+    ready!(coop::poll_proceed(cx)).made_progress();
+    Poll::Ready(())
 }
 
 /// Ready when the kernel has taken all that was called before it was made.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Flushed<M> {
-    shared: Arc<Shared<M>>,
+    waiter: Waiter<M>,
     range: Range<u64>,
-    key: Option<CompletionKey>,
 }
 
 impl<M> Flushed<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, range: Range<u64>) -> Self {
-        Self {
-            shared,
-            range,
-            key: None,
-        }
+        let waiter = Waiter { shared, key: None };
+        Self { waiter, range }
     }
 }
 
@@ -184,22 +113,9 @@ impl<M> Future for Flushed<M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut waker = Some(cx.waker().clone());
-        let outcome = this
-            .shared
-            .lock()
-            .flushed(this.range.clone(), &mut this.key, &mut waker);
-        drop(waker);
-        outcome.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl<M> Drop for Flushed<M> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            let waker = self.shared.lock().forget_waiter(key);
-            drop(waker);
-        }
+        let range = this.range.clone();
+        this.waiter
+            .poll(cx, |queue, key, waker| queue.flushed(range, key, waker))
     }
 }
 
@@ -214,13 +130,13 @@ impl<M> fmt::Debug for Flushed<M> {
 /// Ready, with the reason, when the connection has ended.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Closed<M> {
-    shared: Arc<Shared<M>>,
-    key: Option<CompletionKey>,
+    waiter: Waiter<M>,
 }
 
 impl<M> Closed<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
-        Self { shared, key: None }
+        let waiter = Waiter { shared, key: None };
+        Self { waiter }
     }
 }
 
@@ -228,25 +144,41 @@ impl<M> Future for Closed<M> {
     type Output = DisconnectReason;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<DisconnectReason> {
-        let this = self.get_mut();
-        let mut waker = Some(cx.waker().clone());
-        let reason = this.shared.lock().closed(&mut this.key, &mut waker);
-        drop(waker);
-        reason.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl<M> Drop for Closed<M> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            let waker = self.shared.lock().forget_waiter(key);
-            drop(waker);
-        }
+        self.get_mut().waiter.poll(cx, SendQueue::closed)
     }
 }
 
 impl<M> fmt::Debug for Closed<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Closed").finish_non_exhaustive()
+    }
+}
+
+/// The entry of a future in the send queue, which wakes it; removed when this is dropped.
+struct Waiter<M> {
+    shared: Arc<Shared<M>>,
+    key: Option<CompletionKey>,
+}
+
+impl<M> Waiter<M> {
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        ask: impl FnOnce(&mut SendQueue<M>, &mut Option<CompletionKey>, &mut Option<Waker>) -> Option<T>,
+    ) -> Poll<T> {
+        // Cloned before and dropped after the lock is held.
+        let mut waker = Some(cx.waker().clone());
+        let answer = ask(&mut self.shared.lock(), &mut self.key, &mut waker);
+        drop(waker);
+        answer.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<M> Drop for Waiter<M> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let waker = self.shared.lock().forget_waiter(key);
+            drop(waker);
+        }
     }
 }

@@ -9,17 +9,15 @@ use std::{
 };
 
 use kyneta_uds_core::{DisconnectReason, Message};
-use tokio::task::coop;
 use tower_service::Service;
 
 use crate::{
     answering,
     counts::QueueCounts,
     error::{NotQueued, SendError},
-    future::{Closed, Enqueue, Flushed, SendFuture},
+    future::{Closed, Flushed, SendFuture, yield_some},
     send_queue::{Acquire, Permit, PermitRequest, Pushed, WaiterKey},
     shared::Shared,
-    weak::WeakHandle,
 };
 
 /// A bounded, cloneable handle to one channel. When the last one is dropped, what waits is sent and
@@ -46,7 +44,7 @@ use crate::{
 /// # }
 /// ```
 pub struct Handle<M> {
-    shared: Arc<Shared<M>>,
+    pub(crate) shared: Arc<Shared<M>>,
     permit: State,
 }
 
@@ -71,11 +69,6 @@ impl<M> Handle<M> {
             shared,
             permit: State::None,
         }
-    }
-
-    /// A handle that does not keep the connection open.
-    pub fn downgrade(&self) -> WeakHandle<M> {
-        WeakHandle::new(self.shared.clone())
     }
 
     /// Ready when the kernel has taken all that was called so far, through any handle; or an error
@@ -142,28 +135,6 @@ impl<M> Handle<M> {
 }
 
 impl<M: Message> Handle<M> {
-    /// Waits for room and queues the message, without waiting for the kernel to take it: the
-    /// cheapest way to send many. [`flushed`](Self::flushed) resolves when they are out.
-    ///
-    /// Cancel safe: until it is ready the message has not been queued. Not awaited, it loses the message,
-    /// and the compiler warns of it:
-    ///
-    /// ```compile_fail
-    /// # #![deny(unused_must_use)]
-    /// # use kyneta_uds_core::ChannelMsg;
-    /// # fn send(mut handle: kyneta_uds_queue::Handle<ChannelMsg>, msg: ChannelMsg) {
-    /// handle.queue(msg);
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`SendError`], as of `poll_ready` and `call`. The message is dropped then;
-    /// [`try_queue`](Self::try_queue) gives it back.
-    #[inline]
-    pub fn queue(&mut self, msg: M) -> Enqueue<'_, M> {
-        Enqueue::new(self, msg)
-    }
-
     /// Queues the message if there is room now.
     ///
     /// ```
@@ -299,12 +270,6 @@ impl<M: Message> Handle<M> {
     pub(crate) fn give_back(&mut self) {
         give_back(&self.shared, &mut self.permit);
     }
-}
-
-/// Takes part in tokio's budget of a task.
-pub(crate) fn yield_some(cx: &mut Context<'_>) -> Poll<()> {
-    ready!(coop::poll_proceed(cx)).made_progress();
-    Poll::Ready(())
 }
 
 #[inline]

@@ -66,6 +66,7 @@ mod budget;
 mod config;
 mod counts;
 mod driver;
+mod enqueue;
 mod error;
 mod future;
 mod handle;
@@ -83,10 +84,11 @@ pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use counts::QueueCounts;
 pub use driver::{Drive, Driver, queue};
+pub use enqueue::Enqueue;
 pub use error::{
     DrainTimedOut, Ended, HandlerPanicked, NotQueued, SendError, Stalled, TooManyErrors,
 };
-pub use future::{Closed, Enqueue, Flushed, SendFuture};
+pub use future::{Closed, Flushed, SendFuture};
 pub use handle::Handle;
 pub use layer::QueueLayer;
 pub use service::{Queue, QueueFuture};

@@ -26,8 +26,15 @@ pub struct WeakHandle<M> {
     shared: Arc<Shared<M>>,
 }
 
+impl<M> Handle<M> {
+    /// A handle that does not keep the connection open.
+    pub fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle::new(self.shared.clone())
+    }
+}
+
 impl<M> WeakHandle<M> {
-    pub(crate) const fn new(shared: Arc<Shared<M>>) -> Self {
+    const fn new(shared: Arc<Shared<M>>) -> Self {
         Self { shared }
     }
 
