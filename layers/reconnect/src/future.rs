@@ -1,4 +1,4 @@
-//! The futures: of a channel, ready at once when it connects; and of a message.
+//! The future of a channel, ready at once when it connects.
 
 use std::{
     fmt,
@@ -11,11 +11,10 @@ use futures_util::{
     TryFutureExt as _,
     future::{Either, MapOk},
 };
-use kyneta_uds_core::{BoxError, DisconnectReason};
 use pin_project::pin_project;
 use tower_service::Service;
 
-use crate::{channel::Reconnecting, error::NotConnected};
+use crate::channel::Reconnecting;
 
 /// Resolves to a channel: at once to one that connects, to an accepted one when the make service below has
 /// made it.
@@ -56,42 +55,5 @@ impl<S: Service<T>, T, P, M> Future for ReconnectFuture<S, T, P, M> {
 impl<S: Service<T>, T, P, M> fmt::Debug for ReconnectFuture<S, T, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReconnectFuture").finish_non_exhaustive()
-    }
-}
-
-/// The future of a message, as of the channel below. Without a connection it fails.
-#[must_use = "futures do nothing unless they are awaited"]
-#[pin_project]
-pub struct CallFuture<F> {
-    /// Absent when there was no connection.
-    #[pin]
-    inner: Option<F>,
-}
-
-impl<F> CallFuture<F> {
-    pub(crate) const fn new(inner: Option<F>) -> Self {
-        Self { inner }
-    }
-}
-
-impl<F, E> Future for CallFuture<F>
-where
-    F: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<(), DisconnectReason>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx).map_err(DisconnectReason::error),
-            None => Poll::Ready(Err(DisconnectReason::error(NotConnected(())))),
-        }
-    }
-}
-
-impl<F> fmt::Debug for CallFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallFuture").finish_non_exhaustive()
     }
 }

@@ -58,6 +58,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoffs;
+mod call_future;
 mod channel;
 mod error;
 mod future;
@@ -69,9 +70,10 @@ mod service;
 mod state_watch;
 
 pub use backoffs::Backoffs;
+pub use call_future::CallFuture;
 pub use channel::Reconnecting;
 pub use error::{NotConnected, NotRedialable};
-pub use future::{CallFuture, ReconnectFuture};
+pub use future::ReconnectFuture;
 pub use layer::ReconnectLayer;
 pub use machine::{Effect, Input, Machine, Outcome, State, StateKind, Transition};
 pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};

@@ -25,8 +25,9 @@ use kyneta_uds_core::{
 use tokio::time::Sleep;
 use tower_service::Service;
 
+use self::slow_path::Written;
 use crate::{
-    future::CallFuture,
+    call_future::CallFuture,
     lifecycle::Lifecycle,
     machine::Input,
     policy::{Recover, Until},
@@ -128,6 +129,36 @@ impl<S: Service<T>, T, P, M> Reconnecting<S, T, P, M> {
     }
 }
 
+impl<S, T, P, C, M> Reconnecting<S, T, P, M>
+where
+    S: Service<T, Response = C, Error: Into<BoxError>>,
+    C: Channel<M>,
+    P: Recover,
+    T: Redial,
+{
+    /// `poll` of the connection, if there is one and no loss to report; else of the next one. Without a
+    /// connection, `idle` is ready at once.
+    #[inline]
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        idle: bool,
+        poll: fn(&mut C, &mut Context<'_>) -> Written<C::Error>,
+    ) -> Written<DisconnectReason> {
+        let mut failed = None;
+        if let Phase::Connected(channel) | Phase::Last(channel, _) = &mut self.phase
+            && self.lost.is_none()
+        {
+            match poll(channel, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => failed = Some(error),
+            }
+        }
+        self.poll_out(cx, failed, idle, poll)
+    }
+}
+
 impl<S, T, P, C, M> Service<M> for Reconnecting<S, T, P, M>
 where
     S: Service<T, Response = C, Error: Into<BoxError>>,
@@ -141,17 +172,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
-        let mut failed = None;
-        if let Phase::Connected(channel) | Phase::Last(channel, _) = &mut self.phase
-            && self.lost.is_none()
-        {
-            match channel.poll_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => failed = Some(error),
-            }
-        }
-        self.poll_out(cx, failed, false, C::poll_ready)
+        self.poll_write(cx, false, C::poll_ready)
     }
 
     #[inline]
@@ -206,17 +227,7 @@ where
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {
-        let mut failed = None;
-        if let Phase::Connected(channel) | Phase::Last(channel, _) = &mut self.phase
-            && self.lost.is_none()
-        {
-            match channel.poll_flush(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => failed = Some(error),
-            }
-        }
-        self.poll_out(cx, failed, true, C::poll_flush)
+        self.poll_write(cx, true, C::poll_flush)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectReason>> {

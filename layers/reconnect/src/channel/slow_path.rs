@@ -16,8 +16,8 @@ use tower_service::Service;
 use super::{Phase, Reconnecting};
 use crate::policy::Recover;
 
-/// What `poll_ready` and `poll_flush` say.
-type Written<E> = Poll<Result<(), E>>;
+/// What `poll_ready` and `poll_flush` answer.
+pub(super) type Written<E> = Poll<Result<(), E>>;
 
 impl<S, T, P, M> Reconnecting<S, T, P, M>
 where
