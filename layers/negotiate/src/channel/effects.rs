@@ -3,7 +3,10 @@
 //! In: events of the acceptor, ends of connections, results of attempts. Out: the next link. May touch: the
 //! path, tokio's clock, the user's accept handler.
 
-use std::{mem, task::Context};
+use std::{
+    mem,
+    task::{Context, Poll},
+};
 
 use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError};
 use kyneta_uds_unix::PathLoss;
@@ -14,11 +17,15 @@ use crate::{
     accept_handler::AcceptHandler,
     acceptor::AcceptorEvent,
     classify,
+    fan_out::FanOut,
     machine::{Bind, Effect, Effects, Input, Role, WaitReason},
     make_channel::MakeChannel,
     probe::probe,
     role_wait::RoleWait,
 };
+
+/// What `poll_ready` and `poll_flush` answer.
+type Written<E> = Poll<Result<(), E>>;
 
 impl<S, A, M> Negotiated<S, A, M>
 where
@@ -174,6 +181,36 @@ where
             (_, HalfClosedEnd::Complete) => self.read_rest(cx, HalfClose::AwaitingEof, None),
             (_, HalfClosedEnd::Failed(error)) => self.write_failed(cx, error),
             (_, HalfClosedEnd::TimedOut) => self.write_failed(cx, Moved),
+        }
+    }
+
+    /// Polls the connection by `one`, the members' queues by `all`. Without either, `idle` is ready at once.
+    #[inline]
+    pub(super) fn poll_write<E: Into<BoxError>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        idle: bool,
+        one: fn(&mut S::Channel, &mut Context<'_>) -> Written<E>,
+        all: fn(&mut FanOut<M>, &mut Context<'_>) -> Poll<()>,
+    ) -> Written<BoxError> {
+        if !matches!(self.link, Link::Connected(_)) {
+            self.advance(cx);
+        }
+        match &mut self.link {
+            _ if self.loss.is_some() => Poll::Pending,
+            Link::Connected(channel) => match one(channel, cx) {
+                Poll::Ready(Err(error)) => {
+                    self.write_failed(cx, error);
+                    Poll::Pending
+                }
+                polled => polled.map_err(Into::into),
+            },
+            Link::Listening(_, fan_out) | Link::Draining(fan_out) => all(fan_out, cx).map(Ok),
+            Link::Idle if idle => Poll::Ready(Ok(())),
+            Link::Idle if self.machine.role() == Role::Disposed => {
+                Poll::Ready(Err(DisconnectReason::Intentional.into()))
+            }
+            Link::Idle | Link::HalfClosed(_) => Poll::Pending,
         }
     }
 

@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::{Link, Negotiated};
 use crate::{
     accept_handler::AcceptHandler,
+    fan_out::FanOut,
     future::CallFuture,
     machine::{Input, Role},
     make_channel::MakeChannel,
@@ -33,24 +34,7 @@ where
     type Future = CallFuture<<S::Channel as Service<M>>::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !matches!(self.link, Link::Connected(_)) {
-            self.advance(cx);
-        }
-        match &mut self.link {
-            _ if self.loss.is_some() => Poll::Pending,
-            Link::Connected(channel) => match channel.poll_ready(cx) {
-                Poll::Ready(Err(error)) => {
-                    self.write_failed(cx, error);
-                    Poll::Pending
-                }
-                ready => ready.map_err(Into::into),
-            },
-            Link::Listening(_, fan_out) | Link::Draining(fan_out) => fan_out.poll_ready(cx).map(Ok),
-            Link::Idle if self.machine.role() == Role::Disposed => {
-                Poll::Ready(Err(DisconnectReason::Intentional.into()))
-            }
-            Link::Idle | Link::HalfClosed(_) => Poll::Pending,
-        }
+        self.poll_write(cx, false, Service::poll_ready, FanOut::poll_ready)
     }
 
     fn call(&mut self, msg: M) -> Self::Future {
@@ -125,22 +109,7 @@ where
     type In = S::In;
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !matches!(self.link, Link::Connected(_)) {
-            self.advance(cx);
-        }
-        match &mut self.link {
-            _ if self.loss.is_some() => Poll::Pending,
-            Link::Connected(channel) => match channel.poll_flush(cx) {
-                Poll::Ready(Err(error)) => {
-                    self.write_failed(cx, error);
-                    Poll::Pending
-                }
-                flushed => flushed.map_err(Into::into),
-            },
-            Link::Listening(_, fan_out) | Link::Draining(fan_out) => fan_out.poll_flush(cx).map(Ok),
-            Link::HalfClosed(_) => Poll::Pending,
-            Link::Idle => Poll::Ready(Ok(())),
-        }
+        self.poll_write(cx, true, Channel::poll_flush, FanOut::poll_flush)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
