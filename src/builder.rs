@@ -14,7 +14,7 @@ use kyneta_uds_queue::{Budget, QueueConfig};
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
 use crate::{
-    event::{EventSender, Events, LOG_LINES},
+    event_sender::{EventSender, Events, LOG_LINES},
     peers::Peers,
     stack::{DefaultStack, MakeChannel, default_stack},
 };

@@ -16,9 +16,9 @@ use kyneta_uds_queue::{Enqueue, Handle, NotQueued, SendError, SendFuture};
 use tokio::sync::SetOnce;
 use tower_service::Service;
 
-#[cfg(feature = "status")]
-use crate::peers::Traffic;
 use crate::shutdown::shut_down;
+#[cfg(feature = "status")]
+use crate::traffic::Traffic;
 
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///

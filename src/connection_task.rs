@@ -12,7 +12,7 @@ use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
 use tracing::{Instrument as _, Span, field::debug};
 
 use crate::{
-    connection::Connection, event::EventSender, handler::Handler, peer_channel::PeerChannel,
+    connection::Connection, event_sender::EventSender, handler::Handler, peer_channel::PeerChannel,
     peers::PeerEntry,
 };
 

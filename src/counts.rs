@@ -238,36 +238,26 @@ mod tests {
             credentials: None,
             source: io::ErrorKind::PermissionDenied.into(),
         };
+        let not_allowed = RejectReason::NotAllowed { credentials: None };
+        let too_many_of_uid = RejectReason::TooManyOfUid { credentials, limit };
+        let credentials = None;
+        let too_many = RejectReason::TooMany { credentials, limit };
+        let too_fast = RejectReason::TooFast {
+            credentials,
+            per_second,
+        };
         let rejected: [(RejectReason, Field); 4] = [
-            (RejectReason::NotAllowed { credentials: None }, |c| {
-                &mut c.not_allowed
-            }),
-            (
-                RejectReason::TooMany {
-                    credentials: None,
-                    limit,
-                },
-                |c| &mut c.too_many,
-            ),
-            (RejectReason::TooManyOfUid { credentials, limit }, |c| {
-                &mut c.too_many_of_uid
-            }),
-            (
-                RejectReason::TooFast {
-                    credentials: None,
-                    per_second,
-                },
-                |c| &mut c.too_fast,
-            ),
+            (not_allowed, |c| &mut c.not_allowed),
+            (too_many, |c| &mut c.too_many),
+            (too_many_of_uid, |c| &mut c.too_many_of_uid),
+            (too_fast, |c| &mut c.too_fast),
         ];
+        let early = HandshakeError::TooManyEarlyMessages { limit: 1 };
+        let broken = HandshakeError::Channel(too_large().into());
         let failed: [(HandshakeError, Field); 3] = [
             (not_admitted, |c| &mut c.not_admitted),
-            (HandshakeError::TooManyEarlyMessages { limit: 1 }, |c| {
-                &mut c.not_introduced
-            }),
-            (HandshakeError::Channel(too_large().into()), |c| {
-                &mut c.too_large
-            }),
+            (early, |c| &mut c.not_introduced),
+            (broken, |c| &mut c.too_large),
         ];
         let rejected =
             rejected.map(|(reason, field)| (Event::ConnectionRejected { reason }, one(field)));

@@ -1,36 +1,33 @@
 //! The connections that this side makes, one after the other, under one queue.
 //!
-//! In: established channels. Out: the same as [`PeerChannel`]s; the queue; the current connection's
-//! span, in which the driver is polled. May touch: the peers.
+//! In: the peer and the span of each connection. Out: its entry in the peers; the queue; the current
+//! connection's span, in which the driver is polled. May touch: the peers.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, Redial as _};
-use kyneta_uds_handshake::{Handshake, HandshakeError, PeerInfo};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, ignore_poison};
+use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Driver, Handle, QueueConfig, QueueEvent, queue};
-use kyneta_uds_unix::UnixTarget;
 use pin_project::pin_project;
 use tower_service::Service;
 use tracing::{
-    Instrument as _, Span,
+    Span,
     field::{Empty, debug},
     info_span,
 };
 
 use crate::{
     connection::{Connection, Incoming},
-    event::EventSender,
-    peer_channel::PeerChannel,
+    event_sender::EventSender,
     peers::{PeerEntry, Peers},
-    stack::MakeChannel,
 };
 
 /// What the connections that one side makes have in common.
@@ -95,7 +92,7 @@ impl Dialed {
         #[cfg(feature = "status")]
         let connection = connection.sharing();
         let connection = Arc::new(connection);
-        let former = lock(&self.shared.current).replace((peer.clone(), span));
+        let former = ignore_poison(self.shared.current.lock()).replace((peer.clone(), span));
         drop(former);
         self.shared.changes.fetch_add(1, Ordering::Release);
         let entry = DialedEntry {
@@ -132,18 +129,17 @@ impl Shared {
     fn peer_of(&self, event: &QueueEvent) -> Option<Arc<PeerInfo>> {
         let sender = match event {
             QueueEvent::HandlerFailed(_) | QueueEvent::HandlerPanicked(_) => {
-                lock(&self.at_work).clone()
+                ignore_poison(self.at_work.lock()).clone()
             }
             _ => None,
         };
-        let current = || lock(&self.current).as_ref().map(|(peer, _)| peer.clone());
+        let current = || {
+            ignore_poison(self.current.lock())
+                .as_ref()
+                .map(|(peer, _)| peer.clone())
+        };
         sender.or_else(current)
     }
-}
-
-/// No code that can panic runs under these locks, so they are never poisoned.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The entry of a dialed connection in the peers.
@@ -162,7 +158,8 @@ impl DialedEntry {
 
 impl Drop for DialedEntry {
     fn drop(&mut self) {
-        let left = lock(&self.shared.current).take_if(|(peer, _)| Arc::ptr_eq(peer, &self.peer));
+        let left = ignore_poison(self.shared.current.lock())
+            .take_if(|(peer, _)| Arc::ptr_eq(peer, &self.peer));
         if left.is_some() {
             self.shared.changes.fetch_add(1, Ordering::Release);
         }
@@ -189,7 +186,7 @@ impl<D: Future> Future for InSpan<D> {
         let changes = this.shared.changes.load(Ordering::Acquire);
         if changes != *this.changes {
             *this.changes = changes;
-            let current = lock(&this.shared.current);
+            let current = ignore_poison(this.shared.current.lock());
             *this.span = current
                 .as_ref()
                 .map_or_else(Span::none, |(_, span)| span.clone());
@@ -211,7 +208,7 @@ impl<H> NoteSender<H> {
     #[cold]
     fn note(&mut self, sender: &Arc<PeerInfo>) {
         self.sender = Some(sender.clone());
-        *lock(&self.shared.at_work) = Some(sender.clone());
+        *ignore_poison(self.shared.at_work.lock()) = Some(sender.clone());
     }
 }
 
@@ -239,47 +236,9 @@ impl<H: Service<Incoming>> Service<Incoming> for NoteSender<H> {
     }
 }
 
-/// A make service of [`PeerChannel`]s. The connection task enters an accepted one.
-#[derive(Debug, Clone)]
-pub(crate) struct MakePeerChannel<S> {
-    inner: Handshake<S>,
-    dialed: Dialed,
-}
-
-impl<S> MakePeerChannel<S> {
-    pub(crate) fn new(inner: Handshake<S>, dialed: Dialed) -> Self {
-        Self { inner, dialed }
-    }
-}
-
-impl<S: MakeChannel<In = ChannelMsg>> Service<UnixTarget> for MakePeerChannel<S> {
-    type Response = PeerChannel<S::Channel>;
-    type Error = HandshakeError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, HandshakeError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    // Boxed: once a connection.
-    fn call(&mut self, target: UnixTarget) -> Self::Future {
-        let dialed = self.dialed.clone();
-        if target.redial().is_none() {
-            let established = self.inner.call(target);
-            return Box::pin(async move {
-                let events = dialed.events().clone();
-                Ok(PeerChannel::not_entered(established.await?, events))
-            });
-        }
-        let span = span();
-        let established = self.inner.call(target).instrument(span.clone());
-        Box::pin(async move { Ok(PeerChannel::dialed(established.await?, dialed, span)) })
-    }
-}
-
 /// The span of a dialed connection, from the first attempt on. It has the fields of an accepted one's
 /// ([`Permit::span`](crate::Permit::span)), to be recorded when the peer is known.
-fn span() -> Span {
+pub(crate) fn span() -> Span {
     info_span!(
         "connection",
         uid = Empty,

@@ -64,6 +64,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accept_handler;
 mod broadcast;
 mod builder;
 mod client;
@@ -72,10 +73,12 @@ mod connection_task;
 mod counts;
 mod dialed;
 mod event;
+mod event_sender;
 pub mod guide;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
+mod make_peer_channel;
 mod peer;
 mod peer_channel;
 mod peers;
@@ -87,6 +90,8 @@ mod stack;
 #[cfg(feature = "status")]
 pub mod status;
 pub mod trace;
+#[cfg(feature = "status")]
+mod traffic;
 mod waiting;
 
 /// Messages, identities, socket paths, limits, and the traits between the layers

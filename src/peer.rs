@@ -4,7 +4,6 @@
 //! and a task of tokio's for itself and for each accepted connection.
 
 use std::{
-    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -14,29 +13,27 @@ use futures_util::future::join_all;
 use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError,
 };
-use kyneta_uds_handshake::HandshakeError;
-use kyneta_uds_negotiate::{
-    AcceptHandler, AcceptPanicked, NegotiateLayer, Role, RoleWait, RoleWatch, for_members,
-};
+use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
 use kyneta_uds_queue::{
     Enqueue, Flushed, Handle, NotQueued, Overflow, QueueConfig, SendError, SendFuture,
 };
-use kyneta_uds_unix::{AuthorizeLayer, DirectoryRisk, Permit, RejectReason};
+use kyneta_uds_unix::AuthorizeLayer;
 use tokio::time::{Instant, sleep_until, timeout};
-use tower::ServiceExt as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{ServiceExt as _, make::Shared};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
+    accept_handler::RoleAcceptHandler,
     broadcast::{Broadcast, broadcast},
     builder::{Binds, Builder, Connects, Settings},
     connection::Connection,
-    connection_task::ConnectionTask,
     counts::Counts,
-    dialed::{Dialed, MakePeerChannel},
-    event::{Event, Events},
+    dialed::Dialed,
+    event_sender::Events,
     handler::Handler,
-    peer_channel::PeerChannel,
+    make_peer_channel::MakePeerChannel,
     peers::{Peers, Presence},
     shutdown::shut_down,
     stack::{DefaultStack, MakeChannel},
@@ -137,7 +134,7 @@ pub enum JoinError {
     },
     /// There was no role within the [`join_timeout`](PeerBuilder::join_timeout): a process listens and
     /// does not answer, or closes our connections at once, or another one holds the lock.
-    #[error("{path} could not be joined within {waited:?}{}", Because(why))]
+    #[error("{path} could not be joined within {waited:?}{}", because(why.as_ref()))]
     TimedOut {
         /// The path.
         path: SocketPath,
@@ -157,15 +154,8 @@ pub enum JoinError {
 }
 
 /// The reason of the wait, if there is one.
-struct Because<'a>(&'a Option<Waiting>);
-
-impl fmt::Display for Because<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(waiting) => write!(f, ": {}", waiting.why()),
-            None => Ok(()),
-        }
-    }
+fn because(why: Option<&Waiting>) -> String {
+    why.map_or_else(String::new, |waiting| format!(": {}", waiting.why()))
 }
 
 impl Peer {
@@ -425,7 +415,7 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
     /// Each connection gets a clone of `handler`, called with one message after the other.
     ///
     /// If a process listens and does not answer, it waits as long as the
-    /// [`join_timeout`](Self::join_timeout) allows. [`Event::Waiting`] and the log say why.
+    /// [`join_timeout`](Self::join_timeout) allows. [`Event::Waiting`](crate::Event::Waiting) and the log say why.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
@@ -486,10 +476,12 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
         } = self.settings;
         let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
         let (dialed, driver) = Dialed::new(peers.clone(), config.clone());
-        let accept_handler = PeerAcceptHandler {
-            handler: handler.clone(),
+        let accept_handler = RoleAcceptHandler {
+            make: Shared::new(handler.clone()),
             queue: for_members(config),
             peers: peers.clone(),
+            tasks: TaskTracker::new(),
+            disposing: CancellationToken::new(),
         };
         let negotiate = NegotiateLayer::with_accept_handler(accept_handler)
             .listener(listener)
@@ -515,61 +507,5 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
         let handler = dialed.handler(handler);
         tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
         Ok(peer)
-    }
-}
-
-/// As the listener: a connection task and a clone of the handler for each accepted connection.
-#[derive(Clone)]
-struct PeerAcceptHandler<H> {
-    handler: H,
-    queue: QueueConfig,
-    peers: Peers,
-}
-
-impl<H, C> AcceptHandler<PeerChannel<C>, HandshakeError, ChannelMsg> for PeerAcceptHandler<H>
-where
-    H: Handler + Clone,
-    C: kyneta_uds_core::Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send>
-        + Send
-        + 'static,
-{
-    async fn accept(self, channel: PeerChannel<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
-        let task = ConnectionTask::new(channel.into_inner(), &self.queue, self.peers.events());
-        let handle = task.connection.handle().clone();
-        let entry = self.peers.enter(task.connection.clone());
-        task.spawn(self.handler, entry, permit);
-        Some(handle)
-    }
-
-    fn accept_failed(&self, error: HandshakeError) {
-        self.peers.events().handshake_failed(error);
-    }
-
-    fn panicked(&self, error: AcceptPanicked) {
-        self.peers.events().not_established(error);
-    }
-
-    fn rejected(&self, reason: &RejectReason) {
-        self.peers.events().rejected(*reason);
-    }
-
-    fn directory_risk(&self, risk: &DirectoryRisk) {
-        self.peers.events().unsafe_directory(risk.clone());
-    }
-
-    fn role_changed(&self, role: Role) {
-        self.peers.events().send(Event::Role(role));
-    }
-
-    fn waiting(&self, waiting: &RoleWait) {
-        let waiting = Waiting::for_role(waiting);
-        self.peers.events().send(Event::Waiting(waiting));
-    }
-
-    fn in_the_way(&self, error: &SharedError) {
-        let error = error.clone();
-        let causes: &(dyn std::error::Error + 'static) = error.get_ref();
-        tracing::warn!(error = causes, "there is an obstacle at the path");
-        self.peers.events().send(Event::InTheWay { error });
     }
 }

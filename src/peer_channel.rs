@@ -22,7 +22,7 @@ use tracing::Span;
 use crate::{
     connection::{Connection, Incoming},
     dialed::{Dialed, DialedEntry},
-    event::EventSender,
+    event_sender::EventSender,
 };
 
 /// An established channel with a known sender.

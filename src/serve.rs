@@ -1,7 +1,7 @@
 //! Accepts and serves, after axum's `serve`.
 //!
 //! In: a listener, a make service of handlers. Out: a future that lives as long as the listener. The
-//! `Acceptor` accepts; here are the handler of what it accepts, and the shutdown.
+//! `Acceptor` accepts and `RoleAcceptHandler` takes what it accepts; the shutdown is here.
 
 use std::{
     future::{Future, IntoFuture, pending},
@@ -10,22 +10,22 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
-use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, SharedError, SocketPath};
-use kyneta_uds_handshake::{Established, HandshakeError};
-use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Acceptor, AcceptorEvent};
-use kyneta_uds_queue::{Handle, QueueConfig};
-use kyneta_uds_unix::{BindError, DirectoryRisk, Listener, Permit, RejectReason};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath};
+use kyneta_uds_negotiate::{Acceptor, AcceptorEvent};
+use kyneta_uds_unix::{BindError, Listener};
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
+use tower::{make::Shared, util::MapResponse};
 use tower_layer::Layer as _;
 
 use crate::{
+    accept_handler::RoleAcceptHandler,
     builder::Builder,
     connection::Connection,
-    connection_task::ConnectionTask,
-    event::{Event, EventSender},
-    handler::MakeHandler,
-    server::{ServeDropped, Server},
+    event::Event,
+    event_sender::EventSender,
+    handler::{Handler, MakeHandler},
+    peer_channel::PeerChannel,
+    server::{ServeDropped, Server, ServerBuilder},
     stack::{DefaultStack, MakeChannel},
 };
 
@@ -60,6 +60,31 @@ pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
     let mut serve = Builder::new(Accepting::new(server.clone(), listener, make));
     serve.settings.events = server.event_sender().clone();
     serve
+}
+
+impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
+    /// Binds the path and serves it in a task of its own. Each connection gets a clone of `handler`,
+    /// called with one message after the other.
+    ///
+    /// # Errors
+    /// [`BindError`], with the path: in use, not permitted, not a socket.
+    pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
+        let path = self.role.path?;
+        let listener = self.settings.listener.clone().bind(path).await?;
+        let server = Server::new(self.settings.events.clone());
+        let role = Accepting::new(server.clone(), listener, Shared::new(handler));
+        let serve = Builder {
+            role,
+            stack: self.stack,
+            settings: self.settings,
+        };
+        tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::warn!(%error, "the socket file could not be removed");
+            }
+        });
+        Ok(server)
+    }
 }
 
 /// However a server's future ends, polled or not, tasks that wait for the end are woken, and its connections
@@ -168,14 +193,18 @@ where
             server.peers().about().at(path);
         }
         let tasks = TaskTracker::new();
-        let handler = ServerAcceptHandler {
-            server: server.clone(),
+        let handler = RoleAcceptHandler {
             make,
             queue: self.settings.queue,
+            peers: server.peers().clone(),
             tasks: tasks.clone(),
+            disposing: server.disposing().clone(),
         };
-        let mut acceptor =
-            Acceptor::new(listener, self.settings.handshake.layer(self.stack), handler);
+        let events = server.event_sender().clone();
+        let make_channel = MapResponse::new(self.settings.handshake.layer(self.stack), {
+            move |channel| PeerChannel::not_entered(channel, events.clone())
+        });
+        let mut acceptor = Acceptor::new(listener, make_channel, handler);
         let shutdown = async {
             tokio::select! {
                 () = signal => {}
@@ -227,56 +256,5 @@ fn restored(server: &Server, path: Option<&SocketPath>) {
     {
         tracing::info!(%path, ?after, "the path is ours again");
         server.event_sender().send(Event::Regained { path, after });
-    }
-}
-
-/// Makes a handler for each accepted connection, and starts its connection task.
-#[derive(Clone)]
-struct ServerAcceptHandler<M> {
-    server: Server,
-    make: M,
-    queue: QueueConfig,
-    tasks: TaskTracker,
-}
-
-impl<M, C> AcceptHandler<Established<C>, HandshakeError, ChannelMsg> for ServerAcceptHandler<M>
-where
-    M: MakeHandler,
-    C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
-{
-    async fn accept(self, channel: Established<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
-        let task = ConnectionTask::new(channel, &self.queue, self.server.event_sender());
-        let connection = task.connection.clone();
-        let handler = match self.make.oneshot(Connection::clone(&connection)).await {
-            Ok(handler) => handler,
-            Err(error) => {
-                self.server.event_sender().not_established(error);
-                return None;
-            }
-        };
-        let entry = self.server.peers().enter(connection.clone());
-        if self.server.disposing().is_cancelled() {
-            // Too late to be sent `depart` with the others.
-            connection.handle().close();
-        }
-        // In a task of its own: this one is as large as the handshake was.
-        task.spawn(handler, entry, (permit, self.tasks.token()));
-        Some(connection.handle().clone())
-    }
-
-    fn accept_failed(&self, error: HandshakeError) {
-        self.server.event_sender().handshake_failed(error);
-    }
-
-    fn panicked(&self, error: AcceptPanicked) {
-        self.server.event_sender().not_established(error);
-    }
-
-    fn rejected(&self, reason: &RejectReason) {
-        self.server.event_sender().rejected(*reason);
-    }
-
-    fn directory_risk(&self, risk: &DirectoryRisk) {
-        self.server.event_sender().unsafe_directory(risk.clone());
     }
 }

@@ -7,21 +7,17 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError};
-use kyneta_uds_unix::BindError;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
-use tower::make::Shared;
 
 use crate::{
     broadcast::{Broadcast, broadcast},
     builder::{Binds, Builder},
     connection::Connection,
     counts::Counts,
-    event::{EventSender, Events},
-    handler::Handler,
+    event_sender::{EventSender, Events},
     peers::Peers,
-    serve::Accepting,
-    stack::{DefaultStack, MakeChannel},
+    stack::DefaultStack,
     waiting::{Waiting, WaitingNote},
 };
 
@@ -212,32 +208,7 @@ pub type ServerBuilder<S = DefaultStack> = Builder<ServerOptions, S>;
 /// The settings that a server alone has.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    path: Result<SocketPath, SocketPathError>,
+    pub(crate) path: Result<SocketPath, SocketPathError>,
 }
 
 impl Binds for ServerOptions {}
-
-impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
-    /// Binds the path and serves it in a task of its own. Each connection gets a clone of `handler`,
-    /// called with one message after the other.
-    ///
-    /// # Errors
-    /// [`BindError`], with the path: in use, not permitted, not a socket.
-    pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
-        let path = self.role.path?;
-        let listener = self.settings.listener.clone().bind(path).await?;
-        let server = Server::new(self.settings.events.clone());
-        let role = Accepting::new(server.clone(), listener, Shared::new(handler));
-        let serve = Builder {
-            role,
-            stack: self.stack,
-            settings: self.settings,
-        };
-        tokio::spawn(async move {
-            if let Err(error) = serve.await {
-                tracing::warn!(%error, "the socket file could not be removed");
-            }
-        });
-        Ok(server)
-    }
-}

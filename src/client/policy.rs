@@ -5,17 +5,18 @@
 
 use std::{
     error::Error,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use kyneta_uds_core::{DisconnectReason, SharedError};
+use kyneta_uds_core::{DisconnectReason, SharedError, ignore_poison};
 use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_reconnect::{Failure, Recover, State, Wait};
 use kyneta_uds_unix::{ConnectError, NotAllowed};
 
 use crate::{
     counts::chain,
-    event::{Event, EventSender},
+    event::Event,
+    event_sender::EventSender,
     waiting::{Waiting, WaitingNote},
 };
 
@@ -79,8 +80,7 @@ impl Attempts {
 
     /// The error of the last attempt.
     pub(super) fn last(&self) -> MutexGuard<'_, Option<SharedError>> {
-        // No code that can panic runs under the lock, so it is never poisoned.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.last.lock())
     }
 }
 

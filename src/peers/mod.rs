@@ -5,12 +5,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{DisconnectReason, PeerId};
+use kyneta_uds_core::{DisconnectReason, PeerId, ignore_poison};
 use kyneta_uds_handshake::PeerInfo;
 use tokio::{
     runtime,
@@ -19,17 +19,14 @@ use tokio::{
 };
 
 mod table;
-#[cfg(feature = "status")]
-mod traffic;
 
 use self::table::{Change, ChangeKind, Config, Key, PeerTable};
-#[cfg(feature = "status")]
-pub(crate) use self::traffic::Traffic;
 #[cfg(feature = "status")]
 use crate::status::About;
 use crate::{
     connection::Connection,
-    event::{Event, EventSender, PeerChange},
+    event::{Event, PeerChange},
+    event_sender::EventSender,
 };
 
 /// The peers of a [`Server`](crate::Server), [`Client`](crate::Client) or [`Peer`](crate::Peer).
@@ -170,8 +167,7 @@ impl Peers {
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs under the lock, so it is never poisoned.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.state.lock())
     }
 
     /// Reports changes, in the order of the lock. `reason` is why a connection has closed.

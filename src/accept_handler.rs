@@ -1,0 +1,87 @@
+//! Handles the accepted connections of a server, or of a peer that listens, and reports its events.
+//!
+//! In: accepted channels, reports. Out: a connection task for each channel; events. May touch: the peers.
+
+use kyneta_uds_core::{Channel, ChannelMsg, SharedError};
+use kyneta_uds_handshake::HandshakeError;
+use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
+use kyneta_uds_queue::{Handle, QueueConfig};
+use kyneta_uds_unix::{DirectoryRisk, Permit, RejectReason};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use crate::{
+    connection::Connection, connection_task::ConnectionTask, event::Event, handler::MakeHandler,
+    peer_channel::PeerChannel, peers::Peers, waiting::Waiting,
+};
+
+/// Makes a handler for each accepted connection, and starts its connection task.
+#[derive(Clone)]
+pub(crate) struct RoleAcceptHandler<M> {
+    pub(crate) make: M,
+    pub(crate) queue: QueueConfig,
+    pub(crate) peers: Peers,
+    /// The connection tasks.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when connections are no longer served.
+    pub(crate) disposing: CancellationToken,
+}
+
+impl<M, C> AcceptHandler<PeerChannel<C>, HandshakeError, ChannelMsg> for RoleAcceptHandler<M>
+where
+    M: MakeHandler,
+    C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+{
+    async fn accept(self, channel: PeerChannel<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
+        let events = self.peers.events();
+        let task = ConnectionTask::new(channel.into_inner(), &self.queue, events);
+        let connection = task.connection.clone();
+        let handler = match self.make.oneshot(Connection::clone(&connection)).await {
+            Ok(handler) => handler,
+            Err(error) => {
+                events.not_established(error);
+                return None;
+            }
+        };
+        let entry = self.peers.enter(connection.clone());
+        if self.disposing.is_cancelled() {
+            // Too late to be sent `depart` with the others.
+            connection.handle().close();
+        }
+        // In a task of its own: this one is as large as the handshake was.
+        task.spawn(handler, entry, (permit, self.tasks.token()));
+        Some(connection.handle().clone())
+    }
+
+    fn accept_failed(&self, error: HandshakeError) {
+        self.peers.events().handshake_failed(error);
+    }
+
+    fn panicked(&self, error: AcceptPanicked) {
+        self.peers.events().not_established(error);
+    }
+
+    fn rejected(&self, reason: &RejectReason) {
+        self.peers.events().rejected(*reason);
+    }
+
+    fn directory_risk(&self, risk: &DirectoryRisk) {
+        self.peers.events().unsafe_directory(risk.clone());
+    }
+
+    fn role_changed(&self, role: Role) {
+        self.peers.events().send(Event::Role(role));
+    }
+
+    fn waiting(&self, waiting: &RoleWait) {
+        let waiting = Waiting::for_role(waiting);
+        self.peers.events().send(Event::Waiting(waiting));
+    }
+
+    fn in_the_way(&self, error: &SharedError) {
+        let error = error.clone();
+        let causes: &(dyn std::error::Error + 'static) = error.get_ref();
+        tracing::warn!(error = causes, "there is an obstacle at the path");
+        self.peers.events().send(Event::InTheWay { error });
+    }
+}
