@@ -11,8 +11,9 @@ mod scan;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use kyneta_uds_core::{Frame, FrameFault, Notice, Payload, WireVersion};
+use kyneta_uds_core::{Frame, Notice, Payload, WireVersion};
 
+pub(crate) use self::scan::Step;
 use self::{
     dedup::{Sequence, Verdict},
     header::Header,
@@ -68,17 +69,6 @@ pub struct FrameParser {
     notice: Option<Notice>,
     duplicates_dropped: u64,
     frames_missing: u64,
-}
-
-/// A step of the parser. A payload is the range for [`FrameParser::payload`].
-#[derive(Debug)]
-pub(crate) enum Step {
-    Payload(Range<usize>),
-    Skipped(FrameFault),
-    Noticed(Notice),
-    /// A repeated frame was dropped; there are more frames.
-    Dropped,
-    NeedMore,
 }
 
 impl FrameParser {

@@ -2,13 +2,26 @@
 //!
 //! In: the read buffer. Out: frames, or a step of the parser. Pure.
 
-use kyneta_uds_core::{FrameFault, WireVersion};
+use std::ops::Range;
+
+use kyneta_uds_core::{FrameFault, Notice, WireVersion};
 
 use super::{
-    FrameParser, Step,
+    FrameParser,
     header::{self, COMPLETE, Header},
 };
 use crate::{error::FramingError, read_buf::LARGE_ALLOCATION};
+
+/// A step of the parser. A payload is the range for [`FrameParser::payload`].
+#[derive(Debug)]
+pub(crate) enum Step {
+    Payload(Range<usize>),
+    Skipped(FrameFault),
+    Noticed(Notice),
+    /// A repeated frame was dropped; there are more frames.
+    Dropped,
+    NeedMore,
+}
 
 /// The frame that is being skipped.
 #[derive(Debug, Clone, Copy)]

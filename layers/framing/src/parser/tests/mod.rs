@@ -6,6 +6,7 @@ mod header;
 mod memory;
 
 use WireVersion::{V2, V3};
+use kyneta_uds_core::FrameFault;
 
 use super::*;
 
