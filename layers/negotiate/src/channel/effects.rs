@@ -185,7 +185,8 @@ where
     }
 
     /// Polls the connection by `one`, the members' queues by `all`. Without either, `idle` is ready at once.
-    #[inline]
+    // Always: else `one` is called through a pointer.
+    #[inline(always)]
     pub(super) fn poll_write<E: Into<BoxError>>(
         &mut self,
         cx: &mut Context<'_>,

@@ -25,7 +25,6 @@ use kyneta_uds_core::{
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use self::slow_path::Written;
 use crate::{
     call_future::CallFuture,
     lifecycle::Lifecycle,
@@ -66,6 +65,9 @@ pub struct Reconnecting<S: Service<T>, T, P, M> {
     proving: Option<Pin<Box<Sleep>>>,
     message: PhantomData<fn(M)>,
 }
+
+/// What `poll_ready` and `poll_flush` answer.
+type Written<E> = Poll<Result<(), E>>;
 
 /// What a channel reconnects with.
 struct Origin<S, T, P> {
@@ -138,7 +140,8 @@ where
 {
     /// `poll` of the connection, if there is one and no loss to report; else of the next one. Without a
     /// connection, `idle` is ready at once.
-    #[inline]
+    // Always: else `poll` is called through a pointer, twice a message.
+    #[inline(always)]
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

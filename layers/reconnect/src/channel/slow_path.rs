@@ -13,11 +13,8 @@ use kyneta_uds_core::{
 };
 use tower_service::Service;
 
-use super::{Phase, Reconnecting};
+use super::{Phase, Reconnecting, Written};
 use crate::policy::Recover;
-
-/// What `poll_ready` and `poll_flush` answer.
-pub(super) type Written<E> = Poll<Result<(), E>>;
 
 impl<S, T, P, M> Reconnecting<S, T, P, M>
 where
