@@ -6,7 +6,7 @@ use kyneta_uds_core::{Channel, ChannelMsg, SharedError};
 use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
 use kyneta_uds_queue::{Handle, QueueConfig};
-use kyneta_uds_unix::{DirectoryRisk, Permit, RejectReason};
+use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -32,7 +32,11 @@ where
     M: MakeHandler,
     C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
 {
-    async fn accept(self, channel: PeerChannel<C>, permit: Permit) -> Option<Handle<ChannelMsg>> {
+    async fn accept(
+        self,
+        channel: PeerChannel<C>,
+        permit: ConnectionPermit,
+    ) -> Option<Handle<ChannelMsg>> {
         let events = self.peers.events();
         let task = ConnectionTask::new(channel.into_inner(), &self.queue, events);
         let connection = task.connection.clone();

@@ -22,7 +22,7 @@ use crate::traffic::Traffic;
 
 /// A cloneable handle to one peer: `Service<ChannelMsg, Response = ()>`.
 ///
-/// `poll_ready` reserves a slot in the peer's queue, `call` uses it; the future resolves when the
+/// `poll_ready` reserves a permit of the peer's queue, `call` uses it; the future resolves when the
 /// kernel has taken the bytes. After the connection has ended, all of them fail.
 ///
 /// ```

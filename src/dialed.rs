@@ -237,7 +237,7 @@ impl<H: Service<Incoming>> Service<Incoming> for NoteSender<H> {
 }
 
 /// The span of a dialed connection, from the first attempt on. It has the fields of an accepted one's
-/// ([`Permit::span`](crate::Permit::span)), to be recorded when the peer is known.
+/// ([`ConnectionPermit::span`](crate::ConnectionPermit::span)), to be recorded when the peer is known.
 pub(crate) fn span() -> Span {
     info_span!(
         "connection",

@@ -7,7 +7,7 @@ use hyper::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 
-use super::{inspect::Inspect, measure};
+use super::{inspect::Inspect, metrics};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -37,7 +37,7 @@ pub(super) fn answer(method: &Method, path: &str, of: &impl Inspect) -> Response
                 format!("{error}\n"),
             ),
         },
-        "/metrics" => response(StatusCode::OK, METRICS, measure::prometheus(&snapshot)),
+        "/metrics" => response(StatusCode::OK, METRICS, metrics::prometheus(&snapshot)),
         _ => match snapshot.health() {
             Ok(()) => response(StatusCode::OK, TEXT, "ok\n".to_owned()),
             Err(reason) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),

@@ -11,7 +11,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kyneta_uds_core::{SocketPath, SocketPathError};
-use kyneta_uds_unix::{BindError, Listener, ListenerEvent, ListenerOptions, Permit};
+use kyneta_uds_unix::{BindError, ConnectionPermit, Listener, ListenerEvent, ListenerOptions};
 use tokio::{net::UnixStream, task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -111,7 +111,7 @@ async fn serve(mut listener: Listener, of: Arc<impl Inspect + Send + Sync + 'sta
     }
 }
 
-async fn answer_all(stream: UnixStream, _permit: Permit, of: Arc<impl Inspect>) {
+async fn answer_all(stream: UnixStream, _permit: ConnectionPermit, of: Arc<impl Inspect>) {
     let service = service_fn(|request: Request<Incoming>| {
         let answer = answer(request.method(), request.uri().path(), &*of);
         async { Ok::<_, Infallible>(answer) }

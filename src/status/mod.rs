@@ -42,7 +42,7 @@ mod about;
 mod answer;
 mod endpoint;
 mod inspect;
-mod measure;
+mod metrics;
 mod snapshot;
 
 pub use endpoint::Endpoint;

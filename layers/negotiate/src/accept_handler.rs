@@ -7,7 +7,7 @@ use std::{any::Any, future::Future};
 
 use kyneta_uds_core::SharedError;
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{DirectoryRisk, Permit, RejectReason};
+use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 
 use crate::{machine::Role, role_wait::RoleWait};
 
@@ -20,7 +20,11 @@ pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
     /// Has a channel driven, and returns a handle to its queue; without one the connection was not kept.
     /// What is sent to all goes into each of these queues, and waits until each has room. The connection
     /// counts against the listener's limits until `permit` is dropped.
-    fn accept(self, channel: C, permit: Permit) -> impl Future<Output = Option<Handle<M>>> + Send;
+    fn accept(
+        self,
+        channel: C,
+        permit: ConnectionPermit,
+    ) -> impl Future<Output = Option<Handle<M>>> + Send;
 
     /// An accepted stream did not become a channel.
     fn accept_failed(&self, error: E);

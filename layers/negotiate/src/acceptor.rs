@@ -20,7 +20,7 @@ use futures_util::{
 };
 use kyneta_uds_core::{Admission, Channel, Message};
 use kyneta_uds_queue::Handle;
-use kyneta_uds_unix::{BindError, Listener, ListenerEvent, PathLoss, Permit, UnixTarget};
+use kyneta_uds_unix::{BindError, ConnectionPermit, Listener, ListenerEvent, PathLoss, UnixTarget};
 use tokio::{
     net::UnixStream,
     task::JoinSet,
@@ -282,7 +282,7 @@ where
             .collect()
     }
 
-    fn accept(&mut self, stream: UnixStream, permit: Permit) {
+    fn accept(&mut self, stream: UnixStream, permit: ConnectionPermit) {
         let (make, handler) = (self.make.clone(), self.handler.clone());
         let span = permit.span();
         let accepting = accept(make, handler.clone(), stream, permit, self.closing.clone());
@@ -316,7 +316,7 @@ async fn accept<S, A, M>(
     make: S,
     handler: A,
     stream: UnixStream,
-    permit: Permit,
+    permit: ConnectionPermit,
     closing: CancellationToken,
 ) -> Option<Handle<M>>
 where

@@ -32,7 +32,7 @@ pub(crate) struct FanOut<M> {
 struct Member<M> {
     key: u64,
     handle: Handle<M>,
-    /// Has a slot for the next message.
+    /// Has a permit for the next message.
     ready: bool,
     flush: Flush<M>,
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use futures_util::FutureExt as _;
 use kyneta_uds_core::{BoxError, Chain, Channel, Message};
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
-use kyneta_uds_unix::Permit;
+use kyneta_uds_unix::ConnectionPermit;
 use tower_service::Service;
 
 use crate::accept_handler::AcceptHandler;
@@ -54,7 +54,7 @@ where
     M: Message,
     H: Service<C::In, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
-    async fn accept(self, channel: C, permit: Permit) -> Option<Handle<M>> {
+    async fn accept(self, channel: C, permit: ConnectionPermit) -> Option<Handle<M>> {
         let (handle, driver) = queue(self.config);
         tokio::spawn(
             driver

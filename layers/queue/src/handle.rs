@@ -12,8 +12,8 @@ use kyneta_uds_core::{DisconnectReason, Message};
 use tower_service::Service;
 
 use crate::{
-    answering,
     counts::QueueCounts,
+    current_handler,
     error::{NotQueued, SendError},
     future::{Closed, Flushed, SendFuture, yield_some},
     send_queue::{Acquire, Permit, PermitRequest, Pushed, WaiterKey},
@@ -128,7 +128,7 @@ impl<M> Handle<M> {
     /// The request for a permit for a message of `size`.
     fn asks(&self, size: Option<usize>) -> PermitRequest {
         PermitRequest {
-            answers: answering::is_answering(&self.shared),
+            answers: current_handler::is_answering(&self.shared),
             size,
         }
     }

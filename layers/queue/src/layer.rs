@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{config::QueueConfig, handlers::Handlers, service::Queue, weak::WeakHandle};
+use crate::{config::QueueConfig, handler_source::HandlerSource, service::Queue, weak::WeakHandle};
 
 /// Makes handles out of channels; what comes in goes to a handler of the user's.
 ///
@@ -21,7 +21,7 @@ use crate::{config::QueueConfig, handlers::Handlers, service::Queue, weak::WeakH
 /// let layer = QueueLayer::new(print).config(QueueConfig::default().max_messages(256));
 /// ```
 pub struct QueueLayer<H, M> {
-    handlers: Handlers<H, M>,
+    handler_source: HandlerSource<H, M>,
     config: QueueConfig,
     message: PhantomData<fn(M)>,
 }
@@ -29,7 +29,7 @@ pub struct QueueLayer<H, M> {
 impl<H: Service<M>, M> QueueLayer<H, M> {
     /// Each connection gets a clone of `handler`. Bounds of [`QueueConfig::default`].
     pub fn new(handler: H) -> Self {
-        Self::of(Handlers::Same(handler))
+        Self::of(HandlerSource::Same(handler))
     }
 }
 
@@ -38,7 +38,7 @@ impl<H, M> QueueLayer<H, M> {
     /// added to it, such as its sender. `handler` takes what the channel yields
     /// ([`Channel::In`](kyneta_uds_core::Channel::In)); the message follows from the channel.
     pub fn inbound(handler: H) -> Self {
-        Self::of(Handlers::Same(handler))
+        Self::of(HandlerSource::Same(handler))
     }
 
     /// Each connection gets a handler of its own, which can answer on that connection: `make` is given
@@ -63,12 +63,12 @@ impl<H, M> QueueLayer<H, M> {
     /// });
     /// ```
     pub fn per_connection(make: impl Fn(WeakHandle<M>) -> H + Send + Sync + 'static) -> Self {
-        Self::of(Handlers::made(make))
+        Self::of(HandlerSource::made(make))
     }
 
-    fn of(handlers: Handlers<H, M>) -> Self {
+    fn of(handler_source: HandlerSource<H, M>) -> Self {
         Self {
-            handlers,
+            handler_source,
             config: QueueConfig::default(),
             message: PhantomData,
         }
@@ -85,15 +85,15 @@ impl<S, H: Clone, M> Layer<S> for QueueLayer<H, M> {
     type Service = Queue<S, H, M>;
 
     fn layer(&self, inner: S) -> Queue<S, H, M> {
-        Queue::new(inner, self.handlers.clone(), self.config.clone())
+        Queue::new(inner, self.handler_source.clone(), self.config.clone())
     }
 }
 
 impl<H: Clone, M> Clone for QueueLayer<H, M> {
     fn clone(&self) -> Self {
-        let (handlers, config) = (self.handlers.clone(), self.config.clone());
+        let (handler_source, config) = (self.handler_source.clone(), self.config.clone());
         Self {
-            handlers,
+            handler_source,
             config,
             message: PhantomData,
         }

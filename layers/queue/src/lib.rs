@@ -61,16 +61,16 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod answering;
 mod budget;
 mod config;
 mod counts;
+mod current_handler;
 mod driver;
 mod enqueue;
 mod error;
 mod future;
 mod handle;
-mod handlers;
+mod handler_source;
 mod layer;
 #[cfg(all(test, kyneta_loom))]
 mod loom_tests;

@@ -141,7 +141,7 @@ fn an_abort_of_what_is_closing_is_not_missed() {
 }
 
 #[test]
-fn a_close_and_a_reserved_slot_agree_on_whether_the_message_is_sent() {
+fn a_close_and_a_reserved_permit_agree_on_whether_the_message_is_sent() {
     in_every_order("close against permits", || {
         let one = QueueConfig::default().max_messages(1);
         let (pipe, mut handle, drive) = start(a_peer_that_follows, one);

@@ -13,21 +13,21 @@ use std::{
 use kyneta_uds_core::{BoxError, Channel, Message};
 use tower_service::Service;
 
-use crate::{config::QueueConfig, driver::queue, handle::Handle, handlers::Handlers};
+use crate::{config::QueueConfig, driver::queue, handle::Handle, handler_source::HandlerSource};
 
 /// Makes handles out of channels. See [`QueueLayer`](crate::QueueLayer).
 pub struct Queue<S, H, M> {
     inner: S,
-    handlers: Handlers<H, M>,
+    handler_source: HandlerSource<H, M>,
     config: QueueConfig,
     message: PhantomData<fn(M)>,
 }
 
 impl<S, H, M> Queue<S, H, M> {
-    pub(crate) fn new(inner: S, handlers: Handlers<H, M>, config: QueueConfig) -> Self {
+    pub(crate) fn new(inner: S, handler_source: HandlerSource<H, M>, config: QueueConfig) -> Self {
         Self {
             inner,
-            handlers,
+            handler_source,
             config,
             message: PhantomData,
         }
@@ -59,7 +59,7 @@ where
     fn call(&mut self, target: T) -> Self::Future {
         QueueFuture {
             inner: self.inner.call(target),
-            parts: Some((self.handlers.clone(), self.config.clone())),
+            parts: Some((self.handler_source.clone(), self.config.clone())),
             message: PhantomData,
         }
     }
@@ -71,7 +71,7 @@ where
 pub struct QueueFuture<F, H, M> {
     #[pin]
     inner: F,
-    parts: Option<(Handlers<H, M>, QueueConfig)>,
+    parts: Option<(HandlerSource<H, M>, QueueConfig)>,
     message: PhantomData<fn(M)>,
 }
 
@@ -87,11 +87,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let channel = ready!(this.inner.poll(cx))?;
-        let Some((handlers, config)) = this.parts.take() else {
+        let Some((handler_source, config)) = this.parts.take() else {
             return Poll::Pending;
         };
         let (handle, driver) = queue(config);
-        tokio::spawn(driver.drive(channel, handlers.of(&handle)));
+        tokio::spawn(driver.drive(channel, handler_source.of(&handle)));
         Poll::Ready(Ok(handle))
     }
 }
@@ -100,7 +100,7 @@ impl<S: Clone, H: Clone, M> Clone for Queue<S, H, M> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),
-            self.handlers.clone(),
+            self.handler_source.clone(),
             self.config.clone(),
         )
     }

@@ -105,7 +105,7 @@ async fn two_ends_whose_handlers_answer_never_wait_for_one_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nor_do_they_where_one_message_fills_a_queue() {
+async fn two_ends_whose_handlers_answer_never_wait_where_one_message_fills_a_queue() {
     all_is_answered(QueueConfig::default().max_messages(4).max_bytes(500)).await;
 }
 

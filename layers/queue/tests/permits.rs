@@ -46,7 +46,7 @@ fn disconnects() -> QueueConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slots_that_are_held_and_not_used_end_no_connection_and_keep_no_other_sender_waiting() {
+async fn unused_permits_end_no_connection_and_keep_no_other_sender_waiting() {
     for config in [disconnects(), QueueConfig::default().max_messages(2)] {
         let pipe = Pipe::with_room(1_000);
         let (handle, driver) = queue(config);
@@ -72,7 +72,7 @@ async fn slots_that_are_held_and_not_used_end_no_connection_and_keep_no_other_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_do_they_turn_away_for_ever_a_sender_that_does_not_wait() {
+async fn unused_permits_do_not_reject_try_queue_for_ever() {
     let one = QueueConfig::default().max_messages(1);
     // As many bytes as the last message had: a permit stands for that many.
     let bytes = QueueConfig::default().max_bytes(100);
@@ -182,7 +182,7 @@ impl Message for Large {
 }
 
 #[tokio::test]
-async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
+async fn waiting_senders_get_permits_for_as_many_bytes_as_there_is_room_for() {
     for by_queue in [true, false] {
         let pipe = PipeOf::<Large>::default();
         pipe.block_after(1);
@@ -210,7 +210,7 @@ async fn senders_in_line_get_slots_for_as_many_bytes_as_there_is_room_for() {
 }
 
 #[tokio::test]
-async fn a_future_that_is_polled_again_takes_no_slot() {
+async fn a_future_that_is_polled_again_takes_no_permit() {
     let (handle, _driver) = queue(QueueConfig::default().max_messages(2));
     let mut sender = handle.clone();
     let mut enqueue = task::spawn(sender.queue(Num(1)));

@@ -140,7 +140,7 @@ async fn a_full_queue_is_waited_for_in_line() {
 }
 
 #[tokio::test]
-async fn a_clone_has_no_slot() {
+async fn a_clone_has_no_permit() {
     let (mut handle, _driver) = queue::<Num>(QueueConfig::default().max_messages(1));
     handle.ready().await.unwrap();
     let mut clone = task::spawn(handle.clone());
@@ -527,7 +527,7 @@ async fn a_blocked_connection_still_hears_that_it_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocked_connection_still_hears_of_those_who_wait() {
+async fn a_driver_that_cannot_write_still_notices_waiting_senders() {
     let after = Duration::from_secs(5);
     let config = QueueConfig::default()
         .max_messages(BUFFER * 3)
@@ -720,7 +720,7 @@ async fn a_wait_for_room_that_is_given_up_starves_no_other_sender() {
 }
 
 #[tokio::test]
-async fn a_slot_that_was_granted_is_there_for_the_call() {
+async fn a_permit_that_was_granted_is_there_for_the_call() {
     let pipe = Pipe::with_room(0);
     let (mut first, driver) = queue(QueueConfig::default().max_messages(1));
     first.queue(Num(0)).await.unwrap();
@@ -816,7 +816,7 @@ async fn writing_that_fails_does_not_stop_the_reading() {
 
 /// Senders that come, wait, give up and go, in every order that the seeds give.
 #[tokio::test]
-async fn no_slot_is_ever_lost() {
+async fn no_permit_is_ever_lost() {
     for seed in 0..200u64 {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut next = move |below: u64| {

@@ -84,7 +84,7 @@ impl Driven {
 }
 
 #[tokio::test]
-async fn what_has_come_in_is_followed_by_looking_for_more() {
+async fn after_a_read_the_driver_spins() {
     let driven = Driven::start(LONG).await;
     driven.deliver();
     let polls = driven.polls_of_twenty_turns().await;
@@ -92,7 +92,7 @@ async fn what_has_come_in_is_followed_by_looking_for_more() {
 }
 
 #[tokio::test]
-async fn so_is_what_has_gone_out() {
+async fn after_a_write_the_driver_spins() {
     let mut driven = Driven::start(LONG).await;
     driven.handle.queue(Num(1)).await.unwrap();
     let polls = driven.polls_of_twenty_turns().await;
@@ -101,7 +101,7 @@ async fn so_is_what_has_gone_out() {
 }
 
 #[tokio::test]
-async fn it_stops_when_the_time_is_over_and_starts_anew() {
+async fn spinning_stops_when_its_time_is_over_and_starts_anew() {
     let driven = Driven::start(Duration::from_nanos(1)).await;
     for _ in 0..3 {
         driven.deliver();

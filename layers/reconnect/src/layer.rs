@@ -6,8 +6,8 @@ use tower::retry::backoff::MakeBackoff;
 use tower_layer::Layer;
 
 use crate::{
-    backoffs::Backoffs, machine::Transition, policy::ReconnectPolicy, service::Reconnect,
-    state_watch::StateWatch,
+    machine::Transition, policy::ReconnectPolicy, service::Reconnect, state_watch::StateWatch,
+    tower_backoff::Backoffs,
 };
 
 /// Makes channels that reconnect.

@@ -57,7 +57,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backoffs;
 mod call_future;
 mod channel;
 mod error;
@@ -68,8 +67,8 @@ mod machine;
 mod policy;
 mod service;
 mod state_watch;
+mod tower_backoff;
 
-pub use backoffs::Backoffs;
 pub use call_future::CallFuture;
 pub use channel::Reconnecting;
 pub use error::{NotConnected, NotRedialable};
@@ -79,3 +78,5 @@ pub use machine::{Effect, Input, Machine, Outcome, State, StateKind, Transition}
 pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};
 pub use service::Reconnect;
 pub use state_watch::{Missed, StateWatch, Transitions};
+pub use tower_backoff::Backoffs;
+pub use tower_backoff::Backoffs;

@@ -29,7 +29,7 @@
 
 mod accept;
 mod access_policy;
-mod authorize;
+mod authorize_listener;
 pub mod bind;
 mod connector;
 mod credentials;
@@ -44,9 +44,9 @@ mod socket_file;
 mod user_namespace;
 pub mod watch;
 
-pub use accept::admission::{Permit, RejectReason};
+pub use accept::admission::{ConnectionPermit, RejectReason};
 pub use access_policy::AccessPolicy;
-pub use authorize::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
+pub use authorize_listener::{Authorize, AuthorizeFuture, AuthorizeLayer, NotAllowed};
 pub use bind::BindError;
 pub use connector::{ConnectError, UnixConnector, UnixTarget, no_symlink};
 pub use directory::DirectoryRisk;

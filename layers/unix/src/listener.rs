@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::{
     accept::{
         ListeningSockets,
-        admission::{Admission, Limits, Permit, RejectReason},
+        admission::{Admission, ConnectionPermit, Limits, RejectReason},
         close_orderly,
     },
     bind::{self, BindError, BoundPath},
@@ -61,7 +61,7 @@ pub struct Listener {
 #[non_exhaustive]
 pub enum ListenerEvent {
     /// A new connection. Keep the permit as long as the stream.
-    Accepted(UnixStream, Permit),
+    Accepted(UnixStream, ConnectionPermit),
     /// A new connection was rejected, and closed at once.
     Rejected(RejectReason),
     /// The path is not ours any more: new connections do not reach us.
@@ -139,7 +139,7 @@ impl Listener {
     /// ever once closed.
     ///
     /// Cancel safe.
-    pub async fn accept(&mut self) -> (UnixStream, Permit) {
+    pub async fn accept(&mut self) -> (UnixStream, ConnectionPermit) {
         loop {
             let stream = accept(&mut self.sockets).await;
             if let ListenerEvent::Accepted(stream, permit) = admit(&self.admission, stream) {

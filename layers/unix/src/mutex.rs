@@ -1,7 +1,9 @@
-//! Locks a mutex. No code that can panic runs under this crate's locks, so poison means nothing.
+//! Locks a mutex, poisoned or not.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use kyneta_uds_core::ignore_poison;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    ignore_poison(mutex.lock())
 }

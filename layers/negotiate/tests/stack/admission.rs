@@ -16,7 +16,7 @@ use tower::{Service as _, ServiceExt as _};
 use crate::support::{Place, frame, is, join, join_over, joined, soon};
 
 #[tokio::test]
-async fn one_that_is_refused_at_the_door_keeps_its_messages_and_says_why() {
+async fn a_rejected_connector_keeps_its_messages_and_reports_why() {
     let place = Place::new();
     let options = ListenerOptions::new().max_connections(1);
     let mut a = join(&place, |layer| layer.listener(options)).await;
@@ -55,7 +55,7 @@ async fn one_that_is_refused_at_the_door_keeps_its_messages_and_says_why() {
 }
 
 #[tokio::test]
-async fn who_is_admitted_is_answered_and_sees_no_more_than_the_messages() {
+async fn an_admitted_connector_is_answered_and_receives_nothing_but_messages() {
     let place = Place::new();
     let mut a = joined(&place).await;
     let mut b = joined(&place).await;

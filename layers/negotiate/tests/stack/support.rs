@@ -14,7 +14,7 @@ use kyneta_uds_negotiate::{
     AcceptHandler, NegotiateLayer, PerPeer, Role, RoleWait, RoleWatch, WaitReason,
 };
 use kyneta_uds_queue::{Handle, QueueConfig, QueueLayer};
-use kyneta_uds_unix::{Permit, UnixConnector};
+use kyneta_uds_unix::{ConnectionPermit, UnixConnector};
 use tokio::sync::mpsc;
 use tower::{ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneService};
 
@@ -119,7 +119,7 @@ where
     C: Channel<u32, In = u32, Future: Send> + Send + 'static,
     E: Into<BoxError>,
 {
-    async fn accept(self, channel: C, permit: Permit) -> Option<Handle<u32>> {
+    async fn accept(self, channel: C, permit: ConnectionPermit) -> Option<Handle<u32>> {
         let per_peer = PerPeer::new(self.handler, QueueConfig::default());
         AcceptHandler::<C, BoxError, u32>::accept(per_peer, channel, permit).await
     }

@@ -14,7 +14,7 @@ use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
 use tower_service::Service;
 
 use super::{Drive, state::Step};
-use crate::{answering::Answering, config::QueueEvent, error::HandlerPanicked};
+use crate::{config::QueueEvent, current_handler::Answering, error::HandlerPanicked};
 
 /// Whose code runs in a turn of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,15 +39,15 @@ impl<M> SendQueue<M> {
         number: u64,
         waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
-        if let Some(exceptions) = &mut self.exceptions {
-            if let Some(error) = exceptions.take_refusal(number) {
+        if let Some(failures) = &mut self.failures {
+            if let Some(error) = failures.take_refusal(number) {
                 return Some(Err(SendError::Refused(error)));
             }
             if number < self.taken {
-                if let Some(error) = exceptions.losses.within(number..number + 1) {
+                if let Some(error) = failures.losses.within(number..number + 1) {
                     return Some(Err(error));
                 }
-                if !exceptions.knows(number) {
+                if !failures.knows(number) {
                     return Some(Err(SendError::Forgotten));
                 }
             }
@@ -91,8 +91,8 @@ impl<M> SendQueue<M> {
         key: &mut Option<CompletionKey>,
         waker: &mut Option<Waker>,
     ) -> Option<Result<(), SendError>> {
-        if let Some(exceptions) = &self.exceptions
-            && let Some(error) = exceptions.losses.within(range.clone())
+        if let Some(failures) = &self.failures
+            && let Some(error) = failures.losses.within(range.clone())
         {
             return Some(Err(error));
         }

@@ -67,7 +67,7 @@ impl<M> SendQueue<M> {
         range: Range<u64>,
         reason: DisconnectReason,
     ) -> Option<DisconnectReason> {
-        self.exceptions().losses.add(range, reason)
+        self.failures().losses.add(range, reason)
     }
 }
 

@@ -8,7 +8,7 @@
 //! the write buffer, `next` to be queued. These replace a oneshot for each message (some 130 ns).
 
 mod completion;
-mod exceptions;
+mod failures;
 mod losses;
 mod permits;
 mod wakes;
@@ -22,7 +22,7 @@ use kyneta_uds_core::DisconnectReason;
 
 pub(crate) use self::completion::CompletionKey;
 pub(crate) use self::permits::{Acquire, Contention, Permit, PermitRequest, WaiterKey};
-use self::{exceptions::Exceptions, permits::Waiters, wakes::Wakes};
+use self::{failures::Failures, permits::Waiters, wakes::Wakes};
 use crate::{budget::Lease, config::Overflow, error::SendError};
 
 /// Capacity of an idle queue, in messages.
@@ -78,7 +78,7 @@ pub(crate) struct SendQueue<M> {
     next: u64,
     encoded: u64,
     taken: u64,
-    exceptions: Option<Box<Exceptions>>,
+    failures: Option<Box<Failures>>,
 
     /// Senders that wait for a permit. Absent when none does.
     waiters: Option<Box<Waiters>>,
@@ -171,7 +171,7 @@ impl<M> SendQueue<M> {
             next: 0,
             encoded: 0,
             taken: 0,
-            exceptions: None,
+            failures: None,
             waiters: None,
             next_waiter: 0,
             message_waiters: Vec::new(),

@@ -1,6 +1,6 @@
 //! Admission of connections: the access policy by uid and gid, the rate, and the limits at once.
 //!
-//! In: the credentials of a new connection. Out: a [`Permit`], or a [`RejectReason`] and a log line. May touch:
+//! In: the credentials of a new connection. Out: a [`ConnectionPermit`], or a [`RejectReason`] and a log line. May touch:
 //! its own counts, the clock.
 
 use std::{
@@ -100,7 +100,7 @@ impl RejectReason {
     }
 }
 
-/// Decides on each connection; shared with the [`Permit`]s.
+/// Decides on each connection; shared with the [`ConnectionPermit`]s.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: Limits,
@@ -123,9 +123,9 @@ impl Admission {
     pub(crate) fn admit(
         self: &Arc<Self>,
         credentials: Option<Credentials>,
-    ) -> Result<Permit, RejectReason> {
+    ) -> Result<ConnectionPermit, RejectReason> {
         match self.enter(credentials) {
-            Ok(()) => Ok(Permit {
+            Ok(()) => Ok(ConnectionPermit {
                 admission: self.clone(),
                 credentials,
             }),
@@ -186,12 +186,12 @@ impl Admission {
 /// ```
 #[must_use = "dropping it makes room for another connection"]
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionPermit {
     admission: Arc<Admission>,
     credentials: Option<Credentials>,
 }
 
-impl Permit {
+impl ConnectionPermit {
     /// The credentials of the connected process, where the kernel reports them.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
@@ -212,7 +212,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         lock(&self.admission.open).leave(self.credentials.map(|of| of.uid));
     }

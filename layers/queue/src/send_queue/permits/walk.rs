@@ -327,7 +327,7 @@ impl Walk {
 }
 
 #[test]
-fn whatever_senders_and_the_driver_do_no_slot_is_lost_or_counted_twice() {
+fn whatever_senders_and_the_driver_do_no_permit_is_lost_or_counted_twice() {
     for seed in 0..300 {
         println!("seed {seed}");
         let mut walk = Walk::new(seed);

@@ -8,14 +8,14 @@ use crate::{handle::Handle, weak::WeakHandle};
 
 type Make<H, M> = Arc<dyn Fn(WeakHandle<M>) -> H + Send + Sync>;
 
-pub(crate) enum Handlers<H, M> {
+pub(crate) enum HandlerSource<H, M> {
     /// A clone of it.
     Same(H),
     /// One that is made for the connection.
     Made(Make<H, M>),
 }
 
-impl<H, M> Handlers<H, M> {
+impl<H, M> HandlerSource<H, M> {
     pub(crate) fn made(make: impl Fn(WeakHandle<M>) -> H + Send + Sync + 'static) -> Self {
         Self::Made(Arc::new(make))
     }
@@ -29,7 +29,7 @@ impl<H, M> Handlers<H, M> {
     }
 }
 
-impl<H: Clone, M> Clone for Handlers<H, M> {
+impl<H: Clone, M> Clone for HandlerSource<H, M> {
     fn clone(&self) -> Self {
         match self {
             Self::Same(handler) => Self::Same(handler.clone()),

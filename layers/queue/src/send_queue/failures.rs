@@ -13,7 +13,7 @@ use crate::counts::Ledger;
 const MAX_REFUSALS: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Exceptions {
+pub(super) struct Failures {
     refused: BTreeMap<u64, SharedError>,
     /// Refusals of messages before this one may have been forgotten.
     forgotten: u64,
@@ -21,7 +21,7 @@ pub(super) struct Exceptions {
     ledger: Ledger,
 }
 
-impl Exceptions {
+impl Failures {
     /// Takes the refusal of message `number`.
     pub(super) fn take_refusal(&mut self, number: u64) -> Option<SharedError> {
         self.refused.remove(&number)
@@ -34,19 +34,19 @@ impl Exceptions {
 }
 
 impl<M> SendQueue<M> {
-    pub(super) fn exceptions(&mut self) -> &mut Exceptions {
-        self.exceptions.get_or_insert_default()
+    pub(super) fn failures(&mut self) -> &mut Failures {
+        self.failures.get_or_insert_default()
     }
 
     /// Counts and log lines.
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
-        &mut self.exceptions().ledger
+        &mut self.failures().ledger
     }
 
     /// Message `number` could not be encoded. Drop what it evicts without the lock.
     #[must_use]
     pub(crate) fn refuse(&mut self, number: u64, error: SharedError) -> Option<SharedError> {
-        let this = self.exceptions();
+        let this = self.failures();
         let mut oldest = None;
         if this.refused.len() >= MAX_REFUSALS
             && let Some((number, error)) = this.refused.pop_first()
@@ -61,6 +61,6 @@ impl<M> SendQueue<M> {
     /// Removes the refusal of a dropped future's message; drop it without the lock.
     #[must_use]
     pub(crate) fn forget(&mut self, number: u64) -> Option<SharedError> {
-        self.exceptions.as_mut()?.take_refusal(number)
+        self.failures.as_mut()?.take_refusal(number)
     }
 }
