@@ -256,7 +256,7 @@ impl Incoming {
         &self.from.peer
     }
 
-    /// A handle to answer with. A handler that waits for the end of the connection
+    /// The connection to answer on. A handler that waits for the end of the connection
     /// ([`closed`](Connection::closed), [`dispose`](Connection::dispose)) delays that end until the
     /// drain timeout: spawn a task for it.
     pub fn from(&self) -> Connection {

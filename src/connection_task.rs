@@ -42,7 +42,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
     }
 
     /// Spawns the task that drives the connection to its end, removes its entry, and then drops `held`.
-    /// In the present span unless it is disabled: without a subscriber an idle connection holds no span.
+    /// It runs in the current span, unless that is disabled: without a subscriber an idle connection holds none.
     pub(crate) fn spawn(self, handler: impl Handler, entry: PeerEntry, held: impl Send + 'static)
     where
         C: Send + 'static,

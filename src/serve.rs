@@ -224,7 +224,7 @@ where
                 }
             }
         }
-        // The path first: a process that connects from now on must not reach a socket at which no one accepts.
+        // The path first: a process that connects from now on must not reach a socket that accepts no more.
         let closed = acceptor.close();
         server.disposing().cancel();
         let handshakes = async { while !matches!(acceptor.next().await, AcceptorEvent::Closed) {} };

@@ -268,7 +268,7 @@ async fn a_client_reconnects_to_its_server_although_a_stranger_listened_meanwhil
     let builder = Server::builder(&bus.path).identity(service("stranger"));
     let mut seen = builder.events();
     let (stranger, _) = serve(builder).await;
-    // A process has connected to the stranger, and has disconnected.
+    // A process has connected to the other user's listener, and has disconnected.
     next_end(&mut seen).await;
     stranger.dispose().await;
     let server = bus.echo("s").await;

@@ -131,7 +131,7 @@ fn the_other_ends() {
     raise_descriptor_limit();
     let _others = talk(path.as_ref(), count);
     println!("{SILENT}");
-    // Ends with the process that started it.
+    // Runs until the process that started it exits.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Peers on one path: who listens, messages, and what survives a change of the listener.
+//! Peers on one path: which one listens, messages, and what survives a change of the listener.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

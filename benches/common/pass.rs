@@ -1,4 +1,4 @@
-//! A layer of a user: around a channel it is a channel, around a handle a service.
+//! A pass-through layer, as a user would write it: it wraps a channel into a channel, or a handle into a service.
 
 use std::{
     pin::Pin,

@@ -27,7 +27,7 @@ pub(crate) struct Config {
     /// How many peers may be absent at once; beyond that the one absent longest departs at once, so
     /// that a flood of ids uses no more memory. 1,024 by default.
     pub(crate) max_absent: usize,
-    /// This side's id, to notice a channel to itself. Unknown by default.
+    /// This side's id, to notice a channel from this process to itself. Unknown by default.
     pub(crate) own_id: Option<PeerId>,
 }
 

@@ -122,17 +122,17 @@ async fn measure(path: &Path, entry: Entry, task: Task) -> Result<Duration, BoxE
     let run = async {
         match heard(&mut server_says).await? {
             Some(Report::Ready) => {}
-            other => return Err(told("the server", other)),
+            other => return Err(unexpected("the server", other)),
         }
         let mut client = half("run", path, entry, task)?;
         let mut client_says = said(&mut client)?;
         let outcome = tokio::select! {
             report = heard(&mut client_says) => match report? {
                 Some(Report::Took(took)) => Ok(took),
-                other => Err(told("the client", other)),
+                other => Err(unexpected("the client", other)),
             },
             // The server may have ended because the client has.
-            Ok(Some(report)) = heard(&mut server_says) => Err(told("the server", Some(report))),
+            Ok(Some(report)) = heard(&mut server_says) => Err(unexpected("the server", Some(report))),
         };
         client.kill().await?;
         outcome
@@ -172,10 +172,10 @@ async fn heard(says: &mut Says) -> Result<Option<Report>, BoxError> {
 }
 
 /// The error of an unexpected report.
-fn told(who: &str, report: Option<Report>) -> BoxError {
+fn unexpected(process: &str, report: Option<Report>) -> BoxError {
     match report {
-        Some(Report::Failed(why)) => format!("{who}: {why}").into(),
-        Some(other) => format!("{who} said {other:?}").into(),
-        None => format!("{who} ended without a word").into(),
+        Some(Report::Failed(why)) => format!("{process}: {why}").into(),
+        Some(other) => format!("{process} reported {other:?}").into(),
+        None => format!("{process} ended without a report").into(),
     }
 }

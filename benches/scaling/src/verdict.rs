@@ -11,7 +11,7 @@ const SAME: f64 = 1.5;
 pub(crate) struct Cost<'a>(pub(crate) f64, pub(crate) &'a str);
 
 /// Whether a cost is unchanged; `same` is the word for that.
-pub(crate) fn changed(whose: &str, from: Cost<'_>, to: Cost<'_>, same: &str) -> String {
+pub(crate) fn changed(series: &str, from: Cost<'_>, to: Cost<'_>, same: &str) -> String {
     let ratio = to.0 / from.0;
     let verdict = match ratio {
         r if r > SAME => format!("not {same}, it grows"),
@@ -19,7 +19,7 @@ pub(crate) fn changed(whose: &str, from: Cost<'_>, to: Cost<'_>, same: &str) -> 
         _ => same.to_owned(),
     };
     let [from, to] = [from, to].map(|Cost(nanos, place)| format!("{} {place}", time(nanos)));
-    format!("{whose}: {from}, {to}, {ratio:.2} times as much: **{verdict}**.")
+    format!("{series}: {from}, {to}, {ratio:.2} times as much: **{verdict}**.")
 }
 
 /// The sentence about `SAME` for the page.

@@ -96,7 +96,7 @@ impl EventWriter {
         self.shared.work.notify_one();
     }
 
-    /// Ready when stdout breaks.
+    /// Resolves when stdout cannot be written any more.
     pub(super) async fn broken(&self) -> Failure {
         match self.shared.until(|_| false).await {
             Err(failure) => failure,

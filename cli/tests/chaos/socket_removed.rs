@@ -26,7 +26,7 @@ fn recovers(rounds: usize, remove_files: fn(&Bus)) {
         let (mut bus, _) = Bus::of(4);
         let removed = Instant::now();
         remove_files(&bus);
-        // At the worst moment.
+        // A peer starts while the path is missing.
         bus.start(&[]);
         back.add(wait_for_listener(&bus) - removed);
         let one = bus.one();

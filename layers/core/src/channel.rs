@@ -84,7 +84,7 @@ pub trait Channel<M>:
     /// fixed by configuration or settled by a frame.
     fn begin_with(&mut self, wire: WireVersion) -> bool;
 
-    /// The first word on a connection whose sides do not introduce themselves: connect(2) succeeds
+    /// The admission frame of a connection without a handshake: connect(2) succeeds
     /// before anything is known of the listener, so the side that accepted writes an empty frame
     /// ([`Admission::Grant`], to be flushed), and the side that connected waits for that frame
     /// ([`Admission::Await`]) before it sends. Ready at once where a handshake below has shown the

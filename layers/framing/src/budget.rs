@@ -17,8 +17,8 @@ const LIMIT: usize = 256 << 20;
 /// The unit of leases, bytes.
 const STEP: usize = 64 << 10;
 
-/// Memory for inbound frames, shared by many connections: by those of one [`Framing`](crate::Framing) service
-/// and its clones, or by all that were given a clone of the budget.
+/// Memory for inbound frames, shared by many connections: those of one [`Framing`](crate::Framing) service
+/// and its clones, or of all services that were given a clone of the budget.
 ///
 /// The first 128 KiB of each connection do not count, so small messages always pass. A larger frame leases
 /// memory in steps of 64 KiB as its bytes arrive, whatever its header announces. The lease ends when the frame

@@ -46,7 +46,7 @@ const FIRST_DENIED_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait after such an obstacle.
 const LONGEST_DENIED_WAIT: Duration = Duration::from_secs(1);
 
-/// This many waits for a listener in a row take one second.
+/// So many waits for a listener, one after the other, take one second.
 const WAITS_PER_SECOND: u8 = 11;
 
 /// A wait doubles at most this often: 0.5 ms * 2^8 is past [`CROWD_WAIT`].
@@ -463,7 +463,7 @@ fn on_listener(restoring: bool, denied: bool, input: Input) -> (State, Effects) 
         Input::Restored(Bind::Denied) if restoring => (stay(false, true), vec![Effect::Report]),
         Input::PathLost => restart(stay(restoring, denied)),
         Input::Restored(Bind::InUse) if restoring => restart(stay(restoring, denied)),
-        // It is this peer's again without a restoration: the next obstacle is the first of a row.
+        // The path is this peer's again without a restoration: the next obstacle counts as the first.
         Input::Restored(Bind::Done) => (stay(false, false), vec![]),
         // Repeated: it is the same path.
         Input::Bound(Bind::Done) | Input::Restored(_) => (stay(restoring, denied), vec![]),

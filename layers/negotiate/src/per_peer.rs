@@ -20,7 +20,7 @@ pub struct PerPeer<H> {
 }
 
 impl<H> PerPeer<H> {
-    /// Bounds of `config` for each queue.
+    /// Sets the bounds of each queue.
     ///
     /// ```
     /// use kyneta_uds_negotiate::PerPeer;

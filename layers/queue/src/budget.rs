@@ -11,8 +11,8 @@ use std::{
     },
 };
 
-/// What a queue may hold without taking from the budget: as long as it is shorter, it lets in. So one
-/// whose peer reads goes on, whatever the others hold.
+/// What a queue may hold without taking from the budget: a shorter queue always accepts a message. So a
+/// queue whose peer reads goes on, whatever the others hold.
 const FREE: Held = Held {
     messages: 64,
     bytes: 16 << 10,
@@ -161,7 +161,7 @@ mod tests {
         let budget = Budget::new(1_000_000, 1 << 20);
         let mut lease = Lease::new(budget.clone());
         let step = FREE.bytes;
-        // Held bytes, then what is taken.
+        // Bytes held, and bytes taken from the budget.
         let table = [
             (0, 0),
             (FREE.bytes, 0),

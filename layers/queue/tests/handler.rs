@@ -60,8 +60,8 @@ async fn answer(mut handle: Handle<String>, how: How, text: String) -> Result<()
     Ok(())
 }
 
-/// One end: `senders` tasks ask `count` times each, its handler answers what is asked, and `seen` counts
-/// what has come in.
+/// One end: `senders` tasks send `count` questions each, its handler answers questions, and `seen` counts
+/// received messages.
 async fn end(
     io: DuplexStream,
     config: QueueConfig,

@@ -1,4 +1,4 @@
-//! Code of the user's may look at the queue wherever it runs: none runs under the queue's lock.
+//! No code of the user runs under the queue's lock, so it may use the queue wherever it runs.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

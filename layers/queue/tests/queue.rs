@@ -1,4 +1,4 @@
-//! What the queue promises, against a channel whose kernel takes what the test lets it.
+//! What the queue promises, over a channel that takes as many messages as the test allows.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower::{Service, ServiceExt, service_fn};
 
-/// A driven queue over `pipe` whose handler ignores.
+/// A driven queue over `pipe`; its handler ignores all messages.
 fn start(pipe: &Pipe, config: QueueConfig) -> (Handle<Num>, JoinHandle<DisconnectReason>) {
     let (handle, driver) = queue(config);
     let ignore = service_fn(async |_: Num| Ok::<(), Infallible>(()));
@@ -358,7 +358,7 @@ async fn queues_that_share_a_budget_are_full_together_and_none_starves() {
         assert_eq!(handle.queued().0, messages);
         assert_eq!(budget.used(), (64, 0), "in steps");
     }
-    // One whose peer reads goes on, though the other holds what it holds.
+    // A queue whose peer reads goes on, though the other queue keeps its messages.
     pipes[0].make_room(2000);
     let (handle, _) = &mut queues[0];
     for num in 0..1000 {
@@ -879,7 +879,7 @@ async fn what_goes_down_with_a_connection_is_told_of_and_the_rest_goes_out_on_th
     }
     let flushed = handle.flushed();
     settle().await;
-    // One is taken, four are encoded, three wait.
+    // The kernel has taken one message, four are encoded, three wait.
     assert_eq!(pipe.taken(), [0]);
     pipe.lose();
     settle().await;
@@ -912,7 +912,7 @@ async fn a_channel_that_comes_back_is_interrupted_when_it_stays_full() {
         .max_messages(2)
         .overflow(Overflow::Disconnect { after });
     let (mut handle, task) = start(&pipe, config);
-    // The buffer's four, the queue's two, and one that waits.
+    // Four in the buffer, two in the queue, and one that waits.
     send_all(&mut handle, 0..7).await;
     let reason = pipe.0.lock().unwrap().interrupted.clone().unwrap();
     assert!(reason.to_string().contains("does not read"), "{reason}");

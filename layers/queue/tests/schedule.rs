@@ -506,7 +506,8 @@ async fn send_and_tell(handle: &mut Handle<Msg>, msg: Msg, outcomes: Outcomes) {
     outcomes.lock().unwrap().push((msg, outcome));
 }
 
-/// One end, whose other one is this: it takes some, sends some, and then the end comes in some way.
+/// Drives one connection, with this function as its peer: takes some messages, sends some, and then ends the
+/// connection in a random way.
 fn run_to_the_end(seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     random.below(2);

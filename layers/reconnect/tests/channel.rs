@@ -152,7 +152,7 @@ async fn attempts_follow_each_other_as_the_policy_says_until_it_gives_up() {
 async fn an_idle_channel_reconnects_and_reports_once_what_it_has_lost() {
     let make = MakePipe::default();
     let (mut channel, states) = connected(&make, ReconnectPolicy::new()).await;
-    idle(&mut channel, 6.0).await; // it has proved useful
+    idle(&mut channel, 6.0).await; // long enough to count as useful
     let first = make.pipe();
     first.stick(true);
     send(&mut channel, 1).await;

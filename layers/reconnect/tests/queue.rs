@@ -50,7 +50,7 @@ async fn read(pipe: &mut DuplexStream, count: usize) -> Vec<u8> {
     payloads
 }
 
-/// Pipes that hold so many bytes, whose other ends go to the test.
+/// A make service of pipes that hold `size` bytes; the other ends go to the test.
 fn pipes(
     size: usize,
 ) -> (

@@ -42,7 +42,7 @@ pub(super) async fn serve(
     let mut events = builder.events();
     let (order, mut orders) = mpsc::channel(1);
     let answering = service_fn(move |incoming: Incoming| {
-        // A clone for each message would slow the other works down.
+        // A clone for each message would slow the other measurements down.
         let order = fan::is_order(&incoming.message).then(|| order.clone());
         answer(incoming, order)
     });
@@ -201,7 +201,7 @@ impl Meter {
             send
         });
         if send {
-            // A lost connection ends the measurement elsewhere.
+            // If the connection is lost, the measuring loop ends with the error.
             let _ = incoming.from().queue(incoming.message).await;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Sends numbered messages, at a pace, and keeps the result of each.
 //!
-//! In: how many, how many at a time. Out: a [`Call`] for each. May touch: the bus, as a client or
-//! as a peer, with a runtime of its own.
+//! In: how many messages, and how many may be in flight. Out: a [`Call`] for each. May touch: the
+//! bus, as a client or as a peer, with a runtime of its own.
 
 use std::{
     convert::Infallible,

@@ -22,11 +22,11 @@ enum Says {
     Pending,
     Done,
     Fails,
-    /// A message; of reading only.
+    /// A message: a result of reading only.
     Message,
 }
 
-/// A channel that always says the same, and whether it was flushed or closed.
+/// A channel that always gives the same results, and whether it was flushed or closed.
 struct Scripted {
     read: Says,
     write: Says,

@@ -2,7 +2,7 @@
 
 use crate::identity::{Features, Identity, ProtocolVersion};
 
-/// `establish`: who the sender is and what it supports.
+/// `establish`: the sender's identity and what it supports.
 ///
 /// ```
 /// use kyneta_uds_core::{Establish, Features, Identity};

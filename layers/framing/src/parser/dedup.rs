@@ -3,8 +3,8 @@
 //! In: the sequence number and payload of each frame, in order. Out: whether to yield the frame. Pure.
 //!
 //! Senders number their frames from 1, but receivers accept any number. So a repeated number alone proves
-//! nothing: a peer that does not number its frames must lose none. A peer is taken to number its frames from
-//! the first frame on whose number follows the one before, for as long as its numbers increase.
+//! nothing: a peer that does not number its frames must lose none. A peer is taken to number its frames as soon
+//! as one number follows the one before, and for as long as its numbers increase.
 //!
 //! Cost: one compare and a few stores for each frame with the next number; per read, a hash of its last payload.
 
@@ -99,7 +99,7 @@ impl Sequence {
         self.next = u64::from((self.next as u32).wrapping_add(missing));
     }
 
-    /// Accepts a frame whose number shows nothing.
+    /// Accepts a frame of a peer that is not known to number its frames.
     pub(super) fn restart(&mut self, seq: u32, payload: &Range<usize>) {
         self.next = u64::from(seq.wrapping_add(1));
         self.peer_counts = false;

@@ -151,7 +151,7 @@ where
         self.settings.accept_handler.role_changed(role);
     }
 
-    /// The path first: a process that connects from now on must not reach a socket at which no one accepts.
+    /// The path first: a process that connects from now on must not reach a socket that accepts no more.
     fn stop_listening(&mut self) {
         if let Link::Listening(acceptor, mut fan_out) = mem::replace(&mut self.link, Link::Idle) {
             for handle in acceptor.finish() {

@@ -78,11 +78,11 @@ pub(crate) enum Action {
     Crash(u8),
     Dispose(u8),
     Steal,
-    /// As two listeners of the reference do that start at once.
+    /// One listener replaces another, as two of the reference do that start at once.
     Supplant,
     IntruderBinds,
     IntruderDies,
-    /// As the reference does it: whatever is at the path goes too.
+    /// As in the reference, which also removes whatever is at the path.
     IntruderLeaves,
     RemovePath,
     RemoveLock,

@@ -1,4 +1,4 @@
-//! A connector whose listener has lost the path to another one moves there.
+//! A connector whose listener has lost its path to another listener moves to that one.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -1,4 +1,5 @@
-//! Deadlines: what may take how long, with one timer for all; and the end, which one of them bounds.
+//! Deadlines: what may take how long, with one timer for all; and the orderly end (half-closed, within
+//! the drain timeout), which one of them bounds.
 //!
 //! In: how far writing came. Out: the reason of the end, if a deadline has passed. May touch: tokio's
 //! clock, the channel.
@@ -59,8 +60,8 @@ where
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
-    /// Ends the connection once that is asked for and all is sent: closes our direction, then awaits the
-    /// peer's.
+    /// Ends the connection once it is to close and everything is sent: closes our direction, then awaits
+    /// the end of the peer's.
     pub(super) fn check_end(self: Pin<&mut Self>, cx: &mut Context<'_>, wrote: &Wrote) -> Step {
         let this = self.project();
         if wrote.closing && *this.phase == Phase::Open {
@@ -134,7 +135,7 @@ where
             .unwrap_or_default();
         let mut first: Option<(Instant, Duration, Deadline)> = None;
         for (started, (deadline, active, after)) in started.iter_mut().zip(table) {
-            // It starts anew when the kernel has taken something, but for the end.
+            // A deadline starts anew when the kernel has taken something, unless the connection is closing.
             if !active || (moved && open) {
                 *started = None;
             }

@@ -1,7 +1,7 @@
 //! Running the user's code: what panics there costs one message.
 //!
 //! In: a turn of reading. Out: what it came to, or what a panic of the handler said. May touch: the
-//! thread's mark of whose handler is at work.
+//! thread's mark of the queue whose handler runs.
 
 use std::{
     any::Any,
@@ -19,11 +19,11 @@ use crate::{config::QueueEvent, current_handler::Answering, error::HandlerPanick
 /// Whose code runs in a turn of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Running {
-    /// The channel's.
+    /// Code of the channel.
     Channel,
-    /// The handler's, which is asked for readiness.
+    /// The handler's `poll_ready`.
     Readiness,
-    /// The handler's, on a message.
+    /// The handler's future for a message.
     Message,
 }
 
@@ -53,7 +53,7 @@ where
     fn panicked(self: Pin<&mut Self>, panic: Box<dyn Any + Send>) -> Step {
         let mut this = self.project();
         match std::mem::replace(this.running, Running::Channel) {
-            // Not the handler's: the connection's task ends of it.
+            // A panic of the channel ends the connection's task.
             Running::Channel => resume_unwind(panic),
             Running::Readiness => Break(DisconnectReason::error(said(&*panic))),
             Running::Message => {

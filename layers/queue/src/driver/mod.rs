@@ -3,9 +3,10 @@
 //! In: a channel, a handler, the shared send queue. Out: the reason of the end. May touch: the channel,
 //! the handler, tokio's clock (for deadlines, never per message), and std's clock where it spins.
 //!
-//! Every poll drives both directions, so a handler that waits for room to reply does not stop the writing
-//! that makes the room; while the peer takes nothing, its messages are read ahead. A poll works on a
-//! bounded number of bytes.
+//! A poll does, in this order: see whether the connection was aborted, read and handle messages, write, and
+//! (while the handler waits and the kernel takes nothing) read ahead; then deadlines. So a handler that
+//! waits for room to reply does not stop the writing that makes the room. A poll works on a bounded number
+//! of bytes.
 
 mod deadlines;
 mod handler;

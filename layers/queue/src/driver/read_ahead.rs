@@ -42,7 +42,7 @@ pub(super) struct ReadAhead<M> {
 }
 
 impl<M: Message> ReadAhead<M> {
-    /// Empty; the channel has `worked` on so many bytes.
+    /// Empty; the channel has worked on `worked` bytes so far.
     pub(super) fn new(config: &QueueConfig, worked: u64) -> Self {
         Self {
             items: VecDeque::new(),

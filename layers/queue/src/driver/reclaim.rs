@@ -13,8 +13,9 @@ use tower_service::Service;
 
 use super::Drive;
 
-/// For how long memory must not have been needed to be given back: once to twice as long. No longer than
-/// it must be: as long as any timer waits, a runtime sets the kernel's at each rest, some 4 % of a round trip.
+/// Memory is given back when it has not been needed for one to two times this long. As short as
+/// possible: while any timer is pending, a runtime sets the kernel's timer each time it rests, some 4 % of a
+/// round trip.
 const AT_REST: Duration = Duration::from_millis(20);
 
 impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {

@@ -119,7 +119,7 @@ where
             let reclaim = idle && send_queue.can_reclaim(this.batch);
             drop(send_queue);
             drop(forgotten);
-            // Before the wakes: events that led to them come first.
+            // Events first, then the wake-ups that they caused.
             this.shared.tell_high_water(progressed.high_water);
             if progressed.drained {
                 this.shared.tell(&QueueEvent::Drained);
@@ -158,7 +158,7 @@ where
         this.batch.clear();
         this.shared.fail(*this.encoded, reason);
         this.shared.lock().register_driver(this.waker, false);
-        // What can be read has woken no task.
+        // Readable bytes have woken no task.
         cx.waker().wake_by_ref();
         Continue(Wrote::default())
     }

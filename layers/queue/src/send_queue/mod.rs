@@ -65,10 +65,10 @@ pub(crate) struct SendQueue<M> {
     rejected_full: bool,
     /// Senders wait until the handler has answered what was read ahead.
     yielding: bool,
-    /// One may enter all the same: no sender waited when one was due.
+    /// One message may be queued at a full queue: no sender waited when a permit was due.
     one_may_enter: bool,
-    /// A bound is reached. Updated with each message in or out, so changes that others make to a shared
-    /// budget are seen with the next one.
+    /// A bound is reached. Updated with each message in or out, so what other queues do to a shared
+    /// budget is seen with the next message.
     filled: bool,
     /// It was filled, and has not been empty since.
     full: bool,

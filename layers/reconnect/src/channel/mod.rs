@@ -88,7 +88,7 @@ enum Phase<C, F> {
     Connecting(Pin<Box<F>>),
     /// The policy's wait before the next attempt.
     Waiting(Until),
-    /// Given up. `true`: the stream has yielded the reason.
+    /// The policy has given up. `true`: the stream has yielded the reason.
     GivenUp(DisconnectReason, bool),
     /// Closed on purpose.
     Closed,

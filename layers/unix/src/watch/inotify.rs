@@ -11,7 +11,7 @@
 //! instance must have a lower number than the connections, whose peers wait for the end: from kill(2) to the
 //! end of a connection, median and longest of 15, it took 0.9 and 1.5 ms without an instance, 1.1 and 6.5 ms
 //! with a lower number, 3.5 and 17 ms with a higher one. So the instance is opened before the first connection
-//! is accepted, and a listener moves its socket and its lock up, so that the instance gets one of their numbers.
+//! is accepted, and a listener moves its socket and its lock up, so that the instance gets the lower number.
 
 use std::{
     collections::HashMap,

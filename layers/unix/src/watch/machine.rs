@@ -61,7 +61,7 @@ pub enum PathLoss {
     Stale,
     /// A file that is not a socket is there, or the path cannot be looked at.
     Blocked,
-    /// Another process listens there: the path is its own now.
+    /// Another process listens there and owns the path now.
     Taken,
 }
 

@@ -53,7 +53,7 @@ pub(crate) enum Trigger {
 #[derive(Debug)]
 pub(crate) struct WatchedFiles {
     notify: Arc<Notify>,
-    /// The task is woken at each check, not only at a change.
+    /// Wakes the task at each check, not only at a change.
     always: Arc<AtomicBool>,
     _check: PeriodicCheck,
     #[cfg(target_os = "linux")]

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::support::{Dir, Obstacle, busy_listener, chain, nothing, stale_socket};
 
-/// Longer than anything here takes.
+/// Longer than any step of these tests takes.
 const LONG: Duration = Duration::from_secs(10);
 
 async fn lost(listener: &mut Listener) -> PathLoss {

@@ -262,7 +262,7 @@ fn any_sequence_numbers_cut_anywhere_follow_the_rules_of_the_wire() {
         };
         let (mut model, mut want) = (Model::default(), Vec::new());
         let mut bytes = Vec::new();
-        // Some of them wrap around.
+        // Some of these numbers wrap around.
         let mut seq = [0, 7, u32::MAX - 5][below(3) as usize];
         for _ in 0..20 {
             seq = match below(12) {

@@ -1,4 +1,6 @@
-//! One CBOR item: in, bytes and an offset; out, the item there and the offset after it.
+//! One CBOR item.
+//!
+//! In: bytes and an offset. Out: the item there, and the offset after it. Touches nothing.
 //!
 //! Accepts only the subset of wire section 5. A length is compared with the bytes left before it is used.
 
