@@ -47,7 +47,7 @@ pub struct HyperlocalConnector {
 }
 
 impl HyperlocalConnector {
-    /// A connector.
+    /// A connector without settings.
     pub fn new() -> Self {
         Self::default()
     }

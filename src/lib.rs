@@ -38,6 +38,9 @@
 //! How the roles differ: [`roles`]. Which stack to choose, what a sender may rely on, how to migrate
 //! from the TypeScript package: the [`guide`].
 //!
+//! [`ChannelMsg`], [`DocId`] and [`Interest`] are messages of kyneta, a document synchronization framework.
+//! For messages of your own, see [`cbor`].
+//!
 //! # The stack
 //!
 //! A role is a stack of layers over a connector. Each layer turns one make service into another; the
@@ -51,7 +54,7 @@
 //! | [`NegotiateLayer`] | channels that listen or connect, and change role | channels |
 //! | [`ReconnectLayer`] | channels that are connected again after a loss | channels |
 //! | [`HandshakeLayer`] | channels whose peer is known | channels |
-//! | [`CborLayer`] | channels: a `Service` out, a `Stream` in | frame transports |
+//! | [`CborLayer`] | channels: a `Service` to send, a `Stream` to receive | frame transports |
 //! | [`FramingLayer`] | frame transports | byte streams |
 //! | [`UnixConnector`] | byte streams | socket paths |
 //!
@@ -59,8 +62,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `hyperlocal` | yes | `HyperlocalConnector`: a connector that uses hyperlocal's |
-//! | `status` | no | [`status`]: what a role does, as a value, over HTTP on a Unix socket, as metrics |
+//! | `hyperlocal` | yes | `HyperlocalConnector`: connects through the connector of the crate hyperlocal |
+//! | `status` | no | module `status`: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -156,7 +159,8 @@ pub mod cbor {
 pub mod handshake {
     //! The layer in which two processes exchange their identities.
     //!
-    //! A layer of your own above it sees the peer of each channel, [`Established::peer`]:
+    //! A layer of your own above it sees the peer of each channel, [`Established::peer`]. (One that adds the
+    //! sender to each message: `examples/layer_below_queue.rs`.)
     //!
     //! ```
     //! use kyneta_uds::{BoxError, CborLayer, ChannelMsg, Established, FramingLayer, HandshakeLayer};

@@ -9,8 +9,8 @@ use crate::{identity::Identity, text::SchemaHash};
 /// A type that queues can hold: it knows its size, so that a queue can be bounded in bytes.
 ///
 /// For a type that implements serde's `Serialize`, `kyneta_uds_cbor::encoded_size(self)` is a good estimate if
-/// most of its content is texts and bytes. Small values take several times their encoded size in memory (a `0_u64` eight
-/// bytes instead of one): for a collection of them, multiply the count by `size_of`.
+/// most of its content is texts and bytes. Small values take several times their encoded size in memory (a
+/// `0_u64` eight bytes instead of one): for a collection of them, multiply the count by `size_of`.
 ///
 /// ```
 /// use kyneta_uds_core::Message;

@@ -1,7 +1,7 @@
 //! "I need a layer that tower does not have": it refuses messages over a size, with an error of its own,
 //! before they reach the queue. The layer is above `main`, its test below.
 //!
-//! `cargo run --example own_layer`, and `cargo test --example own_layer`
+//! `cargo run --example layer_above_queue`, and `cargo test --example layer_above_queue`
 
 use std::{
     future::{Ready, ready},
