@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 /// An error, with the path of its field.
 #[derive(Debug, PartialEq)]
 pub(crate) struct JsonError {
-    /// Dotted, the outermost field first; empty for the whole.
+    /// Names of fields with dots between, the outermost first; empty for the whole value.
     path: String,
     what: Cow<'static, str>,
 }

@@ -4,7 +4,7 @@
 //! kernels have taken its message. A command waits for room in the queues, not for the kernels.
 //!
 //! Because `sent` events keep their order, one stalled peer could block those of all others. If stdin
-//! has to wait for that, the peer is disconnected after the stall limit.
+//! has to wait for such a peer, the peer is disconnected after the stall limit.
 
 use std::{future::pending, mem, pin::pin, sync::Arc, time::Duration};
 

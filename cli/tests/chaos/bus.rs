@@ -47,7 +47,7 @@ pub(crate) struct Bus {
     foreign: Option<ForeignListener>,
     started: usize,
     pub(crate) directory: tempfile::TempDir,
-    /// Not in the directory of the socket, whose watchers would be woken.
+    /// Not in the socket's directory: a file there would wake the watchers of that directory.
     stderr_files: tempfile::TempDir,
 }
 

@@ -108,8 +108,8 @@ pub trait Channel<M>:
     /// Takes the reason of a loss: the connection below has ended, another takes or will take its
     /// place, and what had been called and not flushed may or may not have been sent. Until a loss
     /// has been taken, `poll_ready` and `poll_flush` are pending. `None` for a channel over one
-    /// connection, which ends with it. A wrapper passes on what the channel inside says: otherwise
-    /// a channel that comes back never does.
+    /// connection, which ends with it. A wrapper returns what the inner channel returns: otherwise
+    /// a channel that reconnects never becomes ready again.
     fn lost(&mut self) -> Option<DisconnectReason>;
 
     /// Gives up the connection below, because of `reason`, for another. False, and without effect,

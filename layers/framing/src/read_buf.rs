@@ -60,7 +60,7 @@ impl ReadBuffer {
         self.allocation = self.allocation.max(self.bytes.capacity());
     }
 
-    /// Splits off the front: without a copy, unless that would keep more than twice its size alive.
+    /// Splits off the first `n` bytes. It copies them only if they would otherwise keep more than twice as much alive.
     #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Bytes {
         self.burst += n;

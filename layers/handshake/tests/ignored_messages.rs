@@ -120,7 +120,7 @@ async fn ten_thousand_departs_take_more_than_one_poll() {
     let mut next = task::spawn(channel.next());
     for _ in 0..10 {
         assert_pending!(next.poll());
-        // Not because nothing has arrived: it has yielded to other tasks.
+        // It is pending because it yields to other tasks, not because nothing has arrived.
         tokio::task::yield_now().await;
         assert!(next.is_woken());
     }

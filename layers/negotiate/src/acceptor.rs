@@ -39,8 +39,8 @@ use crate::{
 /// a socket with unread bytes resets the other end.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
 
-/// A path that could not be restored counts as restored when it was not reported lost for this long: what was
-/// in the way has been moved aside. A lost path is reported at least once a second.
+/// A path that could not be restored counts as restored when it was not reported lost for this long: the
+/// obstacle at the path has been removed. A lost path is reported at least once a second.
 const RESTORED_AFTER: Duration = Duration::from_secs(2);
 
 /// Accepts the connections of a [`Listener`], makes a channel of each, and hands it to an [`AcceptHandler`].

@@ -20,10 +20,10 @@ use tower_service::Service as _;
 pub(crate) struct FanOut<M> {
     members: Vec<Member<M>>,
     next_key: u64,
-    /// Each is ready, with its member's key, when that one has ended.
+    /// Each resolves to its member's key when that member has ended.
     ends: FuturesUnordered<Pin<Box<dyn Future<Output = u64> + Send>>>,
     regroup: Duration,
-    /// Without members: until when messages are kept for one to come.
+    /// While there are no members: until when messages are kept for the next one.
     keep: Option<Pin<Box<Sleep>>>,
     /// It has been logged that messages are kept.
     is_logged: bool,

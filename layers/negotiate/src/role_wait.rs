@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::machine::WaitReason;
 
-/// Why a peer has no role, or a listener not its path, and for how long. That there is no role is reported after
+/// Why a peer has no role, or a listener has lost its path, and for how long. A missing role is reported after
 /// one second, and again after pauses that grow to a minute: to
 /// [`AcceptHandler::waiting`](crate::AcceptHandler::waiting), as a warning in the log, and by
 /// [`RoleWatch::waiting`](crate::RoleWatch::waiting).

@@ -97,8 +97,8 @@ impl RoleWatch {
         .await
     }
 
-    /// As [`settled`](Self::settled), but a listener that rejects this process is waited for, too: it may have
-    /// as many connections as it allows just now.
+    /// As [`settled`](Self::settled), but a listener that rejects this process is waited for, too: it may be
+    /// at its limit of connections only for the moment.
     ///
     /// Cancel safe.
     ///

@@ -35,7 +35,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// True when the peer may have got the message all the same: sending it again may repeat it.
+    /// True when the peer may have received the message in spite of the error: sending it again may repeat it.
     pub const fn may_have_been_sent(&self) -> bool {
         matches!(
             self,

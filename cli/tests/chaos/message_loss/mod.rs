@@ -59,8 +59,8 @@ const ONE_BY_ONE: Load = Load {
     report_time: Duration::from_millis(50),
 };
 
-/// More than a socket holds, so that when the listener dies some are in the kernel, one is partly written,
-/// and some wait.
+/// More messages than a socket holds: when the listener dies, some are in the kernel, one is partly written,
+/// and some wait in the queue.
 const SIXTY_FOUR: Load = Load {
     at_a_time: 64,
     pace: 400,

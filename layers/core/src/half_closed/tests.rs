@@ -16,7 +16,7 @@ use crate::{
     wire::{ConnectionInfo, WireVersion},
 };
 
-/// What one direction of the channel says when it is polled.
+/// The result of polling one direction of the channel.
 #[derive(Clone, Copy)]
 enum Says {
     Pending,

@@ -1,11 +1,11 @@
 //! The channel that listens or connects, and changes role.
 //!
 //! In: messages to send: to the listener we are connected to, or to all peers that are connected to us.
-//! Out: what comes in on the connection that this side made; what comes in on accepted ones goes to the
+//! Out: messages received on the connection that this side made; those received on accepted ones go to the
 //! [`AcceptHandler`]. May touch: the make service below, the path, tokio's clock.
 //!
-//! The [machine](crate::machine) decides. `effects` carries out what it says, whichever of the `polls` the
-//! channel is driven by, so that a handler that waits to send does not stop the negotiation.
+//! The [machine](crate::machine) decides, and `effects` carries out its decisions. Each of the `polls` does so,
+//! so that a handler that waits to send does not stop the negotiation.
 
 mod effects;
 mod polls;

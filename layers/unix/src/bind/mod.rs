@@ -150,7 +150,7 @@ impl BoundPath {
     /// Binds the path again with a new socket. `None` when another process has just bound it and does not
     /// listen yet: try again.
     pub(crate) fn bind_again(&mut self) -> Result<Option<UnixListener>, BindError> {
-        // Without a current lock, the steps take it, or find that another process holds it.
+        // If the lock is not current any more, the steps take it anew, or find that another process holds it.
         self.lock = self.lock.take().filter(Lock::is_current);
         let bound = bind_file(
             &self.path,

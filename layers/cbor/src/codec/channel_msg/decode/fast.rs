@@ -15,7 +15,7 @@ use super::{
     present::{RawEntry, RawPresent, RawSchema},
 };
 
-/// An offer, as most messages are. `None`: not as expected.
+/// Decodes an offer, the most frequent message. `None`: its keys are not in the usual form.
 #[inline(always)]
 pub(super) fn offer(payload: &Payload<'_>, known: &mut InboundState) -> Option<Offer> {
     let cursor = &mut Cursor::new(payload);
