@@ -61,12 +61,12 @@ async fn main() -> Result<(), BoxError> {
     bob.ready().await?.call(dismiss("settings")?).await?;
 
     // An error of the handler is an event; the connection stays open.
-    let (who, error) = failed(&mut events).await?;
-    println!("{who}: {error}");
-    assert!(who == "bob" && error.get_ref().is::<Overloaded>());
-    let (who, error) = failed(&mut events).await?;
-    println!("{who}: {error}");
-    assert!(who == "alice" && error.get_ref().is::<Elapsed>());
+    let (peer, error) = failed(&mut events).await?;
+    println!("{peer}: {error}");
+    assert!(peer == "bob" && error.get_ref().is::<Overloaded>());
+    let (peer, error) = failed(&mut events).await?;
+    println!("{peer}: {error}");
+    assert!(peer == "alice" && error.get_ref().is::<Elapsed>());
 
     bob.ready().await?.call(dismiss("settings")?).await?;
     done.notified().await;

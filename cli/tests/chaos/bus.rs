@@ -196,17 +196,17 @@ impl Bus {
         self.log.look(|known| {
             let since = known.entries.iter().skip(mark);
             since
-                .filter(|entry| entry.is(&entry.who, &listens))
-                .map(|entry| (entry.who.clone(), entry.at))
+                .filter(|entry| entry.is(&entry.id, &listens))
+                .map(|entry| (entry.id.clone(), entry.at))
                 .collect()
         })
     }
 
-    /// Waits for an event of `who` with these fields; returns its time.
-    pub(crate) fn until(&self, mark: usize, who: &str, fields: &Value) -> Instant {
-        match self.soon(DEADLINE, mark, who, fields) {
+    /// Waits for an event of `id` with these fields; returns its time.
+    pub(crate) fn until(&self, mark: usize, id: &str, fields: &Value) -> Instant {
+        match self.soon(DEADLINE, mark, id, fields) {
             Some(at) => at,
-            None => panic!("{who} has no event {fields} within {DEADLINE:?}"),
+            None => panic!("{id} has no event {fields} within {DEADLINE:?}"),
         }
     }
 
@@ -215,13 +215,13 @@ impl Bus {
         &self,
         within: Duration,
         mark: usize,
-        who: &str,
+        id: &str,
         fields: &Value,
     ) -> Option<Instant> {
         self.log.wait(within, |known| {
             let mut since = known.entries.iter().skip(mark);
             since
-                .find(|entry| entry.is(who, fields))
+                .find(|entry| entry.is(id, fields))
                 .map(|entry| entry.at)
         })
     }

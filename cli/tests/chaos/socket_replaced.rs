@@ -22,7 +22,7 @@ fn all_peers_connect_to_a_process_that_replaces_the_socket() {
         bus.one();
         let ours = bus.took_over(mark);
         assert!(
-            ours.iter().all(|(who, _)| who == ForeignListener::ID),
+            ours.iter().all(|(id, _)| id == ForeignListener::ID),
             "{ours:?}"
         );
         for id in bus.all_but(ForeignListener::ID) {

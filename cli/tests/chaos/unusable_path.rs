@@ -235,7 +235,7 @@ fn recovers(bus: &Bus, remedy: impl FnOnce()) {
     let listens: Value = json!({"event": "role", "role": "listener"});
     let at = bus.log.wait(DEADLINE, |known| {
         let mut since = known.entries.iter().skip(mark);
-        let entry = since.find(|entry| entry.is(&entry.who, &listens))?;
+        let entry = since.find(|entry| entry.is(&entry.id, &listens))?;
         Some(entry.at)
     });
     let recovered = at.unwrap_or_else(|| panic!("no process listens")) - remedied;

@@ -17,15 +17,15 @@ use super::peer_state::PeerStates;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) at: Instant,
-    pub(crate) who: String,
+    pub(crate) id: String,
     pub(crate) event: Value,
 }
 
 impl Entry {
-    /// True if it is an event of `who` with all of `fields`, and possibly more.
-    pub(crate) fn is(&self, who: &str, fields: &Value) -> bool {
+    /// True if it is an event of `id` with all of `fields`, and possibly more.
+    pub(crate) fn is(&self, id: &str, fields: &Value) -> bool {
         let mut fields = fields.as_object().unwrap().iter();
-        self.who == who && fields.all(|(name, value)| &self.event[name] == value)
+        self.id == id && fields.all(|(name, value)| &self.event[name] == value)
     }
 }
 
@@ -52,21 +52,21 @@ impl EventLog {
         }
     }
 
-    /// Adds an event of `who`.
-    pub(crate) fn record(&self, who: &str, at: Instant, event: Value) {
+    /// Adds an event of `id`.
+    pub(crate) fn record(&self, id: &str, at: Instant, event: Value) {
         let mut known = self.known();
-        let state = known.peers.entry(who.to_owned()).or_default();
+        let state = known.peers.entry(id.to_owned()).or_default();
         state.record(&event, at);
-        let who = who.to_owned();
-        known.entries.push(Entry { at, who, event });
+        let id = id.to_owned();
+        known.entries.push(Entry { at, id, event });
         drop(known);
         self.changed.notify_all();
     }
 
-    /// The stdout of `who` has ended.
-    pub(crate) fn end(&self, who: &str) {
+    /// The stdout of `id` has ended.
+    pub(crate) fn end(&self, id: &str) {
         let mut known = self.known();
-        known.peers.entry(who.to_owned()).or_default().ended = true;
+        known.peers.entry(id.to_owned()).or_default().ended = true;
         drop(known);
         self.changed.notify_all();
     }
@@ -106,11 +106,11 @@ impl EventLog {
     /// All events as text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for Entry { at, who, event } in &self.known().entries {
+        for Entry { at, id, event } in &self.known().entries {
             let ms = at.saturating_duration_since(self.began).as_secs_f64() * 1e3;
             // An offer may be long.
             let event: String = event.to_string().chars().take(300).collect();
-            writeln!(text, "{ms:10.2} ms {who:>4} {event}").unwrap();
+            writeln!(text, "{ms:10.2} ms {id:>4} {event}").unwrap();
         }
         text
     }

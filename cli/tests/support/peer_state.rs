@@ -98,8 +98,8 @@ mod tests {
 
     fn states(lines: &[(&str, Value)]) -> PeerStates {
         let mut states = PeerStates::new();
-        for (who, event) in lines {
-            let state = states.entry((*who).to_owned()).or_default();
+        for (id, event) in lines {
+            let state = states.entry((*id).to_owned()).or_default();
             state.record(event, Instant::now());
         }
         states

@@ -99,7 +99,7 @@ impl Ledger {
             let near: Vec<_> = kills
                 .iter()
                 .filter(|(_, kill)| apart(**kill, call.completed) < Duration::from_secs(1))
-                .map(|(who, kill)| (who, *kill < call.completed, apart(*kill, call.completed)))
+                .map(|(id, kill)| (id, *kill < call.completed, apart(*kill, call.completed)))
                 .collect();
             let took = call.completed - call.called;
             self.wrong.push(format!(
@@ -130,7 +130,7 @@ fn received(known: &Known) -> Received<'_> {
             && let (Some(from), Some(number)) =
                 (event["peer"].as_str(), event["msg"]["version"].as_str())
         {
-            let numbers = received.entry((entry.who.as_str(), from)).or_default();
+            let numbers = received.entry((entry.id.as_str(), from)).or_default();
             numbers.push(number.parse().unwrap());
         }
     }
@@ -257,11 +257,11 @@ mod tests {
             outcome,
         };
         let mut known = Known::default();
-        for who in by {
+        for id in by {
             let event = json!({"event": "message", "peer": "a", "msg": {"version": "7"}});
             known.entries.push(crate::support::event_log::Entry {
                 at: start,
-                who: (*who).to_owned(),
+                id: (*id).to_owned(),
                 event,
             });
         }
@@ -325,9 +325,9 @@ mod tests {
 
     #[test]
     fn a_receiver_gets_no_message_after_the_next_receiver_began() {
-        let by = |who: &[&'static str]| {
-            let by = who.iter().enumerate();
-            by.map(|(number, who)| (number, BTreeSet::from([*who])))
+        let by = |ids: &[&'static str]| {
+            let by = ids.iter().enumerate();
+            by.map(|(number, id)| (number, BTreeSet::from([*id])))
                 .collect()
         };
         assert_eq!(came_back("a", &by(&["p0", "p0", "p1"])).len(), 0);

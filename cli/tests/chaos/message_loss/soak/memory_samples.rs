@@ -37,7 +37,7 @@ struct Sample {
 /// The samples of one process.
 #[derive(Debug)]
 pub(super) struct Chart {
-    who: String,
+    id: String,
     samples: Vec<Sample>,
 }
 
@@ -58,8 +58,8 @@ impl MemorySampler {
             let start = Instant::now();
             let mut charts: Vec<Chart> = processes
                 .iter()
-                .map(|(who, _)| Chart {
-                    who: who.clone(),
+                .map(|(id, _)| Chart {
+                    id: id.clone(),
                     samples: Vec::new(),
                 })
                 .collect();
@@ -67,7 +67,7 @@ impl MemorySampler {
             while stopped.recv_timeout(next.saturating_duration_since(Instant::now()))
                 == Err(RecvTimeoutError::Timeout)
             {
-                for (chart, (who, pid)) in charts.iter_mut().zip(&processes) {
+                for (chart, (id, pid)) in charts.iter_mut().zip(&processes) {
                     let sample = Sample {
                         after: start.elapsed(),
                         resident: vitals::resident_bytes(pid),
@@ -80,11 +80,7 @@ impl MemorySampler {
                         threads,
                         ..
                     } = sample;
-                    writeln!(
-                        file,
-                        "{seconds},\"{who}\",{kib} KiB,{descriptors},{threads}"
-                    )
-                    .unwrap();
+                    writeln!(file, "{seconds},\"{id}\",{kib} KiB,{descriptors},{threads}").unwrap();
                     chart.samples.push(sample);
                 }
                 next += EVERY;
@@ -131,7 +127,7 @@ pub(super) fn report(charts: &[Chart]) {
         let most = chart.samples.iter().map(|sample| sample.resident).max();
         println!(
             "| {} | {} | {} | {} | {}, {} | {}, {} |",
-            chart.who,
+            chart.id,
             resident[0] >> 10,
             resident[1] >> 10,
             most.unwrap() >> 10,
@@ -142,14 +138,14 @@ pub(super) fn report(charts: &[Chart]) {
         );
     }
     for chart in charts {
-        let who = &chart.who;
+        let id = &chart.id;
         let [resident, descriptors, threads] = compared(chart);
-        assert!(resident[1] <= resident[0] + MAY_GROW, "{who}: {resident:?}");
+        assert!(resident[1] <= resident[0] + MAY_GROW, "{id}: {resident:?}");
         assert!(
             descriptors[1] <= descriptors[0] + MAY_OPEN,
-            "{who}: {descriptors:?}"
+            "{id}: {descriptors:?}"
         );
-        assert!(threads[1] <= threads[0], "{who}: {threads:?}");
+        assert!(threads[1] <= threads[0], "{id}: {threads:?}");
     }
 }
 

@@ -276,7 +276,7 @@ impl Churn<'_> {
         let listens = json!({"event": "role", "role": "listener"});
         let taken_over = self.bus.log.wait(DEADLINE, |known| {
             let mut since = known.entries.iter().skip(mark);
-            since.find(|entry| entry.is(&entry.who, &listens)).map(drop)
+            since.find(|entry| entry.is(&entry.id, &listens)).map(drop)
         });
         assert!(taken_over.is_some(), "no process takes over from {old}");
         for id in self.staying {
