@@ -79,4 +79,3 @@ pub use policy::{Failure, Jitter, ReconnectPolicy, Recover, Wait};
 pub use service::Reconnect;
 pub use state_watch::{Missed, StateWatch, Transitions};
 pub use tower_backoff::Backoffs;
-pub use tower_backoff::Backoffs;
