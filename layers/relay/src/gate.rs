@@ -1,0 +1,72 @@
+//! Which member may see and write which document.
+
+use std::{fmt, sync::Arc};
+
+use kyneta_uds_core::DocId;
+
+use crate::member::MemberFacts;
+
+/// What a member may do with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// Nothing: the document is not there for it.
+    None,
+    /// It is told of the document and gets it. Its own offers are dropped, and it is not asked for any.
+    Read,
+    /// All of it.
+    Write,
+}
+
+/// A predicate over members and documents. The strictest of several counts.
+///
+/// ```
+/// use kyneta_uds_relay::{Access, Gate};
+///
+/// let gate = Gate::everything()
+///     .and(|member, doc| match doc.as_str().starts_with("audit/") {
+///         true if member.peer_id() == Some("auditor") => Access::Write,
+///         true => Access::None,
+///         false => Access::Write,
+///     })
+///     .and(|member, _| match member.credentials {
+///         Some(of) if of.uid == 0 => Access::Write,
+///         _ => Access::Read,
+///     });
+/// # let _ = gate;
+/// ```
+#[derive(Clone, Default)]
+pub struct Gate {
+    rules: Vec<Arc<Rule>>,
+}
+
+type Rule = dyn Fn(&MemberFacts, &DocId) -> Access + Send + Sync;
+
+impl Gate {
+    /// Each member may write each document.
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// With one more rule. It is asked once for each member and document, when the two first meet; it must
+    /// answer at once, and the same each time.
+    pub fn and(
+        mut self,
+        rule: impl Fn(&MemberFacts, &DocId) -> Access + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.push(Arc::new(rule));
+        self
+    }
+
+    pub(crate) fn access(&self, member: &MemberFacts, doc: &DocId) -> Access {
+        let each = self.rules.iter().map(|rule| rule(member, doc));
+        each.min().unwrap_or(Access::Write)
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("rules", &self.rules.len())
+            .finish()
+    }
+}

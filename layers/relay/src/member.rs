@@ -1,0 +1,59 @@
+//! What the switch knows of a member.
+
+use kyneta_uds_core::{Credentials, Identity, PeerId, WireVersion};
+
+/// Which member. The same peer has the same key when it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberKey(pub u64);
+
+/// What routing and a [`Gate`](crate::Gate) depend on, of a member.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MemberFacts {
+    /// The wire version of its connection. Wire version 2 has no `vacant`.
+    pub wire: WireVersion,
+    /// True for a link to another hub: nothing passes from one link to another.
+    pub link: bool,
+    /// As the handshake says; absent for a member without one.
+    pub identity: Option<Identity>,
+    /// As the kernel says; absent for a member inside this process, or where the kernel says nothing.
+    pub credentials: Option<Credentials>,
+}
+
+impl MemberFacts {
+    /// A member that is no link.
+    pub const fn local(wire: WireVersion) -> Self {
+        Self {
+            wire,
+            link: false,
+            identity: None,
+            credentials: None,
+        }
+    }
+
+    /// A link to another hub.
+    pub fn link(wire: WireVersion) -> Self {
+        Self {
+            link: true,
+            ..Self::local(wire)
+        }
+    }
+
+    /// With what the handshake has said.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// With what the kernel has said.
+    pub const fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The peer's id, if it has one.
+    pub fn peer_id(&self) -> Option<&str> {
+        let id: Option<&PeerId> = self.identity.as_ref().map(|identity| &identity.peer_id);
+        id.map(PeerId::as_str)
+    }
+}

@@ -1,0 +1,285 @@
+//! Documents whose offers may be read in any order: concurrent ones, and snapshots.
+//!
+//! In: interests, offers, a holder that leaves. Out: interests to holders, and their answers to the member
+//! that asked; pushes to all that want the document.
+
+use std::collections::VecDeque;
+
+use kyneta_uds_core::{ChannelMsg, Interest, Offer};
+
+use super::{
+    Turn,
+    document::{Ask, Document, Postponed, Record},
+    entry::Class,
+};
+use crate::member::MemberKey;
+
+impl Turn<'_> {
+    /// An interest goes to the holders that may know more: one that is owed it, else those that its sender
+    /// was told of and has not asked, else all.
+    pub(super) fn interest(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        class: Class,
+        interest: Interest,
+    ) {
+        self.begin(doc, at);
+        let in_turn = interest.reciprocate != Some(true) && class == Class::Concurrent;
+        let owed = if in_turn {
+            self.next_owed(doc, at)
+        } else {
+            None
+        };
+        let targets = match owed {
+            Some(owed) => vec![owed],
+            None => {
+                self.note_the_rest(doc, at, &interest);
+                self.holders_to_ask(doc, at)
+            }
+        };
+        let Some(record) = doc.records.get(at) else {
+            return;
+        };
+        // A member that may not write is not asked in turn.
+        let (asker, may_write) = (record.key(), record.may_write());
+        let interest = if may_write {
+            interest
+        } else {
+            interest.reciprocate(false)
+        };
+        for &target in &targets {
+            self.forward(doc, target, asker, class, interest.clone());
+        }
+        if targets.is_empty() && !self.is_wanted_by_another(doc, at) {
+            self.vacant(doc, at);
+        }
+    }
+
+    /// The member's first sign of life. A holder that was asked before, and is not live, does not answer that.
+    /// One that is slow does: to whom its answer belongs is not known any more.
+    fn begin(&mut self, doc: &mut Document, at: usize) {
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        record.wants = true;
+        if std::mem::replace(&mut record.is_live, true) {
+            return;
+        }
+        let holder = Some(record.key());
+        let (kept, forgotten): (VecDeque<_>, VecDeque<_>) = record
+            .asks
+            .drain(..)
+            .partition(|ask| matches!(ask, Ask::All));
+        record.asks = kept;
+        for ask in forgotten {
+            if let Ask::Member(asker, interest) = ask {
+                doc.postponed.push(Postponed {
+                    asker,
+                    interest,
+                    holder,
+                });
+                self.is_unsettled(doc);
+            }
+        }
+    }
+
+    /// The holders that the member was not told of are asked later, if it asks for the document at all.
+    fn note_the_rest(&mut self, doc: &mut Document, at: usize, interest: &Interest) {
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        if std::mem::take(&mut record.is_told_partly) && !record.unasked.is_empty() {
+            doc.postponed.push(Postponed {
+                asker: record.key(),
+                interest: interest.clone(),
+                holder: None,
+            });
+            self.is_unsettled(doc);
+        }
+    }
+
+    pub(super) fn ask_postponed(&mut self, doc: &mut Document) {
+        for postponed in std::mem::take(&mut doc.postponed) {
+            let Some(at) = doc.by_key(postponed.asker) else {
+                continue;
+            };
+            let wants = doc.records.get(at).is_some_and(|record| record.wants);
+            let Some(class) = doc.class_at(at).filter(|_| wants) else {
+                continue;
+            };
+            let targets = match postponed.holder {
+                Some(holder) => doc.by_key(holder).into_iter().collect(),
+                None => self.holders_to_ask(doc, at),
+            };
+            for target in targets {
+                if self.passes(doc, at, target) {
+                    let interest = postponed.interest.clone();
+                    self.forward(doc, target, postponed.asker, class, interest);
+                }
+            }
+        }
+    }
+
+    /// The first member that is owed an interest of this one, and is there.
+    fn next_owed(&self, doc: &mut Document, at: usize) -> Option<usize> {
+        loop {
+            let owed = doc.records.get_mut(at)?.owed.pop_front()?;
+            let target = doc.by_key(owed);
+            let passes = |&target: &usize| {
+                let target_record = doc.records.get(target);
+                target_record.is_some_and(Record::may_write) && self.passes(doc, at, target)
+            };
+            if let Some(target) = target.filter(passes) {
+                return Some(target);
+            }
+        }
+    }
+
+    /// Holders that the member was told of and has not asked since; all, if there are none.
+    fn holders_to_ask(&self, doc: &mut Document, at: usize) -> Vec<usize> {
+        let Some(record) = doc.records.get_mut(at) else {
+            return Vec::new();
+        };
+        let unasked = std::mem::take(&mut record.unasked);
+        let holds = |&target: &usize| {
+            let holder = doc.records.get(target);
+            holder.is_some_and(Record::is_source) && self.passes(doc, at, target)
+        };
+        let told = unasked.iter().filter_map(|&key| doc.by_key(key));
+        let told: Vec<_> = told.filter(holds).collect();
+        if told.is_empty() {
+            (0..doc.records.len()).filter(holds).collect()
+        } else {
+            told
+        }
+    }
+
+    fn forward(
+        &mut self,
+        doc: &mut Document,
+        target: usize,
+        asker: MemberKey,
+        class: Class,
+        interest: Interest,
+    ) {
+        let limit = self.config.max_asks;
+        let Some(holder) = doc.records.get_mut(target) else {
+            return;
+        };
+        self.send(holder.key(), interest.clone());
+        if interest.reciprocate == Some(true) && class == Class::Concurrent {
+            if holder.owed.len() >= limit {
+                holder.owed.clear();
+            } else {
+                holder.owed.push_back(asker);
+            }
+        }
+        if holder.answers_all {
+            return;
+        }
+        if holder.asks.len() >= limit {
+            holder.answers_all = true;
+            holder.asks.clear();
+        } else {
+            holder.asks.push_back(Ask::Member(asker, interest));
+        }
+    }
+
+    /// A push goes to all that want the document, an answer to the member that asked.
+    pub(super) fn offer(&mut self, doc: &mut Document, at: usize, offer: Offer) {
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        let wanted_before = std::mem::replace(&mut record.wants, true);
+        record.is_live = true;
+        let is_answer = offer.reciprocate.is_some();
+        let ask = is_answer.then(|| record.asks.pop_front()).flatten();
+        if !wanted_before && doc.class_at(at) == Some(Class::Snapshot) {
+            // What the others hold may have passed before.
+            self.is_unsettled(doc);
+        }
+        match ask {
+            Some(Ask::Member(asker, _)) => {
+                let target = doc.by_key(asker).and_then(|target| doc.records.get(target));
+                let from = doc.records.get(at);
+                if let (Some(target), Some(from)) = (target, from)
+                    && target.wants
+                    && from.passes(target, self.config)
+                {
+                    self.send(asker, offer);
+                }
+            }
+            Some(Ask::All) | None => self.offer_to_all(doc, at, offer),
+        }
+    }
+
+    fn offer_to_all(&mut self, doc: &Document, at: usize, offer: Offer) {
+        let Some(from) = doc.records.get(at) else {
+            return;
+        };
+        let (config, offer) = (self.config, ChannelMsg::from(offer));
+        let wanting = doc.others(from, config).filter(|other| other.wants);
+        for other in wanting {
+            self.send(other.key(), offer.clone());
+        }
+    }
+
+    /// Asks a holder of a snapshot for all that want it.
+    pub(super) fn ask_for_all(&mut self, doc: &mut Document, at: usize) {
+        let interest = Interest::new(doc.id.clone()).reciprocate(false);
+        let Some(holder) = doc.records.get_mut(at) else {
+            return;
+        };
+        self.send(holder.key(), interest);
+        if holder.asks.len() < self.config.max_asks {
+            holder.asks.push_back(Ask::All);
+        } else {
+            holder.answers_all = true;
+            holder.asks.clear();
+        }
+    }
+
+    /// Every holder of a snapshot says once more what it has.
+    pub(super) fn reconcile_snapshots(&mut self, doc: &mut Document) {
+        for at in 0..doc.records.len() {
+            let holder = doc.records.get(at).filter(|record| record.is_source());
+            let is_one = holder.is_some_and(|record| !record.member.link && record.is_live);
+            if is_one && doc.class_at(at) == Some(Class::Snapshot) {
+                self.ask_for_all(doc, at);
+            }
+        }
+    }
+
+    /// A holder is gone: the members that wait for its answer ask the remaining ones.
+    pub(super) fn ask_again(&mut self, doc: &mut Document, gone: Record) {
+        let class = doc.class(&gone);
+        let mut waiting: Vec<(MemberKey, Interest)> = Vec::new();
+        for ask in gone.asks {
+            let Ask::Member(asker, interest) = ask else {
+                continue;
+            };
+            match waiting.iter_mut().find(|(known, _)| *known == asker) {
+                Some((_, last)) => *last = interest,
+                None => waiting.push((asker, interest)),
+            }
+        }
+        for (asker, interest) in waiting {
+            let Some(at) = doc.by_key(asker) else {
+                continue;
+            };
+            let holds = |&target: &usize| {
+                let holder = doc.records.get(target);
+                holder.is_some_and(Record::is_source) && self.passes(doc, at, target)
+            };
+            let holders: Vec<_> = (0..doc.records.len()).filter(holds).collect();
+            let interest = interest.reciprocate(false);
+            for &holder in &holders {
+                self.forward(doc, holder, asker, class, interest.clone());
+            }
+            if holders.is_empty() && !self.is_wanted_by_another(doc, at) {
+                self.vacant(doc, at);
+            }
+        }
+    }
+}

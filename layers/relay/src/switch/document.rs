@@ -1,0 +1,248 @@
+//! One document: a record for each member that was told of it or speaks of it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use kyneta_uds_core::{DocEntry, DocId, Interest, WireVersion};
+
+use super::{
+    Member,
+    entry::Class,
+    replies::{LinkVersions, Replies},
+};
+use crate::{
+    config::SwitchConfig,
+    gate::{Access, Gate},
+    member::MemberKey,
+};
+
+/// A member, as each of its records names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemberRef {
+    pub(super) key: MemberKey,
+    /// The order of establishment: members are visited in it.
+    pub(super) order: u64,
+    pub(super) wire: WireVersion,
+    pub(super) link: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) id: DocId,
+    /// Its place in the order of first presentation.
+    pub(super) order: u64,
+    /// Stands for members that have not presented it.
+    first: Arc<DocEntry>,
+    /// The member that pushed last (serialized).
+    pub(super) pusher: Option<MemberKey>,
+    /// Interests that may not have been answered to their senders.
+    pub(super) postponed: Vec<Postponed>,
+    /// It may have stayed unequal: it is looked at again.
+    pub(super) is_unsettled: bool,
+    /// How often it was looked at since an offer was delivered (serialized).
+    pub(super) attempts: u32,
+    /// In the order of establishment.
+    pub(super) records: Vec<Record>,
+}
+
+/// What one member has to do with one document, in this session.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) member: MemberRef,
+    /// Its own entry: it is a holder.
+    pub(super) entry: Option<Arc<DocEntry>>,
+    /// The entry that it was shown first.
+    pub(super) told: Option<Arc<DocEntry>>,
+    /// Its offers count, and it is asked for them.
+    may_write: bool,
+    /// It has sent an interest, or, unless serialized, an offer.
+    pub(super) wants: bool,
+    /// It has sent an interest or an offer: a holder whose schema is not known yet sends none.
+    pub(super) is_live: bool,
+    /// Holders that it was told of and has not asked since.
+    pub(super) unasked: Vec<MemberKey>,
+    /// It was told of one holder although there were others: it has closed the document before.
+    pub(super) is_told_partly: bool,
+    /// Interests that were forwarded to it and not answered (concurrent, snapshot).
+    pub(super) asks: VecDeque<Ask>,
+    /// More asks than are kept were open: its answers go to all that want the document.
+    pub(super) answers_all: bool,
+    /// Members whose interest, which asks for one in turn, was forwarded to it (concurrent).
+    pub(super) owed: VecDeque<MemberKey>,
+    /// What it was sent and has not answered, and the version that follows from it (serialized).
+    pub(super) replies: Replies,
+    /// What a link asked for and was asked for (serialized).
+    pub(super) versions: LinkVersions,
+}
+
+/// An interest that is forwarded once more.
+#[derive(Debug)]
+pub(super) struct Postponed {
+    pub(super) asker: MemberKey,
+    pub(super) interest: Interest,
+    /// To this holder; to all, if there is none.
+    pub(super) holder: Option<MemberKey>,
+}
+
+/// An interest that was forwarded to a holder.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// The switch has asked: the answer is for all.
+    All,
+    /// A member has asked: the answer is for it.
+    Member(MemberKey, Interest),
+}
+
+impl Record {
+    pub(super) fn new(member: MemberRef, may_write: bool) -> Self {
+        Self {
+            member,
+            may_write,
+            entry: None,
+            told: None,
+            wants: false,
+            is_live: false,
+            unasked: Vec::new(),
+            is_told_partly: false,
+            asks: VecDeque::new(),
+            answers_all: false,
+            owed: VecDeque::new(),
+            replies: Replies::default(),
+            versions: LinkVersions::default(),
+        }
+    }
+
+    pub(super) const fn key(&self) -> MemberKey {
+        self.member.key
+    }
+
+    pub(super) const fn may_write(&self) -> bool {
+        self.may_write
+    }
+
+    /// True when it can be asked for the document.
+    pub(super) const fn is_source(&self) -> bool {
+        self.entry.is_some() && self.may_write
+    }
+
+    /// True unless both are links, or hold different documents of one id. A member without an entry takes
+    /// either.
+    pub(super) fn passes(&self, other: &Self, config: &SwitchConfig) -> bool {
+        self.member.order != other.member.order
+            && !(self.member.link && other.member.link)
+            && is_one(self.entry.as_ref(), other.entry.as_ref(), config)
+    }
+
+    pub(super) fn is_told_of(&mut self, holder: MemberKey) {
+        if !self.unasked.contains(&holder) {
+            self.unasked.push(holder);
+        }
+    }
+}
+
+/// Whether two entries, as far as there are any, are of one document.
+pub(super) fn is_one(
+    a: Option<&Arc<DocEntry>>,
+    b: Option<&Arc<DocEntry>>,
+    config: &SwitchConfig,
+) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || config.mismatch(a, b).is_none(),
+        _ => true,
+    }
+}
+
+impl Document {
+    pub(super) fn new(order: u64, first: Arc<DocEntry>) -> Self {
+        Self {
+            id: first.doc.clone(),
+            order,
+            first,
+            pusher: None,
+            postponed: Vec::new(),
+            is_unsettled: false,
+            attempts: 0,
+            records: Vec::new(),
+        }
+    }
+
+    fn place(&self, member: MemberRef) -> Result<usize, usize> {
+        self.records
+            .binary_search_by_key(&member.order, |record| record.member.order)
+    }
+
+    pub(super) fn find(&self, member: MemberRef) -> Option<usize> {
+        self.place(member).ok()
+    }
+
+    pub(super) fn get(&self, member: MemberRef) -> Option<&Record> {
+        self.records.get(self.find(member)?)
+    }
+
+    /// The record of a member by its key alone: few documents have many members.
+    pub(super) fn by_key(&self, key: MemberKey) -> Option<usize> {
+        self.records.iter().position(|record| record.key() == key)
+    }
+
+    /// The place of the member's record, which is made if there is none; `None` when it may not see the
+    /// document.
+    pub(super) fn record(&mut self, member: &Member, gate: &Gate) -> Option<usize> {
+        let at = match self.place(member.reference) {
+            Ok(at) => return Some(at),
+            Err(at) => at,
+        };
+        let may_write = match gate.access(&member.facts, &self.id) {
+            Access::None => return None,
+            Access::Read => false,
+            Access::Write => true,
+        };
+        let mut record = Record::new(member.reference, may_write);
+        record.replies.stale = member.stale_answers.get(&self.id).copied().unwrap_or(0);
+        self.records.insert(at, record);
+        Some(at)
+    }
+
+    pub(super) fn remove(&mut self, member: MemberRef) -> Option<Record> {
+        Some(self.records.remove(self.find(member)?))
+    }
+
+    pub(super) fn class(&self, record: &Record) -> Class {
+        Class::of(record.entry.as_ref().unwrap_or(&self.first))
+    }
+
+    pub(super) fn class_at(&self, at: usize) -> Option<Class> {
+        self.records.get(at).map(|record| self.class(record))
+    }
+
+    /// The class that counts for a member: of its own entry, else of the first one.
+    pub(super) fn class_for(&self, member: MemberRef) -> Class {
+        let entry = self.get(member).and_then(|record| record.entry.as_ref());
+        Class::of(entry.unwrap_or(&self.first))
+    }
+
+    pub(super) fn has_holders(&self) -> bool {
+        self.records.iter().any(|record| record.entry.is_some())
+    }
+
+    /// The same entry is kept once.
+    pub(super) fn shared(&self, entry: DocEntry) -> Arc<DocEntry> {
+        let known = self
+            .records
+            .iter()
+            .filter_map(|record| record.entry.as_ref());
+        match known.chain([&self.first]).find(|known| ***known == entry) {
+            Some(known) => known.clone(),
+            None => Arc::new(entry),
+        }
+    }
+
+    /// The members to which messages of this one may pass, in order.
+    pub(super) fn others<'a>(
+        &'a self,
+        record: &'a Record,
+        config: &'a SwitchConfig,
+    ) -> impl Iterator<Item = &'a Record> {
+        self.records
+            .iter()
+            .filter(move |other| record.passes(other, config))
+    }
+}

@@ -1,0 +1,392 @@
+//! The switch: routes documents between members, and keeps none.
+//!
+//! In: members that are established and leave, their messages. Out: effects, in order. Touches nothing.
+
+mod concurrent;
+mod document;
+mod entry;
+mod present;
+mod replies;
+mod serialized;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Interest, Offer, Version, WireVersion};
+
+use self::{
+    document::{Document, MemberRef, Record, is_one},
+    entry::Class,
+};
+use crate::{
+    config::SwitchConfig,
+    effect::{Diagnostic, Effect},
+    member::{MemberFacts, MemberKey},
+};
+
+/// A hub without documents. See the [crate](crate) for an example.
+///
+/// Effects are appended; the caller carries them out in order, and drops none: a member whose queue is full
+/// is disconnected instead, because what it lacks it asks for when it comes back.
+#[derive(Debug)]
+pub struct Switch {
+    config: SwitchConfig,
+    members: HashMap<MemberKey, Member>,
+    /// The members in the order of establishment.
+    order: BTreeMap<u64, MemberKey>,
+    documents: HashMap<DocId, Document>,
+    /// The documents in the order of first presentation.
+    listed: BTreeMap<u64, DocId>,
+    /// Documents that may have stayed unequal.
+    unsettled: Vec<DocId>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    reference: MemberRef,
+    facts: MemberFacts,
+    /// How many documents it has presented.
+    documents: usize,
+    /// Documents that were forgotten while answers of its about them were under way, and how many. They come
+    /// after the document is there again.
+    stale_answers: HashMap<DocId, u32>,
+}
+
+impl Member {
+    fn note_stale(&mut self, id: &DocId, outstanding: u32, config: &SwitchConfig) {
+        if outstanding > 0 && self.stale_answers.len() < config.max_documents_of_member {
+            self.stale_answers.insert(id.clone(), outstanding);
+        }
+    }
+}
+
+/// What one event works with: all but the document.
+struct Turn<'a> {
+    config: &'a SwitchConfig,
+    unsettled: &'a mut Vec<DocId>,
+    out: &'a mut Vec<Effect>,
+}
+
+impl Switch {
+    /// Without members.
+    pub fn new(config: SwitchConfig) -> Self {
+        Self {
+            config,
+            members: HashMap::new(),
+            order: BTreeMap::new(),
+            documents: HashMap::new(),
+            listed: BTreeMap::new(),
+            unsettled: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// How many documents there are.
+    pub fn document_count(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// A member is connected. One that is there already leaves first.
+    pub fn established(&mut self, key: MemberKey, facts: MemberFacts, out: &mut Vec<Effect>) {
+        self.left(key, out);
+        let reference = MemberRef {
+            key,
+            order: self.number(),
+            wire: facts.wire,
+            link: facts.link,
+        };
+        self.order.insert(reference.order, key);
+        let member = Member {
+            reference,
+            facts,
+            documents: 0,
+            stale_answers: HashMap::new(),
+        };
+
+        let config = &self.config;
+        let mut shown = Vec::new();
+        for id in self.listed.values() {
+            let Some(doc) = self.documents.get_mut(id) else {
+                continue;
+            };
+            let holders: Vec<_> = doc
+                .records
+                .iter()
+                .filter(|holder| !(holder.member.link && reference.link))
+                .filter(|holder| holder.is_source())
+                .filter_map(|holder| Some((holder.key(), holder.entry.clone()?)))
+                .collect();
+            let Some((_, first)) = holders.first() else {
+                continue;
+            };
+            let Some(at) = doc.record(&member, &config.gate) else {
+                continue;
+            };
+            let is_serialized = Class::of(first) == Class::Serialized;
+            let mut variants: Vec<&Arc<DocEntry>> = Vec::new();
+            for (_, entry) in &holders {
+                if !variants
+                    .iter()
+                    .any(|known| is_one(Some(known), Some(entry), config))
+                {
+                    variants.push(entry);
+                    shown.push(config.shown(entry, reference.wire));
+                }
+            }
+            if let Some(record) = doc.records.get_mut(at) {
+                record.told = Some(first.clone());
+                record.unasked = holders.iter().map(|(key, _)| *key).collect();
+                if is_serialized && !reference.link {
+                    record.replies.expect_interest();
+                }
+            }
+        }
+        self.members.insert(key, member);
+        if !shown.is_empty() {
+            out.push(Effect::send(key, ChannelMsg::Present(shown)));
+        }
+    }
+
+    /// A member has sent a message. `base` is the version that an offer over a link starts from.
+    pub fn received(
+        &mut self,
+        from: MemberKey,
+        msg: ChannelMsg,
+        base: Option<Version>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(sender) = self.members.get(&from).map(|member| member.reference) else {
+            out.push(report(Diagnostic::NotEstablished, from, None));
+            return;
+        };
+        match msg {
+            ChannelMsg::Offer(offer) => self.offer(sender, offer, base, out),
+            ChannelMsg::Interest(interest) => self.interest(sender, interest, out),
+            ChannelMsg::Present(entries) => self.present(sender, entries, out),
+            ChannelMsg::Dismiss(doc) => self.dismiss(sender, &doc, out),
+            ChannelMsg::Vacant(doc) => self.vacant(sender, &doc),
+            // The handshake's, which is over, or below.
+            ChannelMsg::Establish(_) | ChannelMsg::Depart => {}
+        }
+    }
+
+    /// A member is gone.
+    pub fn left(&mut self, key: MemberKey, out: &mut Vec<Effect>) {
+        let Some(member) = self.members.remove(&key) else {
+            return;
+        };
+        self.order.remove(&member.reference.order);
+        let documents: Vec<_> = self.listed.values().cloned().collect();
+        for id in documents {
+            self.drop_record(member.reference, &id, out);
+        }
+    }
+
+    /// True when [`reconcile`](Self::reconcile) has something to do.
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// Asks again where a document may have stayed unequal, because an answer crossed another message on its
+    /// way. To be called some time after an event, a second say, while [`is_unsettled`](Self::is_unsettled).
+    pub fn reconcile(&mut self, out: &mut Vec<Effect>) {
+        for id in std::mem::take(&mut self.unsettled) {
+            let Some(doc) = self.documents.get_mut(&id) else {
+                continue;
+            };
+            doc.is_unsettled = false;
+            let mut turn = Turn {
+                config: &self.config,
+                unsettled: &mut self.unsettled,
+                out,
+            };
+            turn.ask_postponed(doc);
+            turn.reconcile_serialized(doc);
+            turn.reconcile_snapshots(doc);
+        }
+    }
+
+    fn offer(
+        &mut self,
+        sender: MemberRef,
+        offer: Offer,
+        base: Option<Version>,
+        out: &mut Vec<Effect>,
+    ) {
+        let doc = self.documents.get_mut(&offer.doc);
+        let found = doc.and_then(|doc| Some((doc.find(sender)?, doc)));
+        let holder = found.filter(|(at, doc)| {
+            let record = doc.records.get(*at);
+            record.is_some_and(|record| record.entry.is_some())
+        });
+        let Some((at, doc)) = holder else {
+            let diagnostic = Diagnostic::OfferWithoutPresent;
+            out.push(report(diagnostic, sender.key, Some(offer.doc)));
+            return;
+        };
+        if !doc.records.get(at).is_some_and(Record::may_write) {
+            let diagnostic = Diagnostic::WriteNotPermitted;
+            out.push(report(diagnostic, sender.key, Some(offer.doc)));
+            return;
+        }
+        let mut turn = Turn {
+            config: &self.config,
+            unsettled: &mut self.unsettled,
+            out,
+        };
+        match doc.class_for(sender) {
+            Class::Serialized => turn.serialized_offer(doc, at, offer, base),
+            Class::Concurrent | Class::Snapshot => turn.offer(doc, at, offer),
+        }
+    }
+
+    fn interest(&mut self, sender: MemberRef, interest: Interest, out: &mut Vec<Effect>) {
+        let doc = self.documents.get_mut(&interest.doc);
+        let is_there = doc.is_some();
+        let member = self.members.get(&sender.key);
+        let found = doc.zip(member).and_then(|(doc, member)| {
+            let class = doc.class_for(sender);
+            Some((doc.record(member, &self.config.gate)?, class, doc))
+        });
+        let Some((at, class, doc)) = found else {
+            if is_there {
+                let diagnostic = Diagnostic::NotPermitted;
+                out.push(report(diagnostic, sender.key, Some(interest.doc.clone())));
+            }
+            if sender.wire != WireVersion::V2 {
+                out.push(Effect::send(sender.key, ChannelMsg::Vacant(interest.doc)));
+            }
+            return;
+        };
+        let mut turn = Turn {
+            config: &self.config,
+            unsettled: &mut self.unsettled,
+            out,
+        };
+        match class {
+            Class::Serialized => turn.serialized_interest(doc, at, interest),
+            Class::Concurrent | Class::Snapshot => turn.interest(doc, at, class, interest),
+        }
+    }
+
+    fn dismiss(&mut self, sender: MemberRef, id: &DocId, out: &mut Vec<Effect>) {
+        if !self.drop_record(sender, id, out) {
+            let diagnostic = Diagnostic::DismissUnknown;
+            out.push(report(diagnostic, sender.key, Some(id.clone())));
+        }
+    }
+
+    fn vacant(&mut self, sender: MemberRef, id: &DocId) {
+        let doc = self.documents.get_mut(id);
+        if let Some(doc) = doc
+            && let Some(at) = doc.find(sender)
+            && let Some(record) = doc.records.get_mut(at)
+        {
+            // It may answer an interest in a document that it has closed and presented again since.
+            record.is_told_partly |= !record.unasked.is_empty();
+            record.unasked.clear();
+        }
+    }
+
+    /// A member has nothing to do with a document any more; false when it had not.
+    fn drop_record(&mut self, sender: MemberRef, id: &DocId, out: &mut Vec<Effect>) -> bool {
+        let Some(doc) = self.documents.get_mut(id) else {
+            return false;
+        };
+        let Some(gone) = doc.remove(sender) else {
+            return false;
+        };
+        if doc.pusher == Some(sender.key) {
+            doc.pusher = None;
+        }
+        for record in &mut doc.records {
+            record.owed.retain(|key| *key != sender.key);
+            record.unasked.retain(|key| *key != sender.key);
+        }
+        let was_holder = gone.entry.is_some();
+        if let Some(member) = self.members.get_mut(&sender.key) {
+            member.documents -= usize::from(was_holder);
+        }
+        let mut turn = Turn {
+            config: &self.config,
+            unsettled: &mut self.unsettled,
+            out,
+        };
+        match doc.class(&gone) {
+            Class::Serialized => turn.settle(doc),
+            _ if was_holder => turn.ask_again(doc, gone),
+            _ => {}
+        }
+        if was_holder && !doc.has_holders() {
+            for record in doc.records.iter().filter(|record| record.wants) {
+                turn.send(record.key(), ChannelMsg::Dismiss(id.clone()));
+            }
+            for record in &doc.records {
+                let stale = record.replies.outstanding();
+                if let Some(member) = self.members.get_mut(&record.key()) {
+                    member.note_stale(id, stale, &self.config);
+                }
+            }
+            self.listed.remove(&doc.order);
+            self.documents.remove(id);
+        }
+        true
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+const fn report(diagnostic: Diagnostic, member: MemberKey, doc: Option<DocId>) -> Effect {
+    Effect::Report {
+        diagnostic,
+        member,
+        doc,
+    }
+}
+
+impl Turn<'_> {
+    fn send(&mut self, to: MemberKey, msg: impl Into<ChannelMsg>) {
+        self.out.push(Effect::send(to, msg.into()));
+    }
+
+    /// The document is looked at again by [`Switch::reconcile`].
+    fn is_unsettled(&mut self, doc: &mut Document) {
+        if !std::mem::replace(&mut doc.is_unsettled, true) {
+            self.unsettled.push(doc.id.clone());
+        }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic, member: MemberKey, doc: Option<&DocId>) {
+        self.out.push(report(diagnostic, member, doc.cloned()));
+    }
+
+    fn passes(&self, doc: &Document, a: usize, b: usize) -> bool {
+        match (doc.records.get(a), doc.records.get(b)) {
+            (Some(a), Some(b)) => a.passes(b, self.config),
+            _ => false,
+        }
+    }
+
+    fn is_wanted_by_another(&self, doc: &Document, at: usize) -> bool {
+        let record = doc.records.get(at);
+        record.is_some_and(|record| doc.others(record, self.config).any(|other| other.wants))
+    }
+
+    /// Says that the document is not here; false to a member that would not understand.
+    fn vacant(&mut self, doc: &Document, at: usize) -> bool {
+        let Some(sender) = doc.records.get(at).map(|record| record.member) else {
+            return false;
+        };
+        if sender.wire == WireVersion::V2 {
+            return false;
+        }
+        self.send(sender.key, ChannelMsg::Vacant(doc.id.clone()));
+        true
+    }
+}

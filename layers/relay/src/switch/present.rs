@@ -1,0 +1,194 @@
+//! Documents that a member presents.
+//!
+//! In: entries. Out: which other members are told of them, in one `present` for each member; what keeps two documents of one
+//! id apart is reported.
+
+use std::{collections::HashMap, sync::Arc};
+
+use kyneta_uds_core::{ChannelMsg, DocEntry, DocId};
+
+use super::{
+    Member, Switch, Turn,
+    document::{Document, MemberRef, is_one},
+    entry::Class,
+    report,
+};
+use crate::{
+    config::SwitchConfig,
+    effect::{Diagnostic, Effect},
+    gate::Access,
+    member::MemberKey,
+};
+
+impl Switch {
+    pub(super) fn present(
+        &mut self,
+        sender: MemberRef,
+        entries: Vec<DocEntry>,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut shown = Shown::default();
+        let mut to_settle: Vec<DocId> = Vec::new();
+        for entry in entries {
+            let id = entry.doc.clone();
+            if self.present_one(sender, entry, &mut shown, out) == Some(Class::Serialized)
+                && !to_settle.contains(&id)
+            {
+                to_settle.push(id);
+            }
+        }
+        for (to, entries) in shown.presents {
+            out.push(Effect::send(to, ChannelMsg::Present(entries)));
+        }
+        for id in to_settle {
+            if let Some(doc) = self.documents.get_mut(&id) {
+                let mut turn = Turn {
+                    config: &self.config,
+                    unsettled: &mut self.unsettled,
+                    out,
+                };
+                turn.settle(doc);
+            }
+        }
+    }
+
+    /// One entry; the class of a document that has a new holder by it.
+    fn present_one(
+        &mut self,
+        sender: MemberRef,
+        entry: DocEntry,
+        shown: &mut Shown,
+        out: &mut Vec<Effect>,
+    ) -> Option<Class> {
+        let config = &self.config;
+        let member = self.members.get_mut(&sender.key)?;
+        let id = entry.doc.clone();
+        let known = self.documents.get_mut(&id);
+        if let Some(doc) = known
+            && let Some(at) = doc.find(sender)
+            && let Some(record) = doc.records.get_mut(at)
+            && let Some(before) = &record.entry
+        {
+            if config.mismatch(before, &entry).is_none() {
+                record.entry = Some(Arc::new(entry));
+                return None;
+            }
+            out.push(report(
+                Diagnostic::ChangedEntry,
+                sender.key,
+                Some(id.clone()),
+            ));
+            doc.records.remove(at);
+            member.documents -= 1;
+        }
+        if config.gate.access(&member.facts, &id) == Access::None {
+            out.push(report(Diagnostic::NotPermitted, sender.key, Some(id)));
+            return None;
+        }
+        if member.documents >= config.max_documents_of_member {
+            out.push(report(Diagnostic::MemberDocsLimit, sender.key, Some(id)));
+            return None;
+        }
+        if !self.documents.contains_key(&id) && self.documents.len() >= config.max_documents {
+            out.push(report(Diagnostic::DocsLimit, sender.key, Some(id)));
+            return None;
+        }
+        member.documents += 1;
+        let (listed, next) = (&mut self.listed, &mut self.next);
+        let doc = self.documents.entry(id.clone()).or_insert_with(|| {
+            *next += 1;
+            listed.insert(*next, id);
+            Document::new(*next, Arc::new(entry.clone()))
+        });
+        let entry = doc.shared(entry);
+        let class = Class::of(&entry);
+        let at = doc.record(member, &config.gate)?;
+        let record = doc.records.get_mut(at)?;
+        record.entry = Some(entry.clone());
+        if !record.may_write() {
+            return Some(class);
+        }
+        let members = self.order.values().filter_map(|key| self.members.get(key));
+        let others = members.filter(|other| {
+            other.reference.key != sender.key && !(other.reference.link && sender.link)
+        });
+        let mut has_others = false;
+        for other in others {
+            has_others |= tell(doc, other, sender, &entry, config, shown, out).unwrap_or(false);
+        }
+        if class == Class::Snapshot && has_others && !sender.link {
+            let at = doc.find(sender)?;
+            let mut turn = Turn {
+                config: &self.config,
+                unsettled: &mut self.unsettled,
+                out,
+            };
+            turn.ask_for_all(doc, at);
+            turn.is_unsettled(doc);
+        }
+        Some(class)
+    }
+}
+
+/// Entries to show, one `present` for each member, in the order in which they come up.
+#[derive(Default)]
+struct Shown {
+    presents: Vec<(MemberKey, Vec<DocEntry>)>,
+    places: HashMap<MemberKey, usize>,
+}
+
+impl Shown {
+    fn add(&mut self, to: MemberKey, entry: DocEntry) {
+        let place = *self.places.entry(to).or_insert(self.presents.len());
+        match self.presents.get_mut(place) {
+            Some((_, entries)) => entries.push(entry),
+            None => self.presents.push((to, vec![entry])),
+        }
+    }
+}
+
+/// Tells another member of a new holder. True when it holds the same document; `None` when it may not see it.
+fn tell(
+    doc: &mut Document,
+    other: &Member,
+    holder: MemberRef,
+    entry: &Arc<DocEntry>,
+    config: &SwitchConfig,
+    shown: &mut Shown,
+    out: &mut Vec<Effect>,
+) -> Option<bool> {
+    let class = Class::of(entry);
+    let id = doc.id.clone();
+    let is_new = doc.find(other.reference).is_none();
+    let has_more = is_new
+        && doc
+            .records
+            .iter()
+            .any(|of| of.is_source() && of.key() != holder.key);
+    let at = doc.record(other, &config.gate)?;
+    let other = other.reference;
+    let record = doc.records.get_mut(at)?;
+    record.is_told_partly |= has_more;
+    if let Some(own) = &record.entry {
+        if let Some(mismatch) = config.mismatch(entry, own) {
+            out.push(report(mismatch, holder.key, Some(id)));
+            return Some(false);
+        }
+        // A link asks for nothing by itself: each holder here asks it.
+        if holder.link && class != Class::Serialized {
+            record.is_told_of(holder.key);
+            shown.add(other.key, config.shown(entry, other.wire));
+        }
+        return Some(true);
+    }
+    record.is_told_of(holder.key);
+    let is_told = record.told.is_some();
+    if !is_told || !is_one(record.told.as_ref(), Some(entry), config) {
+        record.told.get_or_insert_with(|| entry.clone());
+        shown.add(other.key, config.shown(entry, other.wire));
+        if class == Class::Serialized && !other.link {
+            record.replies.expect_interest();
+        }
+    }
+    Some(false)
+}

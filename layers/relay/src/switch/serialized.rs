@@ -1,0 +1,429 @@
+//! Documents with one writer at a time: a delta is delivered on exactly the version that it starts from.
+//!
+//! In: interests, offers, whatever else has changed. Out: offers to the members that are at their base;
+//! interests that make a holder send what others lack, each with a fence.
+//!
+//! The switch knows the version of each member from what the member was sent and has answered. A *fence* is a
+//! `present`, which a holder answers with an interest that names its version. So a fence after a message
+//! shows that the message was read, whether or not it has an answer of its own.
+
+use kyneta_uds_core::{ChannelMsg, DocEntry, Interest, Offer, Version};
+
+use super::{
+    Turn,
+    document::{Document, Record},
+    entry::Class,
+    replies::{Base, Expected, forget, remember},
+};
+use crate::{effect::Diagnostic, effect::Effect, member::MemberKey};
+
+/// How often the members of a document are asked again before that is reported and left.
+const MAX_ATTEMPTS: u32 = 8;
+
+impl Turn<'_> {
+    pub(super) fn serialized_interest(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        interest: Interest,
+    ) {
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        record.wants = true;
+        let link = record.member.link;
+        if link {
+            let limit = self.config.max_link_versions;
+            remember(&mut record.versions.wanted, interest.version, limit);
+        } else {
+            let version = interest.version.unwrap_or_default();
+            if record.is_live {
+                record.replies.interest(version);
+            } else {
+                record.replies.begin(version);
+            }
+        }
+        record.is_live = true;
+        self.settle(doc);
+        let has_holder = |at: usize| {
+            let record = doc.records.get(at);
+            record.is_some_and(|record| {
+                doc.others(record, self.config)
+                    .any(|other| other.entry.is_some())
+            })
+        };
+        if !link
+            && !has_holder(at)
+            && !self.is_wanted_by_another(doc, at)
+            && self.vacant(doc, at)
+            && let Some(record) = doc.records.get_mut(at)
+        {
+            // A `vacant` ends its pushes.
+            record.replies.is_asked = false;
+        }
+    }
+
+    pub(super) fn serialized_offer(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        offer: Offer,
+        linked_base: Option<Version>,
+    ) {
+        let base = self.base(doc, at, &offer, linked_base);
+        self.deliver(doc, at, offer, &base);
+        self.settle(doc);
+    }
+
+    /// The version that the payload starts from; `None` when it is not known. Takes note of the sender's
+    /// own version.
+    fn base(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        offer: &Offer,
+        linked_base: Option<Version>,
+    ) -> Base {
+        let pusher = doc.pusher;
+        let id = doc.id.clone();
+        let record = doc.records.get_mut(at)?;
+        record.is_live = true;
+        if record.member.link {
+            record.versions.asked.clear();
+            return linked_base.map(Some);
+        }
+        let key = record.key();
+        let replies = &mut record.replies;
+        if offer.reciprocate.is_some() {
+            let Some((since, is_own)) = replies.answered() else {
+                self.report(Diagnostic::AnswerWithoutAsk, key, Some(&id));
+                return None;
+            };
+            if is_own {
+                replies.set(Some(offer.version.clone()));
+            }
+            return since;
+        }
+        doc.pusher = Some(key);
+        if pusher.is_some_and(|pusher| pusher != key) {
+            // What it has read of the former writer's edits is not known.
+            replies.at = None;
+            return None;
+        }
+        let base = replies.at.clone().map(Some);
+        replies.set(Some(offer.version.clone()));
+        base
+    }
+
+    /// To each member that wants it and is at the base.
+    fn deliver(&mut self, doc: &mut Document, at: usize, offer: Offer, base: &Base) {
+        let Some(base) = base else { return };
+        let is_answer = offer.reciprocate.is_some();
+        let version = offer.version.clone();
+        let offer = ChannelMsg::from(offer);
+        for target in 0..doc.records.len() {
+            let passes = self.passes(doc, at, target);
+            let Some(record) = doc.records.get_mut(target).filter(|to| passes && to.wants) else {
+                continue;
+            };
+            let key = record.key();
+            if record.member.link {
+                let wanted = forget(&mut record.versions.wanted, base);
+                if !is_answer {
+                    // The other side moves on from there.
+                    forget(&mut record.versions.asked, base);
+                }
+                if wanted || !is_answer {
+                    self.out.push(Effect::Send {
+                        to: key,
+                        msg: offer.clone(),
+                        base: base.clone(),
+                    });
+                }
+            } else if record.replies.at.is_some()
+                && record.replies.at == *base
+                && record.replies.at.as_ref() != Some(&version)
+            {
+                record.replies.deliver(&version);
+                self.send(key, offer.clone());
+                doc.attempts = 0;
+            }
+        }
+    }
+
+    /// Asks for what is missing, until nothing is. Called after each event; without news it does nothing.
+    pub(super) fn settle(&mut self, doc: &mut Document) {
+        // Few documents have more than one variant: then all members are one group.
+        let mut grouped = vec![false; doc.records.len()];
+        for first in 0..doc.records.len() {
+            let Some(record) = doc.records.get(first) else {
+                break;
+            };
+            let is_done = grouped.get(first).copied().unwrap_or(true);
+            if is_done || record.member.link || doc.class(record) != Class::Serialized {
+                continue;
+            }
+            let is_free = |at: &usize| !grouped.get(*at).copied().unwrap_or(true);
+            let belongs = |at: &usize| *at == first || self.passes(doc, first, *at);
+            let group: Vec<_> = (0..doc.records.len())
+                .filter(is_free)
+                .filter(belongs)
+                .collect();
+            for &at in &group {
+                let link = doc.records.get(at).is_some_and(|record| record.member.link);
+                if let Some(done) = grouped.get_mut(at) {
+                    *done = !link;
+                }
+            }
+            self.settle_group(doc, &group);
+        }
+    }
+
+    fn settle_group(&mut self, doc: &mut Document, group: &[usize]) {
+        let link = |at: usize| doc.records.get(at).is_some_and(|record| record.member.link);
+        let (links, locals): (Vec<_>, Vec<_>) = group.iter().partition(|at| link(**at));
+        let holds = |at: &usize| {
+            doc.records
+                .get(*at)
+                .is_some_and(|record| record.entry.is_some())
+        };
+        let holders: Vec<usize> = locals.iter().copied().filter(holds).collect();
+        let mut fences = Vec::new();
+
+        self.find_out_versions(doc, &holders, &mut fences);
+        self.ask_the_authority(doc, group, &holders, &mut fences);
+        self.ask_each_once(doc, group, &holders, &mut fences);
+        for (to, entry) in fences {
+            self.send(to, ChannelMsg::Present(vec![entry]));
+        }
+        self.ask_links(doc, &links, &locals);
+    }
+
+    /// A holder whose version is not known is sent a fence.
+    fn find_out_versions(&mut self, doc: &mut Document, holders: &[usize], fences: &mut Fences) {
+        for &holder in holders {
+            let replies = doc.records.get(holder).map(|record| &record.replies);
+            if replies.is_some_and(|replies| replies.at.is_none() && !replies.has_open_fence()) {
+                self.fence(doc, holder, None, fences);
+            }
+        }
+    }
+
+    /// The member that pushed last, else the first whose version is known, is asked for what those at other
+    /// versions lack. Where it had nothing to say, one of them is asked for what it lacks itself.
+    fn ask_the_authority(
+        &mut self,
+        doc: &mut Document,
+        group: &[usize],
+        holders: &[usize],
+        fences: &mut Fences,
+    ) {
+        let at = |at: usize| doc.records.get(at)?.replies.at.clone();
+        let is_pusher = |holder: &usize| doc.records.get(*holder).map(|r| r.key()) == doc.pusher;
+        let mut known = holders
+            .iter()
+            .copied()
+            .filter(|holder| at(*holder).is_some());
+        let pusher = known.clone().find(is_pusher);
+        let Some(authority) = pusher.or_else(|| known.next()) else {
+            return;
+        };
+        let Some(newest) = at(authority) else { return };
+
+        let mut seen = vec![Some(newest.clone())];
+        let mut lacking = Vec::new();
+        for &member in group.iter().filter(|member| **member != authority) {
+            let Some(record) = doc.records.get(member) else {
+                continue;
+            };
+            let own = record.replies.at.as_ref().filter(|_| record.wants);
+            let versions: Vec<Option<Version>> = if record.member.link {
+                record.versions.wanted.clone()
+            } else {
+                own.map(|version| Some(version.clone()))
+                    .into_iter()
+                    .collect()
+            };
+            for version in versions {
+                if !seen.contains(&version) {
+                    seen.push(version.clone());
+                    lacking.push((member, version));
+                }
+            }
+        }
+        for (member, version) in lacking {
+            let replies = |at: usize| doc.records.get(at).map(|record| &record.replies);
+            let Some(of_authority) = replies(authority) else {
+                continue;
+            };
+            if !of_authority.vain.contains(&version) {
+                if !of_authority.has_open_ask() {
+                    self.ask(doc, authority, version, fences);
+                }
+                continue;
+            }
+            let newest = Some(newest.clone());
+            let can_say = doc.records.get(member).is_some_and(|record| {
+                let replies = &record.replies;
+                let is_source = !record.member.link && record.is_source();
+                is_source && !replies.vain.contains(&newest) && !replies.has_open_ask()
+            });
+            if can_say {
+                self.ask(doc, member, newest, fences);
+            } else if !self.is_asking(doc, [authority, member]) {
+                // Both sides have had nothing to say, or have said it before the other's last edit.
+                self.is_unsettled(doc);
+            }
+        }
+    }
+
+    fn is_asking(&self, doc: &Document, members: [usize; 2]) -> bool {
+        members.into_iter().any(|at| {
+            let record = doc.records.get(at);
+            record.is_some_and(|record| record.replies.has_open_ask())
+        })
+    }
+
+    /// Forgets which questions were in vain, and asks them again: a few times, unless something comes of it.
+    pub(super) fn reconcile_serialized(&mut self, doc: &mut Document) {
+        let is_serialized = |at| doc.class_at(at) == Some(Class::Serialized);
+        if !(0..doc.records.len()).any(is_serialized) {
+            return;
+        }
+        if doc.attempts >= MAX_ATTEMPTS {
+            let holder = doc.records.iter().find(|record| record.is_source());
+            if let Some(key) = holder.map(Record::key) {
+                self.report(Diagnostic::StaysUnequal, key, Some(&doc.id));
+            }
+            return;
+        }
+        doc.attempts += 1;
+        for record in &mut doc.records {
+            record.replies.vain.clear();
+        }
+        self.settle(doc);
+    }
+
+    /// A holder that was never asked does not push: it is asked for its own version.
+    fn ask_each_once(
+        &mut self,
+        doc: &mut Document,
+        group: &[usize],
+        holders: &[usize],
+        fences: &mut Fences,
+    ) {
+        for &holder in holders {
+            let has_company = group
+                .iter()
+                .filter(|other| **other != holder)
+                .any(|&other| {
+                    let other = doc.records.get(other);
+                    other.is_some_and(|other| other.entry.is_some() || other.wants)
+                });
+            let holder_record = doc.records.get(holder).filter(|record| record.is_source());
+            let Some(replies) = holder_record.map(|record| &record.replies) else {
+                continue;
+            };
+            let own = replies
+                .at
+                .clone()
+                .filter(|_| has_company && !replies.is_asked && !replies.has_open_ask());
+            if own.is_some() {
+                self.ask(doc, holder, own, fences);
+            }
+        }
+    }
+
+    /// Each link is asked once for each version that is here.
+    fn ask_links(&mut self, doc: &mut Document, links: &[usize], locals: &[usize]) {
+        let limit = self.config.max_link_versions;
+        for &link in links {
+            if doc
+                .records
+                .get(link)
+                .is_none_or(|record| record.entry.is_none())
+            {
+                continue;
+            }
+            for &local in locals {
+                let at = doc
+                    .records
+                    .get(local)
+                    .and_then(|record| record.replies.at.clone());
+                if at.is_none() || !self.passes(doc, link, local) {
+                    continue;
+                }
+                let Some(record) = doc.records.get_mut(link) else {
+                    continue;
+                };
+                if !record.versions.asked.contains(&at) {
+                    remember(&mut record.versions.asked, at.clone(), limit);
+                    let key = record.key();
+                    self.send(key, since(doc, at));
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        version: Option<Version>,
+        fences: &mut Fences,
+    ) {
+        let interest = since(doc, version.clone());
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        record.replies.is_asked = true;
+        let ask = Expected::Offer {
+            since: version,
+            deliveries: record.replies.deliveries,
+        };
+        let key = record.key();
+        self.send(key, interest);
+        self.fence(doc, at, Some(ask), fences);
+    }
+
+    /// Sends a fence, after an ask if there is one. Where answers too many may come, as many more, of which
+    /// only the last one counts. Without another holder there is nothing to present.
+    fn fence(&mut self, doc: &mut Document, at: usize, ask: Option<Expected>, fences: &mut Fences) {
+        let holder = doc.records.get(at).and_then(|record| {
+            let entry = |other: &Record| other.entry.clone();
+            doc.others(record, self.config).find_map(entry)
+        });
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        let (key, wire) = (record.key(), record.member.wire);
+        let replies = &mut record.replies;
+        let Some(entry) = holder else {
+            ask.into_iter().for_each(|ask| replies.expect(ask));
+            return;
+        };
+        let shown = self.config.shown(&entry, wire);
+        let deliveries = replies.deliveries;
+        for _ in 0..replies.slack {
+            replies.expect(Expected::Interest {
+                counts: false,
+                deliveries,
+            });
+            fences.push((key, shown.clone()));
+        }
+        ask.into_iter().for_each(|ask| replies.expect(ask));
+        replies.expect_interest();
+        fences.push((key, shown));
+    }
+}
+
+/// Fences follow all interests of a turn.
+type Fences = Vec<(MemberKey, DocEntry)>;
+
+fn since(doc: &Document, version: Option<Version>) -> Interest {
+    Interest {
+        doc: doc.id.clone(),
+        version,
+        reciprocate: Some(false),
+    }
+}
