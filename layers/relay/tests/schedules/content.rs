@@ -1,0 +1,144 @@
+//! What a replica holds of a document, and how it merges: as the three classes of the reference do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kyneta_uds_core::{
+    ByteString, DocEntry, DocId, Interest, Offer, PayloadKind, ReplicaType, SchemaHash, SyncMode,
+    Version,
+};
+
+/// An edit: of which incarnation of a member, and its number there, from 1.
+pub(crate) type Edit = (u32, u32);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A set of edits that grows: offers in any order, twice, early.
+    Concurrent(BTreeSet<Edit>),
+    /// A log that a delta is replayed on, whatever it holds.
+    Serialized(Vec<Edit>),
+    /// The last write, and when it was.
+    Snapshot { value: Edit, at: u32 },
+}
+
+pub(crate) fn entry(name: &str) -> DocEntry {
+    let (replica, mode) = match name.as_bytes()[0] {
+        b'c' => ("loro", SyncMode::Collaborative),
+        b's' => ("plain", SyncMode::Authoritative),
+        _ => ("plain", SyncMode::Ephemeral),
+    };
+    let replica = ReplicaType::new(ByteString::from_static(replica), 1.0, 0.0).unwrap();
+    let schema = SchemaHash::new("02ab").unwrap();
+    let mut entry = DocEntry::new(DocId::new(name).unwrap(), replica, schema);
+    entry.mode = mode;
+    entry
+}
+
+fn text(version: String) -> Version {
+    Version::new(ByteString::from(version)).unwrap()
+}
+
+fn edits(data: &str) -> impl Iterator<Item = Edit> {
+    data.split_whitespace().map(|edit| {
+        let (author, number) = edit.split_once('.').unwrap();
+        (author.parse().unwrap(), number.parse().unwrap())
+    })
+}
+
+fn written(edits: impl Iterator<Item = Edit>) -> String {
+    let edits: Vec<_> = edits
+        .map(|(author, number)| format!("{author}.{number}"))
+        .collect();
+    edits.join(" ")
+}
+
+/// Of each author, the highest number up to which none is missing.
+fn known(edits: &BTreeSet<Edit>) -> BTreeMap<u32, u32> {
+    let mut known = BTreeMap::new();
+    for &(author, number) in edits {
+        let highest = known.entry(author).or_insert(0);
+        if number == *highest + 1 {
+            *highest = number;
+        }
+    }
+    known.retain(|_, highest| *highest > 0);
+    known
+}
+
+impl Content {
+    pub(crate) fn empty(name: &str) -> Self {
+        match name.as_bytes()[0] {
+            b'c' => Self::Concurrent(BTreeSet::new()),
+            b's' => Self::Serialized(Vec::new()),
+            _ => Self::Snapshot {
+                value: (0, 0),
+                at: 0,
+            },
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Concurrent(edits) => text(written(known(edits).into_iter())),
+            Self::Serialized(log) => text(log.len().to_string()),
+            Self::Snapshot { at, .. } => text(at.to_string()),
+        }
+    }
+
+    pub(crate) fn edit(&mut self, edit: Edit, now: u32) {
+        match self {
+            Self::Concurrent(edits) => {
+                edits.insert(edit);
+            }
+            Self::Serialized(log) => log.push(edit),
+            Self::Snapshot { value, at } => (*value, *at) = (edit, now),
+        }
+    }
+
+    /// What came since a version. `None` where a serialized one has nothing to say.
+    pub(crate) fn since(&self, doc: &DocId, version: Option<&Version>) -> Option<Offer> {
+        let version = version.map_or("", |version| version.as_str());
+        let (kind, data) = match self {
+            Self::Concurrent(edits_here) => {
+                let theirs: BTreeMap<_, _> = edits(version).collect();
+                let missing = edits_here.iter().copied().filter(|(author, number)| {
+                    theirs.get(author).is_none_or(|known| known < number)
+                });
+                (PayloadKind::Since, written(missing))
+            }
+            Self::Serialized(log) => {
+                let theirs: usize = version.parse().unwrap_or(0);
+                let missing = log.get(theirs..).filter(|missing| !missing.is_empty())?;
+                (PayloadKind::Since, written(missing.iter().copied()))
+            }
+            Self::Snapshot { value, .. } => (PayloadKind::Entirety, written([*value].into_iter())),
+        };
+        let mut offer = Offer::json(doc.clone(), self.version(), data);
+        offer.kind = kind;
+        Some(offer)
+    }
+
+    pub(crate) fn merge(&mut self, offer: &Offer) {
+        let data = String::from_utf8(offer.data.as_slice().to_vec()).unwrap();
+        let theirs = edits(&data);
+        match self {
+            Self::Concurrent(here) => here.extend(theirs),
+            // Blindly, as the reference does.
+            Self::Serialized(log) => log.extend(theirs),
+            Self::Snapshot { value, at } => {
+                let written: u32 = offer.version.as_str().parse().unwrap();
+                if written > *at {
+                    *at = written;
+                    *value = theirs.last().unwrap();
+                }
+            }
+        }
+    }
+
+    /// An interest as a holder of this class sends it.
+    pub(crate) fn interest(&self, doc: &DocId, in_turn: bool) -> Interest {
+        let in_turn = in_turn && matches!(self, Self::Concurrent(_));
+        Interest::new(doc.clone())
+            .since(self.version())
+            .reciprocate(in_turn)
+    }
+}

@@ -1,0 +1,66 @@
+//! Random schedules of a hub and its members, from seeds: members join, leave, are killed and come back, edit,
+//! read slowly; the hub is killed and another takes its place. In the end all replicas are equal.
+//!
+//! A seed that fails is named; `KYNETA_SEED=n` runs it alone and prints each event. `KYNETA_RUNS=100000`
+//! makes it a long run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod content;
+mod member;
+mod random;
+mod world;
+
+use world::{Outcome, Plan, World};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a plan from many seeds. Returns the most messages that any of them took to be quiet at the end.
+fn run(name: &str, plan: Plan) {
+    if let Some(seed) = number("KYNETA_SEED") {
+        World::new(seed, plan, true).run().unwrap();
+        return;
+    }
+    let runs = number("KYNETA_RUNS").unwrap_or(500);
+    let (mut most, mut kills) = (Outcome::default(), 0);
+    for seed in 0..runs {
+        match World::new(seed, plan, false).run() {
+            Ok(outcome) => {
+                kills += outcome.hub_kills;
+                most = most.max(outcome);
+            }
+            Err(error) => panic!("{name}, KYNETA_SEED={seed}: {error}"),
+        }
+    }
+    println!(
+        "{name}: {runs} runs, {kills} hubs killed, all equal; at most {} messages and {} rounds after the last \
+         event, {} members, {} documents",
+        most.messages, most.rounds, most.members, most.documents
+    );
+}
+
+#[test]
+fn concurrent_documents_become_equal() {
+    run("concurrent", Plan::new("ccc"));
+}
+
+#[test]
+fn serialized_documents_become_equal() {
+    run("serialized", Plan::new("ss"));
+}
+
+#[test]
+fn snapshots_become_equal() {
+    run("snapshots", Plan::new("ee"));
+}
+
+#[test]
+fn documents_of_all_classes_become_equal() {
+    run("all classes", Plan::new("cse"));
+}
