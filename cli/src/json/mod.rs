@@ -16,6 +16,6 @@ mod write;
 mod tests;
 
 pub(crate) use error::JsonError;
-pub(crate) use read::{Fields, boolean, bytes, message, text};
+pub(crate) use read::{Fields, boolean, bounded, bytes, linked_message, list, message, text};
 pub(crate) use value::Json;
-pub(crate) use write::{Hex, Msg};
+pub(crate) use write::{Hex, LinkedMsg, Msg};

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use kyneta_uds::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
     Interest, Offer, PayloadKind, PeerType, ProtocolVersion, ReplicaType, SyncMode, TextTooLong,
+    Version,
 };
 
 use super::{error::JsonError, number, value::Json, write::mode_fields};
@@ -14,9 +15,27 @@ type Result<T> = std::result::Result<T, JsonError>;
 /// Reads a message. An unknown field is an error, because it is usually a typing mistake.
 pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
     let mut fields = Fields::of(json)?;
+    let msg = message_of(&mut fields)?;
+    fields.finish()?;
+    Ok(msg)
+}
+
+/// Reads a message as it passes over a link: an offer may say which version it starts from.
+pub(crate) fn linked_message(json: &Json<'_>) -> Result<(ChannelMsg, Option<Version>)> {
+    let mut fields = Fields::of(json)?;
+    let msg = message_of(&mut fields)?;
+    let base = match msg {
+        ChannelMsg::Offer(_) => fields.optional("base", bounded)?,
+        _ => None,
+    };
+    fields.finish()?;
+    Ok((msg, base))
+}
+
+fn message_of(fields: &mut Fields<'_, '_>) -> Result<ChannelMsg> {
     let kind = fields.required("type", text)?;
     let msg = match kind {
-        "establish" => ChannelMsg::Establish(establish(&mut fields)?),
+        "establish" => ChannelMsg::Establish(establish(fields)?),
         "depart" => ChannelMsg::Depart,
         "present" => ChannelMsg::Present(fields.required("docs", |docs| list(docs, doc_entry))?),
         "interest" => ChannelMsg::Interest(Interest {
@@ -24,7 +43,7 @@ pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
             version: fields.optional("version", bounded)?,
             reciprocate: fields.optional("reciprocate", boolean)?,
         }),
-        "offer" => ChannelMsg::Offer(offer(&mut fields)?),
+        "offer" => ChannelMsg::Offer(offer(fields)?),
         "dismiss" => ChannelMsg::Dismiss(fields.required("docId", doc_id)?),
         "vacant" => ChannelMsg::Vacant(fields.required("docId", doc_id)?),
         other => {
@@ -34,7 +53,6 @@ pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
             .under("type"));
         }
     };
-    fields.finish()?;
     Ok(msg)
 }
 
@@ -194,7 +212,9 @@ fn doc_id(json: &Json<'_>) -> Result<DocId> {
 }
 
 /// A text whose type limits its length.
-fn bounded<T: for<'a> TryFrom<&'a str, Error = TextTooLong>>(json: &Json<'_>) -> Result<T> {
+pub(crate) fn bounded<T: for<'a> TryFrom<&'a str, Error = TextTooLong>>(
+    json: &Json<'_>,
+) -> Result<T> {
     T::try_from(text(json)?).map_err(|error| {
         JsonError::new(format!(
             "{} bytes exceed the limit of {}",
@@ -208,7 +228,7 @@ fn choose<T>(json: &Json<'_>, names: &[&str], find: impl Fn(&str) -> Option<T>) 
     find(name).ok_or_else(|| JsonError::new(format!("{name:?} is none of {}", names.join(", "))))
 }
 
-fn list<T>(json: &Json<'_>, item: impl Fn(&Json<'_>) -> Result<T>) -> Result<Vec<T>> {
+pub(crate) fn list<T>(json: &Json<'_>, item: impl Fn(&Json<'_>) -> Result<T>) -> Result<Vec<T>> {
     let Json::List(items) = json else {
         return Err(expected("a list", json));
     };

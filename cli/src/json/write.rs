@@ -4,7 +4,7 @@ use std::fmt;
 
 use kyneta_uds::{
     ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Lineage, Offer,
-    PayloadKind, ProtocolVersion, SchemaHash, SyncMode,
+    PayloadKind, ProtocolVersion, SchemaHash, SyncMode, Version,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -16,28 +16,48 @@ pub(crate) struct Msg<'a>(pub(crate) &'a ChannelMsg);
 impl Serialize for Msg<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", self.0.kind())?;
-        match self.0 {
-            ChannelMsg::Establish(establish) => write_establish(&mut map, establish)?,
-            ChannelMsg::Depart => {}
-            ChannelMsg::Present(docs) => map.serialize_entry("docs", &Docs(docs))?,
-            ChannelMsg::Interest(interest) => {
-                map.serialize_entry("docId", interest.doc.as_str())?;
-                optional(&mut map, "version", interest.version.as_deref())?;
-                optional(&mut map, "reciprocate", interest.reciprocate)?;
-            }
-            ChannelMsg::Offer(offer) => {
-                map.serialize_entry("docId", offer.doc.as_str())?;
-                map.serialize_entry("payload", &Payload(offer))?;
-                map.serialize_entry("version", &*offer.version)?;
-                optional(&mut map, "reciprocate", offer.reciprocate)?;
-            }
-            ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => {
-                map.serialize_entry("docId", doc.as_str())?;
-            }
-        }
+        write_msg(&mut map, self.0)?;
         map.end()
     }
+}
+
+/// A message as it passes over a link: an offer says which version it starts from.
+pub(crate) struct LinkedMsg<'a> {
+    pub(crate) msg: &'a ChannelMsg,
+    pub(crate) base: Option<&'a Version>,
+}
+
+impl Serialize for LinkedMsg<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        write_msg(&mut map, self.msg)?;
+        optional(&mut map, "base", self.base.map(Version::as_str))?;
+        map.end()
+    }
+}
+
+fn write_msg<M: SerializeMap>(map: &mut M, msg: &ChannelMsg) -> Result<(), M::Error> {
+    map.serialize_entry("type", msg.kind())?;
+    match msg {
+        ChannelMsg::Establish(establish) => write_establish(map, establish)?,
+        ChannelMsg::Depart => {}
+        ChannelMsg::Present(docs) => map.serialize_entry("docs", &Docs(docs))?,
+        ChannelMsg::Interest(interest) => {
+            map.serialize_entry("docId", interest.doc.as_str())?;
+            optional(map, "version", interest.version.as_deref())?;
+            optional(map, "reciprocate", interest.reciprocate)?;
+        }
+        ChannelMsg::Offer(offer) => {
+            map.serialize_entry("docId", offer.doc.as_str())?;
+            map.serialize_entry("payload", &Payload(offer))?;
+            map.serialize_entry("version", &*offer.version)?;
+            optional(map, "reciprocate", offer.reciprocate)?;
+        }
+        ChannelMsg::Dismiss(doc) | ChannelMsg::Vacant(doc) => {
+            map.serialize_entry("docId", doc.as_str())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_establish<M: SerializeMap>(map: &mut M, establish: &Establish) -> Result<(), M::Error> {

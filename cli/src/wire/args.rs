@@ -46,4 +46,13 @@ pub(crate) enum WireCommand {
         #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
         max_frame: u32,
     },
+
+    /// Events of a hub to its messages
+    ///
+    /// Reads a walk a line, as in tests/vectors/relay.json, without its effects: {"config":..,"steps":
+    /// [{"event":..}]}. Prints for each a list with the effects of each step, as the hub between members
+    /// routes documents.
+    #[command(after_help = "Example:
+  echo '{\"config\":{},\"steps\":[{\"event\":{\"type\":\"established\",\"member\":\"a\",\"wire\":3}}]}' | kyneta-uds wire relay")]
+    Relay,
 }

@@ -1,12 +1,13 @@
-//! `wire`: bytes to messages and back, without a socket.
+//! `wire`: bytes to messages and back, and the routing of documents, without a socket.
 //!
 //! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the
-//! framing and cbor layers.
+//! framing, cbor and relay layers.
 
 mod args;
 mod decode;
 mod encode;
 mod json_lines;
+mod relay;
 
 pub(crate) use args::WireCommand;
 
@@ -27,5 +28,6 @@ pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
             }
         }
         WireCommand::Encode { wire, max_frame } => encode::encode(wire, max_frame),
+        WireCommand::Relay => relay::relay(),
     }
 }

@@ -1,4 +1,4 @@
-//! `wire decode` and `wire encode`, held against the vectors.
+//! `wire decode`, `wire encode` and `wire relay`, held against the vectors.
 
 use std::{fs, path::Path};
 
@@ -202,4 +202,22 @@ fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
         json!([{"ok": {"type": "depart"}}])
     );
     assert_eq!(process.finish().code, 1);
+}
+
+#[test]
+fn every_recorded_walk_of_the_hub_has_its_effects() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/relay.json");
+    let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut walks: Vec<_> = vectors
+        .into_iter()
+        .filter(|case| case["kind"] == "walk")
+        .collect();
+    let mut expected = Vec::new();
+    for walk in &mut walks {
+        let steps = walk["steps"].as_array_mut().unwrap().iter_mut();
+        let effects = steps.map(|step| step.as_object_mut().unwrap().remove("effects").unwrap());
+        expected.push(Value::Array(effects.collect()));
+    }
+    let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
+    assert_eq!(run(&["wire", "relay"], lines), expected);
 }
