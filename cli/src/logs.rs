@@ -23,8 +23,8 @@ const MAX_WAITING: usize = 256;
 
 /// Warnings of these modules are events on stdout already.
 const REPORTED_AS_EVENTS: [&str; 3] = [
-    "kyneta_uds::event=error",
-    "kyneta_uds::peer=error",
+    "kyneta_uds::event_sender=error",
+    "kyneta_uds::accept_handler=error",
     "kyneta_uds_negotiate::channel=error",
 ];
 

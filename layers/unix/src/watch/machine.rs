@@ -3,6 +3,8 @@
 //! In: what is at the path, and whether a process listens there. Out: the next step, or the verdict.
 //! Touches nothing.
 
+use std::fmt;
+
 /// One step in checking a path.
 ///
 /// ```
@@ -63,6 +65,17 @@ pub enum PathLoss {
     Blocked,
     /// Another process listens there and owns the path now.
     Taken,
+}
+
+impl fmt::Display for PathLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "no file is there",
+            Self::Stale => "another socket is there, at which no process listens",
+            Self::Blocked => "a file that is not a socket is there",
+            Self::Taken => "another process listens there",
+        })
+    }
 }
 
 impl WatchStep {

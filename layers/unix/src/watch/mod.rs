@@ -61,7 +61,7 @@ pub(crate) fn poll_loss(
         if let Some(loss) = loss {
             // Logged once per loss, however often it is checked.
             if !was_lost {
-                tracing::warn!(lost = ?loss, "the path is lost");
+                tracing::warn!(why = %loss, "the path is lost");
             }
             trigger.lose();
             return Some(loss);
