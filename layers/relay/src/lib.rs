@@ -40,4 +40,4 @@ pub use config::SwitchConfig;
 pub use effect::{Diagnostic, Effect};
 pub use gate::{Access, Gate};
 pub use member::{MemberFacts, MemberKey};
-pub use switch::Switch;
+pub use switch::{Switch, SwitchCounts};

@@ -57,7 +57,7 @@ impl Turn<'_> {
     }
 
     /// The member's first sign of life. A holder that was asked before, and is not live, does not answer that.
-    /// One that is slow does: to whom its answer belongs is not known any more.
+    /// One that is slow does: which interest its answer belongs to is not known any more.
     fn begin(&mut self, doc: &mut Document, at: usize) {
         let Some(record) = doc.records.get_mut(at) else {
             return;

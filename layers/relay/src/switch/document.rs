@@ -2,11 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use kyneta_uds_core::{DocEntry, DocId, Interest, WireVersion};
+use kyneta_uds_core::{DocEntry, DocId, Interest};
 
 use super::{
-    Member,
     entry::Class,
+    members::{Member, MemberRef},
     replies::{LinkVersions, Replies},
 };
 use crate::{
@@ -14,16 +14,6 @@ use crate::{
     gate::{Access, Gate},
     member::MemberKey,
 };
-
-/// A member, as each of its records names it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MemberRef {
-    pub(super) key: MemberKey,
-    /// The order of establishment: members are visited in it.
-    pub(super) order: u64,
-    pub(super) wire: WireVersion,
-    pub(super) link: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct Document {
@@ -122,6 +112,11 @@ impl Record {
     /// True when it can be asked for the document.
     pub(super) const fn is_source(&self) -> bool {
         self.entry.is_some() && self.may_write
+    }
+
+    /// How much is remembered until it is answered.
+    pub(super) fn open(&self) -> usize {
+        self.asks.len() + self.owed.len() + self.replies.open()
     }
 
     /// True unless both are links, or hold different documents of one id. A member without an entry takes

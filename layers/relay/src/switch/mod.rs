@@ -5,6 +5,7 @@
 mod concurrent;
 mod document;
 mod entry;
+mod members;
 mod present;
 mod replies;
 mod serialized;
@@ -17,8 +18,9 @@ use std::{
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Interest, Offer, Version, WireVersion};
 
 use self::{
-    document::{Document, MemberRef, Record, is_one},
+    document::{Document, Record, is_one},
     entry::Class,
+    members::{Member, MemberRef},
 };
 use crate::{
     config::SwitchConfig,
@@ -44,23 +46,18 @@ pub struct Switch {
     next: u64,
 }
 
-#[derive(Debug)]
-struct Member {
-    reference: MemberRef,
-    facts: MemberFacts,
-    /// How many documents it has presented.
-    documents: usize,
-    /// Documents that were forgotten while answers of its about them were under way, and how many. They come
-    /// after the document is there again.
-    stale_answers: HashMap<DocId, u32>,
-}
-
-impl Member {
-    fn note_stale(&mut self, id: &DocId, outstanding: u32, config: &SwitchConfig) {
-        if outstanding > 0 && self.stale_answers.len() < config.max_documents_of_member {
-            self.stale_answers.insert(id.clone(), outstanding);
-        }
-    }
+/// What a [`Switch`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SwitchCounts {
+    /// Members that are established.
+    pub members: usize,
+    /// Documents with a holder.
+    pub documents: usize,
+    /// Members of documents: that were told of one or speak of it.
+    pub records: usize,
+    /// Messages and versions that are remembered until they are answered.
+    pub open: usize,
 }
 
 /// What one event works with: all but the document.
@@ -84,9 +81,15 @@ impl Switch {
         }
     }
 
-    /// How many documents there are.
-    pub fn document_count(&self) -> usize {
-        self.documents.len()
+    /// How much is kept. Looks at each record.
+    pub fn counts(&self) -> SwitchCounts {
+        let records = || self.documents.values().flat_map(|doc| &doc.records);
+        SwitchCounts {
+            members: self.members.len(),
+            documents: self.documents.len(),
+            records: records().count(),
+            open: records().map(Record::open).sum(),
+        }
     }
 
     /// A member is connected. One that is there already leaves first.

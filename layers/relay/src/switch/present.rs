@@ -8,9 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId};
 
 use super::{
-    Member, Switch, Turn,
-    document::{Document, MemberRef, is_one},
+    Switch, Turn,
+    document::{Document, is_one},
     entry::Class,
+    members::{Member, MemberRef},
     report,
 };
 use crate::{

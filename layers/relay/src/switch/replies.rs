@@ -66,6 +66,10 @@ impl Replies {
         self.expected.iter().any(is_fence)
     }
 
+    pub(super) fn open(&self) -> usize {
+        self.expected.len() + self.vain.len()
+    }
+
     /// How many interests may still come that answer what was sent.
     pub(super) fn outstanding(&self) -> u32 {
         let is_fence = |expected: &&Expected| matches!(expected, Expected::Interest { .. });

@@ -1,0 +1,39 @@
+//! The members of a hub.
+
+use std::collections::HashMap;
+
+use kyneta_uds_core::{DocId, WireVersion};
+
+use crate::{
+    config::SwitchConfig,
+    member::{MemberFacts, MemberKey},
+};
+
+/// A member, as each of its records names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemberRef {
+    pub(super) key: MemberKey,
+    /// The order of establishment: members are visited in it.
+    pub(super) order: u64,
+    pub(super) wire: WireVersion,
+    pub(super) link: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) reference: MemberRef,
+    pub(super) facts: MemberFacts,
+    /// How many documents it has presented.
+    pub(super) documents: usize,
+    /// Documents that were forgotten while answers of its about them were under way, and how many. They come
+    /// after the document is there again.
+    pub(super) stale_answers: HashMap<DocId, u32>,
+}
+
+impl Member {
+    pub(super) fn note_stale(&mut self, id: &DocId, outstanding: u32, config: &SwitchConfig) {
+        if outstanding > 0 && self.stale_answers.len() < config.max_documents_of_member {
+            self.stale_answers.insert(id.clone(), outstanding);
+        }
+    }
+}
