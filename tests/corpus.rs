@@ -63,3 +63,8 @@ fn client() {
 fn negotiate() {
     replay("negotiate");
 }
+
+#[test]
+fn relay() {
+    replay("relay");
+}

@@ -13,22 +13,25 @@ mod negotiate;
 mod normalize;
 #[path = "../../layers/cbor/tests/codec/oracle.rs"]
 mod oracle;
+mod relay;
 mod session;
 
 pub use client::client;
 pub use decode::decode;
 pub use frames::frames;
 pub use negotiate::negotiate;
+pub use relay::relay;
 pub use session::session;
 
 /// A target: takes one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
     ("client", client),
     ("negotiate", negotiate),
+    ("relay", relay),
 ];
