@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::ExitStatusExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
     thread,
@@ -31,7 +31,11 @@ const AS_OTHER_UID: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-grou
 /// The path of the command.
 fn binary() -> OsString {
     match std::env::var_os("KYNETA_BIN") {
-        Some(binary) if !binary.is_empty() => fs::canonicalize(binary).unwrap().into(),
+        // Cargo starts tests in the package; a relative path is the workspace's.
+        Some(binary) if !binary.is_empty() => {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            fs::canonicalize(root.join(binary)).unwrap().into()
+        }
         _ => env!("CARGO_BIN_EXE_kyneta-uds").into(),
     }
 }
