@@ -47,8 +47,8 @@ impl Gate {
         Self::default()
     }
 
-    /// With one more rule. It is asked once for each member and document, when the two first meet; it must
-    /// answer at once, and the same each time.
+    /// With one more rule. It is asked when a member and a document first meet, and again when they meet after
+    /// one of them was gone; it must answer at once, and the same each time.
     pub fn and(
         mut self,
         rule: impl Fn(&MemberFacts, &DocId) -> Access + Send + Sync + 'static,

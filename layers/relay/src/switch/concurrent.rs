@@ -74,12 +74,12 @@ impl Turn<'_> {
         record.asks = kept;
         for ask in forgotten {
             if let Ask::Member(asker, interest) = ask {
-                doc.postponed.push(Postponed {
+                doc.postpone(Postponed {
                     asker,
                     interest,
                     holder,
                 });
-                self.is_unsettled(doc);
+                self.mark_unsettled(doc);
             }
         }
     }
@@ -90,12 +90,13 @@ impl Turn<'_> {
             return;
         };
         if std::mem::take(&mut record.is_told_partly) && !record.unasked.is_empty() {
-            doc.postponed.push(Postponed {
-                asker: record.key(),
+            let asker = record.key();
+            doc.postpone(Postponed {
+                asker,
                 interest: interest.clone(),
                 holder: None,
             });
-            self.is_unsettled(doc);
+            self.mark_unsettled(doc);
         }
     }
 
@@ -142,17 +143,10 @@ impl Turn<'_> {
             return Vec::new();
         };
         let unasked = std::mem::take(&mut record.unasked);
-        let holds = |&target: &usize| {
-            let holder = doc.records.get(target);
-            holder.is_some_and(Record::is_source) && self.passes(doc, at, target)
-        };
+        let all: Vec<_> = doc.sources(at, self.config).collect();
         let told = unasked.iter().filter_map(|&key| doc.by_key(key));
-        let told: Vec<_> = told.filter(holds).collect();
-        if told.is_empty() {
-            (0..doc.records.len()).filter(holds).collect()
-        } else {
-            told
-        }
+        let told: Vec<_> = told.filter(|target| all.contains(target)).collect();
+        if told.is_empty() { all } else { told }
     }
 
     fn forward(
@@ -175,15 +169,7 @@ impl Turn<'_> {
                 holder.owed.push_back(asker);
             }
         }
-        if holder.answers_all {
-            return;
-        }
-        if holder.asks.len() >= limit {
-            holder.answers_all = true;
-            holder.asks.clear();
-        } else {
-            holder.asks.push_back(Ask::Member(asker, interest));
-        }
+        holder.expect_answer(Ask::Member(asker, interest), limit);
     }
 
     /// A push goes to all that want the document, an answer to the member that asked.
@@ -197,7 +183,7 @@ impl Turn<'_> {
         let ask = is_answer.then(|| record.asks.pop_front()).flatten();
         if !wanted_before && doc.class_at(at) == Some(Class::Snapshot) {
             // What the others hold may have passed before.
-            self.is_unsettled(doc);
+            self.mark_unsettled(doc);
         }
         match ask {
             Some(Ask::Member(asker, _)) => {
@@ -232,12 +218,7 @@ impl Turn<'_> {
             return;
         };
         self.send(holder.key(), interest);
-        if holder.asks.len() < self.config.max_asks {
-            holder.asks.push_back(Ask::All);
-        } else {
-            holder.answers_all = true;
-            holder.asks.clear();
-        }
+        holder.expect_answer(Ask::All, self.config.max_asks);
     }
 
     /// Every holder of a snapshot says once more what it has.
@@ -268,11 +249,7 @@ impl Turn<'_> {
             let Some(at) = doc.by_key(asker) else {
                 continue;
             };
-            let holds = |&target: &usize| {
-                let holder = doc.records.get(target);
-                holder.is_some_and(Record::is_source) && self.passes(doc, at, target)
-            };
-            let holders: Vec<_> = (0..doc.records.len()).filter(holds).collect();
+            let holders: Vec<_> = doc.sources(at, self.config).collect();
             let interest = interest.reciprocate(false);
             for &holder in &holders {
                 self.forward(doc, holder, asker, class, interest.clone());

@@ -123,8 +123,21 @@ impl Record {
     /// either.
     pub(super) fn passes(&self, other: &Self, config: &SwitchConfig) -> bool {
         self.member.order != other.member.order
-            && !(self.member.link && other.member.link)
+            && !self.member.keeps_apart(&other.member)
             && is_one(self.entry.as_ref(), other.entry.as_ref(), config)
+    }
+
+    /// Notes what its next answer is for. Beyond `limit` its answers go to all.
+    pub(super) fn expect_answer(&mut self, ask: Ask, limit: usize) {
+        if self.answers_all {
+            return;
+        }
+        if self.asks.len() < limit {
+            self.asks.push_back(ask);
+        } else {
+            self.answers_all = true;
+            self.asks.clear();
+        }
     }
 
     pub(super) fn is_told_of(&mut self, holder: MemberKey) {
@@ -169,10 +182,6 @@ impl Document {
         self.place(member).ok()
     }
 
-    pub(super) fn get(&self, member: MemberRef) -> Option<&Record> {
-        self.records.get(self.find(member)?)
-    }
-
     /// The record of a member by its key alone: few documents have many members.
     pub(super) fn by_key(&self, key: MemberKey) -> Option<usize> {
         self.records.iter().position(|record| record.key() == key)
@@ -181,11 +190,16 @@ impl Document {
     /// The place of the member's record, which is made if there is none; `None` when it may not see the
     /// document.
     pub(super) fn record(&mut self, member: &Member, gate: &Gate) -> Option<usize> {
-        let at = match self.place(member.reference) {
-            Ok(at) => return Some(at),
-            Err(at) => at,
-        };
-        let may_write = match gate.access(&member.facts, &self.id) {
+        match self.find(member.reference) {
+            Some(at) => Some(at),
+            None => self.add(member, gate.access(&member.facts, &self.id)),
+        }
+    }
+
+    /// Makes the record of a member that has none.
+    pub(super) fn add(&mut self, member: &Member, access: Access) -> Option<usize> {
+        let at = self.place(member.reference).unwrap_or_else(|at| at);
+        let may_write = match access {
             Access::None => return None,
             Access::Read => false,
             Access::Write => true,
@@ -200,18 +214,13 @@ impl Document {
         Some(self.records.remove(self.find(member)?))
     }
 
+    /// The class that counts for a member: of its own entry, else of the first one.
     pub(super) fn class(&self, record: &Record) -> Class {
         Class::of(record.entry.as_ref().unwrap_or(&self.first))
     }
 
     pub(super) fn class_at(&self, at: usize) -> Option<Class> {
         self.records.get(at).map(|record| self.class(record))
-    }
-
-    /// The class that counts for a member: of its own entry, else of the first one.
-    pub(super) fn class_for(&self, member: MemberRef) -> Class {
-        let entry = self.get(member).and_then(|record| record.entry.as_ref());
-        Class::of(entry.unwrap_or(&self.first))
     }
 
     pub(super) fn has_holders(&self) -> bool {
@@ -228,6 +237,28 @@ impl Document {
             Some(known) => known.clone(),
             None => Arc::new(entry),
         }
+    }
+
+    /// The records to which messages of the one at `at` may pass and which can be asked, in order.
+    pub(super) fn sources<'a>(
+        &'a self,
+        at: usize,
+        config: &'a SwitchConfig,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let asker = self.records.get(at);
+        let records = self.records.iter().enumerate();
+        records
+            .filter(move |(_, record)| {
+                record.is_source() && asker.is_some_and(|asker| asker.passes(record, config))
+            })
+            .map(|(at, _)| at)
+    }
+
+    /// An interest is to be forwarded once more. Of those that differ in the version alone the last one counts.
+    pub(super) fn postpone(&mut self, postponed: Postponed) {
+        let key = |of: &Postponed| (of.asker, of.holder, of.interest.reciprocate);
+        self.postponed.retain(|known| key(known) != key(&postponed));
+        self.postponed.push(postponed);
     }
 
     /// The members to which messages of this one may pass, in order.

@@ -19,6 +19,13 @@ pub(super) struct MemberRef {
     pub(super) link: bool,
 }
 
+impl MemberRef {
+    /// True when nothing passes between the two, because both are links.
+    pub(super) const fn keeps_apart(&self, other: &Self) -> bool {
+        self.link && other.link
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) reference: MemberRef,

@@ -118,7 +118,7 @@ impl Switch {
             let holders: Vec<_> = doc
                 .records
                 .iter()
-                .filter(|holder| !(holder.member.link && reference.link))
+                .filter(|holder| !holder.member.keeps_apart(&reference))
                 .filter(|holder| holder.is_source())
                 .filter_map(|holder| Some((holder.key(), holder.entry.clone()?)))
                 .collect();
@@ -240,9 +240,9 @@ impl Switch {
             unsettled: &mut self.unsettled,
             out,
         };
-        match doc.class_for(sender) {
-            Class::Serialized => turn.serialized_offer(doc, at, offer, base),
-            Class::Concurrent | Class::Snapshot => turn.offer(doc, at, offer),
+        match doc.class_at(at) {
+            Some(Class::Serialized) => turn.serialized_offer(doc, at, offer, base),
+            _ => turn.offer(doc, at, offer),
         }
     }
 
@@ -251,8 +251,8 @@ impl Switch {
         let is_there = doc.is_some();
         let member = self.members.get(&sender.key);
         let found = doc.zip(member).and_then(|(doc, member)| {
-            let class = doc.class_for(sender);
-            Some((doc.record(member, &self.config.gate)?, class, doc))
+            let at = doc.record(member, &self.config.gate)?;
+            Some((at, doc.class_at(at)?, doc))
         });
         let Some((at, class, doc)) = found else {
             if is_there {
@@ -359,7 +359,7 @@ impl Turn<'_> {
     }
 
     /// The document is looked at again by [`Switch::reconcile`].
-    fn is_unsettled(&mut self, doc: &mut Document) {
+    fn mark_unsettled(&mut self, doc: &mut Document) {
         if !std::mem::replace(&mut doc.is_unsettled, true) {
             self.unsettled.push(doc.id.clone());
         }

@@ -1,7 +1,7 @@
 //! Documents that a member presents.
 //!
-//! In: entries. Out: which other members are told of them, in one `present` for each member; what keeps two documents of one
-//! id apart is reported.
+//! In: entries. Out: one `present` for each other member that is told of them; reports of what keeps two
+//! documents of one id apart. Touches nothing.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -32,9 +32,7 @@ impl Switch {
         let mut to_settle: Vec<DocId> = Vec::new();
         for entry in entries {
             let id = entry.doc.clone();
-            if self.present_one(sender, entry, &mut shown, out) == Some(Class::Serialized)
-                && !to_settle.contains(&id)
-            {
+            if self.present_one(sender, entry, &mut shown, out) == Some(Class::Serialized) {
                 to_settle.push(id);
             }
         }
@@ -82,7 +80,13 @@ impl Switch {
             doc.records.remove(at);
             member.documents -= 1;
         }
-        if config.gate.access(&member.facts, &id) == Access::None {
+        let doc = self.documents.get(&id);
+        // A member that was told of the document may see it: the gate was asked then.
+        let access = match doc.and_then(|doc| doc.find(sender)) {
+            Some(_) => None,
+            None => Some(config.gate.access(&member.facts, &id)),
+        };
+        if access == Some(Access::None) {
             out.push(report(Diagnostic::NotPermitted, sender.key, Some(id)));
             return None;
         }
@@ -103,7 +107,10 @@ impl Switch {
         });
         let entry = doc.shared(entry);
         let class = Class::of(&entry);
-        let at = doc.record(member, &config.gate)?;
+        let at = match access {
+            Some(access) => doc.add(member, access)?,
+            None => doc.find(sender)?,
+        };
         let record = doc.records.get_mut(at)?;
         record.entry = Some(entry.clone());
         if !record.may_write() {
@@ -111,7 +118,7 @@ impl Switch {
         }
         let members = self.order.values().filter_map(|key| self.members.get(key));
         let others = members.filter(|other| {
-            other.reference.key != sender.key && !(other.reference.link && sender.link)
+            other.reference.key != sender.key && !other.reference.keeps_apart(&sender)
         });
         let mut has_others = false;
         for other in others {
@@ -125,7 +132,7 @@ impl Switch {
                 out,
             };
             turn.ask_for_all(doc, at);
-            turn.is_unsettled(doc);
+            turn.mark_unsettled(doc);
         }
         Some(class)
     }

@@ -60,10 +60,15 @@ pub(super) struct LinkVersions {
     pub(super) asked: Vec<Option<Version>>,
 }
 
+impl Expected {
+    const fn is_fence(&self) -> bool {
+        matches!(self, Self::Interest { .. })
+    }
+}
+
 impl Replies {
     pub(super) fn has_open_fence(&self) -> bool {
-        let is_fence = |expected: &Expected| matches!(expected, Expected::Interest { .. });
-        self.expected.iter().any(is_fence)
+        self.expected.iter().any(Expected::is_fence)
     }
 
     pub(super) fn open(&self) -> usize {
@@ -72,8 +77,8 @@ impl Replies {
 
     /// How many interests may still come that answer what was sent.
     pub(super) fn outstanding(&self) -> u32 {
-        let is_fence = |expected: &&Expected| matches!(expected, Expected::Interest { .. });
-        let fences = self.expected.iter().filter(is_fence).count();
+        let fences = self.expected.iter().filter(|expected| expected.is_fence());
+        let fences = fences.count();
         match u32::try_from(fences).unwrap_or(u32::MAX) {
             0 => 0,
             fences => fences.saturating_add(self.slack),
@@ -121,8 +126,7 @@ impl Replies {
 
     /// An interest that names a version answers the first fence. Without one it is news.
     pub(super) fn interest(&mut self, version: Version) {
-        let is_fence = |expected: &Expected| matches!(expected, Expected::Interest { .. });
-        let Some(fence) = self.expected.iter().position(is_fence) else {
+        let Some(fence) = self.expected.iter().position(Expected::is_fence) else {
             if self.at.as_ref() != Some(&version) {
                 self.at = None;
                 self.slack = self.slack.max(1);
@@ -155,8 +159,11 @@ impl Replies {
     /// The version that an answer starts from, and whether the offer's is the member's own; `None` when
     /// it was not asked for.
     pub(super) fn answered(&mut self) -> Option<(Base, bool)> {
-        let is_ask = |expected: &Expected| matches!(expected, Expected::Offer { .. });
-        let Some(ask) = self.expected.iter().position(is_ask) else {
+        let Some(ask) = self
+            .expected
+            .iter()
+            .position(|expected| !expected.is_fence())
+        else {
             self.vain.clear();
             self.surplus = self.surplus.saturating_add(1);
             if self.surplus.is_multiple_of(MAX_SURPLUS) {

@@ -272,7 +272,7 @@ impl Turn<'_> {
                 self.ask(doc, member, newest, fences);
             } else if !self.is_asking(doc, [authority, member]) {
                 // Both sides have had nothing to say, or have said it before the other's last edit.
-                self.is_unsettled(doc);
+                self.mark_unsettled(doc);
             }
         }
     }
