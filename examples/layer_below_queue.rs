@@ -1,7 +1,7 @@
 //! "My layer needs to know the peer of each message": it stands between the handshake, which knows the peer,
-//! and the queue, and adds the peer's id to each received message, so the handler gets it.
+//! and the queue, and adds the peer's id to each received message, so the handler gets it. Its test is below `main`.
 //!
-//! `cargo run --example layer_below_queue`
+//! `cargo run --example layer_below_queue`, and `cargo test --example layer_below_queue`
 
 use std::{
     pin::Pin,
@@ -110,10 +110,20 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Signing<C>
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
+    for Signed { from, msg } in exchange(["billing-1", "hub"]).await? {
+        println!("from {from}: {msg:?}");
+    }
+    Ok(())
+}
+
+/// In: the ids of the connecting and the accepting end. Each sends a dismissal of the document that has its name.
+/// Out: what the handlers got.
+async fn exchange([connecting, accepting]: [&str; 2]) -> Result<Vec<Signed>, BoxError> {
     let dir = tempfile::tempdir()?;
     let path = SocketPath::new(dir.path().join("bus.sock"))?;
     let mut listener = Listener::bind(path.clone()).await?;
     let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
+
     let stack = |name| {
         let seen = seen.clone();
         let handler = service_fn(move |signed: Signed| {
@@ -130,19 +140,34 @@ async fn main() -> Result<(), BoxError> {
                 .service(UnixConnector::new()),
         )
     };
-    let connecting = stack("billing-1")?.oneshot(path.into());
-    let hub = stack("hub")?;
-    let accepting = async {
+    let connected = stack(connecting)?.oneshot(path.into());
+    let hub = stack(accepting)?;
+    let accepted = async {
         let (stream, _permit) = listener.accept().await;
         hub.oneshot(UnixTarget::Accepted(stream)).await
     };
-    let (mut billing, mut hub) = tokio::try_join!(connecting, accepting)?;
+    let (mut connected, mut accepted) = tokio::try_join!(connected, accepted)?;
 
-    for handle in [&mut billing, &mut hub] {
-        let msg = ChannelMsg::Dismiss(DocId::new("settings")?);
+    let mut received = Vec::new();
+    for (handle, name) in [(&mut connected, connecting), (&mut accepted, accepting)] {
+        let msg = ChannelMsg::Dismiss(DocId::new(name)?);
         handle.ready().await?.call(msg).await?;
-        let signed = inbox.recv().await.ok_or("no message")?;
-        println!("from {}: {:?}", signed.from, signed.msg);
+        received.push(inbox.recv().await.ok_or("no message")?);
     }
-    Ok(())
+    Ok(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_layer_between_handshake_and_queue_adds_the_sender_to_each_message() {
+        let received = exchange(["alice", "bob"]).await.unwrap();
+        assert_eq!(received.len(), 2);
+        for (signed, name) in received.into_iter().zip(["alice", "bob"]) {
+            let dismiss = ChannelMsg::Dismiss(DocId::new(name).unwrap());
+            assert_eq!((signed.from.as_str(), signed.msg), (name, dismiss));
+        }
+    }
 }

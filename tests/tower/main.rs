@@ -6,7 +6,6 @@
 mod support;
 
 mod contract;
-mod custom_layer;
 mod layers;
 mod middleware;
 mod pipes;
