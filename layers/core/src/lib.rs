@@ -33,6 +33,7 @@ mod rate_limit;
 mod rejection;
 mod target;
 mod text;
+mod token_bucket;
 mod wire;
 mod write_buf;
 
@@ -59,5 +60,6 @@ pub use target::{Redial, Target};
 pub use text::{
     BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong, Version,
 };
+pub use token_bucket::TokenBucket;
 pub use wire::{ConnectionInfo, Credentials, WireVersion};
 pub use write_buf::{Checkpoint, PayloadWriter, WriteBuf};

@@ -74,6 +74,13 @@ impl ChannelMsg {
     }
 }
 
+/// For what takes a message, or something that holds one.
+impl AsRef<Self> for ChannelMsg {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl From<Establish> for ChannelMsg {
     fn from(establish: Establish) -> Self {
         Self::Establish(establish)

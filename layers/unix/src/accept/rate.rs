@@ -7,6 +7,8 @@
 
 use std::{collections::HashMap, time::Instant};
 
+use kyneta_uds_core::TokenBucket;
+
 /// A bucket holds the tokens of this many seconds.
 const BURST_SECONDS: u32 = 2;
 
@@ -17,15 +19,9 @@ const MIN_SWEEP: usize = 64;
 pub(super) struct AcceptRate {
     per_second: u32,
     /// `None` for processes without known credentials.
-    buckets: HashMap<Option<u32>, Bucket>,
+    buckets: HashMap<Option<u32>, TokenBucket>,
     /// Full buckets are dropped when there are this many.
     sweep_at: usize,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
 }
 
 impl AcceptRate {
@@ -39,35 +35,15 @@ impl AcceptRate {
 
     /// True when a process of this user may connect now.
     pub(super) fn take(&mut self, uid: Option<u32>, now: Instant) -> bool {
-        let (rate, burst) = (f64::from(self.per_second), self.burst());
         if self.buckets.len() >= self.sweep_at {
-            self.buckets
-                .retain(|_, bucket| bucket.refilled(rate, burst, now) < burst);
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
             self.sweep_at = MIN_SWEEP.max(2 * self.buckets.len());
         }
-        let full = Bucket {
-            tokens: burst,
-            at: now,
+        let full = || {
+            let burst = self.per_second.saturating_mul(BURST_SECONDS);
+            TokenBucket::new(self.per_second, burst)
         };
-        let bucket = self.buckets.entry(uid).or_insert(full);
-        bucket.tokens = bucket.refilled(rate, burst, now);
-        bucket.at = bucket.at.max(now);
-        let may_connect = bucket.tokens >= 1.0;
-        if may_connect {
-            bucket.tokens -= 1.0;
-        }
-        may_connect
-    }
-
-    fn burst(&self) -> f64 {
-        f64::from(self.per_second.saturating_mul(BURST_SECONDS))
-    }
-}
-
-impl Bucket {
-    fn refilled(&self, rate: f64, burst: f64, now: Instant) -> f64 {
-        let flowed = now.saturating_duration_since(self.at).as_secs_f64() * rate;
-        (self.tokens + flowed).min(burst)
+        self.buckets.entry(uid).or_insert_with(full).take(now)
     }
 }
 
