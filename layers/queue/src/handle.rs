@@ -160,6 +160,41 @@ impl<M: Message> Handle<M> {
         }
     }
 
+    /// Queues the message at once, whether or not there is room: for a sender that must not wait here, and
+    /// waits for room (`poll_ready`) before it takes on the next message. True while there is room for more.
+    ///
+    /// ```
+    /// # use kyneta_uds_core::ChannelMsg;
+    /// # use kyneta_uds_queue::{Handle, NotQueued};
+    /// # use tower::ServiceExt as _;
+    /// # async fn pass_on(handle: &mut Handle<ChannelMsg>, msg: ChannelMsg) -> Result<(), NotQueued<ChannelMsg>> {
+    /// if !handle.queue_now(msg)? {
+    ///     let _ = handle.clone().ready().await; // the clone returns its permit
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotQueued`] with the message: the end of the connection.
+    pub fn queue_now(&self, msg: M) -> Result<bool, NotQueued<M>> {
+        let size = msg.size();
+        let mut send_queue = self.shared.lock();
+        if send_queue.is_closed() {
+            let error = send_queue.disconnected(false);
+            drop(send_queue);
+            return Err(NotQueued {
+                error,
+                message: msg,
+            });
+        }
+        let pushed = send_queue.push_now(msg, size);
+        let has_room = send_queue.has_room();
+        drop(send_queue);
+        wake_driver(pushed);
+        Ok(has_room)
+    }
+
     /// With room and no line, one turn of the lock instead of two. True when the message was taken.
     #[inline]
     pub(crate) fn push_at_once(&mut self, msg: &mut Option<M>, size: usize) -> bool {

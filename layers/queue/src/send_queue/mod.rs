@@ -228,6 +228,12 @@ impl<M> SendQueue<M> {
         Some(self.accept(msg.take(), size))
     }
 
+    /// Queues a message without a permit, above the bounds if there is no room.
+    #[inline]
+    pub(crate) fn push_now(&mut self, msg: M, size: usize) -> Pushed {
+        self.accept(Some(msg), size)
+    }
+
     // Always: what it returns would come back through memory, which takes 6 ns.
     #[inline(always)]
     fn accept(&mut self, msg: Option<M>, size: usize) -> Pushed {

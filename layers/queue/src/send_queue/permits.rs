@@ -113,7 +113,7 @@ impl<M> SendQueue<M> {
 
     /// Whether any sender may have a permit.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !self.yielding && self.has_room_to_answer()
     }
 
