@@ -1,4 +1,4 @@
-//! What comes out of a switch: messages to members, and what it has to report.
+//! What comes out of a router: messages to members, and what it has to report.
 
 use std::fmt;
 
@@ -9,15 +9,20 @@ use crate::member::MemberKey;
 /// What is to be done, in order.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Effect {
+pub enum Effect<M = ChannelMsg> {
     /// Send a message.
     Send {
         /// To which member.
         to: MemberKey,
         /// What.
-        msg: ChannelMsg,
+        msg: M,
         /// Of an offer to a link: the version that its payload starts from.
         base: Option<Version>,
+    },
+    /// Close the connection of a member, after what was sent to it.
+    Close {
+        /// Which member.
+        member: MemberKey,
     },
     /// Report that a message, or a part of it, had no effect.
     Report {
@@ -30,9 +35,9 @@ pub enum Effect {
     },
 }
 
-impl Effect {
+impl<M> Effect<M> {
     /// A message to a member that is no link, or that is no offer.
-    pub const fn send(to: MemberKey, msg: ChannelMsg) -> Self {
+    pub const fn send(to: MemberKey, msg: M) -> Self {
         Self::Send {
             to,
             msg,
@@ -72,6 +77,8 @@ pub enum Diagnostic {
     StaysUnequal,
     /// A `dismiss` of a document that the member has nothing to do with.
     DismissUnknown,
+    /// What a router of your own reports: its name in events and logs.
+    Other(&'static str),
 }
 
 impl Diagnostic {
@@ -91,6 +98,7 @@ impl Diagnostic {
             Self::WriteNotPermitted => "write-not-permitted",
             Self::StaysUnequal => "stays-unequal",
             Self::DismissUnknown => "dismiss-unknown",
+            Self::Other(code) => code,
         }
     }
 }

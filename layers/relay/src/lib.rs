@@ -34,10 +34,12 @@ mod config;
 mod effect;
 mod gate;
 mod member;
+mod router;
 mod switch;
 
 pub use config::SwitchConfig;
 pub use effect::{Diagnostic, Effect};
 pub use gate::{Access, Gate};
 pub use member::{MemberFacts, MemberKey};
+pub use router::{Router, RouterCounts};
 pub use switch::{Switch, SwitchCounts};

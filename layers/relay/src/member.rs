@@ -2,7 +2,7 @@
 
 use kyneta_uds_core::{Credentials, Identity, PeerId, WireVersion};
 
-/// Which member. The same peer has the same key when it comes back.
+/// Which member. A peer that comes back may have the same key or another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberKey(pub u64);
 

@@ -1,0 +1,102 @@
+//! What a hub does with what its members send: a trait, and the switch as its usual implementor.
+//!
+//! In: members that come and go, their messages, and that some time has passed. Out: effects, in order.
+
+use std::time::Duration;
+
+use kyneta_uds_core::ChannelMsg;
+
+use crate::{
+    effect::Effect,
+    member::{MemberFacts, MemberKey},
+    switch::Switch,
+};
+
+/// How long the switch waits before it asks again where a document may have stayed unequal.
+const RECONCILE_AFTER: Duration = Duration::from_secs(1);
+
+/// Decides which member gets what. The hub carries its effects out in order and drops none: a member whose
+/// queue stays full is disconnected instead. It is called with one event after the other, and by no two threads at
+/// once. What it keeps is its own to bound.
+///
+/// A router that passes each message on to all others:
+///
+/// ```
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Router};
+///
+/// #[derive(Debug, Default)]
+/// struct ToAllOthers(Vec<MemberKey>);
+///
+/// impl Router<ChannelMsg> for ToAllOthers {
+///     fn established(&mut self, member: MemberKey, _: &MemberFacts, _: &mut Vec<Effect>) {
+///         self.0.push(member);
+///     }
+///     fn received(&mut self, from: MemberKey, msg: ChannelMsg, out: &mut Vec<Effect>) {
+///         let others = self.0.iter().filter(|member| **member != from);
+///         out.extend(others.map(|member| Effect::send(*member, msg.clone())));
+///     }
+///     fn left(&mut self, member: MemberKey, _: &mut Vec<Effect>) {
+///         self.0.retain(|known| *known != member);
+///     }
+/// }
+/// ```
+pub trait Router<M>: Send + 'static {
+    /// A member is connected. Its key is not the key of a member that is there.
+    fn established(&mut self, member: MemberKey, facts: &MemberFacts, effects: &mut Vec<Effect<M>>);
+
+    /// A member has sent a message.
+    fn received(&mut self, from: MemberKey, msg: M, effects: &mut Vec<Effect<M>>);
+
+    /// A member is gone.
+    fn left(&mut self, member: MemberKey, effects: &mut Vec<Effect<M>>);
+
+    /// After how long it wants to be [`woken`](Self::woken); `None`: not at all. Asked after each event, and
+    /// not again while a time runs.
+    fn wake_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The time of [`wake_after`](Self::wake_after) has passed.
+    fn woken(&mut self, effects: &mut Vec<Effect<M>>) {
+        let _ = effects;
+    }
+
+    /// How much it keeps, for a status.
+    fn counts(&self) -> RouterCounts {
+        RouterCounts::default()
+    }
+}
+
+/// What a router keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouterCounts {
+    /// Documents, or whatever it routes by.
+    pub documents: usize,
+    /// Members of documents: that were told of one or speak of it.
+    pub records: usize,
+    /// Messages and versions that are remembered until they are answered.
+    pub open: usize,
+}
+
+impl Router<ChannelMsg> for Switch {
+    fn established(&mut self, member: MemberKey, facts: &MemberFacts, effects: &mut Vec<Effect>) {
+        Self::established(self, member, facts.clone(), effects);
+    }
+
+    fn received(&mut self, from: MemberKey, msg: ChannelMsg, effects: &mut Vec<Effect>) {
+        Self::received(self, from, msg, None, effects);
+    }
+
+    fn left(&mut self, member: MemberKey, effects: &mut Vec<Effect>) {
+        Self::left(self, member, effects);
+    }
+
+    fn wake_after(&self) -> Option<Duration> {
+        self.is_unsettled().then_some(RECONCILE_AFTER)
+    }
+
+    fn woken(&mut self, effects: &mut Vec<Effect>) {
+        self.reconcile(effects);
+    }
+}
