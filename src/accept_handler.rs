@@ -4,6 +4,7 @@
 
 use kyneta_uds_core::{Channel, ChannelMsg, SharedError};
 use kyneta_uds_handshake::HandshakeError;
+use kyneta_uds_hub::{Hub, RelayHandler};
 use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
 use kyneta_uds_queue::{Handle, QueueConfig};
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
@@ -12,13 +13,15 @@ use tower::ServiceExt as _;
 
 use crate::{
     connection::Connection, connection_task::ConnectionTask, event::Event, handler::MakeHandler,
-    peer_channel::PeerChannel, peers::Peers, waiting::Waiting,
+    peer_channel::PeerChannel, peers::Peers, relay::facts, waiting::Waiting,
 };
 
 /// Makes a handler for each accepted connection, and starts its connection task.
 #[derive(Clone)]
 pub(crate) struct RoleAcceptHandler<M> {
     pub(crate) make: M,
+    /// Absent where nothing is relayed.
+    pub(crate) hub: Option<Hub<ChannelMsg>>,
     pub(crate) queue: QueueConfig,
     pub(crate) peers: Peers,
     /// The connection tasks.
@@ -52,6 +55,13 @@ where
             // Too late to be sent `depart` with the others.
             connection.handle().close();
         }
+        let handler = match &self.hub {
+            Some(hub) => {
+                let facts = facts(connection.peer());
+                RelayHandler::new(handler, hub.enter(facts, connection.handle().clone()))
+            }
+            None => RelayHandler::off(handler),
+        };
         // In a task of its own: this one is as large as the handshake was.
         task.spawn(handler, entry, (permit, self.tasks.token()));
         Some(connection.handle().clone())

@@ -16,6 +16,7 @@ use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 use crate::{
     event_sender::{EventSender, Events, LOG_LINES},
     peers::Peers,
+    relay::Relay,
     stack::{DefaultStack, MakeChannel, default_stack},
 };
 
@@ -42,10 +43,14 @@ pub(crate) struct Settings {
     pub(crate) events: EventSender,
     pub(crate) listener: ListenerOptions,
     pub(crate) allow_listener: Option<AccessPolicy>,
+    pub(crate) relay: Relay,
 }
 
+/// A role that listens, on a path or a listener: a server's or a peer's settings, or those of [`Serve`](crate::Serve).
+pub trait Listens {}
+
 /// A role that binds its path: a server's or a peer's settings.
-pub trait Binds {}
+pub trait Binds: Listens {}
 
 /// A role that connects: a client's or a peer's settings.
 pub trait Connects {}
@@ -76,6 +81,7 @@ impl<R> Builder<R> {
                 events: EventSender::new(),
                 listener: ListenerOptions::new(),
                 allow_listener: None,
+                relay: Relay::default(),
             },
         }
     }
@@ -145,6 +151,16 @@ impl<R: Binds, S> Builder<R, S> {
     /// [`ListenerOptions::new`] by default.
     pub fn listener(mut self, options: ListenerOptions) -> Self {
         self.settings.listener = options;
+        self
+    }
+}
+
+impl<R: Listens, S> Builder<R, S> {
+    /// What is passed between the members of the listener: nothing by default; documents with `true`. The
+    /// handler is called with each received message in any case, and what local code sends goes where it went
+    /// before. See [the guide](crate::guide::hub).
+    pub fn relay(mut self, relay: impl Into<Relay>) -> Self {
+        self.settings.relay = relay.into();
         self
     }
 }

@@ -264,6 +264,13 @@ impl Incoming {
     }
 }
 
+impl AsRef<ChannelMsg> for Incoming {
+    #[inline]
+    fn as_ref(&self) -> &ChannelMsg {
+        &self.message
+    }
+}
+
 impl Message for Incoming {
     #[inline]
     fn size(&self) -> usize {

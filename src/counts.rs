@@ -112,6 +112,12 @@ counts! {
         /// Frames that arrived more than once; the copies were dropped. A frame counts once, however many
         /// copies arrived: [`ConnectionInfo`](crate::ConnectionInfo) counts each copy.
         frames_repeated: "Frames that arrived more than once, whose copies were dropped",
+        /// Messages of members, or parts of them, that the [relay](crate::Builder::relay) could not pass on.
+        diagnostics: "Messages, or parts of them, that the relay could not pass on",
+        /// Times that a member was not read because it sent more than its [`Rates`](crate::Rates) allow.
+        held_back: "Times that a member was not read because it sent too much",
+        /// Times that the router panicked, and all members were disconnected.
+        router_panics: "Times that the router panicked",
         /// Log lines left out ([`log_lines`](crate::ServerBuilder::log_lines)).
         log_lines_left_out: "Log lines left out",
     }
@@ -148,6 +154,9 @@ impl Counts {
             Event::Refused { .. } => &mut self.messages_refused,
             Event::HandlerFailed { .. } => &mut self.handler_failures,
             Event::HandlerPanicked { .. } => &mut self.handler_panics,
+            Event::Diagnostic { .. } => &mut self.diagnostics,
+            Event::HeldBack { .. } => &mut self.held_back,
+            Event::RouterPanicked(_) => &mut self.router_panics,
             Event::Noticed { notice, .. } => match notice {
                 Notice::Gap { missing } => {
                     self.frames_missing += u64::from(*missing);

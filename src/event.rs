@@ -6,11 +6,15 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{DisconnectReason, Notice, Rejection, SharedError, SocketPath};
+use kyneta_uds_core::{
+    DisconnectReason, DocId, Notice, PeerId, Rejection, SharedError, SocketPath,
+};
 use kyneta_uds_handshake::PeerInfo;
+use kyneta_uds_hub::RouterPanicked;
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::HandlerPanicked;
 use kyneta_uds_reconnect::State;
+use kyneta_uds_relay::Diagnostic;
 use kyneta_uds_unix::{DirectoryRisk, RejectReason};
 
 use crate::waiting::Waiting;
@@ -124,6 +128,26 @@ pub enum Event {
         /// The reason.
         error: SharedError,
     },
+    /// Of the [relay](crate::Builder::relay): a message of a member, or a part of it, had no effect.
+    Diagnostic {
+        /// Which member; `None` for a local one.
+        peer: Option<PeerId>,
+        /// About which document, if about one.
+        doc: Option<DocId>,
+        /// Why.
+        diagnostic: Diagnostic,
+    },
+    /// Of the [relay](crate::Builder::relay): a member sends more than its [`Rates`](crate::Rates) allow. Nothing is
+    /// read from it for a time, and nothing is lost.
+    HeldBack {
+        /// Which member; `None` for a local one.
+        peer: Option<PeerId>,
+        /// For how long.
+        pause: Duration,
+    },
+    /// Of the [relay](crate::Builder::relay): the router has panicked. All members are disconnected; they may connect
+    /// again, to a new router.
+    RouterPanicked(RouterPanicked),
     /// This reader was too slow and has missed this many events.
     Missed(u64),
 }

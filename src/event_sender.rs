@@ -13,7 +13,9 @@ use futures_core::Stream;
 use futures_util::stream::unfold;
 use kyneta_uds_core::{BoxError, Inbound, Notice, RateLimit, SharedError, ignore_poison};
 use kyneta_uds_handshake::{HandshakeError, PeerInfo};
+use kyneta_uds_hub::HubEvent;
 use kyneta_uds_queue::QueueEvent;
+use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_unix::{DirectoryRisk, RejectReason};
 use tokio::sync::broadcast::{
     self,
@@ -88,6 +90,43 @@ impl WeakEventSender {
             tracing::warn!(for_ms, %why, "not connected");
             EventSender { inner }.send(Event::Waiting(waiting));
         }
+    }
+}
+
+impl WeakEventSender {
+    /// Sends the event of a hub. A diagnostic is logged at debug level: any member can cause it.
+    pub(crate) fn hub(&self, event: &HubEvent) {
+        let Some(inner) = self.inner.upgrade() else {
+            return;
+        };
+        let id = |member: &MemberFacts| {
+            let identity = member.identity.as_ref();
+            identity.map(|identity| identity.peer_id.clone())
+        };
+        let event = match event {
+            HubEvent::Diagnostic {
+                member,
+                doc,
+                diagnostic,
+            } => {
+                let peer = id(member);
+                tracing::debug!(?peer, ?doc, %diagnostic, "a message had no effect");
+                Event::Diagnostic {
+                    peer,
+                    doc: doc.clone(),
+                    diagnostic: *diagnostic,
+                }
+            }
+            HubEvent::HeldBack { member, pause } => {
+                let (peer, pause) = (id(member), *pause);
+                tracing::debug!(?peer, ?pause, "a member sends too much");
+                Event::HeldBack { peer, pause }
+            }
+            HubEvent::RouterPanicked(panic) => Event::RouterPanicked(panic.clone()),
+            // `HubEvent` may get more variants.
+            _ => return,
+        };
+        EventSender { inner }.send(event);
     }
 }
 

@@ -81,10 +81,12 @@ pub mod guide;
 mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
+mod local_member;
 mod make_peer_channel;
 mod peer;
 mod peer_channel;
 mod peers;
+mod relay;
 pub mod roles;
 mod serve;
 mod server;
@@ -210,6 +212,16 @@ pub mod negotiate {
     pub use kyneta_uds_negotiate::*;
 }
 
+/// What a listener passes between its members: the router, and the hub that runs it.
+pub mod routing {
+    #[doc(inline)]
+    pub use crate::relay::Relay;
+    #[doc(inline)]
+    pub use kyneta_uds_hub::*;
+    #[doc(inline)]
+    pub use kyneta_uds_relay::*;
+}
+
 /// The layer that makes cloneable, bounded handles from channels.
 pub mod queue {
     #[doc(inline)]
@@ -247,10 +259,13 @@ pub use crate::{
 // The layers negotiate and reconnect each have one: no glob decides.
 #[doc(no_inline)]
 pub use crate::reconnect::CallFuture;
+// So have the switch and a machine.
+#[doc(no_inline)]
+pub use crate::routing::Effect;
 #[doc(no_inline)]
 pub use crate::{
     cbor::*, framing::*, handshake::*, negotiate::*, protocol::*, queue::*, reconnect::*, roles::*,
-    unix::*,
+    routing::*, unix::*,
 };
 
 /// The README's examples compile.

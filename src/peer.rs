@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use kyneta_uds_core::{
     ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError,
 };
+use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
 use kyneta_uds_queue::{
     Enqueue, Flushed, Handle, NotQueued, Overflow, QueueConfig, SendError, SendFuture,
@@ -27,12 +28,13 @@ use tower_service::Service;
 use crate::{
     accept_handler::RoleAcceptHandler,
     broadcast::{Broadcast, broadcast},
-    builder::{Binds, Builder, Connects, Settings},
+    builder::{Binds, Builder, Connects, Listens, Settings},
     connection::Connection,
     counts::Counts,
     dialed::Dialed,
     event_sender::Events,
     handler::Handler,
+    local_member::{LocalHandler, local_member},
     make_peer_channel::MakePeerChannel,
     peers::{Peers, Presence},
     shutdown::shut_down,
@@ -106,6 +108,7 @@ struct Guard {
     roles: RoleWatch,
     peers: Peers,
     regroup: Duration,
+    hub: Option<Hub<ChannelMsg>>,
 }
 
 impl Drop for Guard {
@@ -326,6 +329,13 @@ impl Peer {
         &self.handle
     }
 
+    /// A member of this peer's hub inside this process: as [`Server::local_member`](crate::Server::local_member).
+    /// While this peer is a connector its hub has no other members; those of the path are members of the
+    /// listener's. `None` where nothing is [relayed](crate::Builder::relay).
+    pub fn local_member(&self, handler: impl LocalHandler) -> Option<Handle<ChannelMsg>> {
+        Some(local_member(self.guard.hub.as_ref()?, handler))
+    }
+
     /// How often each limit was reached, and other failures.
     pub fn counts(&self) -> Counts {
         self.guard.peers.events().counts()
@@ -348,6 +358,9 @@ impl Peer {
     /// queue's drain timeout; twice that and 500 ms for a listener with a peer that does not read.
     pub async fn dispose(&self) -> DisconnectReason {
         self.guard.roles.leave();
+        if let Some(hub) = &self.guard.hub {
+            hub.close();
+        }
         let connected = self.guard.peers.connections();
         let reason = shut_down(&self.handle, !connected.is_empty()).await;
         join_all(connected.iter().map(Connection::closed)).await;
@@ -382,6 +395,7 @@ pub struct PeerOptions {
     join_timeout: Option<Duration>,
 }
 
+impl Listens for PeerOptions {}
 impl Binds for PeerOptions {}
 impl Connects for PeerOptions {}
 
@@ -472,12 +486,15 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
             queue: config,
             listener,
             allow_listener,
+            relay,
             ..
         } = self.settings;
+        let hub = relay.hub(peers.events());
         let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
         let (dialed, driver) = Dialed::new(peers.clone(), config.clone());
         let accept_handler = RoleAcceptHandler {
             make: Shared::new(handler.clone()),
+            hub: hub.clone(),
             queue: for_members(config),
             peers: peers.clone(),
             tasks: TaskTracker::new(),
@@ -502,6 +519,7 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
                 roles,
                 peers,
                 regroup,
+                hub,
             }),
         };
         let handler = dialed.handler(handler);

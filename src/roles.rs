@@ -7,6 +7,7 @@
 //! | `call`, `queue`, `try_queue`, `flushed` | of each [`Connection`] | to the listener, or the next one | to the listener, or, while it listens, to every peer |
 //! | `broadcast(msg)` | to every connected peer, with a result for each | (`call`) | as a server's |
 //! | `connection(id)`, `connections()` | the peers' | `connection()`, `peer()`: the current one | the peers', or the listener's |
+//! | `local_member(handler)` | a member of its hub inside this process | - | as a server's, while it listens |
 //! | `disconnect(id)` | closes that peer's connections | (`dispose`) | as a server's; the listener's id: as `dispose` |
 //! | `dispose()` | gives up the path; sends each peer what is queued and `depart` | sends what is queued and `depart` | both |
 //! | the last clone is dropped | it goes on | what is queued is sent, then it ends; no `depart` | what is queued is sent, then it ends; no `depart` |
@@ -16,13 +17,14 @@
 
 pub use crate::{
     broadcast::Broadcast,
-    builder::{Binds, Builder, Connects},
+    builder::{Binds, Builder, Connects, Listens},
     client::{Client, ClientBuilder, ClientError, ClientOptions},
     connection::{Connection, Incoming},
     counts::Counts,
     event::{Event, PeerChange},
     event_sender::Events,
     handler::{Handler, MakeHandler},
+    local_member::LocalHandler,
     peer::{JoinError, Peer, PeerBuilder, PeerOptions},
     serve::{Accepting, Serve, WithGracefulShutdown, serve},
     server::{ServeDropped, Server, ServerBuilder, ServerOptions},

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::{join, join_all};
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath};
-use kyneta_uds_negotiate::{Acceptor, AcceptorEvent};
+use kyneta_uds_negotiate::{Acceptor, AcceptorEvent, for_members};
 use kyneta_uds_unix::{BindError, Listener};
 use tokio_util::task::TaskTracker;
 use tower::{make::Shared, util::MapResponse};
@@ -19,7 +19,7 @@ use tower_layer::Layer as _;
 
 use crate::{
     accept_handler::RoleAcceptHandler,
-    builder::Builder,
+    builder::{Builder, Listens},
     connection::Connection,
     event::Event,
     event_sender::EventSender,
@@ -72,6 +72,7 @@ impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
         let path = self.role.path?;
         let listener = self.settings.listener.clone().bind(path).await?;
         let server = Server::new(self.settings.events.clone());
+        server.relays(&self.settings.relay); // before its task runs: for a local member
         let role = Accepting::new(server.clone(), listener, Shared::new(handler));
         let serve = Builder {
             role,
@@ -118,6 +119,8 @@ impl<M> Accepting<M> {
         }
     }
 }
+
+impl<M> Listens for Accepting<M> {}
 
 impl<M, S> Serve<M, S> {
     /// The peers, by id, for as long as it is served.
@@ -193,9 +196,16 @@ where
             server.peers().about().at(path);
         }
         let tasks = TaskTracker::new();
+        server.relays(&self.settings.relay);
+        let hub = server.hub().cloned();
+        let queue = match hub {
+            Some(_) => for_members(self.settings.queue),
+            None => self.settings.queue,
+        };
         let handler = RoleAcceptHandler {
             make,
-            queue: self.settings.queue,
+            hub: hub.clone(),
+            queue,
             peers: server.peers().clone(),
             tasks: tasks.clone(),
             disposing: server.disposing().clone(),
@@ -227,6 +237,10 @@ where
         // The path first: a process that connects from now on must not reach a socket that accepts no more.
         let closed = acceptor.close();
         server.disposing().cancel();
+        if let Some(hub) = hub {
+            // The others need not be told of each member that leaves.
+            hub.close();
+        }
         let handshakes = async { while !matches!(acceptor.next().await, AcceptorEvent::Closed) {} };
         let connections = server.connections();
         join(

@@ -3,20 +3,24 @@
 //! In: a path, settings, a handler. Out: a [`Server`]. May touch: its peers; `serve` handles the accepted
 //! connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError};
+use kyneta_uds_hub::Hub;
+use kyneta_uds_queue::Handle;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     broadcast::{Broadcast, broadcast},
-    builder::{Binds, Builder},
+    builder::{Binds, Builder, Listens},
     connection::Connection,
     counts::Counts,
     event_sender::{EventSender, Events},
+    local_member::{LocalHandler, local_member},
     peers::Peers,
+    relay::Relay,
     stack::DefaultStack,
     waiting::{Waiting, WaitingNote},
 };
@@ -75,6 +79,8 @@ struct Inner {
     end: SetOnce<DisconnectReason>,
     /// The obstacle at its path.
     waiting: WaitingNote,
+    /// Set when it is served, unless nothing is relayed.
+    hub: OnceLock<Hub<ChannelMsg>>,
 }
 
 /// The future that served a listener was dropped: its runtime has ended, or a user's code panicked.
@@ -101,6 +107,7 @@ impl Server {
                 disposing: CancellationToken::new(),
                 end: SetOnce::new(),
                 waiting: WaitingNote::default(),
+                hub: OnceLock::new(),
             }),
         }
     }
@@ -135,6 +142,34 @@ impl Server {
     /// whose queue is full delays its own copy and the end of this future, nothing else.
     pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
         broadcast(self.connections(), msg).await
+    }
+
+    /// A member of the hub inside this process: what is sent with the handle goes to the router, as if a
+    /// connected peer had sent it, and what the router has for it goes to `handler`. It leaves when the last
+    /// handle is dropped. `None` where nothing is [relayed](crate::Builder::relay), and before it is served.
+    ///
+    /// ```
+    /// use kyneta_uds::{ChannelMsg, DocEntry, DocId, Incoming, ReplicaType, SchemaHash, Server};
+    /// use tower::{Service as _, ServiceExt as _, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// # let ignore = service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
+    /// let server = Server::builder(&path).relay(true).listen(ignore).await?;
+    /// let print = service_fn(async |msg| Ok::<_, std::io::Error>(println!("{msg:?}")));
+    /// let mut local = server.local_member(print).ok_or("nothing is relayed")?;
+    ///
+    /// let loro = ReplicaType::new("loro", 1.0, 0.0)?;
+    /// let entry = DocEntry::new(DocId::new("settings")?, loro, SchemaHash::new("02ab")?);
+    /// local.ready().await?.call(ChannelMsg::Present(vec![entry])).await?; // all peers are shown it
+    /// # server.dispose().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn local_member(&self, handler: impl LocalHandler) -> Option<Handle<ChannelMsg>> {
+        Some(local_member(self.hub()?, handler))
     }
 
     /// How often each limit was reached, and other failures.
@@ -175,6 +210,19 @@ impl Server {
         reason
     }
 
+    pub(crate) fn hub(&self) -> Option<&Hub<ChannelMsg>> {
+        self.inner.hub.get()
+    }
+
+    /// It is served, with a hub unless nothing is relayed. Later calls have no effect.
+    pub(crate) fn relays(&self, relay: &Relay) {
+        if self.hub().is_none()
+            && let Some(hub) = relay.hub(self.event_sender())
+        {
+            let _ = self.inner.hub.set(hub);
+        }
+    }
+
     pub(crate) fn disposing(&self) -> &CancellationToken {
         &self.inner.disposing
     }
@@ -182,6 +230,9 @@ impl Server {
     /// It has ended. Later calls do not change the reason.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         self.inner.disposing.cancel();
+        if let Some(hub) = self.hub() {
+            hub.close();
+        }
         self.inner.waiting.over();
         for connection in self.connections() {
             connection.handle().close();
@@ -211,4 +262,5 @@ pub struct ServerOptions {
     pub(crate) path: Result<SocketPath, SocketPathError>,
 }
 
+impl Listens for ServerOptions {}
 impl Binds for ServerOptions {}

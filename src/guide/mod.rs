@@ -4,6 +4,7 @@
 //! * [`stack`]: choosing a stack
 //! * [`backpressure`]: backpressure, and what `call` promises
 //! * [`failover`]: what happens when a process dies
+//! * [`hub`]: what a listener passes between its members
 //! * [`security`]: which processes are admitted
 //! * [`observability`]: events, logs, metrics, status
 //! * [`migrating`]: from `@kyneta/unix-socket-transport`
@@ -17,6 +18,9 @@ pub mod backpressure {}
 
 #[doc = include_str!("failover.md")]
 pub mod failover {}
+
+#[doc = include_str!("hub.md")]
+pub mod hub {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}

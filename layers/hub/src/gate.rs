@@ -1,0 +1,115 @@
+//! What holds a member back: its messages that are not routed yet, and the queues that they have filled.
+//!
+//! In: messages that are handed in and routed. Out: whether more may be read. May touch: the lock of one member;
+//! no code of a user runs under it.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use kyneta_uds_core::ignore_poison;
+use kyneta_uds_queue::Handle;
+use kyneta_uds_relay::MemberKey;
+
+/// How many messages of one member may wait while another task routes.
+const MAX_MESSAGES: usize = 32;
+
+/// How many bytes they may hold; the last one may exceed it.
+const MAX_BYTES: usize = 256 << 10;
+
+/// One member's.
+#[derive(Debug)]
+pub(crate) struct Gate<M> {
+    /// Something is held in `state`; else its lock need not be taken.
+    is_busy: AtomicBool,
+    state: Mutex<State<M>>,
+}
+
+#[derive(Debug)]
+struct State<M> {
+    messages: usize,
+    bytes: usize,
+    /// The queues that have no room since its last messages.
+    full: Vec<(MemberKey, Handle<M>)>,
+    waker: Option<Waker>,
+}
+
+impl<M> Gate<M> {
+    pub(crate) fn new() -> Self {
+        Self {
+            is_busy: AtomicBool::new(false),
+            state: Mutex::new(State {
+                messages: 0,
+                bytes: 0,
+                full: Vec::new(),
+                waker: None,
+            }),
+        }
+    }
+
+    /// A message waits in the line.
+    pub(crate) fn handed_in(&self, size: usize) {
+        let mut state = self.lock();
+        self.is_busy.store(true, Ordering::Release);
+        state.messages += 1;
+        state.bytes = state.bytes.saturating_add(size);
+    }
+
+    /// A message is routed, after it has `waited` with this size or has not; it has filled these queues.
+    pub(crate) fn routed(&self, waited: Option<usize>, full: &mut Vec<(MemberKey, Handle<M>)>) {
+        let mut state = self.lock();
+        if let Some(size) = waited {
+            state.messages = state.messages.saturating_sub(1);
+            state.bytes = state.bytes.saturating_sub(size);
+        }
+        for (key, handle) in full.drain(..) {
+            if !state.full.iter().any(|(known, _)| *known == key) {
+                state.full.push((key, handle));
+            }
+        }
+        self.note(&state);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ready when another message may be handed in, with the queues to wait for first.
+    #[inline]
+    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<Vec<(MemberKey, Handle<M>)>> {
+        match self.is_busy.load(Ordering::Acquire) {
+            true => self.poll_busy(cx),
+            false => Poll::Ready(Vec::new()),
+        }
+    }
+
+    #[cold]
+    fn poll_busy(&self, cx: &mut Context<'_>) -> Poll<Vec<(MemberKey, Handle<M>)>> {
+        // Cloned, and the former one dropped, without the lock.
+        let waker = cx.waker().clone();
+        let mut state = self.lock();
+        if state.messages < MAX_MESSAGES && state.bytes < MAX_BYTES {
+            let full = std::mem::take(&mut state.full);
+            self.note(&state);
+            return Poll::Ready(full);
+        }
+        let former = state.waker.replace(waker);
+        drop(state);
+        drop(former);
+        Poll::Pending
+    }
+
+    fn note(&self, state: &State<M>) {
+        let is_busy = state.messages > 0 || !state.full.is_empty();
+        self.is_busy.store(is_busy, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        ignore_poison(self.state.lock())
+    }
+}

@@ -1,0 +1,314 @@
+//! The hub: a line of events, and the router for the one task that routes them.
+//!
+//! In: members that come and go, their messages. Out: what [`Routing`] makes of them. May touch: the line's lock,
+//! tokio's spawn. No code of a user runs under the lock: the task at work has taken the router out of it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, Weak, mpsc},
+    time::Duration,
+};
+
+use kyneta_uds_core::{Message, ignore_poison};
+use kyneta_uds_queue::Handle;
+use kyneta_uds_relay::{MemberFacts, MemberKey, Router, RouterCounts};
+use tokio::{runtime, task::yield_now, time::sleep};
+
+use crate::{
+    event::HubEvent,
+    gate::Gate,
+    member::Member,
+    rates::{Metered, Rates},
+    routing::{Event, OnEvent, Routing},
+};
+
+/// How many events one task routes for others before a task of its own goes on with them.
+const MAX_TURNS: usize = 64;
+
+/// How long a status waits for the task that routes at this moment.
+const INSPECT_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The members of a listener, and the router between them. Cloneable; see the [crate](crate).
+pub struct Hub<M> {
+    inner: Arc<Inner<M>>,
+}
+
+pub(crate) struct Inner<M> {
+    line: Mutex<Line<M>>,
+    make_router: Box<MakeRouter<M>>,
+    on_event: OnEvent,
+    rates: Rates,
+}
+
+type MakeRouter<M> = dyn Fn() -> Box<dyn Router<M>> + Send + Sync;
+
+struct Line<M> {
+    events: VecDeque<Event<M>>,
+    /// Absent while a task is at work.
+    routing: Option<Box<Routing<M>>>,
+    next_key: u64,
+    timer_runs: bool,
+    is_closed: bool,
+    status: HubStatus,
+}
+
+/// What a hub has and has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct HubStatus {
+    /// Members: connections and local ones.
+    pub members: usize,
+    /// Messages queued for members since the start, each counted once a receiver.
+    pub routed: u64,
+    /// What the router keeps.
+    pub router: RouterCounts,
+}
+
+impl<M: Metered> Hub<M> {
+    /// Without members. `make_router` makes the first router, and another after a panic of one.
+    pub fn new(make_router: impl Fn() -> Box<dyn Router<M>> + Send + Sync + 'static) -> Self {
+        Self::build(Box::new(make_router), Rates::default(), Arc::new(|_| {}))
+    }
+
+    fn build(make_router: Box<MakeRouter<M>>, rates: Rates, on_event: OnEvent) -> Self {
+        let routing = Box::new(Routing::new(make_router()));
+        Self {
+            inner: Arc::new(Inner {
+                line: Mutex::new(Line {
+                    events: VecDeque::new(),
+                    routing: Some(routing),
+                    next_key: 0,
+                    timer_runs: false,
+                    is_closed: false,
+                    status: HubStatus::default(),
+                }),
+                make_router,
+                on_event,
+                rates,
+            }),
+        }
+    }
+
+    /// A hub as [`new`](Self::new), whose members may send as much as `rates` say and whose events go to `on_event`.
+    /// It is called by the task that routes: be quick.
+    pub fn with(
+        make_router: impl Fn() -> Box<dyn Router<M>> + Send + Sync + 'static,
+        rates: Rates,
+        on_event: impl Fn(&HubEvent) + Send + Sync + 'static,
+    ) -> Self {
+        Self::build(Box::new(make_router), rates, Arc::new(on_event))
+    }
+
+    /// A connection is a member from now on, until the [`Member`] is dropped. `handle` is its queue, which stays open
+    /// as long. A queue with [`Overflow::Fail`](kyneta_uds_queue::Overflow) is not bounded here: use another policy.
+    pub fn enter(&self, facts: MemberFacts, handle: Handle<M>) -> Member<M> {
+        let facts = Arc::new(facts);
+        let key = {
+            let mut line = self.inner.lock();
+            line.next_key += 1;
+            MemberKey(line.next_key)
+        };
+        self.inner.submit(Event::Established {
+            key,
+            facts: facts.clone(),
+            handle,
+        });
+        Member::new(key, facts, self.inner.clone(), self.inner.rates)
+    }
+
+    /// Routes nothing any more: what members send from now on goes to their handlers alone. For a listener that
+    /// ends: the others need not be told of each member that leaves.
+    pub fn close(&self) {
+        let mut line = self.inner.lock();
+        line.is_closed = true;
+        let events = std::mem::take(&mut line.events);
+        let routing = line.routing.take();
+        drop(line);
+        drop((events, routing));
+    }
+
+    /// What it has and has done.
+    pub fn status(&self) -> HubStatus {
+        self.inner.lock().status
+    }
+
+    /// Lets `look` see the router, between two events. `None` when the hub is closed, or when another task has not
+    /// finished an event within 20 ms.
+    pub fn inspect<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Router<M>) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (seen, result) = mpsc::sync_channel(1);
+        self.inner.submit(Event::Inspect(Box::new(move |router| {
+            let _ = seen.try_send(look(router));
+        })));
+        result.recv_timeout(INSPECT_TIMEOUT).ok()
+    }
+}
+
+impl<M: Message> Inner<M> {
+    fn lock(&self) -> MutexGuard<'_, Line<M>> {
+        ignore_poison(self.line.lock())
+    }
+
+    pub(crate) fn report(&self, event: &HubEvent) {
+        (self.on_event)(event);
+    }
+
+    /// A member has sent a message.
+    pub(crate) fn received(self: &Arc<Self>, from: MemberKey, msg: M, gate: &Arc<Gate<M>>) {
+        let waits = None;
+        let gate = gate.clone();
+        self.submit(Event::Received {
+            from,
+            msg,
+            waits,
+            gate,
+        });
+    }
+
+    /// A member is gone.
+    pub(crate) fn left(self: &Arc<Self>, key: MemberKey) {
+        self.submit(Event::Left(key));
+    }
+
+    /// Routes an event and those that come meanwhile; or puts it in the line, if another task is at work.
+    fn submit(self: &Arc<Self>, event: Event<M>) {
+        let mut line = self.lock();
+        if line.is_closed {
+            drop(line);
+            drop(event);
+            return;
+        }
+        match (line.events.is_empty(), line.routing.take()) {
+            (true, Some(routing)) => {
+                drop(line);
+                self.work(routing, Some(event));
+            }
+            (_, routing) => {
+                line.events.push_back(event.waiting());
+                drop(line);
+                if let Some(routing) = routing {
+                    self.work(routing, None);
+                }
+            }
+        }
+    }
+
+    fn work(self: &Arc<Self>, routing: Box<Routing<M>>, mut first: Option<Event<M>>) {
+        let mut at_work = AtWork {
+            inner: self,
+            routing: Some(routing),
+        };
+        let mut turns = 0;
+        while let Some(event) = first.take().or_else(|| at_work.next(turns)) {
+            turns += 1;
+            if let Some(routing) = &mut at_work.routing {
+                routing.turn(event, &*self.make_router, &self.on_event);
+            }
+        }
+    }
+
+    /// Goes on with the line in a task of its own.
+    fn go_on_later(self: &Arc<Self>) {
+        let inner = self.clone();
+        let go_on = move || {
+            let routing = inner.lock().routing.take();
+            if let Some(routing) = routing {
+                inner.work(routing, None);
+            }
+        };
+        match runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                yield_now().await;
+                go_on();
+            })),
+            // What waits are members that leave with their runtime.
+            Err(_) => go_on(),
+        }
+    }
+
+    /// Wakes the router after some time. Keeps no hub alive.
+    fn wake_router_after(self: &Arc<Self>, after: Duration) {
+        let Ok(runtime) = runtime::Handle::try_current() else {
+            self.lock().timer_runs = false;
+            return;
+        };
+        let hub: Weak<Self> = Arc::downgrade(self);
+        runtime.spawn(async move {
+            sleep(after).await;
+            if let Some(inner) = hub.upgrade() {
+                inner.lock().timer_runs = false;
+                inner.submit(Event::Woken);
+            }
+        });
+    }
+}
+
+/// The task at work has the router. Puts it back, whatever happens.
+struct AtWork<'a, M: Message> {
+    inner: &'a Arc<Inner<M>>,
+    routing: Option<Box<Routing<M>>>,
+}
+
+impl<M: Message> AtWork<'_, M> {
+    /// The next event; `None` when there is none, or when a task of its own goes on.
+    fn next(&mut self, turns: usize) -> Option<Event<M>> {
+        let routing = self.routing.as_ref()?;
+        let (status, wake_after) = (routing.status(), routing.wake_after());
+        let mut line = self.inner.lock();
+        if line.is_closed {
+            let events = std::mem::take(&mut line.events);
+            drop(line);
+            drop((events, self.routing.take()));
+            return None;
+        }
+        if turns < MAX_TURNS
+            && let Some(event) = line.events.pop_front()
+        {
+            return Some(event);
+        }
+        line.status = status;
+        line.routing = self.routing.take();
+        let starts_timer = wake_after.filter(|_| !line.timer_runs);
+        line.timer_runs |= starts_timer.is_some();
+        let is_left = !line.events.is_empty();
+        drop(line);
+        if let Some(after) = starts_timer {
+            self.inner.wake_router_after(after);
+        }
+        if is_left {
+            self.inner.go_on_later();
+        }
+        None
+    }
+}
+
+impl<M: Message> Drop for AtWork<'_, M> {
+    fn drop(&mut self) {
+        if let Some(routing) = self.routing.take() {
+            self.inner.lock().routing = Some(routing);
+        }
+    }
+}
+
+impl<M> Clone for Hub<M> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Hub<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Debug for Inner<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! A member's side of a hub: hands its messages in, and waits for room.
+//!
+//! In: what the member sends. Out: whether more may be read; its leave. May touch: the hub, the queues that its
+//! messages have filled, tokio's clock while it is held back.
+
+use std::{
+    fmt,
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use kyneta_uds_queue::Handle;
+use kyneta_uds_relay::{MemberFacts, MemberKey};
+use tokio::time::{Instant, Sleep, sleep};
+use tower_service::Service as _;
+
+use crate::{
+    event::HubEvent,
+    gate::Gate,
+    hub::Inner,
+    rates::{Load, Meter, Metered, Rates},
+};
+
+/// One member of a [`Hub`](crate::Hub), for what reads its messages; dropping it is its leave. Usually inside a
+/// [`RelayHandler`](crate::RelayHandler).
+///
+/// ```
+/// use kyneta_uds_core::ChannelMsg;
+/// use kyneta_uds_hub::Member;
+/// use std::future::poll_fn;
+///
+/// async fn read(mut member: Member<ChannelMsg>, mut inbox: tokio::sync::mpsc::Receiver<ChannelMsg>) {
+///     while let Some(msg) = inbox.recv().await {
+///         member.received(msg);
+///         poll_fn(|cx| member.poll_ready(cx)).await; // before the next one is read
+///     }
+/// }
+/// ```
+pub struct Member<M: Metered> {
+    key: MemberKey,
+    facts: Arc<MemberFacts>,
+    hub: Arc<Inner<M>>,
+    gate: Arc<Gate<M>>,
+    meter: Meter,
+    /// Queues that its messages have filled.
+    full: Vec<(MemberKey, Handle<M>)>,
+    /// It has sent more than it may.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<M: Metered> Member<M> {
+    pub(crate) fn new(
+        key: MemberKey,
+        facts: Arc<MemberFacts>,
+        hub: Arc<Inner<M>>,
+        rates: Rates,
+    ) -> Self {
+        Self {
+            key,
+            facts,
+            hub,
+            gate: Arc::new(Gate::new()),
+            meter: Meter::new(rates),
+            full: Vec::new(),
+            pause: None,
+        }
+    }
+
+    /// Ready when the next message may be read: the queues that the last ones have filled have room again, and
+    /// the member's [`Rates`] allow more.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        if self.full.is_empty() {
+            self.full = ready!(self.gate.poll_open(cx));
+        }
+        while let Some((_, handle)) = self.full.last_mut() {
+            // An error is its end. A permit goes back with the clone.
+            let _ = ready!(handle.poll_ready(cx));
+            self.full.pop();
+        }
+        Poll::Ready(())
+    }
+
+    /// It has sent a message.
+    #[inline]
+    pub fn received(&mut self, msg: M) {
+        let load = msg.load();
+        if load != Load::default() {
+            self.meter(load);
+        }
+        self.hub.received(self.key, msg, &self.gate);
+    }
+
+    fn meter(&mut self, load: Load) {
+        let pause = self.meter.take(load, Instant::now().into_std());
+        if pause.is_zero() {
+            return;
+        }
+        self.pause = Some(Box::pin(sleep(pause)));
+        let member = self.facts.clone();
+        self.hub.report(&HubEvent::HeldBack { member, pause });
+    }
+}
+
+impl<M: Metered> Drop for Member<M> {
+    fn drop(&mut self) {
+        self.hub.left(self.key);
+    }
+}
+
+impl<M: Metered> fmt::Debug for Member<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("key", &self.key)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! A hub over local members: order, backpressure, rates, panics, the end.
+
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use kyneta_uds_core::{ChannelMsg, DocId, Inbound, Interest, WireVersion};
+use kyneta_uds_hub::{Hub, HubEvent, LocalChannel, Rate, Rates, Router};
+use kyneta_uds_queue::{Overflow, QueueConfig};
+use kyneta_uds_relay::{Effect, MemberFacts, MemberKey};
+use tokio::time::{Instant, timeout};
+use tower::{Service as _, ServiceExt as _};
+
+/// Passes each message to all others; panics on `vacant`.
+#[derive(Default)]
+struct ToAllOthers(Vec<MemberKey>);
+
+impl Router<ChannelMsg> for ToAllOthers {
+    fn established(&mut self, member: MemberKey, _: &MemberFacts, _: &mut Vec<Effect>) {
+        self.0.push(member);
+    }
+    fn received(&mut self, from: MemberKey, msg: ChannelMsg, out: &mut Vec<Effect>) {
+        assert!(!matches!(msg, ChannelMsg::Vacant(_)), "vacant");
+        let others = self.0.iter().filter(|member| **member != from);
+        out.extend(others.map(|member| Effect::send(*member, msg.clone())));
+    }
+    fn left(&mut self, member: MemberKey, _: &mut Vec<Effect>) {
+        self.0.retain(|known| *known != member);
+    }
+}
+
+fn hub() -> Hub<ChannelMsg> {
+    Hub::new(|| Box::new(ToAllOthers::default()))
+}
+
+fn join(hub: &Hub<ChannelMsg>, config: QueueConfig) -> LocalChannel<ChannelMsg> {
+    hub.local(MemberFacts::local(WireVersion::V3), config)
+}
+
+fn numbered(member: usize, number: usize) -> ChannelMsg {
+    ChannelMsg::Dismiss(DocId::new(format!("{member}/{number}")).unwrap())
+}
+
+async fn send(member: &mut LocalChannel<ChannelMsg>, msg: ChannelMsg) {
+    member.ready().await.unwrap().call(msg).await.unwrap();
+}
+
+async fn receive(member: &mut LocalChannel<ChannelMsg>) -> Option<ChannelMsg> {
+    match member.next().await {
+        Some(Ok(Inbound::Message(msg))) => Some(msg),
+        _ => None,
+    }
+}
+
+/// Four members send at once, from tasks of a runtime with two threads, with small queues.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_reaches_each_other_member_once_and_in_its_senders_order() {
+    const MEMBERS: usize = 4;
+    const EACH: usize = 2_000;
+    let hub = hub();
+    let config = QueueConfig::default().max_messages(8);
+    let members: Vec<_> = (0..MEMBERS).map(|_| join(&hub, config.clone())).collect();
+    let tasks = members.into_iter().enumerate().map(|(own, member)| {
+        tokio::spawn(async move {
+            let mut next = [0; MEMBERS];
+            let (mut sent, mut received) = (0, 0);
+            let mut member = member;
+            while sent < EACH || received < EACH * (MEMBERS - 1) {
+                tokio::select! {
+                    ready = member.ready(), if sent < EACH => {
+                        ready.unwrap().call(numbered(own, sent)).await.unwrap();
+                        sent += 1;
+                    }
+                    // Where it cannot send, it reads.
+                    else => {}
+                }
+                while let Ok(msg) = timeout(Duration::from_micros(1), receive(&mut member)).await {
+                    let Some(ChannelMsg::Dismiss(doc)) = msg else {
+                        panic!("{msg:?}")
+                    };
+                    let (from, number) = doc.as_str().split_once('/').unwrap();
+                    let (from, number): (usize, usize) =
+                        (from.parse().unwrap(), number.parse().unwrap());
+                    assert_ne!(from, own);
+                    assert_eq!(number, next[from], "of {from}");
+                    next[from] += 1;
+                    received += 1;
+                }
+            }
+            member
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    let mut members = Vec::new();
+    for task in tasks {
+        members.push(
+            timeout(Duration::from_secs(60), task)
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    let status = hub.status();
+    assert_eq!(status.members, MEMBERS);
+    assert_eq!(status.routed, (MEMBERS * EACH * (MEMBERS - 1)) as u64);
+}
+
+/// A member does not read: the sender waits, the queue stays within its bound and one message, and after the
+/// stall limit that member alone is disconnected.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_does_not_read_holds_the_sender_up_once() {
+    let hub = hub();
+    let stalls = Overflow::Disconnect {
+        after: Duration::from_secs(5),
+    };
+    let config = QueueConfig::default().max_messages(4).overflow(stalls);
+    let (mut sender, mut reader) = (join(&hub, config.clone()), join(&hub, config.clone()));
+    let _stopped = join(&hub, config);
+    let start = Instant::now();
+    let reads = tokio::spawn(async move {
+        for number in 0..200 {
+            assert_eq!(receive(&mut reader).await.unwrap(), numbered(0, number));
+        }
+        reader
+    });
+    for number in 0..200 {
+        send(&mut sender, numbered(0, number)).await;
+    }
+    let _reader = reads.await.unwrap();
+    let took = start.elapsed();
+    assert!((5..6).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(hub.status().members, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_over_its_rate_is_read_more_slowly_and_loses_nothing() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (rate, seen) = (
+        Rate {
+            per_second: 10,
+            burst: 5,
+        },
+        events.clone(),
+    );
+    let hub = Hub::with(
+        || Box::new(ToAllOthers::default()),
+        Rates::default().interests(rate),
+        move |event| seen.lock().unwrap().push(event.clone()),
+    );
+    let mut sender = join(&hub, QueueConfig::default());
+    let mut reader = join(&hub, QueueConfig::default());
+    let interest = || ChannelMsg::from(Interest::new(DocId::new("d").unwrap()));
+    let start = Instant::now();
+    for _ in 0..25 {
+        send(&mut sender, interest()).await;
+    }
+    for _ in 0..25 {
+        assert_eq!(receive(&mut reader).await.unwrap(), interest());
+    }
+    let took = start.elapsed();
+    assert!((1_900..2_100).contains(&took.as_millis()), "{took:?}");
+    let events = events.lock().unwrap();
+    let held_back = |event: &HubEvent| matches!(event, HubEvent::HeldBack { .. });
+    assert!(
+        !events.is_empty() && events.iter().all(held_back),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_router_that_panics_costs_the_connections_and_the_hub_goes_on() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = events.clone();
+    let hub = Hub::with(
+        || Box::new(ToAllOthers::default()),
+        Rates::default(),
+        move |event| seen.lock().unwrap().push(event.clone()),
+    );
+    let mut a = join(&hub, QueueConfig::default());
+    let mut b = join(&hub, QueueConfig::default());
+    send(&mut a, ChannelMsg::Vacant(DocId::new("d").unwrap())).await;
+    assert_eq!(receive(&mut a).await, None);
+    assert_eq!(receive(&mut b).await, None);
+    let Some(HubEvent::RouterPanicked(panic)) = events.lock().unwrap().pop() else {
+        panic!("it is reported");
+    };
+    assert_eq!(panic.to_string(), "the router panicked: vacant");
+
+    let mut a = join(&hub, QueueConfig::default());
+    let mut b = join(&hub, QueueConfig::default());
+    send(&mut a, numbered(0, 0)).await;
+    assert_eq!(receive(&mut b).await.unwrap(), numbered(0, 0));
+    assert_eq!(hub.status().members, 2);
+}
+
+#[tokio::test]
+async fn a_closed_hub_routes_nothing() {
+    let hub = hub();
+    let mut a = join(&hub, QueueConfig::default());
+    let mut b = join(&hub, QueueConfig::default());
+    send(&mut a, numbered(0, 0)).await;
+    assert_eq!(receive(&mut b).await.unwrap(), numbered(0, 0));
+    assert_eq!(hub.inspect(|router| router.counts().documents), Some(0));
+    hub.close();
+    assert_eq!(hub.inspect(|_| ()), None);
+    // The queue of each is gone with it.
+    assert_eq!(receive(&mut b).await, None);
+}
