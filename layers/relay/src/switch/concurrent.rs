@@ -3,14 +3,13 @@
 //! In: interests, offers, a holder that leaves. Out: interests to holders, and their answers to the member
 //! that asked; pushes to all that want the document.
 
-use std::collections::VecDeque;
-
 use kyneta_uds_core::{ChannelMsg, Interest, Offer};
 
 use super::{
     Turn,
-    document::{Ask, Document, Postponed, Record},
+    document::{Ask, Document, Record},
     entry::Class,
+    since,
 };
 use crate::member::MemberKey;
 
@@ -34,20 +33,21 @@ impl Turn<'_> {
         let targets = match owed {
             Some(owed) => vec![owed],
             None => {
-                self.note_the_rest(doc, at, &interest);
+                self.note_the_rest(doc, at);
                 self.holders_to_ask(doc, at)
             }
         };
-        let Some(record) = doc.records.get(at) else {
+        let Some(record) = doc.records.get_mut(at) else {
             return;
         };
         // A member that may not write is not asked in turn.
-        let (asker, may_write) = (record.key(), record.may_write());
-        let interest = if may_write {
+        let asker = record.key();
+        let interest = if record.may_write() {
             interest
         } else {
             interest.reciprocate(false)
         };
+        record.version = interest.version.clone();
         for &target in &targets {
             self.forward(doc, target, asker, class, interest.clone());
         }
@@ -57,67 +57,80 @@ impl Turn<'_> {
     }
 
     /// The member's first sign of life. A holder that was asked before, and is not live, does not answer that.
-    /// One that is slow does: which interest its answer belongs to is not known any more.
+    /// One that is slow does: which interest its answers belong to is not known any more.
     fn begin(&mut self, doc: &mut Document, at: usize) {
         let Some(record) = doc.records.get_mut(at) else {
             return;
         };
         record.wants = true;
-        if std::mem::replace(&mut record.is_live, true) {
+        if std::mem::replace(&mut record.is_live, true) || record.asks.is_empty() {
             return;
         }
-        let holder = Some(record.key());
-        let (kept, forgotten): (VecDeque<_>, VecDeque<_>) = record
-            .asks
-            .drain(..)
-            .partition(|ask| matches!(ask, Ask::All));
-        record.asks = kept;
-        for ask in forgotten {
-            if let Ask::Member(asker, interest) = ask {
-                doc.postpone(Postponed {
-                    asker,
-                    interest,
-                    holder,
-                });
-                self.mark_unsettled(doc);
-            }
-        }
+        record.asks.retain(|ask| matches!(ask, Ask::All));
+        record.is_uncertain = true;
+        self.mark_unsettled(doc);
     }
 
     /// The holders that the member was not told of are asked later, if it asks for the document at all.
-    fn note_the_rest(&mut self, doc: &mut Document, at: usize, interest: &Interest) {
+    fn note_the_rest(&mut self, doc: &mut Document, at: usize) {
         let Some(record) = doc.records.get_mut(at) else {
             return;
         };
         if std::mem::take(&mut record.is_told_partly) && !record.unasked.is_empty() {
-            let asker = record.key();
-            doc.postpone(Postponed {
-                asker,
-                interest: interest.clone(),
-                holder: None,
-            });
+            record.asks_the_rest = true;
             self.mark_unsettled(doc);
         }
     }
 
-    pub(super) fn ask_postponed(&mut self, doc: &mut Document) {
-        for postponed in std::mem::take(&mut doc.postponed) {
-            let Some(at) = doc.by_key(postponed.asker) else {
+    /// The last interests of members that did not reach all holders go to all of them.
+    pub(super) fn ask_the_rest(&mut self, doc: &mut Document) {
+        for at in 0..doc.records.len() {
+            let Some(record) = doc.records.get_mut(at) else {
+                break;
+            };
+            if !std::mem::take(&mut record.asks_the_rest) {
+                continue;
+            }
+            let (asker, version) = (record.key(), record.version.clone());
+            let may_write = record.may_write();
+            let Some(class) = doc.class_at(at) else {
+                break;
+            };
+            let in_turn = may_write && class == Class::Concurrent;
+            let interest = since(doc, version).reciprocate(in_turn);
+            let holders: Vec<_> = doc.sources(at, self.config).collect();
+            for holder in holders {
+                self.forward(doc, holder, asker, class, interest.clone());
+            }
+        }
+    }
+
+    /// A holder whose answers are uncertain is asked once more for each member that wants the document. From now
+    /// on its answers go to all of them, whichever ask they belong to.
+    pub(super) fn ask_uncertain(&mut self, doc: &mut Document) {
+        for at in 0..doc.records.len() {
+            let Some(holder) = doc.records.get_mut(at).filter(|of| of.is_uncertain) else {
                 continue;
             };
-            let wants = doc.records.get(at).is_some_and(|record| record.wants);
-            let Some(class) = doc.class_at(at).filter(|_| wants) else {
+            if !holder.is_source() {
                 continue;
+            }
+            holder.answer_all();
+            // What it was asked in vain it would have asked in turn.
+            holder.asks_the_rest = holder.wants;
+            let Some(holder) = doc.records.get(at) else {
+                break;
             };
-            let targets = match postponed.holder {
-                Some(holder) => doc.by_key(holder).into_iter().collect(),
-                None => self.holders_to_ask(doc, at),
-            };
-            for target in targets {
-                if self.passes(doc, at, target) {
-                    let interest = postponed.interest.clone();
-                    self.forward(doc, target, postponed.asker, class, interest);
+            let mut versions = Vec::new();
+            for other in doc.others(holder, self.config).filter(|other| other.wants) {
+                let version = other.version.clone();
+                if !versions.contains(&version) {
+                    versions.push(version);
                 }
+            }
+            let key = holder.key();
+            for version in versions {
+                self.send(key, since(doc, version));
             }
         }
     }
@@ -170,6 +183,9 @@ impl Turn<'_> {
             }
         }
         holder.expect_answer(Ask::Member(asker, interest), limit);
+        if holder.is_uncertain {
+            self.mark_unsettled(doc);
+        }
     }
 
     /// A push goes to all that want the document, an answer to the member that asked.
@@ -235,6 +251,13 @@ impl Turn<'_> {
     /// A holder is gone: the members that wait for its answer ask the remaining ones.
     pub(super) fn ask_again(&mut self, doc: &mut Document, gone: Record) {
         let class = doc.class(&gone);
+        if gone.is_uncertain {
+            // What it has answered may have gone to others than had asked.
+            for record in doc.records.iter_mut().filter(|record| record.wants) {
+                record.asks_the_rest = true;
+            }
+            self.mark_unsettled(doc);
+        }
         let mut waiting: Vec<(MemberKey, Interest)> = Vec::new();
         for ask in gone.asks {
             let Ask::Member(asker, interest) = ask else {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use kyneta_uds_core::{DocEntry, DocId, Interest};
+use kyneta_uds_core::{DocEntry, DocId, Interest, Version};
 
 use super::{
     entry::Class,
@@ -24,8 +24,6 @@ pub(super) struct Document {
     first: Arc<DocEntry>,
     /// The member that pushed last (serialized).
     pub(super) pusher: Option<MemberKey>,
-    /// Interests that may not have been answered to their senders.
-    pub(super) postponed: Vec<Postponed>,
     /// It may have stayed unequal: it is looked at again.
     pub(super) is_unsettled: bool,
     /// How often it was looked at since an offer was delivered (serialized).
@@ -52,9 +50,15 @@ pub(super) struct Record {
     pub(super) unasked: Vec<MemberKey>,
     /// It was told of one holder although there were others: it has closed the document before.
     pub(super) is_told_partly: bool,
+    /// Its last interest did not reach all holders: it is forwarded to all of them later.
+    pub(super) asks_the_rest: bool,
+    /// The version in its last interest (concurrent, snapshot).
+    pub(super) version: Option<Version>,
     /// Interests that were forwarded to it and not answered (concurrent, snapshot).
     pub(super) asks: VecDeque<Ask>,
-    /// More asks than are kept were open: its answers go to all that want the document.
+    /// Which ask its answers belong to is not certain. Later it is asked once more for all members.
+    pub(super) is_uncertain: bool,
+    /// More asks than are kept were open, or its answers were uncertain: they go to all that want the document.
     pub(super) answers_all: bool,
     /// Members whose interest, which asks for one in turn, was forwarded to it (concurrent).
     pub(super) owed: VecDeque<MemberKey>,
@@ -62,15 +66,6 @@ pub(super) struct Record {
     pub(super) replies: Replies,
     /// What a link asked for and was asked for (serialized).
     pub(super) versions: LinkVersions,
-}
-
-/// An interest that is forwarded once more.
-#[derive(Debug)]
-pub(super) struct Postponed {
-    pub(super) asker: MemberKey,
-    pub(super) interest: Interest,
-    /// To this holder; to all, if there is none.
-    pub(super) holder: Option<MemberKey>,
 }
 
 /// An interest that was forwarded to a holder.
@@ -93,7 +88,10 @@ impl Record {
             is_live: false,
             unasked: Vec::new(),
             is_told_partly: false,
+            asks_the_rest: false,
+            version: None,
             asks: VecDeque::new(),
+            is_uncertain: false,
             answers_all: false,
             owed: VecDeque::new(),
             replies: Replies::default(),
@@ -135,9 +133,15 @@ impl Record {
         if self.asks.len() < limit {
             self.asks.push_back(ask);
         } else {
-            self.answers_all = true;
-            self.asks.clear();
+            self.answer_all();
         }
+    }
+
+    /// From now on its answers go to all that want the document.
+    pub(super) fn answer_all(&mut self) {
+        self.answers_all = true;
+        self.is_uncertain = false;
+        self.asks.clear();
     }
 
     pub(super) fn is_told_of(&mut self, holder: MemberKey) {
@@ -166,7 +170,6 @@ impl Document {
             order,
             first,
             pusher: None,
-            postponed: Vec::new(),
             is_unsettled: false,
             attempts: 0,
             records: Vec::new(),
@@ -206,6 +209,7 @@ impl Document {
         };
         let mut record = Record::new(member.reference, may_write);
         record.replies.stale = member.stale_answers.get(&self.id).copied().unwrap_or(0);
+        record.is_uncertain = member.is_uncertain_of(&self.id);
         self.records.insert(at, record);
         Some(at)
     }
@@ -252,13 +256,6 @@ impl Document {
                 record.is_source() && asker.is_some_and(|asker| asker.passes(record, config))
             })
             .map(|(at, _)| at)
-    }
-
-    /// An interest is to be forwarded once more. Of those that differ in the version alone the last one counts.
-    pub(super) fn postpone(&mut self, postponed: Postponed) {
-        let key = |of: &Postponed| (of.asker, of.holder, of.interest.reciprocate);
-        self.postponed.retain(|known| key(known) != key(&postponed));
-        self.postponed.push(postponed);
     }
 
     /// The members to which messages of this one may pass, in order.

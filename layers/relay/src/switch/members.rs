@@ -1,6 +1,6 @@
 //! The members of a hub.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kyneta_uds_core::{DocId, WireVersion};
 
@@ -35,12 +35,40 @@ pub(super) struct Member {
     /// Documents that were forgotten while answers of its about them were under way, and how many. They come
     /// after the document is there again.
     pub(super) stale_answers: HashMap<DocId, u32>,
+    /// Documents that it closed while interests were under way to it: it answers them if it has opened the
+    /// document again.
+    uncertain: HashSet<DocId>,
+    /// There were more of them than are kept: any document may be one.
+    is_uncertain_of_all: bool,
 }
 
 impl Member {
+    pub(super) fn new(reference: MemberRef, facts: MemberFacts) -> Self {
+        Self {
+            reference,
+            facts,
+            documents: 0,
+            stale_answers: HashMap::new(),
+            uncertain: HashSet::new(),
+            is_uncertain_of_all: false,
+        }
+    }
+
     pub(super) fn note_stale(&mut self, id: &DocId, outstanding: u32, config: &SwitchConfig) {
         if outstanding > 0 && self.stale_answers.len() < config.max_documents_of_member {
             self.stale_answers.insert(id.clone(), outstanding);
         }
+    }
+
+    pub(super) fn note_uncertain(&mut self, id: &DocId, config: &SwitchConfig) {
+        if self.uncertain.len() < config.max_documents_of_member {
+            self.uncertain.insert(id.clone());
+        } else {
+            self.is_uncertain_of_all = true;
+        }
+    }
+
+    pub(super) fn is_uncertain_of(&self, id: &DocId) -> bool {
+        self.is_uncertain_of_all || self.uncertain.contains(id)
     }
 }

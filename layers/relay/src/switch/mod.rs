@@ -102,12 +102,7 @@ impl Switch {
             link: facts.link,
         };
         self.order.insert(reference.order, key);
-        let member = Member {
-            reference,
-            facts,
-            documents: 0,
-            stale_answers: HashMap::new(),
-        };
+        let member = Member::new(reference, facts);
 
         let config = &self.config;
         let mut shown = Vec::new();
@@ -206,7 +201,8 @@ impl Switch {
                 unsettled: &mut self.unsettled,
                 out,
             };
-            turn.ask_postponed(doc);
+            turn.ask_uncertain(doc);
+            turn.ask_the_rest(doc);
             turn.reconcile_serialized(doc);
             turn.reconcile_snapshots(doc);
         }
@@ -312,6 +308,9 @@ impl Switch {
         let was_holder = gone.entry.is_some();
         if let Some(member) = self.members.get_mut(&sender.key) {
             member.documents -= usize::from(was_holder);
+            if !gone.asks.is_empty() || gone.is_uncertain {
+                member.note_uncertain(id, &self.config);
+            }
         }
         let mut turn = Turn {
             config: &self.config,
@@ -350,6 +349,15 @@ const fn report(diagnostic: Diagnostic, member: MemberKey, doc: Option<DocId>) -
         diagnostic,
         member,
         doc,
+    }
+}
+
+/// An interest of the switch's own.
+fn since(doc: &Document, version: Option<Version>) -> Interest {
+    Interest {
+        doc: doc.id.clone(),
+        version,
+        reciprocate: Some(false),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     document::{Document, Record},
     entry::Class,
     replies::{Base, Expected, forget, remember},
+    since,
 };
 use crate::{effect::Diagnostic, effect::Effect, member::MemberKey};
 
@@ -419,11 +420,3 @@ impl Turn<'_> {
 
 /// Fences follow all interests of a turn.
 type Fences = Vec<(MemberKey, DocEntry)>;
-
-fn since(doc: &Document, version: Option<Version>) -> Interest {
-    Interest {
-        doc: doc.id.clone(),
-        version,
-        reciprocate: Some(false),
-    }
-}
