@@ -208,7 +208,8 @@ impl Document {
             Access::Write => true,
         };
         let mut record = Record::new(member.reference, may_write);
-        record.replies.stale = member.stale_answers.get(&self.id).copied().unwrap_or(0);
+        let stale = member.stale_answers.get(&self.id).copied();
+        record.replies.has_stale(stale.unwrap_or(0));
         record.is_uncertain = member.is_uncertain_of(&self.id);
         self.records.insert(at, record);
         Some(at)

@@ -20,6 +20,8 @@ const MAX_VAIN: usize = 64;
 pub(super) struct Replies {
     /// The version that it has when it has read all that it was sent; `None` while that is not known.
     pub(super) at: Option<Version>,
+    /// An answer that was not asked for has named another version than `at`: one of the two is out of date.
+    pub(super) is_doubtful: bool,
     expected: VecDeque<Expected>,
     /// Offers delivered to it so far.
     pub(super) deliveries: u64,
@@ -28,7 +30,9 @@ pub(super) struct Replies {
     /// It has been asked: it pushes its edits.
     pub(super) is_asked: bool,
     /// Answers that are under way from a time when the document was there before.
-    pub(super) stale: u32,
+    stale: u32,
+    /// There have been such answers in this session: one that was not asked for may tell the truth.
+    has_been_stale: bool,
     /// Answers that were not asked for.
     surplus: u32,
     /// How many answers more than there are fences may come.
@@ -91,7 +95,25 @@ impl Replies {
         self.expected.iter().any(is_ask)
     }
 
+    /// The version, unless there is a doubt about it: a delta may be read on nothing else.
+    pub(super) fn certain(&self) -> Option<&Version> {
+        self.at.as_ref().filter(|_| !self.is_doubtful)
+    }
+
+    /// An answer that was not asked for names a version. True when it makes the known one doubtful.
+    pub(super) fn doubt(&mut self, version: &Version) -> bool {
+        self.is_doubtful |= self.has_been_stale && self.at.as_ref() != Some(version);
+        self.is_doubtful
+    }
+
+    /// Nothing is certain any more: answers that are under way may be about a former time.
+    pub(super) fn has_stale(&mut self, answers: u32) {
+        self.stale = answers;
+        self.has_been_stale |= answers > 0;
+    }
+
     pub(super) fn set(&mut self, at: Option<Version>) {
+        self.is_doubtful = false;
         if self.at != at {
             self.vain.clear();
             self.at = at;

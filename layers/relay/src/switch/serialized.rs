@@ -97,6 +97,9 @@ impl Turn<'_> {
         let replies = &mut record.replies;
         if offer.reciprocate.is_some() {
             let Some((since, is_own)) = replies.answered() else {
+                if replies.doubt(&offer.version) {
+                    self.mark_unsettled(doc);
+                }
                 self.report(Diagnostic::AnswerWithoutAsk, key, Some(&id));
                 return None;
             };
@@ -111,7 +114,7 @@ impl Turn<'_> {
             replies.at = None;
             return None;
         }
-        let base = replies.at.clone().map(Some);
+        let base = replies.certain().cloned().map(Some);
         replies.set(Some(offer.version.clone()));
         base
     }
@@ -141,9 +144,9 @@ impl Turn<'_> {
                         base: base.clone(),
                     });
                 }
-            } else if record.replies.at.is_some()
-                && record.replies.at == *base
-                && record.replies.at.as_ref() != Some(&version)
+            } else if let Some(at) = record.replies.certain()
+                && Some(at) == base.as_ref()
+                && *at != version
             {
                 record.replies.deliver(&version);
                 self.send(key, offer.clone());
@@ -301,6 +304,9 @@ impl Turn<'_> {
         doc.attempts += 1;
         for record in &mut doc.records {
             record.replies.vain.clear();
+            if record.replies.is_doubtful {
+                record.replies.set(None);
+            }
         }
         self.settle(doc);
     }

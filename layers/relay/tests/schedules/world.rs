@@ -264,6 +264,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send { to, msg, .. } => {
+                    self.print(|| format!("     to {}: {msg:?}", to.0));
                     let to = usize::try_from(to.0).unwrap();
                     let link = self.members[to].link.as_mut();
                     link.expect("an effect to a member that is not there")
