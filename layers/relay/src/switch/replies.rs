@@ -79,14 +79,12 @@ impl Replies {
         self.expected.len() + self.vain.len()
     }
 
-    /// How many interests may still come that answer what was sent.
+    /// How many interests may still come that answer what was sent, now or before.
     pub(super) fn outstanding(&self) -> u32 {
         let fences = self.expected.iter().filter(|expected| expected.is_fence());
-        let fences = fences.count();
-        match u32::try_from(fences).unwrap_or(u32::MAX) {
-            0 => 0,
-            fences => fences.saturating_add(self.slack),
-        }
+        let fences = u32::try_from(fences.count()).unwrap_or(u32::MAX);
+        let slack = if fences > 0 { self.slack } else { 0 };
+        fences.saturating_add(slack).saturating_add(self.stale)
     }
 
     pub(super) fn has_open_ask(&self) -> bool {
@@ -140,8 +138,9 @@ impl Replies {
     /// The first interest of a session: a document made just now and an answer to a `present` look the same.
     pub(super) fn begin(&mut self, version: Version) {
         // A single one may be a document that was made just now.
+        let fence = u32::from(self.has_open_fence());
         let stale = if self.stale > 1 { self.stale } else { 0 };
-        self.slack = u32::from(self.has_open_fence()).max(stale).min(MAX_SLACK);
+        self.slack = fence.saturating_add(stale).min(MAX_SLACK);
         self.expected.clear();
         self.set(Some(version));
     }
