@@ -1,9 +1,19 @@
-//! Numbers and texts as JavaScript writes, reads and compares them, because hashes and versions are made of them.
+//! Numbers and texts as JavaScript writes, reads and compares them: hashes, versions and payloads are made of them.
+//!
+//! ```
+//! use kyneta_uds_schema::js;
+//!
+//! assert_eq!(js::number_text(1e21), "1e+21");
+//! let mut out = String::new();
+//! js::push_json(&mut out, "a\n");
+//! assert_eq!(out, "\"a\\n\"");
+//! assert_eq!(js::array_index("10"), Some(10));
+//! ```
 
 use std::cmp::Ordering;
 
 /// `String(number)`.
-pub(crate) fn number_text(number: f64) -> String {
+pub fn number_text(number: f64) -> String {
     ryu_js::Buffer::new().format(number).to_owned()
 }
 
@@ -43,7 +53,7 @@ fn is_blank(char: char) -> bool {
 }
 
 /// Appends `JSON.stringify(text)`.
-pub(crate) fn push_json(out: &mut String, text: &str) {
+pub fn push_json(out: &mut String, text: &str) {
     out.push('"');
     for char in text.chars() {
         match char {
@@ -67,7 +77,7 @@ pub(crate) fn compare(a: &str, b: &str) -> Ordering {
 }
 
 /// The position of a key that JavaScript puts before all others of an object, in numeric order.
-pub(crate) fn array_index(key: &str) -> Option<u32> {
+pub fn array_index(key: &str) -> Option<u32> {
     let index: u32 = key.parse().ok()?;
     (index != u32::MAX && index.to_string() == key).then_some(index)
 }

@@ -31,7 +31,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod fnv;
-mod js;
+pub mod js;
 mod order;
 mod peer_ids;
 mod schema;
