@@ -85,3 +85,9 @@ impl From<Vec<Self>> for Json {
         Self::Array(list)
     }
 }
+
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
