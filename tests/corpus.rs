@@ -68,3 +68,13 @@ fn negotiate() {
 fn relay() {
     replay("relay");
 }
+
+#[test]
+fn schema() {
+    replay("schema");
+}
+
+#[test]
+fn offers() {
+    replay("offers");
+}

@@ -11,27 +11,33 @@ mod frames;
 mod messages;
 mod negotiate;
 mod normalize;
+mod offers;
 #[path = "../../layers/cbor/tests/codec/oracle.rs"]
 mod oracle;
 mod relay;
+mod schema;
 mod session;
 
 pub use client::client;
 pub use decode::decode;
 pub use frames::frames;
 pub use negotiate::negotiate;
+pub use offers::offers;
 pub use relay::relay;
+pub use schema::schema;
 pub use session::session;
 
 /// A target: takes one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
     ("client", client),
     ("negotiate", negotiate),
     ("relay", relay),
+    ("schema", schema),
+    ("offers", offers),
 ];
