@@ -55,4 +55,12 @@ pub(crate) enum WireCommand {
     #[command(after_help = "Example:
   echo '{\"config\":{},\"steps\":[{\"event\":{\"type\":\"established\",\"member\":\"a\",\"wire\":3}}]}' | kyneta-uds wire relay")]
     Relay,
+
+    /// What happens to a peer's documents to what the peer does
+    ///
+    /// Reads a walk a line, as in tests/vectors/exchange-sync.json, without its effects: {"wire":3,"steps":
+    /// [{"in":..}]}. Prints for each a list with the effects of each step, as a peer tells other peers of documents.
+    #[command(after_help = "Example:
+  echo '{\"wire\":3,\"steps\":[{\"in\":\"peer-available\",\"peer\":\"a\"},{\"in\":\"declare-vacant\",\"doc\":\"d\",\"to\":\"a\"}]}' | kyneta-uds wire sync")]
+    Sync,
 }

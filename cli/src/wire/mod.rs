@@ -1,13 +1,14 @@
-//! `wire`: bytes to messages and back, and the routing of documents, without a socket.
+//! `wire`: bytes to messages and back, the routing of documents, and what a peer says of them, without a socket.
 //!
 //! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the
-//! framing, cbor and relay layers.
+//! framing, cbor, relay and sync layers.
 
 mod args;
 mod decode;
 mod encode;
 mod json_lines;
 mod relay;
+mod sync;
 
 pub(crate) use args::WireCommand;
 
@@ -29,5 +30,6 @@ pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
         }
         WireCommand::Encode { wire, max_frame } => encode::encode(wire, max_frame),
         WireCommand::Relay => relay::relay(),
+        WireCommand::Sync => sync::sync(),
     }
 }

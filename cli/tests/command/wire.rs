@@ -204,9 +204,11 @@ fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
     assert_eq!(process.finish().code, 1);
 }
 
-#[test]
-fn every_recorded_walk_of_the_hub_has_its_effects() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/relay.json");
+/// Runs the walks of a file of vectors, without their effects and what they end with; returns how many there are.
+fn replay(name: &str, file: &str) -> usize {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/vectors")
+        .join(file);
     let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let mut walks: Vec<_> = vectors
         .into_iter()
@@ -217,7 +219,41 @@ fn every_recorded_walk_of_the_hub_has_its_effects() {
         let steps = walk["steps"].as_array_mut().unwrap().iter_mut();
         let effects = steps.map(|step| step.as_object_mut().unwrap().remove("effects").unwrap());
         expected.push(Value::Array(effects.collect()));
+        walk.as_object_mut().unwrap().remove("end");
     }
     let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
-    assert_eq!(run(&["wire", "relay"], lines), expected);
+    assert_eq!(run(&["wire", name], lines), expected);
+    walks.len()
+}
+
+#[test]
+fn every_recorded_walk_of_the_hub_has_its_effects() {
+    assert_eq!(replay("relay", "relay.json"), 240);
+}
+
+#[test]
+fn every_recorded_walk_of_a_peer_has_its_effects() {
+    assert_eq!(replay("sync", "exchange-sync.json"), 450);
+}
+
+#[test]
+fn a_walk_that_is_not_understood_is_answered_with_the_reason() {
+    let mut process = start(&["wire", "sync"]);
+    for (line, reason) in [
+        (r#"{"wire":4,"steps":[]}"#, "wire"),
+        (r#"{"wire":3}"#, "steps"),
+        (r#"{"steps":[{"in":"quiet"},{"in":"noise"}]}"#, "steps.1.in"),
+        (r#"{"steps":[{"in":"peer-available"}]}"#, "steps.0.peer"),
+        (r#"{"denyShare":[["d"]],"steps":[]}"#, "denyShare.0"),
+    ] {
+        process.write_line(line);
+        let error = process.next()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(error.starts_with(reason), "{line}: {error}");
+    }
+    process.write_line(r#"{"steps":[{"in":"quiet"}]}"#);
+    assert_eq!(process.next(), json!([[]]));
+    assert_eq!(process.finish().code, 1);
 }
