@@ -1,7 +1,7 @@
 //! The intended differences from the reference.
 //!
 //! The program has none in what it sends, exports and imports. What the machine around it does otherwise has a test
-//! each in `tests/traps`.
+//! each in `tests/schedules/traps.rs`.
 
 /// A difference, with its reason.
 #[derive(Debug, Clone, Copy)]
