@@ -15,6 +15,7 @@ mod normalize;
 mod oracle;
 mod relay;
 mod session;
+mod sync;
 
 pub use client::client;
 pub use decode::decode;
@@ -22,16 +23,18 @@ pub use frames::frames;
 pub use negotiate::negotiate;
 pub use relay::relay;
 pub use session::session;
+pub use sync::sync;
 
 /// A target: takes one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
     ("client", client),
     ("negotiate", negotiate),
     ("relay", relay),
+    ("sync", sync),
 ];
