@@ -16,6 +16,7 @@ mod write;
 mod tests;
 
 pub(crate) use error::JsonError;
+pub(crate) use number::count;
 pub(crate) use read::{Fields, boolean, bounded, bytes, linked_message, list, message, text};
 pub(crate) use value::Json;
 pub(crate) use write::{Hex, LinkedMsg, Msg};

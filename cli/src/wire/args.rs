@@ -55,4 +55,12 @@ pub(crate) enum WireCommand {
     #[command(after_help = "Example:
   echo '{\"config\":{},\"steps\":[{\"event\":{\"type\":\"established\",\"member\":\"a\",\"wire\":3}}]}' | kyneta-uds wire relay")]
     Relay,
+
+    /// Events of a member of a bus, or of its hub, to their effects
+    ///
+    /// Reads a walk a line, as in tests/vectors/bus.json, without its effects and its state: {"kind":"member"
+    /// or "hub","me":"1/0","steps":[{"event":..}]}. Prints for each a list with the effects of each step.
+    #[command(after_help = "Example:
+  echo '{\"kind\":\"member\",\"me\":\"1/0\",\"steps\":[{\"event\":\"connected\"}]}' | kyneta-uds wire bus")]
+    Bus,
 }

@@ -1,9 +1,10 @@
-//! `wire`: bytes to messages and back, and the routing of documents, without a socket.
+//! `wire`: bytes to messages and back, the routing of documents and the bus, without a socket.
 //!
 //! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the
-//! framing, cbor and relay layers.
+//! framing, cbor, relay and bus layers.
 
 mod args;
+mod bus;
 mod decode;
 mod encode;
 mod json_lines;
@@ -29,5 +30,6 @@ pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
         }
         WireCommand::Encode { wire, max_frame } => encode::encode(wire, max_frame),
         WireCommand::Relay => relay::relay(),
+        WireCommand::Bus => bus::bus(),
     }
 }

@@ -1,4 +1,4 @@
-//! `wire decode`, `wire encode` and `wire relay`, held against the vectors.
+//! `wire decode`, `wire encode`, `wire relay` and `wire bus`, held against the vectors.
 
 use std::{fs, path::Path};
 
@@ -220,4 +220,48 @@ fn every_recorded_walk_of_the_hub_has_its_effects() {
     }
     let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
     assert_eq!(run(&["wire", "relay"], lines), expected);
+}
+
+#[test]
+fn every_recorded_walk_of_a_bus_has_its_effects() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/bus.json");
+    let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut walks: Vec<_> = vectors
+        .into_iter()
+        .filter(|case| case["kind"] != "meta")
+        .collect();
+    assert_eq!(walks.len(), 200);
+    let mut expected = Vec::new();
+    for walk in &mut walks {
+        walk.as_object_mut().unwrap().remove("state");
+        let steps = walk["steps"].as_array_mut().unwrap().iter_mut();
+        let effects = steps.map(|step| step.as_object_mut().unwrap().remove("effects").unwrap());
+        expected.push(Value::Array(effects.collect()));
+    }
+    let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
+    assert_eq!(run(&["wire", "bus"], lines), expected);
+}
+
+#[test]
+fn a_walk_of_a_bus_that_is_none_is_answered_with_the_field() {
+    let mut process = start(&["wire", "bus"]);
+    for (line, expected) in [
+        (r#"{"kind":"hub","steps":[]}"#, "me: missing"),
+        (
+            r#"{"kind":"hub","me":"1","steps":[]}"#,
+            "me: \"1\" is no \"number/incarnation\"",
+        ),
+        (
+            r#"{"kind":"peer","me":"1/0","steps":[]}"#,
+            "kind: \"peer\" is none of member, hub",
+        ),
+        (
+            r#"{"kind":"hub","me":"1/0","steps":[{"event":{"conn":0,"take":{"t":"hi"}}}]}"#,
+            "steps.0.event.take.t: \"hi\" is none of hello, pos, ack, start, msg, bye",
+        ),
+    ] {
+        process.write_line(line);
+        assert_eq!(process.next()["error"]["message"], expected, "{line}");
+    }
+    assert_eq!(process.finish().code, 1);
 }
