@@ -120,14 +120,11 @@ fn act(
                 }
             }
         }
-        700..760 | 3600..3800 => {
-            if world.is_alive(process) {
-                let to = random
-                    .percent(30)
-                    .then(|| random.below(world.processes.len()));
-                world.publish(process, to);
-                *messages += 1;
-            }
+        700..760 | 3600..3800 if world.is_alive(process) => {
+            let to = random.percent(30);
+            let to = to.then(|| random.below(world.processes.len()));
+            world.publish(process, to);
+            *messages += 1;
         }
         760..820 => world.acknowledge(process),
         820..900 | 3800..4000 => {
@@ -146,18 +143,15 @@ fn act(
                 world.hub_notices(key);
             }
         }
-        940..946 => {
-            if world.is_alive(process) {
-                let is_hub = world.hubs[machine]
-                    .as_ref()
-                    .is_some_and(|hub| hub.host == process);
-                totals.hub_deaths += u64::from(is_hub);
-                totals.faults += u64::from(!is_hub);
-                if random.percent(20) {
-                    world.bye(process)
-                } else {
-                    world.die(process)
-                }
+        940..946 if world.is_alive(process) => {
+            let hub = world.hubs[machine].as_ref();
+            let is_hub = hub.is_some_and(|hub| hub.host == process);
+            totals.hub_deaths += u64::from(is_hub);
+            totals.faults += u64::from(!is_hub);
+            if random.percent(20) {
+                world.bye(process);
+            } else {
+                world.die(process);
             }
         }
         946..952 => {
@@ -166,10 +160,8 @@ fn act(
                 world.die(host);
             }
         }
-        952..966 => {
-            if !world.is_alive(process) && world.processes[process].life < 250 {
-                world.restart(process);
-            }
+        952..966 if !world.is_alive(process) && world.processes[process].life < 250 => {
+            world.restart(process);
         }
         966..974 => {
             if let Some(key) = key {

@@ -126,7 +126,7 @@ impl Observer {
         let delivered = self.delivered.get(&(receiver, sender));
         let lost = accepted.range(from + 1..=to).filter(|(n, accepted)| {
             accepted.audience.contains(&receiver)
-                && !delivered.is_some_and(|delivered| delivered.binary_search(n).is_ok())
+                && delivered.is_none_or(|delivered| delivered.binary_search(n).is_err())
         });
         let lost = lost.count() as u64;
         if lost > told && !is_excused {
@@ -177,7 +177,7 @@ impl Observer {
                 }
                 for receiver in accepted.owed.intersection(living).filter(|_| all) {
                     let delivered = self.delivered.get(&(*receiver, *sender));
-                    if !delivered.is_some_and(|delivered| delivered.binary_search(n).is_ok()) {
+                    if delivered.is_none_or(|delivered| delivered.binary_search(n).is_err()) {
                         return Err(format!("{receiver:?} never got {n} of {sender:?}"));
                     }
                 }

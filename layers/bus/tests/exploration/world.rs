@@ -231,11 +231,11 @@ impl World {
         if let Some(last) = at.connection.replace(key) {
             self.close_member_end(last);
         }
-        self.to_member(process, MemberEvent::Connected);
+        self.tell_member(process, MemberEvent::Connected);
     }
 
     pub(crate) fn acknowledge(&mut self, process: usize) {
-        self.to_member(process, MemberEvent::Acknowledge);
+        self.tell_member(process, MemberEvent::Acknowledge);
     }
 
     /// A member accepts a message, if it has room.
@@ -279,7 +279,7 @@ impl World {
         }
     }
 
-    fn to_member(&mut self, process: usize, event: MemberEvent<Body>) {
+    fn tell_member(&mut self, process: usize, event: MemberEvent<Body>) {
         let Some(member) = &mut self.processes[process].member else {
             return;
         };
@@ -401,7 +401,7 @@ impl World {
         };
         self.close_member_end(key);
         self.processes[process].connection = None;
-        self.to_member(process, MemberEvent::Disconnected);
+        self.tell_member(process, MemberEvent::Disconnected);
     }
 
     pub(crate) fn hub_notices(&mut self, key: u64) {
@@ -409,7 +409,7 @@ impl World {
             return;
         };
         self.close_hub_end(key);
-        self.to_hub(machine, HubEvent::Ended(ConnectionKey(key)));
+        self.tell_hub(machine, HubEvent::Ended(ConnectionKey(key)));
     }
 
     /// The hub reads a frame.
@@ -434,7 +434,7 @@ impl World {
             }
         };
         let from = ConnectionKey(key);
-        self.to_hub(machine, HubEvent::Frame { from, frame });
+        self.tell_hub(machine, HubEvent::Frame { from, frame });
     }
 
     /// The member reads a frame.
@@ -448,7 +448,7 @@ impl World {
         let was_left = matches!(frame, DownFrame::Left(_));
         let is_start = matches!(frame, DownFrame::Start { .. });
         let told = self.told(process, &frame);
-        self.to_member(process, MemberEvent::Frame(frame));
+        self.tell_member(process, MemberEvent::Frame(frame));
         let after = self.places(process);
         let me = self.who(process);
         for (sender, (token, k, _)) in after {
@@ -507,7 +507,7 @@ impl World {
 
     // Hubs.
 
-    fn to_hub(&mut self, machine: usize, event: HubEvent<Body>) {
+    fn tell_hub(&mut self, machine: usize, event: HubEvent<Body>) {
         let Some(at) = &mut self.hubs[machine] else {
             return;
         };
@@ -567,11 +567,11 @@ impl World {
     }
 
     pub(crate) fn wait_over(&mut self, machine: usize, member: MemberId) {
-        self.to_hub(machine, HubEvent::WaitOver(member));
+        self.tell_hub(machine, HubEvent::WaitOver(member));
     }
 
     pub(crate) fn remove(&mut self, machine: usize, member: MemberId) {
-        self.to_hub(machine, HubEvent::Removed(member));
+        self.tell_hub(machine, HubEvent::Removed(member));
     }
 
     // Links.
@@ -590,8 +590,8 @@ impl World {
             open: [true; 2],
             cut: false,
         });
-        self.to_hub(a, HubEvent::LinkUp(MachineId(b as u64)));
-        self.to_hub(b, HubEvent::LinkUp(MachineId(a as u64)));
+        self.tell_hub(a, HubEvent::LinkUp(MachineId(b as u64)));
+        self.tell_hub(b, HubEvent::LinkUp(MachineId(a as u64)));
     }
 
     pub(crate) fn has_inbound(&self, link: usize, end: usize) -> bool {
@@ -605,7 +605,7 @@ impl World {
             return;
         };
         let (machine, from) = (at.ends[end], MachineId(at.ends[1 - end] as u64));
-        self.to_hub(machine, HubEvent::LinkFrame { from, frame });
+        self.tell_hub(machine, HubEvent::LinkFrame { from, frame });
     }
 
     pub(crate) fn link_may_notice(&self, link: usize, end: usize) -> bool {
@@ -617,7 +617,7 @@ impl World {
         let at = &mut self.links[link];
         at.open[end] = false;
         let (machine, other) = (at.ends[end], MachineId(at.ends[1 - end] as u64));
-        self.to_hub(machine, HubEvent::LinkDown(other));
+        self.tell_hub(machine, HubEvent::LinkDown(other));
         self.links.retain(|link| link.open != [false; 2]);
     }
 
@@ -726,18 +726,18 @@ impl World {
                 }
             }
         }
-        let before = self.clone_queues();
+        let before = self.written();
         for process in 0..self.processes.len() {
             self.acknowledge(process);
         }
-        self.clone_queues() != before
+        self.written() != before
     }
 
-    fn clone_queues(&self) -> usize {
+    fn written(&self) -> usize {
         self.connections.values().map(|at| at.up.len()).sum()
     }
 
-    /// Brings the world to rest. False when it does not come to rest.
+    /// Brings the world to rest.
     pub(crate) fn settle(&mut self) {
         for _ in 0..200_000 {
             if self.broken.is_some() || !self.settle_one() {
