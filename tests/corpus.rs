@@ -68,3 +68,8 @@ fn negotiate() {
 fn relay() {
     replay("relay");
 }
+
+#[test]
+fn bus() {
+    replay("bus");
+}

@@ -3,6 +3,7 @@
 //! `fuzz_targets` calls them from libFuzzer, `tests/corpus.rs` of the workspace with the corpus.
 
 #![forbid(unsafe_code)]
+mod bus;
 mod client;
 mod cuts;
 mod decode;
@@ -16,6 +17,7 @@ mod oracle;
 mod relay;
 mod session;
 
+pub use bus::bus;
 pub use client::client;
 pub use decode::decode;
 pub use frames::frames;
@@ -27,11 +29,12 @@ pub use session::session;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
     ("client", client),
     ("negotiate", negotiate),
     ("relay", relay),
+    ("bus", bus),
 ];
