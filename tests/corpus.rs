@@ -68,3 +68,23 @@ fn negotiate() {
 fn relay() {
     replay("relay");
 }
+
+#[test]
+fn schema() {
+    replay("schema");
+}
+
+#[test]
+fn offers() {
+    replay("offers");
+}
+
+#[test]
+fn sync() {
+    replay("sync");
+}
+
+#[test]
+fn bus() {
+    replay("bus");
+}

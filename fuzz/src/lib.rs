@@ -3,6 +3,7 @@
 //! `fuzz_targets` calls them from libFuzzer, `tests/corpus.rs` of the workspace with the corpus.
 
 #![forbid(unsafe_code)]
+mod bus;
 mod client;
 mod cuts;
 mod decode;
@@ -11,27 +12,38 @@ mod frames;
 mod messages;
 mod negotiate;
 mod normalize;
+mod offers;
 #[path = "../../layers/cbor/tests/codec/oracle.rs"]
 mod oracle;
 mod relay;
+mod schema;
 mod session;
+mod sync;
 
+pub use bus::bus;
 pub use client::client;
 pub use decode::decode;
 pub use frames::frames;
 pub use negotiate::negotiate;
+pub use offers::offers;
 pub use relay::relay;
+pub use schema::schema;
 pub use session::session;
+pub use sync::sync;
 
 /// A target: takes one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
     ("client", client),
     ("negotiate", negotiate),
     ("relay", relay),
+    ("schema", schema),
+    ("offers", offers),
+    ("sync", sync),
+    ("bus", bus),
 ];

@@ -16,6 +16,9 @@ mod write;
 mod tests;
 
 pub(crate) use error::JsonError;
-pub(crate) use read::{Fields, boolean, bounded, bytes, linked_message, list, message, text};
+pub(crate) use number::{Number, count};
+pub(crate) use read::{
+    Fields, boolean, bounded, bytes, linked_message, list, message, replica, text,
+};
 pub(crate) use value::Json;
-pub(crate) use write::{Hex, LinkedMsg, Msg};
+pub(crate) use write::{Hashes, Hex, LinkedMsg, Msg, Payload};

@@ -47,7 +47,7 @@ pub(crate) fn count(json: &Json<'_>) -> Result<u64, JsonError> {
 }
 
 /// Writes a number: integers without a fraction, numbers that JSON cannot express by name.
-pub(super) struct Number(pub(super) f64);
+pub(crate) struct Number(pub(crate) f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -113,7 +113,8 @@ fn doc_entry(json: &Json<'_>) -> Result<DocEntry> {
     Ok(entry)
 }
 
-fn replica(json: &Json<'_>) -> Result<ReplicaType> {
+/// A replica type: `[name, major, minor]`.
+pub(crate) fn replica(json: &Json<'_>) -> Result<ReplicaType> {
     match json {
         Json::List(parts) => match parts.as_slice() {
             [name, major, minor] => Ok(ReplicaType {

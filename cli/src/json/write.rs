@@ -143,7 +143,8 @@ impl Serialize for Doc<'_> {
     }
 }
 
-struct Hashes<'a>(&'a [SchemaHash]);
+/// Schema hashes, as a list.
+pub(crate) struct Hashes<'a>(pub(crate) &'a [SchemaHash]);
 
 impl Serialize for Hashes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -173,7 +174,8 @@ pub(super) const fn mode_fields(mode: SyncMode) -> [(&'static str, &'static str)
     ]
 }
 
-struct Payload<'a>(&'a Offer);
+/// What an offer holds.
+pub(crate) struct Payload<'a>(pub(crate) &'a Offer);
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -55,4 +55,36 @@ pub(crate) enum WireCommand {
     #[command(after_help = "Example:
   echo '{\"config\":{},\"steps\":[{\"event\":{\"type\":\"established\",\"member\":\"a\",\"wire\":3}}]}' | kyneta-uds wire relay")]
     Relay,
+
+    /// Schemas of documents to their hashes
+    ///
+    /// Reads a schema a line, as in tests/vectors/exchange-schema.json ("decl"). Prints for each its hashes
+    /// for wire versions 2 and 3 ("v1", "v2"), the hashes that it supports, and the identities of its
+    /// fields; or why it cannot be. What release 1.8 does not know has null for "v1".
+    #[command(after_help = "Example:
+  echo '{\"k\":\"struct\",\"fields\":[[\"notes\",{\"k\":\"text\"}]]}' | kyneta-uds wire schema")]
+    Schema,
+
+    /// Versions of documents to their order
+    ///
+    /// Reads {"substrate":..,"wire":2|3,"a":VERSION,"b":VERSION} lines, where the substrate is loro, yjs,
+    /// plain, timestamp (ephemeral documents) or state. Prints for each how a relates to b, and b to a; or
+    /// why one of them is no version.
+    #[command(after_help = "Example:
+  echo '{\"substrate\":\"plain\",\"wire\":2,\"a\":\"3\",\"b\":\"4\"}' | kyneta-uds wire version")]
+    Version,
+    /// What happens to a peer's documents to what the peer does
+    ///
+    /// Reads a walk a line, as in tests/vectors/exchange-sync.json, without its effects: {"wire":3,"steps":
+    /// [{"in":..}]}. Prints for each a list with the effects of each step, as a peer tells other peers of documents.
+    #[command(after_help = "Example:
+  echo '{\"wire\":3,\"steps\":[{\"in\":\"peer-available\",\"peer\":\"a\"},{\"in\":\"declare-vacant\",\"doc\":\"d\",\"to\":\"a\"}]}' | kyneta-uds wire sync")]
+    Sync,
+    /// Events of a member of a bus, or of its hub, to their effects
+    ///
+    /// Reads a walk a line, as in tests/vectors/bus.json, without its effects and its state: {"kind":"member"
+    /// or "hub","me":"1/0","steps":[{"event":..}]}. Prints for each a list with the effects of each step.
+    #[command(after_help = "Example:
+  echo '{\"kind\":\"member\",\"me\":\"1/0\",\"steps\":[{\"event\":\"connected\"}]}' | kyneta-uds wire bus")]
+    Bus,
 }

@@ -1,7 +1,8 @@
-//! JSON lines in, JSON lines out, and errors in a line, for both commands.
+//! JSON lines in, JSON lines out, and errors in a line, for all commands.
 
 use std::io::{self, BufReader, BufWriter, StdinLock, StdoutLock, Write};
 
+use kyneta_uds::WireVersion;
 use serde::Serialize;
 
 use crate::{
@@ -43,11 +44,28 @@ impl<'j> LineDir<'j> {
     }
 }
 
-/// Reads all lines, lets `answer` append one line for each, and prints it. A line that is not
-/// understood is answered with an error, and the command fails at the end of stdin.
+/// A wire version.
+pub(super) fn wire(json: &Json<'_>) -> Result<WireVersion, JsonError> {
+    match json {
+        Json::Number(2.0) => Ok(WireVersion::V2),
+        Json::Number(3.0) => Ok(WireVersion::V3),
+        _ => Err(JsonError::new("expected the wire version 2 or 3")),
+    }
+}
+
+/// As [`each_text`], with each line as JSON.
 pub(super) fn each_line(
     max_frame: u32,
     mut answer: impl FnMut(&Json<'_>, &mut Vec<u8>) -> Result<(), JsonError>,
+) -> Result<(), Failure> {
+    each_text(max_frame, |line, out| answer(&Json::parse(line)?, out))
+}
+
+/// Reads all lines, lets `answer` append one line for each, and prints it. A line that is not
+/// understood is answered with an error, and the command fails at the end of stdin.
+pub(super) fn each_text(
+    max_frame: u32,
+    mut answer: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), JsonError>,
 ) -> Result<(), Failure> {
     let mut lines = LineReader::new(stdin(), line_limit(max_frame));
     let mut stdout = stdout();
@@ -60,7 +78,7 @@ pub(super) fn each_line(
                 "the line has more than {} bytes",
                 line_limit(max_frame)
             ))),
-            Line::Whole(line) => Json::parse(line).and_then(|json| answer(&json, &mut out)),
+            Line::Whole(line) => answer(line, &mut out),
         };
         if let Err(error) = answered {
             bad += 1;

@@ -1,13 +1,17 @@
-//! `wire`: bytes to messages and back, and the routing of documents, without a socket.
+//! `wire`: bytes to messages and back, and the pure machines of documents and buses, without a socket.
 //!
-//! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the
-//! framing, cbor and relay layers.
+//! In: JSON lines, or raw bytes. Out: JSON lines. Touches nothing but the pure cores of the framing, cbor,
+//! relay, schema, sync and bus layers.
 
 mod args;
+mod bus;
 mod decode;
 mod encode;
 mod json_lines;
 mod relay;
+mod schema;
+mod sync;
+mod version;
 
 pub(crate) use args::WireCommand;
 
@@ -29,5 +33,9 @@ pub(crate) fn wire(command: WireCommand) -> Result<(), Failure> {
         }
         WireCommand::Encode { wire, max_frame } => encode::encode(wire, max_frame),
         WireCommand::Relay => relay::relay(),
+        WireCommand::Schema => schema::schema(),
+        WireCommand::Version => version::version(),
+        WireCommand::Sync => sync::sync(),
+        WireCommand::Bus => bus::bus(),
     }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use kyneta_uds::{ChannelMsg, DocId, SchemaHash, Version, WireVersion};
+use kyneta_uds::{ChannelMsg, DocId, SchemaHash, Version};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::json_lines::each_line;
+use super::json_lines::{each_line, wire};
 use crate::{
     failure::Failure,
     json::{Fields, Json, JsonError, LinkedMsg, boolean, bounded, linked_message, list, text},
@@ -166,14 +166,6 @@ impl Walk {
             // `Effect` may get more variants.
             other => Line::Other(format!("{other:?}")),
         }
-    }
-}
-
-fn wire(json: &Json<'_>) -> Result<WireVersion, JsonError> {
-    match json {
-        Json::Number(2.0) => Ok(WireVersion::V2),
-        Json::Number(3.0) => Ok(WireVersion::V3),
-        _ => Err(JsonError::new("expected the wire version 2 or 3")),
     }
 }
 

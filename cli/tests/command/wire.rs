@@ -1,4 +1,4 @@
-//! `wire decode`, `wire encode` and `wire relay`, held against the vectors.
+//! `wire` with each of its commands, held against the vectors.
 
 use std::{fs, path::Path};
 
@@ -26,6 +26,15 @@ fn session(wire: u8) -> Vec<(String, Vec<u8>, Vec<Value>)> {
             )
         });
     entries.collect()
+}
+
+/// The cases of a kind in a file of vectors.
+fn cases(file: &str, kind: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let mut cases: Vec<Value> =
+        serde_json::from_slice(&fs::read(path.join(file)).unwrap()).unwrap();
+    cases.retain(|case| case["kind"] == kind);
+    cases
 }
 
 /// Feeds lines to one process; returns its answers.
@@ -204,20 +213,156 @@ fn a_line_that_is_not_understood_is_answered_and_fails_at_the_end() {
     assert_eq!(process.finish().code, 1);
 }
 
-#[test]
-fn every_recorded_walk_of_the_hub_has_its_effects() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/relay.json");
-    let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    let mut walks: Vec<_> = vectors
-        .into_iter()
-        .filter(|case| case["kind"] == "walk")
-        .collect();
+/// Runs the walks of a file of vectors, without their effects and what they end with; returns how many there are.
+fn replay(name: &str, file: &str) -> usize {
+    let mut walks = cases(file, "walk");
     let mut expected = Vec::new();
     for walk in &mut walks {
         let steps = walk["steps"].as_array_mut().unwrap().iter_mut();
         let effects = steps.map(|step| step.as_object_mut().unwrap().remove("effects").unwrap());
         expected.push(Value::Array(effects.collect()));
+        walk.as_object_mut().unwrap().remove("end");
     }
     let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
-    assert_eq!(run(&["wire", "relay"], lines), expected);
+    assert_eq!(run(&["wire", name], lines), expected);
+    walks.len()
+}
+
+#[test]
+fn every_recorded_walk_of_the_hub_has_its_effects() {
+    assert_eq!(replay("relay", "relay.json"), 240);
+}
+
+#[test]
+fn every_recorded_walk_of_a_peer_has_its_effects() {
+    assert_eq!(replay("sync", "exchange-sync.json"), 450);
+}
+
+#[test]
+fn a_walk_that_is_not_understood_is_answered_with_the_reason() {
+    let mut process = start(&["wire", "sync"]);
+    for (line, reason) in [
+        (r#"{"wire":4,"steps":[]}"#, "wire"),
+        (r#"{"wire":3}"#, "steps"),
+        (r#"{"steps":[{"in":"quiet"},{"in":"noise"}]}"#, "steps.1.in"),
+        (r#"{"steps":[{"in":"peer-available"}]}"#, "steps.0.peer"),
+        (r#"{"denyShare":[["d"]],"steps":[]}"#, "denyShare.0"),
+    ] {
+        process.write_line(line);
+        let error = process.next()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(error.starts_with(reason), "{line}: {error}");
+    }
+    process.write_line(r#"{"steps":[{"in":"quiet"}]}"#);
+    assert_eq!(process.next(), json!([[]]));
+    assert_eq!(process.finish().code, 1);
+}
+
+#[test]
+fn every_recorded_schema_has_its_hashes_and_identities() {
+    let cases = cases("exchange-schema.json", "schema");
+    let expected: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            let (old, new) = (&case["1.8.0"], &case["2.3.2"]);
+            json!({
+                "v1": old["schemaHash"],
+                "v2": new["schemaHash"],
+                "supported1": old["supportedHashes"],
+                "supported2": new["supportedHashes"],
+                "identities": new["identities"],
+            })
+        })
+        .collect();
+    let lines = cases.iter().map(|case| format!("{}\n", case["decl"]));
+    assert_eq!(run(&["wire", "schema"], lines.collect()), expected);
+}
+
+#[test]
+fn a_schema_that_cannot_be_is_answered_with_the_reason() {
+    let answers = run(
+        &["wire", "schema"],
+        ["rubbish\n", "\u{feff}\n", "{\"k\":\"tex\"}\n"]
+            .map(str::to_owned)
+            .into(),
+    );
+    let reasons = answers
+        .iter()
+        .map(|answer| answer["error"].as_str().unwrap());
+    let not_json = "the schema is not JSON: expected value at line 1 column 1";
+    assert_eq!(
+        reasons.collect::<Vec<_>>(),
+        [not_json, not_json, "schema: there is no kind \"tex\""]
+    );
+}
+
+#[test]
+fn every_recorded_pair_of_versions_has_its_order() {
+    let cases = cases("exchange-versions.json", "compare");
+    let lines = cases.iter().map(|case| {
+        let pair = json!({"substrate": case["substrate"], "wire": case["wire"], "a": case["a"], "b": case["b"]});
+        format!("{pair}\n")
+    });
+    let answers = run(&["wire", "version"], lines.collect());
+    for (answer, case) in answers.iter().zip(&cases) {
+        match case.get("order") {
+            Some(order) => {
+                assert_eq!(
+                    *answer,
+                    json!({"order": order, "reverse": case["reverse"]}),
+                    "{case}"
+                );
+            }
+            None => assert!(
+                answer["error"].as_str().unwrap().contains("is no version"),
+                "{answer}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn every_recorded_walk_of_a_bus_has_its_effects() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/bus.json");
+    let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut walks: Vec<_> = vectors
+        .into_iter()
+        .filter(|case| case["kind"] != "meta")
+        .collect();
+    assert_eq!(walks.len(), 200);
+    let mut expected = Vec::new();
+    for walk in &mut walks {
+        walk.as_object_mut().unwrap().remove("state");
+        let steps = walk["steps"].as_array_mut().unwrap().iter_mut();
+        let effects = steps.map(|step| step.as_object_mut().unwrap().remove("effects").unwrap());
+        expected.push(Value::Array(effects.collect()));
+    }
+    let lines = walks.iter().map(|walk| format!("{walk}\n")).collect();
+    assert_eq!(run(&["wire", "bus"], lines), expected);
+}
+
+#[test]
+fn a_walk_of_a_bus_that_is_none_is_answered_with_the_field() {
+    let mut process = start(&["wire", "bus"]);
+    for (line, expected) in [
+        (r#"{"kind":"hub","steps":[]}"#, "me: missing"),
+        (
+            r#"{"kind":"hub","me":"1","steps":[]}"#,
+            "me: \"1\" is no \"number/incarnation\"",
+        ),
+        (
+            r#"{"kind":"peer","me":"1/0","steps":[]}"#,
+            "kind: \"peer\" is none of member, hub",
+        ),
+        (
+            r#"{"kind":"hub","me":"1/0","steps":[{"event":{"conn":0,"take":{"t":"hi"}}}]}"#,
+            "steps.0.event.take.t: \"hi\" is none of hello, pos, ack, start, msg, bye",
+        ),
+    ] {
+        process.write_line(line);
+        assert_eq!(process.next()["error"]["message"], expected, "{line}");
+    }
+    assert_eq!(process.finish().code, 1);
 }

@@ -1,0 +1,176 @@
+//! The receivers that a sender lists: what it accepts is owed to them.
+//!
+//! In: what the hub says of a receiver. Out: which kept messages are with all that they were owed to. A message
+//! does not list its receivers: it is owed to a receiver that was listed before it and has not acknowledged it,
+//! and counts how many those are. Touches nothing.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    frame::PeerPlace,
+    id::{MemberId, SeqNo, Session, Token},
+};
+
+use super::{
+    effect::MemberEffect,
+    kept::{Kept, KeptMessage},
+};
+
+/// A receiver that is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Receiver {
+    /// Names the place that the receiver has for this sender.
+    pub(super) token: Token,
+    /// The first number that is owed to it.
+    pub(super) start: SeqNo,
+    /// It has what is owed to it up to here.
+    pub(super) acked: SeqNo,
+    /// Its session, if messages pass to it on this connection.
+    pub(super) live: Option<Session>,
+    /// Messages to all are not owed to it.
+    pub(super) keeps_newest: bool,
+}
+
+impl Receiver {
+    fn new(peer: &PeerPlace, last: SeqNo) -> Self {
+        Self {
+            token: peer.place.token,
+            start: last.next(),
+            acked: last,
+            live: None,
+            keeps_newest: peer.keeps_newest,
+        }
+    }
+
+    /// True when the message is for it, whether it has it or not.
+    pub(super) fn is_addressed<B>(&self, id: &MemberId, kept: &KeptMessage<B>) -> bool {
+        kept.message.n >= self.start && kept.to.as_ref().is_none_or(|to| to == id)
+    }
+
+    /// True when a message to all with this number waits for its acknowledgement.
+    fn is_owed_to_all(&self, n: SeqNo) -> bool {
+        !self.keeps_newest && n > self.acked
+    }
+
+    pub(super) fn is_owed<B>(&self, id: &MemberId, kept: &KeptMessage<B>) -> bool {
+        self.is_addressed(id, kept) && (kept.to.is_some() || !self.keeps_newest)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Audience {
+    receivers: BTreeMap<MemberId, Receiver>,
+}
+
+impl Audience {
+    pub(super) fn get(&self, id: &MemberId) -> Option<&Receiver> {
+        self.receivers.get(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&MemberId, &Receiver)> {
+        self.receivers.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.receivers.len()
+    }
+
+    /// The connection has ended: messages pass to none.
+    pub(super) fn none_live(&mut self) {
+        for receiver in self.receivers.values_mut() {
+            receiver.live = None;
+        }
+    }
+
+    pub(super) fn any_live(&self) -> bool {
+        self.receivers
+            .values()
+            .any(|receiver| receiver.live.is_some())
+    }
+
+    /// How many receivers a message with this number waits for.
+    pub(super) fn owed(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
+        match to {
+            None => self
+                .receivers
+                .values()
+                .filter(|receiver| receiver.is_owed_to_all(n))
+                .count(),
+            Some(id) => usize::from(
+                self.receivers
+                    .get(id)
+                    .is_some_and(|receiver| n > receiver.acked),
+            ),
+        }
+    }
+
+    /// Lists a receiver, or finds it listed with this place. `last` is the last number that was given.
+    pub(super) fn meet(&mut self, peer: &PeerPlace, last: SeqNo) -> &mut Receiver {
+        let receiver = self
+            .receivers
+            .entry(peer.receiver.clone())
+            .or_insert_with(|| Receiver::new(peer, last));
+        receiver.live = Some(peer.session);
+        receiver
+    }
+
+    /// A receiver has everything up to `k`.
+    pub(super) fn acknowledged<B>(
+        &mut self,
+        id: &MemberId,
+        k: SeqNo,
+        kept: &mut Kept<B>,
+        out: &mut Vec<MemberEffect<B>>,
+    ) {
+        let Some(receiver) = self.receivers.get_mut(id) else {
+            return;
+        };
+        if k <= receiver.acked {
+            return;
+        }
+        let news = receiver.acked.next()..=k;
+        receiver.acked = k;
+        kept.retain(news, |kept| {
+            if receiver.is_owed(id, kept) {
+                settle(kept, out)
+            } else {
+                true
+            }
+        });
+    }
+
+    /// A receiver is gone, and what it has not acknowledged names it. False when it was not listed.
+    pub(super) fn part<B>(
+        &mut self,
+        id: &MemberId,
+        kept: &mut Kept<B>,
+        out: &mut Vec<MemberEffect<B>>,
+    ) -> bool {
+        let Some(receiver) = self.receivers.remove(id) else {
+            return false;
+        };
+        kept.retain(receiver.acked.next()..=SeqNo(u64::MAX), |kept| {
+            if !receiver.is_owed(id, kept) {
+                return true;
+            }
+            if let Err(at) = kept.left.binary_search(id) {
+                kept.left.insert(at, id.clone());
+            }
+            settle(kept, out)
+        });
+        true
+    }
+}
+
+/// One receiver less waits for a message. False when it was the last one: then the message is resolved.
+fn settle<B>(kept: &mut KeptMessage<B>, out: &mut Vec<MemberEffect<B>>) -> bool {
+    kept.owed = kept.owed.saturating_sub(1);
+    if kept.owed > 0 {
+        return true;
+    }
+    out.push(MemberEffect::Resolved {
+        n: kept.message.n,
+        left: std::mem::take(&mut kept.left),
+    });
+    false
+}

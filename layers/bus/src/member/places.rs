@@ -1,0 +1,108 @@
+//! The places of a receiver: one for each sender that it knows.
+//!
+//! In: what the hub says of a sender. Out: whether a message is new, and how many were missed. Touches nothing.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    frame::Place,
+    id::{MemberId, SeqNo, Token},
+};
+
+/// A receiver's place for one sender.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct HeldPlace {
+    pub(super) place: Place,
+    /// Nothing of the sender has come yet, so nothing was missed.
+    pub(super) fresh: bool,
+    /// The hub has been told of everything up to here.
+    told: SeqNo,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Places {
+    held: BTreeMap<MemberId, HeldPlace>,
+    last_token: Token,
+}
+
+impl Places {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&MemberId, &HeldPlace)> {
+        self.held.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn contains(&self, sender: &MemberId) -> bool {
+        self.held.contains_key(sender)
+    }
+
+    /// The token of the place for a sender; makes the place if there is none.
+    pub(super) fn token(&mut self, sender: MemberId) -> Token {
+        let last_token = &mut self.last_token;
+        let held = self.held.entry(sender).or_insert_with(|| {
+            *last_token = last_token.next();
+            HeldPlace {
+                place: Place {
+                    token: *last_token,
+                    k: SeqNo(0),
+                },
+                fresh: true,
+                told: SeqNo(0),
+            }
+        });
+        held.place.token
+    }
+
+    pub(super) fn forget(&mut self, sender: &MemberId) {
+        self.held.remove(sender);
+    }
+
+    /// All places, as the greeting tells them to a hub.
+    pub(super) fn tell(&mut self) -> Vec<(MemberId, Place)> {
+        let told = self.held.iter_mut().map(|(sender, held)| {
+            held.told = held.place.k;
+            (sender.clone(), held.place)
+        });
+        told.collect()
+    }
+
+    /// The senders of which more has come than the hub was told.
+    pub(super) fn untold(&mut self, mut tell: impl FnMut(&MemberId, SeqNo)) {
+        for (sender, held) in &mut self.held {
+            if held.place.k > held.told {
+                held.told = held.place.k;
+                tell(sender, held.place.k);
+            }
+        }
+    }
+
+    /// A sender goes on at `from`. Returns how many messages before it will not come.
+    pub(super) fn start(&mut self, sender: &MemberId, from: SeqNo) -> u64 {
+        let Some(held) = self.held.get_mut(sender) else {
+            return 0;
+        };
+        let was_fresh = std::mem::replace(&mut held.fresh, false);
+        let last = from.before();
+        if last <= held.place.k {
+            return 0;
+        }
+        let missed = last.0 - held.place.k.0;
+        held.place.k = last;
+        if was_fresh { 0 } else { missed }
+    }
+
+    /// True when the number is new: it is passed from now on.
+    pub(super) fn advance(&mut self, sender: &MemberId, n: SeqNo) -> bool {
+        let Some(held) = self.held.get_mut(sender) else {
+            return false;
+        };
+        if n <= held.place.k {
+            return false;
+        }
+        held.place.k = n;
+        held.fresh = false;
+        true
+    }
+}
