@@ -1,6 +1,8 @@
-//! Members, hubs and links in random schedules, from seeds: what was promised holds at each step and at rest.
+//! Members, hubs and links, in every order of few events and in random schedules from seeds: what was promised holds
+//! at each step and at rest.
 //!
-//! A seed that fails is named; `KYNETA_SEED=n` runs it alone. `KYNETA_RUNS=20000` makes it a long run.
+//! A seed that fails is named; `KYNETA_SEED=n` runs it alone. `KYNETA_RUNS=20000` and `KYNETA_MODEL=long` make them
+//! long runs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +10,7 @@
     clippy::indexing_slicing
 )]
 
+mod exhaustive;
 mod observer;
 mod random;
 mod world;
