@@ -13,9 +13,9 @@ use crate::{
 /// How often each may happen yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Budget {
-    /// Messages to all, of process 0.
+    /// Messages to all, of process 1; process 0 is the first hub.
     messages: u8,
-    /// Messages of process 0 to process 1.
+    /// Messages of process 1 to the last process.
     addressed: u8,
     hub_deaths: u8,
     deaths: u8,
@@ -118,10 +118,10 @@ impl State {
 
     fn faults(&self, out: &mut Vec<Action>) {
         let (world, budget) = (&self.world, &self.budget);
-        if budget.messages > 0 && world.is_alive(0) {
+        if budget.messages > 0 && world.is_alive(1) {
             out.push(Action::Publish);
         }
-        if budget.addressed > 0 && world.is_alive(0) {
+        if budget.addressed > 0 && world.is_alive(1) {
             out.push(Action::PublishTo);
         }
         for (process, at) in world.processes.iter().enumerate() {
@@ -180,11 +180,11 @@ impl State {
             Action::Link(a, b) => world.link(a, b),
             Action::Publish => {
                 budget.messages -= 1;
-                world.publish(0, None);
+                world.publish(1, None);
             }
             Action::PublishTo => {
                 budget.addressed -= 1;
-                world.publish(0, Some(1));
+                world.publish(1, Some(world.processes.len() - 1));
             }
             Action::Die(process) => {
                 let hub = world.hubs[world.processes[process].machine].as_ref();
@@ -417,4 +417,30 @@ fn in_every_order_links_are_cut() {
             ..NONE
         },
     );
+}
+
+#[test]
+fn in_every_order_of_several_faults() {
+    let faults = Budget {
+        messages: 2,
+        hub_deaths: 2,
+        breaks: 1,
+        ..NONE
+    };
+    check("3 members, 2 hub deaths, break", &[3], faults);
+    let faults = Budget {
+        messages: 2,
+        hub_deaths: 1,
+        expiries: 1,
+        restarts: 1,
+        ..NONE
+    };
+    check("3 members, hub death, restart, expiry", &[3], faults);
+    let faults = Budget {
+        hub_deaths: 1,
+        link_cuts: 1,
+        restarts: 1,
+        ..NONE
+    };
+    check("2 machines, hub death, restart, cut", &[2, 1], faults);
 }
