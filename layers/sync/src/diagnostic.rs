@@ -76,7 +76,7 @@ pub enum Diagnostic {
         doc: DocId,
         /// How many there may be.
         limit: usize,
-        /// Of whom.
+        /// Which peers together may have so many.
         scope: LimitScope,
     },
     /// A peer presents a document that was destroyed here.
@@ -151,7 +151,7 @@ pub enum Diagnostic {
     },
 }
 
-/// Of whom a limit is.
+/// Which peers a limit counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LimitScope {
