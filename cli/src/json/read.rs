@@ -229,7 +229,10 @@ fn choose<T>(json: &Json<'_>, names: &[&str], find: impl Fn(&str) -> Option<T>) 
     find(name).ok_or_else(|| JsonError::new(format!("{name:?} is none of {}", names.join(", "))))
 }
 
-pub(crate) fn list<T>(json: &Json<'_>, item: impl Fn(&Json<'_>) -> Result<T>) -> Result<Vec<T>> {
+pub(crate) fn list<T>(
+    json: &Json<'_>,
+    mut item: impl FnMut(&Json<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
     let Json::List(items) = json else {
         return Err(expected("a list", json));
     };

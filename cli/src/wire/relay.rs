@@ -80,14 +80,7 @@ impl Walk {
     }
 
     fn steps(&mut self, steps: &Json<'_>) -> Result<Vec<Vec<Line>>, JsonError> {
-        let Json::List(steps) = steps else {
-            return Err(JsonError::new("expected a list"));
-        };
-        let step = |(at, step)| {
-            self.step(step)
-                .map_err(|error| error.under(&format!("{at}")))
-        };
-        steps.iter().enumerate().map(step).collect()
+        list(steps, |step| self.step(step))
     }
 
     fn step(&mut self, step: &Json<'_>) -> Result<Vec<Line>, JsonError> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::json_lines::each_line;
 use crate::{
     failure::Failure,
-    json::{Fields, Json, JsonError, boolean, text},
+    json::{Fields, Json, JsonError, boolean, list, text},
 };
 
 /// Bytes of JSON that a walk may have, over a sixth of which a frame would.
@@ -52,14 +52,7 @@ enum Walk {
 
 impl Walk {
     fn steps(&mut self, steps: &Json<'_>) -> Result<Vec<Vec<Value>>, JsonError> {
-        let Json::List(steps) = steps else {
-            return Err(JsonError::new("expected a list"));
-        };
-        let step = |(at, step)| {
-            self.step(step)
-                .map_err(|error| error.under(&format!("{at}")))
-        };
-        steps.iter().enumerate().map(step).collect()
+        list(steps, |step| self.step(step))
     }
 
     fn step(&mut self, step: &Json<'_>) -> Result<Vec<Value>, JsonError> {

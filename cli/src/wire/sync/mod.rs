@@ -52,20 +52,15 @@ struct Walk {
 
 impl Walk {
     fn steps(&mut self, steps: &Json<'_>) -> Result<Vec<Vec<Line>>, JsonError> {
-        let Json::List(steps) = steps else {
-            return Err(JsonError::new("expected a list"));
-        };
-        let step = |(at, step)| {
-            let input =
-                steps::input(step).map_err(|error: JsonError| error.under(&format!("{at}")))?;
+        list(steps, |step| {
             let mut effects = Vec::new();
-            self.program.apply(input, &self.denied, &mut effects);
+            self.program
+                .apply(steps::input(step)?, &self.denied, &mut effects);
             let lines = effects.into_iter();
             Ok(lines
                 .filter_map(|effect| Line::of(effect, self.wire))
                 .collect())
-        };
-        steps.iter().enumerate().map(step).collect()
+        })
     }
 }
 
