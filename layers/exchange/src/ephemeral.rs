@@ -10,7 +10,7 @@ use kyneta_uds_schema::{
 use crate::{
     json::{Object, write::push_object},
     plain::{Edit, EditError, Editor, entirety_object, zero_object},
-    replica::{ImportError, Imported, Payload, Replica, Take},
+    replica::{ImportError, Imported, Payload, Replica, Take, json_text},
 };
 
 /// The longest JSON of a document, bytes, unless another limit is set.
@@ -132,13 +132,7 @@ impl Replica for EphemeralReplica {
         wire: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        let text = match (&offer.encoding, &offer.data) {
-            (Encoding::Json, Data::Text(text)) => text,
-            _ => {
-                let substrate = Substrate::Ephemeral.name();
-                return Err(ImportError::Encoding { substrate });
-            }
-        };
+        let text = json_text(offer, Substrate::Ephemeral)?;
         if offer.kind != PayloadKind::Entirety {
             return Err(ImportError::NotEntirety);
         }

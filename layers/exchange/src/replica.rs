@@ -1,7 +1,8 @@
 //! What every kind of replica does: it has a version, makes payloads and takes offers.
 
 use kyneta_uds_core::{
-    Data, DocId, Encoding, Lineage, Offer, PayloadKind, TextTooLong, Version, WireVersion,
+    ByteString, Data, DocId, Encoding, Lineage, Offer, PayloadKind, TextTooLong, Version,
+    WireVersion,
 };
 use kyneta_uds_schema::{DocVersion, Substrate, VersionError};
 
@@ -85,6 +86,16 @@ impl Payload {
             reciprocate: None,
             lineage: self.lineage,
         })
+    }
+}
+
+/// The data of an offer, which must be JSON text.
+pub(crate) fn json_text(offer: &Offer, substrate: Substrate) -> Result<&ByteString, ImportError> {
+    match (offer.encoding, &offer.data) {
+        (Encoding::Json, Data::Text(text)) => Ok(text),
+        _ => Err(ImportError::Encoding {
+            substrate: substrate.name(),
+        }),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     json::{Object, write::push_object},
-    replica::{ImportError, Imported, Payload, Replica, Take},
+    replica::{ImportError, Imported, Payload, Replica, Take, json_text},
 };
 
 /// The lineage of a document that began with a peer of release 1.8, which has none: the same one for all that take
@@ -341,13 +341,7 @@ impl Replica for PlainReplica {
         wire: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        let text = match (&offer.encoding, &offer.data) {
-            (Encoding::Json, Data::Text(text)) => text,
-            _ => {
-                let substrate = Substrate::Plain.name();
-                return Err(ImportError::Encoding { substrate });
-            }
-        };
+        let text = json_text(offer, Substrate::Plain)?;
         let DocVersion::Plain(theirs) = DocVersion::parse(Substrate::Plain, wire, &offer.version)?
         else {
             return Ok(Imported::Gap);
