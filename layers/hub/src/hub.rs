@@ -12,7 +12,7 @@ use std::{
 
 use kyneta_uds_core::{Message, ignore_poison};
 use kyneta_uds_queue::Handle;
-use kyneta_uds_relay::{MemberFacts, MemberKey, Router, RouterCounts};
+use kyneta_uds_relay::{MemberFacts, MemberKey, Router};
 use tokio::{runtime, task::yield_now, time::sleep};
 
 use crate::{
@@ -61,8 +61,6 @@ pub struct HubStatus {
     pub members: usize,
     /// Messages queued for members since the start, each counted once a receiver.
     pub routed: u64,
-    /// What the router keeps.
-    pub router: RouterCounts,
 }
 
 impl<M: Metered> Hub<M> {
@@ -128,7 +126,7 @@ impl<M: Metered> Hub<M> {
         drop((events, routing));
     }
 
-    /// What it has and has done.
+    /// What it has and has done. What the router keeps is [`Router::counts`], by [`inspect`](Self::inspect).
     pub fn status(&self) -> HubStatus {
         self.inner.lock().status
     }

@@ -8,10 +8,12 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use kyneta_uds_core::{ChannelMsg, DocId, Inbound, Interest, WireVersion};
+use kyneta_uds_core::{
+    ChannelMsg, DocEntry, DocId, Inbound, Interest, ReplicaType, SchemaHash, WireVersion,
+};
 use kyneta_uds_hub::{Hub, HubEvent, LocalChannel, Rate, Rates, Router};
 use kyneta_uds_queue::{Overflow, QueueConfig};
-use kyneta_uds_relay::{Effect, MemberFacts, MemberKey};
+use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use tokio::time::{Instant, timeout};
 use tower::{Service as _, ServiceExt as _};
 
@@ -209,4 +211,24 @@ async fn a_closed_hub_routes_nothing() {
     assert_eq!(hub.inspect(|_| ()), None);
     // The queue of each is gone with it.
     assert_eq!(receive(&mut b).await, None);
+}
+
+#[tokio::test]
+async fn what_the_switch_keeps_is_seen_through_the_hub() {
+    let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+    let mut a = join(&hub, QueueConfig::default());
+    let mut b = join(&hub, QueueConfig::default());
+    let loro = ReplicaType::new("loro", 1.0, 0.0).unwrap();
+    let schema = SchemaHash::new("02ab").unwrap();
+    let entry = DocEntry::new(DocId::new("d").unwrap(), loro, schema);
+    send(&mut a, ChannelMsg::Present(vec![entry.clone()])).await;
+    assert_eq!(
+        receive(&mut b).await.unwrap(),
+        ChannelMsg::Present(vec![entry])
+    );
+    let counts = hub.inspect(|router| router.counts()).unwrap();
+    assert_eq!(
+        (counts.members, counts.documents, counts.records),
+        (2, 1, 2)
+    );
 }

@@ -42,4 +42,4 @@ pub use effect::{Diagnostic, Effect};
 pub use gate::{Access, Gate};
 pub use member::{MemberFacts, MemberKey};
 pub use router::{Router, RouterCounts};
-pub use switch::{Switch, SwitchCounts};
+pub use switch::Switch;

@@ -62,7 +62,7 @@ pub trait Router<M>: Send + 'static {
         let _ = effects;
     }
 
-    /// How much it keeps, for a status.
+    /// How much it keeps, for a status. May look at all of it.
     fn counts(&self) -> RouterCounts {
         RouterCounts::default()
     }
@@ -70,8 +70,11 @@ pub trait Router<M>: Send + 'static {
 
 /// What a router keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct RouterCounts {
-    /// Documents, or whatever it routes by.
+    /// Members that are established.
+    pub members: usize,
+    /// Documents with a holder, or whatever else it routes by.
     pub documents: usize,
     /// Members of documents: that were told of one or speak of it.
     pub records: usize,
@@ -98,5 +101,9 @@ impl Router<ChannelMsg> for Switch {
 
     fn woken(&mut self, effects: &mut Vec<Effect>) {
         self.reconcile(effects);
+    }
+
+    fn counts(&self) -> RouterCounts {
+        Self::counts(self)
     }
 }

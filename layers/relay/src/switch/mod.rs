@@ -26,6 +26,7 @@ use crate::{
     config::SwitchConfig,
     effect::{Diagnostic, Effect},
     member::{MemberFacts, MemberKey},
+    router::RouterCounts,
 };
 
 /// A hub without documents. See the [crate](crate) for an example.
@@ -44,20 +45,6 @@ pub struct Switch {
     /// Documents that may have stayed unequal.
     unsettled: Vec<DocId>,
     next: u64,
-}
-
-/// What a [`Switch`] keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SwitchCounts {
-    /// Members that are established.
-    pub members: usize,
-    /// Documents with a holder.
-    pub documents: usize,
-    /// Members of documents: that were told of one or speak of it.
-    pub records: usize,
-    /// Messages and versions that are remembered until they are answered.
-    pub open: usize,
 }
 
 /// What one event works with: all but the document.
@@ -82,9 +69,9 @@ impl Switch {
     }
 
     /// How much is kept. Looks at each record.
-    pub fn counts(&self) -> SwitchCounts {
+    pub fn counts(&self) -> RouterCounts {
         let records = || self.documents.values().flat_map(|doc| &doc.records);
-        SwitchCounts {
+        RouterCounts {
             members: self.members.len(),
             documents: self.documents.len(),
             records: records().count(),
