@@ -119,7 +119,7 @@ fn step(
 }
 
 /// An entry of the document's class; some values make it another schema, another type or another class.
-fn entry(id: &DocId, value: u8) -> DocEntry {
+pub(crate) fn entry(id: &DocId, value: u8) -> DocEntry {
     let schema = ["01ab", "02ab", "02cd", "01cd"][usize::from(value) % 4];
     let replica = if value & 64 == 0 { "loro" } else { "yjs" };
     let replica = ReplicaType::new(ByteString::from_static(replica), 1.0, 0.0).unwrap();

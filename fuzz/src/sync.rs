@@ -7,12 +7,14 @@ use std::collections::HashSet;
 
 use kyneta_uds_core::{
     ByteString, ChannelMsg, DocEntry, DocId, Identity, Interest, Offer, PayloadKind, PeerId,
-    ReplicaType, SchemaHash, SyncMode, Version, WireVersion,
+    ReplicaType, SyncMode, Version, WireVersion,
 };
 use kyneta_uds_sync::{
     Answer, ChannelKey, Effect, Held, Imported, Policy, Relation, Resolve, Schema, SyncLimits,
     SyncMachine, Versions,
 };
+
+use super::relay::entry;
 
 const CHANNELS: u64 = 6;
 /// Two channels may be of one peer.
@@ -179,19 +181,4 @@ fn step(
         _ => ChannelMsg::Vacant(id),
     };
     machine.received(channel, msg, effects);
-}
-
-/// An entry of the document's mode; some values make it another schema, another type or another mode.
-fn entry(id: &DocId, value: u8) -> DocEntry {
-    let schema = SchemaHash::new(["01ab", "02ab", "02cd", "01cd"][usize::from(value) % 4]).unwrap();
-    let replica = if value & 64 == 0 { "loro" } else { "yjs" };
-    let replica = ReplicaType::new(ByteString::from_static(replica), 1.0, 0.0).unwrap();
-    let mut entry = DocEntry::new(id.clone(), replica, schema);
-    entry.mode = match (id.as_str(), value & 128) {
-        ("s" | "t", 0) => SyncMode::Authoritative,
-        ("e", 0) => SyncMode::Ephemeral,
-        (_, 0) => SyncMode::Collaborative,
-        _ => SyncMode::Ephemeral,
-    };
-    entry
 }

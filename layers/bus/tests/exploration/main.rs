@@ -12,6 +12,7 @@
 
 mod exhaustive;
 mod observer;
+#[path = "../../../../tests/support/schedules/random.rs"]
 mod random;
 mod world;
 

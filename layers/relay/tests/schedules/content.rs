@@ -7,8 +7,7 @@ use kyneta_uds_core::{
     Version,
 };
 
-/// An edit: of which incarnation of a member, and its number there, from 1.
-pub(crate) type Edit = (u32, u32);
+use crate::edits::{Edit, edits, known, written};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -35,33 +34,6 @@ pub(crate) fn entry(name: &str) -> DocEntry {
 
 fn text(version: String) -> Version {
     Version::new(ByteString::from(version)).unwrap()
-}
-
-fn edits(data: &str) -> impl Iterator<Item = Edit> {
-    data.split_whitespace().map(|edit| {
-        let (author, number) = edit.split_once('.').unwrap();
-        (author.parse().unwrap(), number.parse().unwrap())
-    })
-}
-
-fn written(edits: impl Iterator<Item = Edit>) -> String {
-    let edits: Vec<_> = edits
-        .map(|(author, number)| format!("{author}.{number}"))
-        .collect();
-    edits.join(" ")
-}
-
-/// Of each author, the highest number up to which none is missing.
-fn known(edits: &BTreeSet<Edit>) -> BTreeMap<u32, u32> {
-    let mut known = BTreeMap::new();
-    for &(author, number) in edits {
-        let highest = known.entry(author).or_insert(0);
-        if number == *highest + 1 {
-            *highest = number;
-        }
-    }
-    known.retain(|_, highest| *highest > 0);
-    known
 }
 
 impl Content {

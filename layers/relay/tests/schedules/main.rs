@@ -11,7 +11,10 @@
 )]
 
 mod content;
+#[path = "../../../../tests/support/schedules/edits.rs"]
+mod edits;
 mod member;
+#[path = "../../../../tests/support/schedules/random.rs"]
 mod random;
 mod world;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Offer};
 
-use crate::content::{Content, Edit};
+use crate::{content::Content, edits::Edit};
 
 /// One process. It keeps its documents when its connection is lost.
 #[derive(Debug)]

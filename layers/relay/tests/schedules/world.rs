@@ -6,7 +6,8 @@ use kyneta_uds_core::{DocId, WireVersion};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 
 use crate::{
-    content::{Content, Edit, entry},
+    content::{Content, entry},
+    edits::Edit,
     member::Member,
     random::Random,
 };

@@ -10,8 +10,7 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_sync::{Imported, Relation, Take, Versions};
 
-/// An edit: of which incarnation of a peer, and its number there, from 1.
-pub(crate) type Edit = (u32, u32);
+use crate::edits::{Edit, edits, known, written};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -37,33 +36,6 @@ pub(crate) fn entry(name: &str) -> DocEntry {
     let mut entry = DocEntry::new(doc, replica, SchemaHash::new("02ab").unwrap());
     entry.mode = mode(name);
     entry
-}
-
-fn edits(data: &str) -> impl Iterator<Item = Edit> {
-    data.split_whitespace().map(|edit| {
-        let (author, number) = edit.split_once('.').unwrap();
-        (author.parse().unwrap(), number.parse().unwrap())
-    })
-}
-
-fn written(edits: impl Iterator<Item = Edit>) -> String {
-    let edits: Vec<_> = edits
-        .map(|(author, number)| format!("{author}.{number}"))
-        .collect();
-    edits.join(" ")
-}
-
-/// Of each author, the highest number up to which none is missing.
-fn known(edits: &BTreeSet<Edit>) -> BTreeMap<u32, u32> {
-    let mut known = BTreeMap::new();
-    for &(author, number) in edits {
-        let highest = known.entry(author).or_insert(0);
-        if number == *highest + 1 {
-            *highest = number;
-        }
-    }
-    known.retain(|_, highest| *highest > 0);
-    known
 }
 
 fn lineage(version: &str) -> Option<(u32, usize)> {

@@ -12,7 +12,10 @@
 )]
 
 mod content;
+#[path = "../../../../tests/support/schedules/edits.rs"]
+mod edits;
 mod node;
+#[path = "../../../../tests/support/schedules/random.rs"]
 mod random;
 mod traps;
 mod world;

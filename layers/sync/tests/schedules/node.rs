@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Identity, ReplicaType, WireVersion};
 use kyneta_uds_sync::{ChannelKey, Diagnostic, Effect, Held, Policy, Resolve, Schema, SyncMachine};
 
-use crate::content::{Content, Edit, ToyVersions, entry, mode};
+use crate::{
+    content::{Content, ToyVersions, entry, mode},
+    edits::Edit,
+};
 
 /// What it does with documents that other peers present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
