@@ -26,6 +26,8 @@ pub(super) struct Document {
     pub(super) pusher: Option<MemberKey>,
     /// It may have stayed unequal: it is looked at again.
     pub(super) is_unsettled: bool,
+    /// Holders of several documents of this id were settled as one group: each is looked at again (serialized).
+    pub(super) is_mixed: bool,
     /// How often it was looked at since an offer was delivered (serialized).
     pub(super) attempts: u32,
     /// In the order of establishment.
@@ -64,6 +66,8 @@ pub(super) struct Record {
     pub(super) owed: VecDeque<MemberKey>,
     /// What it was sent and has not answered, and the version that follows from it (serialized).
     pub(super) replies: Replies,
+    /// What it was shown is another document of this id: it does not answer that (serialized).
+    pub(super) is_told_of_another: bool,
     /// What a link asked for and was asked for (serialized).
     pub(super) versions: LinkVersions,
 }
@@ -95,6 +99,7 @@ impl Record {
             answers_all: false,
             owed: VecDeque::new(),
             replies: Replies::default(),
+            is_told_of_another: false,
             versions: LinkVersions::default(),
         }
     }
@@ -171,6 +176,7 @@ impl Document {
             first,
             pusher: None,
             is_unsettled: false,
+            is_mixed: false,
             attempts: 0,
             records: Vec::new(),
         }

@@ -182,12 +182,19 @@ impl Switch {
             let Some(doc) = self.documents.get_mut(&id) else {
                 continue;
             };
-            doc.is_unsettled = false;
+            let is_unsettled = std::mem::take(&mut doc.is_unsettled);
+            let is_mixed = std::mem::take(&mut doc.is_mixed);
             let mut turn = Turn {
                 config: &self.config,
                 unsettled: &mut self.unsettled,
                 out,
             };
+            if is_mixed {
+                turn.settle_apart(doc);
+            }
+            if !is_unsettled {
+                continue;
+            }
             turn.ask_uncertain(doc);
             turn.ask_the_rest(doc);
             turn.reconcile_serialized(doc);
@@ -355,7 +362,15 @@ impl Turn<'_> {
 
     /// The document is looked at again by [`Switch::reconcile`].
     fn mark_unsettled(&mut self, doc: &mut Document) {
-        if !std::mem::replace(&mut doc.is_unsettled, true) {
+        let is_listed = doc.is_mixed;
+        if !std::mem::replace(&mut doc.is_unsettled, true) && !is_listed {
+            self.unsettled.push(doc.id.clone());
+        }
+    }
+
+    fn mark_mixed(&mut self, doc: &mut Document) {
+        let is_listed = doc.is_unsettled;
+        if !std::mem::replace(&mut doc.is_mixed, true) && !is_listed {
             self.unsettled.push(doc.id.clone());
         }
     }

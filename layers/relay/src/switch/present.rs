@@ -111,7 +111,13 @@ impl Switch {
             Some(access) => doc.add(member, access)?,
             None => doc.find(sender)?,
         };
+        let told = doc.records.get(at)?.unasked.iter();
+        let told = told.filter_map(|&key| doc.records.get(doc.by_key(key)?)?.entry.as_ref());
+        let is_told_of_another = told
+            .map(|told| config.mismatch(told, &entry).is_some())
+            .reduce(|all, one| all && one);
         let record = doc.records.get_mut(at)?;
+        record.is_told_of_another = is_told_of_another == Some(true);
         record.entry = Some(entry.clone());
         if !record.may_write() {
             return Some(class);

@@ -135,6 +135,11 @@ impl Replies {
         });
     }
 
+    /// What it was sent is about another document of this id.
+    pub(super) fn expect_nothing(&mut self) {
+        self.expected.clear();
+    }
+
     /// The first interest of a session: a document made just now and an answer to a `present` look the same.
     pub(super) fn begin(&mut self, version: Version) {
         // A single one may be a document that was made just now.
@@ -167,13 +172,19 @@ impl Replies {
             // Without a delivery since, the silence is the answer.
             if let Expected::Offer { since, deliveries } = expected
                 && deliveries == self.deliveries
-                && !self.vain.contains(&since)
             {
-                if self.vain.len() >= MAX_VAIN {
-                    self.vain.clear();
-                }
-                self.vain.push(since);
+                self.is_in_vain(since);
             }
+        }
+    }
+
+    /// It has nothing to say to a member at this version.
+    pub(super) fn is_in_vain(&mut self, since: Option<Version>) {
+        if !self.vain.contains(&since) {
+            if self.vain.len() >= MAX_VAIN {
+                self.vain.clear();
+            }
+            self.vain.push(since);
         }
     }
 

@@ -11,7 +11,7 @@ use kyneta_uds_core::{ChannelMsg, DocEntry, Interest, Offer, Version};
 
 use super::{
     Turn,
-    document::{Document, Record},
+    document::{Document, Record, is_one},
     entry::Class,
     replies::{Base, Expected, forget, remember},
     since,
@@ -157,9 +157,25 @@ impl Turn<'_> {
 
     /// Asks for what is missing, until nothing is. Called after each event; without news it does nothing.
     pub(super) fn settle(&mut self, doc: &mut Document) {
+        if self.settle_from(doc, 0..doc.records.len()) {
+            self.mark_mixed(doc);
+        }
+    }
+
+    /// As `settle`, where a member that holds none stood between holders of several documents of this id, and so
+    /// made one group of them.
+    pub(super) fn settle_apart(&mut self, doc: &mut Document) {
+        let holds = |at: &usize| doc.records.get(*at).is_some_and(|r| r.entry.is_some());
+        let (holders, others): (Vec<_>, Vec<_>) = (0..doc.records.len()).partition(holds);
+        self.settle_from(doc, holders.into_iter().chain(others));
+    }
+
+    /// Settles the group of each of these members in turn. True if a group had holders of several documents.
+    fn settle_from(&mut self, doc: &mut Document, seeds: impl Iterator<Item = usize>) -> bool {
         // Few documents have more than one variant: then all members are one group.
         let mut grouped = vec![false; doc.records.len()];
-        for first in 0..doc.records.len() {
+        let mut is_mixed = false;
+        for first in seeds {
             let Some(record) = doc.records.get(first) else {
                 break;
             };
@@ -173,6 +189,14 @@ impl Turn<'_> {
                 .filter(is_free)
                 .filter(belongs)
                 .collect();
+            if record.entry.is_none() {
+                let entries = group
+                    .iter()
+                    .filter_map(|at| doc.records.get(*at)?.entry.as_ref());
+                let mut entries = entries.peekable();
+                let one = entries.peek().copied();
+                is_mixed |= entries.any(|entry| !is_one(one, Some(entry), self.config));
+            }
             for &at in &group {
                 let link = doc.records.get(at).is_some_and(|record| record.member.link);
                 if let Some(done) = grouped.get_mut(at) {
@@ -181,6 +205,7 @@ impl Turn<'_> {
             }
             self.settle_group(doc, &group);
         }
+        is_mixed
     }
 
     fn settle_group(&mut self, doc: &mut Document, group: &[usize]) {
@@ -206,9 +231,13 @@ impl Turn<'_> {
     /// A holder whose version is not known is sent a fence.
     fn find_out_versions(&mut self, doc: &mut Document, holders: &[usize], fences: &mut Fences) {
         for &holder in holders {
-            let replies = doc.records.get(holder).map(|record| &record.replies);
-            if replies.is_some_and(|replies| replies.at.is_none() && !replies.has_open_fence()) {
+            let Some(record) = doc.records.get(holder).filter(|r| r.replies.at.is_none()) else {
+                continue;
+            };
+            if !record.replies.has_open_fence() {
                 self.fence(doc, holder, None, fences);
+            } else if record.is_told_of_another {
+                self.mark_unsettled(doc);
             }
         }
     }
@@ -262,8 +291,15 @@ impl Turn<'_> {
             };
             if !of_authority.vain.contains(&version) {
                 if !of_authority.has_open_ask() {
-                    self.ask(doc, authority, version, fences);
+                    self.ask(doc, authority, version.clone(), fences);
+                    if !self.passes(doc, authority, member) {
+                        // The answer is not for it, and would be asked for without end.
+                        self.asked_in_vain(doc, authority, version);
+                    }
                 }
+                continue;
+            }
+            if !self.passes(doc, authority, member) {
                 continue;
             }
             let newest = Some(newest.clone());
@@ -278,6 +314,12 @@ impl Turn<'_> {
                 // Both sides have had nothing to say, or have said it before the other's last edit.
                 self.mark_unsettled(doc);
             }
+        }
+    }
+
+    fn asked_in_vain(&self, doc: &mut Document, at: usize, version: Option<Version>) {
+        if let Some(record) = doc.records.get_mut(at) {
+            record.replies.is_in_vain(version);
         }
     }
 
@@ -306,6 +348,9 @@ impl Turn<'_> {
             record.replies.vain.clear();
             if record.replies.is_doubtful {
                 record.replies.set(None);
+            }
+            if std::mem::take(&mut record.is_told_of_another) && record.replies.at.is_none() {
+                record.replies.expect_nothing();
             }
         }
         self.settle(doc);

@@ -1,0 +1,130 @@
+//! Two documents of one id, with schemas that nothing makes equal: the switch keeps them apart.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::VecDeque;
+
+use kyneta_uds_core::{
+    ByteString, ChannelMsg, DocEntry, DocId, Interest, Offer, ReplicaType, SchemaHash, SyncMode,
+    Version, WireVersion,
+};
+use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
+
+fn id() -> DocId {
+    DocId::new("d").unwrap()
+}
+
+fn entry(schema: &'static str) -> DocEntry {
+    let replica = ReplicaType::new(ByteString::from_static("plain"), 1.0, 0.0).unwrap();
+    let schema = SchemaHash::new(schema).unwrap();
+    let mut entry = DocEntry::new(id(), replica, schema);
+    entry.mode = SyncMode::Authoritative;
+    entry
+}
+
+/// What one member is sent.
+fn sent_to(key: u64, effects: &[Effect]) -> Vec<ChannelMsg> {
+    let sent = effects.iter().filter_map(|effect| match effect {
+        Effect::Send { to, msg, .. } if *to == MemberKey(key) => Some(msg.clone()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// It answers no `present` of the other document, so it is sent one of its own.
+#[test]
+fn a_holder_that_was_told_of_the_other_document_alone_is_asked_for_its_version() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let mut effects = Vec::new();
+    for (key, schema) in [(1, "02ab"), (2, "01cd"), (3, "01cd")] {
+        let key = MemberKey(key);
+        switch.established(key, MemberFacts::local(WireVersion::V3), &mut effects);
+        let present = ChannelMsg::Present(vec![entry(schema)]);
+        switch.received(key, present, None, &mut effects);
+    }
+    let told = [ChannelMsg::Present(vec![entry("02ab")])];
+    assert_eq!(sent_to(2, &effects), told);
+
+    // The third member was told of the second one's document, and answers.
+    effects.clear();
+    let interest = Interest::new(id()).since(Version::new("2").unwrap());
+    switch.received(MemberKey(3), interest.into(), None, &mut effects);
+    assert_eq!(sent_to(2, &effects), []);
+    assert!(switch.is_unsettled());
+
+    effects.clear();
+    switch.reconcile(&mut effects);
+    let fence = [ChannelMsg::Present(vec![entry("01cd")])];
+    assert_eq!(sent_to(2, &effects), fence);
+}
+
+/// A replica that answers as the reference's do: an interest with what is newer, a `present` with an interest.
+struct Holder {
+    schema: &'static str,
+    version: u32,
+}
+
+impl Holder {
+    fn interest(&self) -> ChannelMsg {
+        let version = Version::new(self.version.to_string()).unwrap();
+        Interest::new(id()).since(version).into()
+    }
+
+    fn receive(&mut self, msg: &ChannelMsg) -> Vec<ChannelMsg> {
+        match msg {
+            ChannelMsg::Present(entries) => {
+                let own = entry(self.schema).schema;
+                let of_own = entries.iter().filter(|entry| entry.schema == own);
+                of_own.map(|_| self.interest()).collect()
+            }
+            ChannelMsg::Interest(interest) => {
+                let theirs = interest.version.as_ref().unwrap().as_str();
+                let version = Version::new(self.version.to_string()).unwrap();
+                let offer = Offer::json(id(), version, "[]").delta().reciprocate(false);
+                let is_newer = self.version > theirs.parse().unwrap();
+                is_newer.then(|| offer.into()).into_iter().collect()
+            }
+            ChannelMsg::Offer(offer) => {
+                self.version = offer.version.as_str().parse().unwrap();
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// It takes either document, which does not make one of them.
+#[test]
+fn a_member_without_the_document_does_not_join_two_of_one_id() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let facts = || MemberFacts::local(WireVersion::V3);
+    let mut effects = Vec::new();
+    switch.established(MemberKey(0), facts(), &mut effects);
+    let replicas = [("02ab", 5), ("02ab", 4), ("01cd", 2), ("01cd", 1)];
+    let mut holders = replicas.map(|(schema, version)| Holder { schema, version });
+    let mut said = VecDeque::new();
+    for (key, holder) in (1..).zip(&holders) {
+        switch.established(MemberKey(key), facts(), &mut effects);
+        said.push_back((key, ChannelMsg::Present(vec![entry(holder.schema)])));
+    }
+    for _ in 0..4 {
+        loop {
+            for effect in effects.drain(..) {
+                let Effect::Send { to, msg, .. } = effect else {
+                    continue;
+                };
+                let Some(holder) = to.0.checked_sub(1) else {
+                    continue;
+                };
+                let answers = holders[usize::try_from(holder).unwrap()].receive(&msg);
+                said.extend(answers.into_iter().map(|answer| (to.0, answer)));
+            }
+            let Some((from, msg)) = said.pop_front() else {
+                break;
+            };
+            switch.received(MemberKey(from), msg, None, &mut effects);
+        }
+        switch.reconcile(&mut effects);
+    }
+    assert_eq!(holders.map(|holder| holder.version), [5, 5, 2, 2]);
+    assert!(!switch.is_unsettled());
+}
