@@ -1,13 +1,20 @@
 //! Rust and Node on one path, either of them listening, in both wire versions. The other end is
 //! `peer.mjs`, a peer like the reference's, on Node's own `net` without packages.
 //!
+//! `members` are processes that share documents through a Rust listener: `member.mjs`, which behaves as an
+//! Exchange of the reference (`exchange/`), which `sessions` compares with recorded sessions.
+//!
 //! Needs `node` on the PATH; without it the tests pass and print that they were skipped.
 //! `KYNETA_BUN=/path/to/bun` runs them with Bun too.
 
 // Only tests use these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod hub;
+mod member;
+mod members;
 mod peer;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 

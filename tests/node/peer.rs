@@ -25,7 +25,7 @@ use crate::support::{Bus, collect};
 /// Limit of each step.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match timeout(DEADLINE, work).await {
         Ok(done) => done,
         Err(_) => panic!("{what} did not come within {DEADLINE:?}"),
@@ -55,8 +55,8 @@ impl fmt::Display for Setting {
     }
 }
 
-/// All combinations that this machine can run.
-pub(crate) fn pairs() -> impl Iterator<Item = Setting> {
+/// Node, and Bun where `KYNETA_BUN` says.
+pub(crate) fn runtimes() -> impl Iterator<Item = OsString> {
     let node = Some(OsString::from("node")).filter(|node| {
         let found = Probe::new(node).arg("--version").output().is_ok();
         if !found {
@@ -64,21 +64,24 @@ pub(crate) fn pairs() -> impl Iterator<Item = Setting> {
         }
         found
     });
-    node.into_iter()
-        .chain(std::env::var_os("KYNETA_BUN"))
-        .flat_map(|runtime| {
-            let wires = [WireVersion::V2, WireVersion::V3];
-            let roles = [Role::RustListens, Role::RustConnects];
-            roles.into_iter().flat_map(move |role| {
-                let runtime = runtime.clone();
-                wires.map(|wire| Setting {
-                    runtime: runtime.clone(),
-                    role,
-                    wire,
-                    option: None,
-                })
+    node.into_iter().chain(std::env::var_os("KYNETA_BUN"))
+}
+
+/// All combinations that this machine can run.
+pub(crate) fn pairs() -> impl Iterator<Item = Setting> {
+    runtimes().flat_map(|runtime| {
+        let wires = [WireVersion::V2, WireVersion::V3];
+        let roles = [Role::RustListens, Role::RustConnects];
+        roles.into_iter().flat_map(move |role| {
+            let runtime = runtime.clone();
+            wires.map(|wire| Setting {
+                runtime: runtime.clone(),
+                role,
+                wire,
+                option: None,
             })
         })
+    })
 }
 
 impl Setting {
