@@ -258,7 +258,8 @@ impl Bus {
         let handler = layer.layer(Count(arrived.clone()));
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let (client, server) = runtime.block_on(async {
-            let server = Server::builder(&path).listen(handler).await.unwrap();
+            let server = Server::builder(&path).relay(false);
+            let server = server.listen(handler).await.unwrap();
             let mut client = Client::builder(&path).connect(ignore).await.unwrap();
             client.queue(present(1)).await.unwrap();
             (client, server)

@@ -34,6 +34,7 @@ async fn main() -> Result<(), BoxError> {
     let server = Server::builder(&path)
         .identity(Identity::service("echo")?)
         .stack(stack.clone())
+        .relay(false) // it answers each client itself
         .listen(echo)
         .await?;
     println!("server: listening at {}", path.display());

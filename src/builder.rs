@@ -10,7 +10,7 @@ use std::{
 use kyneta_uds_core::{ChannelMsg, Identity};
 use kyneta_uds_framing::WireMode;
 use kyneta_uds_handshake::HandshakeLayer;
-use kyneta_uds_queue::{Budget, QueueConfig};
+use kyneta_uds_queue::{Budget, Overflow, QueueConfig};
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
 use crate::{
@@ -87,6 +87,15 @@ impl<R> Builder<R> {
     }
 }
 
+impl<R: Listens> Builder<R> {
+    /// With a queue for each peer in which one that does not read delays the others once, and not for ever.
+    pub(crate) fn listening(role: R) -> Self {
+        Self::new(role).queue(QueueConfig::default().overflow(Overflow::Disconnect {
+            after: Duration::from_secs(5),
+        }))
+    }
+}
+
 impl<R, S> Builder<R, S> {
     /// The identity that this side sends in the handshake. A service with a generated id by default.
     ///
@@ -104,8 +113,8 @@ impl<R, S> Builder<R, S> {
         self
     }
 
-    /// The bounds of each peer's queue. [`QueueConfig::default`] by default (a peer's disconnects a
-    /// process that does not read for 5 s), with one [`Budget::default`](crate::Budget) for all
+    /// The bounds of each peer's queue. [`QueueConfig::default`] by default (where a role listens, a process
+    /// that does not read for 5 s is disconnected), with one [`Budget::default`](crate::Budget) for all
     /// queues together; a configuration without a budget gets that one.
     pub fn queue(mut self, config: QueueConfig) -> Self {
         self.settings.queue = config;
@@ -156,7 +165,7 @@ impl<R: Binds, S> Builder<R, S> {
 }
 
 impl<R: Listens, S> Builder<R, S> {
-    /// What is passed between the members of the listener: nothing by default; documents with `true`. The
+    /// What is passed between the members of the listener: documents by default; nothing with `false`. The
     /// handler is called with each received message in any case, and what local code sends goes where it went
     /// before. See [the guide](crate::guide::hub).
     pub fn relay(mut self, relay: impl Into<Relay>) -> Self {

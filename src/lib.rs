@@ -15,7 +15,8 @@
 //! let echo = service_fn(async |incoming: Incoming| {
 //!     incoming.from().ready().await?.call(incoming.message).await
 //! });
-//! let server = Server::builder(&path).identity(Identity::service("echo")?).listen(echo).await?;
+//! let builder = Server::builder(&path).identity(Identity::service("echo")?).relay(false);
+//! let server = builder.listen(echo).await?;
 //!
 //! let (seen, mut inbox) = tokio::sync::mpsc::channel(8);
 //! let mut client = Client::builder(&path)

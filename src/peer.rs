@@ -15,9 +15,7 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
-use kyneta_uds_queue::{
-    Enqueue, Flushed, Handle, NotQueued, Overflow, QueueConfig, SendError, SendFuture,
-};
+use kyneta_uds_queue::{Enqueue, Flushed, Handle, NotQueued, SendError, SendFuture};
 use kyneta_uds_unix::AuthorizeLayer;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -168,16 +166,11 @@ impl Peer {
         P: TryInto<SocketPath>,
         SocketPathError: From<P::Error>,
     {
-        // A peer that does not read delays the others once, and not for ever.
-        let queue = QueueConfig::default().overflow(Overflow::Disconnect {
-            after: Duration::from_secs(5),
-        });
-        Builder::new(PeerOptions {
+        Builder::listening(PeerOptions {
             path: path.try_into().map_err(SocketPathError::from),
             regroup: Duration::from_secs(5),
             join_timeout: Some(Duration::from_secs(30)),
         })
-        .queue(queue)
     }
 
     /// The present role.

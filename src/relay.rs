@@ -11,13 +11,13 @@ use kyneta_uds_relay::{MemberFacts, Router, Switch, SwitchConfig};
 
 use crate::event_sender::EventSender;
 
-/// What a listener does with the messages of its members, beside its handler. By default nothing; with `true` it
-/// passes documents between them ([`Switch`]), although it holds none.
+/// What a listener does with the messages of its members, beside its handler. By default it passes documents between
+/// them ([`Switch`]), although it holds none; with `false` nothing.
 ///
 /// ```
 /// use kyneta_uds::{Access, Gate, Relay, Server, SwitchConfig};
 ///
-/// let relaying = Server::builder("/run/app/bus.sock").relay(true);
+/// let star = Server::builder("/run/app/bus.sock").relay(false);
 ///
 /// let gate = Gate::everything().and(|member, doc| match member.peer_id() {
 ///     Some("dashboard") => Access::Read,
@@ -35,7 +35,7 @@ pub struct Relay {
 type MakeRouter = dyn Fn() -> Box<dyn Router<ChannelMsg>> + Send + Sync;
 
 impl Relay {
-    /// No message is passed between members. The default.
+    /// No message is passed between members.
     pub fn off() -> Self {
         Self {
             make_router: None,
@@ -72,15 +72,16 @@ impl Relay {
 }
 
 impl Default for Relay {
+    /// [`documents`](Self::documents), within the bounds of [`SwitchConfig::default`].
     fn default() -> Self {
-        Self::off()
+        Self::documents(SwitchConfig::default())
     }
 }
 
 impl From<bool> for Relay {
     fn from(on: bool) -> Self {
         match on {
-            true => Self::documents(SwitchConfig::default()),
+            true => Self::default(),
             false => Self::off(),
         }
     }

@@ -57,7 +57,7 @@ use crate::{
 /// ```
 pub fn serve<M>(listener: Listener, make: M) -> Serve<M> {
     let server = Server::new(EventSender::new());
-    let mut serve = Builder::new(Accepting::new(server.clone(), listener, make));
+    let mut serve = Builder::listening(Accepting::new(server.clone(), listener, make));
     serve.settings.events = server.event_sender().clone();
     serve
 }

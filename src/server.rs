@@ -95,7 +95,7 @@ impl Server {
         P: TryInto<SocketPath>,
         SocketPathError: From<P::Error>,
     {
-        Builder::new(ServerOptions {
+        Builder::listening(ServerOptions {
             path: path.try_into().map_err(SocketPathError::from),
         })
     }
@@ -157,7 +157,7 @@ impl Server {
     /// # let dir = tempfile::tempdir()?;
     /// # let path = dir.path().join("bus.sock");
     /// # let ignore = service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
-    /// let server = Server::builder(&path).relay(true).listen(ignore).await?;
+    /// let server = Server::builder(&path).listen(ignore).await?;
     /// let print = service_fn(async |msg| Ok::<_, std::io::Error>(println!("{msg:?}")));
     /// let mut local = server.local_member(print).ok_or("nothing is relayed")?;
     ///

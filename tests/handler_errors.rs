@@ -69,7 +69,8 @@ async fn a_message_that_the_handler_of_a_server_fails_or_panics_on_costs_that_me
     let (log, _guard) = Log::start(Level::WARN);
     let bus = Bus::new();
     let (handler, mut inbox) = fragile();
-    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
+    let server = Server::builder(&bus.path).relay(false);
+    let server = server.listen(handler).await.unwrap();
     let mut events = server.events();
     let client = Client::builder(&bus.path).identity(service("c"));
     let mut client = client.connect(service_fn(IGNORE)).await.unwrap();
@@ -113,7 +114,7 @@ async fn a_message_that_the_handler_of_a_peer_fails_or_panics_on_costs_that_mess
     let bus = Bus::new();
     let join = async |id: &str| {
         let (handler, inbox) = fragile();
-        let builder = Peer::builder(&bus.path).identity(service(id));
+        let builder = Peer::builder(&bus.path).identity(service(id)).relay(false);
         (soon(builder.join(handler)).await.unwrap(), inbox)
     };
     let mut listener = join("listener").await;

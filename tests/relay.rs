@@ -81,7 +81,7 @@ async fn a_document_passes<A, B>(
 async fn a_document_passes_from_client_to_client_and_the_handler_sees_all() {
     let bus = Bus::new();
     let (handler, mut inbox) = seen();
-    let builder = Server::builder(&bus.path).relay(true);
+    let builder = Server::builder(&bus.path);
     let mut events = builder.events();
     let server = builder.listen(handler).await.unwrap();
     let client = async |name: &str| {
@@ -134,7 +134,7 @@ async fn a_document_passes_from_client_to_client_and_the_handler_sees_all() {
 async fn a_local_member_takes_part_as_a_connected_one_does() {
     let bus = Bus::new();
     let (handler, _inbox) = seen();
-    let server = Server::builder(&bus.path).relay(true);
+    let server = Server::builder(&bus.path);
     let server = server.listen(handler).await.unwrap();
     let (local_seen, mut inbox_local) = mpsc::unbounded_channel();
     let mut local = server
@@ -157,7 +157,7 @@ async fn whichever_peer_listens_passes_documents_on() {
     let peer = async |name: &str| {
         let (handler, inbox) = seen();
         let builder = Peer::builder(&bus.path).identity(Identity::service(name).unwrap());
-        (builder.relay(true).join(handler).await.unwrap(), inbox)
+        (builder.join(handler).await.unwrap(), inbox)
     };
     let (first, _inbox) = peer("first").await;
     let (mut second, mut inbox_second) = peer("second").await;
@@ -198,7 +198,8 @@ async fn whichever_peer_listens_passes_documents_on() {
 async fn without_a_relay_a_message_stays_with_the_listener() {
     let bus = Bus::new();
     let (handler, mut inbox) = seen();
-    let server = Server::builder(&bus.path).listen(handler).await.unwrap();
+    let server = Server::builder(&bus.path).relay(false);
+    let server = server.listen(handler).await.unwrap();
     assert!(
         server
             .local_member(service_fn(async |_| Ok::<_, std::io::Error>(())))

@@ -66,7 +66,9 @@ async fn messages_of_every_size_come_back_intact_and_in_order() {
 #[tokio::test]
 async fn peers_are_known_by_id_and_can_be_distinguished() {
     let bus = Bus::new();
-    let builder = Server::builder(&bus.path).identity(service("s"));
+    let builder = Server::builder(&bus.path)
+        .identity(service("s"))
+        .relay(false);
     let mut events = builder.events();
     let (handler, mut inbox) = collect(8);
     let server = builder.listen(handler).await.unwrap();
@@ -164,7 +166,7 @@ async fn peers_are_known_by_id_and_can_be_distinguished() {
 #[tokio::test]
 async fn a_dropped_client_is_disconnected_and_its_messages_arrive() {
     let bus = Bus::new();
-    let builder = Server::builder(&bus.path);
+    let builder = Server::builder(&bus.path).relay(false);
     let mut events = builder.events();
     let (handler, mut inbox) = collect(100);
     let _server = builder.listen(handler).await.unwrap();

@@ -104,7 +104,7 @@ impl Setting {
         let (handler, inbox) = collect(64);
         let listening = match self.role {
             Role::RustListens => {
-                let builder = Server::builder(&bus.path).identity(rust());
+                let builder = Server::builder(&bus.path).identity(rust()).relay(false);
                 let events = builder.events();
                 Listening::Rust(builder.listen(handler).await.unwrap(), events)
             }

@@ -41,6 +41,7 @@ impl Bus {
         let identity = Identity::service(id).unwrap();
         Server::builder(&self.path)
             .identity(identity)
+            .relay(false)
             .listen(echo)
             .await
             .unwrap()

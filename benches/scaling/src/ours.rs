@@ -37,7 +37,7 @@ pub(crate) struct Stream {
 /// Sends all messages; returns the time until all are received.
 pub(crate) async fn stream(places: &Places, path: &Path, work: Stream) -> Result<Duration, Error> {
     let (tally, last) = tally(work.count);
-    let server = Server::builder(path);
+    let server = Server::builder(path).relay(false);
     let server = places
         .receiver
         .run(async { Ok(server.listen(counting(tally)).await?) })
@@ -82,7 +82,8 @@ pub(crate) struct Fan {
 /// Sends all messages; returns the time until all peers have received them.
 pub(crate) async fn fan(places: &Places, path: &Path, work: Fan) -> Result<Duration, Error> {
     let (tally, last) = tally(work.count * work.peers as u64);
-    let builder = Server::builder(path).queue(QueueConfig::default().max_messages(work.depth));
+    let queue = QueueConfig::default().max_messages(work.depth);
+    let builder = Server::builder(path).queue(queue).relay(false);
     let mut events = builder.events();
     let server = places
         .sender

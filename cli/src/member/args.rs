@@ -45,6 +45,10 @@ pub(super) struct SocketArgs {
     /// (may be repeated)
     #[arg(long, value_name = "UID")]
     allow_uid: Vec<u32>,
+
+    /// Do not pass documents between the members while this process listens; --echo implies it
+    #[arg(long)]
+    no_relay: bool,
 }
 
 impl SocketArgs {
@@ -56,6 +60,11 @@ impl SocketArgs {
             Some(gid) => options.group(gid),
             None => options,
         }
+    }
+
+    /// Whether documents are passed between the members.
+    pub(super) const fn relays(&self, member: &MemberArgs) -> bool {
+        !self.no_relay && !member.echo
     }
 }
 

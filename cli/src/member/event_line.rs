@@ -28,6 +28,14 @@ pub(super) enum EventLine<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<&'a str>,
     },
+    /// A message of a member, or a part of it, had no effect on documents.
+    Diagnostic {
+        code: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        doc: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
+    },
     /// There is no connection, or no role, and why.
     Waiting { why: String, for_ms: u64 },
     /// A message from stdin was taken by the kernels of this many peers.

@@ -65,6 +65,15 @@ impl EventLine<'_> {
                     format_args!("{of}{} ({code})", Escaped(message)),
                 )
             }
+            Self::Diagnostic { code, doc, peer } => {
+                let of = peer
+                    .map(|peer| format!("{}  ", Escaped(peer)))
+                    .unwrap_or_default();
+                let about = doc
+                    .map(|doc| format!(" {}", Escaped(doc)))
+                    .unwrap_or_default();
+                line(Color::Faint, "?", format_args!("{of}{code}{about}"))
+            }
             Self::Waiting { why, for_ms } => line(
                 Color::Faint,
                 "*",

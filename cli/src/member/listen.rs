@@ -25,7 +25,8 @@ pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Fai
         .handshake(handshake)
         .queue(queue(member))
         .stack(stack(member))
-        .listener(args.socket.options().cleanup(!args.no_cleanup));
+        .listener(args.socket.options().cleanup(!args.no_cleanup))
+        .relay(args.socket.relays(member));
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let events = builder.events();
     let handler = handler(reporter.clone(), member.echo);

@@ -23,7 +23,8 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
         .handshake(handshake)
         .queue(queue(member))
         .stack(stack(member))
-        .listener(args.socket.options());
+        .listener(args.socket.options())
+        .relay(args.socket.relays(member));
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
     let handler = handler(reporter.clone(), member.echo);

@@ -10,8 +10,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerInfo,
-    RejectReason, Role, Stalled, State, TooManyErrors,
+    DisconnectReason, DocId, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerId,
+    PeerInfo, RejectReason, Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -174,6 +174,26 @@ impl Reporter {
             }
             Event::Drained { peer } => {
                 tracing::info!(peer = ?peer.identity().peer_id, "the queue of the peer is empty again");
+            }
+            Event::Diagnostic {
+                peer,
+                doc,
+                diagnostic,
+            } => self.writer.put(&EventLine::Diagnostic {
+                code: diagnostic.code(),
+                doc: doc.as_ref().map(DocId::as_str),
+                peer: peer.as_ref().map(PeerId::as_str),
+            }),
+            Event::HeldBack { peer, pause } => {
+                let peer = peer.as_ref().map(PeerId::as_str);
+                tracing::info!(
+                    ?peer,
+                    ?pause,
+                    "the member sends too much, and is read more slowly"
+                );
+            }
+            Event::RouterPanicked(panic) => {
+                self.writer.put(&EventLine::error("router-panicked", panic));
             }
             Event::Missed(count) => {
                 let message = format!("{count} events were not reported: stdout was too slow");

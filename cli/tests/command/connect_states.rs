@@ -57,7 +57,7 @@ fn messages_sent_while_disconnected_arrive_in_order_after_the_reconnect() {
         client.write_line(json!({"send": msg("lost"), "to": "hub"}));
         client.until(&json!({"event": "error", "code": "unknown-peer"}));
 
-        let mut second = listener_at(&bus, &["--id", "hub"]);
+        let mut second = listener_at(&bus, &["--id", "hub", "--no-relay"]);
         client.until(&json!({"event": "state", "state": "connected"}));
         let back = client.next();
         let change = if signal == Signal::KILL {

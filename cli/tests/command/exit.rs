@@ -85,7 +85,7 @@ fn a_terminated_client_has_departed_a_killed_one_is_disconnected() {
 
 #[test]
 fn messages_before_the_quit_are_sent() {
-    let (bus, mut listener) = listener(&[]);
+    let (bus, mut listener) = listener(&["--no-relay"]);
     let (mut client, _) = client(&bus, &["--id", "c"]);
     const MANY: usize = 1_000;
     for i in 0..MANY {

@@ -17,6 +17,7 @@ mod exit;
 mod messages;
 mod path_conflicts;
 mod peer;
+mod relay;
 mod status;
 mod stdin_lines;
 mod unread_output;

@@ -52,7 +52,7 @@ fn messages_from_0_bytes_to_16_mib_are_echoed_intact_and_in_order() {
 
 #[test]
 fn both_wire_versions_are_served_at_once_and_distinguished() {
-    let (bus, mut listener) = listener(&["--id", "hub"]);
+    let (bus, mut listener) = listener(&["--id", "hub", "--no-relay"]);
     let (mut old, to_old) = client(
         &bus,
         &[

@@ -31,7 +31,8 @@ fn change(peer: &str, change: &str) -> Value {
 
 fn enter(bus: &Bus, id: &str, options: &[&str]) -> Process {
     let path = bus.path.to_str().unwrap();
-    let mut process = start(&[&["peer", path, "--json", "--id", id], options].concat());
+    let args = ["peer", path, "--json", "--id", id, "--no-relay"];
+    let mut process = start(&[&args, options].concat());
     assert_eq!(process.next(), role("negotiating"));
     process
 }

@@ -56,7 +56,8 @@ impl Contender for Ours {
             }
         });
         let hub = Identity::service("hub")?;
-        let _server = Server::builder(path).identity(hub).listen(answer).await?;
+        let server = Server::builder(path).identity(hub).relay(false);
+        let _server = server.listen(answer).await?;
         ready();
         std::future::pending().await
     }

@@ -38,7 +38,8 @@ pub(super) async fn serve(
 ) -> Result<(), BoxError> {
     let builder = Server::builder(path)
         .identity(Identity::service("bench-server")?)
-        .queue(queue);
+        .queue(queue)
+        .relay(false);
     let mut events = builder.events();
     let (order, mut orders) = mpsc::channel(1);
     let answering = service_fn(move |incoming: Incoming| {

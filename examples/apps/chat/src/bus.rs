@@ -37,7 +37,9 @@ impl Bus {
             let received = received.clone();
             async move { received.send(incoming).await }
         });
-        let builder = Peer::builder(path).identity(Identity::user(name)?);
+        let identity = Identity::user(name)?;
+        // What the others say is passed on below.
+        let builder = Peer::builder(path).identity(identity).relay(false);
         Ok(Self {
             events: builder.events(),
             peer: builder.join(handler).await?,

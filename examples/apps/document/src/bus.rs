@@ -34,7 +34,9 @@ impl Bus {
             let received = received.clone();
             async move { received.send(incoming).await }
         });
-        let builder = Peer::builder(path).identity(Identity::service(name)?);
+        let identity = Identity::service(name)?;
+        // What the others say is passed on below.
+        let builder = Peer::builder(path).identity(identity).relay(false);
         Ok(Self {
             events: builder.events(),
             peer: builder.join(handler).await?,
