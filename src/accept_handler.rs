@@ -43,6 +43,11 @@ where
         let events = self.peers.events();
         let task = ConnectionTask::new(channel.into_inner(), &self.queue, events);
         let connection = task.connection.clone();
+        // Before user code sees the connection, and once more when it is entered.
+        if let Err(error) = self.peers.check_owner(connection.peer()) {
+            events.not_established(error);
+            return None;
+        }
         let handler = match self.make.oneshot(Connection::clone(&connection)).await {
             Ok(handler) => handler,
             Err(error) => {
@@ -50,7 +55,13 @@ where
                 return None;
             }
         };
-        let entry = self.peers.enter(connection.clone());
+        let entry = match self.peers.enter_accepted(connection.clone()) {
+            Ok(entry) => entry,
+            Err(error) => {
+                events.not_established(error);
+                return None;
+            }
+        };
         if self.disposing.is_cancelled() {
             // Too late to be sent `depart` with the others.
             connection.handle().close();

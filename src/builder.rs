@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) listener: ListenerOptions,
     pub(crate) allow_listener: Option<AccessPolicy>,
     pub(crate) relay: Relay,
+    shared_ids: bool,
 }
 
 /// A role that listens, on a path or a listener: a server's or a peer's settings, or those of [`Serve`](crate::Serve).
@@ -82,6 +83,7 @@ impl<R> Builder<R> {
                 listener: ListenerOptions::new(),
                 allow_listener: None,
                 relay: Relay::default(),
+                shared_ids: false,
             },
         }
     }
@@ -165,6 +167,15 @@ impl<R: Binds, S> Builder<R, S> {
 }
 
 impl<R: Listens, S> Builder<R, S> {
+    /// Whether processes of several users may use the same peer id. By default an id belongs to the user (the uid)
+    /// that has used it first, for as long as the listener lives: a process of another user is disconnected, with
+    /// [`Event::NotEstablished`](crate::Event::NotEstablished) and [`IdOfAnotherUser`](crate::IdOfAnotherUser). Of
+    /// peers that have departed the last 8,192 ids are known.
+    pub fn shared_ids(mut self, shared: bool) -> Self {
+        self.settings.shared_ids = shared;
+        self
+    }
+
     /// What is passed between the members of the listener: documents by default; nothing with `false`. The
     /// handler is called with each received message in any case, and what local code sends goes where it went
     /// before. See [the guide](crate::guide::hub).
@@ -192,6 +203,9 @@ impl Settings {
         if self.queue.shared_budget().is_none() {
             // Here and not in `new`: a clone of a builder makes another server.
             self.queue = self.queue.clone().budget(Budget::default());
+        }
+        if !self.shared_ids {
+            peers.bind_ids();
         }
         peers.events().log_lines(self.log_lines);
         let own_id = self.handshake.establish().identity.peer_id.clone();

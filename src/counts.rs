@@ -10,7 +10,10 @@ use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_queue::{DrainTimedOut, Stalled, TooManyErrors};
 use kyneta_uds_unix::RejectReason;
 
-use crate::event::{Event, PeerChange};
+use crate::{
+    event::{Event, PeerChange},
+    peers::IdOfAnotherUser,
+};
 
 macro_rules! counts {
     ($(#[$of:meta])* { $($(#[$doc:meta])+ $name:ident: $help:literal,)+ }) => {
@@ -66,6 +69,8 @@ counts! {
         /// Peers rejected after the handshake
         /// ([`HandshakeLayer::admit`](crate::HandshakeLayer::admit)).
         not_admitted: "Peers rejected after the handshake",
+        /// Peers that claimed the id of another user ([`IdOfAnotherUser`](crate::IdOfAnotherUser)).
+        ids_of_another_user: "Peers that claimed the id of another user",
         /// Accepted connections that did not complete the handshake: silent until the
         /// [`timeout`](crate::HandshakeLayer::timeout), with more than
         /// [`max_early_messages`](crate::HandshakeLayer::max_early_messages), or broken before.
@@ -142,6 +147,7 @@ impl Counts {
             },
             Event::NotEstablished { error } => match error.get_ref().downcast_ref() {
                 Some(HandshakeError::NotAdmitted { .. }) => &mut self.not_admitted,
+                _ if error.get_ref().is::<IdOfAnotherUser>() => &mut self.ids_of_another_user,
                 of => match (framing_error(error.get_ref()), of) {
                     (Some(FramingError::TooLarge { .. }), _) => &mut self.too_large,
                     (Some(FramingError::OverBudget { .. }), _) => &mut self.over_budget,

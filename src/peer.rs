@@ -322,6 +322,11 @@ impl Peer {
         &self.handle
     }
 
+    #[cfg(feature = "status")]
+    pub(crate) fn hub(&self) -> Option<&Hub<ChannelMsg>> {
+        self.guard.hub.as_ref()
+    }
+
     /// A member of this peer's hub inside this process: as [`Server::local_member`](crate::Server::local_member).
     /// While this peer is a connector its hub has no other members; those of the path are members of the
     /// listener's. `None` where nothing is [relayed](crate::Builder::relay).

@@ -26,6 +26,7 @@ pub use crate::{
     handler::{Handler, MakeHandler},
     local_member::LocalHandler,
     peer::{JoinError, Peer, PeerBuilder, PeerOptions},
+    peers::IdOfAnotherUser,
     serve::{Accepting, Serve, WithGracefulShutdown, serve},
     server::{ServeDropped, Server, ServerBuilder, ServerOptions},
     stack::{DefaultStack, connect, default_stack, join},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{DisconnectReason, PeerId, ignore_poison};
+use kyneta_uds_core::{Credentials, DisconnectReason, PeerId, ignore_poison};
 use kyneta_uds_handshake::PeerInfo;
 use tokio::{
     runtime,
@@ -18,8 +18,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+mod owners;
 mod table;
 
+use self::owners::Owners;
 use self::table::{Change, ChangeKind, Config, Key, PeerTable};
 #[cfg(feature = "status")]
 use crate::status::About;
@@ -45,6 +47,8 @@ struct Inner {
 
 struct State {
     table: PeerTable<Arc<Connection>, Arc<PeerInfo>>,
+    /// Absent where an id may be used by any user.
+    owners: Option<Owners>,
     /// A task waits for the next departure.
     timer_runs: bool,
     /// Messages sent and received on connections that have ended.
@@ -63,12 +67,27 @@ pub(crate) enum Presence {
     Gone(Instant),
 }
 
+/// A process claims an id that a process of another user has used before. It is disconnected, unless
+/// [`shared_ids`](crate::Builder::shared_ids) allows it. The error of [`Event::NotEstablished`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the id {peer_id:?} belongs to uid {owner}, and a process of {credentials} claims it")]
+#[non_exhaustive]
+pub struct IdOfAnotherUser {
+    /// The id.
+    pub peer_id: PeerId,
+    /// The user that has used it first.
+    pub owner: u32,
+    /// The process that was disconnected.
+    pub credentials: Credentials,
+}
+
 impl Peers {
     pub(crate) fn new(events: EventSender) -> Self {
         Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State {
                     table: PeerTable::new(Config::default()),
+                    owners: None,
                     timer_runs: false,
                     #[cfg(feature = "status")]
                     ended_traffic: (0, 0),
@@ -79,6 +98,11 @@ impl Peers {
                 about: About::default(),
             }),
         }
+    }
+
+    /// From now on, an id belongs to the user that has used it first.
+    pub(crate) fn bind_ids(&self) {
+        self.inner.state().owners.get_or_insert_default();
     }
 
     /// Sets this side's id and the departure timeout.
@@ -110,11 +134,33 @@ impl Peers {
         &self.inner.events
     }
 
+    /// Whether a peer may use its id.
+    pub(crate) fn check_owner(&self, peer: &PeerInfo) -> Result<(), IdOfAnotherUser> {
+        self.inner.state().check_owner(peer)
+    }
+
+    /// Enters an accepted connection, unless its id belongs to another user.
+    pub(crate) fn enter_accepted(
+        &self,
+        connection: Arc<Connection>,
+    ) -> Result<PeerEntry, IdOfAnotherUser> {
+        let state = self.inner.state();
+        state.check_owner(connection.peer())?;
+        Ok(self.enter_locked(state, connection))
+    }
+
     /// Enters a connection that has completed its handshake, until the [`PeerEntry`] is dropped.
     pub(crate) fn enter(&self, connection: Arc<Connection>) -> PeerEntry {
+        self.enter_locked(self.inner.state(), connection)
+    }
+
+    fn enter_locked(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        connection: Arc<Connection>,
+    ) -> PeerEntry {
         let peer = connection.shared_peer().clone();
         let id = peer.identity().peer_id.clone();
-        let mut state = self.inner.state();
         let (key, changes) =
             state
                 .table
@@ -165,6 +211,35 @@ impl Peers {
     }
 }
 
+impl State {
+    fn check_owner(&self, peer: &PeerInfo) -> Result<(), IdOfAnotherUser> {
+        let Some((owners, credentials)) = self.owners.as_ref().zip(peer.credentials()) else {
+            return Ok(());
+        };
+        let id = &peer.identity().peer_id;
+        let owner = match self.table.known(id) {
+            Some(known) => known.credentials().map(|of| of.uid),
+            None => owners.uid(id),
+        };
+        match owner {
+            Some(owner) if owner != credentials.uid => Err(IdOfAnotherUser {
+                peer_id: id.clone(),
+                owner,
+                credentials,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn departed(&mut self, peer: &PeerInfo) {
+        if let Some(owners) = &mut self.owners
+            && let Some(credentials) = peer.credentials()
+        {
+            owners.departed(&peer.identity().peer_id, credentials.uid);
+        }
+    }
+}
+
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         ignore_poison(self.state.lock())
@@ -181,7 +256,10 @@ impl Inner {
             let change = match kind {
                 ChangeKind::Established => PeerChange::Established,
                 ChangeKind::Reconnected => PeerChange::Reconnected,
-                ChangeKind::Departed => PeerChange::Departed,
+                ChangeKind::Departed => {
+                    state.departed(&peer);
+                    PeerChange::Departed
+                }
                 ChangeKind::Disconnected => PeerChange::Disconnected(
                     reason.clone().unwrap_or(DisconnectReason::Intentional),
                 ),

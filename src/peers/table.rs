@@ -244,6 +244,16 @@ impl<C, P: Clone> PeerTable<C, P> {
 }
 
 impl<C, P> PeerTable<C, P> {
+    /// A peer that is connected or absent, as its latest channel described it.
+    pub(crate) fn known(&self, id: &PeerId) -> Option<&P> {
+        match self.peers.get(id)? {
+            PeerState::Connected { channels, .. } => {
+                channels.last().map(|(_, channel)| &channel.peer)
+            }
+            PeerState::Absent(absence) => self.absent.get(absence).map(|(_, peer)| peer),
+        }
+    }
+
     /// The latest connection of a peer.
     pub(crate) fn connection(&self, id: &PeerId) -> Option<&C> {
         self.connections_of(id).next_back()

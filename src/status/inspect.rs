@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use kyneta_uds_core::ChannelMsg;
+use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_reconnect::StateKind;
 
-use super::snapshot::{PeerStatus, Queued, Snapshot, Standing, WaitingStatus};
+use super::snapshot::{PeerStatus, Queued, RelayStatus, Snapshot, Standing, WaitingStatus};
 use crate::{
     client::Client, connection::Connection, peer::Peer, peers::Peers, server::Server,
     waiting::Waiting,
@@ -18,7 +19,8 @@ use crate::{
 
 /// A role, or a closure that makes snapshots.
 pub trait Inspect {
-    /// The present status. Takes some hundred nanoseconds a peer.
+    /// The present status. Takes some hundred nanoseconds a peer; where messages are relayed, it waits for the one
+    /// that is being routed, for 20 ms at most.
     fn snapshot(&self) -> Snapshot;
 }
 
@@ -34,7 +36,8 @@ impl Inspect for Server {
             true => Standing::Disposed,
             false => Standing::Listener,
         };
-        of(role, self.peers(), None, self.waiting())
+        let status = of(role, self.peers(), None, self.waiting());
+        with_relay(status, self.hub())
     }
 }
 
@@ -46,7 +49,8 @@ impl Inspect for Peer {
             Role::Connector => Standing::Connector,
             Role::Disposed => Standing::Disposed,
         };
-        of(role, self.peers(), Some(self.handle()), self.waiting())
+        let status = of(role, self.peers(), Some(self.handle()), self.waiting());
+        with_relay(status, self.hub())
     }
 }
 
@@ -91,6 +95,22 @@ fn of(
         snapshot.peers.push(peer);
     }
     snapshot.peers.sort_by(|a, b| a.id.cmp(&b.id));
+    snapshot
+}
+
+fn with_relay(mut snapshot: Snapshot, hub: Option<&Hub<ChannelMsg>>) -> Snapshot {
+    snapshot.relay = hub.map(|hub| {
+        let status = hub.status();
+        // Unknown while another task routes for longer than a moment.
+        let kept = hub.inspect(|router| router.counts()).unwrap_or_default();
+        RelayStatus {
+            members: status.members,
+            routed: status.routed,
+            documents: kept.documents,
+            records: kept.records,
+            open: kept.open,
+        }
+    });
     snapshot
 }
 

@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{RelayStatus, Snapshot};
 
 /// One number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,14 @@ enum Value {
     /// Increases and decreases.
     Gauge(f64),
 }
+
+/// Name, help, label and value.
+type Row = (
+    &'static str,
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    Value,
+);
 
 const SYSTEM: Option<(&str, &str)> = Some(("messaging.system", "kyneta_uds"));
 
@@ -162,13 +170,50 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
     ];
     let counts = snapshot.counts.metrics();
     let counts = counts.map(|(name, help, value)| (name, help, None, Counter(value)));
-    let all = measures.into_iter().chain(counts);
+    let all = measures.into_iter().chain(relayed(snapshot)).chain(counts);
     all.map(|(name, help, label, value)| Measure {
         name,
         help,
         label,
         value,
     })
+}
+
+/// What the relay has and has done, where there is one.
+fn relayed(snapshot: &Snapshot) -> impl Iterator<Item = Row> {
+    use Value::{Counter, Gauge};
+    let rows = |relay: RelayStatus| {
+        let gauge = |name, help, count: usize| (name, help, None, Gauge(count as f64));
+        [
+            (
+                "kyneta_uds.relay.routed.messages",
+                "Messages passed on between members, each counted once per receiver",
+                None,
+                Counter(relay.routed),
+            ),
+            gauge(
+                "kyneta_uds.relay.members",
+                "Members of the relay",
+                relay.members,
+            ),
+            gauge(
+                "kyneta_uds.relay.documents",
+                "Documents that a member has presented",
+                relay.documents,
+            ),
+            gauge(
+                "kyneta_uds.relay.records",
+                "Pairs of a member and a document that it holds, wants or was told of",
+                relay.records,
+            ),
+            gauge(
+                "kyneta_uds.relay.open",
+                "Messages that members have not answered yet",
+                relay.open,
+            ),
+        ]
+    };
+    snapshot.relay.map(rows).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -192,6 +237,8 @@ mod tests {
             "kyneta_uds_queued_messages 2",
             "kyneta_uds_queued_bytes 34",
             "# HELP kyneta_uds_stalled_total Connections that ended because the peer did not read",
+            "kyneta_uds_relay_routed_messages_total 8",
+            "kyneta_uds_relay_documents 1",
             "kyneta_uds_stalled_total 1",
             "kyneta_uds_broken_total 0",
         ] {

@@ -34,6 +34,9 @@ pub struct Snapshot {
     pub received: u64,
     /// The connected peers, by id.
     pub peers: Vec<PeerStatus>,
+    /// What a listener passes between its members; `None` for a client, and where nothing is relayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
     /// How often each limit was reached, and other failures.
     pub counts: Counts,
 }
@@ -78,6 +81,23 @@ pub struct PeerStatus {
     /// Messages received on it.
     #[serde(default)]
     pub received: u64,
+}
+
+/// What the [relay](crate::Builder::relay) of a listener has and has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(default)]
+pub struct RelayStatus {
+    /// Members: connections, and code in this process.
+    pub members: usize,
+    /// Messages passed on since the start, each counted once per receiver.
+    pub routed: u64,
+    /// Documents that a member has presented.
+    pub documents: usize,
+    /// Pairs of a member and a document that it holds, wants or was told of.
+    pub records: usize,
+    /// Messages that members have not answered yet.
+    pub open: usize,
 }
 
 /// The content of a queue, or of several.
@@ -170,6 +190,7 @@ impl Snapshot {
             sent: 0,
             received: 0,
             peers: Vec::new(),
+            relay: None,
             counts: Counts::default(),
         }
     }
@@ -247,6 +268,13 @@ pub(super) mod tests {
                 },
                 peer("z"),
             ],
+            relay: Some(RelayStatus {
+                members: 2,
+                routed: 8,
+                documents: 1,
+                records: 2,
+                open: 0,
+            }),
             counts: Counts {
                 stalled: 1,
                 ..Counts::default()
@@ -267,6 +295,7 @@ pub(super) mod tests {
                 {"id": "z", "type": "service", "wire": 2, "connected_ms": 5,
                  "queued": {"messages": 0, "bytes": 0}, "sent": 0, "received": 0},
             ],
+            "relay": {"members": 2, "routed": 8, "documents": 1, "records": 2, "open": 0},
         });
         expected["counts"] = to_value(example().counts).unwrap();
         assert_eq!(json, expected);

@@ -10,8 +10,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    DisconnectReason, DocId, Event, Events, FramingError, Incoming, Notice, PeerChange, PeerId,
-    PeerInfo, RejectReason, Role, Stalled, State, TooManyErrors,
+    DisconnectReason, DocId, Event, Events, FramingError, IdOfAnotherUser, Incoming, Notice,
+    PeerChange, PeerId, PeerInfo, RejectReason, Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -249,6 +249,9 @@ fn code(error: &(dyn Error + 'static)) -> &'static str {
     while let Some(error) = next {
         if error.is::<Stalled>() {
             return "stalled";
+        }
+        if error.is::<IdOfAnotherUser>() {
+            return "id-of-another-user";
         }
         if error.is::<TooManyErrors>() {
             return "too-many-errors";

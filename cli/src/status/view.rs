@@ -45,6 +45,13 @@ impl fmt::Display for View<'_> {
             "queued {queued}, sent {sent}, received {received}, peers {peers}"
         )?;
         self.peers(f)?;
+        if let Some(relay) = &snapshot.relay {
+            let (documents, members, routed) = (relay.documents, relay.members, relay.routed);
+            writeln!(
+                f,
+                "\nrelay: documents {documents}, members {members}, passed on {routed}"
+            )?;
+        }
         self.counts(f)
     }
 }
@@ -216,6 +223,7 @@ mod tests {
                  "pid": 4242, "connected_ms": 3_600_000,
                  "queued": {"messages": 2, "bytes": 34}, "sent": 7, "received": 4},
             ],
+            "relay": {"members": 2, "routed": 8, "documents": 1, "records": 2, "open": 0},
             "counts": {"stalled": 1, "too_many_of_uid": 20},
         });
         let expected = "\
@@ -225,6 +233,8 @@ queued 2 (34 B), sent 9, received 5, peers 2
 PEER       NAME              TYPE     WIRE  UID   PID   FOR        QUEUED    SENT  RECEIVED
 billing-1  Bil\\u{1b}[2Jling  bot      3     1000  4242  1 h 0 min  2 (34 B)  7     4
 a          -                 service  2     -     -     0.0 s      0         0     0
+
+relay: documents 1, members 2, passed on 8
 
 COUNT
 stalled          1

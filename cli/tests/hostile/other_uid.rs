@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     MIB,
-    support::process::{OTHER_UID, Process},
+    support::process::{OTHER_UID, Process, Signal},
     target::Target,
 };
 
@@ -45,6 +45,25 @@ fn another_user_s_process_is_refused_unless_allowed() {
     let _allowed = target.with_other_uid(&[]);
     target.until(&established());
     assert_eq!(target.process.stderr_text(), "");
+}
+
+#[test]
+fn an_id_stays_with_the_user_that_has_used_it_first() {
+    if skipped() {
+        return;
+    }
+    let target = Target::listen(&["--mode", "666", "--allow-uid", OTHER_UID]);
+    let first = target.with_own_uid("first");
+    target.until(&established());
+    first.signal(Signal::TERM);
+    target.until(&json!({"event": "peer", "peer": "other-uid", "change": "departed"}));
+    let _claims = target.with_other_uid(&["--no-reconnect"]);
+    target.until(&json!({"event": "error", "code": "id-of-another-user"}));
+    assert_eq!(target.count(&established()), 1);
+    let _again = target.with_own_uid("again");
+    target.until(
+        &json!({"event": "peer", "peer": "other-uid", "change": "established", "name": "again"}),
+    );
 }
 
 #[test]

@@ -123,11 +123,21 @@ impl Target {
 
     /// A `connect` of another user.
     pub(crate) fn with_other_uid(&self, options: &[&str]) -> Process {
+        let stderr = self.directory.path().join("other-uid");
+        Process::unprivileged("other-uid", &self.connect(options), &self.log, stderr)
+    }
+
+    /// A `connect` of our own user with the same id.
+    pub(crate) fn with_own_uid(&self, name: &str) -> Process {
+        let stderr = self.directory.path().join(name);
+        Process::start(name, &self.connect(&["--name", name]), &self.log, stderr)
+    }
+
+    fn connect(&self, options: &[&str]) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["connect".into(), self.path.clone().into()];
         args.extend(["--json", "--id", "other-uid"].map(OsString::from));
         args.extend(options.iter().map(OsString::from));
-        let stderr = self.directory.path().join("other-uid");
-        Process::unprivileged("other-uid", &args, &self.log, stderr)
+        args
     }
 }
 
