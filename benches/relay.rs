@@ -1,0 +1,275 @@
+//! What passing offers on between members costs, beside sending them to the same members.
+//!
+//! `cargo bench -p kyneta-uds --bench relay`: offers of 64 bytes from one member, through the listener, to three others;
+//! the same offers from the listener to the three; and the same through a listener whose members hold ten or 50,000
+//! documents beside. Two worker threads, all ends in one process. Prints medians of nine runs.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use kyneta_uds::{
+    Bytes, ChannelMsg, Client, DocEntry, DocId, Identity, Incoming, Interest, Offer,
+    ReconnectPolicy, ReplicaType, SchemaHash, Server, SwitchConfig, Version,
+};
+use tokio::{runtime::Builder, sync::Notify};
+use tower::{Service, service_fn};
+
+const RECEIVERS: u64 = 3;
+const OFFERS: u64 = 100_000;
+const RUNS: usize = 9;
+/// Documents that one message announces.
+const AT_ONCE: usize = 1_000;
+
+/// Counts offers, and says when enough have come.
+#[derive(Debug, Default)]
+struct Arrived {
+    offers: AtomicU64,
+    presents: AtomicU64,
+    some: Notify,
+}
+
+impl Arrived {
+    async fn offers(&self, count: u64) {
+        self.until(|| self.offers.load(Ordering::Acquire) >= count)
+            .await;
+    }
+
+    async fn until(&self, is_done: impl Fn() -> bool) {
+        loop {
+            let notified = self.some.notified();
+            if is_done() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn handler(
+        self: Arc<Self>,
+    ) -> impl Service<
+        Incoming,
+        Response = (),
+        Error = Infallible,
+        Future = Ready<Result<(), Infallible>>,
+    > + Clone
+    + Send
+    + 'static {
+        service_fn(move |incoming: Incoming| {
+            match &incoming.message {
+                ChannelMsg::Offer(_) => {
+                    let before = self.offers.fetch_add(1, Ordering::AcqRel);
+                    if (before + 1) % (RECEIVERS * 100) == 0 {
+                        self.some.notify_waiters();
+                    }
+                }
+                ChannelMsg::Present(entries) => {
+                    let count = entries.len() as u64;
+                    self.presents.fetch_add(count, Ordering::AcqRel);
+                    self.some.notify_waiters();
+                }
+                _ => {}
+            }
+            ready(Ok(()))
+        })
+    }
+}
+
+fn doc(number: usize) -> DocId {
+    DocId::new(format!("document-{number:06}")).unwrap()
+}
+
+fn present(numbers: impl Iterator<Item = usize>) -> ChannelMsg {
+    let replica = ReplicaType::new("loro", 1.0, 0.0).unwrap();
+    let schema = SchemaHash::new("00aa").unwrap();
+    let entry = |number| DocEntry::new(doc(number), replica.clone(), schema.clone());
+    ChannelMsg::Present(numbers.map(entry).collect())
+}
+
+fn offer() -> ChannelMsg {
+    let data = Bytes::from(vec![7; 64]);
+    Offer::binary(doc(0), Version::new("1").unwrap(), data)
+        .delta()
+        .into()
+}
+
+async fn client(path: &Path, id: &str, arrived: &Arc<Arrived>) -> Client {
+    Client::builder(path)
+        .identity(Identity::service(id).unwrap())
+        .reconnect(ReconnectPolicy::off())
+        .connect(arrived.clone().handler())
+        .await
+        .unwrap()
+}
+
+async fn receivers(path: &Path, arrived: &Arc<Arrived>) -> Vec<Client> {
+    let mut receivers = Vec::new();
+    for number in 0..RECEIVERS {
+        receivers.push(client(path, &format!("receiver-{number}"), arrived).await);
+    }
+    receivers
+}
+
+/// From one member to the three others, where members hold `documents`.
+async fn relayed(documents: usize) -> Duration {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus.sock");
+    let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+    let config = SwitchConfig::default().max_documents_of_member(documents);
+    let server = Server::builder(&path)
+        .relay(config)
+        .listen(ignore)
+        .await
+        .unwrap();
+    let arrived = Arc::<Arrived>::default();
+    let mut receivers = receivers(&path, &arrived).await;
+    let mut sender = client(&path, "sender", &Arc::default()).await;
+    for first in (0..documents).step_by(AT_ONCE) {
+        let last = documents.min(first + AT_ONCE);
+        sender.queue(present(first..last)).await.unwrap();
+    }
+    let all = RECEIVERS * documents as u64;
+    arrived
+        .until(|| arrived.presents.load(Ordering::Acquire) >= all)
+        .await;
+    for receiver in &mut receivers {
+        receiver.queue(present(0..1)).await.unwrap();
+        receiver.queue(Interest::new(doc(0)).into()).await.unwrap();
+        receiver.flushed().await.unwrap();
+    }
+    // Answers the interests.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..RECEIVERS {
+        sender.queue(offer()).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let before = arrived.offers.load(Ordering::Acquire);
+    let offer = offer();
+    let start = Instant::now();
+    for _ in 0..OFFERS {
+        sender.queue(offer.clone()).await.unwrap();
+    }
+    arrived.offers(before + OFFERS * RECEIVERS).await;
+    let taken = start.elapsed();
+    server.dispose().await;
+    taken
+}
+
+/// From the listener to the three.
+async fn broadcast() -> Duration {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus.sock");
+    let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+    let server = Server::builder(&path)
+        .relay(false)
+        .listen(ignore)
+        .await
+        .unwrap();
+    let arrived = Arc::<Arrived>::default();
+    let _receivers = receivers(&path, &arrived).await;
+    while server.connection_count() < RECEIVERS as usize {
+        tokio::task::yield_now().await;
+    }
+    server.broadcast(present(0..1)).await;
+    let mut connections = server.connections();
+    let offer = offer();
+    let start = Instant::now();
+    for _ in 0..OFFERS {
+        for connection in &mut connections {
+            connection.queue(offer.clone()).await.unwrap();
+        }
+    }
+    arrived.offers(OFFERS * RECEIVERS).await;
+    let taken = start.elapsed();
+    server.dispose().await;
+    taken
+}
+
+/// From one member, by a handler that sends to all the others itself.
+async fn forwarded() -> Duration {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus.sock");
+    let to: Arc<std::sync::OnceLock<Vec<kyneta_uds::Connection>>> = Arc::default();
+    let known = to.clone();
+    let forward = service_fn(move |incoming: Incoming| {
+        let known = known.clone();
+        async move {
+            for connection in known.get().into_iter().flatten() {
+                let mut connection = connection.clone();
+                let _ = connection.queue(incoming.message.clone()).await;
+            }
+            Ok::<_, Infallible>(())
+        }
+    });
+    let server = Server::builder(&path)
+        .relay(false)
+        .listen(forward)
+        .await
+        .unwrap();
+    let arrived = Arc::<Arrived>::default();
+    let _receivers = receivers(&path, &arrived).await;
+    while server.connection_count() < RECEIVERS as usize {
+        tokio::task::yield_now().await;
+    }
+    to.set(server.connections()).unwrap();
+    let mut sender = client(&path, "sender", &Arc::default()).await;
+    sender.queue(present(0..1)).await.unwrap();
+    let offer = offer();
+    let start = Instant::now();
+    for _ in 0..OFFERS {
+        sender.queue(offer.clone()).await.unwrap();
+    }
+    arrived.offers(OFFERS * RECEIVERS).await;
+    let taken = start.elapsed();
+    server.dispose().await;
+    taken
+}
+
+fn main() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut times = [const { Vec::new() }; 4];
+    for _ in 0..RUNS {
+        let run = async {
+            let work = [
+                broadcast().await,
+                forwarded().await,
+                relayed(10).await,
+                relayed(50_000).await,
+            ];
+            Ok::<_, tokio::task::JoinError>(work)
+        };
+        let work = runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+        for (times, taken) in times.iter_mut().zip(work) {
+            times.push(taken);
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort();
+        times.get(RUNS / 2).copied().unwrap_or_default()
+    });
+    let names = [
+        "by the listener to three",
+        "by a member, forwarded by a handler",
+        "by a member, relayed, 10 documents",
+        "by a member, relayed, 50,000 documents",
+    ];
+    let [base, ..] = medians;
+    for (name, taken) in names.into_iter().zip(medians) {
+        let rate = (OFFERS * RECEIVERS) as f64 / taken.as_secs_f64() / 1000.0;
+        let ratio = taken.as_secs_f64() / base.as_secs_f64();
+        println!("{name:<40} {rate:7.0} k/s received, {ratio:.2} x the first");
+    }
+}
