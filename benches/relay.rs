@@ -68,7 +68,7 @@ impl Arrived {
             match &incoming.message {
                 ChannelMsg::Offer(_) => {
                     let before = self.offers.fetch_add(1, Ordering::AcqRel);
-                    if (before + 1) % (RECEIVERS * 100) == 0 {
+                    if (before + 1).is_multiple_of(RECEIVERS * 100) {
                         self.some.notify_waiters();
                     }
                 }
