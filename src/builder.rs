@@ -214,7 +214,7 @@ impl Settings {
 }
 
 /// A service whose id is unique in this process and among the processes that exist.
-fn anonymous() -> Identity {
+pub(crate) fn anonymous() -> Identity {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     match Identity::service(format!("service-{pid}-{count}")) {

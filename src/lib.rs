@@ -71,6 +71,7 @@
 mod accept_handler;
 mod broadcast;
 mod builder;
+pub mod bus;
 mod client;
 mod connection;
 mod connection_task;
@@ -84,6 +85,7 @@ mod handler;
 mod hyperlocal;
 mod local_member;
 mod make_peer_channel;
+mod owners;
 mod peer;
 mod peer_channel;
 mod peers;
@@ -240,6 +242,7 @@ pub mod unix {
 // What users start with. Everything else can be imported from here too, and is shown in its module.
 #[doc(inline)]
 pub use crate::{
+    bus::{Bus, BusIncoming},
     cbor::CborLayer,
     framing::FramingLayer,
     handshake::HandshakeLayer,

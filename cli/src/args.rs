@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     bench::BenchArgs,
+    bus::{BusArgs, SendArgs, TapArgs, WhoArgs},
     member::{ConnectArgs, ListenArgs, PeerArgs},
     status::StatusArgs,
     wire::WireCommand,
@@ -24,6 +25,7 @@ use crate::{
   kyneta-uds peer /tmp/bus.sock                        the first one listens, the others connect to it
   kyneta-uds listen /tmp/bus.sock --echo               a server that returns each offer
   kyneta-uds connect /tmp/bus.sock                     a client, its messages from stdin
+  kyneta-uds bus /tmp/chat.sock                        a member of a bus of lines or JSON values
   kyneta-uds status /tmp/status.sock                   the state of a process started with --status
   kyneta-uds wire decode --raw < captured.bin          bytes from the wire as messages
   kyneta-uds bench                                     the cost of a message on this machine"
@@ -71,6 +73,56 @@ Lines of stdin: see kyneta-uds peer --help.")]
 
 Lines of stdin: see kyneta-uds peer --help.")]
     Connect(ConnectArgs),
+
+    /// Be a member of a bus of JSON values: each message reaches each other member once
+    #[command(after_help = "Examples:
+  kyneta-uds bus /tmp/chat.sock --id ann               in several terminals: all read what each types
+  kyneta-uds bus /tmp/chat.sock --json < commands.jsonl
+
+A line of text is published as a string, and what comes in is printed as ID: TEXT. With --json, a line of stdin is
+one of
+  {\"publish\":VALUE}                                     to every other member
+  {\"send\":VALUE,\"to\":ID}                              to one
+  {\"request\":VALUE,\"to\":ID,\"id\":N,\"timeout_ms\":N?}  its answer is an event of that id
+  {\"answer\":VALUE,\"id\":N} or {\"fail\":TEXT,\"id\":N}   to a request event of that id
+  {\"quit\":true}
+and a line of stdout is one of
+  {\"event\":\"role\",\"role\":...}
+  {\"event\":\"member\",\"id\":ID,\"change\":\"joined\"|\"left\",\"name\":TEXT?,\"pid\":N?,\"uid\":N?}
+  {\"event\":\"message\",\"from\":ID,\"seq\":N,\"to\":\"all\"|\"me\",\"msg\":VALUE}
+  {\"event\":\"request\",\"from\":ID,\"id\":N,\"msg\":VALUE}
+  {\"event\":\"answer\",\"id\":N,\"msg\":VALUE} or {\"event\":\"answer\",\"id\":N,\"error\":TEXT}
+  {\"event\":\"delivered\",\"seq\":N,\"missed\":[ID...]}    all up to seq are delivered, but to those that left
+  {\"event\":\"missed\",\"from\":ID,\"count\":N}
+  {\"event\":\"waiting\",\"why\":TEXT,\"for_ms\":N}
+  {\"event\":\"error\",\"code\":CODE,\"message\":TEXT,\"peer\":ID?}")]
+    Bus(BusArgs),
+
+    /// Send one message to a bus, from a script: exit 0 when it is delivered
+    #[command(after_help = "Examples:
+  kyneta-uds send /tmp/chat.sock 'dinner is ready'
+  kyneta-uds send /tmp/chat.sock @note.txt --to ann
+  date | kyneta-uds send /tmp/chat.sock -
+  kyneta-uds send /tmp/chat.sock 'how many?' --to stock --request --timeout 500
+
+Exit 0 when each member has it (with --request: when it is answered), 1 when a member has left meanwhile, none is
+there, or the time is over.")]
+    Send(SendArgs),
+
+    /// Show the members of a bus, without joining it
+    #[command(after_help = "Examples:
+  kyneta-uds who /tmp/chat.sock
+  kyneta-uds who /tmp/chat.sock --json | jq .id")]
+    Who(WhoArgs),
+
+    /// Show what passes on a bus, without joining it
+    ///
+    /// The bus never waits for a tap: it misses what it is too slow for, and says how many.
+    #[command(after_help = "Examples:
+  kyneta-uds tap /tmp/chat.sock
+  kyneta-uds tap /tmp/chat.sock --json --count 10
+  kyneta-uds tap /tmp/chat.sock --raw passed.bin; kyneta-uds wire decode --raw < passed.bin")]
+    Tap(TapArgs),
 
     /// Show the status of a running process: its role, peers, queues and error counts
     ///

@@ -5,8 +5,10 @@
 
 mod args;
 mod bench;
+mod bus;
 mod completions;
 mod demo;
+mod event_writer;
 mod failure;
 mod json;
 mod line_reader;
@@ -16,6 +18,7 @@ mod member;
 mod option_values;
 mod signals;
 mod status;
+mod stdin;
 mod stdout;
 mod style;
 mod wire;
@@ -75,6 +78,13 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
             runtime.block_on(member::listen(args, signals()?))
         }
         Command::Connect(args) => runtime.block_on(member::connect(args, signals()?)),
+        Command::Bus(args) => {
+            raise_descriptor_limit();
+            runtime.block_on(bus::bus(args, signals()?))
+        }
+        Command::Send(args) => runtime.block_on(bus::send(args)),
+        Command::Who(args) => runtime.block_on(bus::who(args)),
+        Command::Tap(args) => runtime.block_on(bus::tap(args, signals()?)),
         Command::Status(args) => runtime.block_on(status::status(args, signals()?)),
         Command::Demo => runtime.block_on(demo::demo(signals()?)),
         Command::Wire { command } => wire::wire(command),

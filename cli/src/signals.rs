@@ -5,7 +5,7 @@ use std::{env, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The commands that end in good order at a signal. The other ones die of it.
-const HANDLING: [&str; 5] = ["peer", "listen", "connect", "status", "demo"];
+const HANDLING: [&str; 7] = ["peer", "listen", "connect", "bus", "tap", "status", "demo"];
 
 /// SIGINT, SIGTERM and SIGHUP (the terminal is gone), caught from the moment this is made.
 #[derive(Debug)]

@@ -18,10 +18,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-mod owners;
 mod table;
 
-use self::owners::Owners;
 use self::table::{Change, ChangeKind, Config, Key, PeerTable};
 #[cfg(feature = "status")]
 use crate::status::About;
@@ -29,6 +27,7 @@ use crate::{
     connection::Connection,
     event::{Event, PeerChange},
     event_sender::EventSender,
+    owners::Owners,
 };
 
 /// The peers of a [`Server`](crate::Server), [`Client`](crate::Client) or [`Peer`](crate::Peer).

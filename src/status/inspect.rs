@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kyneta_uds_core::ChannelMsg;
+use kyneta_uds_core::{ChannelMsg, WireVersion};
 use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
@@ -13,7 +13,12 @@ use kyneta_uds_reconnect::StateKind;
 
 use super::snapshot::{PeerStatus, Queued, RelayStatus, Snapshot, Standing, WaitingStatus};
 use crate::{
-    client::Client, connection::Connection, peer::Peer, peers::Peers, server::Server,
+    bus::{Bus, MemberInfo},
+    client::Client,
+    connection::Connection,
+    peer::Peer,
+    peers::Peers,
+    server::Server,
     waiting::Waiting,
 };
 
@@ -63,6 +68,50 @@ impl Inspect for Client {
             StateKind::Disconnected => Standing::Disconnected,
         };
         of(role, self.peers(), Some(self.handle()), self.waiting())
+    }
+}
+
+impl<M> Inspect for Bus<M> {
+    fn snapshot(&self) -> Snapshot {
+        let role = match self.role() {
+            Role::Negotiating => Standing::Negotiating,
+            Role::Listener => Standing::Listener,
+            Role::Connector => Standing::Connector,
+            Role::Disposed => Standing::Disposed,
+        };
+        let mut snapshot = Snapshot::new(role, self.id().as_str());
+        snapshot.path = Some(self.path().to_string());
+        snapshot.uptime_ms = millis(self.age());
+        snapshot.waiting = self.waiting().map(|waiting| WaitingStatus {
+            why: waiting.why().to_string(),
+            for_ms: millis(waiting.elapsed()),
+        });
+        let (messages, bytes) = self.unacknowledged();
+        snapshot.queued = Queued { messages, bytes };
+        snapshot.sent = self.sent();
+        snapshot.received = self.counts().received;
+        snapshot.peers = self
+            .members()
+            .iter()
+            .map(|member| member_status(member))
+            .collect();
+        snapshot
+    }
+}
+
+/// A member of a bus. What waits for it and what it has sent is the listener's to know.
+fn member_status(member: &MemberInfo) -> PeerStatus {
+    PeerStatus {
+        id: member.id.as_str().to_owned(),
+        name: member.name.as_ref().map(|name| name.as_str().to_owned()),
+        peer_type: member.kind.name().to_owned(),
+        wire: WireVersion::V3.byte(),
+        uid: member.uid,
+        pid: member.pid,
+        connected_ms: millis(member.since.elapsed()),
+        queued: Queued::default(),
+        sent: 0,
+        received: 0,
     }
 }
 

@@ -7,7 +7,6 @@ use kyneta_uds::{Client, ClientError, DisconnectReason, ReconnectPolicy, SocketP
 use super::{
     args::ConnectArgs,
     event_line::EventLine,
-    event_writer::EventWriter,
     last_failure::{LastFailure, RecordingPolicy},
     recipients::Handle,
     reporter::Reporter,
@@ -16,6 +15,7 @@ use super::{
     status_socket::StatusSocket,
 };
 use crate::{
+    event_writer::EventWriter,
     failure::{Chain, Failure},
     signals::Signals,
 };

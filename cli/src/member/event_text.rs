@@ -7,13 +7,13 @@ use super::{
     message_summary::Summary,
 };
 use crate::{
+    event_writer::EventText,
     json::Msg,
     style::{Color, Escaped, Style},
 };
 
-impl EventLine<'_> {
-    /// The event as a line of text.
-    pub(super) fn text(&self, style: Style) -> String {
+impl EventText for EventLine<'_> {
+    fn text(&self, style: Style) -> String {
         let line = |color, sign: &str, rest: fmt::Arguments<'_>| {
             format!("{} {rest}", style.paint(color, sign))
         };

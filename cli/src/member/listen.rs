@@ -7,14 +7,13 @@ use kyneta_uds::Server;
 use super::{
     args::ListenArgs,
     event_line::EventLine,
-    event_writer::EventWriter,
     recipients::Handle,
     reporter::Reporter,
     run::{FLUSH_TIMEOUT, ended_at, handler, run},
     settings::{handshake, queue, stack},
     status_socket::StatusSocket,
 };
-use crate::{failure::Failure, signals::Signals};
+use crate::{event_writer::EventWriter, failure::Failure, signals::Signals};
 
 /// Listens until a request to end.
 pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Failure> {

@@ -5,10 +5,10 @@
 //! connections for longer than the queues allow.
 
 mod args;
+mod command_line;
 mod connect;
 mod event_line;
 mod event_text;
-mod event_writer;
 mod last_failure;
 mod listen;
 mod message_summary;
@@ -19,7 +19,6 @@ mod run;
 mod send;
 mod settings;
 mod status_socket;
-mod stdin;
 
 pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;

@@ -5,14 +5,13 @@ use kyneta_uds::{Peer, Role};
 use super::{
     args::PeerArgs,
     event_line::EventLine,
-    event_writer::EventWriter,
     recipients::Handle,
     reporter::Reporter,
     run::{FLUSH_TIMEOUT, ended_at, handler, run},
     settings::{handshake, queue, stack},
     status_socket::StatusSocket,
 };
-use crate::{failure::Failure, signals::Signals};
+use crate::{event_writer::EventWriter, failure::Failure, signals::Signals};
 
 /// Joins the path, and stays until a request to end.
 pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure> {

@@ -16,10 +16,12 @@ use kyneta_uds::{
 
 use super::{
     event_line::{EventLine, PeerChanged, Reason},
-    event_writer::EventWriter,
     last_failure::LastFailure,
 };
-use crate::failure::{Chain, Failure};
+use crate::{
+    event_writer::EventWriter,
+    failure::{Chain, Failure},
+};
 
 /// Reports events and messages.
 #[derive(Debug)]

@@ -10,12 +10,17 @@ use tokio::{
 use tower::{Service, service_fn};
 
 use super::{
-    args::MemberArgs, recipients::Handle, reporter::Reporter, send::Sends, settings::stall_limit,
-    stdin,
+    args::MemberArgs,
+    command_line::{Command, command},
+    recipients::Handle,
+    reporter::Reporter,
+    send::Sends,
+    settings::stall_limit,
 };
 use crate::{
     failure::{Chain, Failure},
     signals::Signals,
+    stdin::{self, Grammar},
 };
 
 /// Limit for closing all connections: longer than a queue takes to drain.
@@ -71,7 +76,12 @@ pub(super) async fn run(
     endpoint: Option<Endpoint>,
     mut signals: Signals,
 ) -> Result<DisconnectReason, Failure> {
-    let stdin::Input { mut lines, quit } = stdin::read(args.max_frame, args.stay)?;
+    let grammar = Grammar {
+        command,
+        quit: || Command::Quit,
+        is_quit: |command| matches!(command, Command::Quit),
+    };
+    let stdin::Input { mut lines, quit } = stdin::read(grammar, args.max_frame, args.stay)?;
     let joined = Arc::new(SetOnce::new());
     let (mut sends, reporting) = Sends::new(joined.clone(), reporter.clone(), stall_limit(args));
     let member = async {

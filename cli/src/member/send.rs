@@ -21,11 +21,12 @@ use tokio::{
 use tower::{Service, ServiceExt as _};
 
 use super::{
+    command_line::Command,
     event_line::EventLine,
     recipients::{Dialed, Handle, Recipient, Recipients},
     reporter::Reporter,
-    stdin::{Command, InputLine},
 };
+use crate::stdin::InputLine;
 
 /// Commands whose `sent` event is pending. More than the small messages that a queue of the default
 /// size and its write buffer hold, so that the queue fills first.
@@ -74,7 +75,7 @@ impl Sends {
 
     /// Ready when a line asks to quit. Cancel safe: [`give_up`](Self::give_up) reports a command that
     /// was taken and not finished.
-    pub(super) async fn until_quit(&mut self, lines: &mut Receiver<InputLine>) {
+    pub(super) async fn until_quit(&mut self, lines: &mut Receiver<InputLine<Command>>) {
         while let Some(line) = lines.recv().await {
             match line {
                 Ok(Command::Quit) => return,
@@ -95,7 +96,7 @@ impl Sends {
     }
 
     /// Sends no more: reports each command that was read and not executed as sent to 0 peers.
-    pub(super) fn give_up(mut self, mut lines: Receiver<InputLine>) {
+    pub(super) fn give_up(mut self, mut lines: Receiver<InputLine<Command>>) {
         lines.close();
         let mut unsent = usize::from(mem::take(&mut self.sending));
         while let Ok(line) = lines.try_recv() {

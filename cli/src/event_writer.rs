@@ -11,17 +11,23 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
-use super::event_line::EventLine;
 use crate::{failure::Failure, stdout::broken_is_quiet, style::Style};
 
 /// Tasks wait while this many bytes or more are pending. Each may add one more line.
 const MAX_PENDING: usize = 256 << 10;
 
+/// An event that can be shown to a person.
+pub(crate) trait EventText: Serialize {
+    /// As a line of text; empty for one that is not shown there.
+    fn text(&self, style: Style) -> String;
+}
+
 /// Writes events, for programs or for people.
 #[derive(Debug, Clone)]
-pub(super) struct EventWriter {
+pub(crate) struct EventWriter {
     shared: Arc<Shared>,
     format: Format,
 }
@@ -51,7 +57,7 @@ struct Pending {
 
 impl EventWriter {
     /// Starts the thread.
-    pub(super) fn start(json: bool) -> Result<Self, Failure> {
+    pub(crate) fn start(json: bool) -> Result<Self, Failure> {
         let shared = Arc::<Shared>::default();
         let format = if json {
             Format::Json
@@ -66,14 +72,14 @@ impl EventWriter {
     }
 
     /// Ready when there is room for an event; an error when stdout is broken.
-    pub(super) async fn room(&self) -> Result<(), Failure> {
+    pub(crate) async fn room(&self) -> Result<(), Failure> {
         self.shared
             .until(|pending| pending.lines.len() < MAX_PENDING)
             .await
     }
 
     /// Writes an event, whether there is room or not.
-    pub(super) fn put(&self, event: &EventLine<'_>) {
+    pub(crate) fn put(&self, event: &impl EventText) {
         let mut pending = self.shared.pending();
         if pending.broken.is_some() {
             return;
@@ -87,9 +93,11 @@ impl EventWriter {
                 }
             }
             Format::Text(style) => {
-                pending
-                    .lines
-                    .extend_from_slice(event.text(style).as_bytes());
+                let text = event.text(style);
+                if text.is_empty() {
+                    return;
+                }
+                pending.lines.extend_from_slice(text.as_bytes());
             }
         }
         pending.lines.push(b'\n');
@@ -97,7 +105,7 @@ impl EventWriter {
     }
 
     /// Resolves when stdout cannot be written any more.
-    pub(super) async fn broken(&self) -> Failure {
+    pub(crate) async fn broken(&self) -> Failure {
         match self.shared.until(|_| false).await {
             Err(failure) => failure,
             Ok(()) => Failure::Unread,
@@ -105,7 +113,7 @@ impl EventWriter {
     }
 
     /// Waits until all lines are written, or for `deadline`.
-    pub(super) async fn finish(&self, deadline: Duration) {
+    pub(crate) async fn finish(&self, deadline: Duration) {
         let all = self
             .shared
             .until(|pending| pending.lines.is_empty() && !pending.writing);

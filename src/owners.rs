@@ -13,7 +13,7 @@ const MAX_IDS: usize = 8192;
 
 /// The ids of peers that have departed.
 #[derive(Debug, Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     uids: HashMap<PeerId, u32>,
     /// Those of each user, the oldest first.
     ids: HashMap<u32, VecDeque<PeerId>>,
@@ -21,12 +21,12 @@ pub(super) struct Owners {
 
 impl Owners {
     /// The user that has used an id.
-    pub(super) fn uid(&self, id: &PeerId) -> Option<u32> {
+    pub(crate) fn uid(&self, id: &PeerId) -> Option<u32> {
         self.uids.get(id).copied()
     }
 
     /// A peer has departed. Its id stays with the user that had it first.
-    pub(super) fn departed(&mut self, id: &PeerId, uid: u32) {
+    pub(crate) fn departed(&mut self, id: &PeerId, uid: u32) {
         if self.uids.contains_key(id) {
             return;
         }

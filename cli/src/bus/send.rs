@@ -1,0 +1,88 @@
+//! `send`: one message to a bus, from a script.
+
+use std::{
+    convert::Infallible,
+    io::{self, Read as _},
+};
+
+use kyneta_uds::bus::BusIncoming;
+use serde_json::Value;
+use tokio::time::timeout;
+use tower::{Service as _, ServiceExt as _, service_fn};
+
+use super::{args::SendArgs, line::plain};
+use crate::{failure::Failure, stdout::print_line};
+
+/// Joins, sends, and leaves when the message is delivered.
+pub(crate) async fn send(args: SendArgs) -> Result<(), Failure> {
+    let text = text(&args.text)?;
+    let sending = send_text(&args, text);
+    match timeout(args.timeout(), sending).await {
+        Ok(sent) => sent,
+        Err(_) => {
+            let what = format!("not delivered within {} ms", args.timeout().as_millis());
+            Err(Failure::work(what))
+        }
+    }
+}
+
+async fn send_text(args: &SendArgs, text: String) -> Result<(), Failure> {
+    let ignore = service_fn(async |_: BusIncoming<Value>| Ok::<_, Infallible>(()));
+    let bus = args.joining.builder("send")?.join(ignore).await?;
+    let sent = deliver(args, &bus, text.into()).await;
+    bus.dispose().await;
+    sent
+}
+
+async fn deliver(
+    args: &SendArgs,
+    bus: &kyneta_uds::Bus<Value>,
+    value: Value,
+) -> Result<(), Failure> {
+    let delivered = match &args.to {
+        None if bus.members().is_empty() => {
+            let path = bus.path();
+            return Err(Failure::work(format!(
+                "no other member is on the bus at {path}"
+            )));
+        }
+        None => bus.clone().ready().await?.call(value).await?,
+        Some(to) if args.request => {
+            let answer = bus
+                .member(to)?
+                .request(value)
+                .await
+                .map_err(Failure::Work)?;
+            return print_line(plain(&answer).as_bytes());
+        }
+        Some(to) => bus.member(to)?.send(value).await?,
+    };
+    if delivered.missed.is_empty() {
+        return Ok(());
+    }
+    let missed: Vec<_> = delivered
+        .missed
+        .iter()
+        .map(|id| format!("{id:?}"))
+        .collect();
+    let missed = missed.join(", ");
+    Err(Failure::work(format!(
+        "not delivered to {missed}, which left meanwhile"
+    )))
+}
+
+/// The message: itself, or what a file or stdin holds.
+fn text(text: &str) -> Result<String, Failure> {
+    let read = match text.strip_prefix('@') {
+        _ if text == "-" => {
+            let mut content = String::new();
+            io::stdin()
+                .lock()
+                .read_to_string(&mut content)
+                .map(|_| content)
+        }
+        Some(file) => std::fs::read_to_string(file),
+        None => return Ok(text.to_owned()),
+    };
+    read.map_err(|error| Failure::work(format!("{text} cannot be read: {error}")))
+}

@@ -1,0 +1,86 @@
+//! Handles the connections that a listening member accepts, and what both roles report.
+//!
+//! In: accepted channels, reports. Out: a task for each channel; events. May touch: the state of the bus.
+
+use std::{convert::Infallible, future::ready, sync::Arc};
+
+use futures_util::FutureExt as _;
+use kyneta_uds_core::{BoxError, Channel, SharedError};
+use kyneta_uds_negotiate::{AcceptHandler, Role, RoleWait};
+use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent, queue};
+use kyneta_uds_unix::ConnectionPermit;
+use tower::service_fn;
+use tower_service::Service;
+
+use super::{channel::BusChannel, event::BusEvent, input::Input, shared::Shared, wire::Wire};
+use crate::waiting::Waiting;
+
+/// Registers each accepted connection with the hub.
+#[derive(Debug, Clone)]
+pub(crate) struct BusAcceptHandler {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl<C, E> AcceptHandler<BusChannel<C>, E, Wire> for BusAcceptHandler
+where
+    C: Channel<Wire, In = Wire, Future: Send> + Send + 'static,
+    E: Into<BoxError> + Send + 'static,
+{
+    async fn accept(
+        self,
+        mut channel: BusChannel<C>,
+        permit: ConnectionPermit,
+    ) -> Option<Handle<Wire>> {
+        let (handle, driver) = queue(config(&self.shared));
+        let credentials = channel.connection().credentials;
+        let (key, outbox) = self.shared.accepted(handle.clone(), credentials);
+        channel.register(key, outbox);
+        let driving = driver.drive(channel, inputs(self.shared.clone()));
+        tokio::spawn(driving.map(move |_| drop(permit)));
+        Some(handle)
+    }
+
+    fn accept_failed(&self, error: E) {
+        let error: BoxError = error.into();
+        tracing::debug!(%error, "an accepted connection did not become a channel");
+    }
+
+    fn role_changed(&self, role: Role) {
+        self.shared.role(role);
+    }
+
+    fn waiting(&self, waiting: &RoleWait) {
+        let waiting = Waiting::for_role(waiting);
+        self.shared.events.send(BusEvent::Waiting(waiting));
+    }
+
+    fn in_the_way(&self, error: &SharedError) {
+        let error = error.clone();
+        self.shared.events.send(BusEvent::InTheWay { error });
+    }
+}
+
+/// The queue above a connection carries nothing: what waits is in the outbox. It drives the connection, and its
+/// events say what was no payload of the bus's.
+pub(crate) fn config(shared: &Arc<Shared>) -> QueueConfig {
+    let events = shared.events.clone();
+    QueueConfig::default()
+        .max_messages(1)
+        .on_event(move |event| {
+            if let QueueEvent::Rejected(rejection) = event {
+                tracing::debug!(%rejection, "a payload that is none of the bus's");
+                let error = SharedError::new(rejection.clone());
+                events.send(BusEvent::Rejected { error });
+            }
+        })
+}
+
+/// The handler of a connection: what it brings goes to the bus.
+pub(crate) fn inputs(
+    shared: Arc<Shared>,
+) -> impl Service<Input, Response = (), Error = Infallible, Future: Send> + Send + 'static {
+    service_fn(move |input: Input| {
+        shared.input(input);
+        ready(Ok(()))
+    })
+}

@@ -1,0 +1,207 @@
+//! What happens on a bus, and how often.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use kyneta_uds_core::SharedError;
+use kyneta_uds_negotiate::Role;
+use tokio::sync::broadcast;
+
+use super::{info::MemberInfo, refusal::NotAdmittedToBus};
+use crate::waiting::Waiting;
+
+/// How many events a slow reader may be behind before it misses some.
+const MAX_BEHIND: usize = 4096;
+
+/// What happens on a bus. Those about other members come in one order with the messages: a message comes after its
+/// sender's [`Joined`](Self::Joined).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum BusEvent {
+    /// The role from now on.
+    Role(Role),
+    /// A member is listed: what is accepted from now on is owed to it.
+    Joined(Arc<MemberInfo>),
+    /// A member is gone for good: it has left, has died, or was too slow. If it lives, it joins anew.
+    Left(Arc<MemberInfo>),
+    /// Messages of a member will not come, at most so many: this member was counted as left for a time, or keeps the
+    /// newest ones.
+    Missed {
+        /// Whose.
+        from: Arc<MemberInfo>,
+        /// How many, at most.
+        count: u64,
+    },
+    /// A message that is no `M`. If it was a request, its sender is told.
+    NotUnderstood {
+        /// Whose.
+        from: Arc<MemberInfo>,
+        /// Why.
+        error: SharedError,
+    },
+    /// A payload that is none of the bus's.
+    Rejected {
+        /// Why.
+        error: SharedError,
+    },
+    /// The handler has failed or panicked at a message.
+    HandlerFailed {
+        /// Whose message.
+        from: Arc<MemberInfo>,
+        /// Why.
+        error: SharedError,
+    },
+    /// As the listener: a process was not admitted.
+    Refused {
+        /// The id that it claims, cut at 256 characters.
+        id: String,
+        /// Why.
+        error: NotAdmittedToBus,
+    },
+    /// As the listener: a member has acknowledged nothing for the stall limit, and is disconnected.
+    Stalled(Arc<MemberInfo>),
+    /// There has been no role for a second or more.
+    Waiting(Waiting),
+    /// An obstacle at the path does not go away by itself.
+    InTheWay {
+        /// What.
+        error: SharedError,
+    },
+    /// This reader was too slow and has missed this many events.
+    MissedEvents(u64),
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// How often something has happened on a bus since this member's start.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct BusCounts {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        #[derive(Debug, Default)]
+        struct Counters {
+            $($name: AtomicU64,)+
+        }
+
+        impl Counters {
+            fn get(&self) -> BusCounts {
+                BusCounts {
+                    $($name: self.$name.load(Ordering::Relaxed),)+
+                }
+            }
+        }
+    };
+}
+
+counts! {
+    /// Members that joined.
+    joined,
+    /// Members that left.
+    left,
+    /// Messages that were handed to the handler.
+    received,
+    /// Messages that will not come.
+    missed,
+    /// Messages that are no `M`.
+    not_understood,
+    /// Payloads that are none of the bus's.
+    rejected,
+    /// Messages that the handler failed or panicked at.
+    handler_failures,
+    /// Processes that were not admitted.
+    refused,
+    /// Members that were disconnected because they acknowledged nothing.
+    stalled,
+}
+
+/// The events, for any number of readers.
+#[derive(Debug, Clone)]
+pub(crate) struct BusEvents {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sender: broadcast::Sender<BusEvent>,
+    counters: Counters,
+}
+
+impl BusEvents {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                sender: broadcast::Sender::new(MAX_BEHIND),
+                counters: Counters::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn send(&self, event: BusEvent) {
+        let counters = &self.inner.counters;
+        let (counter, by) = match &event {
+            BusEvent::Joined(_) => (&counters.joined, 1),
+            BusEvent::Left(_) => (&counters.left, 1),
+            BusEvent::Missed { count, .. } => (&counters.missed, *count),
+            BusEvent::NotUnderstood { .. } => (&counters.not_understood, 1),
+            BusEvent::Rejected { .. } => (&counters.rejected, 1),
+            BusEvent::HandlerFailed { .. } => (&counters.handler_failures, 1),
+            BusEvent::Refused { .. } => (&counters.refused, 1),
+            BusEvent::Stalled(_) => (&counters.stalled, 1),
+            _ => {
+                let _ = self.inner.sender.send(event);
+                return;
+            }
+        };
+        counter.fetch_add(by, Ordering::Relaxed);
+        // Without readers it is counted all the same.
+        let _ = self.inner.sender.send(event);
+    }
+
+    pub(crate) fn received(&self) {
+        self.inner.counters.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> BusCounts {
+        self.inner.counters.get()
+    }
+
+    pub(crate) fn subscribe(&self) -> BusEventReader {
+        BusEventReader {
+            receiver: self.inner.sender.subscribe(),
+        }
+    }
+}
+
+/// Reads the events of a bus from one time on.
+#[derive(Debug)]
+pub struct BusEventReader {
+    receiver: broadcast::Receiver<BusEvent>,
+}
+
+impl BusEventReader {
+    /// The next event; `None` after the last one.
+    ///
+    /// Cancel safe.
+    pub async fn recv(&mut self) -> Option<BusEvent> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(BusEvent::MissedEvents(count)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event that is there already.
+    pub fn try_recv(&mut self) -> Option<BusEvent> {
+        match self.receiver.try_recv() {
+            Ok(event) => Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(count)) => {
+                Some(BusEvent::MissedEvents(count))
+            }
+            Err(_) => None,
+        }
+    }
+}

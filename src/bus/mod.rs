@@ -1,0 +1,81 @@
+//! A bus for messages of your own: each message reaches each other member exactly once.
+//!
+//! ```
+//! use kyneta_uds::{Bus, BusIncoming, Identity};
+//! use serde::{Deserialize, Serialize};
+//! use tower::{Service as _, ServiceExt as _, service_fn};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Event {
+//!     Opened,
+//!     Sold { item: String },
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("bus.sock");
+//! let print = service_fn(async |incoming: BusIncoming<Event>| {
+//!     println!("{}: {:?}", incoming.from, incoming.message);
+//!     Ok::<_, std::convert::Infallible>(())
+//! });
+//! let join = async |id: &'static str| {
+//!     let identity = Identity::service(id)?;
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+//!         Bus::<Event>::builder(&path).identity(identity).protocol("shop/1").join(print).await?,
+//!     )
+//! };
+//! let shop = join("shop").await?;
+//! let mut till = join("till").await?;
+//!
+//! // To all others; ready when each of them has it, or has left.
+//! let delivered = till.ready().await?.call(Event::Opened).await?;
+//! assert!(delivered.missed.is_empty());
+//!
+//! // To one.
+//! till.member("shop")?.send(Event::Sold { item: "pen".into() }).await?;
+//!
+//! shop.dispose().await; // `till` listens now
+//! till.dispose().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The process that starts first listens, the others connect to it, and one of them takes over when it ends, as with
+//! a [`Peer`](crate::Peer). A message that was accepted arrives exactly once, in its sender's order, at each member
+//! that the sender's [`members`](Bus::members) listed when it was accepted and that stays, however many listeners die
+//! meanwhile. The listener passes bodies on as bytes.
+
+mod accept;
+mod builder;
+mod channel;
+mod codec;
+mod deliver;
+mod encode;
+mod event;
+mod handle;
+mod inbox;
+mod incoming;
+mod info;
+mod input;
+mod look;
+mod make;
+mod member;
+mod outbox;
+mod refusal;
+mod request;
+mod shared;
+mod stall;
+mod wire;
+
+pub use self::{
+    builder::{BusBuilder, BusJoinError, Delivery},
+    event::{BusCounts, BusEvent, BusEventReader},
+    handle::{Bus, BusError, Delivered, MembersWatch, Publish},
+    incoming::{BusIncoming, Responder},
+    info::MemberInfo,
+    look::{Look, LookError, Passed, Present, tap, who},
+    member::{BusMember, UnknownMember},
+    refusal::NotAdmittedToBus,
+    request::RequestError,
+};

@@ -1,0 +1,42 @@
+//! Why a hub does not admit a member: on the wire, and as an error.
+
+use kyneta_uds_bus::Refusal;
+
+use super::wire::Refused;
+
+/// A bus does not admit this member.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+#[non_exhaustive]
+pub struct NotAdmittedToBus {
+    /// A name for programs: `protocol`, `version`, `replaced`, `full`, `id-of-another-user`, `not-a-bus`.
+    pub code: String,
+    /// A sentence of the listener's.
+    pub why: String,
+}
+
+impl From<Refused> for NotAdmittedToBus {
+    fn from(refused: Refused) -> Self {
+        Self {
+            code: refused.code,
+            why: refused.why,
+        }
+    }
+}
+
+pub(crate) fn refused(code: &str, why: impl Into<String>) -> Refused {
+    Refused {
+        code: code.to_owned(),
+        why: why.into(),
+    }
+}
+
+pub(crate) fn of_hub(why: Refusal) -> Refused {
+    let code = match why {
+        Refusal::Replaced => "replaced",
+        Refusal::Full => "full",
+        Refusal::OtherMachine => "other-machine",
+        _ => "refused",
+    };
+    refused(code, why.to_string())
+}

@@ -1,0 +1,267 @@
+//! A bus of messages of one's own, over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
+
+mod support;
+
+use std::{convert::Infallible, num::NonZeroU32, path::Path, time::Duration};
+
+use kyneta_uds::{
+    Bus, BusIncoming, Role,
+    bus::{BusError, BusEvent, BusJoinError, RequestError},
+};
+use support::{service, soon};
+use tokio::sync::mpsc;
+use tower::{Service as _, ServiceExt as _, service_fn};
+
+type Said = (String, u64, bool, String);
+
+struct One {
+    bus: Bus<String>,
+    said: mpsc::UnboundedReceiver<Said>,
+}
+
+impl One {
+    async fn join(path: &Path, id: &str) -> Self {
+        let (sender, said) = mpsc::unbounded_channel();
+        let handler = service_fn(move |incoming: BusIncoming<String>| {
+            let from = incoming.from.id.as_str().to_owned();
+            let _ = sender.send((from, incoming.seq, incoming.to_me, incoming.message.clone()));
+            if let Some(request) = incoming.request {
+                match incoming.message.as_str() {
+                    "fail" => request.fail("as it was asked to"),
+                    "drop" => drop(request),
+                    "wait" => drop(tokio::spawn(async move { request.cancelled().await })),
+                    text => request.answer(&format!("{text} yourself")).unwrap(),
+                }
+            }
+            std::future::ready(Ok::<_, Infallible>(()))
+        });
+        let builder = Bus::builder(path).identity(service(id)).protocol("test/1");
+        let bus = soon(builder.join(handler)).await.unwrap();
+        Self { bus, said }
+    }
+
+    async fn publish(&mut self, text: &str) -> Vec<String> {
+        let delivered = soon(self.bus.ready()).await.unwrap().call(text.to_owned());
+        let delivered = soon(delivered).await.unwrap();
+        delivered
+            .missed
+            .iter()
+            .map(|id| id.as_str().to_owned())
+            .collect()
+    }
+
+    async fn heard(&mut self) -> (String, String) {
+        let (from, _, _, text) = soon(self.said.recv()).await.unwrap();
+        (from, text)
+    }
+
+    fn members(&self) -> Vec<String> {
+        let members = self.bus.members();
+        members
+            .iter()
+            .map(|member| member.id.as_str().to_owned())
+            .collect()
+    }
+
+    async fn until_members(&self, ids: &[&str]) {
+        let mut watch = self.bus.watch_members();
+        let all = async {
+            while self.members() != ids {
+                watch.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all)
+            .await
+            .unwrap_or_else(|_| panic!("{:?}, not {ids:?}", self.members()));
+    }
+}
+
+fn heard(from: &str, text: &str) -> (String, String) {
+    (from.to_owned(), text.to_owned())
+}
+
+#[tokio::test]
+async fn all_hear_all_before_and_after_the_listener_ends() {
+    let bus = support::Bus::new();
+    let mut a = One::join(&bus.path, "a").await;
+    let mut b = One::join(&bus.path, "b").await;
+    let mut c = One::join(&bus.path, "c").await;
+    assert_eq!(a.bus.role(), Role::Listener);
+    b.until_members(&["a", "c"]).await;
+    a.until_members(&["b", "c"]).await;
+    assert_eq!(a.publish("from a").await, [""; 0]);
+    assert_eq!(b.publish("from b").await, [""; 0]);
+    assert_eq!(c.publish("from c").await, [""; 0]);
+    for (one, others) in [
+        (&mut a, ["b", "c"]),
+        (&mut b, ["a", "c"]),
+        (&mut c, ["a", "b"]),
+    ] {
+        let mut all = vec![one.heard().await, one.heard().await];
+        all.sort();
+        assert_eq!(
+            all,
+            others.map(|other| heard(other, &format!("from {other}")))
+        );
+    }
+    soon(a.bus.dispose()).await;
+    b.until_members(&["c"]).await;
+    c.until_members(&["b"]).await;
+    assert_eq!(b.publish("again").await, [""; 0]);
+    assert_eq!(c.heard().await, heard("b", "again"));
+    assert_eq!(c.publish("and again").await, [""; 0]);
+    assert_eq!(b.heard().await, heard("c", "and again"));
+}
+
+#[tokio::test]
+async fn a_message_to_one_reaches_that_one_and_an_unknown_member_is_an_error_with_names() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut b = One::join(&bus.path, "b").await;
+    let mut c = One::join(&bus.path, "c").await;
+    let mut to_b = c.bus.member("b").unwrap();
+    let delivered = soon(to_b.send("psst".into())).await.unwrap();
+    assert_eq!((delivered.seq, delivered.missed.len()), (1, 0));
+    let (from, seq, to_me, text) = soon(b.said.recv()).await.unwrap();
+    assert_eq!(
+        (from.as_str(), seq, to_me, text.as_str()),
+        ("c", 1, true, "psst")
+    );
+    let error = c.bus.member("d").unwrap_err().to_string();
+    assert_eq!(error, r#"no member "d" is on the bus; there are "a", "b""#);
+    assert!(c.said.try_recv().is_err());
+    drop(a);
+}
+
+#[tokio::test]
+async fn requests_are_answered_failed_taken_back_or_left() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let b = One::join(&bus.path, "b").await;
+    let c = One::join(&bus.path, "c").await;
+    let mut ask = b.bus.member("c").unwrap();
+    assert_eq!(soon(ask.request("hi".into())).await.unwrap(), "hi yourself");
+    let failed = soon(ask.request("fail".into())).await.unwrap_err();
+    assert_eq!(failed.to_string(), "as it was asked to");
+    let dropped = soon(ask.request("drop".into())).await.unwrap_err();
+    assert_eq!(dropped.to_string(), "the request was not answered");
+    let mut slow = tower::timeout::Timeout::new(ask.clone(), Duration::from_millis(20));
+    soon(slow.ready())
+        .await
+        .unwrap()
+        .call("wait".into())
+        .await
+        .unwrap_err();
+    let waiting = {
+        let mut ask = ask.clone();
+        tokio::spawn(async move { ask.request("wait".into()).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    soon(c.bus.dispose()).await;
+    let left = soon(waiting).await.unwrap().unwrap_err();
+    assert_eq!(left.downcast_ref(), Some(&RequestError::Left));
+    let gone = soon(ask.request("hi".into())).await.unwrap_err();
+    assert!(
+        matches!(gone.downcast_ref(), Some(BusError::Unknown(_))),
+        "{gone}"
+    );
+    drop(a);
+}
+
+#[tokio::test]
+async fn another_protocol_is_refused_with_both_names() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut events = a.bus.events();
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let other = Bus::<String>::builder(&bus.path)
+        .protocol("other/2")
+        .join(ignore);
+    let Err(BusJoinError::NotAdmitted { why, .. }) = soon(other).await else {
+        panic!("it was admitted");
+    };
+    assert_eq!(why.code, "protocol");
+    assert!(
+        why.why.contains("test/1") && why.why.contains("other/2"),
+        "{why}"
+    );
+    let refused = soon(events.recv()).await.unwrap();
+    assert!(matches!(refused, BusEvent::Refused { .. }), "{refused:?}");
+    // One in common is enough.
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let both = Bus::<String>::builder(&bus.path)
+        .protocol("test/2")
+        .protocol("test/1");
+    let _both = soon(both.join(ignore)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_understood_is_an_event_a_count_and_an_answer() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut events = a.bus.events();
+    let ignore = service_fn(async |_: BusIncoming<u32>| Ok::<_, Infallible>(()));
+    let numbers = Bus::<u32>::builder(&bus.path)
+        .identity(service("numbers"))
+        .protocol("test/1");
+    let mut numbers = soon(numbers.join(ignore)).await.unwrap();
+    let delivered = soon(numbers.ready()).await.unwrap().call(7);
+    soon(delivered).await.unwrap();
+    loop {
+        if let BusEvent::NotUnderstood { from, .. } = soon(events.recv()).await.unwrap() {
+            assert_eq!(from.id.as_str(), "numbers");
+            break;
+        }
+    }
+    assert_eq!(a.bus.counts().not_understood, 1);
+    let error = soon(numbers.member("a").unwrap().request(7))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("does not understand"), "{error}");
+}
+
+#[tokio::test]
+async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
+    let bus = support::Bus::new();
+    let mut a = One::join(&bus.path, "a").await;
+    let (sender, mut got) = mpsc::unbounded_channel();
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let open = gate.clone();
+    let handler = service_fn(move |incoming: BusIncoming<String>| {
+        let (sender, gate) = (sender.clone(), gate.clone());
+        async move {
+            gate.acquire().await.unwrap().forget();
+            let _ = sender.send(incoming.message);
+            Ok::<_, Infallible>(())
+        }
+    });
+    let builder = Bus::<String>::builder(&bus.path)
+        .identity(service("slow"))
+        .protocol("test/1")
+        .when_slow_keep_newest(NonZeroU32::new(4).unwrap());
+    let _slow = soon(builder.join(handler)).await.unwrap();
+    a.until_members(&["slow"]).await;
+    const MANY: usize = 10_000;
+    for i in 0..MANY {
+        // Not owed to it, so it is done at once.
+        let sent = soon(a.bus.ready())
+            .await
+            .unwrap()
+            .call(format!("{i:0>200}"));
+        soon(sent).await.unwrap();
+    }
+    open.add_permits(MANY);
+    let last = format!("{:0>200}", MANY - 1);
+    let mut count = 0;
+    loop {
+        let text = soon(got.recv()).await.unwrap();
+        count += 1;
+        if text == last {
+            break;
+        }
+    }
+    assert!(count <= MANY);
+    let _ = a.said.try_recv();
+}
