@@ -481,7 +481,7 @@ fn greeting(hello: Hello, shared: &Shared) -> Greeting {
 /// The greeting's frame; `None` if an id is too long.
 pub(crate) fn hello(greeting: &Greeting) -> Option<Hello> {
     let member = |id: &str, incarnation| {
-        let peer = PeerId::new(id.to_owned()).ok()?;
+        let peer = PeerId::new(id).ok()?;
         Some(MemberId::new(peer, Incarnation(incarnation)))
     };
     let places = greeting.places.iter().map(|(id, incarnation, token, k)| {
@@ -533,7 +533,7 @@ impl<C: Channel<Wire, In = Wire>> Stream for BusChannel<C> {
             let polled = Pin::new(&mut this.inner).poll_next(cx);
             // The layer above has nothing to send, so it does not ask for room: what waits is written here.
             this.reads = this.reads.wrapping_add(1);
-            if (polled.is_pending() || this.reads % WRITES_AFTER == 0)
+            if (polled.is_pending() || this.reads.is_multiple_of(WRITES_AFTER))
                 && let Poll::Ready(Err(error)) = this.poll_flush(cx)
             {
                 this.leave();

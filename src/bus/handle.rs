@@ -250,7 +250,8 @@ impl<M: Serialize> Bus<M> {
     /// Waits for a slot of the window.
     pub(super) fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BusError>> {
         if self.permit.is_none() {
-            match ready!(self.window.poll_acquire(cx)) {
+            let permit = ready!(self.window.poll_acquire(cx));
+            match permit {
                 Some(permit) => self.permit = Some(permit),
                 None => return Poll::Ready(Err(BusError::Ended)),
             }

@@ -111,7 +111,7 @@ async fn look(path: SocketPath, tap: bool) -> Result<Look, LookError> {
         CborLayer::with_codec(BusCodec).layer(FramingLayer::new().layer(UnixConnector::new())),
     );
     let channel = stack.oneshot(path.clone().into()).await;
-    let mut channel = channel.map_err(|error| not_connected(error.into()))?;
+    let mut channel = channel.map_err(not_connected)?;
     let admitted = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
     match timeout(ANSWER, admitted).await {
         Ok(admitted) => admitted.map_err(|error: CborError| not_connected(error.into()))?,

@@ -65,7 +65,7 @@ impl<M> Bus<M> {
     /// # Errors
     /// [`UnknownMember`], with the ids of the members that are there.
     pub fn member(&self, id: &str) -> Result<BusMember<M>, UnknownMember> {
-        let found = PeerId::new(id.to_owned()).ok();
+        let found = PeerId::new(id).ok();
         let member = found.as_ref().and_then(|id| self.shared().find(id));
         match member {
             Some(member) => Ok(BusMember {

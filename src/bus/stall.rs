@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn it_counts_from_the_last_acknowledgement_while_something_waits() {
-        let id = |id: &str| MemberId::new(PeerId::new(id.to_owned()).unwrap(), Incarnation(1));
+        let id = |id: &str| MemberId::new(PeerId::new(id).unwrap(), Incarnation(1));
         let (a, b) = (id("a"), id("b"));
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);

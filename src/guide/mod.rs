@@ -5,6 +5,7 @@
 //! * [`backpressure`]: backpressure, and what `call` promises
 //! * [`failover`]: what happens when a process dies
 //! * [`hub`]: what a listener passes between its members
+//! * [`bus`]: a bus for messages of your own
 //! * [`security`]: which processes are admitted
 //! * [`observability`]: events, logs, metrics, status
 //! * [`migrating`]: from `@kyneta/unix-socket-transport`
@@ -21,6 +22,9 @@ pub mod failover {}
 
 #[doc = include_str!("hub.md")]
 pub mod hub {}
+
+#[doc = include_str!("bus.md")]
+pub mod bus {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}

@@ -288,7 +288,7 @@ async fn execute(
             let member = bus.member(&to);
             let reporter = reporter.clone();
             tokio::spawn(async move {
-                let asked = async { Ok::<_, kyneta_uds::BoxError>(member?.request(value).await?) };
+                let asked = async { member?.request(value).await };
                 let answer = match timeout_ms {
                     None => asked.await,
                     Some(ms) => match timeout(Duration::from_millis(ms), asked).await {

@@ -8,7 +8,10 @@ use std::{
 use kyneta_uds::{ChannelCodec, Codec, Frame, FrameParser, Rejection, WireMode};
 use serde::Serialize;
 
-use super::json_lines::{Fault, LineDir, each_line, stdin, stdout};
+use super::{
+    diagnostic::foreign,
+    json_lines::{Fault, LineDir, each_line, stdin, stdout},
+};
 use crate::{
     failure::Failure,
     json::{Fields, JsonError, Msg, bytes, text},
@@ -33,7 +36,7 @@ pub(crate) fn decode(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
         append(out, &line.dir)?;
         out.extend_from_slice(b",\"results\":[");
         let mut first = true;
-        decoder.feed(&read, |result| {
+        decoder.feed(&read, |result, _| {
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
@@ -44,11 +47,12 @@ pub(crate) fn decode(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
     })
 }
 
-/// The bytes of one direction to a line for each frame.
+/// The bytes of one direction to a line for each frame; another protocol's payload in CBOR's diagnostic notation.
 pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> {
     let mut decoder = Decoder::new(wire, max_frame);
     let (mut stdin, mut stdout) = (stdin(), stdout());
     let mut out = Vec::new();
+    let mut unread = 0;
     loop {
         let block = stdin.fill_buf()?;
         if block.is_empty() {
@@ -56,10 +60,14 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
         }
         let read = block.len();
         decoder
-            .feed(block, |result| {
-                match result {
-                    Outcome::Ok(Msg(msg)) => append(&mut out, &Msg(msg))?,
-                    error @ Outcome::Error(_) => append(&mut out, &error)?,
+            .feed(block, |result, payload| {
+                match (result, foreign(payload)) {
+                    (Outcome::Ok(Msg(msg)), _) => append(&mut out, &Msg(msg))?,
+                    (Outcome::Error(_), Some(text)) => out.extend_from_slice(text.as_bytes()),
+                    (error @ Outcome::Error(_), None) => {
+                        unread += 1;
+                        append(&mut out, &error)?;
+                    }
                 }
                 out.push(b'\n');
                 Ok::<_, JsonError>(())
@@ -75,10 +83,12 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             return Err(Failure::work("the frames cannot be followed any further"));
         }
     }
-    if decoder.parser.is_between_frames() {
-        Ok(())
-    } else {
-        Err(Failure::work("the bytes end inside a frame"))
+    match (decoder.parser.is_between_frames(), unread) {
+        (true, 0) => Ok(()),
+        (true, _) => Err(Failure::work(format!(
+            "{unread} frames or payloads could not be read"
+        ))),
+        (false, _) => Err(Failure::work("the bytes end inside a frame")),
     }
 }
 
@@ -120,21 +130,21 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes; `emit` gets the result of each frame that they complete.
+    /// Takes bytes; `emit` gets the result of each frame that they complete, and the payload that is no message.
     fn feed<E>(
         &mut self,
         bytes: &[u8],
-        mut emit: impl FnMut(Outcome<'_>) -> Result<(), E>,
+        mut emit: impl FnMut(Outcome<'_>, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.broken.is_none() {
             self.parser.feed(bytes);
             loop {
                 match self.parser.next_frame() {
                     Ok(None) => return Ok(()),
-                    Ok(Some(Frame::Skipped(fault))) => emit(Rejection::from(fault).into())?,
+                    Ok(Some(Frame::Skipped(fault))) => emit(Rejection::from(fault).into(), &[])?,
                     Ok(Some(Frame::Payload(payload))) => match self.codec.decode(payload) {
-                        Ok(msg) => emit(Outcome::Ok(Msg(&msg)))?,
-                        Err(rejection) => emit(rejection.into())?,
+                        Ok(msg) => emit(Outcome::Ok(Msg(&msg)), &[])?,
+                        Err(rejection) => emit(rejection.into(), payload.as_slice())?,
                     },
                     // A gap in the sequence numbers concerns the connection, not a message.
                     Ok(Some(_)) => {}
@@ -146,10 +156,11 @@ impl Decoder {
             }
         }
         match &self.broken {
-            Some(why) => emit(Outcome::Error(Fault {
-                code: "reassembly-failed",
-                message: format!("{why}; nothing after it can be read"),
-            })),
+            Some(why) => {
+                let code = "reassembly-failed";
+                let message = format!("{why}; nothing after it can be read");
+                emit(Outcome::Error(Fault { code, message }), &[])
+            }
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@
 mod args;
 mod bus;
 mod decode;
+mod diagnostic;
 mod encode;
 mod json_lines;
 mod relay;

@@ -10,6 +10,7 @@ mod raw_peer;
 mod roles;
 
 mod bench;
+mod bus;
 mod completions_and_man;
 mod connect_states;
 mod demo;

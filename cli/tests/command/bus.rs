@@ -1,0 +1,203 @@
+//! A bus of JSON values: `bus`, `send`, `who` and `tap`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::{
+    process::{Process, Signal, command, start},
+    support::common::Bus,
+};
+
+fn join(bus: &Bus, id: &str) -> Process {
+    let path = bus.path.to_str().unwrap();
+    let mut process = start(&["bus", path, "--json", "--id", id]);
+    process.until(&json!({"event": "role"}));
+    process
+}
+
+fn member(id: &str, change: &str) -> Value {
+    json!({"event": "member", "id": id, "change": change})
+}
+
+fn message(from: &str, to: &str, msg: &Value) -> Value {
+    json!({"event": "message", "from": from, "to": to, "msg": msg})
+}
+
+/// A listener `a`, and `b` and `c`, which know each other.
+fn three(bus: &Bus) -> [Process; 3] {
+    let mut a = join(bus, "a");
+    let mut b = join(bus, "b");
+    a.until(&member("b", "joined"));
+    let mut c = join(bus, "c");
+    a.until(&member("c", "joined"));
+    b.until(&member("c", "joined"));
+    c.until(&member("b", "joined"));
+    [a, b, c]
+}
+
+/// Exit code, stdout and stderr.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let output = command(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn all_hear_all_before_and_after_the_listener_is_killed() {
+    let bus = Bus::new();
+    let [mut a, mut b, mut c] = three(&bus);
+    let value = json!({"n": [1, 2.5, null]});
+    b.write_line(json!({"publish": value}));
+    a.until(&message("b", "all", &value));
+    c.until(&message("b", "all", &value));
+    b.until(&json!({"event": "delivered", "seq": 1, "missed": []}));
+    a.signal(Signal::KILL);
+    b.write_line(json!({"publish": "after"}));
+    c.until(&message("b", "all", &json!("after")));
+    c.write_line(json!({"publish": "me too"}));
+    b.until(&message("c", "all", &json!("me too")));
+    b.write_line(json!({"quit": true}));
+    c.until(&member("b", "left"));
+    assert_eq!(b.end().code, 0);
+    c.stop();
+}
+
+#[test]
+fn one_can_be_sent_to_and_asked() {
+    let bus = Bus::new();
+    let [a, mut b, mut c] = three(&bus);
+    b.write_line(json!({"send": 1, "to": "c"}));
+    c.until(&message("b", "me", &json!(1)));
+    b.write_line(json!({"send": 1, "to": "d"}));
+    b.until(&json!({"event": "error", "code": "unknown-member"}));
+    b.write_line(json!({"request": "how many?", "to": "c", "id": 7}));
+    c.until(&json!({"event": "request", "from": "b", "id": 1, "msg": "how many?"}));
+    c.write_line(json!({"answer": 42, "id": 1}));
+    b.until(&json!({"event": "answer", "id": 7, "msg": 42}));
+    b.write_line(json!({"request": "how many?", "to": "c", "id": 8}));
+    c.until(&json!({"event": "request", "from": "b", "id": 2}));
+    c.write_line(json!({"fail": "none of yours", "id": 2}));
+    b.until(&json!({"event": "answer", "id": 8, "error": "none of yours"}));
+    b.write_line(json!({"request": 1, "to": "c", "id": 9, "timeout_ms": 20}));
+    b.until(&json!({"event": "answer", "id": 9, "error": "no answer within 20 ms"}));
+    b.write_line(json!({"request": 1, "to": "c", "id": 10}));
+    c.until(&json!({"event": "request", "id": 4}));
+    c.signal(Signal::TERM);
+    b.until(&json!({"event": "answer", "id": 10}));
+    assert_eq!(c.end().code, 0);
+    b.write_line("rubbish");
+    b.until(&json!({"event": "error", "code": "not-understood"}));
+    for process in [b, a] {
+        process.stop();
+    }
+}
+
+#[test]
+fn another_protocol_is_refused_with_both_names() {
+    let bus = Bus::new();
+    let mut a = join(&bus, "a");
+    let path = bus.path.to_str().unwrap();
+    let mut other = start(&["bus", path, "--json", "--id", "b", "--protocol", "other/1"]);
+    a.until(&json!({"event": "error", "code": "protocol", "peer": "b"}));
+    let end = other.end();
+    assert_eq!(end.code, 1);
+    assert!(
+        end.stderr.contains("json/1") && end.stderr.contains("other/1"),
+        "{}",
+        end.stderr
+    );
+    a.stop();
+}
+
+#[test]
+fn text_lines_are_heard_as_text() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut a = join(&bus, "a");
+    let mut b = start(&["bus", path, "--id", "b"]);
+    a.until(&member("b", "joined"));
+    b.write_line("hello there");
+    a.until(&message("b", "all", &json!("hello there")));
+    a.write_line(json!({"publish": "and you"}));
+    assert_eq!(b.line(), "a: and you");
+    // The end of stdin ends it: something was read.
+    drop(b.stdin());
+    assert_eq!(b.wait_for_end().code, 0);
+    a.until(&member("b", "left"));
+    a.stop();
+}
+
+#[test]
+fn scripts_send_ask_and_look_on() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let (code, _, stderr) = run(&["send", path, "to nobody"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("no other member is on the bus"), "{stderr}");
+    let (code, _, stderr) = run(&["who", path]);
+    assert_eq!(
+        (code, stderr.contains("cannot be asked")),
+        (1, true),
+        "{stderr}"
+    );
+
+    let [mut a, mut b, c] = three(&bus);
+    let raw = bus.path.with_file_name("raw");
+    let mut tap = start(&[
+        "tap",
+        path,
+        "--json",
+        "--count",
+        "1",
+        "--raw",
+        raw.to_str().unwrap(),
+    ]);
+    // It has begun when it has made its file, and is asked for its first message a moment later.
+    while !fs::exists(&raw).unwrap() {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let (code, _, stderr) = run(&["send", path, "from a script", "--id", "script"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let text = json!("from a script");
+    a.until(&message("script", "all", &text));
+    b.until(&message("script", "all", &text));
+    assert_eq!(tap.next()["from"], "script");
+    assert_eq!(tap.end().code, 0);
+    let mut decode = command(["wire", "decode", "--raw"]);
+    let decoded = decode
+        .stdin(fs::File::open(&raw).unwrap())
+        .output()
+        .unwrap();
+    let decoded = String::from_utf8(decoded.stdout).unwrap();
+    assert_eq!(
+        decoded,
+        "[\"script\", [], 1, \"message\", \"from a script\"]\n"
+    );
+
+    let asking = std::thread::spawn({
+        let path = path.to_owned();
+        move || run(&["send", &path, "how many?", "--to", "b", "--request"])
+    });
+    let asked = b.until(&json!({"event": "request", "msg": "how many?"}));
+    b.write_line(json!({"answer": 42, "id": asked["id"]}));
+    assert_eq!(
+        asking.join().unwrap(),
+        (0, "42\n".to_owned(), String::new())
+    );
+
+    let (code, stdout, _) = run(&["who", path, "--json"]);
+    let ids: Vec<_> = stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+        .collect();
+    assert_eq!((code, ids), (0, vec![json!("a"), json!("b"), json!("c")]));
+    for process in [c, b, a] {
+        process.stop();
+    }
+}
