@@ -265,3 +265,76 @@ async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
     assert!(count <= MANY);
     let _ = a.said.try_recv();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_greet_is_closed() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut events = a.bus.events();
+    let stream = tokio::net::UnixStream::connect(&bus.path).await.unwrap();
+    let refused = events.recv().await.unwrap();
+    let BusEvent::Refused { error, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error.code, "silent");
+    // What the listener has sent to admit it, and the end.
+    let mut stream = stream;
+    let mut sent = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut sent)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_acknowledges_nothing_is_disconnected_and_named() {
+    let bus = support::Bus::new();
+    let (handler, _open) = stuck();
+    let mut a = {
+        let builder = Bus::builder(&bus.path)
+            .identity(service("a"))
+            .protocol("test/1");
+        let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+        soon(builder.stall_limit(Duration::from_millis(200)).join(ignore))
+            .await
+            .unwrap()
+    };
+    let mut events = a.events();
+    let builder = Bus::<String>::builder(&bus.path)
+        .identity(service("stuck"))
+        .protocol("test/1");
+    let _stuck = soon(builder.join(handler)).await.unwrap();
+    let mut b = One::join(&bus.path, "b").await;
+    b.until_members(&["a", "stuck"]).await;
+    // More than may wait for the handler before nothing is acknowledged.
+    let mut last = None;
+    for i in 0..1000 {
+        last = Some(soon(a.ready()).await.unwrap().call(i.to_string()));
+    }
+    let delivered = soon(last.unwrap()).await.unwrap();
+    assert_eq!(delivered.missed.len(), 1);
+    assert_eq!(delivered.missed[0].as_str(), "stuck");
+    loop {
+        if let BusEvent::Stalled(member) = soon(events.recv()).await.unwrap() {
+            assert_eq!(member.id.as_str(), "stuck");
+            break;
+        }
+    }
+    for i in 0..1000 {
+        assert_eq!(b.heard().await, heard("a", &i.to_string()));
+    }
+}
+
+type Stuck = tower::util::BoxCloneService<BusIncoming<String>, (), Infallible>;
+
+/// A handler that never finishes its first message, until the sender is dropped.
+fn stuck() -> (Stuck, tokio::sync::watch::Sender<()>) {
+    let (open, wait) = tokio::sync::watch::channel(());
+    let handler = service_fn(move |_: BusIncoming<String>| {
+        let mut wait = wait.clone();
+        async move {
+            let _ = wait.changed().await;
+            Ok::<_, Infallible>(())
+        }
+    });
+    (tower::util::BoxCloneService::new(handler), open)
+}

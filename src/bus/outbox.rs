@@ -88,8 +88,11 @@ impl DownBox {
         self.lock().frames = MemberQueue::new(slow);
     }
 
-    pub(crate) fn push(&self, frame: DownFrame<Body>) {
-        self.lock().frames.push(frame);
+    /// How many wait now.
+    pub(crate) fn push(&self, frame: DownFrame<Body>) -> usize {
+        let mut state = self.lock();
+        state.frames.push(frame);
+        state.frames.len()
     }
 
     pub(crate) fn push_wire(&self, wire: Wire) {

@@ -16,7 +16,7 @@ use std::{
 
 use kyneta_uds_bus::{
     ConnectionKey, Copies, DownFrame, Hub, HubEffect, HubEvent, Member, MemberConfig, MemberEffect,
-    MemberEvent, MemberId, NotAccepted, SeqNo, UpFrame,
+    MemberEvent, MemberId, NotAccepted, SeqNo, SlowPolicy, UpFrame,
 };
 use kyneta_uds_core::{Credentials, PeerId, ignore_poison};
 use kyneta_uds_negotiate::Role;
@@ -47,6 +47,12 @@ const OWN: ConnectionKey = ConnectionKey(0);
 
 /// What an observer has not read yet: beyond it messages are missed.
 const MAX_OBSERVED: usize = 1024;
+
+/// How many frames may wait for a member that is to be disconnected when it is slow.
+const MAX_BEHIND: usize = 1024;
+
+/// How long a connection may take to greet.
+const GREETING: Duration = Duration::from_secs(5);
 
 /// While a member keeps fewer messages than this, it asks for acknowledgements at once.
 const FEW: usize = 16;
@@ -115,6 +121,7 @@ struct Connection {
     credentials: Option<Credentials>,
     member: Option<MemberId>,
     protocol: String,
+    slow: SlowPolicy,
     stall: Stall,
     /// How many messages a tap has missed; `None` for all others.
     tap: Option<u64>,
@@ -413,7 +420,7 @@ impl Shared {
 
     /// A connection was accepted.
     pub(crate) fn accepted(
-        &self,
+        self: &Arc<Self>,
         handle: Handle<Wire>,
         credentials: Option<Credentials>,
     ) -> (ConnectionKey, Arc<DownBox>) {
@@ -427,11 +434,44 @@ impl Shared {
             credentials,
             member: None,
             protocol: String::new(),
+            slow: SlowPolicy::Wait,
             stall: Stall::default(),
             tap: None,
         };
         core.connections.insert(key, connection);
+        drop(core);
+        self.expect_greeting(key);
         (key, outbox)
+    }
+
+    /// A connection that says nothing is closed.
+    fn expect_greeting(self: &Arc<Self>, key: ConnectionKey) {
+        let shared = Arc::downgrade(self);
+        let Ok(runtime) = runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            sleep(GREETING).await;
+            if let Some(shared) = shared.upgrade() {
+                shared.end_silent(key);
+            }
+        });
+    }
+
+    fn end_silent(&self, key: ConnectionKey) {
+        let core = self.lock();
+        let silent = core.connections.get(&key);
+        let silent = silent.filter(|of| of.member.is_none() && of.tap.is_none());
+        let Some(handle) = silent.map(|of| of.handle.clone()) else {
+            return;
+        };
+        drop(core);
+        handle.close();
+        let why = format!("the connection has not greeted within {GREETING:?}");
+        self.events.send(BusEvent::Refused {
+            id: String::new(),
+            error: refused("silent", why).into(),
+        });
     }
 
     /// An accepted connection has ended.
@@ -714,8 +754,14 @@ impl Core {
                         DownFrame::Left(member) => connection.stall.forget(member),
                         _ => {}
                     }
-                    connection.outbox.push(frame);
+                    let waiting = connection.outbox.push(frame);
                     after.downs.push(connection.outbox.clone());
+                    if waiting > MAX_BEHIND
+                        && connection.slow == SlowPolicy::Disconnect
+                        && let Some(member) = &connection.member
+                    {
+                        work.push_back(Work::Hub(HubEvent::Removed(member.clone())));
+                    }
                 }
                 HubEffect::Close(key) => {
                     if let Some(connection) = self.connections.remove(&key) {
@@ -951,6 +997,7 @@ impl Core {
         }
         connection.protocol.clone_from(protocol);
         connection.member = Some(hello.member.clone());
+        connection.slow = hello.slow;
         connection.outbox.slow(hello.slow);
         let introduction = Introduction {
             pid: credentials.and_then(|of| of.pid),
