@@ -46,6 +46,8 @@ pub struct Connection {
     handle: Handle<ChannelMsg>,
     peer: Arc<PeerInfo>,
     end: Arc<End>,
+    #[cfg(feature = "documents")]
+    peer_is_listener: bool,
 }
 
 /// The end of one connection. The queue may outlive it. Every idle connection holds one.
@@ -97,7 +99,16 @@ impl Connection {
             handle,
             peer,
             end: Arc::default(),
+            #[cfg(feature = "documents")]
+            peer_is_listener: false,
         }
+    }
+
+    /// This side has made it, to a listener.
+    #[cfg(feature = "documents")]
+    pub(crate) fn dialed(mut self) -> Self {
+        self.peer_is_listener = true;
+        self
     }
 
     /// For connections that use one queue, one after the other.
@@ -119,6 +130,18 @@ impl Connection {
     /// A clone for a user.
     pub(crate) fn of(shared: &Arc<Self>) -> Self {
         Self::clone(shared)
+    }
+
+    /// This side has made it.
+    #[cfg(feature = "documents")]
+    pub(crate) fn is_dialed(&self) -> bool {
+        self.peer_is_listener
+    }
+
+    /// Both are handles to one connection, not only to one queue.
+    #[cfg(feature = "documents")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.end, &other.end)
     }
 
     /// The connection has ended. Later calls have no effect.

@@ -91,6 +91,8 @@ impl Dialed {
         let connection = Connection::new(self.handle.clone(), peer.clone());
         #[cfg(feature = "status")]
         let connection = connection.sharing();
+        #[cfg(feature = "documents")]
+        let connection = connection.dialed();
         let connection = Arc::new(connection);
         let former = ignore_poison(self.shared.current.lock()).replace((peer.clone(), span));
         drop(former);

@@ -64,6 +64,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `hyperlocal` | yes | `HyperlocalConnector`: connects through the connector of the crate hyperlocal |
+//! | `documents` | no | module `documents`: replicas that peers keep equal, as a TypeScript `Exchange` does |
 //! | `status` | no | module `status`: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -77,6 +78,9 @@ mod connection;
 mod connection_task;
 mod counts;
 mod dialed;
+#[cfg(feature = "documents")]
+#[cfg_attr(docsrs, doc(cfg(feature = "documents")))]
+pub mod documents;
 mod event;
 mod event_sender;
 pub mod guide;

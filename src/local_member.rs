@@ -1,8 +1,8 @@
 //! A member of a hub inside this process, as a handle and a handler.
 //!
-//! In: a hub and a handler. Out: the handle of the member. May touch: two tasks of tokio's.
+//! In: a hub, what it may know of the member, and a handler. Out: the handle of the member. May touch: two tasks of tokio's.
 
-use kyneta_uds_core::{BoxError, ChannelMsg, WireVersion};
+use kyneta_uds_core::{BoxError, ChannelMsg};
 use kyneta_uds_hub::Hub;
 use kyneta_uds_queue::{Handle, QueueConfig, queue};
 use kyneta_uds_relay::MemberFacts;
@@ -27,9 +27,9 @@ impl<H> LocalHandler for H where
 
 pub(crate) fn local_member(
     hub: &Hub<ChannelMsg>,
+    facts: MemberFacts,
     handler: impl LocalHandler,
 ) -> Handle<ChannelMsg> {
-    let facts = MemberFacts::local(WireVersion::V3);
     let channel = hub.local(facts, QueueConfig::default());
     let (handle, driver) = queue(QueueConfig::default());
     tokio::spawn(driver.drive(channel, handler));

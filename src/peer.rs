@@ -11,11 +11,12 @@ use std::{
 
 use futures_util::future::join_all;
 use kyneta_uds_core::{
-    ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError,
+    ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError, WireVersion,
 };
 use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
 use kyneta_uds_queue::{Enqueue, Flushed, Handle, NotQueued, SendError, SendFuture};
+use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_unix::AuthorizeLayer;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -331,7 +332,18 @@ impl Peer {
     /// While this peer is a connector its hub has no other members; those of the path are members of the
     /// listener's. `None` where nothing is [relayed](crate::Builder::relay).
     pub fn local_member(&self, handler: impl LocalHandler) -> Option<Handle<ChannelMsg>> {
-        Some(local_member(self.guard.hub.as_ref()?, handler))
+        let hub = self.guard.hub.as_ref()?;
+        let facts = MemberFacts::local(WireVersion::V3);
+        Some(local_member(hub, facts, handler))
+    }
+
+    #[cfg(feature = "documents")]
+    pub(crate) fn local_member_as(
+        &self,
+        facts: MemberFacts,
+        handler: impl LocalHandler,
+    ) -> Option<Handle<ChannelMsg>> {
+        Some(local_member(self.guard.hub.as_ref()?, facts, handler))
     }
 
     /// How often each limit was reached, and other failures.

@@ -6,9 +6,12 @@
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError};
+use kyneta_uds_core::{
+    ChannelMsg, DisconnectReason, PeerId, SocketPath, SocketPathError, WireVersion,
+};
 use kyneta_uds_hub::Hub;
 use kyneta_uds_queue::Handle;
+use kyneta_uds_relay::MemberFacts;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
@@ -169,7 +172,17 @@ impl Server {
     /// # }
     /// ```
     pub fn local_member(&self, handler: impl LocalHandler) -> Option<Handle<ChannelMsg>> {
-        Some(local_member(self.hub()?, handler))
+        let facts = MemberFacts::local(WireVersion::V3);
+        Some(local_member(self.hub()?, facts, handler))
+    }
+
+    #[cfg(feature = "documents")]
+    pub(crate) fn local_member_as(
+        &self,
+        facts: MemberFacts,
+        handler: impl LocalHandler,
+    ) -> Option<Handle<ChannelMsg>> {
+        Some(local_member(self.hub()?, facts, handler))
     }
 
     /// How often each limit was reached, and other failures.

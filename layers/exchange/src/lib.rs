@@ -32,10 +32,12 @@
 
 mod ephemeral;
 mod json;
+mod kind;
 mod plain;
 mod replica;
 
 pub use ephemeral::EphemeralReplica;
 pub use json::{Json, JsonFault, Object};
+pub use kind::{DocKind, DocLimits, DocReplica, EphemeralKind, JsonKind, Moment};
 pub use plain::{Edit, EditError, PlainLimits, PlainReplica};
 pub use replica::{ImportError, Imported, Payload, Replica, Take};

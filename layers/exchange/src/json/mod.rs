@@ -49,6 +49,11 @@ impl Json {
         }
     }
 
+    /// What an object has under a key; `None` when it is no object.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.as_object()?.get(key)
+    }
+
     /// The name of its type, for error texts.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

@@ -1,0 +1,394 @@
+//! The channels of an exchange: the connection that its role has made, or its places in the hub of a role that listens.
+//!
+//! In: a role and its events. Out: link events. Touches: tasks of tokio's, one for each channel.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use kyneta_uds_core::{Channel, ChannelMsg, Identity, Message as _, WireVersion};
+use kyneta_uds_negotiate::Role as PeerRole;
+use kyneta_uds_queue::{Handle, QueueConfig, SendError, queue};
+use kyneta_uds_relay::MemberFacts;
+use kyneta_uds_sync::ChannelKey;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Duration, sleep},
+};
+use tokio_util::task::TaskTracker;
+use tower::service_fn;
+
+use super::task::{LinkEvent, Outbox};
+use crate::{
+    client::Client,
+    connection::{Connection, Incoming},
+    event::Event,
+    event_sender::Events,
+    handler::Handler,
+    peer::Peer,
+    server::Server,
+};
+
+/// How long a channel that was too slow rests before it is met anew.
+const REST: Duration = Duration::from_millis(100);
+
+/// How long a hub in this process may take to route the last messages of a local member, before the role ends.
+const ROUTING: Duration = Duration::from_millis(20);
+
+/// What an exchange is attached to.
+#[derive(Debug, Clone)]
+pub(super) enum Role {
+    Peer(Peer),
+    Client(Client),
+    Server(Server),
+    /// A channel of the user's.
+    Channel,
+}
+
+impl Role {
+    pub(super) fn events(&self) -> Option<Events> {
+        match self {
+            Self::Peer(peer) => Some(peer.events()),
+            Self::Client(client) => Some(client.events()),
+            Self::Server(server) => Some(server.events()),
+            Self::Channel => None,
+        }
+    }
+
+    /// The connection that it has made.
+    fn dialed(&self) -> Option<Connection> {
+        match self {
+            Self::Peer(peer) if peer.role() == PeerRole::Connector => {
+                let mut connections = peer.connections();
+                connections.retain(Connection::is_dialed);
+                connections.pop()
+            }
+            Self::Client(client) => client.connection(),
+            _ => None,
+        }
+    }
+
+    /// For which wire versions it takes part as a local member.
+    ///
+    /// Only for those that a member has: the documents of release 1.x have other hashes, and would be reported as other
+    /// documents by all members of 2.x.
+    fn local(&self) -> Vec<WireVersion> {
+        let connections = match self {
+            Self::Peer(peer) if peer.role() == PeerRole::Listener => peer.connections(),
+            Self::Server(server) => server.connections(),
+            _ => return Vec::new(),
+        };
+        let has_old = |connection: &Connection| connection.peer().wire() == WireVersion::V2;
+        let old = connections.iter().any(has_old).then_some(WireVersion::V2);
+        [WireVersion::V3].into_iter().chain(old).collect()
+    }
+
+    fn local_member(
+        &self,
+        facts: MemberFacts,
+        handler: impl crate::local_member::LocalHandler,
+    ) -> Option<Handle<ChannelMsg>> {
+        match self {
+            Self::Peer(peer) => peer.local_member_as(facts, handler),
+            Self::Server(server) => server.local_member_as(facts, handler),
+            _ => None,
+        }
+    }
+}
+
+/// Brings channels and their messages to the exchange.
+#[derive(Debug, Clone)]
+pub(super) struct Attach {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    inbox: mpsc::Sender<LinkEvent>,
+    renew: mpsc::UnboundedSender<ChannelKey>,
+    identity: Identity,
+    next_key: AtomicU64,
+    /// Held while a channel is announced, so that its messages come after that.
+    current: Mutex<Vec<Attached>>,
+    writers: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Attached {
+    key: ChannelKey,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    Dialed(Connection),
+    Local(WireVersion),
+}
+
+impl Attach {
+    pub(super) fn new(
+        inbox: mpsc::Sender<LinkEvent>,
+        renew: mpsc::UnboundedSender<ChannelKey>,
+        identity: Identity,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                inbox,
+                renew,
+                identity,
+                next_key: AtomicU64::new(1),
+                current: Mutex::default(),
+                writers: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// The handler of the role. What accepted connections send comes by the hub.
+    pub(super) fn handler(&self) -> impl Handler + Clone + use<> {
+        let attach = self.clone();
+        service_fn(move |incoming: Incoming| {
+            let attach = attach.clone();
+            async move {
+                let connection = incoming.from();
+                if connection.is_dialed()
+                    && let Some(key) = attach.dialed(connection).await
+                {
+                    attach.message(key, incoming.message).await;
+                }
+                Ok::<(), std::convert::Infallible>(())
+            }
+        })
+    }
+
+    async fn message(&self, key: ChannelKey, msg: ChannelMsg) {
+        // It fails when the exchange has ended.
+        let _ = self.shared.inbox.send(LinkEvent::Message(key, msg)).await;
+    }
+
+    fn next_key(&self) -> ChannelKey {
+        ChannelKey(self.shared.next_key.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The channel of a connection, announced if it is new; `None` when it has ended.
+    async fn dialed(&self, connection: Connection) -> Option<ChannelKey> {
+        let mut current = self.shared.current.lock().await;
+        let same = |attached: &&Attached| match &attached.to {
+            To::Dialed(other) => other.is_same(&connection),
+            To::Local(_) => false,
+        };
+        if let Some(known) = current.iter().find(same) {
+            return Some(known.key);
+        }
+        if !connection.is_connected() {
+            return None;
+        }
+        self.detach(&mut current, |to| matches!(to, To::Dialed(_)))
+            .await;
+        let key = self.next_key();
+        let (identity, wire) = {
+            let peer = connection.peer();
+            (peer.identity().clone(), peer.wire())
+        };
+        let sender = Sender::Connection(connection.clone());
+        self.up(key, identity, wire, sender).await;
+        current.push(Attached {
+            key,
+            to: To::Dialed(connection.clone()),
+        });
+        drop(current);
+        let attach = self.clone();
+        tokio::spawn(async move {
+            connection.closed().await;
+            let mut current = attach.shared.current.lock().await;
+            attach
+                .detach(
+                    &mut current,
+                    |to| matches!(to, To::Dialed(other) if other.is_same(&connection)),
+                )
+                .await;
+        });
+        Some(key)
+    }
+
+    async fn local(&self, role: &Role, wire: WireVersion) {
+        let key = self.next_key();
+        let mut current = self.shared.current.lock().await;
+        if current
+            .iter()
+            .any(|at| matches!(at.to, To::Local(known) if known == wire))
+        {
+            return;
+        }
+        let attach = self.clone();
+        let handler = service_fn(move |msg: ChannelMsg| {
+            let attach = attach.clone();
+            async move {
+                attach.message(key, msg).await;
+                Ok::<(), std::convert::Infallible>(())
+            }
+        });
+        let identity = self.shared.identity.clone();
+        let facts = MemberFacts::local(wire).identity(identity.clone());
+        let Some(handle) = role.local_member(facts, handler) else {
+            return;
+        };
+        // The hub is met under the id of the process that runs it.
+        self.up(key, identity, wire, Sender::Local(handle)).await;
+        let to = To::Local(wire);
+        current.push(Attached { key, to });
+    }
+
+    /// A channel of the user's.
+    pub(super) async fn over<C>(&self, channel: C, peer: Identity, wire: WireVersion)
+    where
+        C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+    {
+        let key = self.next_key();
+        let attach = self.clone();
+        let handler = service_fn(move |msg: ChannelMsg| {
+            let attach = attach.clone();
+            async move {
+                attach.message(key, msg).await;
+                Ok::<(), std::convert::Infallible>(())
+            }
+        });
+        let (handle, driver) = queue(QueueConfig::default());
+        self.up(key, peer, wire, Sender::Handle(handle.clone()))
+            .await;
+        tokio::spawn(driver.drive(channel, handler));
+        let attach = self.clone();
+        let weak = handle.downgrade();
+        drop(handle);
+        tokio::spawn(async move {
+            if let Some(handle) = weak.upgrade() {
+                handle.closed().await;
+            }
+            let _ = attach.shared.inbox.send(LinkEvent::Down(key)).await;
+        });
+    }
+
+    async fn up(&self, key: ChannelKey, identity: Identity, wire: WireVersion, sender: Sender) {
+        let (to, messages) = mpsc::unbounded_channel();
+        let bytes = Arc::<AtomicUsize>::default();
+        let writer = write(sender, messages, bytes.clone());
+        let abort = self.shared.writers.spawn(writer).abort_handle();
+        let outbox = Outbox {
+            sender: to,
+            bytes,
+            abort,
+            renew: self.shared.renew.clone(),
+        };
+        let up = LinkEvent::Up {
+            key,
+            identity,
+            wire,
+            outbox,
+        };
+        // It fails when the exchange has ended.
+        let _ = self.shared.inbox.send(up).await;
+    }
+
+    async fn detach(&self, current: &mut Vec<Attached>, which: impl Fn(&To) -> bool) {
+        let gone: Vec<_> = current.extract_if(.., |at| which(&at.to)).collect();
+        for Attached { key, .. } in gone {
+            let _ = self.shared.inbox.send(LinkEvent::Down(key)).await;
+        }
+    }
+
+    /// Follows the role, until it ends.
+    pub(super) async fn follow(
+        self,
+        role: Role,
+        mut events: Events,
+        mut renew: mpsc::UnboundedReceiver<ChannelKey>,
+    ) {
+        self.look(&role).await;
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    None => return,
+                    Some(
+                        Event::Peer { .. } | Event::Role(_) | Event::State(_) | Event::Missed(_),
+                    ) => self.look(&role).await,
+                    Some(_) => {}
+                },
+                Some(key) = renew.recv() => {
+                    sleep(REST).await;
+                    self.shared.current.lock().await.retain(|at| at.key != key);
+                    self.look(&role).await;
+                }
+            }
+        }
+    }
+
+    /// Attaches what the role has, and nothing else.
+    async fn look(&self, role: &Role) {
+        let local = role.local();
+        let mut current = self.shared.current.lock().await;
+        let is_over = |to: &To| matches!(to, To::Local(wire) if !local.contains(wire));
+        self.detach(&mut current, is_over).await;
+        drop(current);
+        for wire in local {
+            self.local(role, wire).await;
+        }
+        if let Some(connection) = role.dialed() {
+            self.dialed(connection).await;
+        }
+    }
+
+    /// Waits until everything is sent that waits for channels that are closed.
+    pub(super) async fn drained(&self) {
+        self.shared.writers.close();
+        self.shared.writers.wait().await;
+    }
+}
+
+/// Where the messages of a channel go.
+enum Sender {
+    Connection(Connection),
+    Handle(Handle<ChannelMsg>),
+    Local(Handle<ChannelMsg>),
+}
+
+impl Sender {
+    async fn send(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+        match self {
+            Self::Connection(connection) => connection.queue(msg).await,
+            Self::Handle(handle) | Self::Local(handle) => handle.queue(msg).await,
+        }
+    }
+
+    /// Waits until all of it is sent, or lost.
+    async fn finish(self) {
+        match self {
+            Self::Connection(connection) => {
+                let _ = connection.flushed().await;
+            }
+            Self::Handle(handle) => {
+                let _ = handle.flushed().await;
+            }
+            Self::Local(handle) => {
+                let _ = handle.flushed().await;
+                // What is flushed is with the hub, which routes it in a task of its own.
+                sleep(ROUTING).await;
+            }
+        }
+    }
+}
+
+/// Sends what waits, until the channel is closed at either end.
+async fn write(
+    mut sender: Sender,
+    mut messages: mpsc::UnboundedReceiver<ChannelMsg>,
+    bytes: Arc<AtomicUsize>,
+) {
+    while let Some(msg) = messages.recv().await {
+        let size = msg.size();
+        if sender.send(msg).await.is_err() {
+            return;
+        }
+        bytes.fetch_sub(size, Ordering::Relaxed);
+    }
+    sender.finish().await;
+}

@@ -1,0 +1,412 @@
+//! Carries out what the machines say, on the documents: one machine for each wire version, over the same replicas.
+//!
+//! In: peers that come and go, their messages, what users do. Out: messages to channels, events. Touches the documents'
+//! locks, for no longer than one import or export; policies run without a lock.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use kyneta_uds_core::{
+    ChannelMsg, DocEntry, DocId, Identity, Offer, PeerId, SchemaHash, Version, WireVersion,
+};
+use kyneta_uds_exchange::{Imported, Payload};
+use kyneta_uds_schema::DocVersion;
+use kyneta_uds_sync::{self as sync, ChannelKey, Effect, Held, PeerChange, SyncMachine};
+
+use super::{
+    cell::{Change, DocCell, Each, WIRES},
+    event::ExchangeEvent,
+    table::Table,
+    versions::{WireVersions, substrate},
+};
+
+/// Which machine: the index of its wire version in [`WIRES`].
+pub(super) const fn side_of(wire: WireVersion) -> usize {
+    match wire {
+        WireVersion::V2 => 0,
+        WireVersion::V3 => 1,
+    }
+}
+
+pub(super) struct Engine {
+    machines: Each<SyncMachine<WireVersions>>,
+    /// How many channels each machine has.
+    channels: Each<usize>,
+    docs: HashMap<DocId, Arc<DocCell>>,
+    table: Arc<Table>,
+    todo: VecDeque<(usize, Effect)>,
+    /// What is to be sent.
+    pub(super) out: Vec<(ChannelKey, ChannelMsg)>,
+}
+
+impl Engine {
+    /// With machines for the wire versions, in the order of [`WIRES`].
+    pub(super) fn new(machines: Each<SyncMachine<WireVersions>>, table: Arc<Table>) -> Self {
+        Self {
+            machines,
+            channels: [0; 2],
+            docs: HashMap::new(),
+            table,
+            todo: VecDeque::new(),
+            out: Vec::new(),
+        }
+    }
+
+    pub(super) fn up(&mut self, key: ChannelKey, identity: Identity, wire: WireVersion) {
+        let side = side_of(wire);
+        if let Some(count) = self.channels.get_mut(side) {
+            *count += 1;
+        }
+        self.ask(side, |machine, out| {
+            machine.established(key, identity, wire, out);
+        });
+        self.work();
+    }
+
+    pub(super) fn down(&mut self, key: ChannelKey, wire: WireVersion) {
+        let side = side_of(wire);
+        if let Some(count) = self.channels.get_mut(side) {
+            *count = count.saturating_sub(1);
+        }
+        self.ask(side, |machine, out| machine.lost(key, out));
+        self.work();
+    }
+
+    pub(super) fn received(&mut self, key: ChannelKey, wire: WireVersion, msg: ChannelMsg) {
+        let doc = match &msg {
+            ChannelMsg::Interest(interest) => Some(&interest.doc),
+            ChannelMsg::Offer(offer) => Some(&offer.doc),
+            _ => None,
+        };
+        if let Some(cell) = doc.and_then(|doc| self.docs.get(doc)).cloned() {
+            self.edited(&cell);
+        }
+        self.ask(side_of(wire), |machine, out| {
+            machine.received(key, msg, out);
+        });
+        self.work();
+    }
+
+    /// A user has opened a document.
+    pub(super) fn opened(&mut self, cell: &Arc<DocCell>) {
+        if !cell.is_gone() {
+            self.replace(cell);
+        }
+        self.work();
+    }
+
+    /// A user has edited a document.
+    pub(super) fn edited(&mut self, cell: &Arc<DocCell>) {
+        if let Some(change) = cell.take_change(self.pushes()) {
+            self.changed(cell, change, None);
+        }
+        self.work();
+    }
+
+    /// A user has destroyed a document.
+    pub(super) fn destroyed(&mut self, cell: &Arc<DocCell>) {
+        let held = self.docs.get(&cell.id);
+        // Opened again in the meantime, it has been replaced.
+        if held.is_some_and(|held| Arc::ptr_eq(held, cell)) {
+            self.remove(&cell.id);
+        }
+        self.work();
+    }
+
+    pub(super) fn suspended(&mut self, doc: &DocId, is_suspended: bool) {
+        for side in 0..WIRES.len() {
+            self.ask(side, |machine, out| match is_suspended {
+                true => machine.suspend(doc, out),
+                false => machine.resume(doc, out),
+            });
+        }
+        self.work();
+    }
+
+    /// There is nothing left to do.
+    pub(super) fn quiet(&mut self) {
+        for side in 0..WIRES.len() {
+            self.ask(side, SyncMachine::quiet);
+        }
+        self.work();
+    }
+
+    /// To which machines a push goes, if there is one: those with a channel.
+    fn pushes(&self) -> Each<bool> {
+        self.channels.map(|count| count > 0)
+    }
+
+    /// Asks a machine; what it says is done later.
+    fn ask(
+        &mut self,
+        side: usize,
+        ask: impl FnOnce(&mut SyncMachine<WireVersions>, &mut Vec<Effect>),
+    ) {
+        let mut effects = Vec::new();
+        if let Some(machine) = self.machines.get_mut(side) {
+            ask(machine, &mut effects);
+        }
+        self.todo
+            .extend(effects.into_iter().map(|effect| (side, effect)));
+    }
+
+    /// Asks a machine about a change; its pushes are made at once, of the payload that was made with the change.
+    fn ask_of_change(
+        &mut self,
+        side: usize,
+        push: Option<Payload>,
+        ask: impl FnOnce(&mut SyncMachine<WireVersions>, &mut Vec<Effect>),
+    ) {
+        let mut effects = Vec::new();
+        if let Some(machine) = self.machines.get_mut(side) {
+            ask(machine, &mut effects);
+        }
+        let mut push = push;
+        for effect in effects {
+            match effect {
+                Effect::Offer {
+                    to,
+                    doc,
+                    since: _,
+                    reciprocate: None,
+                } if push.is_some() => self.offer(side, to, doc, push.take(), None),
+                effect => self.todo.push_back((side, effect)),
+            }
+        }
+    }
+
+    /// A replica has changed, and both machines are told, but the one that knows.
+    fn changed(&mut self, cell: &DocCell, change: Change, except: Option<usize>) {
+        let changes = change.version.into_iter().zip(change.push).enumerate();
+        for (side, (version, push)) in changes {
+            if let (Some(version), false) = (version, except == Some(side)) {
+                self.ask_of_change(side, push, |machine, out| {
+                    machine.changed(&cell.id, version, out);
+                });
+            }
+        }
+    }
+
+    /// Both machines are told of a document with a schema.
+    fn hold(&mut self, cell: &Arc<DocCell>) {
+        self.docs.insert(cell.id.clone(), cell.clone());
+        for (side, wire) in WIRES.into_iter().enumerate() {
+            let held = Held::Interpreted;
+            if let (Some(entry), Some(version)) = (cell.entry(wire), cell.known_version(side)) {
+                self.ask(side, |machine, out| machine.open(entry, held, version, out));
+            }
+        }
+    }
+
+    fn remove(&mut self, doc: &DocId) {
+        self.docs.remove(doc);
+        for side in 0..WIRES.len() {
+            self.ask(side, |machine, out| machine.destroy(doc, out));
+        }
+    }
+
+    /// Does what is to be done.
+    fn work(&mut self) {
+        while let Some((side, effect)) = self.todo.pop_front() {
+            match effect {
+                Effect::Send { to, msg } => self.out.push((to, msg)),
+                Effect::Offer {
+                    to,
+                    doc,
+                    since,
+                    reciprocate,
+                } => self.export(side, to, doc, since, reciprocate),
+                Effect::Import { from, offer, how } => self.import(side, from, offer, how),
+                Effect::Open { entry, schema } => self.open(side, &entry, &schema),
+                Effect::Replicate { entry } => self.replicate(side, entry),
+                Effect::Peer { peer, change } => self.peer(peer, change),
+                Effect::Synced { doc, peer } => {
+                    if let Some(cell) = self.docs.get(&doc) {
+                        cell.set_synced(&peer);
+                    }
+                    self.report(ExchangeEvent::Synced { doc, peer });
+                }
+                Effect::Dismissed { peer, doc } => {
+                    if let Some(cell) = self.docs.get(&doc) {
+                        cell.unset_synced(&peer);
+                    }
+                }
+                Effect::Document { doc, event } => {
+                    self.report(ExchangeEvent::Document { doc, event });
+                }
+                Effect::Report(diagnostic) => self.report(ExchangeEvent::Diagnostic(diagnostic)),
+                // `Synced` says more than `Ready`; the others are for what is not here: lists of peers, a store.
+                _ => {}
+            }
+        }
+    }
+
+    fn peer(&self, peer: PeerId, change: PeerChange) {
+        if change == PeerChange::Disconnected {
+            for cell in self.docs.values() {
+                cell.unset_synced(&peer);
+            }
+        }
+        self.report(ExchangeEvent::Peer { peer, change });
+    }
+
+    /// Makes an offer, and then what was edited before it was made and is not pushed yet.
+    fn export(
+        &mut self,
+        side: usize,
+        to: Vec<ChannelKey>,
+        doc: DocId,
+        since: Option<Version>,
+        reciprocate: Option<bool>,
+    ) {
+        let (Some(cell), Some(wire)) = (self.docs.get(&doc).cloned(), WIRES.get(side).copied())
+        else {
+            return;
+        };
+        let since = since.filter(|version| !version.is_empty());
+        let since = match since {
+            None => None,
+            Some(text) => match DocVersion::parse(cell.substrate, wire, &text) {
+                Ok(version) => Some(version),
+                // The reference answers nothing either.
+                Err(error) => {
+                    tracing::debug!(%error, ?doc, "a peer asks from what is no version");
+                    return;
+                }
+            },
+        };
+        let (payload, change) = cell.export(since.as_ref(), wire, self.pushes());
+        self.offer(side, to, doc, payload, reciprocate);
+        if let Some(change) = change {
+            self.changed(&cell, change, None);
+        }
+    }
+
+    fn offer(
+        &mut self,
+        side: usize,
+        to: Vec<ChannelKey>,
+        doc: DocId,
+        payload: Option<Payload>,
+        reciprocate: Option<bool>,
+    ) {
+        let Some(payload) = payload else {
+            return;
+        };
+        let mut offer = match payload.offer(doc) {
+            Ok(offer) => offer,
+            Err(error) => {
+                tracing::warn!(%error, "a version is too long to be sent");
+                return;
+            }
+        };
+        offer.reciprocate = reciprocate;
+        if side == side_of(WireVersion::V2) {
+            offer.lineage = None;
+        }
+        let each = to.into_iter().map(|to| (to, offer.clone().into()));
+        self.out.extend(each);
+    }
+
+    fn import(&mut self, side: usize, from: PeerId, offer: Offer, how: sync::Take) {
+        let doc = offer.doc.clone();
+        let (Some(cell), Some(wire)) = (self.docs.get(&doc).cloned(), WIRES.get(side).copied())
+        else {
+            return;
+        };
+        let take = match how {
+            sync::Take::Replace => kyneta_uds_exchange::Take::Replace,
+            _ => kyneta_uds_exchange::Take::Merge,
+        };
+        let mut import = loop {
+            match cell.import(&offer, wire, take, self.pushes_after_import(side)) {
+                Ok(import) => break import,
+                // Edited in between: that is pushed first.
+                Err(change) => self.changed(&cell, *change, None),
+            }
+        };
+        let version = import.change.version.get_mut(side).and_then(Option::take);
+        let push = import.change.push.get_mut(side).and_then(Option::take);
+        let outcome = match (import.result, version) {
+            (Ok(Imported::All { refused }), Some(version)) => {
+                if refused > 0 {
+                    self.report(ExchangeEvent::ChangesRefused {
+                        doc: doc.clone(),
+                        peer: from.clone(),
+                        count: refused,
+                    });
+                }
+                sync::Imported::All(version)
+            }
+            (Ok(Imported::Gap), Some(version)) => sync::Imported::Gap(version),
+            (Err(error), _) => sync::Imported::Failed(error.to_string()),
+            (Ok(_), None) => sync::Imported::Failed("its version is too long".to_owned()),
+        };
+        self.ask_of_change(side, push, |machine, out| {
+            machine.imported(&doc, &from, outcome, out);
+        });
+        if import.has_changed {
+            self.changed(&cell, import.change, Some(side));
+            self.report(ExchangeEvent::Changed { doc, peer: from });
+        }
+    }
+
+    /// As [`pushes`](Self::pushes), but for the channel that the import came from.
+    fn pushes_after_import(&self, side: usize) -> Each<bool> {
+        let mut channels = self.channels;
+        if let Some(count) = channels.get_mut(side) {
+            *count = count.saturating_sub(1);
+        }
+        channels.map(|count| count > 0)
+    }
+
+    /// A peer presents a document of a schema that is known here.
+    fn open(&mut self, side: usize, entry: &DocEntry, schema: &SchemaHash) {
+        let found = WIRES.get(side).zip(substrate(entry));
+        let opened = found.and_then(|(wire, substrate)| {
+            let schema = self.table.schema(substrate, schema, *wire)?;
+            match self.table.open(&entry.doc, substrate, &schema) {
+                Ok((cell, _)) => Some(cell),
+                Err(error) => {
+                    tracing::warn!(%error, "a document of a peer cannot be opened");
+                    None
+                }
+            }
+        });
+        match opened {
+            Some(cell) => self.replace(&cell),
+            None => self.ask(side, |machine, out| machine.refuse(&entry.doc, out)),
+        }
+    }
+
+    fn replicate(&mut self, side: usize, entry: DocEntry) {
+        let doc = entry.doc.clone();
+        let cell = substrate(&entry).and_then(|substrate| self.table.replicate(&doc, substrate));
+        let version = cell.as_ref().and_then(|cell| cell.known_version(side));
+        let (Some(cell), Some(version)) = (cell, version) else {
+            return self.ask(side, |machine, out| machine.refuse(&doc, out));
+        };
+        if cell.schema.is_some() {
+            // A user has opened it in the meantime.
+            return self.replace(&cell);
+        }
+        self.docs.insert(doc, cell);
+        let held = Held::Replicated;
+        self.ask(side, |machine, out| machine.open(entry, held, version, out));
+    }
+
+    /// Holds a document with a schema, in the place of one without, if there was one.
+    fn replace(&mut self, cell: &Arc<DocCell>) {
+        let former = self.docs.get(&cell.id);
+        if former.is_some_and(|former| !Arc::ptr_eq(former, cell)) {
+            self.remove(&cell.id);
+        }
+        self.hold(cell);
+    }
+
+    fn report(&self, event: ExchangeEvent) {
+        self.table.reports.send(event);
+    }
+}

@@ -1,0 +1,38 @@
+//! Documents above the channel: replicas that peers keep equal, as a TypeScript `Exchange` does.
+//!
+//! An [`Exchange`] joins a path, connects or listens. A [`Document`] of it is read and edited at once, with peers or
+//! without; what peers lack is sent to them, and what they have comes by itself. Peers of both releases of the TypeScript
+//! package take part.
+//!
+//! | | |
+//! |---|---|
+//! | needs below | a role, or a channel of [`ChannelMsg`](crate::ChannelMsg) |
+//! | gives above | documents: values, changes, edits; events |
+//! | touches | the role; a task of tokio's for the exchange and one for each channel; the system's clock and random numbers |
+//!
+//! Plain JSON and ephemeral documents are built in. A CRDT library is a [`DocKind`] of another crate.
+
+mod attach;
+mod builder;
+mod cell;
+mod document;
+mod engine;
+mod event;
+mod exchange;
+mod table;
+mod task;
+mod versions;
+
+pub use builder::ExchangeBuilder;
+pub use document::{Changed, Changes, Document, DocumentError, DocumentGone};
+pub use event::{ExchangeCounts, ExchangeEvent, ExchangeEvents};
+pub use exchange::Exchange;
+#[doc(no_inline)]
+pub use kyneta_uds_exchange::{
+    DocKind, DocLimits, DocReplica, Edit, EditError, EphemeralKind, Json, JsonKind, Moment,
+};
+#[doc(no_inline)]
+pub use kyneta_uds_schema::{DocVersion, Schema, SchemaError, Substrate};
+#[doc(no_inline)]
+pub use kyneta_uds_sync::{Answer, Diagnostic, DocEvent, PeerChange, Policy, Resolve, SyncLimits};
+pub use table::OpenError;
