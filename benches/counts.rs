@@ -22,7 +22,7 @@ use std::{
 
 use common::{Ends, Void, establish, five, offer, present, traced};
 use gungraun::{
-    Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+    Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use kyneta_uds::{
     Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
@@ -34,6 +34,7 @@ use tokio::{
     net::UnixStream,
     runtime::{Builder, Runtime},
     sync::Notify,
+    task::yield_now,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, layer::util::Identity, service_fn};
 
@@ -286,9 +287,127 @@ impl Bus {
     }
 }
 
+/// Counts while `function` runs.
+fn inside(function: &str) -> LibraryBenchmarkConfig {
+    let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
+    callgrind.entry_point(EntryPoint::Custom(format!("*Pair*::{function}")));
+    LibraryBenchmarkConfig::default().tool(callgrind).clone()
+}
+
+// The same, each end alone.
+#[library_benchmark(config = inside("count_send"))]
+#[bench::alone(Pair::new())]
+fn client(mut pair: Pair) -> Pair {
+    pair.stream();
+    pair
+}
+
+#[library_benchmark(config = inside("count_receive"))]
+#[bench::alone(Pair::new())]
+fn server(mut pair: Pair) -> Pair {
+    pair.stream();
+    pair
+}
+
+/// A client and a server, each on a runtime of its own, in turn on one thread.
+struct Pair {
+    here: Runtime,
+    there: Runtime,
+    client: Client,
+    _server: Server,
+    _dir: TempDir,
+    arrived: Arc<Arrived>,
+    msg: ChannelMsg,
+    /// Messages sent so far.
+    due: usize,
+}
+
+impl Pair {
+    /// Messages that one end works on before the other: what a stream's driver finds in a full queue, and fewer than
+    /// the kernel holds.
+    const BATCH: usize = 500;
+
+    fn new() -> Self {
+        let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+        let (here, there) = (runtime(), runtime());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        let arrived = Arc::<Arrived>::default();
+        let server = Server::builder(&path)
+            .relay(false)
+            .listen(Count(arrived.clone()));
+        let server = there.block_on(server).unwrap();
+        let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+        let connected = here.spawn(Client::builder(&path).connect(ignore));
+        while !connected.is_finished() {
+            here.block_on(yield_now());
+            there.block_on(yield_now());
+        }
+        let client = here.block_on(connected).unwrap().unwrap();
+        let mut pair = Self {
+            here,
+            there,
+            client,
+            _server: server,
+            _dir: dir,
+            arrived,
+            msg: offer(SIZE),
+            due: 0,
+        };
+        let announced = pair.client.queue(present(1));
+        pair.here.block_on(announced).unwrap();
+        for _ in 0..COUNT / Self::BATCH {
+            pair.send(); // Afterwards the buffers have grown.
+            pair.receive();
+        }
+        pair
+    }
+
+    fn stream(&mut self) {
+        for _ in 0..COUNT / Self::BATCH {
+            self.count_send();
+            self.count_receive();
+        }
+    }
+
+    #[inline(never)]
+    fn count_send(&mut self) {
+        self.send();
+    }
+
+    #[inline(never)]
+    fn count_receive(&mut self) {
+        self.receive();
+    }
+
+    fn send(&mut self) {
+        self.here.block_on(async {
+            for _ in 0..Self::BATCH {
+                self.client.queue(self.msg.clone()).await.unwrap();
+            }
+            self.client.flushed().await.unwrap();
+        });
+    }
+
+    fn receive(&mut self) {
+        self.due += Self::BATCH;
+        while self.arrived.offers.load(Ordering::Relaxed) < self.due {
+            self.there.block_on(yield_now());
+        }
+    }
+}
+
 library_benchmark_group!(
     name = offer_of_64_bytes,
-    benchmarks = [encode, decode, queue_and_drive, stream, client_to_server]
+    benchmarks = [
+        encode,
+        decode,
+        queue_and_drive,
+        stream,
+        client_to_server,
+        client,
+        server
+    ]
 );
 
 main!(

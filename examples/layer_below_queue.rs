@@ -63,7 +63,8 @@ impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for Signing<C> {
     }
 }
 
-/// The rest is passed to the channel below. No method has a default: one that is forgotten does not compile.
+/// The rest is passed to the channel below. No method has a default, so one that is forgotten does not compile;
+/// but `call_many` has: without it each message passes `call`, as before.
 impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Signing<C> {
     type In = Signed;
 

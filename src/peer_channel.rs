@@ -12,7 +12,7 @@ use std::{
 use futures_core::Stream;
 use futures_util::{TryFutureExt as _, future::ErrInto};
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound,
+    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Run,
     WireVersion,
 };
 use kyneta_uds_handshake::Established;
@@ -231,5 +231,10 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
         self.leave(Some(reason));
         false
+    }
+
+    #[inline]
+    fn call_many<R: Run<ChannelMsg>>(&mut self, run: &mut R) -> Result<(), BoxError> {
+        self.inner.call_many(run).map_err(Into::into)
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds::{
     Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion,
+    protocol::Run,
 };
 use tower::Service;
 
@@ -94,5 +95,14 @@ impl Channel<ChannelMsg> for Void {
 
     fn interrupt(&mut self, _: DisconnectReason) -> bool {
         false
+    }
+
+    #[inline]
+    fn call_many<R: Run<ChannelMsg>>(&mut self, run: &mut R) -> Result<(), Infallible> {
+        while let Some(msg) = run.front() {
+            black_box(msg);
+            run.called();
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds_core::{
     Admission, AdmissionError, Channel, ConnectionInfo, DisconnectReason, Frame, FrameFault,
-    Frames, Inbound, Rejection, WireVersion,
+    Frames, Inbound, Rejection, Run, WireVersion,
 };
 use tower_service::Service;
 
@@ -67,15 +67,22 @@ impl<F: Frames, C: Codec> Service<C::Message> for CborChannel<F, C> {
 
     #[inline]
     fn call(&mut self, msg: C::Message) -> Self::Future {
+        ready(self.write(&msg))
+    }
+}
+
+impl<F: Frames, C: Codec> CborChannel<F, C> {
+    #[inline]
+    fn write(&mut self, msg: &C::Message) -> Result<(), CborError> {
         let Self { frames, codec } = self;
         let written = frames.write_frame(
-            |out| codec.encode(&msg, out),
+            |out| codec.encode(msg, out),
             |size, limit| EncodeError::TooLarge { size, limit },
         );
         if written.is_err() {
             codec.not_sent();
         }
-        ready(written.map_err(CborError::Encode))
+        written.map_err(CborError::Encode)
     }
 }
 
@@ -180,6 +187,18 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
 
     fn interrupt(&mut self, _: DisconnectReason) -> bool {
         false
+    }
+
+    #[inline]
+    fn call_many<R: Run<C::Message>>(&mut self, run: &mut R) -> Result<(), CborError> {
+        while self.frames.has_room()
+            && let Some(msg) = run.front()
+        {
+            let written = self.write(msg);
+            run.called();
+            written?;
+        }
+        Ok(())
     }
 }
 

@@ -118,6 +118,13 @@ pub trait Frames: Unpin {
     /// [`poll_frame`](Self::poll_frame): after `None`, call that.
     fn arrived(&mut self) -> Option<Payload<'_>>;
 
+    /// True when [`poll_ready`](Self::poll_ready) would be ready at once, without writing to the kernel. Provided:
+    /// `false` makes the channel above ask that for each frame.
+    #[inline]
+    fn has_room(&self) -> bool {
+        false
+    }
+
     /// Ready when the write buffer has room.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 

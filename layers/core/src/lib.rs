@@ -42,7 +42,7 @@ pub use bytestring::ByteString;
 
 pub use admission::{Admission, AdmissionError};
 pub use chain::Chain;
-pub use channel::{Channel, Inbound};
+pub use channel::{Channel, Inbound, Run};
 pub use disconnect::{BoxError, DisconnectReason, SharedError};
 pub use frames::{Frame, Frames, Payload};
 pub use half_closed::{HalfClose, HalfClosed, HalfClosedEnd};

@@ -12,7 +12,7 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, WireVersion,
+    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Run, WireVersion,
 };
 use tokio::task::yield_now;
 use tower_service::Service;
@@ -153,5 +153,10 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Establishe
 
     fn interrupt(&mut self, reason: DisconnectReason) -> bool {
         self.inner.interrupt(reason)
+    }
+
+    #[inline]
+    fn call_many<R: Run<ChannelMsg>>(&mut self, run: &mut R) -> Result<(), C::Error> {
+        self.inner.call_many(run)
     }
 }

@@ -15,7 +15,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, WireVersion,
+    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, Inbound, Message, Run,
+    WireVersion,
 };
 use kyneta_uds_queue::{Handle, Overflow, QueueConfig, SendError, WeakHandle, queue};
 use tokio::{runtime::Builder, time::advance};
@@ -184,6 +185,20 @@ impl Channel<Msg> for Link {
 
     fn interrupt(&mut self, _: DisconnectReason) -> bool {
         false
+    }
+
+    /// How many it takes differs with what it has in its buffer and in hand, and may be none.
+    fn call_many<R: Run<Msg>>(&mut self, run: &mut R) -> Result<(), BoxError> {
+        let most = (self.worked as usize + self.buffer.len()) % (BUFFER + 1);
+        for _ in 0..most {
+            if self.buffer.len() < BUFFER
+                && let Some(msg) = run.front()
+            {
+                self.buffer.push_back(*msg);
+                run.called();
+            }
+        }
+        Ok(())
     }
 }
 

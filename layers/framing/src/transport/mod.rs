@@ -191,8 +191,13 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
     }
 
     #[inline]
+    fn has_room(&self) -> bool {
+        !self.draining && self.out.len() < HIGH_WATER
+    }
+
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if !self.draining && self.out.len() < HIGH_WATER {
+        if self.has_room() {
             return Poll::Ready(Ok(()));
         }
         self.draining = true;

@@ -10,7 +10,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds_core::{
     Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClose, Inbound, Message,
-    WireVersion,
+    Run, WireVersion,
 };
 use tower_service::Service;
 
@@ -166,5 +166,13 @@ where
             self.vacate(Some(reason));
         }
         true
+    }
+
+    fn call_many<R: Run<M>>(&mut self, run: &mut R) -> Result<(), BoxError> {
+        match &mut self.link {
+            Link::Connected(channel) => channel.call_many(run).map_err(Into::into),
+            // Each member gets a message of its own.
+            _ => Ok(()),
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 mod deadlines;
 mod handler;
+mod in_place;
 mod read;
 mod read_ahead;
 mod reclaim;

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use super::{
     Drive,
+    in_place::InPlace,
     state::{Phase, Step, Wrote},
 };
 use crate::{config::QueueEvent, send_queue::Queued};
@@ -62,6 +63,22 @@ where
                 }
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.encoded;
+                }
+                // A single message is called with: a round trip has no use for a run.
+                if this.batch.len() > 1 {
+                    let before = *this.encoded;
+                    let mut run = InPlace::of(this.batch, this.encoded);
+                    let called = this.channel.call_many(&mut run);
+                    bytes = bytes.saturating_add(run.bytes);
+                    let count = *this.encoded - before;
+                    if count > 0 {
+                        messages += count as usize;
+                        if let Err(error) = called {
+                            let error = SharedError::new(error);
+                            this.shared.refuse(*this.encoded - 1, error);
+                        }
+                        continue;
+                    }
                 }
                 let Some(Queued {
                     msg: Some(msg),

@@ -20,7 +20,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds_core::{
     Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClosed, Inbound, Redial,
-    WireVersion,
+    Run, WireVersion,
 };
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -305,6 +305,16 @@ where
             (_, Some(interrupted)) => interrupted,
             (Phase::AwaitingReady | Phase::Connecting(_) | Phase::Waiting(_), None) => comes_back,
             (_, None) => false,
+        }
+    }
+
+    #[inline]
+    fn call_many<R: Run<M>>(&mut self, run: &mut R) -> Result<(), DisconnectReason> {
+        match &mut self.phase {
+            Phase::Connected(channel) | Phase::Last(channel, _) if self.lost.is_none() => {
+                channel.call_many(run).map_err(DisconnectReason::error)
+            }
+            _ => Ok(()),
         }
     }
 }
