@@ -1,0 +1,120 @@
+//! What links report, as events and as a status.
+//!
+//! In: changes. Out: values. May touch: a lock of its own.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use kyneta_uds_core::ignore_poison;
+
+use super::io::LinkIo;
+use crate::{
+    link::{Reason, Refusal},
+    name::{MachineKey, MachineName},
+};
+
+/// What happens to links.
+#[non_exhaustive]
+pub enum LinkEvent<Io> {
+    /// A link is up.
+    Up {
+        /// To which machine.
+        machine: MachineName,
+        /// Its bytes. Dropping it ends the link, which is then opened again.
+        io: LinkIo<Io>,
+    },
+    /// A link is down. What was written to it and not read by the other side is lost.
+    Down {
+        /// To which machine.
+        machine: MachineName,
+    },
+    /// The other machine has opened a newer link; this one has ended. An `Up` follows.
+    Replaced {
+        /// Which machine.
+        machine: MachineName,
+    },
+    /// A process does not get a link: this machine refuses it, or it is refused by the other one.
+    Refused {
+        /// Its key.
+        key: MachineKey,
+        /// What it is called here; absent if its key is not named.
+        machine: Option<MachineName>,
+        /// Why.
+        refusal: Refusal,
+        /// True if it was refused here.
+        here: bool,
+    },
+    /// There is no link. Each reason once in a row.
+    Absent {
+        /// To which machine.
+        machine: MachineName,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl<Io> fmt::Debug for LinkEvent<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up { machine, .. } => write!(f, "Up({machine})"),
+            Self::Down { machine } => write!(f, "Down({machine})"),
+            Self::Replaced { machine } => write!(f, "Replaced({machine})"),
+            Self::Refused {
+                key,
+                machine,
+                refusal,
+                here,
+            } => write!(f, "Refused({key}, {machine:?}, {refusal}, here: {here})"),
+            Self::Absent { machine, reason } => write!(f, "Absent({machine}: {reason})"),
+        }
+    }
+}
+
+/// Whether the link to a machine is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStatus {
+    /// Which machine.
+    pub machine: MachineName,
+    /// True while the link is up.
+    pub up: bool,
+    /// Why it is not, as far as that is known.
+    pub reason: Option<Reason>,
+    /// How long the dial took, from the engine's connection to the answer: about two round trips. Absent where the
+    /// other machine dials.
+    pub opened_in: Option<Duration>,
+    /// How often a link has come up.
+    pub opened: u64,
+}
+
+/// The status of all links, seen from outside.
+#[derive(Debug, Clone)]
+pub(super) struct Board(Arc<Mutex<BTreeMap<MachineName, LinkStatus>>>);
+
+impl Board {
+    pub(super) fn new(machines: impl Iterator<Item = MachineName>) -> Self {
+        let status = |machine: MachineName| LinkStatus {
+            machine,
+            up: false,
+            reason: None,
+            opened_in: None,
+            opened: 0,
+        };
+        let machines = machines.map(|name| (name.clone(), status(name)));
+        Self(Arc::new(Mutex::new(machines.collect())))
+    }
+
+    pub(super) fn status(&self) -> Vec<LinkStatus> {
+        ignore_poison(self.0.lock()).values().cloned().collect()
+    }
+
+    pub(super) fn change(&self, machine: &MachineName, change: impl FnOnce(&mut LinkStatus)) {
+        if let Some(status) = ignore_poison(self.0.lock()).get_mut(machine) {
+            change(status);
+        }
+    }
+}

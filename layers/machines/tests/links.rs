@@ -1,0 +1,246 @@
+//! Links over an engine in memory: cuts, successors, machines that may not have one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)] // Helpers stand beside the tests.
+
+use std::time::Duration;
+
+use kyneta_uds_machines::{
+    LinkEvent, LinkIo, Links, Machine, MachineKey, Reason, Refusal, Remote,
+    memory::{Network, Stream},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+use tower::ServiceExt as _;
+
+fn key(number: u8) -> MachineKey {
+    MachineKey::from([number; 32])
+}
+
+/// A machine whose name is said, and the others with the names they have there.
+fn start(network: &Network, me: u8, name: &str, others: &[(u8, &str)]) -> Links<Stream> {
+    let mut builder = Links::builder(name.parse().unwrap(), key(me));
+    for (other, name) in others {
+        builder = builder.machine(Machine::new(
+            name.parse().unwrap(),
+            key(*other),
+            key(*other),
+        ));
+    }
+    let (dial, listen) = (network.dialer(key(me)), network.listen(key(me)));
+    builder.start(dial, listen).unwrap()
+}
+
+async fn next(links: &mut Links<Stream>) -> LinkEvent<Stream> {
+    let event = timeout(Duration::from_secs(30), links.next()).await;
+    event.expect("an event in time").expect("it goes on")
+}
+
+/// The next link that is up, whatever is reported before it.
+async fn up(links: &mut Links<Stream>) -> LinkIo<Stream> {
+    loop {
+        if let LinkEvent::Up { io, .. } = next(links).await {
+            return io;
+        }
+    }
+}
+
+async fn passes(a: &mut LinkIo<Stream>, b: &mut LinkIo<Stream>) {
+    let mut bytes = [0; 7];
+    a.write_all(b"payload").await.unwrap();
+    b.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"payload");
+    b.write_all(b"answer!").await.unwrap();
+    a.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"answer!");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_comes_back_after_each_cut_and_bytes_pass_both_ways() {
+    let network = Network::new();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (mut a, mut b) = (up(&mut oslo).await, up(&mut rome).await);
+    for _ in 0..20 {
+        passes(&mut a, &mut b).await;
+        network.cut(key(1), key(2));
+        assert!(a.read_u8().await.is_err() && b.read_u8().await.is_err());
+        drop((a, b));
+        assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+        assert!(matches!(next(&mut rome).await, LinkEvent::Down { .. }));
+        let LinkEvent::Absent { reason, .. } = next(&mut oslo).await else {
+            panic!("a cut is reported")
+        };
+        assert!(reason.to_string().contains("the path is cut"));
+        assert!(!oslo.status()[0].up && oslo.status()[0].reason == Some(reason));
+        network.heal(key(1), key(2));
+        (a, b) = (up(&mut oslo).await, up(&mut rome).await);
+    }
+    assert!(oslo.status()[0].up && oslo.status()[0].opened == 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_with_the_larger_key_knocks_and_is_dialed_at_once() {
+    let network = Network::new();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut first = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (_a, _b) = (up(&mut oslo).await, up(&mut first).await);
+
+    // The first one still seems to be alive: nothing has ended its stream.
+    let mut successor = start(&network, 2, "rome", &[(1, "oslo")]);
+    let since = tokio::time::Instant::now();
+    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    let (mut a, mut b) = (up(&mut oslo).await, up(&mut successor).await);
+    assert!(since.elapsed() < Duration::from_millis(100));
+    passes(&mut a, &mut b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_used_twice_is_reported_at_both_ends_and_the_newest_keeps_the_link() {
+    let network = Network::new();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let mut first = start(&network, 1, "oslo", &[(2, "rome")]);
+    let (_a, mut old) = (up(&mut first).await, up(&mut rome).await);
+    let mut second = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut a = up(&mut second).await;
+    assert!(matches!(next(&mut rome).await, LinkEvent::Replaced { .. }));
+    let mut b = up(&mut rome).await;
+    assert!(old.read_u8().await.is_err(), "the old link is not read");
+    drop((old, _a)); // the first one dials again
+    passes(&mut a, &mut b).await;
+    let twice = |event, expected: bool| matches!(event, LinkEvent::Refused { refusal: Refusal::KeyUsedTwice, here, .. } if here == expected);
+    assert!(matches!(next(&mut first).await, LinkEvent::Down { .. }));
+    assert!(twice(next(&mut first).await, false));
+    assert!(twice(next(&mut rome).await, true));
+    passes(&mut a, &mut b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_is_refused_without_a_byte_read() {
+    let network = Network::new();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let remote = Remote::new(key(2), key(2));
+    let mut stranger = network.dialer(key(9)).oneshot(remote).await.unwrap();
+    let mut answer = Vec::new(); // it has said nothing
+    stranger.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(&answer[..6], b"kynL\x01\x01");
+
+    let refused = loop {
+        match next(&mut rome).await {
+            LinkEvent::Absent { .. } => {} // oslo is not there
+            event => break event,
+        }
+    };
+    let LinkEvent::Refused {
+        key: who,
+        machine: None,
+        refusal: Refusal::UnknownKey,
+        here: true,
+    } = refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(who, key(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_has_another_name_is_refused_and_both_say_so() {
+    let network = Network::new();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let mut liar = start(&network, 1, "paris", &[(2, "rome")]);
+    for (links, is_here) in [(&mut rome, true), (&mut liar, false)] {
+        loop {
+            match next(links).await {
+                LinkEvent::Refused { refusal, here, .. } if here == is_here => {
+                    assert_eq!(refusal, Refusal::OtherName);
+                    break;
+                }
+                LinkEvent::Up { .. } => panic!("no link may come up"),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_does_not_name_this_one_is_absent_with_that_reason() {
+    let network = Network::new();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut rome = start(&network, 2, "rome", &[]);
+    assert!(matches!(
+        next(&mut oslo).await,
+        LinkEvent::Refused {
+            refusal: Refusal::UnknownKey,
+            here: false,
+            ..
+        }
+    ));
+    assert!(matches!(
+        next(&mut rome).await,
+        LinkEvent::Refused {
+            refusal: Refusal::UnknownKey,
+            here: true,
+            ..
+        }
+    ));
+    let reason = oslo.status()[0].reason.clone();
+    assert_eq!(reason, Some(Reason::Refused(Refusal::UnknownKey)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_that_are_no_preface_or_never_come_cost_the_arrival_alone() {
+    let network = Network::new();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (mut a, mut b) = (up(&mut oslo).await, up(&mut rome).await);
+    let mut silent = Vec::new();
+    for round in 0..200_u8 {
+        let remote = Remote::new(key(2), key(2));
+        // Refused while too many are silent; that is their own bound.
+        let Ok(mut stream) = network.dialer(key(1)).oneshot(remote).await else {
+            continue;
+        };
+        if round % 2 == 0 {
+            let _ = stream.write_all(&[round; 64]).await;
+        }
+        silent.push(stream);
+        tokio::task::yield_now().await;
+    }
+    passes(&mut a, &mut b).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    network.cut(key(1), key(2));
+    drop((a, b, silent));
+    network.heal(key(1), key(2));
+    let (mut a, mut b) = (up(&mut oslo).await, up(&mut rome).await);
+    passes(&mut a, &mut b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_machines_have_one_link_a_pair() {
+    let network = Network::new();
+    let names = [(1, "oslo"), (2, "rome"), (3, "lima")];
+    let others = |me| names.into_iter().filter(move |(other, _)| *other != me);
+    let start = |(me, name): (u8, &str)| start(&network, me, name, &others(me).collect::<Vec<_>>());
+    let mut machines = names.map(start);
+    let mut ios = Vec::new();
+    for machine in &mut machines {
+        for _ in 0..2 {
+            ios.push(up(machine).await);
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for machine in &machines {
+        assert!(
+            machine
+                .status()
+                .iter()
+                .all(|link| link.up && link.opened == 1)
+        );
+    }
+}
