@@ -46,14 +46,15 @@ pub struct Connection {
     handle: Handle<ChannelMsg>,
     peer: Arc<PeerInfo>,
     end: Arc<End>,
-    #[cfg(feature = "documents")]
-    peer_is_listener: bool,
 }
 
 /// The end of one connection. The queue may outlive it. Every idle connection holds one.
 #[derive(Debug, Default)]
 struct End {
     reason: SetOnce<DisconnectReason>,
+    /// This side has made the connection.
+    #[cfg(feature = "documents")]
+    is_dialed: bool,
     #[cfg(feature = "status")]
     traffic: Traffic,
 }
@@ -99,25 +100,17 @@ impl Connection {
             handle,
             peer,
             end: Arc::default(),
-            #[cfg(feature = "documents")]
-            peer_is_listener: false,
         }
     }
 
-    /// This side has made it, to a listener.
-    #[cfg(feature = "documents")]
+    /// This side has made it: it uses one queue with those before and after it.
     pub(crate) fn dialed(mut self) -> Self {
-        self.peer_is_listener = true;
-        self
-    }
-
-    /// For connections that use one queue, one after the other.
-    #[cfg(feature = "status")]
-    pub(crate) fn sharing(mut self) -> Self {
-        let traffic = Traffic::after(self.handle.gone_out());
         self.end = Arc::new(End {
-            traffic,
-            ..End::default()
+            reason: SetOnce::new(),
+            #[cfg(feature = "documents")]
+            is_dialed: true,
+            #[cfg(feature = "status")]
+            traffic: Traffic::after(self.handle.gone_out()),
         });
         self
     }
@@ -135,7 +128,7 @@ impl Connection {
     /// This side has made it.
     #[cfg(feature = "documents")]
     pub(crate) fn is_dialed(&self) -> bool {
-        self.peer_is_listener
+        self.end.is_dialed
     }
 
     /// Both are handles to one connection, not only to one queue.

@@ -88,11 +88,7 @@ impl Dialed {
     /// Enters a connection in the peers.
     pub(crate) fn enter(&self, peer: Arc<PeerInfo>, span: Span) -> (Arc<Connection>, DialedEntry) {
         record(&span, &peer);
-        let connection = Connection::new(self.handle.clone(), peer.clone());
-        #[cfg(feature = "status")]
-        let connection = connection.sharing();
-        #[cfg(feature = "documents")]
-        let connection = connection.dialed();
+        let connection = Connection::new(self.handle.clone(), peer.clone()).dialed();
         let connection = Arc::new(connection);
         let former = ignore_poison(self.shared.current.lock()).replace((peer.clone(), span));
         drop(former);
