@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::{
     bench::BenchArgs,
     bus::{BusArgs, SendArgs, TapArgs, WhoArgs},
-    member::{ConnectArgs, ListenArgs, PeerArgs},
+    member::{ConnectArgs, ExchangeArgs, ListenArgs, PeerArgs},
     status::StatusArgs,
     wire::WireCommand,
 };
@@ -123,6 +123,21 @@ there, or the time is over.")]
   kyneta-uds tap /tmp/chat.sock --json --count 10
   kyneta-uds tap /tmp/chat.sock --raw passed.bin; kyneta-uds wire decode --raw < passed.bin")]
     Tap(TapArgs),
+
+    /// Take part in documents: read, edit and follow them, as a TypeScript Exchange does
+    #[command(after_help = "Examples:
+  kyneta-uds exchange /tmp/bus.sock --open config=json:config.json
+  kyneta-uds exchange /run/app/bus.sock --id shell-1 --replicate --json
+  echo '{\"doc\":\"config\",\"set\":[\"mode\",\"auto\"]}' | kyneta-uds exchange /tmp/bus.sock --open config=json:config.json
+
+A schema is a JSON object: {\"k\":\"struct\",\"fields\":[[\"mode\",{\"k\":\"string\"}],[\"hits\",{\"k\":\"counter\"}]]}
+
+Lines of stdin; PATH is \"a.b.c\", the names of fields, keys of records and indices of lists:
+  {\"doc\":DOC,\"set\":[PATH,VALUE]}              {\"doc\":DOC,\"push\":[PATH,VALUE]}
+  {\"doc\":DOC,\"insert\":[PATH,INDEX,VALUE]}     {\"doc\":DOC,\"delete\":[PATH,INDEX,COUNT]}
+  {\"doc\":DOC,\"increment\":[PATH,N]}            {\"doc\":DOC,\"get\":true}
+  {\"doc\":DOC,\"destroy\":true}                  {\"quit\":true}")]
+    Exchange(ExchangeArgs),
 
     /// Show the status of a running process: its role, peers, queues and error counts
     ///

@@ -78,6 +78,10 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
             runtime.block_on(member::listen(args, signals()?))
         }
         Command::Connect(args) => runtime.block_on(member::connect(args, signals()?)),
+        Command::Exchange(args) => {
+            raise_descriptor_limit();
+            runtime.block_on(member::exchange(args, signals()?))
+        }
         Command::Bus(args) => {
             raise_descriptor_limit();
             runtime.block_on(bus::bus(args, signals()?))

@@ -179,6 +179,20 @@ impl ExchangeBuilder {
         Ok(parts.over(Role::Peer(peer)))
     }
 
+    /// As [`join_with`](Self::join_with), without waiting for a role, which [`Peer::joined`] waits for.
+    ///
+    /// # Errors
+    /// [`JoinError::Path`]: no socket can have this path.
+    pub async fn join_lazy_with<S>(self, builder: PeerBuilder<S>) -> Result<Exchange, JoinError>
+    where
+        S: MakeChannel<In = ChannelMsg>,
+    {
+        let builder = builder.identity(self.identity.clone());
+        let parts = self.parts();
+        let peer = builder.join_lazy(parts.attach.handler()).await?;
+        Ok(parts.over(Role::Peer(peer)))
+    }
+
     /// Connects to a listener.
     ///
     /// # Errors
@@ -202,6 +216,23 @@ impl ExchangeBuilder {
         let builder = builder.identity(self.identity.clone());
         let parts = self.parts();
         let client = builder.connect(parts.attach.handler()).await?;
+        Ok(parts.over(Role::Client(client)))
+    }
+
+    /// As [`client_with`](Self::client_with), without waiting for a connection.
+    ///
+    /// # Errors
+    /// [`ClientError`], as of [`ClientBuilder::connect_lazy`].
+    pub async fn client_lazy_with<S>(
+        self,
+        builder: ClientBuilder<S>,
+    ) -> Result<Exchange, ClientError>
+    where
+        S: MakeChannel<In = ChannelMsg>,
+    {
+        let builder = builder.identity(self.identity.clone());
+        let parts = self.parts();
+        let client = builder.connect_lazy(parts.attach.handler()).await?;
         Ok(parts.over(Role::Client(client)))
     }
 

@@ -44,6 +44,8 @@ struct State {
     at: Each<DocVersion>,
     /// It was edited since.
     is_edited: bool,
+    /// It holds what it was made with.
+    is_fresh: bool,
 }
 
 /// What a user can have seen of a document.
@@ -73,6 +75,7 @@ impl DocCell {
         let state = State {
             at: WIRES.map(|wire| replica.version(wire)),
             is_edited: false,
+            is_fresh: true,
             replica,
         };
         Self {
@@ -120,6 +123,7 @@ impl DocCell {
             return Ok(false);
         }
         let is_first = !std::mem::replace(&mut state.is_edited, true);
+        state.is_fresh = false;
         drop(state);
         self.seen.send_modify(|seen| seen.edits += 1);
         Ok(is_first)
@@ -160,6 +164,7 @@ impl DocCell {
         let before = state.at.clone();
         let change = state.take_change(pushes);
         let has_changed = before != state.at;
+        state.is_fresh &= !has_changed;
         drop(state);
         if has_changed {
             self.seen.send_modify(|seen| seen.imports += 1);
@@ -169,6 +174,11 @@ impl DocCell {
             change,
             has_changed,
         })
+    }
+
+    /// It was neither edited nor changed by a peer.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.state().is_fresh
     }
 
     /// All of it, as an offer that another replica takes.

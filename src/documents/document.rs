@@ -101,7 +101,8 @@ impl Document {
     }
 
     /// Waits until all that some connected peer had of it is here; at once when that is so. A peer that has nothing
-    /// of it counts, too.
+    /// of it counts, too: when it says so, or 200 ms after it has asked from the version of a document that is empty here.
+    /// (A hub asks so, too, before it has the data of another member.)
     ///
     /// Cancel safe.
     ///

@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use kyneta_uds_core::{
@@ -15,12 +16,18 @@ use kyneta_uds_exchange::{Imported, Payload};
 use kyneta_uds_schema::DocVersion;
 use kyneta_uds_sync::{self as sync, ChannelKey, Effect, Held, PeerChange, SyncMachine};
 
+use tokio::time::Instant;
+
 use super::{
     cell::{Change, DocCell, Each, WIRES},
     event::ExchangeEvent,
     table::Table,
     versions::{WireVersions, substrate},
 };
+
+/// How long an empty document waits for data after a peer has asked from its version. A peer that asks so has nothing
+/// more; a hub that asks so may have, of another member.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// Which machine: the index of its wire version in [`WIRES`].
 pub(super) const fn side_of(wire: WireVersion) -> usize {
@@ -37,6 +44,12 @@ pub(super) struct Engine {
     docs: HashMap<DocId, Arc<DocCell>>,
     table: Arc<Table>,
     todo: VecDeque<(usize, Effect)>,
+    /// Empty documents that are in sync from a time on, unless data comes before.
+    settling: VecDeque<(Instant, DocId, PeerId)>,
+    /// The same by document, less those whose data has come.
+    empty: HashMap<DocId, Vec<PeerId>>,
+    /// The peer whose message is worked on does not hold the document.
+    is_vacant: bool,
     /// What is to be sent.
     pub(super) out: Vec<(ChannelKey, ChannelMsg)>,
 }
@@ -50,6 +63,9 @@ impl Engine {
             docs: HashMap::new(),
             table,
             todo: VecDeque::new(),
+            settling: VecDeque::new(),
+            empty: HashMap::new(),
+            is_vacant: false,
             out: Vec::new(),
         }
     }
@@ -83,10 +99,43 @@ impl Engine {
         if let Some(cell) = doc.and_then(|doc| self.docs.get(doc)).cloned() {
             self.edited(&cell);
         }
+        self.is_vacant = matches!(msg, ChannelMsg::Vacant(_));
         self.ask(side_of(wire), |machine, out| {
             machine.received(key, msg, out);
         });
         self.work();
+        self.is_vacant = false;
+    }
+
+    /// When [`settle`](Self::settle) is to be called next.
+    pub(super) fn next_settled(&self) -> Option<Instant> {
+        self.settling.front().map(|(at, ..)| *at)
+    }
+
+    /// Documents that have waited for data long enough are in sync.
+    pub(super) fn settle(&mut self) {
+        let now = Instant::now();
+        while self.next_settled().is_some_and(|at| at <= now)
+            && let Some((_, doc, peer)) = self.settling.pop_front()
+        {
+            if let Some(peers) = self.empty.get_mut(&doc)
+                && let Some(at) = peers.iter().position(|other| *other == peer)
+            {
+                peers.swap_remove(at);
+                if peers.is_empty() {
+                    self.empty.remove(&doc);
+                }
+                self.synced(doc, peer);
+            }
+        }
+    }
+
+    /// All has come that a peer had.
+    fn synced(&self, doc: DocId, peer: PeerId) {
+        if let Some(cell) = self.docs.get(&doc) {
+            cell.set_synced(&peer);
+            self.report(ExchangeEvent::Synced { doc, peer });
+        }
     }
 
     /// A user has opened a document.
@@ -223,10 +272,15 @@ impl Engine {
                 Effect::Replicate { entry } => self.replicate(side, entry),
                 Effect::Peer { peer, change } => self.peer(peer, change),
                 Effect::Synced { doc, peer } => {
-                    if let Some(cell) = self.docs.get(&doc) {
-                        cell.set_synced(&peer);
+                    let is_empty = self.docs.get(&doc).is_some_and(|cell| cell.is_fresh());
+                    if is_empty && !self.is_vacant {
+                        let peers = self.empty.entry(doc.clone()).or_default();
+                        peers.push(peer.clone());
+                        let at = Instant::now() + SETTLE;
+                        self.settling.push_back((at, doc, peer));
+                    } else {
+                        self.synced(doc, peer);
                     }
-                    self.report(ExchangeEvent::Synced { doc, peer });
                 }
                 Effect::Dismissed { peer, doc } => {
                     if let Some(cell) = self.docs.get(&doc) {
@@ -243,8 +297,12 @@ impl Engine {
         }
     }
 
-    fn peer(&self, peer: PeerId, change: PeerChange) {
+    fn peer(&mut self, peer: PeerId, change: PeerChange) {
         if change == PeerChange::Disconnected {
+            self.empty.retain(|_, peers| {
+                peers.retain(|other| *other != peer);
+                !peers.is_empty()
+            });
             for cell in self.docs.values() {
                 cell.unset_synced(&peer);
             }
@@ -348,8 +406,16 @@ impl Engine {
             machine.imported(&doc, &from, outcome, out);
         });
         if import.has_changed {
+            self.data_has_come(&doc);
             self.changed(&cell, import.change, Some(side));
             self.report(ExchangeEvent::Changed { doc, peer: from });
+        }
+    }
+
+    /// A document that was empty is in sync with the peers that were heard before.
+    fn data_has_come(&mut self, doc: &DocId) {
+        for peer in self.empty.remove(doc).unwrap_or_default() {
+            self.synced(doc.clone(), peer);
         }
     }
 

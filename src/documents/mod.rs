@@ -32,7 +32,9 @@ pub use kyneta_uds_exchange::{
     DocKind, DocLimits, DocReplica, Edit, EditError, EphemeralKind, Json, JsonKind, Moment,
 };
 #[doc(no_inline)]
-pub use kyneta_uds_schema::{DocVersion, Schema, SchemaError, Substrate};
+pub use kyneta_uds_schema::{DocVersion, Kind, ParseError, Schema, SchemaError, Substrate};
 #[doc(no_inline)]
-pub use kyneta_uds_sync::{Answer, Diagnostic, DocEvent, PeerChange, Policy, Resolve, SyncLimits};
+pub use kyneta_uds_sync::{
+    Answer, Diagnostic, DocEvent, LimitScope, Mismatch, PeerChange, Policy, Resolve, SyncLimits,
+};
 pub use table::OpenError;

@@ -15,12 +15,21 @@ use kyneta_uds_sync::ChannelKey;
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
+    time::{Instant, sleep_until},
 };
 
 use super::{cell::DocCell, engine::Engine, event::ExchangeEvent, table::Table};
 
 /// How much is done before what was changed is reported, and the channels get what is sent to them.
 const TURN: usize = 64;
+
+/// Waits until a time, if there is one.
+async fn settled(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// What a user does. Each document has at most one edit under way, so these are bounded by the documents.
 #[derive(Debug)]
@@ -104,6 +113,7 @@ impl Task {
                     None => break,
                 },
                 Some(event) = self.inbox.recv() => self.link(event),
+                () = settled(self.engine.next_settled()) => self.engine.settle(),
             }
             for _ in 0..TURN {
                 let command = self.commands.try_recv();

@@ -9,6 +9,7 @@
 mod error;
 mod number;
 mod read;
+mod shown;
 mod value;
 mod write;
 
@@ -20,5 +21,6 @@ pub(crate) use number::{Number, count};
 pub(crate) use read::{
     Fields, boolean, bounded, bytes, linked_message, list, message, replica, text,
 };
+pub(crate) use shown::Value;
 pub(crate) use value::Json;
 pub(crate) use write::{Hashes, Hex, LinkedMsg, Msg, Payload};

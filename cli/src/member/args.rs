@@ -1,4 +1,4 @@
-//! The options of `peer`, `listen` and `connect`.
+//! The options of `peer`, `listen` and `connect`, and those that `exchange` has too.
 
 use clap::{Args, ValueHint};
 use kyneta_uds::{AccessPolicy, ListenerOptions, PeerType, SocketPath, WireMode};
@@ -12,8 +12,15 @@ pub(crate) struct PeerArgs {
     #[command(flatten)]
     pub(super) member: MemberArgs,
 
+    /// Send each received offer back to its sender
+    #[arg(long)]
+    pub(super) echo: bool,
+
     #[command(flatten)]
     pub(super) socket: SocketArgs,
+
+    #[command(flatten)]
+    pub(super) relay: RelayArgs,
 }
 
 #[derive(Debug, Args)]
@@ -21,8 +28,15 @@ pub(crate) struct ListenArgs {
     #[command(flatten)]
     pub(super) member: MemberArgs,
 
+    /// Send each received offer back to its sender
+    #[arg(long)]
+    pub(super) echo: bool,
+
     #[command(flatten)]
     pub(super) socket: SocketArgs,
+
+    #[command(flatten)]
+    pub(super) relay: RelayArgs,
 
     /// Fail if there is a stale socket file (no process listens on it), instead of removing it
     #[arg(long)]
@@ -45,7 +59,11 @@ pub(super) struct SocketArgs {
     /// (may be repeated)
     #[arg(long, value_name = "UID")]
     allow_uid: Vec<u32>,
+}
 
+/// Whether documents are passed on.
+#[derive(Debug, Args)]
+pub(super) struct RelayArgs {
     /// Do not pass documents between the members while this process listens; --echo implies it
     #[arg(long)]
     no_relay: bool,
@@ -61,10 +79,12 @@ impl SocketArgs {
             None => options,
         }
     }
+}
 
+impl RelayArgs {
     /// Whether documents are passed between the members.
-    pub(super) const fn relays(&self, member: &MemberArgs) -> bool {
-        !self.no_relay && !member.echo
+    pub(super) const fn relays(&self, echo: bool) -> bool {
+        !self.no_relay && !echo
     }
 }
 
@@ -72,6 +92,10 @@ impl SocketArgs {
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(super) member: MemberArgs,
+
+    /// Send each received offer back to its sender
+    #[arg(long)]
+    pub(super) echo: bool,
 
     /// Give up after this many failed attempts in a row
     #[arg(long, value_name = "N", default_value = "10")]
@@ -91,7 +115,7 @@ pub(crate) struct ConnectArgs {
     pub(super) no_reconnect: bool,
 }
 
-/// The options of all three.
+/// The options of all of them.
 #[derive(Debug, Args)]
 pub(super) struct MemberArgs {
     /// The socket: a file, or @name in Linux's abstract namespace
@@ -118,10 +142,6 @@ pub(super) struct MemberArgs {
     /// Do not use aliases, in either direction
     #[arg(long)]
     pub(super) no_alias: bool,
-
-    /// Send each received offer back to its sender
-    #[arg(long)]
-    pub(super) echo: bool,
 
     /// Print each event as a JSON object on a line of its own
     #[arg(long)]

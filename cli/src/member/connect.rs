@@ -38,7 +38,7 @@ pub(crate) async fn connect(args: ConnectArgs, signals: Signals) -> Result<(), F
     let writer = EventWriter::start(member.json)?;
     let reporter = Reporter::of_client(writer, builder.events(), last.clone());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
-    let handler = handler(reporter.clone(), member.echo);
+    let handler = handler(reporter.clone(), args.echo);
     let client = builder.connect_lazy(handler).await?;
     let endpoint = status.map(|status| status.serve(client.clone()));
     let joined = ready(Ok(Handle::Client(client)));

@@ -5,7 +5,10 @@ use std::time::Duration;
 use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, Waiting, WireVersion};
 use serde::Serialize;
 
-use crate::{failure::Chain, json::Msg};
+use crate::{
+    failure::Chain,
+    json::{Msg, Value},
+};
 
 /// One line of stdout.
 #[derive(Serialize)]
@@ -35,6 +38,23 @@ pub(super) enum EventLine<'a> {
         doc: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<&'a str>,
+    },
+    /// A document after a change, or as asked for.
+    Doc {
+        doc: &'a str,
+        value: Value<'a>,
+        version: String,
+    },
+    /// All that a peer had of a document is here.
+    Synced { doc: &'a str, peer: &'a str },
+    /// A peer and this side do not agree on a document: what each of them says.
+    #[serde(rename = "diagnostic")]
+    Disagreement {
+        code: &'a str,
+        doc: &'a str,
+        peer: &'a str,
+        local: String,
+        remote: String,
     },
     /// There is no connection, or no role, and why.
     Waiting { why: String, for_ms: u64 },

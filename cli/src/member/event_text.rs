@@ -74,6 +74,37 @@ impl EventText for EventLine<'_> {
                     .unwrap_or_default();
                 line(Color::Faint, "?", format_args!("{of}{code}{about}"))
             }
+            Self::Doc { doc, value, .. } => line(
+                Color::In,
+                "=",
+                format_args!(
+                    "{}  {}",
+                    style.paint(Color::Strong, Escaped(doc)),
+                    Escaped(&value.0.to_string())
+                ),
+            ),
+            Self::Synced { doc, peer } => line(
+                Color::Good,
+                "*",
+                format_args!("{} is in sync with {}", Escaped(doc), Escaped(peer)),
+            ),
+            Self::Disagreement {
+                code,
+                doc,
+                peer,
+                local,
+                remote,
+            } => line(
+                Color::Bad,
+                "!",
+                format_args!(
+                    "{}  {code} {}: {} here, {} there",
+                    Escaped(peer),
+                    Escaped(doc),
+                    Escaped(local),
+                    Escaped(remote)
+                ),
+            ),
             Self::Waiting { why, for_ms } => line(
                 Color::Faint,
                 "*",

@@ -25,10 +25,10 @@ pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Fai
         .queue(queue(member))
         .stack(stack(member))
         .listener(args.socket.options().cleanup(!args.no_cleanup))
-        .relay(args.socket.relays(member));
+        .relay(args.relay.relays(args.echo));
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let events = builder.events();
-    let handler = handler(reporter.clone(), member.echo);
+    let handler = handler(reporter.clone(), args.echo);
     let server = builder.listen(handler).await?;
     // Comes first: nothing is accepted before this task waits for something.
     let path = member.path.to_string();

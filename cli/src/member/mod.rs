@@ -1,4 +1,4 @@
-//! The members of a kyneta path: `peer`, `listen` and `connect`.
+//! The members of a kyneta path: `peer`, `listen`, `connect` and `exchange`.
 //!
 //! In: JSON lines on stdin, messages from peers. Out: events on stdout, messages to peers. Touches
 //! the socket, and stdin and stdout by a thread of their own each, so that neither ever blocks the
@@ -9,6 +9,7 @@ mod command_line;
 mod connect;
 mod event_line;
 mod event_text;
+mod exchange;
 mod last_failure;
 mod listen;
 mod message_summary;
@@ -22,5 +23,6 @@ mod status_socket;
 
 pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;
+pub(crate) use exchange::{ExchangeArgs, exchange};
 pub(crate) use listen::listen;
 pub(crate) use peer::peer;

@@ -23,10 +23,10 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
         .queue(queue(member))
         .stack(stack(member))
         .listener(args.socket.options())
-        .relay(args.socket.relays(member));
+        .relay(args.relay.relays(args.echo));
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
-    let handler = handler(reporter.clone(), member.echo);
+    let handler = handler(reporter.clone(), args.echo);
     let peer = builder.join_lazy(handler).await?;
     let joining = async {
         peer.joined().await?;

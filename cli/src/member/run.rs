@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Limit for closing all connections: longer than a queue takes to drain.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(7);
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Limit for writing the last events after the connections have ended.
 pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ mod bus;
 mod completions_and_man;
 mod connect_states;
 mod demo;
+mod exchange;
 mod exit;
 mod messages;
 mod path_conflicts;

@@ -182,6 +182,46 @@ impl Mismatch {
 }
 
 impl Diagnostic {
+    /// Which document it is about, if about one.
+    pub const fn doc(&self) -> Option<&DocId> {
+        match self {
+            Self::Mismatch { local, .. } => Some(&local.doc),
+            Self::NotHeld { doc, .. }
+            | Self::TooManyDocuments { doc, .. }
+            | Self::Destroyed { doc, .. }
+            | Self::NoReplicaType { doc, .. }
+            | Self::OfferRefused { doc, .. }
+            | Self::NoVersion { doc, .. }
+            | Self::ResetRefused { doc, .. }
+            | Self::HistoryKept { doc, .. }
+            | Self::Gap { doc, .. }
+            | Self::ImportFailed { doc, .. } => Some(doc),
+            _ => None,
+        }
+    }
+
+    /// Which peer it is about, if about one.
+    pub const fn peer(&self) -> Option<&PeerId> {
+        match self {
+            Self::NotEstablished { .. } => None,
+            Self::NotAboutDocuments { peer, .. }
+            | Self::ConnectRefused { peer }
+            | Self::DuplicatePeer { peer }
+            | Self::PeerForgotten { peer, .. }
+            | Self::Mismatch { peer, .. }
+            | Self::NotHeld { peer, .. }
+            | Self::TooManyDocuments { peer, .. }
+            | Self::Destroyed { peer, .. }
+            | Self::NoReplicaType { peer, .. }
+            | Self::OfferRefused { peer, .. }
+            | Self::NoVersion { peer, .. }
+            | Self::ResetRefused { peer, .. }
+            | Self::HistoryKept { peer, .. }
+            | Self::Gap { peer, .. }
+            | Self::ImportFailed { peer, .. } => Some(peer),
+        }
+    }
+
     /// Its name in events and logs.
     pub const fn code(&self) -> &'static str {
         match self {

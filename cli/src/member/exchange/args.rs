@@ -1,0 +1,114 @@
+//! The options of `exchange`.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use kyneta_uds::{
+    DocId,
+    documents::{Schema, Substrate},
+};
+
+use super::super::args::{MemberArgs, SocketArgs};
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct ExchangeArgs {
+    #[command(flatten)]
+    pub(super) member: MemberArgs,
+
+    #[command(flatten)]
+    pub(super) socket: SocketArgs,
+
+    /// Listen, instead of taking the role that is free
+    #[arg(long, conflicts_with = "connect")]
+    pub(super) listen: bool,
+
+    /// Connect, and connect again, instead of taking the role that is free
+    #[arg(long)]
+    pub(super) connect: bool,
+
+    /// Open a document of a kind (json, ephemeral) and a schema (may be repeated)
+    #[arg(long, value_name = "DOC=KIND:SCHEMA.json", value_parser = opening)]
+    pub(super) open: Vec<Opening>,
+
+    /// Keep and pass on all documents that the others have
+    #[arg(long)]
+    pub(super) replicate: bool,
+}
+
+/// A value of `--open`.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    pub(super) doc: DocId,
+    pub(super) substrate: Substrate,
+    file: PathBuf,
+}
+
+impl Opening {
+    pub(super) fn schema(&self) -> Result<Schema, Failure> {
+        let file = self.file.display();
+        let text = fs::read_to_string(&self.file)
+            .map_err(|error| Failure::Usage(format!("{file} cannot be read: {error}")))?;
+        Schema::parse(&text).map_err(|error| Failure::Usage(format!("{file}: {error}")))
+    }
+}
+
+/// The kinds that this build has.
+const KINDS: [Substrate; 2] = [Substrate::Plain, Substrate::Ephemeral];
+
+fn opening(text: &str) -> Result<Opening, String> {
+    let expected = || {
+        let kinds = KINDS.map(Substrate::name).join(" or ");
+        format!("expected DOC=KIND:SCHEMA.json, where KIND is {kinds}")
+    };
+    // An id may have a `=`, a file a `:`, a kind has neither.
+    let split = KINDS.iter().find_map(|substrate| {
+        let (doc, file) = text.split_once(&format!("={}:", substrate.name()))?;
+        Some((doc, *substrate, file))
+    });
+    let (doc, substrate, file) = split.ok_or_else(expected)?;
+    if doc.is_empty() || file.is_empty() {
+        return Err(expected());
+    }
+    Ok(Opening {
+        doc: DocId::new(doc).map_err(|error| error.to_string())?,
+        substrate,
+        file: file.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_a_kind_and_a_file() {
+        let read = |text| {
+            let Opening {
+                doc,
+                substrate,
+                file,
+            } = opening(text)?;
+            Ok::<_, String>((doc.as_str().to_owned(), substrate, file))
+        };
+        let expected =
+            |doc: &str, substrate, file: &str| Ok((doc.to_owned(), substrate, PathBuf::from(file)));
+        assert_eq!(
+            read("config=json:a/b:c.json"),
+            expected("config", Substrate::Plain, "a/b:c.json")
+        );
+        assert_eq!(
+            read("a=b=ephemeral:c"),
+            expected("a=b", Substrate::Ephemeral, "c")
+        );
+        for wrong in [
+            "config",
+            "config=json",
+            "config=xml:a",
+            "=json:a",
+            "config=json:",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

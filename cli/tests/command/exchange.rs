@@ -1,0 +1,212 @@
+//! Documents: `exchange`.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::{
+    process::{Process, Signal, command, start},
+    support::common::Bus,
+};
+
+/// A bus, with a schema beside it.
+struct Documents {
+    bus: Bus,
+    schema: PathBuf,
+}
+
+impl Documents {
+    fn new() -> Self {
+        let bus = Bus::new();
+        let schema = bus.path.with_file_name("schema.json");
+        let fields = json!([
+            ["mode", {"k": "string"}],
+            ["hits", {"k": "counter"}],
+            ["items", {"k": "list", "item": {"k": "string"}}],
+            ["notes", {"k": "text"}],
+            ["seen", {"k": "record", "item": {"k": "boolean"}}],
+        ]);
+        let text = json!({"k": "struct", "fields": fields}).to_string();
+        fs::write(&schema, text).unwrap();
+        Self { bus, schema }
+    }
+
+    fn opening(&self, doc: &str, kind: &str) -> String {
+        format!("{doc}={kind}:{}", self.schema.display())
+    }
+
+    fn start(&self, id: &str, options: &[&str]) -> Process {
+        let path = self.bus.path.to_str().unwrap();
+        start(&[&["exchange", path, "--json", "--id", id], options].concat())
+    }
+
+    /// The first one, which listens, with the document `config`.
+    fn first(&self) -> Process {
+        let mut process = self.start("first", &["--open", &self.opening("config", "json")]);
+        process.until(&json!({"event": "role", "role": "listener"}));
+        process
+    }
+
+    /// Another one, which has what the first one has of it.
+    fn member(&self, id: &str) -> Process {
+        let mut process = self.start(id, &["--open", &self.opening("config", "json")]);
+        process.until(&json!({"event": "synced", "doc": "config"}));
+        process
+    }
+}
+
+/// Waits until the document holds this, whatever else.
+fn until_value(process: &mut Process, doc: &str, field: &str, value: &Value) -> Value {
+    loop {
+        let event = process.until(&json!({"event": "doc", "doc": doc}));
+        if event["value"][field] == *value {
+            return event;
+        }
+    }
+}
+
+#[test]
+fn edits_of_each_reach_all_and_survive_the_listener() {
+    let documents = Documents::new();
+    let mut a = documents.first();
+    let [mut b, mut c] = ["b", "c"].map(|id| documents.member(id));
+    b.write_line(json!({"doc": "config", "set": ["mode", "auto"]}));
+    for process in [&mut a, &mut b, &mut c] {
+        until_value(process, "config", "mode", &json!("auto"));
+    }
+    a.signal(Signal::KILL);
+    b.write_line(json!({"doc": "config", "push": ["items", "after"]}));
+    until_value(&mut c, "config", "items", &json!(["after"]));
+    c.write_line(json!({"doc": "config", "increment": ["hits", 2]}));
+    until_value(&mut b, "config", "hits", &json!(2));
+
+    let mut late = documents.member("late");
+    late.write_line(json!({"doc": "config", "get": true}));
+    let event = late.until(&json!({"event": "doc", "doc": "config"}));
+    let expected = json!({"mode": "auto", "hits": 2, "items": ["after"], "notes": "", "seen": {}});
+    assert_eq!(event["value"], expected);
+    for process in [b, c, late] {
+        process.stop();
+    }
+}
+
+#[test]
+fn each_command_does_what_it_says() {
+    let documents = Documents::new();
+    let mut a = documents.first();
+    for (line, field, value) in [
+        (json!({"set": ["mode", "x"]}), "mode", json!("x")),
+        (json!({"set": ["notes", "hello"]}), "notes", json!("hello")),
+        (
+            json!({"insert": ["notes", 5, "!"]}),
+            "notes",
+            json!("hello!"),
+        ),
+        (json!({"delete": ["notes", 0, 1]}), "notes", json!("ello!")),
+        (json!({"push": ["items", "b"]}), "items", json!(["b"])),
+        (
+            json!({"insert": ["items", 0, "a"]}),
+            "items",
+            json!(["a", "b"]),
+        ),
+        (json!({"delete": ["items", 1, 1]}), "items", json!(["a"])),
+        (json!({"increment": ["hits", 1.5]}), "hits", json!(1.5)),
+        (
+            json!({"set": ["seen.bob", true]}),
+            "seen",
+            json!({"bob": true}),
+        ),
+        (json!({"get": true}), "mode", json!("x")),
+    ] {
+        let mut line = line;
+        line["doc"] = json!("config");
+        a.write_line(&line);
+        let event = a.until(&json!({"event": "doc", "doc": "config"}));
+        assert_eq!(event["value"][field], value, "{line}");
+    }
+    for (line, code) in [
+        (
+            json!({"doc": "config", "set": ["nothing", 1]}),
+            "not-edited",
+        ),
+        (json!({"doc": "config", "set": ["mode", 1]}), "not-edited"),
+        (json!({"doc": "other", "get": true}), "no-document"),
+        (
+            json!({"doc": "config", "sett": ["mode", 1]}),
+            "not-understood",
+        ),
+    ] {
+        a.write_line(&line);
+        a.until(&json!({"event": "error", "code": code}));
+    }
+    a.write_line(json!({"doc": "config", "destroy": true}));
+    a.write_line(json!({"doc": "config", "get": true}));
+    a.until(&json!({"event": "error", "code": "no-document"}));
+    a.write_line(json!({"quit": true}));
+    assert_eq!(a.end().code, 0);
+}
+
+#[test]
+fn a_line_from_a_script_reaches_a_server_and_one_that_replicates_keeps_it() {
+    let documents = Documents::new();
+    let path = documents.bus.path.to_str().unwrap();
+    let mut hub = documents.start("hub", &["--listen", "--replicate"]);
+    hub.until(&json!({"event": "listening", "path": path}));
+    for (doc, kind) in [("config", "json"), ("presence", "ephemeral")] {
+        let opening = documents.opening(doc, kind);
+        let mut script = documents.start("script", &["--connect", "--open", &opening]);
+        script.write_line(json!({"doc": doc, "set": ["mode", "scripted"]}));
+        drop(script.stdin());
+        assert_eq!(script.end().code, 0);
+        until_value(&mut hub, doc, "mode", &json!("scripted"));
+    }
+    // Its author has left.
+    let mut reader = documents.member("reader");
+    reader.write_line(json!({"doc": "config", "get": true}));
+    until_value(&mut reader, "config", "mode", &json!("scripted"));
+    reader.stop();
+    hub.stop();
+}
+
+#[test]
+fn another_schema_is_reported_with_both_hashes() {
+    let documents = Documents::new();
+    let other = documents.bus.path.with_file_name("other.json");
+    fs::write(
+        &other,
+        r#"{"k":"struct","fields":[["mode",{"k":"number"}]]}"#,
+    )
+    .unwrap();
+    let mut a = documents.first();
+    let opening = format!("config=json:{}", other.display());
+    let mut b = documents.start("b", &["--open", &opening]);
+    let code = "schema-hash-mismatch";
+    let event = b.until(&json!({"event": "diagnostic", "code": code, "doc": "config"}));
+    let (local, remote) = (
+        event["local"].as_str().unwrap(),
+        event["remote"].as_str().unwrap(),
+    );
+    assert!(local.starts_with("02") && remote.starts_with("02") && local != remote);
+    a.write_line(json!({"doc": "config", "get": true}));
+    a.until(&json!({"event": "doc", "doc": "config"}));
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn a_schema_that_cannot_be_read_is_wrong_usage() {
+    let documents = Documents::new();
+    let path = documents.bus.path.to_str().unwrap();
+    fs::write(
+        &documents.schema,
+        r#"{"k":"struct","fields":[["a",{"k":"txt"}]]}"#,
+    )
+    .unwrap();
+    let opening = documents.opening("config", "json");
+    let output = command(["exchange", path, "--open", &opening])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("there is no kind \"txt\""), "{stderr}");
+}
