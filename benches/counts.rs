@@ -26,8 +26,8 @@ use gungraun::{
 };
 use kyneta_uds::{
     Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
-    FrameTransport, FramingLayer, Handle, Handler, Incoming, QueueConfig, QueueLayer, Server,
-    queue, trace::TraceLayer,
+    FrameTransport, FramingLayer, Handle, Handler, Incoming, MessageBatch, QueueConfig, QueueLayer,
+    Server, queue, trace::TraceLayer,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -297,6 +297,7 @@ fn inside(function: &str) -> LibraryBenchmarkConfig {
 // The same, each end alone.
 #[library_benchmark(config = inside("count_send"))]
 #[bench::alone(Pair::new())]
+#[bench::in_batches(Pair::batched())]
 fn client(mut pair: Pair) -> Pair {
     pair.stream();
     pair
@@ -320,6 +321,8 @@ struct Pair {
     msg: ChannelMsg,
     /// Messages sent so far.
     due: usize,
+    batch: MessageBatch<ChannelMsg>,
+    batched: bool,
 }
 
 impl Pair {
@@ -353,6 +356,8 @@ impl Pair {
             arrived,
             msg: offer(SIZE),
             due: 0,
+            batch: MessageBatch::new(),
+            batched: false,
         };
         let announced = pair.client.queue(present(1));
         pair.here.block_on(announced).unwrap();
@@ -361,6 +366,13 @@ impl Pair {
             pair.receive();
         }
         pair
+    }
+
+    fn batched() -> Self {
+        Self {
+            batched: true,
+            ..Self::new()
+        }
     }
 
     fn stream(&mut self) {
@@ -382,8 +394,15 @@ impl Pair {
 
     fn send(&mut self) {
         self.here.block_on(async {
-            for _ in 0..Self::BATCH {
-                self.client.queue(self.msg.clone()).await.unwrap();
+            if self.batched {
+                for _ in 0..Self::BATCH {
+                    self.batch.push(self.msg.clone());
+                }
+                self.client.queue_all(&mut self.batch).await.unwrap();
+            } else {
+                for _ in 0..Self::BATCH {
+                    self.client.queue(self.msg.clone()).await.unwrap();
+                }
             }
             self.client.flushed().await.unwrap();
         });

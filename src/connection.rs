@@ -12,7 +12,7 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, PeerId};
 use kyneta_uds_handshake::PeerInfo;
-use kyneta_uds_queue::{Enqueue, Handle, NotQueued, SendError, SendFuture};
+use kyneta_uds_queue::{Enqueue, Handle, MessageBatch, NotQueued, SendError, SendFuture};
 use tokio::sync::SetOnce;
 use tower_service::Service;
 
@@ -79,12 +79,12 @@ fn over(reason: &DisconnectReason) -> SendError {
 
 /// Queues a message while the connection exists. Not an enum of the two cases: that would move the
 /// message once more.
-struct Gated<'a> {
+struct Gated<'a, Q = Enqueue<'a, ChannelMsg>> {
     end: &'a End,
-    queueing: Enqueue<'a, ChannelMsg>,
+    queueing: Q,
 }
 
-impl Future for Gated<'_> {
+impl<Q: Future<Output = Result<(), SendError>> + Unpin> Future for Gated<'_, Q> {
     type Output = Result<(), SendError>;
 
     #[inline]
@@ -175,6 +175,21 @@ impl Connection {
         Gated {
             end: &self.end,
             queueing: self.handle.queue(msg),
+        }
+    }
+
+    /// Queues the messages of a batch, as many at once as there is room for: cheaper than one by one. See
+    /// [`Handle::queue_all`].
+    ///
+    /// # Errors
+    /// [`SendError`], for the first message that is left in the batch.
+    pub fn queue_all<'a>(
+        &'a mut self,
+        batch: &'a mut MessageBatch<ChannelMsg>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'a> {
+        Gated {
+            end: &self.end,
+            queueing: self.handle.queue_all(batch),
         }
     }
 

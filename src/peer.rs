@@ -15,7 +15,9 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_hub::Hub;
 use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
-use kyneta_uds_queue::{Enqueue, Flushed, Handle, NotQueued, SendError, SendFuture};
+use kyneta_uds_queue::{
+    Enqueue, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
+};
 use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_unix::AuthorizeLayer;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -290,6 +292,18 @@ impl Peer {
     /// [`SendError`], as of `poll_ready` and `call`.
     pub fn queue(&mut self, msg: ChannelMsg) -> Enqueue<'_, ChannelMsg> {
         self.handle.queue(msg)
+    }
+
+    /// Queues the messages of a batch, as many at once as there is room for: cheaper than one by one. See
+    /// [`Handle::queue_all`].
+    ///
+    /// # Errors
+    /// [`SendError`], for the first message that is left in the batch.
+    pub fn queue_all<'a>(
+        &'a mut self,
+        batch: &'a mut MessageBatch<ChannelMsg>,
+    ) -> QueueAll<'a, ChannelMsg> {
+        self.handle.queue_all(batch)
     }
 
     /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].

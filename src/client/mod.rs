@@ -13,7 +13,9 @@ use std::{
 
 use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
 use kyneta_uds_handshake::PeerInfo;
-use kyneta_uds_queue::{Enqueue, Flushed, Handle, NotQueued, SendError, SendFuture};
+use kyneta_uds_queue::{
+    Enqueue, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
+};
 use kyneta_uds_reconnect::{
     ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions,
 };
@@ -172,6 +174,18 @@ impl Client {
     /// [`SendError`], as of `poll_ready` and `call`.
     pub fn queue(&mut self, msg: ChannelMsg) -> Enqueue<'_, ChannelMsg> {
         self.handle.queue(msg)
+    }
+
+    /// Queues the messages of a batch, as many at once as there is room for: cheaper than one by one. See
+    /// [`Handle::queue_all`].
+    ///
+    /// # Errors
+    /// [`SendError`], for the first message that is left in the batch.
+    pub fn queue_all<'a>(
+        &'a mut self,
+        batch: &'a mut MessageBatch<ChannelMsg>,
+    ) -> QueueAll<'a, ChannelMsg> {
+        self.handle.queue_all(batch)
     }
 
     /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].

@@ -39,30 +39,43 @@
 //! | touches | the stream; no clock, no task |
 //!
 //! The parts without I/O can be used alone: [`FrameParser`] takes bytes and yields frames, [`FrameWriter`] writes
-//! frames into a buffer.
+//! frames into a buffer. Without the feature `tokio`, which is on by default, the crate has only these, and depends on
+//! no runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "tokio"), allow(dead_code))] // Budgets are the transport's.
 
 mod budget;
 mod config;
+#[cfg(feature = "tokio")]
 mod credentials;
 mod error;
+#[cfg(feature = "tokio")]
 mod future;
+#[cfg(feature = "tokio")]
 mod layer;
 mod parser;
 mod read_buf;
+#[cfg(feature = "tokio")]
 mod service;
+#[cfg(feature = "tokio")]
 mod stream;
+#[cfg(feature = "tokio")]
 mod transport;
 mod writer;
 
 pub use budget::InboundBudget;
 pub use config::{FramingConfig, WireMode};
 pub use error::FramingError;
+#[cfg(feature = "tokio")]
 pub use future::FramingFuture;
+#[cfg(feature = "tokio")]
 pub use layer::FramingLayer;
 pub use parser::FrameParser;
+#[cfg(feature = "tokio")]
 pub use service::Framing;
+#[cfg(feature = "tokio")]
 pub use stream::ByteStream;
+#[cfg(feature = "tokio")]
 pub use transport::FrameTransport;
 pub use writer::FrameWriter;

@@ -44,21 +44,36 @@
 //! | needs below | a make service of channels of [`ChannelMsg`](kyneta_uds_core::ChannelMsg) |
 //! | gives above | a make service of [`Established`] channels: the handshake is complete, the peer is known, and only messages about documents pass |
 //! | touches | the channel, tokio's clock; no task |
+//!
+//! Without the feature `tokio`, which is on by default, the crate has [`HandshakeMachine`] alone, and depends on no
+//! runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "tokio")]
 mod channel;
+#[cfg(feature = "tokio")]
 mod config;
+#[cfg(feature = "tokio")]
 mod error;
+#[cfg(feature = "tokio")]
 mod exchange;
+#[cfg(feature = "tokio")]
 mod layer;
 mod machine;
+#[cfg(feature = "tokio")]
 mod peer_info;
+#[cfg(feature = "tokio")]
 mod service;
 
+#[cfg(feature = "tokio")]
 pub use channel::Established;
+#[cfg(feature = "tokio")]
 pub use error::HandshakeError;
+#[cfg(feature = "tokio")]
 pub use layer::HandshakeLayer;
 pub use machine::{HandshakeMachine, Reaction, Side};
+#[cfg(feature = "tokio")]
 pub use peer_info::PeerInfo;
+#[cfg(feature = "tokio")]
 pub use service::Handshake;

@@ -16,7 +16,7 @@ use crate::{
     current_handler,
     error::{NotQueued, SendError},
     future::{Closed, Flushed, SendFuture, yield_some},
-    send_queue::{Acquire, Permit, PermitRequest, Pushed, WaiterKey},
+    send_queue::{Acquire, Batch, Permit, PermitRequest, Pushed, WaiterKey},
     shared::Shared,
 };
 
@@ -208,6 +208,17 @@ impl<M: Message> Handle<M> {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Queues from the front of `msgs` what there is room for; nothing while this handle holds or waits for a permit, which
+    /// is used first.
+    pub(crate) fn push_all_at_once(&mut self, msgs: &mut Batch<M>) {
+        if matches!(self.permit, State::None) && !msgs.is_empty() {
+            let driver = self.shared.lock().push_all_at_once(msgs);
+            if let Some(driver) = driver {
+                driver.wake();
+            }
         }
     }
 

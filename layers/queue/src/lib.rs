@@ -61,6 +61,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 mod budget;
 mod config;
 mod counts;
@@ -80,6 +81,7 @@ mod shared;
 mod sync;
 mod weak;
 
+pub use batch::{MessageBatch, QueueAll};
 pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use counts::QueueCounts;

@@ -96,8 +96,9 @@ impl FrameParser {
         }
     }
 
-    /// For a real connection: an unknown version byte is an error.
-    pub(crate) const fn strict(mut self) -> Self {
+    /// For a real connection: an unknown version byte is an error, [`FramingError::UnknownVersion`]. Otherwise its frame
+    /// is skipped.
+    pub const fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
@@ -193,13 +194,13 @@ impl FrameParser {
 
     /// The version of the next frame to write.
     #[inline]
-    pub(crate) fn outbound_wire(&self) -> WireVersion {
+    pub fn outbound_wire(&self) -> WireVersion {
         self.wire.unwrap_or(self.initial_wire)
     }
 
     /// A frame of this version was written, which determines an unknown version.
     #[inline]
-    pub(crate) fn frame_written(&mut self, wire: WireVersion) {
+    pub fn frame_written(&mut self, wire: WireVersion) {
         if self.wire.is_none() {
             self.wire = Some(wire);
         }
@@ -238,7 +239,7 @@ impl FrameParser {
     }
 
     /// For a partial frame: the bytes that have arrived, and the bytes that it needs as far as is known.
-    pub(crate) fn partial_frame(&self) -> Option<(usize, usize)> {
+    pub fn partial_frame(&self) -> Option<(usize, usize)> {
         if let Some(skip) = self.skip {
             return Some((skip.frame_len - skip.remaining, skip.frame_len));
         }
@@ -252,7 +253,7 @@ impl FrameParser {
     }
 
     /// Frees memory; called when there is nothing to read for now.
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.discard_consumed();
         self.buffer.release();
         self.lease.shrink_to(self.buffer.allocation());

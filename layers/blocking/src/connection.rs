@@ -1,0 +1,174 @@
+//! Messages over one blocking socket.
+//!
+//! In: messages by reference, bytes of the socket. Out: bytes, messages. May touch: the socket, the clock.
+
+use std::{
+    io::{self, IoSlice, Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use kyneta_uds_cbor::{ChannelCodec, Codec as _, EncodeError};
+use kyneta_uds_core::{ChannelMsg, ConnectionInfo, Frame, WireVersion, WriteBuf};
+use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, FramingError};
+
+use crate::{
+    deadline::Deadline,
+    error::{Error, of_socket},
+};
+
+/// Bytes of one read at most.
+const READ: usize = 64 << 10;
+
+/// Bytes in the write buffer from which on they are written before another message is added.
+const HIGH_WATER: usize = 64 << 10;
+
+/// Slices of one write at most.
+const MAX_SLICES: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    io: UnixStream,
+    parser: FrameParser,
+    writer: FrameWriter,
+    out: WriteBuf,
+    codec: ChannelCodec,
+    /// Read into, because safe code reads only into initialised memory.
+    chunk: Box<[u8]>,
+    /// What is set at the socket; the outer `None`: not known.
+    read_timeout: Option<Option<Duration>>,
+    write_timeout: Option<Option<Duration>>,
+}
+
+impl Connection {
+    pub(crate) fn new(io: UnixStream, framing: &FramingConfig) -> Self {
+        Self {
+            io,
+            parser: FrameParser::new(framing.wire_mode(), framing.frame_limit()).strict(),
+            writer: FrameWriter::new(framing.frame_limit()),
+            out: WriteBuf::default(),
+            codec: ChannelCodec::new(),
+            chunk: vec![0; READ].into(),
+            read_timeout: None,
+            write_timeout: None,
+        }
+    }
+
+    /// See [`FrameParser::begin_with`].
+    pub(crate) fn begin_with(&mut self, wire: WireVersion) -> bool {
+        self.parser.begin_with(wire)
+    }
+
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            wire: self.parser.wire(),
+            credentials: None,
+            duplicates_dropped: self.parser.duplicates_dropped(),
+            frames_missing: self.parser.frames_missing(),
+        }
+    }
+
+    /// Adds a message to the write buffer, once there is room.
+    pub(crate) fn queue(&mut self, msg: &ChannelMsg, deadline: &mut Deadline) -> Result<(), Error> {
+        if self.out.len() >= HIGH_WATER {
+            self.flush(deadline)?;
+        }
+        let Self { writer, codec, .. } = self;
+        let wire = self.parser.outbound_wire();
+        let written = writer.write(
+            wire,
+            &mut self.out,
+            |payload| codec.encode(msg, payload),
+            |size, limit| EncodeError::TooLarge { size, limit },
+        );
+        match &written {
+            Ok(()) => self.parser.frame_written(wire),
+            Err(_) => codec.not_sent(),
+        }
+        Ok(written?)
+    }
+
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes all that was queued.
+    pub(crate) fn flush(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        while !self.out.is_empty() {
+            let left = deadline.left()?;
+            if self.write_timeout != Some(left) {
+                self.io.set_write_timeout(left).map_err(of_socket)?;
+                self.write_timeout = Some(left);
+            }
+            let written = if self.out.is_contiguous() {
+                self.io.write(self.out.front())
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let filled = self.out.slices(&mut slices);
+                let slices = slices.get(..filled).unwrap_or_default();
+                self.io.write_vectored(slices)
+            };
+            match written {
+                Ok(n) => self.out.advance(n),
+                Err(error) => again(error, deadline)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message.
+    pub(crate) fn next(&mut self, deadline: &mut Deadline) -> Result<ChannelMsg, Error> {
+        loop {
+            match self.parser.next_frame()? {
+                Some(Frame::Payload(payload)) => {
+                    return self.codec.decode(payload).map_err(Error::Rejected);
+                }
+                Some(Frame::Skipped(fault)) => return Err(Error::Rejected(fault.into())),
+                // Counted in `info`.
+                Some(_) => {}
+                None => self.fill(deadline)?,
+            }
+        }
+    }
+
+    /// Reads some bytes.
+    fn fill(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        let buf = self.parser.read_buf();
+        let room = (buf.capacity() - buf.len()).min(self.chunk.len());
+        let chunk = self.chunk.get_mut(..room).unwrap_or_default();
+        let left = deadline.left()?;
+        if self.read_timeout != Some(left) {
+            self.io.set_read_timeout(left).map_err(of_socket)?;
+            self.read_timeout = Some(left);
+        }
+        match self.io.read(chunk) {
+            Ok(0) => Err(match self.parser.partial_frame() {
+                None => Error::Closed,
+                Some((have, want)) => FramingError::Truncated { have, want }.into(),
+            }),
+            Ok(n) => {
+                buf.extend_from_slice(chunk.get(..n).unwrap_or_default());
+                Ok(())
+            }
+            Err(error) => {
+                self.parser.release();
+                again(error, deadline)
+            }
+        }
+    }
+
+    /// Ends this direction.
+    pub(crate) fn shut_down(&self) -> Result<(), Error> {
+        self.io.shutdown(Shutdown::Write).map_err(of_socket)
+    }
+}
+
+/// Fails unless the system call may be repeated.
+fn again(error: io::Error, deadline: &Deadline) -> Result<(), Error> {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(deadline.missed()),
+        _ => Err(of_socket(error)),
+    }
+}

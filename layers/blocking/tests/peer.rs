@@ -1,0 +1,210 @@
+//! A blocking client and a peer that is slow, old or wrong: a thread with a socket.
+
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use kyneta_uds_blocking::{Builder, Client, Error};
+use kyneta_uds_cbor::{ChannelCodec, Codec as _, EncodeError};
+use kyneta_uds_core::{
+    ChannelMsg, DocId, Establish, Frame, Identity, Offer, SocketPath, Version, WireVersion,
+    WriteBuf,
+};
+use kyneta_uds_framing::{FrameParser, FrameWriter, FramingError, WireMode};
+use tempfile::TempDir;
+
+const SOON: Option<Duration> = Some(Duration::from_secs(10));
+
+/// Runs `accept` with the connections of a path, on a thread.
+fn peer(accept: impl FnOnce(UnixListener) + Send + 'static) -> (Builder, JoinHandle<()>, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let path = SocketPath::new(path).unwrap();
+    let client = Client::builder(path, Identity::service("blocking").unwrap());
+    (client, thread::spawn(move || accept(listener)), dir)
+}
+
+fn bytes(buf: &mut WriteBuf) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !buf.is_empty() {
+        let front = buf.front().to_vec();
+        buf.advance(front.len());
+        bytes.extend(front);
+    }
+    bytes
+}
+
+/// What a peer of `wire` answers to `establish`.
+fn establish(wire: WireVersion) -> Vec<u8> {
+    let establish = Establish::new(Identity::service("peer").unwrap()).into();
+    let (mut writer, mut buf) = (FrameWriter::new(1000), WriteBuf::default());
+    let mut codec = ChannelCodec::new();
+    writer
+        .write(
+            wire,
+            &mut buf,
+            |payload| codec.encode(&establish, payload),
+            |size, limit| EncodeError::TooLarge { size, limit },
+        )
+        .unwrap();
+    bytes(&mut buf)
+}
+
+/// Reads up to the first frame.
+fn read_frame(io: &mut UnixStream, wire: WireVersion) -> Option<ChannelMsg> {
+    let mut parser = FrameParser::new(WireMode::Fixed(wire), 1000);
+    let mut codec = ChannelCodec::new();
+    loop {
+        match parser.next_frame().unwrap() {
+            Some(Frame::Payload(payload)) => return Some(codec.decode(payload).unwrap()),
+            Some(Frame::Skipped(_)) => return None,
+            _ => {}
+        }
+        let mut some = [0; 1000];
+        let n = io.read(&mut some).unwrap();
+        assert!(n > 0);
+        parser.feed(&some[..n]);
+    }
+}
+
+/// Accepts, greets, and goes on with `then`.
+fn greets(then: impl FnOnce(UnixStream) + Send + 'static) -> (Builder, JoinHandle<()>, TempDir) {
+    peer(|listener| {
+        let mut io = listener.accept().unwrap().0;
+        assert!(read_frame(&mut io, WireVersion::V3).is_some());
+        io.write_all(&establish(WireVersion::V3)).unwrap();
+        then(io);
+    })
+}
+
+fn offer(size: usize) -> ChannelMsg {
+    let doc = DocId::new("d").unwrap();
+    Offer::binary(doc, Version::new("1").unwrap(), vec![7; size]).into()
+}
+
+#[test]
+fn a_peer_of_the_older_wire_version_is_spoken_to_in_it() {
+    let (client, task, _dir) = peer(|listener| {
+        // It does not answer to what it does not understand.
+        let mut first = listener.accept().unwrap().0;
+        assert!(read_frame(&mut first, WireVersion::V2).is_none());
+        let mut second = listener.accept().unwrap().0;
+        assert!(read_frame(&mut second, WireVersion::V2).is_some());
+        second.write_all(&establish(WireVersion::V2)).unwrap();
+        assert_eq!(read_frame(&mut second, WireVersion::V2), Some(offer(9)));
+    });
+    let client = client.wire_fallback(Duration::from_millis(50)).connect();
+    let mut client = client.unwrap();
+    assert_eq!(client.connection().wire, Some(WireVersion::V2));
+    assert_eq!(client.peer().identity.peer_id.as_str(), "peer");
+    client.send(&offer(9), SOON).unwrap();
+    task.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_never_answers_is_given_up() {
+    let (end, wait) = std::sync::mpsc::channel::<()>();
+    let (client, task, _dir) = peer(move |listener| {
+        let _ = wait.recv();
+        drop(listener);
+    });
+    let timeout = Duration::from_millis(170);
+    let client = client.timeout(timeout).wire_fallback(timeout / 4);
+    let error = client.connect().unwrap_err();
+    let Error::Unanswered { tried, waited } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(tried, [WireVersion::V3, WireVersion::V2]);
+    assert!(waited >= timeout, "{waited:?}");
+    drop(end);
+    task.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_closes_during_the_handshake_is_said_so() {
+    let (client, task, _dir) = peer(|listener| drop(listener.accept().unwrap()));
+    let error = client.connect().unwrap_err();
+    assert!(matches!(error, Error::Closed), "{error}");
+    task.join().unwrap();
+}
+
+#[test]
+fn a_send_that_runs_out_of_time_goes_on_with_the_next_flush() {
+    const SIZE: usize = 4 << 20;
+    let (start, wait) = std::sync::mpsc::channel();
+    let (client, task, _dir) = greets(move |mut io| {
+        wait.recv().unwrap();
+        let mut all = Vec::new();
+        io.read_to_end(&mut all).unwrap();
+        let mut parser = FrameParser::new(WireMode::Auto, 2 * SIZE);
+        let mut codec = ChannelCodec::new();
+        parser.feed(&all);
+        for size in [SIZE, 1] {
+            // Its first frame was read: the sequence begins with a gap.
+            let payload = loop {
+                match parser.next_frame().unwrap() {
+                    Some(Frame::Payload(payload)) => break payload,
+                    Some(_) => {}
+                    None => panic!("{size} is missing"),
+                }
+            };
+            assert_eq!(codec.decode(payload).unwrap(), offer(size));
+        }
+        assert!(parser.next_frame().unwrap().is_none());
+        assert!(parser.is_between_frames());
+    });
+    let mut client = client.connect().unwrap();
+    let short = Some(Duration::from_millis(50));
+    let error = client.send(&offer(SIZE), short).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert!(client.unsent() > 0 && client.unsent() < SIZE + 100);
+    // There is no room for another one, which is not added.
+    let before = client.unsent();
+    assert!(client.queue(&offer(2), short).is_err());
+    assert_eq!(client.unsent(), before);
+    start.send(()).unwrap();
+    client.flush(SOON).unwrap();
+    client.send(&offer(1), SOON).unwrap();
+    drop(client);
+    task.join().unwrap();
+}
+
+#[test]
+fn what_is_no_message_is_rejected_and_the_next_one_comes() {
+    let (client, task, _dir) = greets(|mut io| {
+        // {"t": 5}, then {"t": 2}, a depart; then the end inside a header.
+        let frame = |seq, byte| [3, 0, 0, 0, 0, 4, 0, 0, 0, seq, 0xa1, 0x61, b't', byte];
+        io.write_all(&frame(2, 5)).unwrap();
+        io.write_all(&frame(3, 2)).unwrap();
+        io.write_all(&[3, 0, 0]).unwrap();
+    });
+    let mut client = client.connect().unwrap();
+    let error = client.recv(SOON).unwrap_err();
+    assert!(matches!(error, Error::Rejected(_)), "{error}");
+    assert!(!error.ends_connection() && !client.is_departing());
+    let error = client.recv(SOON).unwrap_err();
+    let Error::Framing(FramingError::Truncated { have: 3, .. }) = error else {
+        panic!("{error:?}");
+    };
+    assert!(client.is_departing());
+    task.join().unwrap();
+}
+
+#[test]
+fn another_protocol_is_an_error() {
+    let (client, task, _dir) = greets(|mut io| io.write_all(b"HTTP/1.1 400").unwrap());
+    let mut client = client.connect().unwrap();
+    let error = client.recv(SOON).unwrap_err();
+    let Error::Framing(FramingError::UnknownVersion { byte: b'H' }) = error else {
+        panic!("{error:?}");
+    };
+    assert!(error.ends_connection());
+    task.join().unwrap();
+}
