@@ -69,6 +69,19 @@ impl<Io> Accepted<Io> {
         let open = Box::pin(open);
         Self { key, open }
     }
+
+    /// The verified key of the other side.
+    pub fn key(&self) -> MachineKey {
+        self.key
+    }
+
+    /// The byte stream.
+    ///
+    /// # Errors
+    /// The engine's: the other side has closed the connection, or opens no stream.
+    pub async fn open(self) -> io::Result<Io> {
+        self.open.await
+    }
 }
 
 impl<Io> fmt::Debug for Accepted<Io> {

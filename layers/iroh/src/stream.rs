@@ -1,0 +1,100 @@
+//! One stream of a connection, as a byte stream. Dropping it loses nothing that was written.
+//!
+//! In: iroh's stream. Out: bytes. May touch: a task of tokio's after its end.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime,
+    time::timeout,
+};
+
+/// How long a stream that was dropped may take until the other side has what was written.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The byte stream of a connection. When it is dropped, the connection is closed as soon as the other side has all
+/// that was written, at the latest after a second.
+pub struct IrohStream {
+    /// Until it is dropped.
+    send: Option<SendStream>,
+    recv: RecvStream,
+    connection: Connection,
+}
+
+impl IrohStream {
+    pub(crate) fn new(connection: Connection, send: SendStream, recv: RecvStream) -> Self {
+        let send = Some(send);
+        Self {
+            send,
+            recv,
+            connection,
+        }
+    }
+
+    fn send(&mut self) -> io::Result<Pin<&mut SendStream>> {
+        let send = self.send.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Pin::new(send))
+    }
+}
+
+impl AsyncRead for IrohStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(&mut self.recv), cx, buf)
+    }
+}
+
+impl AsyncWrite for IrohStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self.send()?, cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self.send()?, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(self.send()?, cx)
+    }
+}
+
+impl Drop for IrohStream {
+    fn drop(&mut self) {
+        let Some(mut send) = self.send.take() else {
+            return;
+        };
+        let connection = self.connection.clone();
+        let done = VarInt::from_u32(0);
+        match runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                // It is an error if it was shut down before: then there is only the wait.
+                let _ = send.finish();
+                let _ = timeout(LINGER, send.stopped()).await;
+                connection.close(done, b"done");
+            })),
+            Err(_) => connection.close(done, b"dropped"),
+        }
+    }
+}
+
+impl fmt::Debug for IrohStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IrohStream")
+            .field("to", &self.connection.remote_id())
+            .finish_non_exhaustive()
+    }
+}
