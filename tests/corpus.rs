@@ -88,3 +88,8 @@ fn sync() {
 fn bus() {
     replay("bus");
 }
+
+#[test]
+fn loro() {
+    replay("loro");
+}

@@ -71,6 +71,27 @@ fn documents() -> io::Result<()> {
             write("offers", several.join("\n").as_bytes())?;
         }
     }
+    for case in recorded("exchange-schema.json")? {
+        let update = text(&case["loro"]["2.3.2"]["update"]);
+        loro(&[update])?;
+    }
+    for case in recorded("exchange-loro.json")? {
+        let steps = case["steps"].as_array().into_iter().flatten();
+        let sent = steps.flat_map(|step| step["sent"].as_array().into_iter().flatten());
+        let updates: Vec<_> = sent.map(|sent| text(&sent[4])).collect();
+        for several in updates.chunks(3) {
+            loro(several)?;
+        }
+    }
+    Ok(())
+}
+
+/// Updates in hex, one after the other.
+fn loro(updates: &[String]) -> io::Result<()> {
+    let bytes = hex::decode(updates.concat()).unwrap_or_default();
+    for how in [0, 1, 8] {
+        write("loro", &[&[how], bytes.as_slice()].concat())?;
+    }
     Ok(())
 }
 

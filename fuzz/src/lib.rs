@@ -9,6 +9,7 @@ mod cuts;
 mod decode;
 mod frame_oracle;
 mod frames;
+mod loro;
 mod messages;
 mod negotiate;
 mod normalize;
@@ -24,6 +25,7 @@ pub use bus::bus;
 pub use client::client;
 pub use decode::decode;
 pub use frames::frames;
+pub use loro::loro;
 pub use negotiate::negotiate;
 pub use offers::offers;
 pub use relay::relay;
@@ -35,7 +37,7 @@ pub use sync::sync;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("frames", frames),
     ("decode", decode),
     ("session", session),
@@ -46,4 +48,5 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("offers", offers),
     ("sync", sync),
     ("bus", bus),
+    ("loro", loro),
 ];

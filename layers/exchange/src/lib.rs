@@ -35,9 +35,11 @@ mod json;
 mod kind;
 mod plain;
 mod replica;
+pub mod typed;
+pub mod values;
 
 pub use ephemeral::EphemeralReplica;
 pub use json::{Json, JsonFault, Object};
 pub use kind::{DocKind, DocLimits, DocReplica, EphemeralKind, JsonKind, Moment};
-pub use plain::{Edit, EditError, PlainLimits, PlainReplica};
+pub use plain::{Action, Edit, EditError, PlainLimits, PlainReplica};
 pub use replica::{ImportError, Imported, Payload, Replica, Take};

@@ -109,6 +109,26 @@ pub enum ImportError {
         /// The kind of document.
         substrate: &'static str,
     },
+    /// The replica reads bytes.
+    #[error("a {substrate} document takes bytes, not JSON text")]
+    NotBytes {
+        /// The kind of document.
+        substrate: &'static str,
+    },
+    /// The library that holds the document does not take the data.
+    #[error("the {substrate} library does not take the data: {why}")]
+    Library {
+        /// The kind of document.
+        substrate: &'static str,
+        /// What the library says.
+        why: String,
+    },
+    /// The library that holds the document failed on it, now or before, so it is not used any more.
+    #[error("the document is in quarantine: {why}")]
+    Quarantined {
+        /// What happened.
+        why: String,
+    },
     /// The document sends all of itself each time.
     #[error("an ephemeral document takes all of another, not what is newer")]
     NotEntirety,

@@ -55,7 +55,7 @@ impl Json {
     }
 
     /// The name of its type, for error texts.
-    pub(crate) const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean value",

@@ -27,25 +27,37 @@ use crate::json::{Json, Object};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
     path: Vec<String>,
-    does: Does,
+    does: Action,
 }
 
+/// What an [`Edit`] does, for a replica that makes it. Positions count UTF-16 units in texts.
 #[derive(Debug, Clone, PartialEq)]
-enum Does {
+#[non_exhaustive]
+pub enum Action {
+    /// Replaces a value.
     Set(Json),
+    /// Inserts at a position.
     Insert(usize, Json),
+    /// Adds to the end.
     Push(Json),
+    /// Deletes from a position as many.
     Delete(usize, usize),
+    /// Adds to a counter.
     Increment(f64),
+    /// Sets the entry of a key.
     Put(String, Json),
+    /// Removes the entry of a key.
     Remove(String),
+    /// Removes all entries.
     Clear,
+    /// Replaces a text.
     Update(String),
+    /// Marks from a position up to another, by name; null takes the mark away.
     Mark(usize, usize, String, Json),
 }
 
 impl Edit {
-    fn new(path: &str, does: Does) -> Self {
+    fn new(path: &str, does: Action) -> Self {
         let path = match path {
             "" => Vec::new(),
             path => path.split('.').map(str::to_owned).collect(),
@@ -53,21 +65,38 @@ impl Edit {
         Self { path, does }
     }
 
-    /// At least the bytes by which it makes the document's JSON longer.
-    pub(super) fn bytes(&self) -> usize {
+    /// The names on the way to what is edited.
+    ///
+    /// ```
+    /// use kyneta_uds_exchange::{Action, Edit};
+    ///
+    /// let edit = Edit::increment("meta.hits", 2.0);
+    /// assert_eq!((edit.path().join("/").as_str(), edit.action()), ("meta/hits", &Action::Increment(2.0)));
+    /// ```
+    pub fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// What is done there.
+    pub const fn action(&self) -> &Action {
+        &self.does
+    }
+
+    /// At least the bytes by which it makes the document's JSON longer, for a replica that has a bound.
+    pub fn bytes(&self) -> usize {
         let escaped = |text: &str| text.len().saturating_mul(6).saturating_add(4);
         match &self.does {
-            Does::Set(value) | Does::Insert(_, value) | Does::Push(value) => {
+            Action::Set(value) | Action::Insert(_, value) | Action::Push(value) => {
                 value.to_string().len().saturating_add(32)
             }
-            Does::Put(key, value) => escaped(key).saturating_add(value.to_string().len()),
-            Does::Update(text) => escaped(text),
+            Action::Put(key, value) => escaped(key).saturating_add(value.to_string().len()),
+            Action::Update(text) => escaped(text),
             // A mark may cut a span in three; a number may have 25 characters.
-            Does::Mark(.., mark, value) => {
+            Action::Mark(.., mark, value) => {
                 3 * (escaped(mark).saturating_add(value.to_string().len()) + 32)
             }
-            Does::Increment(_) => 25,
-            Does::Delete(..) | Does::Remove(_) | Does::Clear => 0,
+            Action::Increment(_) => 25,
+            Action::Delete(..) | Action::Remove(_) | Action::Clear => 0,
         }
     }
 
@@ -79,57 +108,57 @@ impl Edit {
 
     /// Replaces a scalar, a struct, a variant or a plain JSON value.
     pub fn set(path: &str, value: impl Into<Json>) -> Self {
-        Self::new(path, Does::Set(value.into()))
+        Self::new(path, Action::Set(value.into()))
     }
 
     /// Inserts an item into a list, or a string into a text, where `at` counts UTF-16 units.
     pub fn insert(path: &str, at: usize, value: impl Into<Json>) -> Self {
-        Self::new(path, Does::Insert(at, value.into()))
+        Self::new(path, Action::Insert(at, value.into()))
     }
 
     /// Adds an item to the end of a list.
     pub fn push(path: &str, value: impl Into<Json>) -> Self {
-        Self::new(path, Does::Push(value.into()))
+        Self::new(path, Action::Push(value.into()))
     }
 
     /// Deletes items of a list, or UTF-16 units of a text.
     pub fn delete(path: &str, at: usize, count: usize) -> Self {
-        Self::new(path, Does::Delete(at, count))
+        Self::new(path, Action::Delete(at, count))
     }
 
     /// Adds to a counter.
     pub fn increment(path: &str, amount: f64) -> Self {
-        Self::new(path, Does::Increment(amount))
+        Self::new(path, Action::Increment(amount))
     }
 
     /// Sets an entry of a record.
     pub fn put(path: &str, key: impl Into<String>, value: impl Into<Json>) -> Self {
-        Self::new(path, Does::Put(key.into(), value.into()))
+        Self::new(path, Action::Put(key.into(), value.into()))
     }
 
     /// Removes an entry of a record.
     pub fn remove(path: &str, key: impl Into<String>) -> Self {
-        Self::new(path, Does::Remove(key.into()))
+        Self::new(path, Action::Remove(key.into()))
     }
 
     /// Removes all entries of a record.
     pub fn clear(path: &str) -> Self {
-        Self::new(path, Does::Clear)
+        Self::new(path, Action::Clear)
     }
 
     /// Replaces a text.
     pub fn update(path: &str, text: impl Into<String>) -> Self {
-        Self::new(path, Does::Update(text.into()))
+        Self::new(path, Action::Update(text.into()))
     }
 
     /// Marks a range of a rich text, in UTF-16 units.
     pub fn mark(path: &str, from: usize, to: usize, mark: &str, value: impl Into<Json>) -> Self {
-        Self::new(path, Does::Mark(from, to, mark.to_owned(), value.into()))
+        Self::new(path, Action::Mark(from, to, mark.to_owned(), value.into()))
     }
 
     /// Removes a mark from a range of a rich text, in UTF-16 units.
     pub fn unmark(path: &str, from: usize, to: usize, mark: &str) -> Self {
-        Self::new(path, Does::Mark(from, to, mark.to_owned(), Json::Null))
+        Self::new(path, Action::Mark(from, to, mark.to_owned(), Json::Null))
     }
 }
 
@@ -182,6 +211,29 @@ pub enum EditError {
         /// The most allowed.
         limit: usize,
     },
+    /// The library that holds the document does not make it.
+    #[error("{path:?} cannot be edited so: {why}")]
+    Refused {
+        /// The path.
+        path: String,
+        /// What the library says.
+        why: String,
+    },
+    /// The library that holds the document failed on it before, so it is not used any more.
+    #[error("the document is in quarantine: {why}")]
+    Quarantined {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// Makes edits on a value of a struct that is no document of its own, or none of them: how a replica of another
+/// crate checks edits, and makes those of a plain JSON value inside.
+///
+/// # Errors
+/// [`EditError`]. Then the value is as it was.
+pub fn edit_object(schema: &Schema, value: &mut Object, edits: &[Edit]) -> Result<(), EditError> {
+    Editor::make(schema, value, edits).map(drop)
 }
 
 /// Makes edits one after another, and can take all of them back.
@@ -280,7 +332,7 @@ impl<'r> Editor<'r> {
 }
 
 fn change(
-    does: &Does,
+    does: &Action,
     path: &str,
     schema: &Schema,
     now: Option<&Json>,
@@ -310,50 +362,50 @@ fn change(
     };
     Ok(match (does, kind) {
         (
-            Does::Set(value),
+            Action::Set(value),
             Kind::Scalar(..) | Kind::Struct(_) | Kind::Union(_) | Kind::Tagged { .. },
         ) => Change::Replace(Some(fitting(schema, value)?)),
-        (Does::Set(value), Kind::List(_) | Kind::Record(_)) if schema.is_json() => {
+        (Action::Set(value), Kind::List(_) | Kind::Record(_)) if schema.is_json() => {
             Change::Replace(Some(fitting(schema, value)?))
         }
-        (Does::Insert(at, value), Kind::List(item) | Kind::Movable(item)) => {
+        (Action::Insert(at, value), Kind::List(item) | Kind::Movable(item)) => {
             within(*at, items)?;
             Change::Sequence(inserted(*at, vec![fitting(item, value)?]))
         }
-        (Does::Insert(at, Json::String(new)), Kind::Text) => {
+        (Action::Insert(at, Json::String(new)), Kind::Text) => {
             within(*at, text::units(string))?;
             Change::Text(inserted(*at, new.clone()))
         }
-        (Does::Insert(at, Json::String(new)), Kind::RichText(_)) => {
+        (Action::Insert(at, Json::String(new)), Kind::RichText(_)) => {
             within(*at, now.map_or(0, richtext::units))?;
             let mut steps = rich_retained(*at);
             steps.push(RichInstruction::Insert(new.clone(), Object::new()));
             Change::RichText(steps)
         }
-        (Does::Insert(_, value), Kind::Text | Kind::RichText(_)) => {
+        (Action::Insert(_, value), Kind::Text | Kind::RichText(_)) => {
             let (path, value) = (path(), value.kind());
             return Err(EditError::WrongValue { path, value });
         }
-        (Does::Push(value), Kind::List(item) | Kind::Movable(item)) => {
+        (Action::Push(value), Kind::List(item) | Kind::Movable(item)) => {
             // The reference says where the end is, also when that is 0.
             let value = vec![fitting(item, value)?];
             Change::Sequence(vec![Instruction::Retain(items), Instruction::Insert(value)])
         }
-        (Does::Delete(at, count), Kind::List(_) | Kind::Movable(_)) => {
+        (Action::Delete(at, count), Kind::List(_) | Kind::Movable(_)) => {
             within(at.saturating_add(*count), items)?;
             Change::Sequence(deleted(*at, *count))
         }
-        (Does::Delete(at, count), Kind::Text) => {
+        (Action::Delete(at, count), Kind::Text) => {
             within(at.saturating_add(*count), text::units(string))?;
             Change::Text(deleted(*at, *count))
         }
-        (Does::Delete(at, count), Kind::RichText(_)) => {
+        (Action::Delete(at, count), Kind::RichText(_)) => {
             within(at.saturating_add(*count), now.map_or(0, richtext::units))?;
             let mut steps = rich_retained(*at);
             steps.push(RichInstruction::Delete(*count));
             Change::RichText(steps)
         }
-        (Does::Update(new), Kind::Text) => {
+        (Action::Update(new), Kind::Text) => {
             let mut steps = Vec::new();
             if !string.is_empty() {
                 steps.push(Instruction::Delete(text::units(string)));
@@ -363,8 +415,8 @@ fn change(
             }
             Change::Text(steps)
         }
-        (Does::Increment(amount), Kind::Counter) => Change::Increment(*amount),
-        (Does::Put(key, value), Kind::Record(item)) => {
+        (Action::Increment(amount), Kind::Counter) => Change::Increment(*amount),
+        (Action::Put(key, value), Kind::Record(item)) => {
             if key == "__proto__" {
                 let path = format!("{}.{key}", path());
                 return Err(EditError::NoSuchPath { path });
@@ -373,18 +425,18 @@ fn change(
             let delete = Vec::new();
             Change::Map { set, delete }
         }
-        (Does::Remove(key), Kind::Record(_)) => Change::Map {
+        (Action::Remove(key), Kind::Record(_)) => Change::Map {
             set: Object::new(),
             delete: vec![key.clone()],
         },
-        (Does::Clear, Kind::Record(_)) => Change::Map {
+        (Action::Clear, Kind::Record(_)) => Change::Map {
             set: Object::new(),
             delete: match now {
                 Some(Json::Object(object)) => object.keys().cloned().collect(),
                 _ => Vec::new(),
             },
         },
-        (Does::Mark(from, to, mark, value), Kind::RichText(marks)) => {
+        (Action::Mark(from, to, mark, value), Kind::RichText(marks)) => {
             within(*to, now.map_or(0, richtext::units))?;
             if !marks.iter().any(|known| known.name == *mark) {
                 let path = format!("{}.{mark}", path());
@@ -406,8 +458,9 @@ fn change(
     })
 }
 
-impl Does {
-    const fn name(&self) -> &'static str {
+impl Action {
+    /// The name in error texts.
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Set(_) => "set",
             Self::Insert(..) => "insert",
@@ -451,7 +504,7 @@ fn deleted<T>(at: usize, count: usize) -> Vec<Instruction<T>> {
 }
 
 /// Whether a value is one of the schema's.
-fn fits(schema: &Schema, value: &Json) -> bool {
+pub fn fits(schema: &Schema, value: &Json) -> bool {
     let all = |item: &Schema| match value {
         Json::Array(items) => items.iter().all(|value| fits(item, value)),
         _ => false,

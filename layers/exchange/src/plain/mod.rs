@@ -13,8 +13,9 @@ mod richtext;
 mod text;
 mod zero;
 
-pub use edit::{Edit, EditError};
+pub use edit::{Action, Edit, EditError, edit_object, fits};
 pub use replica::{PlainLimits, PlainReplica};
+pub use zero::zero;
 
 pub(crate) use change::entirety_object;
 pub(crate) use edit::Editor;

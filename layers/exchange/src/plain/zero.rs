@@ -11,7 +11,7 @@ pub(crate) fn zero_object(structure: &Struct) -> Object {
 }
 
 /// The zero of a schema; `None` where that is undefined.
-pub(super) fn zero(schema: &Schema) -> Option<Json> {
+pub fn zero(schema: &Schema) -> Option<Json> {
     Some(match schema.kind() {
         Kind::Scalar(scalar, allowed) => match (allowed.first(), scalar) {
             (Some(Literal::String(text)), _) => Json::from(text.as_str()),

@@ -50,6 +50,12 @@ pub enum SchemaError {
     /// The base of a history is its first entry.
     #[error("the base of a history must come before its first step, and once")]
     LateBase,
+    /// A type contains itself, or too many types contain one another.
+    #[error("the types contain one another more than {limit} deep; a schema has an end")]
+    TooDeep {
+        /// The most allowed.
+        limit: usize,
+    },
     /// The histories of all structs together support too many former schemas.
     #[error(
         "the histories in the schema support {count} schemas together; at most {limit} are announced"
