@@ -55,8 +55,10 @@ pub enum PredecessorInput {
     Heard(Word),
     /// The wait is over.
     Timeout,
-    /// The channel has ended, or failed.
+    /// The channel has ended.
     Closed,
+    /// Something could not be sent.
+    Failed(Refusal),
     /// [`PredecessorEffect::Freeze`] is done: so many connections, none of which is read or written.
     Frozen {
         /// How many.
@@ -144,7 +146,7 @@ impl Predecessor {
             }
             (State::Sharing, Input::Heard(Word::Have(have))) if have == self.shared => {
                 self.state = State::Freezing;
-                effects.extend([Effect::Freeze, Effect::Wait(self.limits.frozen)]);
+                effects.extend([Effect::Wait(self.limits.frozen), Effect::Freeze]);
             }
             (State::Freezing, Input::Frozen { connections }) => self.send(connections, 0, effects),
             (State::Freezing, Input::NotFrozen(why)) => {
@@ -209,7 +211,7 @@ impl Predecessor {
         let why = match input {
             Input::Timeout => Refusal::Late(limit.as_millis().try_into().unwrap_or(u64::MAX)),
             Input::Closed => Refusal::Closed,
-            Input::Heard(Word::Refused(why)) => why.clone(),
+            Input::Heard(Word::Refused(why)) | Input::Failed(why) => why.clone(),
             Input::Heard(word) => Refusal::Unexpected(word.name()),
             Input::Frozen { .. } | Input::NotFrozen(_) | Input::ShutDown { .. } => {
                 self.state = state; // not asked for

@@ -112,7 +112,7 @@ impl Successor {
             (_, Input::Heard(Word::Refused(why))) => effects.push(Effect::GiveUp(why)),
             (_, Input::Heard(Word::Revoked)) => effects.push(Effect::GiveUp(Refusal::Revoked)),
             (State::Asking, Input::Heard(Word::Welcome { format })) => {
-                self.welcome(format, effects)
+                self.welcome(format, effects);
             }
             (
                 State::Receiving {

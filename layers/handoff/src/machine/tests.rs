@@ -82,7 +82,7 @@ fn a_handoff_sends_batches_that_are_acknowledged_then_the_state_then_leaves() {
         ),
         (
             PIn::Heard(Word::Have(2)),
-            vec![P::Freeze, P::Wait(limits.frozen)],
+            vec![P::Wait(limits.frozen), P::Freeze],
         ),
         (
             PIn::Frozen { connections: 300 },
@@ -113,6 +113,7 @@ fn a_predecessor_that_gives_up_serves_on_and_says_so_first() {
     let inputs = [
         PIn::Timeout,
         PIn::Closed,
+        PIn::Failed(Refusal::Closed),
         PIn::Heard(Word::Have(9999)),
         PIn::Heard(Word::Refused(Refusal::Closed)),
     ];

@@ -150,7 +150,9 @@ impl Word {
             }
             Self::Refused(refusal) => {
                 let mut sentence = refusal.to_string();
-                sentence.truncate(sentence.floor_char_boundary(MAX_SENTENCE));
+                let mut ends = (0..=MAX_SENTENCE.min(sentence.len())).rev();
+                let end = ends.find(|end| sentence.is_char_boundary(*end));
+                sentence.truncate(end.unwrap_or(0));
                 word.with("why", sentence)
             }
             Self::Taken | Self::Revoked => word,

@@ -3,6 +3,8 @@
 //! One predecessor and two successors, the second of which asks when the predecessor has refused the first; the
 //! first may wake up at any later time. Each effect is a step of its own, so a crash comes between any two.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod world;
 
 use std::{
@@ -108,6 +110,7 @@ fn whichever_process_crashes_one_serves_and_nothing_acknowledged_is_lost() {
 fn a_successor_that_was_refused_never_serves_later() {
     run(&[Case {
         acknowledged: 1,
+        timeouts: 0,
         crashes: 1,
         successors: 2,
         ..SMALL
