@@ -10,6 +10,8 @@
 // Only tests use these helpers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(feature = "documents")]
+mod exchanges;
 mod hub;
 mod member;
 mod members;
