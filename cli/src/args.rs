@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::{
     bench::BenchArgs,
     bus::{BusArgs, SendArgs, TapArgs, WhoArgs},
-    member::{ConnectArgs, ExchangeArgs, ListenArgs, PeerArgs},
+    member::{ConnectArgs, DocArgs, ExchangeArgs, ListenArgs, PeerArgs},
     status::StatusArgs,
     wire::WireCommand,
 };
@@ -138,6 +138,16 @@ Lines of stdin; PATH is \"a.b.c\", the names of fields, keys of records and indi
   {\"doc\":DOC,\"increment\":[PATH,N]}            {\"doc\":DOC,\"get\":true}
   {\"doc\":DOC,\"destroy\":true}                  {\"quit\":true}")]
     Exchange(ExchangeArgs),
+
+    /// List the documents at a path, show one, set a field of it, or follow it
+    ///
+    /// A document is shown as the others have sent it; with its schema, fields that were never set are shown too.
+    #[command(after_help = "Examples:
+  kyneta-uds doc /tmp/bus.sock                             document, kind and schema hash of each
+  kyneta-uds doc /tmp/bus.sock config                      one as JSON
+  kyneta-uds doc /tmp/bus.sock config mode --watch         a field, after each change
+  kyneta-uds doc /tmp/bus.sock config mode dark --schema config.json")]
+    Doc(DocArgs),
 
     /// Show the status of a running process: its role, peers, queues and error counts
     ///

@@ -82,6 +82,7 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
             raise_descriptor_limit();
             runtime.block_on(member::exchange(args, signals()?))
         }
+        Command::Doc(args) => runtime.block_on(member::doc(args, signals()?)),
         Command::Bus(args) => {
             raise_descriptor_limit();
             runtime.block_on(bus::bus(args, signals()?))

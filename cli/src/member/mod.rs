@@ -23,6 +23,6 @@ mod status_socket;
 
 pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;
-pub(crate) use exchange::{ExchangeArgs, exchange};
+pub(crate) use exchange::{DocArgs, ExchangeArgs, doc, exchange};
 pub(crate) use listen::listen;
 pub(crate) use peer::peer;

@@ -210,3 +210,47 @@ fn a_schema_that_cannot_be_read_is_wrong_usage() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("there is no kind \"txt\""), "{stderr}");
 }
+
+/// Exit code, stdout and stderr of `doc`.
+fn doc(documents: &Documents, args: &[&str]) -> (i32, String, String) {
+    let path = documents.bus.path.to_str().unwrap();
+    let output = command([&["doc", path], args].concat()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_person_lists_shows_and_sets_documents() {
+    let documents = Documents::new();
+    let opening = documents.opening("presence", "ephemeral");
+    let config = documents.opening("config", "json");
+    let mut a = documents.start("a", &["--open", &config, "--open", &opening]);
+    a.until(&json!({"event": "role", "role": "listener"}));
+    a.write_line(json!({"doc": "config", "set": ["mode", "auto"]}));
+    a.until(&json!({"event": "doc", "doc": "config"}));
+
+    let (code, stdout, _) = doc(&documents, &[]);
+    let kinds: Vec<&str> = stdout
+        .lines()
+        .map(|line| line.rsplit_once('\t').unwrap().0)
+        .collect();
+    assert_eq!(
+        (code, kinds),
+        (0, vec!["config\tjson", "presence\tephemeral"])
+    );
+
+    let shown = doc(&documents, &["config", "mode"]);
+    assert_eq!(shown, (0, "\"auto\"\n".to_owned(), String::new()));
+    let schema = documents.schema.to_str().unwrap();
+    let set = doc(&documents, &["config", "mode", "dark", "--schema", schema]);
+    assert_eq!(set, (0, "\"dark\"\n".to_owned(), String::new()));
+    until_value(&mut a, "config", "mode", &json!("dark"));
+
+    let (code, _, stderr) = doc(&documents, &["other"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("there is no document other"), "{stderr}");
+    a.stop();
+    let (code, _, stderr) = doc(&documents, &[]);
+    assert_eq!(code, 1, "{stderr}");
+}

@@ -1,6 +1,9 @@
 //! The options of `exchange`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use kyneta_uds::{
@@ -46,11 +49,16 @@ pub(super) struct Opening {
 
 impl Opening {
     pub(super) fn schema(&self) -> Result<Schema, Failure> {
-        let file = self.file.display();
-        let text = fs::read_to_string(&self.file)
-            .map_err(|error| Failure::Usage(format!("{file} cannot be read: {error}")))?;
-        Schema::parse(&text).map_err(|error| Failure::Usage(format!("{file}: {error}")))
+        read_schema(&self.file)
     }
+}
+
+/// The schema in a file.
+pub(super) fn read_schema(path: &Path) -> Result<Schema, Failure> {
+    let file = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::Usage(format!("{file} cannot be read: {error}")))?;
+    Schema::parse(&text).map_err(|error| Failure::Usage(format!("{file}: {error}")))
 }
 
 /// The kinds that this build has.

@@ -1,10 +1,12 @@
-//! `exchange`: takes part in documents.
+//! `exchange` takes part in documents; `doc` shows them to a person.
 
 mod args;
+mod doc;
 mod edit;
 mod input;
 mod report;
 mod run;
 
 pub(crate) use args::ExchangeArgs;
+pub(crate) use doc::{DocArgs, doc};
 pub(crate) use run::exchange;
