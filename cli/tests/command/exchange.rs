@@ -254,3 +254,27 @@ fn a_person_lists_shows_and_sets_documents() {
     let (code, _, stderr) = doc(&documents, &[]);
     assert_eq!(code, 1, "{stderr}");
 }
+
+#[cfg(feature = "loro")]
+#[test]
+fn loro_documents_are_edited_on_both_sides() {
+    let documents = Documents::new();
+    let opening = documents.opening("notes", "loro");
+    let mut a = documents.start("a", &["--open", &opening]);
+    a.until(&json!({"event": "role", "role": "listener"}));
+    let mut b = documents.start("b", &["--open", &opening]);
+    b.until(&json!({"event": "synced", "doc": "notes"}));
+    a.write_line(json!({"doc": "notes", "insert": ["notes", 0, "from a"]}));
+    until_value(&mut b, "notes", "notes", &json!("from a"));
+    b.write_line(json!({"doc": "notes", "insert": ["notes", 6, " and b"]}));
+    b.write_line(json!({"doc": "notes", "increment": ["hits", 2]}));
+    a.write_line(json!({"doc": "notes", "increment": ["hits", 3]}));
+    for process in [&mut a, &mut b] {
+        until_value(process, "notes", "hits", &json!(5));
+        process.write_line(json!({"doc": "notes", "get": true}));
+        until_value(process, "notes", "notes", &json!("from a and b"));
+    }
+    for process in [b, a] {
+        process.stop();
+    }
+}

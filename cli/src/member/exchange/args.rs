@@ -11,7 +11,10 @@ use kyneta_uds::{
     documents::{Schema, Substrate},
 };
 
-use super::super::args::{MemberArgs, SocketArgs};
+use super::{
+    super::args::{MemberArgs, SocketArgs},
+    kinds::KINDS,
+};
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
@@ -30,7 +33,7 @@ pub(crate) struct ExchangeArgs {
     #[arg(long)]
     pub(super) connect: bool,
 
-    /// Open a document of a kind (json, ephemeral) and a schema (may be repeated)
+    /// Open a document of a kind (json, ephemeral, and loro in a build with it) and a schema (may be repeated)
     #[arg(long, value_name = "DOC=KIND:SCHEMA.json", value_parser = opening)]
     pub(super) open: Vec<Opening>,
 
@@ -61,12 +64,10 @@ pub(super) fn read_schema(path: &Path) -> Result<Schema, Failure> {
     Schema::parse(&text).map_err(|error| Failure::Usage(format!("{file}: {error}")))
 }
 
-/// The kinds that this build has.
-const KINDS: [Substrate; 2] = [Substrate::Plain, Substrate::Ephemeral];
-
 fn opening(text: &str) -> Result<Opening, String> {
     let expected = || {
-        let kinds = KINDS.map(Substrate::name).join(" or ");
+        let kinds: Vec<_> = KINDS.iter().map(|kind| kind.name()).collect();
+        let kinds = kinds.join(" or ");
         format!("expected DOC=KIND:SCHEMA.json, where KIND is {kinds}")
     };
     // An id may have a `=`, a file a `:`, a kind has neither.

@@ -4,6 +4,7 @@ mod args;
 mod doc;
 mod edit;
 mod input;
+mod kinds;
 mod report;
 mod run;
 

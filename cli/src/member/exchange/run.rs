@@ -20,7 +20,7 @@ use super::{
     args::ExchangeArgs,
     edit::edit,
     input::{self, Action, Command},
-    report,
+    kinds, report,
 };
 use crate::{
     event_writer::EventWriter,
@@ -40,7 +40,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result<(), Failure> {
     let member = &args.member;
     let identity = handshake(member, COMMAND)?.establish().identity.clone();
-    let mut builder = Exchange::builder(identity);
+    let mut builder = kinds::builder(identity);
     for opening in &args.open {
         builder = builder.schema(opening.substrate, opening.schema()?);
     }
