@@ -94,6 +94,25 @@ fn a_message_wakes_a_driver_that_goes_to_rest() {
 }
 
 #[test]
+fn a_batch_wakes_a_driver_that_goes_to_rest() {
+    for room in [1, 8] {
+        in_every_order(&format!("batch against rest, room for {room}"), move || {
+            let config = QueueConfig::default().max_messages(room);
+            let (pipe, mut handle, drive) = start(a_peer_that_follows, config);
+            let sender = thread::spawn(move || {
+                let mut batch = [Num(1), Num(2), Num(3)].into_iter().collect();
+                block_on(handle.queue_all(&mut batch)).unwrap();
+                assert!(batch.is_empty());
+                block_on(handle.flushed()).unwrap();
+            });
+            assert_eq!(block_on(drive).kind(), "intentional");
+            sender.join().unwrap();
+            assert_eq!(pipe.taken(), [1, 2, 3]);
+        });
+    }
+}
+
+#[test]
 fn the_last_of_two_handles_closes_and_what_both_have_queued_is_sent() {
     in_every_order("two last handles", || {
         let (pipe, handle, drive) = start(a_peer_that_follows, QueueConfig::default());

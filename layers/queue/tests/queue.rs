@@ -7,6 +7,7 @@ mod support;
 use std::{
     convert::Infallible,
     future::Future,
+    pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
     time::Duration,
@@ -14,7 +15,8 @@ use std::{
 
 use kyneta_uds_core::{DisconnectReason, Inbound, Rejection};
 use kyneta_uds_queue::{
-    Budget, Handle, Overflow, QueueConfig, QueueEvent, SendError, Stalled, TooManyErrors, queue,
+    Budget, Handle, MessageBatch, Overflow, QueueConfig, QueueEvent, SendError, Stalled,
+    TooManyErrors, queue,
 };
 use support::{BUFFER, Num, Pipe, REFUSED};
 use tokio::task::{JoinHandle, yield_now};
@@ -832,8 +834,19 @@ async fn no_permit_is_ever_lost() {
         let mut senders: Vec<(task::Spawn<Handle<Num>>, bool)> = Vec::new();
         let mut called = Vec::new();
         for step in 0..200 {
-            match next(6) {
+            match next(7) {
                 0 if senders.len() < 10 => senders.push((task::spawn(handle.clone()), false)),
+                5 if !senders.is_empty() => {
+                    let at = next(senders.len() as u64) as usize;
+                    let (sender, ready) = &mut senders[at];
+                    let many = 1 + next(4) as u32;
+                    let nums = (0..many).map(|i| step * 10 + i);
+                    let mut batch: MessageBatch<_> = nums.clone().map(Num).collect();
+                    // Dropped at once, also where it waits.
+                    drop(sender.enter(|cx, mut h| pin!(h.queue_all(&mut batch)).poll(cx)));
+                    called.extend(nums.take(many as usize - batch.len()));
+                    *ready = false;
+                }
                 1 | 2 if !senders.is_empty() => {
                     let at = next(senders.len() as u64) as usize;
                     let (sender, ready) = &mut senders[at];
@@ -842,8 +855,8 @@ async fn no_permit_is_ever_lost() {
                 3 => {
                     let ready = senders.iter_mut().find(|(_, ready)| *ready);
                     if let Some((sender, ready)) = ready {
-                        drop(sender.enter(|_, mut h| h.call(Num(step))));
-                        called.push(step);
+                        drop(sender.enter(|_, mut h| h.call(Num(step * 10))));
+                        called.push(step * 10);
                         *ready = false;
                     }
                 }
