@@ -2,7 +2,10 @@
 //!
 //! In: edits, and offers of peers. Out: its value, its version, payloads. The client id is handed in.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
@@ -58,7 +61,7 @@ pub struct YjsReplica {
     /// At least the bytes of the document.
     bytes: usize,
     /// Why the document is not used any more.
-    quarantine: Option<String>,
+    quarantine: OnceLock<String>,
 }
 
 impl YjsReplica {
@@ -106,7 +109,7 @@ impl YjsReplica {
             seen: Seen::default(),
             limits: YjsLimits::default(),
             bytes: 0,
-            quarantine: None,
+            quarantine: OnceLock::new(),
         };
         replica.look();
         replica
@@ -120,19 +123,23 @@ impl YjsReplica {
 
     /// What the document holds, read anew each time. Empty without a schema, and in quarantine.
     pub fn value(&self) -> Object {
-        let read = self.layout().map(|layout| {
-            let read = || layout.read(&self.doc.transact(), &layout.root());
-            catch_unwind(AssertUnwindSafe(read)).ok().flatten()
-        });
-        match read.flatten() {
-            Some(Json::Object(object)) => object,
-            _ => Object::new(),
+        let Some(layout) = self.layout() else {
+            return Object::new();
+        };
+        let read = || layout.read(&self.doc.transact(), &layout.root());
+        match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Some(Json::Object(object))) => object,
+            Ok(_) => Object::new(),
+            Err(panic) => {
+                self.fail("its value", &*panic);
+                Object::new()
+            }
         }
     }
 
     /// Why the document is not used any more, if so.
     pub fn quarantine(&self) -> Option<&str> {
-        self.quarantine.as_deref()
+        self.quarantine.get().map(String::as_str)
     }
 
     /// Makes edits as one batch. `false` when there is nothing to do.
@@ -140,7 +147,7 @@ impl YjsReplica {
     /// # Errors
     /// [`EditError`]. Then none of the edits is made.
     pub fn edit(&mut self, edits: &[Edit]) -> Result<bool, EditError> {
-        if let Some(why) = self.quarantine.clone() {
+        if let Some(why) = self.quarantine.get().cloned() {
             return Err(EditError::Quarantined { why });
         }
         if self.schema.is_none() {
@@ -180,7 +187,9 @@ impl YjsReplica {
             };
             match catch_unwind(AssertUnwindSafe(measure)) {
                 Ok(bytes) => self.bytes = bytes,
-                Err(panic) => drop(self.fail("its size", &*panic)),
+                Err(panic) => {
+                    self.fail("its size", &*panic);
+                }
             }
         }
         match self.bytes.saturating_add(more) {
@@ -191,7 +200,7 @@ impl YjsReplica {
 
     fn layout(&self) -> Option<Layout<'_>> {
         let (schema, identities) = self.schema.as_ref()?;
-        self.quarantine.is_none().then_some(Layout {
+        self.quarantine.get().is_none().then_some(Layout {
             schema,
             identities,
             root: &self.root,
@@ -202,14 +211,15 @@ impl YjsReplica {
     fn look(&mut self) {
         match catch_unwind(AssertUnwindSafe(|| Seen::of(&self.doc.transact()))) {
             Ok(seen) => self.seen = seen,
-            Err(panic) => drop(self.fail("its version", &*panic)),
+            Err(panic) => {
+                self.fail("its version", &*panic);
+            }
         }
     }
 
-    fn fail(&mut self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
+    fn fail(&self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
         let why = format!("the yrs library failed on {on}: {}", said(panic));
-        self.quarantine = Some(why.clone());
-        why
+        self.quarantine.get_or_init(|| why).clone()
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<Imported, ImportError> {
@@ -345,7 +355,7 @@ impl Replica for YjsReplica {
 
     /// A peer that lacks nothing is sent an empty update, as the reference does. `None` in quarantine alone.
     fn export(&self, since: Option<&DocVersion>, wire: WireVersion) -> Option<Payload> {
-        if self.quarantine.is_some() {
+        if self.quarantine.get().is_some() {
             return None;
         }
         let own = self.seen.version(wire);
@@ -358,7 +368,13 @@ impl Replica for YjsReplica {
             _ => (PayloadKind::Entirety, StateVector::default()),
         };
         let export = || self.doc.transact().encode_diff_v1(&since);
-        let bytes = catch_unwind(AssertUnwindSafe(export)).ok()?;
+        let bytes = match catch_unwind(AssertUnwindSafe(export)) {
+            Ok(bytes) => bytes,
+            Err(panic) => {
+                self.fail("what is sent", &*panic);
+                return None;
+            }
+        };
         let lineage = match (kind, wire) {
             (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
             _ => None,
@@ -380,7 +396,7 @@ impl Replica for YjsReplica {
         _: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        if let Some(why) = self.quarantine.clone() {
+        if let Some(why) = self.quarantine.get().cloned() {
             return Err(ImportError::Quarantined { why });
         }
         let substrate = self.substrate().name();
