@@ -2,7 +2,10 @@
 //!
 //! In: edits, and offers of peers. Out: its value, its version, payloads. The Loro peer id is handed in.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
@@ -55,7 +58,7 @@ pub struct LoroReplica {
     /// At least the bytes of the document with its history.
     bytes: usize,
     /// Why the document is not used any more.
-    quarantine: Option<String>,
+    quarantine: OnceLock<String>,
 }
 
 impl LoroReplica {
@@ -84,7 +87,7 @@ impl LoroReplica {
             version: LoroVersion::default(),
             limits: LoroLimits::default(),
             bytes: 0,
-            quarantine: None,
+            quarantine: OnceLock::new(),
         }
     }
 
@@ -96,20 +99,23 @@ impl LoroReplica {
 
     /// What the document holds, read anew each time. Empty without a schema, and in quarantine.
     pub fn value(&self) -> Object {
-        let read = self.layout().map(|layout| {
-            catch_unwind(AssertUnwindSafe(|| layout.read(&layout.root())))
-                .ok()
-                .flatten()
-        });
-        match read.flatten() {
-            Some(Json::Object(object)) => object,
-            _ => Object::new(),
+        let Some(layout) = self.layout() else {
+            return Object::new();
+        };
+        let read = catch_unwind(AssertUnwindSafe(|| layout.read(&layout.root())));
+        match read {
+            Ok(Some(Json::Object(object))) => object,
+            Ok(_) => Object::new(),
+            Err(panic) => {
+                self.fail("its value", &*panic);
+                Object::new()
+            }
         }
     }
 
     /// Why the document is not used any more, if so.
     pub fn quarantine(&self) -> Option<&str> {
-        self.quarantine.as_deref()
+        self.quarantine.get().map(String::as_str)
     }
 
     /// Makes edits as one batch. `false` when there is nothing to do.
@@ -118,7 +124,7 @@ impl LoroReplica {
     /// [`EditError`]. Then the value is as it was. Where the library refuses one of several edits in the middle,
     /// those before it are taken back by operations of their own, so the version may be a later one.
     pub fn edit(&mut self, edits: &[Edit]) -> Result<bool, EditError> {
-        if let Some(why) = self.quarantine.clone() {
+        if let Some(why) = self.quarantine.get().cloned() {
             return Err(EditError::Quarantined { why });
         }
         if self.schema.is_none() {
@@ -161,7 +167,9 @@ impl LoroReplica {
             };
             match catch_unwind(AssertUnwindSafe(measure)) {
                 Ok(bytes) => self.bytes = bytes,
-                Err(panic) => drop(self.fail("its size", &*panic)),
+                Err(panic) => {
+                    self.fail("its size", &*panic);
+                }
             }
         }
         match self.bytes.saturating_add(more) {
@@ -172,7 +180,7 @@ impl LoroReplica {
 
     fn layout(&self) -> Option<Layout<'_>> {
         let (schema, identities) = self.schema.as_ref()?;
-        self.quarantine.is_none().then_some(Layout {
+        self.quarantine.get().is_none().then_some(Layout {
             doc: &self.doc,
             schema,
             identities,
@@ -186,15 +194,16 @@ impl LoroReplica {
                 let counters = vector.iter().map(|(peer, counter)| (*peer, *counter));
                 self.version = counters.collect();
             }
-            Err(panic) => drop(self.fail("its version", &*panic)),
+            Err(panic) => {
+                self.fail("its version", &*panic);
+            }
         }
     }
 
-    fn fail(&mut self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
+    fn fail(&self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
         let said = said(panic);
         let why = format!("the Loro library failed on {on}: {said}");
-        self.quarantine = Some(why.clone());
-        why
+        self.quarantine.get_or_init(|| why).clone()
     }
 }
 
@@ -282,7 +291,7 @@ impl Replica for LoroReplica {
 
     /// A peer that lacks nothing is sent an empty update, as the reference does. `None` in quarantine alone.
     fn export(&self, since: Option<&DocVersion>, wire: WireVersion) -> Option<Payload> {
-        if self.quarantine.is_some() {
+        if self.quarantine.get().is_some() {
             return None;
         }
         let since = match since {
@@ -303,7 +312,13 @@ impl Replica for LoroReplica {
                 }
             }
         };
-        let (kind, bytes) = catch_unwind(AssertUnwindSafe(export)).ok().flatten()?;
+        let (kind, bytes) = match catch_unwind(AssertUnwindSafe(export)) {
+            Ok(exported) => exported?,
+            Err(panic) => {
+                self.fail("what is sent", &*panic);
+                return None;
+            }
+        };
         let lineage = match (kind, wire) {
             (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
             _ => None,
@@ -324,7 +339,7 @@ impl Replica for LoroReplica {
         _: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        if let Some(why) = self.quarantine.clone() {
+        if let Some(why) = self.quarantine.get().cloned() {
             return Err(ImportError::Quarantined { why });
         }
         let substrate = self.substrate().name();
@@ -374,12 +389,10 @@ impl LoroReplica {
     }
 }
 
-/// The library also fails when a document on which it has failed is dropped.
+/// The library may fail, too, when a document on which it has failed is dropped.
 impl Drop for LoroReplica {
     fn drop(&mut self) {
-        if self.quarantine.is_some() {
-            let doc = std::mem::take(&mut self.doc);
-            drop(catch_unwind(AssertUnwindSafe(|| drop(doc))));
-        }
+        let doc = std::mem::take(&mut self.doc);
+        drop(catch_unwind(AssertUnwindSafe(|| drop(doc))));
     }
 }

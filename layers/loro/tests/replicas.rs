@@ -320,6 +320,34 @@ fn offers_that_are_no_loro_data_are_errors() {
     }
 }
 
+/// The library takes it, and fails at the next use of the document. Found by the fuzz target.
+const HOSTILE: &str = concat!(
+    "6c6f726f000000930000000000000000cf52f57100047b000600060110010739a065bb2a0b00010100000000000501000001",
+    "0010030401410000040002000004000200062120613638643565353361313862353832323833366462633739373633666637",
+    "3730001a010405070002010405040003020105070b050b05050701020102000e0701090202616c0000090202626f",
+);
+
+#[test]
+fn a_document_on_which_the_library_fails_is_in_quarantine_and_others_go_on() {
+    let mut replica = LoroReplica::headless();
+    let (doc, version) = (DocId::new("d").unwrap(), Version::new("AQEC").unwrap());
+    let bytes = Bytes::from(hex::decode(HOSTILE).unwrap());
+    let offer = Offer::binary(doc, version, bytes);
+    // Whichever use it is.
+    let _ = replica.import(&offer, WIRE, Take::Merge);
+    assert_eq!(replica.export(None, WIRE), None);
+    let why = replica.quarantine().unwrap().to_owned();
+    assert!(why.starts_with("the Loro library failed on "), "{why}");
+    let again = replica.import(&offer, WIRE, Take::Merge);
+    assert_eq!(again, Err(ImportError::Quarantined { why: why.clone() }));
+    let edited = replica.edit(&[Edit::set("title", "x")]);
+    assert_eq!(edited, Err(EditError::Quarantined { why }));
+    assert_eq!(replica.value(), LoroReplica::headless().value());
+    // Dropped, it does no harm either.
+    drop(replica);
+    assert_eq!(open(1).edit(&[Edit::set("title", "x")]), Ok(true));
+}
+
 #[test]
 fn a_schema_that_loro_cannot_hold_is_an_error() {
     let decays = Schema::decay(Schema::string(), 1_000);

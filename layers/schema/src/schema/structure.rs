@@ -7,7 +7,7 @@ use super::{
     history::{History, Migration, Origin, Step},
     supported::{MAX_SHAPES, shape_count},
 };
-use crate::js;
+use crate::{js, order::NameOrder};
 
 /// The fields of a struct, as JavaScript orders them: integers first, then as declared.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,23 @@ impl Struct {
         self.fields
             .iter()
             .map(|(name, schema)| (name.as_str(), schema))
+    }
+
+    /// The fields in the order of their names in the hash, which is that of the English language.
+    ///
+    /// ```
+    /// use kyneta_uds_schema::{Kind, Schema};
+    /// let schema = Schema::structure([("b", Schema::text()), ("C", Schema::text()), ("a", Schema::text())])?;
+    /// let Kind::Struct(structure) = schema.kind() else { unreachable!() };
+    /// let names: Vec<_> = structure.fields_by_name().into_iter().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["a", "b", "C"]);
+    /// # Ok::<(), kyneta_uds_schema::SchemaError>(())
+    /// ```
+    pub fn fields_by_name(&self) -> Vec<(&str, &Schema)> {
+        let order = NameOrder::new();
+        let mut fields: Vec<_> = self.fields().collect();
+        fields.sort_by(|(a, _), (b, _)| order.compare(a, b));
+        fields
     }
 
     /// The field of this name.

@@ -1,0 +1,416 @@
+//! The replica of a Yjs document.
+//!
+//! In: edits, and offers of peers. Out: its value, its version, payloads. The client id is handed in.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
+
+use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
+use kyneta_uds_exchange::{
+    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take,
+};
+use kyneta_uds_schema::{
+    DocVersion, Identities, Kind, Schema, Struct, Substrate, SubstrateError, VersionOrder,
+};
+use yrs::{
+    ArrayPrelim, ClientID, Doc, Map as _, MapPrelim, MapRef, OffsetKind, Options, ReadTxn as _,
+    StateVector, TextPrelim, Transact as _, TransactionMut, Update, WriteTxn as _,
+    updates::decoder::Decode as _,
+};
+
+use crate::{
+    place::{Layout, ROOT, is_plain},
+    version::{Seen, vector},
+};
+
+/// What the reference says the lineage of a whole document is. It means nothing.
+const LINEAGE: &str = "kyneta.genesis";
+
+/// Characters of what the library says that an error repeats.
+const MAX_SAID: usize = 200;
+
+/// How much a Yjs document may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct YjsLimits {
+    /// The most bytes of the document, as it is sent whole. 64 MiB by default.
+    pub max_bytes: usize,
+}
+
+impl Default for YjsLimits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A Yjs document, with a schema or without.
+///
+/// When the library fails on a document, which a hostile payload may bring about, the document is in quarantine: it
+/// keeps its last version, every edit and every offer is an error, and nothing is sent of it.
+#[derive(Debug)]
+pub struct YjsReplica {
+    doc: Doc,
+    root: MapRef,
+    schema: Option<(Schema, Identities)>,
+    seen: Seen,
+    limits: YjsLimits,
+    /// At least the bytes of the document.
+    bytes: usize,
+    /// Why the document is not used any more.
+    quarantine: OnceLock<String>,
+}
+
+impl YjsReplica {
+    /// A new document of a schema. The containers of its fields are created as all peers of the schema create them, so
+    /// that those of one merge with those of another.
+    ///
+    /// `client` names the operations of this replica; 0, which names the containers, becomes 1. No two replicas may ever
+    /// use the same, so a process takes a random one each time: one derived from its name is only safe with a store.
+    ///
+    /// # Errors
+    /// [`SubstrateError`] when a Yjs document cannot have this schema.
+    pub fn open(schema: Schema, client: u32) -> Result<Self, SubstrateError> {
+        Substrate::Yjs.check(&schema)?;
+        let mut replica = Self::new(u64::from(client.max(1)));
+        if let Kind::Struct(structure) = schema.kind() {
+            let identities = schema.identities();
+            let containers = new_doc(0);
+            let root = containers.get_or_insert_map(ROOT);
+            let mut txn = containers.transact_mut();
+            create(&mut txn, &root, structure, &identities, "");
+            let all = txn.encode_diff_v1(&StateVector::default());
+            drop(txn);
+            // What was just encoded is decoded.
+            if let Ok(update) = Update::decode_v1(&all) {
+                drop(replica.doc.transact_mut().apply_update(update));
+            }
+        }
+        replica.look();
+        replica.schema = Some((schema.clone(), schema.identities()));
+        Ok(replica)
+    }
+
+    /// A new document without a schema, which holds what peers send and forwards it.
+    pub fn headless() -> Self {
+        Self::new(1)
+    }
+
+    fn new(client: u64) -> Self {
+        let doc = new_doc(client);
+        let root = doc.get_or_insert_map(ROOT);
+        let mut replica = Self {
+            doc,
+            root,
+            schema: None,
+            seen: Seen::default(),
+            limits: YjsLimits::default(),
+            bytes: 0,
+            quarantine: OnceLock::new(),
+        };
+        replica.look();
+        replica
+    }
+
+    /// Sets how much it may hold. Belongs right after its creation.
+    pub fn limits(mut self, limits: YjsLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What the document holds, read anew each time. Empty without a schema, and in quarantine.
+    pub fn value(&self) -> Object {
+        let Some(layout) = self.layout() else {
+            return Object::new();
+        };
+        let read = || layout.read(&self.doc.transact(), &layout.root());
+        match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Some(Json::Object(object))) => object,
+            Ok(_) => Object::new(),
+            Err(panic) => {
+                self.fail("its value", &*panic);
+                Object::new()
+            }
+        }
+    }
+
+    /// Why the document is not used any more, if so.
+    pub fn quarantine(&self) -> Option<&str> {
+        self.quarantine.get().map(String::as_str)
+    }
+
+    /// Makes edits as one batch. `false` when there is nothing to do.
+    ///
+    /// # Errors
+    /// [`EditError`]. Then none of the edits is made.
+    pub fn edit(&mut self, edits: &[Edit]) -> Result<bool, EditError> {
+        if let Some(why) = self.quarantine.get().cloned() {
+            return Err(EditError::Quarantined { why });
+        }
+        if self.schema.is_none() {
+            return Err(EditError::NoSchema);
+        }
+        if edits.is_empty() {
+            return Ok(false);
+        }
+        let grows: usize = edits.iter().map(Edit::bytes).sum();
+        self.room(grows)
+            .map_err(|(bytes, limit)| EditError::TooLarge { bytes, limit })?;
+        let Some(layout) = self.layout() else {
+            return Err(EditError::NoSchema);
+        };
+        match catch_unwind(AssertUnwindSafe(|| make(&self.doc, layout, edits))) {
+            Ok(made) => {
+                self.look();
+                made?;
+            }
+            Err(panic) => {
+                let why = self.fail("an edit", &*panic);
+                return Err(EditError::Quarantined { why });
+            }
+        }
+        self.bytes = self.bytes.saturating_add(grows);
+        Ok(true)
+    }
+
+    /// Whether so many bytes more are within the limit; else how many there would be, and the limit. The document is
+    /// only measured near the limit.
+    fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
+        let limit = self.limits.max_bytes;
+        if self.bytes.saturating_add(more) > limit {
+            let measure = || {
+                let txn = self.doc.transact();
+                txn.encode_diff_v1(&StateVector::default()).len()
+            };
+            match catch_unwind(AssertUnwindSafe(measure)) {
+                Ok(bytes) => self.bytes = bytes,
+                Err(panic) => {
+                    self.fail("its size", &*panic);
+                }
+            }
+        }
+        match self.bytes.saturating_add(more) {
+            bytes if bytes > limit => Err((bytes, limit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn layout(&self) -> Option<Layout<'_>> {
+        let (schema, identities) = self.schema.as_ref()?;
+        self.quarantine.get().is_none().then_some(Layout {
+            schema,
+            identities,
+            root: &self.root,
+        })
+    }
+
+    /// Takes the version from the library.
+    fn look(&mut self) {
+        match catch_unwind(AssertUnwindSafe(|| Seen::of(&self.doc.transact()))) {
+            Ok(seen) => self.seen = seen,
+            Err(panic) => {
+                self.fail("its version", &*panic);
+            }
+        }
+    }
+
+    fn fail(&self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
+        let why = format!("the yrs library failed on {on}: {}", said(panic));
+        self.quarantine.get_or_init(|| why).clone()
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<Imported, ImportError> {
+        self.room(bytes.len())
+            .map_err(|(bytes, limit)| ImportError::TooLarge { bytes, limit })?;
+        // What makes the library fail here does no harm to the document.
+        let update = match catch_unwind(|| Update::decode_v1(bytes)) {
+            Ok(Ok(update)) => update,
+            Ok(Err(error)) => return Err(refused(&error)),
+            Err(panic) => return Err(refused(&said(&*panic))),
+        };
+        let apply = || {
+            let mut txn = self.doc.transact_mut();
+            txn.apply_update(update)?;
+            let lacks = txn.has_missing_updates();
+            // What waits would grow without a bound, and is sent again when it is asked for.
+            drop(txn.prune_pending());
+            Ok::<_, yrs::error::UpdateError>(lacks)
+        };
+        match catch_unwind(AssertUnwindSafe(apply)) {
+            Ok(Ok(lacks)) => {
+                self.bytes = self.bytes.saturating_add(bytes.len());
+                self.look();
+                Ok(match lacks {
+                    true => Imported::Gap,
+                    false => Imported::All { refused: 0 },
+                })
+            }
+            Ok(Err(error)) => {
+                self.look();
+                Err(refused(&error))
+            }
+            Err(panic) => {
+                let why = self.fail("an offer", &*panic);
+                Err(ImportError::Quarantined { why })
+            }
+        }
+    }
+}
+
+fn new_doc(client: u64) -> Doc {
+    Doc::with_options(Options {
+        offset_kind: OffsetKind::Utf16,
+        ..Options::with_client_id(ClientID::new(client))
+    })
+}
+
+/// Creates the containers of a struct's fields, in the order of their names, each before those in it.
+fn create(
+    txn: &mut TransactionMut<'_>,
+    map: &MapRef,
+    structure: &Struct,
+    identities: &Identities,
+    prefix: &str,
+) {
+    for (name, field) in structure.fields_by_name() {
+        if is_plain(field) {
+            continue;
+        }
+        let path = match prefix {
+            "" => name.to_owned(),
+            prefix => format!("{prefix}.{name}"),
+        };
+        let key = identities.get(&path).unwrap_or(name);
+        match field.kind() {
+            Kind::Text | Kind::RichText(_) => {
+                map.insert(txn, key, TextPrelim::new(""));
+            }
+            Kind::List(_) => {
+                map.insert(txn, key, ArrayPrelim::default());
+            }
+            Kind::Record(_) => {
+                map.insert(txn, key, MapPrelim::default());
+            }
+            Kind::Struct(inner) => {
+                let map = map.insert(txn, key, MapPrelim::default());
+                create(txn, &map, inner, identities, &path);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes all edits, or none.
+fn make(doc: &Doc, layout: Layout<'_>, edits: &[Edit]) -> Result<(), EditError> {
+    if let [edit] = edits {
+        return layout.edit(&mut doc.transact_mut(), edit);
+    }
+    // Tried on a copy, because the library takes nothing back.
+    let all = doc.transact().encode_diff_v1(&StateVector::default());
+    let copy = new_doc(1);
+    let root = copy.get_or_insert_map(ROOT);
+    if let Ok(update) = Update::decode_v1(&all) {
+        drop(copy.transact_mut().apply_update(update));
+    }
+    let on_copy = Layout {
+        root: &root,
+        ..layout
+    };
+    let mut txn = copy.transact_mut();
+    edits
+        .iter()
+        .try_for_each(|edit| on_copy.edit(&mut txn, edit))?;
+    let mut txn = doc.transact_mut();
+    edits
+        .iter()
+        .try_for_each(|edit| layout.edit(&mut txn, edit))
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+    let said = said.unwrap_or("no reason given");
+    said.chars().take(MAX_SAID).collect()
+}
+
+fn refused(why: &dyn std::fmt::Display) -> ImportError {
+    ImportError::Library {
+        substrate: Substrate::Yjs.name(),
+        why: why.to_string().chars().take(MAX_SAID).collect(),
+    }
+}
+
+impl Replica for YjsReplica {
+    fn substrate(&self) -> Substrate {
+        Substrate::Yjs
+    }
+
+    fn version(&self, wire: WireVersion) -> DocVersion {
+        DocVersion::Yjs(self.seen.version(wire))
+    }
+
+    /// A peer that lacks nothing is sent an empty update, as the reference does. `None` in quarantine alone.
+    fn export(&self, since: Option<&DocVersion>, wire: WireVersion) -> Option<Payload> {
+        if self.quarantine.get().is_some() {
+            return None;
+        }
+        let own = self.seen.version(wire);
+        let (kind, since) = match since {
+            Some(DocVersion::Yjs(since)) => match own.compare(since) {
+                VersionOrder::Equal | VersionOrder::Behind => (PayloadKind::Since, vector(&own)),
+                // The library writes what no peer can read for clients that are further there than here.
+                _ => (PayloadKind::Since, vector(&own.meet(since))),
+            },
+            _ => (PayloadKind::Entirety, StateVector::default()),
+        };
+        let export = || self.doc.transact().encode_diff_v1(&since);
+        let bytes = match catch_unwind(AssertUnwindSafe(export)) {
+            Ok(bytes) => bytes,
+            Err(panic) => {
+                self.fail("what is sent", &*panic);
+                return None;
+            }
+        };
+        let lineage = match (kind, wire) {
+            (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
+            _ => None,
+        };
+        Some(Payload {
+            kind,
+            encoding: Encoding::Binary,
+            data: Data::Bytes(Bytes::from(bytes)),
+            version: DocVersion::Yjs(own),
+            lineage,
+        })
+    }
+
+    /// After [`Imported::Gap`] what could be taken is taken, and the rest is dropped: the peer sends it again with what
+    /// is missing.
+    fn import(
+        &mut self,
+        offer: &Offer,
+        _: WireVersion,
+        how: Take,
+    ) -> Result<Imported, ImportError> {
+        if let Some(why) = self.quarantine.get().cloned() {
+            return Err(ImportError::Quarantined { why });
+        }
+        let substrate = self.substrate().name();
+        let (Encoding::Binary, Data::Bytes(bytes)) = (offer.encoding, &offer.data) else {
+            return Err(ImportError::NotBytes { substrate });
+        };
+        if how == Take::Replace && self.schema.is_none() {
+            let mut new = Self::headless().limits(self.limits);
+            let imported = new.take(bytes);
+            if imported.is_ok() {
+                *self = new;
+            }
+            return imported;
+        }
+        self.take(bytes)
+    }
+}

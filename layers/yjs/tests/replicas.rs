@@ -1,0 +1,297 @@
+//! Replicas that edit and take each other's offers, and offers that no replica takes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use fastrand::Rng;
+use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version, WireVersion};
+use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Json, Replica, Take};
+use kyneta_uds_schema::{DocVersion, Schema};
+use kyneta_uds_yjs::{YjsLimits, YjsReplica};
+
+const WIRE: WireVersion = WireVersion::V3;
+const ALL: Result<Imported, ImportError> = Ok(Imported::All { refused: 0 });
+
+fn schema() -> Schema {
+    let card = Schema::structure([("name", Schema::string()), ("body", Schema::text())]).unwrap();
+    let meta = Schema::structure([
+        ("owner", Schema::string()),
+        ("log", Schema::list(Schema::string())),
+        ("seen", Schema::record(Schema::number())),
+    ])
+    .unwrap();
+    Schema::structure([
+        ("title", Schema::string()),
+        ("notes", Schema::text()),
+        ("order", Schema::list(Schema::number())),
+        ("cards", Schema::list(card)),
+        ("tags", Schema::record(Schema::boolean())),
+        ("meta", meta),
+        ("raw", Schema::record(Schema::any()).json().unwrap()),
+    ])
+    .unwrap()
+}
+
+fn open(peer: u32) -> YjsReplica {
+    YjsReplica::open(schema(), peer).unwrap()
+}
+
+fn offer_since(replica: &YjsReplica, since: &DocVersion) -> Offer {
+    let payload = replica.export(Some(since), WIRE).unwrap();
+    payload.offer(DocId::new("d").unwrap()).unwrap()
+}
+
+fn pass(from: &YjsReplica, to: &mut YjsReplica) {
+    let offer = offer_since(from, &to.version(WIRE));
+    assert_eq!(to.import(&offer, WIRE, Take::Merge), ALL);
+}
+
+fn list_len(replica: &YjsReplica, name: &str) -> usize {
+    match replica.value().get(name) {
+        Some(Json::Array(items)) => items.len(),
+        _ => 0,
+    }
+}
+
+fn text_len(replica: &YjsReplica) -> usize {
+    match replica.value().get("notes") {
+        Some(Json::String(text)) => text.encode_utf16().count(),
+        _ => 0,
+    }
+}
+
+fn random_edit(rng: &mut Rng, replica: &YjsReplica) -> Edit {
+    let word = ["a", "bé", "漢", "x y"][rng.usize(..4)];
+    let key = ["k", "l", "m"][rng.usize(..3)];
+    let (cards, notes) = (list_len(replica, "cards"), text_len(replica));
+    match rng.usize(..16) {
+        0 => Edit::set("title", word),
+        1 => Edit::insert("notes", rng.usize(..=notes), word),
+        2 if notes > 0 => Edit::delete("notes", rng.usize(..notes), 1),
+        3 => Edit::update("notes", word.repeat(rng.usize(..4))),
+        5 => Edit::push("order", f64::from(rng.u8(..))),
+        6 if list_len(replica, "order") > 0 => Edit::set("order.0", f64::from(rng.u8(..))),
+        7 => {
+            let card = Json::parse(r#"{"name": "n", "body": "b"}"#).unwrap();
+            Edit::insert("cards", rng.usize(..=cards), card)
+        }
+        8 if cards > 0 => Edit::insert("cards.0.body", 0, word),
+        10 if cards > 3 => Edit::delete("cards", rng.usize(..cards - 1), 2),
+        11 => Edit::put("tags", key, rng.bool()),
+        12 => Edit::remove("tags", key),
+        13 => Edit::push("meta.log", word),
+        14 => Edit::put("raw", key, word),
+        _ => Edit::set("meta.owner", word),
+    }
+}
+
+#[test]
+fn three_replicas_with_random_edits_and_messages_that_are_lost_come_to_the_same_document() {
+    for seed in 0..60 {
+        let mut rng = Rng::with_seed(seed);
+        let mut replicas = [open(1), open(2), open(3)];
+        for _ in 0..60 {
+            let (from, to) = (rng.usize(..3), rng.usize(..3));
+            if rng.bool() {
+                let edit = random_edit(&mut rng, &replicas[from]);
+                assert!(replicas[from].edit(&[edit]).is_ok(), "seed {seed}");
+            } else if from != to {
+                let mut since = replicas[to].version(WIRE);
+                if rng.usize(..4) == 0 {
+                    // As a push that starts from what was lost before.
+                    since = replicas[from].version(WIRE);
+                    let edit = random_edit(&mut rng, &replicas[from]);
+                    replicas[from].edit(&[edit]).unwrap();
+                }
+                let offer = offer_since(&replicas[from], &since);
+                let taken = replicas[to].import(&offer, WIRE, Take::Merge);
+                assert!(taken == ALL || taken == Ok(Imported::Gap), "seed {seed}");
+            }
+        }
+        // A replica shows what it has after a gap, and its edits may build on that: they pass when the gap is closed.
+        for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)] {
+            let offer = offer_since(&replicas[from], &replicas[to].version(WIRE));
+            replicas[to].import(&offer, WIRE, Take::Merge).unwrap();
+        }
+        let [a, b, c] = replicas;
+        assert_eq!(a.value(), b.value(), "seed {seed}");
+        assert_eq!(b.value(), c.value(), "seed {seed}");
+        assert_eq!(a.version(WIRE), c.version(WIRE), "seed {seed}");
+        // A replica that comes late, from a whole document.
+        let mut late = open(4);
+        let whole = c.export(None, WIRE).unwrap();
+        assert_eq!(whole.kind, PayloadKind::Entirety);
+        let whole = whole.offer(DocId::new("d").unwrap()).unwrap();
+        assert_eq!(late.import(&whole, WIRE, Take::Merge), ALL);
+        assert_eq!(late.value(), c.value(), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_several_write_at_once_is_kept() {
+    let (mut a, mut b) = (open(1), open(2));
+    a.edit(&[
+        Edit::insert("notes", 0, "hello"),
+        Edit::push("meta.log", "a"),
+    ])
+    .unwrap();
+    pass(&a, &mut b);
+    a.edit(&[Edit::update("notes", "hello, a")]).unwrap();
+    b.edit(&[
+        Edit::update("notes", "b: hello"),
+        Edit::push("meta.log", "b"),
+    ])
+    .unwrap();
+    pass(&a, &mut b);
+    pass(&b, &mut a);
+    let value = a.value();
+    assert_eq!(value, b.value());
+    assert_eq!(value["notes"], Json::from("b: hello, a"));
+    assert_eq!(
+        value["meta"].as_object().unwrap()["log"].to_string(),
+        r#"["a","b"]"#
+    );
+}
+
+#[test]
+fn a_push_after_a_lost_one_is_a_gap_that_the_whole_closes() {
+    let (mut writer, mut reader) = (open(1), open(2));
+    writer.edit(&[Edit::insert("notes", 0, "a")]).unwrap();
+    let lost = writer.version(WIRE);
+    writer.edit(&[Edit::insert("notes", 1, "b")]).unwrap();
+    let push = offer_since(&writer, &lost);
+    assert_eq!(reader.import(&push, WIRE, Take::Merge), Ok(Imported::Gap));
+    assert_eq!(reader.version(WIRE), open(3).version(WIRE));
+    pass(&writer, &mut reader);
+    assert_eq!(reader.value(), writer.value());
+}
+
+#[test]
+fn a_replica_without_a_schema_holds_and_forwards() {
+    let (mut writer, mut headless, mut reader) = (open(1), YjsReplica::headless(), open(2));
+    writer.edit(&[Edit::insert("notes", 0, "a")]).unwrap();
+    pass(&writer, &mut headless);
+    pass(&headless, &mut reader);
+    assert_eq!(reader.value(), writer.value());
+    let edit = headless.edit(&[Edit::set("title", "x")]);
+    assert_eq!(edit, Err(EditError::NoSchema));
+    // A reset begins anew.
+    let other = open(3);
+    let whole = other.export(None, WIRE).unwrap();
+    let whole = whole.offer(DocId::new("d").unwrap()).unwrap();
+    assert_eq!(headless.import(&whole, WIRE, Take::Replace), ALL);
+    assert_eq!(headless.version(WIRE), open(4).version(WIRE));
+}
+
+#[test]
+fn edits_that_fail_take_back_those_before_them() {
+    let mut replica = open(1);
+    replica
+        .edit(&[Edit::push("order", 1.0), Edit::insert("notes", 0, "e😀")])
+        .unwrap();
+    let before = (replica.value(), replica.version(WIRE));
+    for (edit, expected) in [
+        (
+            Edit::set("title", 5.0),
+            "a number is no value for \"title\"",
+        ),
+        (Edit::set("x", 5.0), "there is nothing at \"x\""),
+        (Edit::set("order.7", 5.0), "there is nothing at \"order.7\""),
+        (
+            Edit::insert("order", 9, 5.0),
+            "9 is behind the end of \"order\", which is 1 long",
+        ),
+        (
+            Edit::delete("notes", 2, 2),
+            "4 is behind the end of \"notes\", which is 3 long",
+        ),
+        (
+            Edit::put("tags", "__proto__", true),
+            "there is nothing at \"tags.__proto__\"",
+        ),
+        (
+            Edit::put("raw", "__proto__", true),
+            "there is nothing at \"raw.__proto__\"",
+        ),
+    ] {
+        let error = replica.edit(std::slice::from_ref(&edit)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((replica.value(), replica.version(WIRE)), before, "{edit:?}");
+    }
+    // In a batch the value in the middle of a character is only noticed by the library.
+    for edits in [
+        vec![Edit::push("order", 2.0), Edit::set("title", 5.0)],
+        vec![Edit::push("order", 2.0), Edit::insert("notes", 2, "x")],
+    ] {
+        assert!(replica.edit(&edits).is_err(), "{edits:?}");
+        assert_eq!(replica.value(), before.0);
+    }
+    assert_eq!(replica.edit(&[]), Ok(false));
+}
+
+#[test]
+fn a_document_over_its_bound_is_refused_and_stays_as_it_was() {
+    let mut limits = YjsLimits::default();
+    limits.max_bytes = 2_000;
+    let mut replica = open(1).limits(limits);
+    let long: String = (0..3_000)
+        .map(|at| char::from(b'a' + (at % 23) as u8))
+        .collect();
+    let refused = replica.edit(&[Edit::set("title", long.as_str())]);
+    assert!(matches!(
+        refused,
+        Err(EditError::TooLarge { limit: 2_000, .. })
+    ));
+    let mut writer = open(2);
+    writer.edit(&[Edit::set("title", long)]).unwrap();
+    let offer = offer_since(&writer, &replica.version(WIRE));
+    let taken = replica.import(&offer, WIRE, Take::Merge);
+    assert!(matches!(
+        taken,
+        Err(ImportError::TooLarge { limit: 2_000, .. })
+    ));
+    assert_eq!(replica.value(), open(3).value());
+    // Small edits go on, until the history is too long.
+    let fits = (0..2_000).take_while(|number| {
+        let edit = Edit::push("meta.log", format!("{number} {}", number * 7_919));
+        replica.edit(&[edit]).is_ok()
+    });
+    assert!((20..200).contains(&fits.count()));
+}
+
+#[test]
+fn offers_that_are_no_yjs_data_are_errors() {
+    let mut replica = open(1);
+    replica.edit(&[Edit::set("title", "x")]).unwrap();
+    let before = (replica.value(), replica.version(WIRE));
+    let (doc, version) = (DocId::new("d").unwrap(), Version::new("AQEC").unwrap());
+    let json = Offer::json(doc.clone(), version.clone(), ByteString::from("{}"));
+    let error = replica.import(&json, WIRE, Take::Merge).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a yjs document takes bytes, not JSON text"
+    );
+    let whole = replica.export(None, WIRE).unwrap();
+    let whole = whole.data.as_slice();
+    let cut = &whole[..whole.len() - 1];
+    for bytes in [&b""[..], b"yjs", &[255; 22], cut] {
+        let offer = Offer::binary(doc.clone(), version.clone(), Bytes::copy_from_slice(bytes));
+        let error = replica.import(&offer, WIRE, Take::Merge).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the yjs library does not take the data: ")
+        );
+        assert_eq!((replica.value(), replica.version(WIRE)), before);
+        assert_eq!(replica.quarantine(), None);
+    }
+}
+
+#[test]
+fn a_schema_that_yjs_cannot_hold_is_an_error() {
+    let decays = Schema::decay(Schema::string(), 1_000);
+    let schema = Schema::structure([("x", decays)]).unwrap();
+    let error = YjsReplica::open(schema, 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a yjs document cannot have a decay, as x is"
+    );
+}
