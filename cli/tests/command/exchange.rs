@@ -254,3 +254,22 @@ fn a_person_lists_shows_and_sets_documents() {
     let (code, _, stderr) = doc(&documents, &[]);
     assert_eq!(code, 1, "{stderr}");
 }
+
+#[cfg(feature = "loro")]
+#[test]
+fn loro_documents_are_shared_and_shown() {
+    let documents = Documents::new();
+    let opening = documents.opening("notes", "loro");
+    let [mut a, mut b] = ["a", "b"].map(|id| documents.start(id, &["--open", &opening]));
+    a.until(&json!({"event": "synced", "doc": "notes"}));
+    for (process, field, value) in [(&mut a, "notes", "hello"), (&mut b, "mode", "auto")] {
+        process.write_line(json!({"doc": "notes", "set": [field, value]}));
+    }
+    until_value(&mut a, "notes", "mode", &json!("auto"));
+    until_value(&mut b, "notes", "notes", &json!("hello"));
+    let schema = documents.schema.to_str().unwrap();
+    let (code, stdout, stderr) = doc(&documents, &["notes", "notes", "--schema", schema]);
+    assert_eq!((code, stdout.as_str()), (0, "\"hello\"\n"), "{stderr}");
+    a.stop();
+    b.stop();
+}

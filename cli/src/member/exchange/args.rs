@@ -7,8 +7,8 @@ use std::{
 
 use clap::Args;
 use kyneta_uds::{
-    DocId,
-    documents::{Schema, Substrate},
+    DocId, Identity,
+    documents::{Exchange, ExchangeBuilder, Schema, Substrate},
 };
 
 use super::super::args::{MemberArgs, SocketArgs};
@@ -30,7 +30,7 @@ pub(crate) struct ExchangeArgs {
     #[arg(long)]
     pub(super) connect: bool,
 
-    /// Open a document of a kind (json, ephemeral) and a schema (may be repeated)
+    /// Open a document of a kind (json, ephemeral; loro with that feature) and a schema (may be repeated)
     #[arg(long, value_name = "DOC=KIND:SCHEMA.json", value_parser = opening)]
     pub(super) open: Vec<Opening>,
 
@@ -62,11 +62,25 @@ pub(super) fn read_schema(path: &Path) -> Result<Schema, Failure> {
 }
 
 /// The kinds that this build has.
-const KINDS: [Substrate; 2] = [Substrate::Plain, Substrate::Ephemeral];
+const KINDS: &[Substrate] = &[
+    Substrate::Plain,
+    Substrate::Ephemeral,
+    #[cfg(feature = "loro")]
+    Substrate::Loro,
+];
+
+/// An exchange of these kinds.
+pub(super) fn builder(identity: Identity) -> ExchangeBuilder {
+    let builder = Exchange::builder(identity);
+    #[cfg(feature = "loro")]
+    let builder = builder.kind(kyneta_uds_loro::LoroKind);
+    builder
+}
 
 fn opening(text: &str) -> Result<Opening, String> {
     let expected = || {
-        let kinds = KINDS.map(Substrate::name).join(" or ");
+        let kinds: Vec<_> = KINDS.iter().map(|kind| kind.name()).collect();
+        let kinds = kinds.join(" or ");
         format!("expected DOC=KIND:SCHEMA.json, where KIND is {kinds}")
     };
     // An id may have a `=`, a file a `:`, a kind has neither.

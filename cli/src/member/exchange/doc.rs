@@ -17,7 +17,11 @@ use kyneta_uds::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{args::read_schema, edit::edit, input::Action};
+use super::{
+    args::{builder, read_schema},
+    edit::edit,
+    input::Action,
+};
 use crate::{
     failure::{Chain, Failure},
     option_values::socket_path,
@@ -83,7 +87,7 @@ pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failu
         })
     };
     let client = Client::builder(args.path.clone()).reconnect(ReconnectPolicy::off());
-    let exchange = Exchange::builder(Identity::service(id).map_err(usage)?)
+    let exchange = builder(Identity::service(id).map_err(usage)?)
         .policy(Policy::new().resolve(resolve))
         .client_with(client)
         .await?;

@@ -17,7 +17,7 @@ use super::{
         settings::{handshake, queue, stack},
         status_socket::StatusSocket,
     },
-    args::ExchangeArgs,
+    args::{ExchangeArgs, builder as builder_of_kinds},
     edit::edit,
     input::{self, Action, Command},
     report,
@@ -40,7 +40,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result<(), Failure> {
     let member = &args.member;
     let identity = handshake(member, COMMAND)?.establish().identity.clone();
-    let mut builder = Exchange::builder(identity);
+    let mut builder = builder_of_kinds(identity);
     for opening in &args.open {
         builder = builder.schema(opening.substrate, opening.schema()?);
     }
