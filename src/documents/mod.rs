@@ -21,12 +21,15 @@ mod event;
 mod exchange;
 mod table;
 mod task;
+mod typed_document;
 mod versions;
 
 pub use builder::ExchangeBuilder;
 pub use document::{Changed, Changes, Document, DocumentError, DocumentGone};
 pub use event::{ExchangeCounts, ExchangeEvent, ExchangeEvents};
 pub use exchange::Exchange;
+#[doc(no_inline)]
+pub use kyneta_uds_exchange::typed;
 #[doc(no_inline)]
 pub use kyneta_uds_exchange::{
     DocKind, DocLimits, DocReplica, Edit, EditError, EphemeralKind, Json, JsonKind, Moment,
@@ -38,3 +41,4 @@ pub use kyneta_uds_sync::{
     Answer, Diagnostic, DocEvent, LimitScope, Mismatch, PeerChange, Policy, Resolve, SyncLimits,
 };
 pub use table::OpenError;
+pub use typed_document::{OpenTypedError, TypedDocument};

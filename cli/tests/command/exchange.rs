@@ -258,8 +258,19 @@ fn a_person_lists_shows_and_sets_documents() {
 #[cfg(feature = "loro")]
 #[test]
 fn loro_documents_are_edited_on_both_sides() {
+    edited_on_both_sides("loro", true);
+}
+
+#[cfg(feature = "yjs")]
+#[test]
+fn yjs_documents_are_edited_on_both_sides() {
+    edited_on_both_sides("yjs", false);
+}
+
+#[cfg(any(feature = "loro", feature = "yjs"))]
+fn edited_on_both_sides(kind: &str, counts: bool) {
     let documents = Documents::new();
-    let opening = documents.opening("notes", "loro");
+    let opening = documents.opening("notes", kind);
     let mut a = documents.start("a", &["--open", &opening]);
     a.until(&json!({"event": "role", "role": "listener"}));
     let mut b = documents.start("b", &["--open", &opening]);
@@ -267,10 +278,14 @@ fn loro_documents_are_edited_on_both_sides() {
     a.write_line(json!({"doc": "notes", "insert": ["notes", 0, "from a"]}));
     until_value(&mut b, "notes", "notes", &json!("from a"));
     b.write_line(json!({"doc": "notes", "insert": ["notes", 6, " and b"]}));
-    b.write_line(json!({"doc": "notes", "increment": ["hits", 2]}));
-    a.write_line(json!({"doc": "notes", "increment": ["hits", 3]}));
+    if counts {
+        b.write_line(json!({"doc": "notes", "increment": ["hits", 2]}));
+        a.write_line(json!({"doc": "notes", "increment": ["hits", 3]}));
+    }
     for process in [&mut a, &mut b] {
-        until_value(process, "notes", "hits", &json!(5));
+        if counts {
+            until_value(process, "notes", "hits", &json!(5));
+        }
         process.write_line(json!({"doc": "notes", "get": true}));
         until_value(process, "notes", "notes", &json!("from a and b"));
     }

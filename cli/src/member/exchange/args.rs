@@ -33,7 +33,7 @@ pub(crate) struct ExchangeArgs {
     #[arg(long)]
     pub(super) connect: bool,
 
-    /// Open a document of a kind (json, ephemeral, and loro in a build with it) and a schema (may be repeated)
+    /// Open a document of a kind (json, ephemeral, and loro and yjs in a build with them) and a schema (may be repeated)
     #[arg(long, value_name = "DOC=KIND:SCHEMA.json", value_parser = opening)]
     pub(super) open: Vec<Opening>,
 

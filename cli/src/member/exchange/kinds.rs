@@ -11,6 +11,8 @@ pub(super) const KINDS: &[Substrate] = &[
     Substrate::Ephemeral,
     #[cfg(feature = "loro")]
     Substrate::Loro,
+    #[cfg(feature = "yjs")]
+    Substrate::Yjs,
 ];
 
 /// An exchange with all of them.
@@ -18,5 +20,7 @@ pub(super) fn builder(identity: Identity) -> ExchangeBuilder {
     let builder = Exchange::builder(identity);
     #[cfg(feature = "loro")]
     let builder = builder.kind(kyneta_uds_loro::LoroKind);
+    #[cfg(feature = "yjs")]
+    let builder = builder.kind(kyneta_uds_yjs::YjsKind);
     builder
 }
