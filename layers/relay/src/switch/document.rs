@@ -8,6 +8,7 @@ use super::{
     entry::Class,
     members::{Member, MemberRef},
     replies::{LinkVersions, Replies},
+    tally::Tally,
 };
 use crate::{
     config::SwitchConfig,
@@ -32,6 +33,8 @@ pub(super) struct Document {
     pub(super) attempts: u32,
     /// In the order of establishment.
     pub(super) records: Vec<Record>,
+    /// What it adds to the counts of the switch, as of the last event.
+    pub(super) counted: Tally,
 }
 
 /// What one member has to do with one document, in this session.
@@ -179,6 +182,7 @@ impl Document {
             is_mixed: false,
             attempts: 0,
             records: Vec::new(),
+            counted: Tally::default(),
         }
     }
 
@@ -198,7 +202,7 @@ impl Document {
 
     /// The place of the member's record, which is made if there is none; `None` when it may not see the
     /// document.
-    pub(super) fn record(&mut self, member: &Member, gate: &Gate) -> Option<usize> {
+    pub(super) fn record(&mut self, member: &mut Member, gate: &Gate) -> Option<usize> {
         match self.find(member.reference) {
             Some(at) => Some(at),
             None => self.add(member, gate.access(&member.facts, &self.id)),
@@ -206,7 +210,7 @@ impl Document {
     }
 
     /// Makes the record of a member that has none.
-    pub(super) fn add(&mut self, member: &Member, access: Access) -> Option<usize> {
+    pub(super) fn add(&mut self, member: &mut Member, access: Access) -> Option<usize> {
         let at = self.place(member.reference).unwrap_or_else(|at| at);
         let may_write = match access {
             Access::None => return None,
@@ -218,6 +222,7 @@ impl Document {
         record.replies.has_stale(stale.unwrap_or(0));
         record.is_uncertain = member.is_uncertain_of(&self.id);
         self.records.insert(at, record);
+        member.listed.insert(self.order);
         Some(at)
     }
 

@@ -1,6 +1,6 @@
 //! The members of a hub.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kyneta_uds_core::{DocId, WireVersion};
 
@@ -32,6 +32,8 @@ pub(super) struct Member {
     pub(super) facts: MemberFacts,
     /// How many documents it has presented.
     pub(super) documents: usize,
+    /// The documents that have a record of it, by their places in the order of first presentation.
+    pub(super) listed: BTreeSet<u64>,
     /// Documents that were forgotten while answers of its about them were under way, and how many. They come
     /// after the document is there again.
     pub(super) stale_answers: HashMap<DocId, u32>,
@@ -48,6 +50,7 @@ impl Member {
             reference,
             facts,
             documents: 0,
+            listed: BTreeSet::new(),
             stale_answers: HashMap::new(),
             uncertain: HashSet::new(),
             is_uncertain_of_all: false,

@@ -9,6 +9,7 @@ mod members;
 mod present;
 mod replies;
 mod serialized;
+mod tally;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,6 +22,7 @@ use self::{
     document::{Document, Record, is_one},
     entry::Class,
     members::{Member, MemberRef},
+    tally::Tally,
 };
 use crate::{
     config::SwitchConfig,
@@ -44,6 +46,8 @@ pub struct Switch {
     listed: BTreeMap<u64, DocId>,
     /// Documents that may have stayed unequal.
     unsettled: Vec<DocId>,
+    /// What is kept of all documents.
+    kept: Tally,
     next: u64,
 }
 
@@ -64,18 +68,28 @@ impl Switch {
             documents: HashMap::new(),
             listed: BTreeMap::new(),
             unsettled: Vec::new(),
+            kept: Tally::default(),
             next: 0,
         }
     }
 
-    /// How much is kept. Looks at each record.
+    /// How much is kept. It is counted as it changes.
     pub fn counts(&self) -> RouterCounts {
-        let records = || self.documents.values().flat_map(|doc| &doc.records);
+        debug_assert_eq!(
+            self.kept,
+            self.documents.values().map(Tally::of).sum(),
+            "as counted anew"
+        );
+        debug_assert_eq!(
+            self.kept.records,
+            self.members.values().map(|of| of.listed.len()).sum(),
+            "each record is listed with its member"
+        );
         RouterCounts {
             members: self.members.len(),
             documents: self.documents.len(),
-            records: records().count(),
-            open: records().map(Record::open).sum(),
+            records: self.kept.records,
+            open: self.kept.open,
         }
     }
 
@@ -89,7 +103,7 @@ impl Switch {
             link: facts.link,
         };
         self.order.insert(reference.order, key);
-        let member = Member::new(reference, facts);
+        let mut member = Member::new(reference, facts);
 
         let config = &self.config;
         let mut shown = Vec::new();
@@ -107,7 +121,7 @@ impl Switch {
             let Some((_, first)) = holders.first() else {
                 continue;
             };
-            let Some(at) = doc.record(&member, &config.gate) else {
+            let Some(at) = doc.record(&mut member, &config.gate) else {
                 continue;
             };
             let is_serialized = Class::of(first) == Class::Serialized;
@@ -128,6 +142,7 @@ impl Switch {
                     record.replies.expect_interest();
                 }
             }
+            self.kept.count(doc);
         }
         self.members.insert(key, member);
         if !shown.is_empty() {
@@ -164,9 +179,10 @@ impl Switch {
             return;
         };
         self.order.remove(&member.reference.order);
-        let documents: Vec<_> = self.listed.values().cloned().collect();
-        for id in documents {
-            self.drop_record(member.reference, &id, out);
+        for order in member.listed {
+            if let Some(id) = self.listed.get(&order).cloned() {
+                self.drop_record(member.reference, &id, out);
+            }
         }
     }
 
@@ -192,13 +208,13 @@ impl Switch {
             if is_mixed {
                 turn.settle_apart(doc);
             }
-            if !is_unsettled {
-                continue;
+            if is_unsettled {
+                turn.ask_uncertain(doc);
+                turn.ask_the_rest(doc);
+                turn.reconcile_serialized(doc);
+                turn.reconcile_snapshots(doc);
             }
-            turn.ask_uncertain(doc);
-            turn.ask_the_rest(doc);
-            turn.reconcile_serialized(doc);
-            turn.reconcile_snapshots(doc);
+            self.kept.count(doc);
         }
     }
 
@@ -234,12 +250,13 @@ impl Switch {
             Some(Class::Serialized) => turn.serialized_offer(doc, at, offer, base),
             _ => turn.offer(doc, at, offer),
         }
+        self.kept.count(doc);
     }
 
     fn interest(&mut self, sender: MemberRef, interest: Interest, out: &mut Vec<Effect>) {
         let doc = self.documents.get_mut(&interest.doc);
         let is_there = doc.is_some();
-        let member = self.members.get(&sender.key);
+        let member = self.members.get_mut(&sender.key);
         let found = doc.zip(member).and_then(|(doc, member)| {
             let at = doc.record(member, &self.config.gate)?;
             Some((at, doc.class_at(at)?, doc))
@@ -263,6 +280,7 @@ impl Switch {
             Class::Serialized => turn.serialized_interest(doc, at, interest),
             Class::Concurrent | Class::Snapshot => turn.interest(doc, at, class, interest),
         }
+        self.kept.count(doc);
     }
 
     fn dismiss(&mut self, sender: MemberRef, id: &DocId, out: &mut Vec<Effect>) {
@@ -301,6 +319,7 @@ impl Switch {
         }
         let was_holder = gone.entry.is_some();
         if let Some(member) = self.members.get_mut(&sender.key) {
+            member.listed.remove(&doc.order);
             member.documents -= usize::from(was_holder);
             if !gone.asks.is_empty() || gone.is_uncertain {
                 member.note_uncertain(id, &self.config);
@@ -323,11 +342,16 @@ impl Switch {
             for record in &doc.records {
                 let stale = record.replies.outstanding();
                 if let Some(member) = self.members.get_mut(&record.key()) {
+                    member.listed.remove(&doc.order);
                     member.note_stale(id, stale, &self.config);
                 }
             }
+            doc.records.clear();
+            self.kept.count(doc);
             self.listed.remove(&doc.order);
             self.documents.remove(id);
+        } else {
+            self.kept.count(doc);
         }
         true
     }

@@ -32,7 +32,11 @@ impl Switch {
         let mut to_settle: Vec<DocId> = Vec::new();
         for entry in entries {
             let id = entry.doc.clone();
-            if self.present_one(sender, entry, &mut shown, out) == Some(Class::Serialized) {
+            let class = self.present_one(sender, entry, &mut shown, out);
+            if let Some(doc) = self.documents.get_mut(&id) {
+                self.kept.count(doc);
+            }
+            if class == Some(Class::Serialized) {
                 to_settle.push(id);
             }
         }
@@ -47,6 +51,7 @@ impl Switch {
                     out,
                 };
                 turn.settle(doc);
+                self.kept.count(doc);
             }
         }
     }
@@ -78,6 +83,7 @@ impl Switch {
                 Some(id.clone()),
             ));
             doc.records.remove(at);
+            member.listed.remove(&doc.order);
             member.documents -= 1;
         }
         let doc = self.documents.get(&id);
@@ -122,12 +128,12 @@ impl Switch {
         if !record.may_write() {
             return Some(class);
         }
-        let members = self.order.values().filter_map(|key| self.members.get(key));
-        let others = members.filter(|other| {
-            other.reference.key != sender.key && !other.reference.keeps_apart(&sender)
-        });
         let mut has_others = false;
-        for other in others {
+        for key in self.order.values().filter(|key| **key != sender.key) {
+            let other = self.members.get_mut(key);
+            let Some(other) = other.filter(|other| !other.reference.keeps_apart(&sender)) else {
+                continue;
+            };
             has_others |= tell(doc, other, sender, &entry, config, shown, out).unwrap_or(false);
         }
         if class == Class::Snapshot && has_others && !sender.link {
@@ -164,7 +170,7 @@ impl Shown {
 /// Tells another member of a new holder. True when it holds the same document; `None` when it may not see it.
 fn tell(
     doc: &mut Document,
-    other: &Member,
+    other: &mut Member,
     holder: MemberRef,
     entry: &Arc<DocEntry>,
     config: &SwitchConfig,

@@ -275,6 +275,9 @@ impl World {
                 effect => self.print(|| format!("     {effect:?}")),
             }
         }
+        // In a debug build this compares what was counted with what is there.
+        let counts = self.switch.counts();
+        assert!(counts.records <= counts.members * counts.documents);
     }
 
     /// Messages pass until there is none.
