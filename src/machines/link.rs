@@ -53,7 +53,10 @@ pub(super) async fn link<Io>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // The name of a machine is shorter than any limit of an id.
-    let Ok(identity) = Identity::service(me.as_str()) else {
+    let (Ok(identity), Ok(theirs)) = (
+        Identity::service(me.as_str()),
+        Identity::service(machine.as_str()),
+    ) else {
         return;
     };
     let once = service_fn(|target: Once<Io>| {
@@ -76,14 +79,10 @@ pub(super) async fn link<Io>(
         }
     };
     let peer = channel.peer().clone();
-    if peer.identity().peer_id.as_str() != machine.as_str() {
-        tracing::warn!(%machine, claims = ?peer.identity().peer_id, "a link is ended: its id is not its name");
-        return;
-    }
     let config = QueueConfig::default().overflow(Overflow::Disconnect { after: FULL });
     let (handle, driver) = queue(config);
     host.has_queue(machine.clone(), handle.clone());
-    let facts = MemberFacts::link(peer.wire()).identity(peer.identity().clone());
+    let facts = MemberFacts::link(peer.wire()).identity(theirs); // whatever it calls itself
     let member = host.hub().enter(facts, handle);
     let reason = driver
         .drive(channel, RelayHandler::new(Ignore, member))

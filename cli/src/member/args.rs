@@ -14,6 +14,10 @@ pub(crate) struct PeerArgs {
 
     #[command(flatten)]
     pub(super) socket: SocketArgs,
+
+    #[cfg(feature = "machines")]
+    #[command(flatten)]
+    pub(super) machines: super::machines::MachineArgs,
 }
 
 #[derive(Debug, Args)]

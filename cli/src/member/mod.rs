@@ -11,6 +11,8 @@ mod event_line;
 mod event_text;
 mod last_failure;
 mod listen;
+#[cfg(feature = "machines")]
+mod machines;
 mod message_summary;
 mod peer;
 mod recipients;
@@ -23,4 +25,6 @@ mod status_socket;
 pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;
 pub(crate) use listen::listen;
+#[cfg(feature = "machines")]
+pub(crate) use machines::key;
 pub(crate) use peer::peer;

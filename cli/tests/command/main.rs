@@ -15,6 +15,8 @@ mod completions_and_man;
 mod connect_states;
 mod demo;
 mod exit;
+#[cfg(feature = "machines")]
+mod machines;
 mod messages;
 mod path_conflicts;
 mod peer;
