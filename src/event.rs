@@ -148,6 +148,20 @@ pub enum Event {
     /// Of the [relay](crate::Builder::relay): the router has panicked. All members are disconnected; they may connect
     /// again, to a new router.
     RouterPanicked(RouterPanicked),
+    /// A link to another machine came up, or there is none.
+    #[cfg(feature = "machines")]
+    Link {
+        /// Which machine; its key, if that is not named here.
+        machine: String,
+        /// What has happened.
+        change: crate::machines::LinkChange,
+    },
+    /// The links of this machine could not be started, and why. It is tried again every second.
+    #[cfg(feature = "machines")]
+    MachinesFailed {
+        /// The engine's error.
+        error: SharedError,
+    },
     /// This reader was too slow and has missed this many events.
     Missed(u64),
 }

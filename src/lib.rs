@@ -65,6 +65,7 @@
 //! |---|---|---|
 //! | `hyperlocal` | yes | `HyperlocalConnector`: connects through the connector of the crate hyperlocal |
 //! | `documents` | no | module `documents`: replicas that peers keep equal, as a TypeScript `Exchange` does |
+//! | `machines` | no | module `machines`: links to other machines, over an engine of your choice |
 //! | `status` | no | module `status`: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -88,6 +89,8 @@ mod handler;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
 mod local_member;
+#[cfg(feature = "machines")]
+pub mod machines;
 mod make_peer_channel;
 mod owners;
 mod peer;

@@ -110,6 +110,8 @@ struct Guard {
     peers: Peers,
     regroup: Duration,
     hub: Option<Hub<ChannelMsg>>,
+    #[cfg(feature = "machines")]
+    links: Option<crate::machines::Host>,
 }
 
 impl Drop for Guard {
@@ -173,6 +175,8 @@ impl Peer {
             path: path.try_into().map_err(SocketPathError::from),
             regroup: Duration::from_secs(5),
             join_timeout: Some(Duration::from_secs(30)),
+            #[cfg(feature = "machines")]
+            machines: None,
         })
     }
 
@@ -342,6 +346,13 @@ impl Peer {
         self.guard.hub.as_ref()
     }
 
+    /// The links to other machines: while this peer listens, those that it runs.
+    #[cfg(feature = "machines")]
+    pub fn links(&self) -> Vec<crate::machines::LinkState> {
+        let links = self.guard.links.as_ref();
+        links.map(crate::machines::Host::status).unwrap_or_default()
+    }
+
     /// A member of this peer's hub inside this process: as [`Server::local_member`](crate::Server::local_member).
     /// While this peer is a connector its hub has no other members; those of the path are members of the
     /// listener's. `None` where nothing is [relayed](crate::Builder::relay).
@@ -417,6 +428,8 @@ pub struct PeerOptions {
     path: Result<SocketPath, SocketPathError>,
     regroup: Duration,
     join_timeout: Option<Duration>,
+    #[cfg(feature = "machines")]
+    machines: Option<crate::machines::Machines>,
 }
 
 impl Listens for PeerOptions {}
@@ -444,6 +457,16 @@ impl<S> PeerBuilder<S> {
     /// ```
     pub fn join_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.role.join_timeout = timeout.into();
+        self
+    }
+}
+
+#[cfg(feature = "machines")]
+impl<S> PeerBuilder<S> {
+    /// Links to other machines, while this peer listens: the documents of the members pass between the machines. None by
+    /// default. It needs the [relay](Self::relay). See [`machines`](crate::machines).
+    pub fn machines(mut self, machines: crate::machines::Machines) -> Self {
+        self.role.machines = Some(machines);
         self
     }
 }
@@ -499,6 +522,8 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
     /// # Errors
     /// [`JoinError::Path`]: no socket can have this path.
     pub async fn join_lazy(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
+        #[cfg(feature = "machines")]
+        let machines = self.role.machines.take();
         let PeerOptions { path, regroup, .. } = self.role;
         let path = path?;
         let peers = Peers::new(self.settings.events.clone());
@@ -529,6 +554,10 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
             .allow_listener(allow_listener.clone())
             .regroup(regroup);
         let roles = negotiate.role_watch();
+        #[cfg(feature = "machines")]
+        let links = machines
+            .zip(hub.clone())
+            .map(|(machines, hub)| machines.start(hub, peers.events().clone(), roles.clone()));
         let maker = MakePeerChannel::new(
             handshake.layer(AuthorizeLayer::new(allow_listener).layer(self.stack)),
             dialed.clone(),
@@ -544,6 +573,8 @@ impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
                 peers,
                 regroup,
                 hub,
+                #[cfg(feature = "machines")]
+                links,
             }),
         };
         let handler = dialed.handler(handler);

@@ -54,6 +54,18 @@ A line of stdin sends a message, to all peers or to one:
   {\"quit\":true}")]
     Peer(PeerArgs),
 
+    /// Show the public key of this machine; make its key file if there is none
+    #[cfg(feature = "machines")]
+    #[command(after_help = "Examples:
+  kyneta-uds key /etc/app/machine.key
+
+Other machines name it: kyneta-uds peer PATH --machine oslo=KEY@192.0.2.7:4500")]
+    Key {
+        /// The key file: made with the mode 0600
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+
     /// Be a server: listen on a path and exchange messages with all clients
     #[command(after_help = "Examples:
   kyneta-uds listen /tmp/bus.sock

@@ -73,6 +73,8 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
             raise_descriptor_limit();
             runtime.block_on(member::peer(args, signals()?))
         }
+        #[cfg(feature = "machines")]
+        Command::Key { file } => member::key(&file),
         Command::Listen(args) => {
             raise_descriptor_limit();
             runtime.block_on(member::listen(args, signals()?))

@@ -6,6 +6,7 @@
 //! * [`failover`]: what happens when a process dies
 //! * [`hub`]: what a listener passes between its members
 //! * [`bus`]: a bus for messages of your own
+//! * [`machines`]: several machines
 //! * [`security`]: which processes are admitted
 //! * [`observability`]: events, logs, metrics, status
 //! * [`migrating`]: from `@kyneta/unix-socket-transport`
@@ -25,6 +26,9 @@ pub mod hub {}
 
 #[doc = include_str!("bus.md")]
 pub mod bus {}
+
+#[doc = include_str!("machines.md")]
+pub mod machines {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}

@@ -11,6 +11,8 @@ use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_reconnect::StateKind;
 
+#[cfg(feature = "machines")]
+use super::snapshot::LinkStatus;
 use super::snapshot::{PeerStatus, Queued, RelayStatus, Snapshot, Standing, WaitingStatus};
 use crate::{
     bus::{Bus, MemberInfo},
@@ -55,8 +57,29 @@ impl Inspect for Peer {
             Role::Disposed => Standing::Disposed,
         };
         let status = of(role, self.peers(), Some(self.handle()), self.waiting());
+        #[cfg(feature = "machines")]
+        let status = with_links(status, self);
         with_relay(status, self.hub())
     }
+}
+
+#[cfg(feature = "machines")]
+fn with_links(mut snapshot: Snapshot, peer: &Peer) -> Snapshot {
+    let link = |link: crate::machines::LinkState| LinkStatus {
+        machine: link.machine.to_string(),
+        up: link.up,
+        reason: link.reason.map(|reason| reason.to_string()),
+        round_trip_us: link
+            .round_trip
+            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        opened: link.opened,
+        queued: Queued {
+            messages: link.queued.0,
+            bytes: link.queued.1,
+        },
+    };
+    snapshot.links = peer.links().into_iter().map(link).collect();
+    snapshot
 }
 
 impl Inspect for Client {

@@ -47,6 +47,8 @@ mod snapshot;
 
 pub use endpoint::Endpoint;
 pub use inspect::Inspect;
-pub use snapshot::{PeerStatus, Queued, RelayStatus, Snapshot, Standing, Unhealthy, WaitingStatus};
+pub use snapshot::{
+    LinkStatus, PeerStatus, Queued, RelayStatus, Snapshot, Standing, Unhealthy, WaitingStatus,
+};
 
 pub(crate) use about::About;

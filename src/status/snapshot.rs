@@ -37,8 +37,31 @@ pub struct Snapshot {
     /// What a listener passes between its members; `None` for a client, and where nothing is relayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
+    /// The links to other machines that a listener runs, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkStatus>,
     /// How often each limit was reached, and other failures.
     pub counts: Counts,
+}
+
+/// A link to another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LinkStatus {
+    /// The machine.
+    pub machine: String,
+    /// True while the link is up.
+    pub up: bool,
+    /// Why it is not, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long the other machine took to answer the dial, microseconds; `None` where it dials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
+    /// How often the link has come up.
+    pub opened: u64,
+    /// What waits to be sent on it.
+    pub queued: Queued,
 }
 
 /// Why a role waits: see [`Server::waiting`](crate::Server::waiting),
@@ -191,6 +214,7 @@ impl Snapshot {
             received: 0,
             peers: Vec::new(),
             relay: None,
+            links: Vec::new(),
             counts: Counts::default(),
         }
     }

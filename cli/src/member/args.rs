@@ -21,6 +21,9 @@ pub(crate) struct PeerArgs {
 
     #[command(flatten)]
     pub(super) relay: RelayArgs,
+    #[cfg(feature = "machines")]
+    #[command(flatten)]
+    pub(super) machines: super::machines::MachineArgs,
 }
 
 #[derive(Debug, Args)]

@@ -56,6 +56,14 @@ pub(super) enum EventLine<'a> {
         local: String,
         remote: String,
     },
+    /// A link to another machine came up, or there is none.
+    #[cfg(feature = "machines")]
+    Link {
+        machine: &'a str,
+        change: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// There is no connection, or no role, and why.
     Waiting { why: String, for_ms: u64 },
     /// A message from stdin was taken by the kernels of this many peers.

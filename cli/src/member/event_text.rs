@@ -105,6 +105,26 @@ impl EventText for EventLine<'_> {
                     Escaped(remote)
                 ),
             ),
+            #[cfg(feature = "machines")]
+            Self::Link {
+                machine,
+                change,
+                reason,
+            } => {
+                let (color, sign) = match *change {
+                    "up" => (Color::Good, "+"),
+                    _ => (Color::Bad, "-"),
+                };
+                let why = reason
+                    .as_ref()
+                    .map(|reason| format!(": {}", Escaped(reason)))
+                    .unwrap_or_default();
+                line(
+                    color,
+                    sign,
+                    format_args!("link to {} {change}{why}", Escaped(machine)),
+                )
+            }
             Self::Waiting { why, for_ms } => line(
                 Color::Faint,
                 "*",

@@ -12,6 +12,8 @@ mod event_text;
 mod exchange;
 mod last_failure;
 mod listen;
+#[cfg(feature = "machines")]
+mod machines;
 mod message_summary;
 mod peer;
 mod recipients;
@@ -25,4 +27,6 @@ pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;
 pub(crate) use exchange::{DocArgs, ExchangeArgs, doc, exchange};
 pub(crate) use listen::listen;
+#[cfg(feature = "machines")]
+pub(crate) use machines::key;
 pub(crate) use peer::peer;

@@ -24,6 +24,8 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
         .stack(stack(member))
         .listener(args.socket.options())
         .relay(args.relay.relays(args.echo));
+    #[cfg(feature = "machines")]
+    let builder = args.machines.add_to(builder);
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
     let handler = handler(reporter.clone(), args.echo);

@@ -197,6 +197,15 @@ impl Reporter {
             Event::RouterPanicked(panic) => {
                 self.writer.put(&EventLine::error("router-panicked", panic));
             }
+            #[cfg(feature = "machines")]
+            Event::Link { machine, change } => {
+                self.writer.put(&super::machines::line(machine, change));
+            }
+            #[cfg(feature = "machines")]
+            Event::MachinesFailed { error } => {
+                self.writer
+                    .put(&EventLine::error("machines-failed", chain(error)));
+            }
             Event::Missed(count) => {
                 let message = format!("{count} events were not reported: stdout was too slow");
                 self.writer.put(&EventLine::error("missed-events", message));

@@ -52,11 +52,36 @@ impl fmt::Display for View<'_> {
                 "\nrelay: documents {documents}, members {members}, passed on {routed}"
             )?;
         }
+        self.links(f)?;
         self.counts(f)
     }
 }
 
 impl View<'_> {
+    fn links(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for link in &self.snapshot.links {
+            let (color, state) = match link.up {
+                true => (Color::Good, "up"),
+                false => (Color::Bad, "down"),
+            };
+            let state = self.style.paint(color, state);
+            write!(
+                f,
+                "link to {}: {state}, queued {}",
+                Escaped(&link.machine),
+                QueueSize(link.queued)
+            )?;
+            if let Some(micros) = link.round_trip_us {
+                write!(f, ", round trip {micros} us")?;
+            }
+            match &link.reason {
+                Some(reason) => writeln!(f, ", {}", Escaped(reason))?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+
     fn peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut peers: Vec<_> = self.snapshot.peers.iter().collect();
         // A stable sort: by id where the queues are equal.

@@ -16,6 +16,8 @@ mod connect_states;
 mod demo;
 mod exchange;
 mod exit;
+#[cfg(feature = "machines")]
+mod machines;
 mod messages;
 mod path_conflicts;
 mod peer;

@@ -19,6 +19,7 @@ use crate::{
 /// admission.add(oslo, "oslo".parse()?)?;
 /// assert_eq!(admission.role(oslo), Ok(Role::Dials)); // the smaller key dials
 /// assert_eq!(admission.name(oslo, "rome"), Err(Refusal::OtherName));
+/// assert!(admission.name(oslo, &oslo.to_string()).is_ok());
 /// assert_eq!(admission.role(MachineKey::from([3; 32])), Err(Refusal::UnknownKey));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -64,13 +65,13 @@ impl Admission {
         }
     }
 
-    /// The name of a machine, which it must say itself.
+    /// The name of a machine, which it must say itself; or its key, if it has no name of its own.
     ///
     /// # Errors
     /// [`Refusal::UnknownKey`], [`Refusal::OtherName`].
     pub fn name(&self, key: MachineKey, claimed: &str) -> Result<&MachineName, Refusal> {
         let name = self.names.get(&key).ok_or(Refusal::UnknownKey)?;
-        match name.as_str() == claimed {
+        match name.as_str() == claimed || key.to_string() == claimed {
             true => Ok(name),
             false => Err(Refusal::OtherName),
         }

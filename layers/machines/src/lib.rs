@@ -65,4 +65,4 @@ pub use engine::{Accept, Accepted, Remote};
 pub use link::{Conn, Effect, Hello, Incarnation, Input, Knock, Link, Reason, Refusal, Role};
 pub use name::{KeyError, Machine, MachineError, MachineKey, MachineName, NameError};
 pub use settings::LinkSettings;
-pub use shell::{LinkEvent, LinkIo, LinkStatus, Links, LinksBuilder};
+pub use shell::{LinkEvent, LinkIo, LinkStatus, LinkWatch, Links, LinksBuilder};

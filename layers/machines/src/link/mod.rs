@@ -85,6 +85,11 @@ impl Link {
         }
     }
 
+    /// Which part this side has.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// The connection that is up.
     pub fn up(&self) -> Option<Conn> {
         self.up.map(|live| live.conn)

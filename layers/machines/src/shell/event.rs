@@ -13,7 +13,7 @@ use kyneta_uds_core::ignore_poison;
 
 use super::io::LinkIo;
 use crate::{
-    link::{Reason, Refusal},
+    link::{Reason, Refusal, Role},
     name::{MachineKey, MachineName},
 };
 
@@ -24,6 +24,8 @@ pub enum LinkEvent<Io> {
     Up {
         /// To which machine.
         machine: MachineName,
+        /// Which side has dialed.
+        role: Role,
         /// Its bytes. Dropping it ends the link, which is then opened again.
         io: LinkIo<Io>,
     },
@@ -91,11 +93,11 @@ pub struct LinkStatus {
     pub opened: u64,
 }
 
-/// The status of all links, seen from outside.
+/// The status of all links, seen from outside. Cloneable; it stays after the [`Links`](crate::Links) have ended.
 #[derive(Debug, Clone)]
-pub(super) struct Board(Arc<Mutex<BTreeMap<MachineName, LinkStatus>>>);
+pub struct LinkWatch(Arc<Mutex<BTreeMap<MachineName, LinkStatus>>>);
 
-impl Board {
+impl LinkWatch {
     pub(super) fn new(machines: impl Iterator<Item = MachineName>) -> Self {
         let status = |machine: MachineName| LinkStatus {
             machine,
@@ -108,7 +110,8 @@ impl Board {
         Self(Arc::new(Mutex::new(machines.collect())))
     }
 
-    pub(super) fn status(&self) -> Vec<LinkStatus> {
+    /// Each machine that is named, in the order of names, and whether its link is up.
+    pub fn status(&self) -> Vec<LinkStatus> {
         ignore_poison(self.0.lock()).values().cloned().collect()
     }
 

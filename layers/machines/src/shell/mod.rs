@@ -26,10 +26,9 @@ use crate::{
     settings::LinkSettings,
 };
 
-pub use event::{LinkEvent, LinkStatus};
+pub use event::{LinkEvent, LinkStatus, LinkWatch};
 pub use io::LinkIo;
 
-use event::Board;
 use task::{Shell, Us};
 
 /// How many events may wait. Then links wait, too.
@@ -39,7 +38,8 @@ const EVENTS: usize = 64;
 #[derive(Debug)]
 pub struct Links<Io> {
     events: mpsc::Receiver<LinkEvent<Io>>,
-    board: Board,
+    name: MachineName,
+    board: LinkWatch,
     task: JoinHandle<()>,
 }
 
@@ -47,6 +47,16 @@ impl<Io> Links<Io> {
     /// The next event. `None` when the runtime has ended its task.
     pub async fn next(&mut self) -> Option<LinkEvent<Io>> {
         self.events.recv().await
+    }
+
+    /// The name of this machine.
+    pub fn name(&self) -> &MachineName {
+        &self.name
+    }
+
+    /// The status, seen from elsewhere.
+    pub fn watch(&self) -> LinkWatch {
+        self.board.clone()
     }
 
     /// Each machine that is named, in the order of names, and whether its link is up.
@@ -112,6 +122,7 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
         for machine in &self.machines {
             admission.add(machine.key, machine.name.clone())?;
         }
+        let name = self.name.clone();
         let us = Us {
             name: self.name,
             me: Incarnation(fastrand::u64(1..)),
@@ -119,7 +130,7 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
             open_timeout: self.settings.open_timeout,
         };
         let (to_user, events) = mpsc::channel(EVENTS);
-        let board = Board::new(self.machines.iter().map(|machine| machine.name.clone()));
+        let board = LinkWatch::new(self.machines.iter().map(|machine| machine.name.clone()));
         let shell = Shell::new(
             Arc::new(us),
             connector,
@@ -131,6 +142,7 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
         let task = tokio::spawn(shell.run(acceptor));
         Ok(Links {
             events,
+            name,
             board,
             task,
         })

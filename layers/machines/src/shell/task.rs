@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::{
-    event::{Board, LinkEvent},
+    event::{LinkEvent, LinkWatch},
     io::LinkIo,
     open::{Heard, answer, hear, say},
 };
@@ -87,7 +87,7 @@ pub(super) struct Shell<C, A, Io> {
     connector: C,
     others: BTreeMap<MachineKey, Other<A, Io>>,
     events: mpsc::Sender<LinkEvent<Io>>,
-    board: Board,
+    board: LinkWatch,
     to_me: mpsc::UnboundedSender<(MachineKey, Word<Io>)>,
     words: mpsc::UnboundedReceiver<(MachineKey, Word<Io>)>,
     tasks: JoinSet<()>,
@@ -109,7 +109,7 @@ where
         machines: Vec<Machine<A>>,
         settings: LinkSettings,
         events: mpsc::Sender<LinkEvent<Io>>,
-        board: Board,
+        board: LinkWatch,
     ) -> Self {
         let (to_me, words) = mpsc::unbounded_channel();
         let others = machines.into_iter().filter_map(|machine| {
@@ -399,6 +399,7 @@ where
             return;
         };
         other.told = Some(conn);
+        let role = other.link.role();
         let machine = other.name.clone();
         let (to_me, cut) = (self.to_me.clone(), held.cut.clone());
         let io = LinkIo::new(io, cut, move || {
@@ -409,7 +410,7 @@ where
             status.reason = None;
             status.opened += 1;
         });
-        self.tell(LinkEvent::Up { machine, io }).await;
+        self.tell(LinkEvent::Up { machine, role, io }).await;
     }
 
     async fn refused(&mut self, key: MachineKey, refusal: Refusal, here: bool) {
