@@ -88,8 +88,3 @@ fn sync() {
 fn bus() {
     replay("bus");
 }
-
-#[test]
-fn loro() {
-    replay("loro");
-}

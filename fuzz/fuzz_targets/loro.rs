@@ -1,2 +1,5 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kyneta_uds_fuzz::loro(data));
+#[path = "../src/loro.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::loro(data));
