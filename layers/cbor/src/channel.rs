@@ -47,6 +47,10 @@ impl<F, C> CborChannel<F, C> {
         &mut self.frames
     }
 
+    pub(crate) fn into_parts(self) -> (F, C) {
+        (self.frames, self.codec)
+    }
+
     /// The frame transport, without the codec's state.
     pub fn into_inner(self) -> F {
         self.frames

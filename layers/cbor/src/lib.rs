@@ -67,6 +67,7 @@ mod encoded_size;
 mod error;
 mod future;
 mod layer;
+mod saved;
 mod service;
 
 pub use channel::CborChannel;
@@ -75,4 +76,5 @@ pub use encoded_size::encoded_size;
 pub use error::{CborError, EncodeError};
 pub use future::CborFuture;
 pub use layer::CborLayer;
+pub use saved::SaveCodec;
 pub use service::Cbor;

@@ -28,6 +28,10 @@ impl<S, C> Cbor<S, C> {
         &self.inner
     }
 
+    pub(crate) const fn codec(&self) -> &C {
+        &self.codec
+    }
+
     /// The inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner

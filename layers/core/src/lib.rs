@@ -57,7 +57,7 @@ pub use path::{SocketPath, SocketPathError};
 pub use poison::ignore_poison;
 pub use rate_limit::RateLimit;
 pub use rejection::{AliasFault, FrameFault, Rejection};
-pub use saved::{Saved, SavedError, SavedValue};
+pub use saved::{Resume, Save, Saved, SavedError, SavedValue};
 pub use target::{Redial, Target};
 pub use text::{
     BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong, Version,

@@ -57,6 +57,8 @@ mod layer;
 mod parser;
 mod read_buf;
 #[cfg(feature = "tokio")]
+mod saved;
+#[cfg(feature = "tokio")]
 mod service;
 #[cfg(feature = "tokio")]
 mod stream;

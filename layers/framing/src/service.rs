@@ -36,6 +36,10 @@ impl<S> Framing<S> {
         &self.inner
     }
 
+    pub(crate) const fn config(&self) -> &FramingConfig {
+        &self.config
+    }
+
     /// The inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner

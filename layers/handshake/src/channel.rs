@@ -45,6 +45,10 @@ impl<C> Established<C> {
         }
     }
 
+    pub(crate) fn into_parts(self) -> (C, HandshakeMachine, Arc<PeerInfo>) {
+        (self.inner, self.handshake, self.peer)
+    }
+
     /// The peer.
     pub fn peer(&self) -> &Arc<PeerInfo> {
         &self.peer

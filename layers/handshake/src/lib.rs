@@ -64,6 +64,8 @@ mod machine;
 #[cfg(feature = "tokio")]
 mod peer_info;
 #[cfg(feature = "tokio")]
+mod saved;
+#[cfg(feature = "tokio")]
 mod service;
 
 #[cfg(feature = "tokio")]

@@ -62,6 +62,15 @@ impl HandshakeMachine {
         }
     }
 
+    /// After the handshake.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn established(side: Side) -> Self {
+        Self {
+            side,
+            established: true,
+        }
+    }
+
     /// This side.
     pub const fn side(&self) -> Side {
         self.side

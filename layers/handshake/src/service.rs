@@ -45,6 +45,10 @@ impl<S> Handshake<S> {
         }
     }
 
+    pub(crate) const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
     fn last_wire(&self) -> WireVersion {
         WireVersion::from_byte(self.last_wire.load(Ordering::Relaxed)).unwrap_or(WireVersion::V3)
     }

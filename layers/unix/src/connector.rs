@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{SocketPath, Target};
+use kyneta_uds_core::{Resume, Saved, SavedError, SocketPath, Target};
 use tokio::{net::UnixStream, time::sleep};
 use tower_service::Service;
 
@@ -227,6 +227,15 @@ impl Service<UnixTarget> for UnixConnector {
                 Target::Accepted(stream) => Ok(stream),
             }
         })
+    }
+}
+
+/// A stream that was handed over passes through, as an accepted one does.
+impl Resume<UnixStream> for UnixConnector {
+    type Resumed = UnixStream;
+
+    fn resume(&self, io: UnixStream, _: &Saved) -> Result<UnixStream, SavedError> {
+        Ok(io)
     }
 }
 

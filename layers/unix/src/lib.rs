@@ -35,6 +35,7 @@ mod connector;
 mod credentials;
 mod directory;
 mod fs;
+mod handoff;
 mod listener;
 mod mutex;
 mod options;

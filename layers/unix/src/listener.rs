@@ -108,6 +108,33 @@ impl Listener {
         }
     }
 
+    /// A listener that another process has made.
+    pub(crate) fn resumed(sockets: ListeningSockets, bound: BoundPath, limits: Limits) -> Self {
+        Self {
+            sockets: Some(sockets),
+            bound: Some(bound),
+            trigger: None,
+            admission: Admission::new(limits),
+        }
+    }
+
+    pub(crate) const fn sockets(&self) -> Option<&ListeningSockets> {
+        self.sockets.as_ref()
+    }
+
+    pub(crate) const fn bound(&self) -> Option<&BoundPath> {
+        self.bound.as_ref()
+    }
+
+    /// Closes the descriptors, and nothing else.
+    pub(crate) fn take_apart(&mut self) {
+        self.trigger = None;
+        if let Some(bound) = self.bound.take() {
+            bound.leave();
+        }
+        self.sockets = None;
+    }
+
     /// Binds a path with [`ListenerOptions::new`].
     ///
     /// # Errors

@@ -7,12 +7,14 @@
 
 mod cbor;
 mod error;
+mod layers;
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::Bytes;
 
 pub use error::SavedError;
+pub use layers::{Resume, Save};
 
 /// The name of the field with the version.
 const VERSION: &str = "version";
@@ -134,6 +136,23 @@ impl Saved {
                 is: "a number",
             }),
         }
+    }
+
+    /// A number of at most 32 bits.
+    ///
+    /// # Errors
+    /// As of [`number`](Self::number), and [`SavedError::Value`].
+    pub fn number32(&self, name: &'static str) -> Result<u32, SavedError> {
+        let why = "it is over 4294967295";
+        u32::try_from(self.number(name)?).map_err(|_| SavedError::Value { name, why })
+    }
+
+    /// A number, if there is a field of this name.
+    ///
+    /// # Errors
+    /// As of [`number`](Self::number).
+    pub fn number_if_any(&self, name: &'static str) -> Result<Option<u64>, SavedError> {
+        self.get(name).map(|_| self.number(name)).transpose()
     }
 
     /// Yes or no.

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use kyneta_uds_core::Notice;
+use kyneta_uds_core::{Notice, Saved, SavedError};
 
 /// A payload of up to this size is hashed completely, bytes.
 const WHOLE: usize = 1 << 10;
@@ -128,6 +128,40 @@ impl Sequence {
             self.fingerprint = Some(Fingerprint::of(payload));
         }
         self.previous = 0..0;
+    }
+
+    /// As fields. `frames` is the current run of frames.
+    pub(super) fn save(&self, frames: &[u8], part: Saved) -> Saved {
+        let previous = frames.get(self.previous.clone());
+        let here = previous.filter(|_| self.previous.start > 0);
+        let mut part = part
+            .with("peer-counts", self.peer_counts)
+            .with("duplicate-seen", self.duplicate_seen);
+        if self.next != NONE {
+            part = part.with("next-seq-in", self.next);
+        }
+        if let Some(mark) = here.map(Fingerprint::of).or(self.fingerprint) {
+            part = part
+                .with("last-frame-size", mark.len as u64)
+                .with("last-frame-hash", mark.hash);
+        }
+        part
+    }
+
+    pub(super) fn restore(&mut self, part: &Saved) -> Result<(), SavedError> {
+        self.peer_counts = part.flag("peer-counts")?;
+        self.duplicate_seen = part.flag("duplicate-seen")?;
+        self.next = part.number_if_any("next-seq-in")?.unwrap_or(NONE);
+        self.previous = 0..0;
+        let size = part.number_if_any("last-frame-size")?;
+        self.fingerprint = match size.and_then(|size| usize::try_from(size).ok()) {
+            Some(len) => Some(Fingerprint {
+                len,
+                hash: part.number("last-frame-hash")?,
+            }),
+            None => None,
+        };
+        Ok(())
     }
 
     fn is_previous(&self, payload: &Range<usize>, frames: &[u8]) -> bool {

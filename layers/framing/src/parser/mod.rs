@@ -6,6 +6,8 @@
 
 mod dedup;
 pub(crate) mod header;
+#[cfg(feature = "tokio")]
+mod saved;
 mod scan;
 
 use std::ops::Range;

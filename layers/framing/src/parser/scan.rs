@@ -26,13 +26,13 @@ pub(crate) enum Step {
 /// The frame that is being skipped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Skip {
-    fault: FrameFault,
+    pub(super) fault: FrameFault,
     /// Bytes that have not been skipped yet.
     pub(super) remaining: usize,
     /// Bytes of the whole frame.
     pub(super) frame_len: usize,
     /// Its sequence number, on wire version 3.
-    seq: Option<u32>,
+    pub(super) seq: Option<u32>,
 }
 
 impl FrameParser {

@@ -10,7 +10,8 @@ use std::{
 };
 
 use kyneta_uds_core::{
-    ConnectionInfo, Credentials, Frame, Frames, Payload, PayloadWriter, WireVersion, WriteBuf,
+    ConnectionInfo, Credentials, Frame, Frames, Payload, PayloadWriter, Saved, SavedError,
+    WireVersion, WriteBuf,
 };
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
@@ -86,6 +87,28 @@ impl<Io: ByteStream> FrameTransport<Io> {
             unflushed: false,
             credentials,
         }
+    }
+
+    /// The stream, both directions, and the bytes that the stream has not taken.
+    pub(crate) fn into_parts(self) -> (Io, FrameParser, FrameWriter, Vec<u8>) {
+        let mut out = self.out;
+        let mut unsent = Vec::with_capacity(out.len());
+        while !out.is_empty() {
+            let front = out.front();
+            unsent.extend_from_slice(front);
+            let taken = front.len();
+            out.advance(taken);
+        }
+        (self.io, self.parser, self.writer, unsent)
+    }
+
+    /// Goes on where a transport was taken apart.
+    pub(crate) fn restore(&mut self, part: &Saved) -> Result<(), SavedError> {
+        self.parser.restore(part)?;
+        self.writer.go_on_with(part.number32("next-seq-out")?);
+        self.out.writer().put_bytes(part.bytes("unsent")?);
+        self.unflushed = true; // perhaps: flushing once more costs nothing
+        Ok(())
     }
 
     /// Reads until there is a frame. [`Step::NeedMore`]: the stream has ended.

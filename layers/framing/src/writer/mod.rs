@@ -35,6 +35,16 @@ impl FrameWriter {
         }
     }
 
+    /// The sequence number of the next frame.
+    pub(crate) const fn next_seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// Goes on with this sequence number.
+    pub(crate) const fn go_on_with(&mut self, seq: u32) {
+        self.seq = seq;
+    }
+
     /// Appends one frame, whose payload `encode` writes. Even a failed call uses a sequence number, as the
     /// protocol requires (wire section 2).
     ///

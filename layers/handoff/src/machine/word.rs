@@ -167,31 +167,27 @@ impl Word {
     pub fn decode(bytes: &[u8]) -> Result<Self, SavedError> {
         let word = Saved::decode(bytes)?;
         word.check("a word of the handoff", 1..=1)?;
-        let small = |name| {
-            let why = "it is over 4294967295";
-            u32::try_from(word.number(name)?).map_err(|_| SavedError::Value { name, why })
-        };
         Ok(match word.text("word")? {
             "hello" => Self::Hello {
                 formats: Formats {
-                    oldest: small("oldest")?,
-                    newest: small("newest")?,
+                    oldest: word.number32("oldest")?,
+                    newest: word.number32("newest")?,
                 },
-                free: small("free")?,
+                free: word.number32("free")?,
             },
             "welcome" => Self::Welcome {
-                format: small("format")?,
+                format: word.number32("format")?,
             },
             "shared" => Self::Shared {
-                descriptors: small("descriptors")?,
+                descriptors: word.number32("descriptors")?,
             },
             "batch" => Self::Batch {
-                descriptors: small("descriptors")?,
+                descriptors: word.number32("descriptors")?,
             },
-            "have" => Self::Have(small("descriptors")?),
+            "have" => Self::Have(word.number32("descriptors")?),
             "state" => Self::State {
                 size: word.number("size")?,
-                connections: small("connections")?,
+                connections: word.number32("connections")?,
             },
             "taken" => Self::Taken,
             "revoked" => Self::Revoked,

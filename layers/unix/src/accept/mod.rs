@@ -11,7 +11,7 @@ use std::{
     future::poll_fn,
     io::{self, Read as _},
     net::Shutdown,
-    os::fd::{AsRawFd as _, RawFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
     os::unix::net::{UnixListener as ForeignListener, UnixStream as ForeignStream},
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::outage::Outage;
-use crate::fs::raised;
+use crate::{bind::BACKLOG, fs::raised};
 
 /// Pause when the system is out of a resource, such as file descriptors.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -66,6 +66,25 @@ impl ListeningSockets {
                 tracing::error!(%error, "the pending connections of the former socket are lost");
             }
         }
+    }
+
+    /// Goes on with the sockets of another process.
+    pub(crate) fn resume(current: UnixListener, former: Vec<ForeignListener>) -> Self {
+        Self {
+            former,
+            ..Self::from(current)
+        }
+    }
+
+    /// Copies of all, the current one first.
+    pub(crate) fn copies(&self) -> io::Result<Vec<OwnedFd>> {
+        let former = self.former.iter().map(|former| former.as_fd());
+        let all = [self.current.as_fd()].into_iter().chain(former);
+        all.map(|socket| socket.try_clone_to_owned()).collect()
+    }
+
+    pub(crate) fn listen_again(&self) -> io::Result<()> {
+        Ok(rustix::net::listen(&self.current, BACKLOG as i32)?)
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {

@@ -9,7 +9,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::fd::{AsRawFd as _, RawFd},
+    os::fd::{AsRawFd as _, OwnedFd, RawFd},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    /// Another process holds it too, and goes on with it.
+    left: bool,
 }
 
 /// How many times the lock is tried when its file is removed at the same time.
@@ -56,12 +58,32 @@ impl Lock {
             let lock = Self {
                 file,
                 path: path.into(),
+                left: false,
             };
             if lock.is_current() {
                 return Ok(Some(lock));
             }
         }
         Err(io::Error::other("the lock file keeps vanishing"))
+    }
+
+    /// A lock that another process has taken. It belongs to the open file, of which this is a copy.
+    pub(super) fn resume(file: OwnedFd, path: &Path) -> Self {
+        Self {
+            file: file.into(),
+            path: path.into(),
+            left: false,
+        }
+    }
+
+    /// A copy of its descriptor: the kernel releases the lock when the last copy is closed.
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone().map(Into::into)
+    }
+
+    /// Closes the descriptor. Another process holds a copy, and has the lock.
+    pub(super) fn leave(mut self) {
+        self.left = true;
     }
 
     /// Its file's inode. No other file has this number while the lock is held, even after a removal.
@@ -143,7 +165,7 @@ impl Drop for Lock {
         // A lock file is empty. A file with content belongs to another program, whatever its name.
         let is_lock_file =
             (self.file.metadata()).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-        if is_lock_file && self.is_current() {
+        if !self.left && is_lock_file && self.is_current() {
             // Removed while held, so that no other process can hold it at the same time.
             let _ = fs::remove_file(&self.path);
         }

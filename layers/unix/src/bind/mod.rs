@@ -14,7 +14,7 @@ mod temporary;
 
 use std::{
     io,
-    os::fd::RawFd,
+    os::fd::{OwnedFd, RawFd},
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
@@ -26,11 +26,12 @@ use tokio::{
 };
 
 pub(crate) use self::steps::BindOptions;
+pub(crate) use self::temporary::BACKLOG;
 pub use self::{
     error::BindError,
     machine::{Answer, BindStep, FileId, InUseReason, Next},
 };
-use self::{error::failed, lock::Lock, steps::bind_file, temporary::BACKLOG};
+use self::{error::failed, lock::Lock, steps::bind_file};
 use crate::{
     connector::os_path,
     directory::DirectoryRisk,
@@ -110,6 +111,45 @@ impl BoundPath {
     /// Our files: the socket's and the lock's.
     pub(crate) fn files(&self) -> [&Path; 2] {
         [&self.file, &self.lock_file]
+    }
+
+    /// Goes on with a path that another process has bound: its file, by device and inode, and its lock.
+    pub(crate) fn resume(
+        path: SocketPath,
+        options: BindOptions,
+        (device, inode): (u64, u64),
+        lock: Option<OwnedFd>,
+    ) -> io::Result<Self> {
+        let file = absolute(os_path(&path))?;
+        let lock_file = Lock::path_for(&file);
+        Ok(Self {
+            risk: directory_risk(&file),
+            id: FileId {
+                device,
+                inode,
+                changed: (0, 0), // only whether it is the same file is asked
+            },
+            lock: lock.map(|lock| Lock::resume(lock, &lock_file)),
+            path,
+            file,
+            lock_file,
+            options,
+        })
+    }
+
+    pub(crate) const fn id(&self) -> FileId {
+        self.id
+    }
+
+    pub(crate) fn copy_lock(&self) -> io::Result<Option<OwnedFd>> {
+        self.lock.as_ref().map(Lock::copy).transpose()
+    }
+
+    /// The file and the lock belong to another process now: neither is removed, and the lock is not released.
+    pub(crate) fn leave(self) {
+        if let Some(lock) = self.lock {
+            lock.leave();
+        }
     }
 
     /// False when another process holds the lock, or it could not be taken.

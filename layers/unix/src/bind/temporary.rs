@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Pending connections at most. The kernel limits it to `net.core.somaxconn`.
-pub(super) const BACKLOG: u32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
 /// The temporary name. Dropping it removes the file that it has bound.
 pub(super) struct Temporary {

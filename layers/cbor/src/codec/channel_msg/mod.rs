@@ -7,6 +7,7 @@ mod alias;
 mod decode;
 mod encode;
 mod limits;
+mod saved;
 
 use kyneta_uds_core::{
     ChannelMsg, DocId, Lineage, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use kyneta_uds_core::AliasFault;
+use kyneta_uds_core::{AliasFault, Saved, SavedError, SavedValue};
 
-use super::{Aliased, DecodeLimits};
+use super::{Aliased, DecodeLimits, text};
 
 /// What an alias stands for.
 #[derive(Debug, Clone)]
@@ -94,6 +94,41 @@ impl<T: Aliased> InboundAliases<T> {
         Ok(meaning)
     }
 
+    /// What the aliases from 0 on stand for, and the others by their bits, sorted.
+    pub(crate) fn save(&self) -> Saved {
+        let dense: Vec<SavedValue> = self.dense.iter().map(saved).collect();
+        let mut others: Vec<_> = self.sparse.iter().collect();
+        others.sort_by_key(|(bits, _)| **bits);
+        let others = others.into_iter().map(|(bits, meaning)| {
+            SavedValue::List(vec![SavedValue::Number(*bits), saved(meaning)])
+        });
+        Saved::new(1, 1)
+            .with("dense", dense)
+            .with("others", others.collect::<Vec<_>>())
+    }
+
+    pub(crate) fn restore(saved: &Saved) -> Result<Self, SavedError> {
+        saved.check("the aliases of a peer", 1..=1)?;
+        let dense = saved.list("dense")?.iter().map(meaning);
+        let others = saved.list("others")?.iter().map(|value| match value {
+            SavedValue::List(pair) => match pair.as_slice() {
+                [SavedValue::Number(bits), value] => Ok((*bits, meaning(value)?)),
+                _ => Err(no_alias()),
+            },
+            _ => Err(no_alias()),
+        });
+        let (dense, sparse) = (
+            dense.collect::<Result<Vec<_>, _>>()?,
+            others.collect::<Result<HashMap<_, _>, _>>()?,
+        );
+        let bytes = dense.iter().chain(sparse.values()).map(held).sum();
+        Ok(Self {
+            dense,
+            sparse,
+            bytes,
+        })
+    }
+
     fn put(&mut self, alias: f64, meaning: Meaning<T>) {
         let index = index(alias).map(|index| index as usize);
         if index == Some(self.dense.len()) {
@@ -104,6 +139,31 @@ impl<T: Aliased> InboundAliases<T> {
         } else {
             self.sparse.insert(canonical(alias), meaning);
         }
+    }
+}
+
+/// A text, or the length of one over its limit.
+fn saved<T: Aliased>(meaning: &Meaning<T>) -> SavedValue {
+    match meaning {
+        Meaning::Text(text) => text.text().into(),
+        Meaning::TooLong(len) => (*len as u64).into(),
+    }
+}
+
+fn meaning<T: Aliased>(value: &SavedValue) -> Result<Meaning<T>, SavedError> {
+    match value {
+        SavedValue::Number(len) => {
+            let len = usize::try_from(*len).map_err(|_| no_alias())?;
+            Ok(Meaning::TooLong(len))
+        }
+        value => text(value).map(Meaning::Text),
+    }
+}
+
+const fn no_alias() -> SavedError {
+    SavedError::Value {
+        name: "others",
+        why: "no alias with a text",
     }
 }
 

@@ -9,7 +9,7 @@ use std::hash::Hash;
 
 use kyneta_uds_core::{AliasFault, DocId, SchemaHash, TextTooLong};
 
-use super::DecodeLimits;
+use super::{DecodeLimits, saved::text};
 
 pub(super) use self::{
     inbound::{InboundAliases, Meaning, canonical},

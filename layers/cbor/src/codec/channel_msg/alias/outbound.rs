@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Aliased, DecodeLimits};
+use kyneta_uds_core::{SavedError, SavedValue};
+
+use super::{Aliased, DecodeLimits, text};
 
 /// The result of announcing a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +86,26 @@ impl<T: Aliased> OutboundAliases<T> {
                 .extend(fresh.map(|(alias, text)| (text.clone(), alias)));
         }
         Announcement::New(alias)
+    }
+
+    /// The texts in the order of their aliases.
+    pub(crate) fn save(&self) -> Vec<SavedValue> {
+        self.order.iter().map(|text| text.text().into()).collect()
+    }
+
+    pub(crate) fn restore(saved: &[SavedValue]) -> Result<Self, SavedError> {
+        let order: Vec<T> = saved.iter().map(text).collect::<Result<_, _>>()?;
+        let bytes = order.iter().map(|text| text.text().len()).sum();
+        let aliases = match order.len() {
+            0..=MAX_LINEAR => HashMap::new(),
+            _ => order.iter().cloned().zip(0..).collect(),
+        };
+        Ok(Self {
+            order,
+            aliases,
+            bytes,
+            last: None,
+        })
     }
 
     /// Removes all but the first `len`.
