@@ -9,9 +9,11 @@ use crate::process::{Process, Signal, start};
 
 /// The public part of a key, in a file that is made.
 fn key(file: &Path) -> String {
-    let end = start(&["key", file.to_str().unwrap()]).wait_for_end();
-    assert_eq!((end.code, end.rest.len()), (0, 1), "{end:?}");
-    end.rest[0].clone()
+    let mut process = start(&["key", file.to_str().unwrap()]);
+    let public = process.line();
+    let end = process.finish();
+    assert_eq!((end.code, end.rest.len()), (0, 0), "{end:?}");
+    public
 }
 
 /// A UDP address that was free a moment ago.

@@ -225,7 +225,7 @@ async fn the_successor_of_a_killed_process_has_a_link_at_once() {
     for me in [0, 1] {
         let took = kill_with_successors(me).await;
         println!("until the first answer, other side killed, here key {me}: {took:?} ms");
-        assert!(took[5] < 500, "{took:?}"); // far below the idle timeout, on a busy machine
+        assert!(took[9] < IDLE.as_millis(), "{took:?}"); // mostly its own start
     }
 }
 

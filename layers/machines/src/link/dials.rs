@@ -60,6 +60,11 @@ impl Link {
     }
 
     fn dial_for(&mut self, knock: Knock, out: &mut Vec<Effect>) {
+        // The dial that is under way may wait for a process that is gone. The first knock may only have crossed it.
+        let knocks_again = self
+            .knocked
+            .is_some_and(|known| known.by == knock.by && self.attempt < known.reached_by);
+        self.is_opening &= !knocks_again;
         let reached_by = self.attempt + 1;
         let by = knock.by;
         self.knocked = Some(Knocked { by, reached_by });
