@@ -3,7 +3,6 @@
 // Helpers stand beside the tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod crdt;
 mod support;
 
 use kyneta_uds::{

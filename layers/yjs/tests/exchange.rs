@@ -1,12 +1,17 @@
-//! Loro and Yjs documents over real sockets, edited by their types.
+//! Yjs documents of exchanges over real sockets, edited by their types.
 
-use kyneta_uds::documents::{DocKind, Document, Exchange, Substrate};
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../../../tests/documents/support.rs"]
+#[allow(dead_code)] // The tests of other kinds use more of it.
+mod support;
+
+use kyneta_uds::documents::{Document, Exchange, Substrate};
 use kyneta_uds_exchange::typed::{self, Described, List, Record, Schema, Text};
-use kyneta_uds_loro::LoroKind;
 use kyneta_uds_yjs::YjsKind;
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Path, id, service, soon_equal};
+use support::{Path, id, service, soon_equal};
 
 #[derive(Debug, PartialEq, Schema, Serialize, Deserialize)]
 struct Board {
@@ -15,15 +20,16 @@ struct Board {
     seen: Record<f64>,
 }
 
-async fn edits_of_all_are_merged(substrate: Substrate, kind: impl DocKind + Copy) {
+#[tokio::test]
+async fn what_three_exchanges_write_at_once_is_merged() {
     let path = Path::new();
     let schema = Board::schema().unwrap();
     let mut exchanges: Vec<Exchange> = Vec::new();
     let mut docs: Vec<Document> = Vec::new();
     for name in ["a", "b", "c"] {
-        let builder = Exchange::builder(service(name)).kind(kind);
+        let builder = Exchange::builder(service(name)).kind(YjsKind);
         let exchange = builder.join(path.socket()).await.unwrap();
-        docs.push(exchange.open(id("board"), substrate, &schema).unwrap());
+        docs.push(exchange.open(id("board"), Substrate::Yjs, &schema).unwrap());
         exchanges.push(exchange);
     }
     // At once, before any has heard of the others' edits.
@@ -48,14 +54,4 @@ async fn edits_of_all_are_merged(substrate: Substrate, kind: impl DocKind + Copy
     for exchange in exchanges {
         exchange.dispose().await;
     }
-}
-
-#[tokio::test]
-async fn loro_documents_merge_what_three_exchanges_write_at_once() {
-    edits_of_all_are_merged(Substrate::Loro, LoroKind).await;
-}
-
-#[tokio::test]
-async fn yjs_documents_merge_what_three_exchanges_write_at_once() {
-    edits_of_all_are_merged(Substrate::Yjs, YjsKind).await;
 }
