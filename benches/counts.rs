@@ -26,8 +26,10 @@ use gungraun::{
 };
 use kyneta_uds::{
     Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
-    FrameTransport, FramingLayer, Handle, Handler, Incoming, MessageBatch, QueueConfig, QueueLayer,
-    Server, queue, trace::TraceLayer,
+    FrameTransport, FramingLayer, Handle, Handler, Incoming, Interest, MessageBatch, QueueConfig,
+    QueueLayer, Server, WireVersion, queue,
+    routing::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig},
+    trace::TraceLayer,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -416,6 +418,60 @@ impl Pair {
     }
 }
 
+// The hub's routing alone: an offer of one member, which three others want.
+#[library_benchmark]
+#[bench::among_10(Routed::among(10))]
+#[bench::among_50_000(Routed::among(50_000))]
+fn route(mut routed: Routed) -> Routed {
+    for _ in 0..COUNT {
+        routed.route();
+    }
+    routed
+}
+
+/// A switch with four members, which hold so many documents.
+struct Routed {
+    switch: Switch,
+    effects: Vec<Effect>,
+    msg: ChannelMsg,
+}
+
+impl Routed {
+    const SENDER: MemberKey = MemberKey(0);
+
+    fn among(documents: usize) -> Self {
+        let config = SwitchConfig::default().max_documents_of_member(documents);
+        let mut routed = Self {
+            switch: Switch::new(config),
+            effects: Vec::new(),
+            msg: offer(SIZE),
+        };
+        let ChannelMsg::Offer(of) = &routed.msg else {
+            unreachable!()
+        };
+        let interest = Interest::new(of.doc.clone());
+        for key in 0..4 {
+            let (key, effects) = (MemberKey(key), &mut routed.effects);
+            let facts = MemberFacts::local(WireVersion::V3);
+            routed.switch.established(key, facts, effects);
+            let msgs = [present(documents), interest.clone().into()];
+            for msg in msgs {
+                routed.switch.received(key, msg, None, effects);
+            }
+        }
+        routed.route(); // Afterwards the list of effects has grown.
+        assert_eq!(routed.effects.len(), 3);
+        routed
+    }
+
+    fn route(&mut self) {
+        self.effects.clear();
+        let msg = black_box(&self.msg).clone();
+        self.switch
+            .received(Self::SENDER, msg, None, &mut self.effects);
+    }
+}
+
 library_benchmark_group!(
     name = offer_of_64_bytes,
     benchmarks = [
@@ -425,7 +481,8 @@ library_benchmark_group!(
         stream,
         client_to_server,
         client,
-        server
+        server,
+        route
     ]
 );
 

@@ -43,8 +43,8 @@ pub(super) struct Record {
     pub(super) member: MemberRef,
     /// Its own entry: it is a holder.
     pub(super) entry: Option<Arc<DocEntry>>,
-    /// The entry that it was shown first.
-    pub(super) told: Option<Arc<DocEntry>>,
+    /// The entries that it was shown: one of each variant.
+    pub(super) told: Vec<Arc<DocEntry>>,
     /// Its offers count, and it is asked for them.
     may_write: bool,
     /// It has sent an interest, or, unless serialized, an offer.
@@ -90,7 +90,7 @@ impl Record {
             member,
             may_write,
             entry: None,
-            told: None,
+            told: Vec::new(),
             wants: false,
             is_live: false,
             unasked: Vec::new(),

@@ -22,6 +22,7 @@ use self::{
     document::{Document, Record, is_one},
     entry::Class,
     members::{Member, MemberRef},
+    present::MAX_TOLD,
     tally::Tally,
 };
 use crate::{
@@ -136,7 +137,7 @@ impl Switch {
                 }
             }
             if let Some(record) = doc.records.get_mut(at) {
-                record.told = Some(first.clone());
+                record.told = variants.into_iter().take(MAX_TOLD).cloned().collect();
                 record.unasked = holders.iter().map(|(key, _)| *key).collect();
                 if is_serialized && !reference.link {
                     record.replies.expect_interest();

@@ -21,6 +21,9 @@ use crate::{
     member::MemberKey,
 };
 
+/// The most variants of a document that are remembered of what one member was shown.
+pub(super) const MAX_TOLD: usize = 64;
+
 impl Switch {
     pub(super) fn present(
         &mut self,
@@ -194,17 +197,26 @@ fn tell(
             out.push(report(mismatch, holder.key, Some(id)));
             return Some(false);
         }
-        // A link asks for nothing by itself: each holder here asks it.
-        if holder.link && class != Class::Serialized {
+        // A link asks for nothing by itself: each holder here asks it. One that may not write was not shown to
+        // the new holder, which would have asked it.
+        if (holder.link || !record.may_write()) && class != Class::Serialized {
             record.is_told_of(holder.key);
             shown.add(other.key, config.shown(entry, other.wire));
         }
         return Some(true);
     }
     record.is_told_of(holder.key);
-    let is_told = record.told.is_some();
-    if !is_told || !is_one(record.told.as_ref(), Some(entry), config) {
-        record.told.get_or_insert_with(|| entry.clone());
+    let is_told = |told: &Arc<DocEntry>| is_one(Some(told), Some(entry), config);
+    // Where replies are counted a variant is shown once. Else what is not the first is shown each time.
+    let counted = if class == Class::Serialized {
+        usize::MAX
+    } else {
+        1
+    };
+    if !record.told.iter().take(counted).any(is_told) {
+        if !record.told.iter().any(is_told) && record.told.len() < MAX_TOLD {
+            record.told.push(entry.clone());
+        }
         shown.add(other.key, config.shown(entry, other.wire));
         if class == Class::Serialized && !other.link {
             record.replies.expect_interest();

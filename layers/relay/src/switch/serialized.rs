@@ -222,9 +222,7 @@ impl Turn<'_> {
         self.find_out_versions(doc, &holders, &mut fences);
         self.ask_the_authority(doc, group, &holders, &mut fences);
         self.ask_each_once(doc, group, &holders, &mut fences);
-        for (to, entry) in fences {
-            self.send(to, ChannelMsg::Present(vec![entry]));
-        }
+        self.send_fences(fences);
         self.ask_links(doc, &links, &locals);
     }
 
@@ -253,16 +251,21 @@ impl Turn<'_> {
     ) {
         let at = |at: usize| doc.records.get(at)?.replies.at.clone();
         let is_pusher = |holder: &usize| doc.records.get(*holder).map(|r| r.key()) == doc.pusher;
-        let mut known = holders
-            .iter()
-            .copied()
-            .filter(|holder| at(*holder).is_some());
+        // A member that may not write has no say, either.
+        let mut known = holders.iter().copied().filter(|holder| {
+            let record = doc.records.get(*holder);
+            record.is_some_and(|of| of.is_source() && of.replies.at.is_some())
+        });
         let pusher = known.clone().find(is_pusher);
         let Some(authority) = pusher.or_else(|| known.next()) else {
             return;
         };
         let Some(newest) = at(authority) else { return };
 
+        let can_be_asked = |at: usize| {
+            let record = doc.records.get(at);
+            record.is_some_and(|record| !record.member.link && record.is_source())
+        };
         let mut seen = vec![Some(newest.clone())];
         let mut lacking = Vec::new();
         for &member in group.iter().filter(|member| **member != authority) {
@@ -281,6 +284,11 @@ impl Turn<'_> {
                 if !seen.contains(&version) {
                     seen.push(version.clone());
                     lacking.push((member, version));
+                } else if let Some((first, _)) = lacking.iter_mut().find(|(_, of)| *of == version)
+                    && !can_be_asked(*first)
+                    && can_be_asked(member)
+                {
+                    *first = member;
                 }
             }
         }
@@ -296,6 +304,9 @@ impl Turn<'_> {
                         // The answer is not for it, and would be asked for without end.
                         self.asked_in_vain(doc, authority, version);
                     }
+                } else if !of_authority.has_open_fence() {
+                    // There was nothing to present: its silence would not be noticed.
+                    self.mark_unsettled(doc);
                 }
                 continue;
             }
@@ -353,7 +364,26 @@ impl Turn<'_> {
                 record.replies.expect_nothing();
             }
         }
+        self.fence_open_asks(doc);
         self.settle(doc);
+    }
+
+    /// An ask that was sent when there was nothing to present gets its fence.
+    fn fence_open_asks(&mut self, doc: &mut Document) {
+        let mut fences = Vec::new();
+        for at in 0..doc.records.len() {
+            let replies = doc.records.get(at).map(|record| &record.replies);
+            if replies.is_some_and(|of| of.has_open_ask() && !of.has_open_fence()) {
+                self.fence(doc, at, None, &mut fences);
+            }
+        }
+        self.send_fences(fences);
+    }
+
+    fn send_fences(&mut self, fences: Fences) {
+        for (to, entry) in fences {
+            self.send(to, ChannelMsg::Present(vec![entry]));
+        }
     }
 
     /// A holder that was never asked does not push: it is asked for its own version.

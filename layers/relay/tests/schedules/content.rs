@@ -19,14 +19,15 @@ pub(crate) enum Content {
     Snapshot { value: Edit, at: u32 },
 }
 
-pub(crate) fn entry(name: &str) -> DocEntry {
-    let (replica, mode) = match name.as_bytes()[0] {
-        b'c' => ("loro", SyncMode::Collaborative),
-        b's' => ("plain", SyncMode::Authoritative),
+/// A variant of a document: its schema differs from that of the others, of class `x` the sync mode, too.
+pub(crate) fn entry(name: &str, variant: usize) -> DocEntry {
+    let (replica, mode) = match (name.as_bytes()[0], variant) {
+        (b'c', _) | (b'x', 0) => ("loro", SyncMode::Collaborative),
+        (b's', _) | (b'x', 1) => ("plain", SyncMode::Authoritative),
         _ => ("plain", SyncMode::Ephemeral),
     };
     let replica = ReplicaType::new(ByteString::from_static(replica), 1.0, 0.0).unwrap();
-    let schema = SchemaHash::new("02ab").unwrap();
+    let schema = SchemaHash::new(ByteString::from(format!("02a{variant}"))).unwrap();
     let mut entry = DocEntry::new(DocId::new(name).unwrap(), replica, schema);
     entry.mode = mode;
     entry
@@ -37,11 +38,11 @@ fn text(version: String) -> Version {
 }
 
 impl Content {
-    pub(crate) fn empty(name: &str) -> Self {
-        match name.as_bytes()[0] {
-            b'c' => Self::Concurrent(BTreeSet::new()),
-            b's' => Self::Serialized(Vec::new()),
-            _ => Self::Snapshot {
+    pub(crate) fn empty(mode: SyncMode) -> Self {
+        match mode {
+            SyncMode::Collaborative => Self::Concurrent(BTreeSet::new()),
+            SyncMode::Authoritative => Self::Serialized(Vec::new()),
+            SyncMode::Ephemeral => Self::Snapshot {
                 value: (0, 0),
                 at: 0,
             },
@@ -53,6 +54,25 @@ impl Content {
             Self::Concurrent(edits) => text(written(known(edits).into_iter())),
             Self::Serialized(log) => text(log.len().to_string()),
             Self::Snapshot { at, .. } => text(at.to_string()),
+        }
+    }
+
+    /// The edits that it shows.
+    pub(crate) fn edits(&self) -> Vec<Edit> {
+        match self {
+            Self::Concurrent(edits) => edits.iter().copied().collect(),
+            Self::Serialized(log) => log.clone(),
+            Self::Snapshot { at: 0, .. } => Vec::new(),
+            Self::Snapshot { value, .. } => vec![*value],
+        }
+    }
+
+    /// Whether nothing of another one is missing.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Concurrent(edits), Self::Concurrent(other)) => edits.is_superset(other),
+            (Self::Snapshot { at, .. }, Self::Snapshot { at: other, .. }) => at >= other,
+            _ => self == other,
         }
     }
 

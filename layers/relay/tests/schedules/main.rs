@@ -18,6 +18,8 @@ mod member;
 mod random;
 mod world;
 
+use std::panic::catch_unwind;
+
 use world::{Outcome, Plan, World};
 
 fn number(name: &str) -> Option<u64> {
@@ -35,7 +37,8 @@ fn run(name: &str, plan: Plan) {
     let (mut most, mut kills) = (Outcome::default(), 0);
     let mut failed = Vec::new();
     for seed in first..first + runs {
-        match World::new(seed, plan, false).run() {
+        let outcome = catch_unwind(|| World::new(seed, plan, false).run());
+        match outcome.unwrap_or_else(|_| Err("a panic, see above".to_owned())) {
             Ok(outcome) => {
                 kills += outcome.hub_kills;
                 most = most.max(outcome);
@@ -75,4 +78,34 @@ fn snapshots_become_equal() {
 #[test]
 fn documents_of_all_classes_become_equal() {
     run("all classes", Plan::new("cse"));
+}
+
+#[test]
+fn variants_of_concurrent_documents_become_equal_each() {
+    run("concurrent variants", Plan::new("cc").variants(3));
+}
+
+#[test]
+fn variants_of_serialized_documents_become_equal_each() {
+    run("serialized variants", Plan::new("ss").variants(2));
+}
+
+#[test]
+fn variants_of_snapshots_become_equal_each() {
+    run("variants of snapshots", Plan::new("ee").variants(2));
+}
+
+#[test]
+fn variants_of_all_classes_become_equal_each() {
+    run("variants of all classes", Plan::new("xcs").variants(3));
+}
+
+#[test]
+fn documents_behind_gates_become_equal() {
+    run("gates", Plan::new("cse").gates());
+}
+
+#[test]
+fn variants_behind_gates_become_equal_each() {
+    run("gates, variants", Plan::new("cse").variants(2).gates());
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Offer};
+use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Offer, SyncMode};
+use kyneta_uds_relay::MemberKey;
 
 use crate::{content::Content, edits::Edit};
 
@@ -17,21 +18,22 @@ pub(crate) struct Member {
     pub(crate) link: Option<Link>,
     /// It opens documents that it is told of.
     opens: bool,
-    /// Serialized documents that it has closed in this session. What is on its way to it would be replayed on
-    /// a document that it opens again, so it waits for the next session.
+    /// Documents that it has closed in this session, serialized ones or ones that it may open as another
+    /// variant. What is on its way to it would be read into the new one, so it waits for the next session.
     closed: BTreeSet<DocId>,
 }
 
 /// Its connection: what is on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) key: MemberKey,
     pub(crate) to_hub: VecDeque<ChannelMsg>,
     pub(crate) from_hub: VecDeque<ChannelMsg>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Replica {
-    entry: DocEntry,
+    pub(crate) entry: DocEntry,
     pub(crate) content: Content,
     /// The hub has asked for it, in this session.
     is_wanted: bool,
@@ -42,7 +44,7 @@ pub(crate) struct Replica {
 impl Replica {
     fn new(entry: DocEntry, deferred: bool) -> Self {
         Self {
-            content: Content::empty(entry.doc.as_str()),
+            content: Content::empty(entry.mode),
             entry,
             is_wanted: false,
             deferred,
@@ -63,8 +65,12 @@ impl Member {
     }
 
     /// A connection is established: it presents what it has.
-    pub(crate) fn connect(&mut self) {
-        let mut link = Link::default();
+    pub(crate) fn connect(&mut self, key: MemberKey) {
+        let mut link = Link {
+            key,
+            to_hub: VecDeque::new(),
+            from_hub: VecDeque::new(),
+        };
         self.closed.clear();
         for replica in self.docs.values_mut() {
             replica.is_wanted = false;
@@ -107,9 +113,9 @@ impl Member {
         }
     }
 
-    pub(crate) fn close(&mut self, doc: &DocId) {
-        if self.docs.remove(doc).is_some() {
-            if doc.as_str().starts_with('s') {
+    pub(crate) fn close(&mut self, doc: &DocId, has_variants: bool) {
+        if let Some(replica) = self.docs.remove(doc) {
+            if has_variants || replica.entry.mode == SyncMode::Authoritative {
                 self.closed.insert(doc.clone());
             }
             self.send(ChannelMsg::Dismiss(doc.clone()));
@@ -136,7 +142,7 @@ impl Member {
             ChannelMsg::Present(entries) => {
                 for entry in entries {
                     match self.docs.get(&entry.doc) {
-                        Some(replica) if replica.deferred => {}
+                        Some(replica) if replica.deferred || replica.entry != entry => {}
                         Some(replica) => {
                             let interest = replica.content.interest(&entry.doc, true);
                             self.send(interest);
