@@ -338,3 +338,20 @@ fn stuck() -> (Stuck, tokio::sync::watch::Sender<()>) {
     });
     (tower::util::BoxCloneService::new(handler), open)
 }
+
+#[tokio::test]
+async fn a_peer_of_kyneta_s_on_a_bus_is_named_by_its_protocol() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut events = a.bus.events();
+    let ignore = service_fn(async |_: kyneta_uds::Incoming| Ok::<_, Infallible>(()));
+    let client = kyneta_uds::Client::builder(&bus.path).connect(ignore);
+    let connecting = tokio::spawn(client);
+    loop {
+        if let BusEvent::Rejected { error } = soon(events.recv()).await.unwrap() {
+            assert!(error.to_string().contains("kyneta"), "{error}");
+            break;
+        }
+    }
+    connecting.abort();
+}

@@ -11,6 +11,7 @@ mod roles;
 
 mod bench;
 mod bus;
+mod bus_kills;
 mod completions_and_man;
 mod connect_states;
 mod demo;

@@ -8,7 +8,7 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kyneta_uds_core::{Saved, SavedError};
@@ -73,9 +73,14 @@ pub(crate) fn run(path: &Path, faults: &str) {
 
 fn bind(path: &Path, faults: &str) -> Option<Service> {
     let lock = File::create(path.with_extension("lock")).unwrap();
-    if lock.try_lock().is_err() {
-        say("locked");
-        return None;
+    // A process that dies closes its sockets a moment before its lock.
+    let start = Instant::now();
+    while lock.try_lock().is_err() {
+        if start.elapsed() > Duration::from_millis(500) {
+            say("locked");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
     let _ = std::fs::remove_file(path);
     let service = Service {
