@@ -196,7 +196,7 @@ pub enum MachineError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use core::net::SocketAddr;
 
     use super::*;
 
