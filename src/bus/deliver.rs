@@ -8,7 +8,7 @@ use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use kyneta_uds_bus::SeqNo;
-use kyneta_uds_core::{BoxError, SharedError};
+use kyneta_uds_core::{BoxError, SharedError, panic_text};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
@@ -136,9 +136,7 @@ async fn hand_over<M, H>(
         Ok(Ok(())) => return,
         Ok(Err(error)) => SharedError::new(error),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            let text = text.unwrap_or_else(|| "no text".to_owned());
+            let text = panic_text(&*panic).unwrap_or("no text");
             SharedError::new(BoxError::from(format!("the handler panicked: {text}")))
         }
     };

@@ -27,6 +27,7 @@ mod half_closed;
 mod identity;
 mod message;
 mod notice;
+mod panic_text;
 mod path;
 mod poison;
 mod rate_limit;
@@ -53,6 +54,7 @@ pub use message::{
     ReplicaType, SyncMode,
 };
 pub use notice::Notice;
+pub use panic_text::panic_text;
 pub use path::{SocketPath, SocketPathError};
 pub use poison::ignore_poison;
 pub use rate_limit::RateLimit;

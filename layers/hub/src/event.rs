@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use kyneta_uds_core::DocId;
+use kyneta_uds_core::{DocId, panic_text};
 use kyneta_uds_relay::{Diagnostic, MemberFacts};
 
 /// What a hub reports, beside the messages.
@@ -39,9 +39,7 @@ pub struct RouterPanicked {
 
 impl RouterPanicked {
     pub(crate) fn new(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
-        let message = text.unwrap_or("no text").to_owned();
+        let message = panic_text(panic).unwrap_or("no text").to_owned();
         Self { message }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{any::Any, future::Future};
 
-use kyneta_uds_core::SharedError;
+use kyneta_uds_core::{SharedError, panic_text};
 use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 
@@ -57,8 +57,6 @@ pub struct AcceptPanicked(String);
 
 impl AcceptPanicked {
     pub(crate) fn new(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
-        Self(text.unwrap_or("no text").to_owned())
+        Self(panic_text(panic).unwrap_or("no text").to_owned())
     }
 }

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message};
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, panic_text};
 use tower_service::Service;
 
 use super::{Drive, state::Step};
@@ -67,10 +67,6 @@ where
 }
 
 fn said(panic: &(dyn Any + Send)) -> HandlerPanicked {
-    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "no text".to_owned(),
-    };
+    let message = panic_text(panic).unwrap_or("no text").to_owned();
     HandlerPanicked { message }
 }
