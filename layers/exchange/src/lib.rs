@@ -33,6 +33,7 @@
 mod ephemeral;
 mod json;
 mod kind;
+pub mod library;
 mod plain;
 mod replica;
 pub mod typed;

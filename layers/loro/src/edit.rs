@@ -1,8 +1,8 @@
 //! Edits: what a user does, checked against the schema and the document, and then made on its containers.
 
 use kyneta_uds_exchange::{
-    Action, Edit, EditError, Json, Object,
-    values::{edit_object, fits, zero},
+    Action, Edit, EditError, Json,
+    values::{edit_value, fits},
 };
 use kyneta_uds_schema::{Kind, Schema};
 use loro::{
@@ -220,23 +220,8 @@ impl<'d> Layout<'d> {
 
     /// The plain value at a place after an edit of it or in it.
     fn edited(&self, edit: &Edit, place: &Place<'d>, rest: &[String]) -> Result<Json, EditError> {
-        let now = match place.plain() {
-            Some(value) => Some(to_json(&value)),
-            None => zero(place.schema),
-        };
-        // Made on the value in a struct of its own, under the path as a name, so that errors say the path.
-        let len = edit.path().len().saturating_sub(rest.len());
-        let name = edit.path().get(..len).unwrap_or_default().join(".");
-        let around = Schema::structure([(name.clone(), place.schema.clone())]);
-        let around = around.map_err(|error| EditError::Refused {
-            path: name.clone(),
-            why: error.to_string(),
-        })?;
-        let mut object = Object::new();
-        object.extend(now.map(|now| (name.clone(), now)));
-        let at = [name.clone()].into_iter().chain(rest.iter().cloned());
-        edit_object(&around, &mut object, &[edit.clone().at(at)])?;
-        Ok(object.shift_remove(&name).unwrap_or(Json::Null))
+        let now = place.plain().map(|value| to_json(&value));
+        edit_value(place.schema, now, edit, rest)
     }
 
     fn len(&self, place: &Place<'d>) -> Result<usize> {

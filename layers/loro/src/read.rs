@@ -1,6 +1,9 @@
 //! A document as JSON, by its schema. What is missing reads as the zero of its kind.
 
-use kyneta_uds_exchange::{Json, Object, values::zero};
+use kyneta_uds_exchange::{
+    Json, Object,
+    values::{self, zero},
+};
 use kyneta_uds_schema::{Kind, Schema};
 use loro::{
     LoroCounter, LoroList, LoroMap, LoroMovableList, LoroText, LoroTree, TextDelta, TreeParentId,
@@ -139,17 +142,9 @@ fn spans(text: &LoroText) -> Json {
         let TextDelta::Insert { insert, attributes } = delta else {
             return None;
         };
-        let mut span = Object::from_iter([("text".to_owned(), Json::from(insert))]);
         let marks = attributes.into_iter().flatten();
-        let mut marks: Object = marks
-            .map(|(name, value)| (name.to_string(), to_json(&value)))
-            .filter(|(_, value)| *value != Json::Null)
-            .collect();
-        marks.sort_unstable_keys();
-        if !marks.is_empty() {
-            span.insert("marks".to_owned(), Json::Object(marks));
-        }
-        Some(Json::Object(span))
+        let marks = marks.map(|(name, value)| (name.to_string(), to_json(&value)));
+        Some(values::span(&insert, marks))
     };
     Json::Array(text.to_delta().into_iter().filter_map(span).collect())
 }

@@ -2,14 +2,11 @@
 //!
 //! In: edits, and offers of peers. Out: its value, its version, payloads. The Loro peer id is handed in.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::OnceLock,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
-    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take,
+    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take, library::Library,
     values::edit_object,
 };
 use kyneta_uds_schema::{
@@ -25,9 +22,6 @@ const MAX_PEER: u64 = (1 << 53) - 1;
 
 /// What the reference says the lineage of a whole document is. It means nothing.
 const LINEAGE: &str = "kyneta.genesis";
-
-/// Characters of what the library says that an error repeats.
-const MAX_SAID: usize = 200;
 
 /// How much a Loro document may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +49,7 @@ pub struct LoroReplica {
     schema: Option<(Schema, Identities)>,
     version: LoroVersion,
     limits: LoroLimits,
-    /// At least the bytes of the document with its history.
-    bytes: usize,
-    /// Why the document is not used any more.
-    quarantine: OnceLock<String>,
+    library: Library,
 }
 
 impl LoroReplica {
@@ -86,8 +77,7 @@ impl LoroReplica {
             schema: None,
             version: LoroVersion::default(),
             limits: LoroLimits::default(),
-            bytes: 0,
-            quarantine: OnceLock::new(),
+            library: Library::new("Loro", Substrate::Loro),
         }
     }
 
@@ -102,20 +92,16 @@ impl LoroReplica {
         let Some(layout) = self.layout() else {
             return Object::new();
         };
-        let read = catch_unwind(AssertUnwindSafe(|| layout.read(&layout.root())));
-        match read {
+        let read = || layout.read(&layout.root());
+        match self.library.call("its value", read) {
             Ok(Some(Json::Object(object))) => object,
-            Ok(_) => Object::new(),
-            Err(panic) => {
-                self.fail("its value", &*panic);
-                Object::new()
-            }
+            _ => Object::new(),
         }
     }
 
     /// Why the document is not used any more, if so.
     pub fn quarantine(&self) -> Option<&str> {
-        self.quarantine.get().map(String::as_str)
+        self.library.quarantine()
     }
 
     /// Makes edits as one batch. `false` when there is nothing to do.
@@ -124,9 +110,7 @@ impl LoroReplica {
     /// [`EditError`]. Then the value is as it was. Where the library refuses one of several edits in the middle,
     /// those before it are taken back by operations of their own, so the version may be a later one.
     pub fn edit(&mut self, edits: &[Edit]) -> Result<bool, EditError> {
-        if let Some(why) = self.quarantine.get().cloned() {
-            return Err(EditError::Quarantined { why });
-        }
+        self.library.check()?;
         if self.schema.is_none() {
             return Err(EditError::NoSchema);
         }
@@ -139,17 +123,10 @@ impl LoroReplica {
         let Some(layout) = self.layout() else {
             return Err(EditError::NoSchema);
         };
-        match catch_unwind(AssertUnwindSafe(|| make(layout, edits))) {
-            Ok(made) => {
-                self.look();
-                made?;
-            }
-            Err(panic) => {
-                let why = self.fail("an edit", &*panic);
-                return Err(EditError::Quarantined { why });
-            }
-        }
-        self.bytes = self.bytes.saturating_add(grows);
+        let made = self.library.call("an edit", || make(layout, edits))?;
+        self.look();
+        made?;
+        self.library.grew(grows);
         Ok(true)
     }
 
@@ -157,30 +134,21 @@ impl LoroReplica {
     /// only measured near the limit.
     fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
         let limit = self.limits.max_bytes;
-        if self.bytes.saturating_add(more) > limit {
-            let measure = || {
-                let held = self.doc.export(ExportMode::Snapshot).map(|all| all.len());
-                // What waits for what is missing is not in a snapshot.
-                let waits = self.doc.export_pending_updates().ok().flatten();
-                held.unwrap_or(usize::MAX)
-                    .saturating_add(waits.map_or(0, |waits| waits.len()))
-            };
-            match catch_unwind(AssertUnwindSafe(measure)) {
-                Ok(bytes) => self.bytes = bytes,
-                Err(panic) => {
-                    self.fail("its size", &*panic);
-                }
-            }
-        }
-        match self.bytes.saturating_add(more) {
-            bytes if bytes > limit => Err((bytes, limit)),
-            _ => Ok(()),
-        }
+        let measure = || {
+            let held = self.doc.export(ExportMode::Snapshot).map(|all| all.len());
+            // What waits for what is missing is not in a snapshot.
+            let waits = self.doc.export_pending_updates().ok().flatten();
+            held.unwrap_or(usize::MAX)
+                .saturating_add(waits.map_or(0, |waits| waits.len()))
+        };
+        let room = self.library.room(more, limit, measure);
+        room.map_err(|bytes| (bytes, limit))
     }
 
     fn layout(&self) -> Option<Layout<'_>> {
         let (schema, identities) = self.schema.as_ref()?;
-        self.quarantine.get().is_none().then_some(Layout {
+        self.library.check().ok()?;
+        Some(Layout {
             doc: &self.doc,
             schema,
             identities,
@@ -189,36 +157,10 @@ impl LoroReplica {
 
     /// Takes the version from the library.
     fn look(&mut self) {
-        match catch_unwind(AssertUnwindSafe(|| self.doc.oplog_vv())) {
-            Ok(vector) => {
-                let counters = vector.iter().map(|(peer, counter)| (*peer, *counter));
-                self.version = counters.collect();
-            }
-            Err(panic) => {
-                self.fail("its version", &*panic);
-            }
+        if let Ok(vector) = self.library.call("its version", || self.doc.oplog_vv()) {
+            let counters = vector.iter().map(|(peer, counter)| (*peer, *counter));
+            self.version = counters.collect();
         }
-    }
-
-    fn fail(&self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
-        let said = said(panic);
-        let why = format!("the Loro library failed on {on}: {said}");
-        self.quarantine.get_or_init(|| why).clone()
-    }
-}
-
-/// What a panic said.
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-    let said = said.unwrap_or("no reason given");
-    said.chars().take(MAX_SAID).collect()
-}
-
-fn refused(why: &dyn std::fmt::Display) -> ImportError {
-    ImportError::Library {
-        substrate: Substrate::Loro.name(),
-        why: why.to_string().chars().take(MAX_SAID).collect(),
     }
 }
 
@@ -291,9 +233,7 @@ impl Replica for LoroReplica {
 
     /// A peer that lacks nothing is sent an empty update, as the reference does. `None` in quarantine alone.
     fn export(&self, since: Option<&DocVersion>, wire: WireVersion) -> Option<Payload> {
-        if self.quarantine.get().is_some() {
-            return None;
-        }
+        self.library.check().ok()?;
         let since = match since {
             Some(DocVersion::Loro(since)) => match self.version.compare(since) {
                 VersionOrder::Equal | VersionOrder::Behind => Some(vector(&self.version)),
@@ -312,13 +252,7 @@ impl Replica for LoroReplica {
                 }
             }
         };
-        let (kind, bytes) = match catch_unwind(AssertUnwindSafe(export)) {
-            Ok(exported) => exported?,
-            Err(panic) => {
-                self.fail("what is sent", &*panic);
-                return None;
-            }
-        };
+        let (kind, bytes) = self.library.call("what is sent", export).ok()??;
         let lineage = match (kind, wire) {
             (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
             _ => None,
@@ -339,13 +273,8 @@ impl Replica for LoroReplica {
         _: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        if let Some(why) = self.quarantine.get().cloned() {
-            return Err(ImportError::Quarantined { why });
-        }
-        let substrate = self.substrate().name();
-        let (Encoding::Binary, Data::Bytes(bytes)) = (offer.encoding, &offer.data) else {
-            return Err(ImportError::NotBytes { substrate });
-        };
+        self.library.check()?;
+        let bytes = self.library.bytes_of(offer)?;
         if how == Take::Replace && self.schema.is_none() {
             let mut new = Self::headless().limits(self.limits);
             let imported = new.take(bytes);
@@ -363,29 +292,16 @@ impl LoroReplica {
         self.room(bytes.len())
             .map_err(|(bytes, limit)| ImportError::TooLarge { bytes, limit })?;
         // What makes the library fail here does no harm to the document.
-        match catch_unwind(|| LoroDoc::decode_import_blob_meta(bytes, true)) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(refused(&error)),
-            Err(panic) => return Err(refused(&said(&*panic))),
-        }
-        match catch_unwind(AssertUnwindSafe(|| self.doc.import(bytes))) {
-            Ok(Ok(status)) => {
-                self.bytes = self.bytes.saturating_add(bytes.len());
-                self.look();
-                Ok(match status.pending {
-                    Some(_) => Imported::Gap,
-                    None => Imported::All { refused: 0 },
-                })
-            }
-            Ok(Err(error)) => {
-                self.look();
-                Err(refused(&error))
-            }
-            Err(panic) => {
-                let why = self.fail("an offer", &*panic);
-                Err(ImportError::Quarantined { why })
-            }
-        }
+        self.library
+            .read(|| LoroDoc::decode_import_blob_meta(bytes, true))?;
+        let taken = self.library.call("an offer", || self.doc.import(bytes))?;
+        self.look();
+        let status = taken.map_err(|error| self.library.refused(&error))?;
+        self.library.grew(bytes.len());
+        Ok(match status.pending {
+            Some(_) => Imported::Gap,
+            None => Imported::All { refused: 0 },
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! New values: a value of a schema becomes containers and plain values.
 
-use kyneta_uds_exchange::Json;
+use kyneta_uds_exchange::{
+    Json,
+    values::{Difference, difference},
+};
 use kyneta_uds_schema::{Kind, Schema};
 use loro::{
     LoroCounter, LoroList, LoroMap, LoroMovableList, LoroResult, LoroText, LoroTree, LoroValue,
@@ -162,14 +165,9 @@ impl<'d> Layout<'d> {
 
 /// Replaces only the part that differs, so that what others write elsewhere stays where it was.
 pub(crate) fn replace_text(text: &LoroText, new: &str) -> LoroResult<()> {
-    let old: Vec<char> = text.to_string().chars().collect();
-    let new: Vec<char> = new.chars().collect();
-    let same = |(a, b): &(&char, &char)| a == b;
-    let before = old.iter().zip(&new).take_while(same).count();
-    let most = old.len().min(new.len()) - before;
-    let after = old.iter().rev().zip(new.iter().rev()).take_while(same);
-    let after = after.count().min(most);
-    let middle: String = new.iter().take(new.len() - after).skip(before).collect();
-    text.delete(before, old.len() - after - before)?;
-    text.insert(before, &middle)
+    let old = text.to_string();
+    let Difference { before, old, new } = difference(&old, new);
+    let at = before.chars().count();
+    text.delete(at, old.chars().count())?;
+    text.insert(at, new)
 }

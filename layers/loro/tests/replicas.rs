@@ -1,14 +1,15 @@
 //! Replicas that edit and take each other's offers, and offers that no replica takes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../../../tests/support/documents/replicas.rs"]
+mod support;
+
 use fastrand::Rng;
-use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version, WireVersion};
+use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version};
 use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Json, Replica, Take};
 use kyneta_uds_loro::{LoroLimits, LoroReplica};
-use kyneta_uds_schema::{DocVersion, Schema};
-
-const WIRE: WireVersion = WireVersion::V3;
-const ALL: Result<Imported, ImportError> = Ok(Imported::All { refused: 0 });
+use kyneta_uds_schema::Schema;
+use support::{ALL, WIRE, list_len, offer_since, pass, text_len};
 
 fn schema() -> Schema {
     let card = Schema::structure([
@@ -38,30 +39,6 @@ fn schema() -> Schema {
 
 fn open(peer: u64) -> LoroReplica {
     LoroReplica::open(schema(), peer).unwrap()
-}
-
-fn offer_since(replica: &LoroReplica, since: &DocVersion) -> Offer {
-    let payload = replica.export(Some(since), WIRE).unwrap();
-    payload.offer(DocId::new("d").unwrap()).unwrap()
-}
-
-fn pass(from: &LoroReplica, to: &mut LoroReplica) {
-    let offer = offer_since(from, &to.version(WIRE));
-    assert_eq!(to.import(&offer, WIRE, Take::Merge), ALL);
-}
-
-fn list_len(replica: &LoroReplica, name: &str) -> usize {
-    match replica.value().get(name) {
-        Some(Json::Array(items)) => items.len(),
-        _ => 0,
-    }
-}
-
-fn text_len(replica: &LoroReplica) -> usize {
-    match replica.value().get("notes") {
-        Some(Json::String(text)) => text.encode_utf16().count(),
-        _ => 0,
-    }
 }
 
 fn random_edit(rng: &mut Rng, replica: &LoroReplica) -> Edit {

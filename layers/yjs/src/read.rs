@@ -1,6 +1,9 @@
 //! A document as JSON, by its schema. What is missing reads as the zero of its kind.
 
-use kyneta_uds_exchange::{Json, Object, values::zero};
+use kyneta_uds_exchange::{
+    Json,
+    values::{self, zero},
+};
 use kyneta_uds_schema::{Kind, Schema};
 use yrs::{
     Array as _, GetString as _, Map as _, Out, ReadTxn, Text as _, TextRef, types::text::YChange,
@@ -64,17 +67,9 @@ fn spans<T: ReadTxn>(txn: &T, text: &TextRef) -> Json {
         let Out::Any(yrs::Any::String(inserted)) = diff.insert else {
             return None;
         };
-        let mut span = Object::from_iter([("text".to_owned(), Json::from(&*inserted))]);
         let marks = diff.attributes.into_iter().flat_map(|marks| *marks);
-        let mut marks: Object = marks
-            .map(|(name, value)| (name.to_string(), to_json(&value)))
-            .filter(|(_, value)| *value != Json::Null)
-            .collect();
-        marks.sort_unstable_keys();
-        if !marks.is_empty() {
-            span.insert("marks".to_owned(), Json::Object(marks));
-        }
-        Some(Json::Object(span))
+        let marks = marks.map(|(name, value)| (name.to_string(), to_json(&value)));
+        Some(values::span(&inserted, marks))
     };
     let diffs = text.diff(txn, YChange::identity);
     Json::Array(diffs.into_iter().filter_map(span).collect())

@@ -2,14 +2,9 @@
 //!
 //! In: edits, and offers of peers. Out: its value, its version, payloads. The client id is handed in.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::OnceLock,
-};
-
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
-    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take,
+    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take, library::Library,
 };
 use kyneta_uds_schema::{
     DocVersion, Identities, Kind, Schema, Struct, Substrate, SubstrateError, VersionOrder,
@@ -27,9 +22,6 @@ use crate::{
 
 /// What the reference says the lineage of a whole document is. It means nothing.
 const LINEAGE: &str = "kyneta.genesis";
-
-/// Characters of what the library says that an error repeats.
-const MAX_SAID: usize = 200;
 
 /// How much a Yjs document may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +50,7 @@ pub struct YjsReplica {
     schema: Option<(Schema, Identities)>,
     seen: Seen,
     limits: YjsLimits,
-    /// At least the bytes of the document.
-    bytes: usize,
-    /// Why the document is not used any more.
-    quarantine: OnceLock<String>,
+    library: Library,
 }
 
 impl YjsReplica {
@@ -108,8 +97,7 @@ impl YjsReplica {
             schema: None,
             seen: Seen::default(),
             limits: YjsLimits::default(),
-            bytes: 0,
-            quarantine: OnceLock::new(),
+            library: Library::new("yrs", Substrate::Yjs),
         };
         replica.look();
         replica
@@ -127,19 +115,15 @@ impl YjsReplica {
             return Object::new();
         };
         let read = || layout.read(&self.doc.transact(), &layout.root());
-        match catch_unwind(AssertUnwindSafe(read)) {
+        match self.library.call("its value", read) {
             Ok(Some(Json::Object(object))) => object,
-            Ok(_) => Object::new(),
-            Err(panic) => {
-                self.fail("its value", &*panic);
-                Object::new()
-            }
+            _ => Object::new(),
         }
     }
 
     /// Why the document is not used any more, if so.
     pub fn quarantine(&self) -> Option<&str> {
-        self.quarantine.get().map(String::as_str)
+        self.library.quarantine()
     }
 
     /// Makes edits as one batch. `false` when there is nothing to do.
@@ -147,9 +131,7 @@ impl YjsReplica {
     /// # Errors
     /// [`EditError`]. Then none of the edits is made.
     pub fn edit(&mut self, edits: &[Edit]) -> Result<bool, EditError> {
-        if let Some(why) = self.quarantine.get().cloned() {
-            return Err(EditError::Quarantined { why });
-        }
+        self.library.check()?;
         if self.schema.is_none() {
             return Err(EditError::NoSchema);
         }
@@ -162,17 +144,11 @@ impl YjsReplica {
         let Some(layout) = self.layout() else {
             return Err(EditError::NoSchema);
         };
-        match catch_unwind(AssertUnwindSafe(|| make(&self.doc, layout, edits))) {
-            Ok(made) => {
-                self.look();
-                made?;
-            }
-            Err(panic) => {
-                let why = self.fail("an edit", &*panic);
-                return Err(EditError::Quarantined { why });
-            }
-        }
-        self.bytes = self.bytes.saturating_add(grows);
+        let make = || make(&self.doc, layout, edits);
+        let made = self.library.call("an edit", make)?;
+        self.look();
+        made?;
+        self.library.grew(grows);
         Ok(true)
     }
 
@@ -180,27 +156,18 @@ impl YjsReplica {
     /// only measured near the limit.
     fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
         let limit = self.limits.max_bytes;
-        if self.bytes.saturating_add(more) > limit {
-            let measure = || {
-                let txn = self.doc.transact();
-                txn.encode_diff_v1(&StateVector::default()).len()
-            };
-            match catch_unwind(AssertUnwindSafe(measure)) {
-                Ok(bytes) => self.bytes = bytes,
-                Err(panic) => {
-                    self.fail("its size", &*panic);
-                }
-            }
-        }
-        match self.bytes.saturating_add(more) {
-            bytes if bytes > limit => Err((bytes, limit)),
-            _ => Ok(()),
-        }
+        let measure = || {
+            let txn = self.doc.transact();
+            txn.encode_diff_v1(&StateVector::default()).len()
+        };
+        let room = self.library.room(more, limit, measure);
+        room.map_err(|bytes| (bytes, limit))
     }
 
     fn layout(&self) -> Option<Layout<'_>> {
         let (schema, identities) = self.schema.as_ref()?;
-        self.quarantine.get().is_none().then_some(Layout {
+        self.library.check().ok()?;
+        Some(Layout {
             schema,
             identities,
             root: &self.root,
@@ -209,28 +176,17 @@ impl YjsReplica {
 
     /// Takes the version from the library.
     fn look(&mut self) {
-        match catch_unwind(AssertUnwindSafe(|| Seen::of(&self.doc.transact()))) {
-            Ok(seen) => self.seen = seen,
-            Err(panic) => {
-                self.fail("its version", &*panic);
-            }
+        let seen = || Seen::of(&self.doc.transact());
+        if let Ok(seen) = self.library.call("its version", seen) {
+            self.seen = seen;
         }
-    }
-
-    fn fail(&self, on: &str, panic: &(dyn std::any::Any + Send)) -> String {
-        let why = format!("the yrs library failed on {on}: {}", said(panic));
-        self.quarantine.get_or_init(|| why).clone()
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<Imported, ImportError> {
         self.room(bytes.len())
             .map_err(|(bytes, limit)| ImportError::TooLarge { bytes, limit })?;
         // What makes the library fail here does no harm to the document.
-        let update = match catch_unwind(|| Update::decode_v1(bytes)) {
-            Ok(Ok(update)) => update,
-            Ok(Err(error)) => return Err(refused(&error)),
-            Err(panic) => return Err(refused(&said(&*panic))),
-        };
+        let update = self.library.read(|| Update::decode_v1(bytes))?;
         let apply = || {
             let mut txn = self.doc.transact_mut();
             txn.apply_update(update)?;
@@ -239,24 +195,14 @@ impl YjsReplica {
             drop(txn.prune_pending());
             Ok::<_, yrs::error::UpdateError>(lacks)
         };
-        match catch_unwind(AssertUnwindSafe(apply)) {
-            Ok(Ok(lacks)) => {
-                self.bytes = self.bytes.saturating_add(bytes.len());
-                self.look();
-                Ok(match lacks {
-                    true => Imported::Gap,
-                    false => Imported::All { refused: 0 },
-                })
-            }
-            Ok(Err(error)) => {
-                self.look();
-                Err(refused(&error))
-            }
-            Err(panic) => {
-                let why = self.fail("an offer", &*panic);
-                Err(ImportError::Quarantined { why })
-            }
-        }
+        let taken = self.library.call("an offer", apply)?;
+        self.look();
+        let lacks = taken.map_err(|error| self.library.refused(&error))?;
+        self.library.grew(bytes.len());
+        Ok(match lacks {
+            true => Imported::Gap,
+            false => Imported::All { refused: 0 },
+        })
     }
 }
 
@@ -329,21 +275,6 @@ fn make(doc: &Doc, layout: Layout<'_>, edits: &[Edit]) -> Result<(), EditError> 
         .try_for_each(|edit| layout.edit(&mut txn, edit))
 }
 
-/// What a panic said.
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<String>().map(String::as_str);
-    let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-    let said = said.unwrap_or("no reason given");
-    said.chars().take(MAX_SAID).collect()
-}
-
-fn refused(why: &dyn std::fmt::Display) -> ImportError {
-    ImportError::Library {
-        substrate: Substrate::Yjs.name(),
-        why: why.to_string().chars().take(MAX_SAID).collect(),
-    }
-}
-
 impl Replica for YjsReplica {
     fn substrate(&self) -> Substrate {
         Substrate::Yjs
@@ -355,9 +286,7 @@ impl Replica for YjsReplica {
 
     /// A peer that lacks nothing is sent an empty update, as the reference does. `None` in quarantine alone.
     fn export(&self, since: Option<&DocVersion>, wire: WireVersion) -> Option<Payload> {
-        if self.quarantine.get().is_some() {
-            return None;
-        }
+        self.library.check().ok()?;
         let own = self.seen.version(wire);
         let (kind, since) = match since {
             Some(DocVersion::Yjs(since)) => match own.compare(since) {
@@ -368,13 +297,7 @@ impl Replica for YjsReplica {
             _ => (PayloadKind::Entirety, StateVector::default()),
         };
         let export = || self.doc.transact().encode_diff_v1(&since);
-        let bytes = match catch_unwind(AssertUnwindSafe(export)) {
-            Ok(bytes) => bytes,
-            Err(panic) => {
-                self.fail("what is sent", &*panic);
-                return None;
-            }
-        };
+        let bytes = self.library.call("what is sent", export).ok()?;
         let lineage = match (kind, wire) {
             (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
             _ => None,
@@ -396,13 +319,8 @@ impl Replica for YjsReplica {
         _: WireVersion,
         how: Take,
     ) -> Result<Imported, ImportError> {
-        if let Some(why) = self.quarantine.get().cloned() {
-            return Err(ImportError::Quarantined { why });
-        }
-        let substrate = self.substrate().name();
-        let (Encoding::Binary, Data::Bytes(bytes)) = (offer.encoding, &offer.data) else {
-            return Err(ImportError::NotBytes { substrate });
-        };
+        self.library.check()?;
+        let bytes = self.library.bytes_of(offer)?;
         if how == Take::Replace && self.schema.is_none() {
             let mut new = Self::headless().limits(self.limits);
             let imported = new.take(bytes);

@@ -1,6 +1,9 @@
 //! New values: a value of a schema becomes containers and plain values.
 
-use kyneta_uds_exchange::Json;
+use kyneta_uds_exchange::{
+    Json,
+    values::{Difference, difference},
+};
 use kyneta_uds_schema::{Kind, Schema};
 use yrs::{
     Any, Array as _, ArrayPrelim, ArrayRef, GetString as _, Map as _, MapPrelim, MapRef, Text as _,
@@ -113,23 +116,14 @@ impl<'d> Layout<'d> {
 
 /// Replaces only the part that differs, so that what others write elsewhere stays where it was.
 pub(crate) fn replace_text(txn: &mut TransactionMut<'_>, text: &TextRef, new: &str) {
-    let old: Vec<char> = text.get_string(txn).chars().collect();
-    let new: Vec<char> = new.chars().collect();
-    let same = |(a, b): &(&char, &char)| a == b;
-    let before = old.iter().zip(&new).take_while(same).count();
-    let most = old.len().min(new.len()) - before;
-    let after = old.iter().rev().zip(new.iter().rev()).take_while(same);
-    let after = after.count().min(most);
-    let units = |chars: &mut dyn Iterator<Item = &char>| -> usize {
-        chars.map(|char| char.len_utf16()).sum()
-    };
-    let at = units(&mut old.iter().take(before)) as u32;
-    let gone = units(&mut old.iter().take(old.len() - after).skip(before)) as u32;
-    let middle: String = new.iter().take(new.len() - after).skip(before).collect();
-    if gone > 0 {
-        text.remove_range(txn, at, gone);
+    let old = text.get_string(txn);
+    let Difference { before, old, new } = difference(&old, new);
+    let units = |text: &str| text.encode_utf16().count() as u32;
+    let at = units(before);
+    if !old.is_empty() {
+        text.remove_range(txn, at, units(old));
     }
-    if !middle.is_empty() {
-        text.insert(txn, at, &middle);
+    if !new.is_empty() {
+        text.insert(txn, at, new);
     }
 }

@@ -1,14 +1,15 @@
 //! Replicas that edit and take each other's offers, and offers that no replica takes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use fastrand::Rng;
-use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version, WireVersion};
-use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Json, Replica, Take};
-use kyneta_uds_schema::{DocVersion, Schema};
-use kyneta_uds_yjs::{YjsLimits, YjsReplica};
+#[path = "../../../tests/support/documents/replicas.rs"]
+mod support;
 
-const WIRE: WireVersion = WireVersion::V3;
-const ALL: Result<Imported, ImportError> = Ok(Imported::All { refused: 0 });
+use fastrand::Rng;
+use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version};
+use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Json, Replica, Take};
+use kyneta_uds_schema::Schema;
+use kyneta_uds_yjs::{YjsLimits, YjsReplica};
+use support::{ALL, WIRE, list_len, offer_since, pass, text_len};
 
 fn schema() -> Schema {
     let card = Schema::structure([("name", Schema::string()), ("body", Schema::text())]).unwrap();
@@ -32,30 +33,6 @@ fn schema() -> Schema {
 
 fn open(peer: u32) -> YjsReplica {
     YjsReplica::open(schema(), peer).unwrap()
-}
-
-fn offer_since(replica: &YjsReplica, since: &DocVersion) -> Offer {
-    let payload = replica.export(Some(since), WIRE).unwrap();
-    payload.offer(DocId::new("d").unwrap()).unwrap()
-}
-
-fn pass(from: &YjsReplica, to: &mut YjsReplica) {
-    let offer = offer_since(from, &to.version(WIRE));
-    assert_eq!(to.import(&offer, WIRE, Take::Merge), ALL);
-}
-
-fn list_len(replica: &YjsReplica, name: &str) -> usize {
-    match replica.value().get(name) {
-        Some(Json::Array(items)) => items.len(),
-        _ => 0,
-    }
-}
-
-fn text_len(replica: &YjsReplica) -> usize {
-    match replica.value().get("notes") {
-        Some(Json::String(text)) => text.encode_utf16().count(),
-        _ => 0,
-    }
 }
 
 fn random_edit(rng: &mut Rng, replica: &YjsReplica) -> Edit {

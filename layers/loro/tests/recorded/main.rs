@@ -4,4 +4,5 @@
 
 mod schemas;
 mod sessions;
+#[path = "../../../../tests/support/documents/recorded.rs"]
 mod support;

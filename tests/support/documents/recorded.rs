@@ -1,10 +1,9 @@
-//! The vectors as values of this project.
+//! The vectors of documents as values of this project. For the tests of several crates, by `#[path]`.
 
 use std::{fs, path::Path};
 
 use kyneta_uds_core::{Bytes, Data, DocId, Encoding, Offer, PayloadKind, Version};
-use kyneta_uds_exchange::{Edit, Json};
-use kyneta_uds_loro::LoroReplica;
+use kyneta_uds_exchange::{DocReplica, Edit, Json};
 use serde_json::Value;
 
 pub(crate) fn vectors(file: &str) -> Vec<Value> {
@@ -56,8 +55,8 @@ pub(crate) fn edit(op: &Value) -> Option<Edit> {
     Some(edit.at(names))
 }
 
-pub(crate) fn value(replica: &LoroReplica) -> Json {
-    Json::Object(replica.value())
+pub(crate) fn value(replica: &impl DocReplica) -> Json {
+    replica.value()
 }
 
 pub(crate) fn offer(kind: PayloadKind, data: &str, version: &str) -> Offer {
