@@ -10,6 +10,8 @@ use tower_service::Service;
 use crate::{
     admission::Admission,
     disconnect::{BoxError, DisconnectReason},
+    look::Look,
+    message::{ByReference, SmallOffer},
     notice::Notice,
     rejection::Rejection,
     wire::{ConnectionInfo, WireVersion},
@@ -116,6 +118,27 @@ pub trait Channel<M>:
     /// for a channel that has but one. A wrapper passes it on, as [`lost`](Self::lost).
     fn interrupt(&mut self, reason: DisconnectReason) -> bool;
 
+    /// Puts what is inside aside, for its owner to hand it to another process; after that nothing polls the channel
+    /// until it is put back. Before that `call` may be made without `poll_ready`: what waits is part of what is handed
+    /// over. False, and without effect, for a channel that cannot be handed over. Provided: a wrapper need not know it,
+    /// if what puts it aside is above it.
+    fn put_aside(&mut self) -> bool {
+        false
+    }
+
+    /// Asks to keep the memory of large messages for the next ones, from now on. True while some is kept: then
+    /// [`free_kept`](Self::free_kept) is to be called after a while, again and again. Called after each turn of reading.
+    ///
+    /// Provided: behind a layer that does not pass it on, each large message is read into memory of its own.
+    #[inline]
+    fn keep(&mut self) -> bool {
+        false
+    }
+
+    /// Frees what is [kept](Self::keep) and was not needed since the last call. A layer that passes `keep` on passes this
+    /// on, too.
+    fn free_kept(&mut self) {}
+
     /// Calls with messages from the front of `run`, as many as there is room for, without a future each. To be
     /// called in place of `call`, after `poll_ready`. It may call with none: then `call` is to be used.
     ///
@@ -132,6 +155,22 @@ pub trait Channel<M>:
     {
         let _ = run;
         Ok(())
+    }
+
+    /// Shows `look` what has arrived, by reference and in order, while it [wants more](Look::more). Stops at what
+    /// cannot be shown so, and returns it, as the stream would have yielded it. Reads nothing: `None` when no more
+    /// has arrived.
+    ///
+    /// Provided, as [`call_many`](Self::call_many): behind a layer that does not know it each message comes from the
+    /// stream, by value. A layer that looks at no message may pass it on.
+    #[inline]
+    fn look<L: Look<Self::In>>(&mut self, look: &mut L) -> Option<Inbound<Self::In>>
+    where
+        Self: Sized,
+        Self::In: ByReference,
+    {
+        let _ = look;
+        None
     }
 }
 
@@ -163,8 +202,15 @@ pub trait Channel<M>:
 /// assert_eq!(sent, "ab");
 /// ```
 pub trait Run<M> {
-    /// The first message.
+    /// The first message. `None` if it waits [by reference](Self::front_offer).
     fn front(&self) -> Option<&M>;
+
+    /// The first message, if it is an offer that was queued by reference. A channel that does not ask is called with it
+    /// by value. Provided: no message waits so.
+    #[inline]
+    fn front_offer(&self) -> Option<SmallOffer<'_>> {
+        None
+    }
 
     /// Removes the first message and drops it, where it stands: the channel was called with it.
     fn called(&mut self);

@@ -138,6 +138,25 @@ pub trait Frames: Unpin {
         too_large: impl FnOnce(usize, usize) -> E,
     ) -> Result<(), E>;
 
+    /// As [`write_frame`](Self::write_frame), where `encode` writes exactly `size` bytes. Provided.
+    ///
+    /// # Errors
+    /// `too_large(size, limit)` for a payload over the limit.
+    #[inline]
+    fn write_sized<E>(
+        &mut self,
+        size: usize,
+        encode: impl FnOnce(&mut PayloadWriter<'_>),
+        too_large: impl FnOnce(usize, usize) -> E,
+    ) -> Result<(), E> {
+        let _ = size;
+        let encode = |out: &mut PayloadWriter<'_>| {
+            encode(out);
+            Ok(())
+        };
+        self.write_frame(encode, too_large)
+    }
+
     /// Ready when the kernel has taken all frames.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
@@ -155,4 +174,13 @@ pub trait Frames: Unpin {
 
     /// See [`Channel::begin_with`](crate::Channel::begin_with).
     fn begin_with(&mut self, wire: WireVersion) -> bool;
+
+    /// See [`Channel::keep`](crate::Channel::keep). Provided: it keeps nothing.
+    #[inline]
+    fn keep(&mut self) -> bool {
+        false
+    }
+
+    /// See [`Channel::free_kept`](crate::Channel::free_kept).
+    fn free_kept(&mut self) {}
 }

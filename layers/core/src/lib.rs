@@ -25,6 +25,7 @@ mod disconnect;
 mod frames;
 mod half_closed;
 mod identity;
+mod look;
 mod message;
 mod notice;
 mod panic_text;
@@ -49,9 +50,11 @@ pub use disconnect::{BoxError, DisconnectReason, SharedError};
 pub use frames::{Frame, Frames, Payload};
 pub use half_closed::{HalfClose, HalfClosed, HalfClosedEnd};
 pub use identity::{Features, Identity, PeerType, ProtocolVersion, ProtocolVersionError};
+pub use look::Look;
 pub use message::{
-    ChannelMsg, Data, DocEntry, Encoding, Establish, Interest, Message, Offer, PayloadKind,
-    ReplicaType, SyncMode,
+    ByReference, ChannelMsg, Data, DataRef, DocEntry, Encoding, Establish, Interest, Message,
+    MessageRef, Observe, Offer, OfferRef, PayloadKind, ReplicaType, SmallOffer, SmallOffers,
+    SyncMode,
 };
 pub use notice::Notice;
 pub use panic_text::panic_text;
@@ -62,7 +65,8 @@ pub use rejection::{AliasFault, FrameFault, Rejection};
 pub use saved::{Resume, Save, Saved, SavedError, SavedValue};
 pub use target::{Redial, Target};
 pub use text::{
-    BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong, Version,
+    BoundedRef, BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong,
+    Version, VersionRef,
 };
 pub use token_bucket::TokenBucket;
 pub use wire::{ConnectionInfo, Credentials, WireVersion};

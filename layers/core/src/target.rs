@@ -1,4 +1,4 @@
-//! What a stack is called with: a path to connect to, or an accepted stream.
+//! What a stack is called with: an address to connect to, such as a path, or an accepted stream.
 
 use crate::path::SocketPath;
 
@@ -12,13 +12,14 @@ use crate::path::SocketPath;
 ///
 /// let target: Target<()> = SocketPath::new("/run/bus.sock")?.into();
 /// assert!(target.redial().is_some());
-/// assert!(Target::Accepted(()).redial().is_none());
+/// let accepted: Target<()> = Target::Accepted(());
+/// assert!(accepted.redial().is_none());
 /// # Ok::<(), kyneta_uds_core::SocketPathError>(())
 /// ```
 #[derive(Debug)]
-pub enum Target<Io> {
-    /// Connect to this path.
-    Connect(SocketPath),
+pub enum Target<Io, Address = SocketPath> {
+    /// Connect to this address.
+    Connect(Address),
     /// Use this stream.
     Accepted(Io),
 }
@@ -41,10 +42,10 @@ impl Redial for SocketPath {
     }
 }
 
-impl<Io> Redial for Target<Io> {
+impl<Io, Address: Clone> Redial for Target<Io, Address> {
     fn redial(&self) -> Option<Self> {
         match self {
-            Self::Connect(path) => Some(Self::Connect(path.clone())),
+            Self::Connect(address) => Some(Self::Connect(address.clone())),
             Self::Accepted(_) => None,
         }
     }

@@ -17,6 +17,26 @@ pub struct Establish {
     pub features: Option<Features>,
     /// Its protocol version; 1.0 is not written.
     pub protocol: ProtocolVersion,
+    /// It is no peer: it only looks on. In an answer: the listener lets it. Peers that do not know this ignore it.
+    pub observe: Option<Observe>,
+}
+
+/// What a connection wants that only looks on at a listener.
+///
+/// ```
+/// use kyneta_uds_core::{Establish, Identity, Observe};
+/// let establish = Establish::new(Identity::service("a")?).observe(Observe::Members);
+/// assert_eq!(establish.observe, Some(Observe::Members));
+/// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Observe {
+    /// The members that are present, once.
+    Members,
+    /// These, and each message that passes from then on.
+    Messages,
+    /// The members, and the documents that each of them holds, once.
+    Documents,
 }
 
 impl Establish {
@@ -26,7 +46,14 @@ impl Establish {
             identity,
             features: None,
             protocol: ProtocolVersion::default(),
+            observe: None,
         }
+    }
+
+    /// Of a connection that only looks on.
+    pub fn observe(mut self, what: Observe) -> Self {
+        self.observe = Some(what);
+        self
     }
 
     /// With features.

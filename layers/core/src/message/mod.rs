@@ -2,19 +2,23 @@
 //!
 //! Every value of these types can be sent: the types of the fields enforce the limits.
 
+mod by_ref;
 mod establish;
 mod interest;
 mod offer;
 mod present;
 mod size;
+mod small;
 
 use crate::text::DocId;
 
-pub use establish::Establish;
+pub use by_ref::{ByReference, DataRef, MessageRef, OfferRef};
+pub use establish::{Establish, Observe};
 pub use interest::Interest;
 pub use offer::{Data, Encoding, Offer, PayloadKind};
 pub use present::{DocEntry, ReplicaType, SyncMode};
 pub use size::Message;
+pub use small::{SmallOffer, SmallOffers};
 
 /// A message of the channel protocol.
 ///

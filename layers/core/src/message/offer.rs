@@ -93,6 +93,8 @@ pub struct Offer {
     pub reciprocate: Option<bool>,
     /// Where the payload comes from (wire version 3 peers; 1.8.0 ignores it).
     pub lineage: Option<Lineage>,
+    /// Over a link between two hubs: the version that the payload starts from. Other receivers ignore it.
+    pub base: Option<Box<Version>>,
 }
 
 impl Offer {
@@ -115,6 +117,7 @@ impl Offer {
             version,
             reciprocate: None,
             lineage: None,
+            base: None,
         }
     }
 
@@ -133,6 +136,12 @@ impl Offer {
     /// Sets where the payload comes from.
     pub fn lineage(mut self, lineage: Lineage) -> Self {
         self.lineage = Some(lineage);
+        self
+    }
+
+    /// Sets the version that the payload starts from, for a link.
+    pub fn since(mut self, base: Version) -> Self {
+        self.base = Some(Box::new(base));
         self
     }
 }

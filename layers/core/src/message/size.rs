@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{ChannelMsg, DocEntry};
-use crate::{identity::Identity, text::SchemaHash};
+use super::{ChannelMsg, DocEntry, OfferRef};
+use crate::{
+    identity::Identity,
+    text::{Lineage, SchemaHash},
+};
 
 /// A type that queues can hold: it knows its size, so that a queue can be bounded in bytes.
 ///
@@ -97,18 +100,24 @@ impl Message for ChannelMsg {
     #[inline]
     fn size(&self) -> usize {
         let held = match self {
-            Self::Offer(offer) => {
-                offer.data.len()
-                    + offer.version.as_bytes().len()
-                    + shared_text(offer.doc.as_str())
-                    + offer
-                        .lineage
-                        .as_ref()
-                        .map_or(0, |lineage| shared_text(lineage.as_str()))
-            }
+            Self::Offer(offer) => return OfferRef::from(offer).size(),
             other => other.text_bytes(),
         };
         size_of::<Self>() + held
+    }
+}
+
+impl OfferRef<'_> {
+    /// The [size](Message::size) of its message by value.
+    #[inline]
+    pub fn size(&self) -> usize {
+        let lineage = |lineage: &Lineage| LINEAGE + lineage.as_str().len();
+        size_of::<ChannelMsg>()
+            + self.data.as_slice().len()
+            + self.version.as_bytes().len()
+            + shared_text(self.doc.as_str())
+            + self.lineage.map_or(0, lineage)
+            + self.base.map_or(0, |base| base.as_bytes().len())
     }
 }
 
@@ -132,6 +141,9 @@ impl ChannelMsg {
         }
     }
 }
+
+/// What a lineage holds beside its text.
+const LINEAGE: usize = 4 * size_of::<usize>();
 
 /// Bytes that a reference-counted text holds. Each message counts them all, shared or not.
 #[inline]

@@ -3,11 +3,9 @@
 //!
 //! In: a value, or bytes. Out: bytes, or a value. Touches nothing.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
-use super::{LOWEST, Saved, SavedError, SavedValue, VERSION};
+use super::{Fields, LOWEST, Saved, SavedError, SavedValue, VERSION};
 
 const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
@@ -16,6 +14,8 @@ const LIST: u8 = 4;
 const MAP: u8 = 5;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
+
+const TWICE: &str = "a field that is there twice";
 
 /// Lists and parts inside one another.
 const MAX_DEPTH: usize = 16;
@@ -26,8 +26,9 @@ pub(super) fn encode(saved: &Saved, out: &mut Vec<u8>) {
         text(name, out);
         head(UNSIGNED, number, out);
     }
-    for (name, value) in &saved.fields {
-        text(name, out);
+    for (name, value) in saved.fields.iter() {
+        head(TEXT, name.len() as u64, out);
+        out.extend_from_slice(name);
         encode_value(value, out);
     }
 }
@@ -71,14 +72,17 @@ fn head(kind: u8, number: u64, out: &mut Vec<u8>) {
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Saved, SavedError> {
     let mut reader = Reader { bytes, at: 0 };
-    let start = reader.byte()?;
-    if start >> 5 != MAP {
-        return Err(reader.unreadable("no map"));
-    }
-    let saved = reader.map(start, MAX_DEPTH)?;
+    let saved = reader.first()?;
     if reader.at < bytes.len() {
         return Err(reader.unreadable("bytes behind its end"));
     }
+    Ok(saved)
+}
+
+pub(super) fn decode_first(bytes: &mut &[u8]) -> Result<Saved, SavedError> {
+    let mut reader = Reader { bytes, at: 0 };
+    let saved = reader.first()?;
+    *bytes = bytes.get(reader.at..).unwrap_or_default();
     Ok(saved)
 }
 
@@ -88,6 +92,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn first(&mut self) -> Result<Saved, SavedError> {
+        let start = self.byte()?;
+        if start >> 5 != MAP {
+            return Err(self.unreadable("no map"));
+        }
+        self.map(start, MAX_DEPTH)
+    }
+
     const fn unreadable(&self, why: &'static str) -> SavedError {
         SavedError::Unreadable { at: self.at, why }
     }
@@ -139,8 +151,10 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, start: u8, depth: usize) -> Result<Saved, SavedError> {
         let depth = self.deeper(depth)?;
-        let (mut version, mut lowest, mut fields) = (None, None, BTreeMap::new());
-        for _ in 0..self.count(start)? {
+        let count = self.count(start)?;
+        let mut fields = Fields::with_room(count.saturating_sub(2));
+        let (mut version, mut lowest) = (None, None);
+        for _ in 0..count {
             let key = self.byte()?;
             if key >> 5 != TEXT {
                 return Err(self.unreadable("a key that is no text"));
@@ -151,11 +165,17 @@ impl<'a> Reader<'a> {
                 (VERSION, SavedValue::Number(number)) => version.replace(number).is_some(),
                 (LOWEST, SavedValue::Number(number)) => lowest.replace(number).is_some(),
                 (VERSION | LOWEST, _) => return Err(self.unreadable("a version that is no number")),
-                (key, value) => fields.insert(key.to_owned(), value).is_some(),
+                (key, value) => {
+                    fields.push(key, value);
+                    false
+                }
             };
             if repeated {
-                return Err(self.unreadable("a field that is there twice"));
+                return Err(self.unreadable(TWICE));
             }
+        }
+        if !fields.sort() {
+            return Err(self.unreadable(TWICE));
         }
         match (version, lowest) {
             (Some(version), Some(lowest)) => Ok(Saved {

@@ -56,3 +56,10 @@ pub enum SavedError {
         why: &'static str,
     },
 }
+
+impl SavedError {
+    /// The field `name` has a value that cannot be: [`SavedError::Value`].
+    pub const fn invalid(name: &'static str, why: &'static str) -> Self {
+        Self::Value { name, why }
+    }
+}

@@ -4,9 +4,9 @@
 
 use super::{Saved, SavedError};
 
-/// A channel or a frame transport that can be taken apart into its stream and its state, so that a stack in another
-/// process goes on with them ([`Resume`]). Nothing that was written is lost: bytes that the kernel has not taken are
-/// part of the state.
+/// A channel or a frame transport that gives its state, so that a stack in another process goes on with it and with a
+/// copy of its stream ([`Resume`]). Nothing that was written is lost: bytes that the kernel has not taken are part of the
+/// state. After that, it must not be polled while the other process may go on.
 ///
 /// A layer of your own that keeps no state passes it on:
 ///
@@ -17,7 +17,10 @@ use super::{Saved, SavedError};
 ///
 /// impl<C: Save> Save for Counted<C> {
 ///     type Io = C::Io;
-///     fn save(self, saved: Saved) -> (C::Io, Saved) {
+///     fn stream(&self) -> &C::Io {
+///         self.inner.stream()
+///     }
+///     fn save(&self, saved: Saved) -> Saved {
 ///         // One with a state adds its part, under a name of its own.
 ///         self.inner.save(saved.with("counted", Saved::new(1, 1).with("count", self.count)))
 ///     }
@@ -32,8 +35,11 @@ pub trait Save: Sized {
     /// The stream at the bottom of the stack.
     type Io;
 
-    /// Takes it apart. Each layer adds its part to `saved`, and passes it on to the layer below.
-    fn save(self, saved: Saved) -> (Self::Io, Saved);
+    /// That stream.
+    fn stream(&self) -> &Self::Io;
+
+    /// Each layer adds its part to `saved`, and passes it on to the layer below.
+    fn save(&self, saved: Saved) -> Saved;
 }
 
 /// A make service that can go on with the connection of another process. It reads and writes nothing.

@@ -7,12 +7,14 @@
 
 mod cbor;
 mod error;
+mod fields;
 mod layers;
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use self::fields::Fields;
 pub use error::SavedError;
 pub use layers::{Resume, Save};
 
@@ -45,7 +47,7 @@ const LOWEST: &str = "lowest";
 pub struct Saved {
     version: u64,
     lowest: u64,
-    fields: BTreeMap<String, SavedValue>,
+    fields: Fields,
 }
 
 /// A field of a [`Saved`] value.
@@ -72,7 +74,7 @@ impl Saved {
         Self {
             version: version as u64,
             lowest: lowest as u64,
-            fields: BTreeMap::new(),
+            fields: Fields::new(),
         }
     }
 
@@ -80,7 +82,7 @@ impl Saved {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<SavedValue>) -> Self {
         if name != VERSION && name != LOWEST {
-            self.fields.insert(name.into(), value.into());
+            self.fields.set(name, value.into());
         }
         self
     }
@@ -144,7 +146,7 @@ impl Saved {
     /// As of [`number`](Self::number), and [`SavedError::Value`].
     pub fn number32(&self, name: &'static str) -> Result<u32, SavedError> {
         let why = "it is over 4294967295";
-        u32::try_from(self.number(name)?).map_err(|_| SavedError::Value { name, why })
+        u32::try_from(self.number(name)?).map_err(|_| SavedError::invalid(name, why))
     }
 
     /// A number, if there is a field of this name.
@@ -153,6 +155,22 @@ impl Saved {
     /// As of [`number`](Self::number).
     pub fn number_if_any(&self, name: &'static str) -> Result<Option<u64>, SavedError> {
         self.get(name).map(|_| self.number(name)).transpose()
+    }
+
+    /// A number, or 0 if there is no field of this name.
+    ///
+    /// # Errors
+    /// As of [`number`](Self::number).
+    pub fn number_or_zero(&self, name: &'static str) -> Result<u64, SavedError> {
+        Ok(self.number_if_any(name)?.unwrap_or(0))
+    }
+
+    /// Yes or no; no, if there is no field of this name.
+    ///
+    /// # Errors
+    /// As of [`number`](Self::number).
+    pub fn flag_or_false(&self, name: &'static str) -> Result<bool, SavedError> {
+        self.get(name).map_or(Ok(false), |_| self.flag(name))
     }
 
     /// Yes or no.
@@ -213,8 +231,29 @@ impl Saved {
     /// As bytes: one CBOR map, the same for equal values.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        cbor::encode(self, &mut out);
+        self.encode_to(&mut out);
         out
+    }
+
+    /// Appends what [`encode`](Self::encode) gives: several values in a row are a CBOR sequence (RFC 8742), of which
+    /// [`decode_first`](Self::decode_first) reads one after another.
+    ///
+    /// ```
+    /// use kyneta_uds_core::Saved;
+    ///
+    /// let mut sequence = Vec::new();
+    /// for number in 0..3_u64 {
+    ///     Saved::new(1, 1).with("number", number).encode_to(&mut sequence);
+    /// }
+    /// let mut rest = sequence.as_slice();
+    /// for number in 0..3 {
+    ///     assert_eq!(Saved::decode_first(&mut rest)?.number("number")?, number);
+    /// }
+    /// assert!(rest.is_empty());
+    /// # Ok::<(), kyneta_uds_core::SavedError>(())
+    /// ```
+    pub fn encode_to(&self, out: &mut Vec<u8>) {
+        cbor::encode(self, out);
     }
 
     /// From bytes. Memory follows the bytes, not what they claim; lists and parts nest 16 deep at most.
@@ -223,6 +262,38 @@ impl Saved {
     /// [`SavedError::Unreadable`].
     pub fn decode(bytes: &[u8]) -> Result<Self, SavedError> {
         cbor::decode(bytes)
+    }
+
+    /// From the first of the bytes, which are left behind it. Otherwise as [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`SavedError::Unreadable`]; then the bytes stay as they were.
+    pub fn decode_first(bytes: &mut &[u8]) -> Result<Self, SavedError> {
+        cbor::decode_first(bytes)
+    }
+}
+
+impl SavedValue {
+    /// One of the parts that the list in the field `name` has.
+    ///
+    /// # Errors
+    /// [`SavedError::Value`]: it is no part.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{Saved, SavedValue};
+    ///
+    /// let member = Saved::new(1, 1).with("key", 7_u64);
+    /// let saved = Saved::new(1, 1).with("members", vec![SavedValue::from(member)]);
+    /// for value in saved.list("members")? {
+    ///     assert_eq!(value.as_part("members")?.number("key")?, 7);
+    /// }
+    /// # Ok::<(), kyneta_uds_core::SavedError>(())
+    /// ```
+    pub fn as_part(&self, name: &'static str) -> Result<&Saved, SavedError> {
+        match self {
+            Self::Part(part) => Ok(part),
+            _ => Err(SavedError::invalid(name, "one of the list is no part")),
+        }
     }
 }
 

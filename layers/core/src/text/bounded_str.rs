@@ -57,10 +57,16 @@ impl<const MAX: usize> BoundedStr<MAX> {
     pub fn new(text: impl AsRef<str> + Into<ByteString>) -> Result<Self, TextTooLong> {
         let str = text.as_ref();
         check("text", str.len(), MAX)?;
-        Ok(Self(match Short::new(str) {
+        Ok(Self::of_checked(text))
+    }
+
+    /// Of a text whose length is checked.
+    #[inline]
+    pub(super) fn of_checked(text: impl AsRef<str> + Into<ByteString>) -> Self {
+        Self(match Short::new(text.as_ref()) {
             Some(short) => Repr::Short(short),
             None => Repr::Long(text.into()),
-        }))
+        })
     }
 
     /// The text itself.

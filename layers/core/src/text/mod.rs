@@ -37,10 +37,12 @@ macro_rules! text_traits {
     };
 }
 
+mod bounded_ref;
 mod bounded_str;
 mod shared;
 mod short;
 
+pub use bounded_ref::{BoundedRef, VersionRef};
 pub use bounded_str::{BoundedStr, Name, ReplicaName, Version};
 pub use shared::{DocId, Lineage, PeerId, SchemaHash};
 

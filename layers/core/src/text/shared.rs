@@ -1,16 +1,36 @@
 //! Texts that sit in tables and outlive their frame: ids, schema hashes and lineages.
 //!
-//! In: a string. Out: an `Arc<str>` whose length is checked.
+//! In: a string. Out: a shared text whose length is checked.
 
 use std::{borrow::Borrow, sync::Arc};
 
 use super::{TextTooLong, check};
 
+/// How a text is held: an `Arc<str>`, or an `Arc<Box<str>>`, which is a pointer less to move and one more to follow.
+trait Shared {
+    fn of(text: &str) -> Self;
+}
+
+impl Shared for Arc<str> {
+    fn of(text: &str) -> Self {
+        text.into()
+    }
+}
+
+impl Shared for Arc<Box<str>> {
+    fn of(text: &str) -> Self {
+        Self::new(text.into())
+    }
+}
+
 macro_rules! shared_text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:expr) => {
+        shared_text! { $(#[$doc])* $name: str, $what, $max }
+    };
+    ($(#[$doc:meta])* $name:ident: $held:ty, $what:literal, $max:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(Arc<$held>);
 
         impl $name {
             /// The longest allowed, bytes of UTF-8.
@@ -23,7 +43,7 @@ macro_rules! shared_text {
             pub fn new(text: impl AsRef<str>) -> Result<Self, TextTooLong> {
                 let text = text.as_ref();
                 check($what, text.len(), Self::MAX)?;
-                Ok(Self(text.into()))
+                Ok(Self(Shared::of(text)))
             }
 
             /// The text itself.
@@ -83,5 +103,5 @@ shared_text! {
     /// assert_eq!(kyneta_uds_core::Lineage::new("main")?.as_str(), "main");
     /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
     /// ```
-    Lineage, "lineage", 64 << 10
+    Lineage: Box<str>, "lineage", 64 << 10
 }

@@ -130,6 +130,20 @@ impl WriteBuf {
         PayloadWriter { buf: self }
     }
 
+    /// A copy of the bytes not yet written.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        let mut from = self.sent;
+        for (at, attached) in &self.attached {
+            let at = self.index(*at);
+            bytes.extend_from_slice(self.small.get(from..at).unwrap_or_default());
+            bytes.extend_from_slice(attached);
+            from = at;
+        }
+        bytes.extend_from_slice(self.small.get(from..).unwrap_or_default());
+        bytes
+    }
+
     /// Fills `slices` with the bytes to be written next; returns how many slices were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut from = self.sent;
