@@ -22,7 +22,8 @@ const STEP: usize = 64 << 10;
 ///
 /// The first 128 KiB of each connection do not count, so small messages always pass. A larger frame leases
 /// memory in steps of 64 KiB as its bytes arrive, whatever its header announces. The lease ends when the frame
-/// has been passed on or the connection ends. A connection that needs more than is left ends with
+/// has been passed on, or up to 40 ms later while three quarters of the budget are free, or when the connection
+/// ends. A connection that needs more than is left ends with
 /// [`FramingError::OverBudget`](crate::FramingError::OverBudget).
 ///
 /// The connections of one user (the peer's uid, if the kernel reports it) can use only a part of the budget, so
@@ -165,6 +166,17 @@ impl Lease {
         usage.bytes += more;
         self.held += more;
         Ok(())
+    }
+
+    /// True while no more than a quarter of the budget is used.
+    pub(crate) fn leaves_most(&self) -> bool {
+        let Some(budget) = self.budget.as_ref().filter(|_| self.held > 0) else {
+            return true;
+        };
+        let usage = budget.pool.usage();
+        let by_uid = self.uid.and_then(|uid| usage.by_uid.get(&uid));
+        usage.bytes <= budget.pool.limit / 4
+            && by_uid.is_none_or(|used| *used <= budget.uid_limit / 4)
     }
 
     /// Releases what a buffer of `bytes` does not need.

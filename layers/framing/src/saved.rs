@@ -19,11 +19,15 @@ const VERSION: u32 = 1;
 impl<Io: ByteStream> Save for FrameTransport<Io> {
     type Io = Io;
 
-    fn save(self, saved: Saved) -> (Io, Saved) {
-        let (io, parser, writer, unsent) = self.into_parts();
+    fn stream(&self) -> &Io {
+        self.io()
+    }
+
+    fn save(&self, saved: Saved) -> Saved {
+        let (parser, writer, unsent) = self.parts();
         let part = parser.save(Saved::new(VERSION, 1));
         let part = writer.save(part).with("unsent", unsent);
-        (io, saved.with(PART, part))
+        saved.with(PART, part)
     }
 }
 
@@ -39,7 +43,8 @@ impl<Io: ByteStream> FrameTransport<Io> {
     ///
     /// let (ours, _theirs) = tokio::io::duplex(1024);
     /// let transport = FrameTransport::new(ours, FramingConfig::new());
-    /// let (io, saved) = transport.save(Saved::new(1, 1));
+    /// let saved = transport.save(Saved::new(1, 1));
+    /// let io = transport.into_inner();
     /// let transport = FrameTransport::resume(io, FramingConfig::new(), &saved)?;
     /// # Ok::<(), kyneta_uds_core::SavedError>(())
     /// ```

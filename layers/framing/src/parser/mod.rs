@@ -12,7 +12,7 @@ mod scan;
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut, buf::Limit};
 use kyneta_uds_core::{Frame, Notice, Payload, WireVersion};
 
 pub(crate) use self::scan::Step;
@@ -56,6 +56,8 @@ pub struct FrameParser {
     initial_wire: WireVersion,
 
     buffer: ReadBuffer,
+    /// The memory of a large frame is kept for the next one.
+    keeps: bool,
     /// The part of the shared inbound budget that `buffer` uses.
     lease: Lease,
     /// Complete frames of version `wire`, split off together.
@@ -86,6 +88,7 @@ impl FrameParser {
             wire,
             initial_wire: WireVersion::V3,
             buffer: ReadBuffer::new(),
+            keeps: false,
             lease: Lease::default(),
             frames: Bytes::new(),
             next_at: 0,
@@ -129,11 +132,28 @@ impl FrameParser {
     #[inline]
     pub fn read_buf(&mut self) -> &mut BytesMut {
         self.discard_consumed();
-        let missing = match self.front_sizes() {
-            Some((_, frame)) => frame.saturating_sub(self.buffer.as_slice().len()),
-            None => 0,
-        };
-        self.buffer.reserve_for_read(missing);
+        self.reserve_for(self.front_sizes().map_or(0, |(_, frame)| frame))
+    }
+
+    /// [`read_buf`](Self::read_buf), and how much to read.
+    #[inline]
+    pub(crate) fn next_read(&mut self) -> Limit<&mut BytesMut> {
+        self.discard_consumed();
+        let frame = self.front_sizes().map_or(0, |(_, frame)| frame);
+        if frame > 0 {
+            self.buffer.begins(frame);
+        }
+        self.reserve_for(frame);
+        let most = self.buffer.most_to_read(frame);
+        self.buffer.buf().limit(most)
+    }
+
+    /// For the rest of a frame of so many bytes; 0 if that is not known.
+    #[inline]
+    fn reserve_for(&mut self, frame: usize) -> &mut BytesMut {
+        let missing = frame.saturating_sub(self.buffer.as_slice().len());
+        let keep = self.may_keep();
+        self.buffer.reserve_for_read(missing, keep);
         self.lease.shrink_to(self.buffer.allocation());
         self.buffer.buf()
     }
@@ -257,8 +277,28 @@ impl FrameParser {
     /// Frees memory; called when there is nothing to read for now.
     pub fn release(&mut self) {
         self.discard_consumed();
-        self.buffer.release();
+        let keep = self.may_keep();
+        self.buffer.release(keep);
         self.lease.shrink_to(self.buffer.allocation());
+    }
+
+    /// See [`Frames::keep`](kyneta_uds_core::Frames::keep).
+    pub fn keep(&mut self) -> bool {
+        self.keeps = true;
+        self.buffer.is_large()
+    }
+
+    /// See [`Frames::free_kept`](kyneta_uds_core::Frames::free_kept).
+    pub fn free_kept(&mut self) {
+        self.discard_consumed();
+        self.buffer.free_unneeded();
+        self.lease.shrink_to(self.buffer.allocation());
+    }
+
+    /// Not where memory is scarce: it would be missing for frames of other connections.
+    #[inline]
+    fn may_keep(&self) -> bool {
+        self.keeps && (!self.buffer.is_large() || self.lease.leaves_most())
     }
 
     /// The payload at a range that [`next_complete`](Self::next_complete) or [`step`](Self::step) has returned.

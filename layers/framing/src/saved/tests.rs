@@ -55,10 +55,12 @@ fn yielded(transport: &mut FrameTransport<DuplexStream>, out: &mut Vec<String>) 
 }
 
 fn handed_over(transport: FrameTransport<DuplexStream>) -> FrameTransport<DuplexStream> {
-    let (io, saved) = transport.save(Saved::new(1, 1));
+    let saved = transport.save(Saved::new(1, 1));
+    let io = transport.into_inner();
     let saved = Saved::decode(&saved.encode()).unwrap();
     let resumed = FrameTransport::resume(io, config(), &saved).unwrap();
-    let (io, again) = resumed.save(Saved::new(1, 1));
+    let again = resumed.save(Saved::new(1, 1));
+    let io = resumed.into_inner();
     assert_eq!(again, saved);
     FrameTransport::resume(io, config(), &saved).unwrap()
 }

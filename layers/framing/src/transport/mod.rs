@@ -89,17 +89,13 @@ impl<Io: ByteStream> FrameTransport<Io> {
         }
     }
 
-    /// The stream, both directions, and the bytes that the stream has not taken.
-    pub(crate) fn into_parts(self) -> (Io, FrameParser, FrameWriter, Vec<u8>) {
-        let mut out = self.out;
-        let mut unsent = Vec::with_capacity(out.len());
-        while !out.is_empty() {
-            let front = out.front();
-            unsent.extend_from_slice(front);
-            let taken = front.len();
-            out.advance(taken);
-        }
-        (self.io, self.parser, self.writer, unsent)
+    pub(crate) const fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Both directions, and the bytes that the stream has not taken.
+    pub(crate) fn parts(&self) -> (&FrameParser, &FrameWriter, Vec<u8>) {
+        (&self.parser, &self.writer, self.out.to_vec())
     }
 
     /// Goes on where a transport was taken apart.
@@ -130,7 +126,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
             if let Err(error) = self.parser.lease_room() {
                 return Poll::Ready(Err(error));
             }
-            match poll_read_buf(Pin::new(&mut self.io), cx, self.parser.read_buf()) {
+            match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.parser.next_read()) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(match self.parser.partial_frame() {
                         None => Ok(Step::NeedMore),
@@ -240,6 +236,20 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
     }
 
     #[inline]
+    fn write_sized<E>(
+        &mut self,
+        size: usize,
+        encode: impl FnOnce(&mut PayloadWriter<'_>),
+        too_large: impl FnOnce(usize, usize) -> E,
+    ) -> Result<(), E> {
+        let wire = self.parser.outbound_wire();
+        let Self { writer, out, .. } = self;
+        writer.write_sized(wire, out, size, encode, too_large)?;
+        self.parser.frame_written(wire);
+        Ok(())
+    }
+
+    #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_flush_all(cx)).map_err(FramingError::Io)?;
         // The caller has no more to write for now.
@@ -276,6 +286,15 @@ impl<Io: ByteStream> Frames for FrameTransport<Io> {
 
     fn begin_with(&mut self, wire: WireVersion) -> bool {
         self.parser.begin_with(wire)
+    }
+
+    #[inline]
+    fn keep(&mut self) -> bool {
+        self.parser.keep()
+    }
+
+    fn free_kept(&mut self) {
+        self.parser.free_kept();
     }
 }
 

@@ -82,6 +82,34 @@ impl FrameWriter {
         buf.rewind(start);
         Err(refused)
     }
+
+    /// As [`write`](Self::write), where `encode` writes exactly `size` bytes: the header is complete at once.
+    ///
+    /// # Errors
+    /// `too_large(size, limit)` for a payload over the limit; nothing is appended then.
+    #[inline]
+    pub fn write_sized<E>(
+        &mut self,
+        wire: WireVersion,
+        buf: &mut WriteBuf,
+        size: usize,
+        encode: impl FnOnce(&mut PayloadWriter<'_>),
+        too_large: impl FnOnce(usize, usize) -> E,
+    ) -> Result<(), E> {
+        let [s0, s1, s2, s3] = self.seq.to_be_bytes();
+        self.seq = self.seq.wrapping_add(1);
+        if size > self.max_frame {
+            return Err(too_large(size, self.max_frame));
+        }
+        let [l0, l1, l2, l3] = (size as u32).to_be_bytes();
+        let mut payload = buf.writer();
+        match wire {
+            WireVersion::V2 => payload.put_slice(&[2, COMPLETE, l0, l1, l2, l3]),
+            WireVersion::V3 => payload.put_slice(&[3, COMPLETE, l0, l1, l2, l3, s0, s1, s2, s3]),
+        }
+        encode(&mut payload);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

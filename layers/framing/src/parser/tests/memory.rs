@@ -1,9 +1,11 @@
 //! How much memory the parser holds.
 
+use bytes::BufMut as _;
+
 use super::*;
 use crate::{
     InboundBudget,
-    read_buf::{LARGE_ALLOCATION, QUIET_READ},
+    read_buf::{BUSY_READ, LARGE_ALLOCATION, QUIET_READ},
 };
 
 /// Appends as a transport would, in pieces of at most `step`.
@@ -157,7 +159,8 @@ fn a_small_frame_keeps_no_large_allocation_alive() {
         assert_eq!((large_ones.len(), others.len()), (2, 3));
         for large_one in &large_ones {
             let start = large_one.as_ptr() as usize;
-            let allocation = start..start + large + (128 << 10);
+            // There is room for one read behind a frame.
+            let allocation = start..start + large + BUSY_READ;
             for other in &others {
                 assert!(
                     !allocation.contains(&(other.as_ptr() as usize)),
@@ -262,4 +265,214 @@ fn a_large_frame_leases_from_the_budget_as_it_arrives_and_releases_it() {
     read(&mut c, &large).unwrap();
     read(&mut c, &many).unwrap();
     assert_eq!(budget.used(), 0);
+}
+
+/// What an owner that frees regularly sees.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn the_memory_of_a_large_frame_is_kept_until_it_was_not_needed_for_a_while() {
+    let large = |seq| frame(3, 0, seq, &vec![0; 4 << 20]);
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    assert!(!parser.keep());
+    read(&mut parser, &large(1), 200_000);
+    read(&mut parser, &large(2), 200_000); // Now in one step, with the size of the first.
+    parser.release();
+    assert!(parser.keep());
+    let (held, at) = (parser.held(), parser.read_buf().as_ptr());
+    for seq in 3..20 {
+        parser.free_kept(); // It was needed since the last call.
+        read(&mut parser, &large(seq), 200_000);
+        parser.release();
+        assert_eq!((parser.held(), parser.read_buf().as_ptr()), (held, at));
+    }
+    // Small frames between do not need it, and do not keep it alive.
+    read_frames(&mut parser, &frame(3, 0, 20, b"small"), 100, |frame| {
+        let Frame::Payload(payload) = frame else {
+            panic!("{frame:?}")
+        };
+        assert!(payload.buffer().len() < 100);
+    });
+    parser.free_kept();
+    assert!(parser.keep());
+    parser.free_kept();
+    assert!(!parser.keep());
+    parser.release();
+    assert!(parser.held() <= QUIET_READ, "{}", parser.held());
+}
+
+#[test]
+fn a_frame_as_large_as_the_last_one_has_room_although_a_message_holds_that_one() {
+    let mut parser = FrameParser::new(WireMode::Auto, 1 << 20);
+    let large = |seq| frame(3, 0, seq, &vec![0; BUSY_READ + 30]);
+    let mut messages = Vec::new();
+    for seq in 1..6 {
+        if seq > 1 {
+            let limited = parser.next_read();
+            let room = limited.get_ref().capacity() - limited.get_ref().len();
+            assert!(room >= large(seq).len(), "{seq}: {room}");
+        }
+        read_frames(&mut parser, &large(seq), usize::MAX, |frame| {
+            let Frame::Payload(payload) = frame else {
+                panic!("{frame:?}")
+            };
+            messages.push(payload.slice(0..BUSY_READ));
+        });
+        assert!(parser.held() <= 2 * LARGE_ALLOCATION);
+    }
+    assert_eq!(messages.len(), 5);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn a_frame_that_arrives_slowly_is_not_freed() {
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    parser.keep();
+    let large = frame(3, 0, 1, &vec![7; 1 << 20]);
+    let mut seen = 0;
+    for part in large.chunks(100_000) {
+        read_frames(&mut parser, part, usize::MAX, |_| seen += 1);
+        parser.release();
+        parser.free_kept();
+        parser.free_kept();
+    }
+    assert_eq!(seen, 1);
+}
+
+/// While the peer's next frame is much smaller, and while memory is scarce, nothing is kept.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn memory_is_kept_for_frames_of_that_size_and_from_a_quarter_of_the_budget_alone() {
+    let budget = InboundBudget::new(16 << 20).per_uid(16 << 20);
+    let lease = || Lease::new(Some(budget.clone()), Some(7));
+    let large = |size: usize| frame(3, 0, 1, &vec![0; size << 20]);
+    let fill = |parser: &mut FrameParser, bytes: &[u8]| {
+        for part in bytes.chunks(50_000) {
+            parser.lease_room().unwrap();
+            read(parser, part, usize::MAX);
+        }
+        parser.release();
+    };
+    let mut parsers: Vec<_> = (0..4)
+        .map(|_| FrameParser::new(WireMode::Auto, 64 << 20).with_lease(lease()))
+        .collect();
+    for (at, parser) in parsers.iter_mut().enumerate() {
+        parser.keep();
+        fill(parser, &large(2));
+        assert_eq!(parser.keep(), at < 2, "connection {at}: {}", budget.used());
+    }
+    assert!(budget.used() <= 4 << 20, "{}", budget.used());
+    for parser in &mut parsers {
+        parser.free_kept();
+        parser.free_kept();
+    }
+    assert_eq!(budget.used(), 0);
+
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    parser.keep();
+    read(&mut parser, &large(16), 200_000);
+    let held = parser.held();
+    read(&mut parser, &large(1), 200_000);
+    assert!(held >= 16 << 20 && parser.held() <= 4 << 20);
+}
+
+/// Else what was begun behind a frame would be moved to the front, for each frame.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn large_frames_of_one_size_are_read_one_by_one_into_the_same_memory() {
+    for size in [64 << 10, 100 << 10, 300 << 10, 1 << 20] {
+        let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+        parser.keep();
+        let mut stream: Vec<u8> = (1..20)
+            .flat_map(|seq| frame(3, 0, seq, &vec![0; size]))
+            .collect();
+        let (mut seen, mut at) = (0, None);
+        while !stream.is_empty() {
+            let mut buf = parser.next_read();
+            let n = buf.chunk_mut().len().min(stream.len()).min(200_000);
+            buf.put_slice(&stream[..n]);
+            stream.drain(..n);
+            while let Some(Frame::Payload(payload)) = parser.next_frame().unwrap() {
+                seen += 1;
+                let (was, is) = (at, Some(payload.as_slice().as_ptr()));
+                at = is;
+                if seen > 3 {
+                    assert_eq!(was, is, "frame {seen} of {size} bytes");
+                    assert!(parser.is_between_frames(), "frame {seen} of {size} bytes");
+                }
+            }
+        }
+        assert_eq!(seen, 19);
+    }
+}
+
+/// What was begun behind the last whole frame would be moved to the front.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn frames_of_one_medium_size_are_read_whole_and_nothing_of_them_is_moved() {
+    for size in [5 << 10, 16 << 10, 20 << 10, 33 << 10, 48 << 10, 60 << 10] {
+        let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+        parser.keep();
+        let frames = 60_u32;
+        let mut stream: Vec<u8> = (1..=frames)
+            .flat_map(|seq| frame(3, 0, seq, &vec![0; size]))
+            .collect();
+        let (mut seen, mut reads, mut last_reads) = (0_u32, 0, 0);
+        while !stream.is_empty() {
+            let mut buf = parser.next_read();
+            let n = buf.chunk_mut().len().min(stream.len());
+            buf.put_slice(&stream[..n]);
+            stream.drain(..n);
+            reads += 1;
+            while let Some(Frame::Payload(_)) = parser.next_frame().unwrap() {
+                seen += 1;
+            }
+            if seen > frames / 2 {
+                last_reads += 1;
+                let left = parser.partial_frame();
+                assert!(
+                    left.is_none(),
+                    "{left:?} after read {reads} of {size} bytes"
+                );
+                assert!(parser.held() <= LARGE_ALLOCATION, "{}", parser.held());
+            }
+        }
+        assert_eq!(seen, frames);
+        // As few as reads of 64 KiB would be.
+        let most = (frames as usize / 2 * size).div_ceil(BUSY_READ) + 1;
+        assert!(last_reads <= most, "{last_reads} reads of {size} bytes");
+    }
+}
+
+/// The sizes that were read before say nothing for ever: what follows is read in few reads, whatever its size.
+#[test]
+#[cfg_attr(miri, ignore = "too much for Miri")]
+fn after_frames_of_another_size_reads_are_as_large() {
+    let sizes = [16 << 10, 100, 60 << 10, 1 << 20, 48 << 10, 10, 5 << 10];
+    let mut parser = FrameParser::new(WireMode::Auto, 64 << 20);
+    parser.keep();
+    let mut seq = 0;
+    for size in sizes {
+        let count = ((1 << 20) / size).max(2);
+        let mut stream = Vec::new();
+        for _ in 0..count {
+            seq += 1;
+            stream.extend(frame(3, 0, seq, &vec![0; size]));
+        }
+        let (mut reads, bytes) = (0, stream.len());
+        let mut rest = &stream[..];
+        while !rest.is_empty() {
+            let mut buf = parser.next_read();
+            let n = buf.chunk_mut().len().min(rest.len());
+            assert!(n > 0);
+            buf.put_slice(&rest[..n]);
+            rest = &rest[n..];
+            reads += 1;
+            while let Some(Frame::Payload(_)) = parser.next_frame().unwrap() {}
+        }
+        assert!(parser.is_between_frames());
+        assert!(
+            reads <= 2 * bytes.div_ceil(BUSY_READ) + 8,
+            "{reads} reads of {size}"
+        );
+    }
 }
