@@ -12,7 +12,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Run, WireVersion,
+    Admission, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Look, Run,
+    WireVersion,
 };
 use tokio::task::yield_now;
 use tower_service::Service;
@@ -45,8 +46,20 @@ impl<C> Established<C> {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (C, HandshakeMachine, Arc<PeerInfo>) {
-        (self.inner, self.handshake, self.peer)
+    pub(crate) const fn handshake(&self) -> &HandshakeMachine {
+        &self.handshake
+    }
+
+    /// Handles a message that is not about a document; a message to be passed on is returned.
+    fn handled(&mut self, msg: ChannelMsg) -> Option<ChannelMsg> {
+        match self.handshake.received(msg) {
+            Reaction::Deliver(msg) => Some(msg),
+            Reaction::Departing => {
+                self.peer.set_departing();
+                None
+            }
+            Reaction::Nothing | Reaction::Established { .. } => None,
+        }
     }
 
     /// The peer.
@@ -57,6 +70,11 @@ impl<C> Established<C> {
     /// The inner channel.
     pub fn get_ref(&self) -> &C {
         &self.inner
+    }
+
+    /// The inner channel, without what is known of the peer.
+    pub fn into_inner(self) -> C {
+        self.inner
     }
 }
 
@@ -90,13 +108,9 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for Established<C> {
             && !msg.is_sync()
         {
             let msg = std::mem::replace(msg, ChannelMsg::Depart);
-            polled = match this.handshake.received(msg) {
-                Reaction::Deliver(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg)))),
-                Reaction::Departing => {
-                    this.peer.set_departing();
-                    Poll::Pending
-                }
-                Reaction::Nothing | Reaction::Established { .. } => Poll::Pending,
+            polled = match this.handled(msg) {
+                Some(msg) => Poll::Ready(Some(Ok(Inbound::Message(msg)))),
+                None => Poll::Pending,
             };
             if polled.is_pending() {
                 // The first one's bytes are not counted: it is one message at most.
@@ -160,7 +174,29 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for Establishe
     }
 
     #[inline]
+    fn keep(&mut self) -> bool {
+        self.inner.keep()
+    }
+
+    fn free_kept(&mut self) {
+        self.inner.free_kept();
+    }
+
+    #[inline]
     fn call_many<R: Run<ChannelMsg>>(&mut self, run: &mut R) -> Result<(), C::Error> {
         self.inner.call_many(run)
+    }
+
+    #[inline]
+    fn look<L: Look<ChannelMsg>>(&mut self, look: &mut L) -> Option<Inbound<ChannelMsg>> {
+        let mut looked = self.inner.look(look);
+        if let Some(Inbound::Message(msg)) = &mut looked
+            && !msg.is_sync()
+        {
+            let msg = std::mem::replace(msg, ChannelMsg::Depart);
+            // What follows is for the caller to ask for: so one message is handled here.
+            looked = self.handled(msg).map(Inbound::Message);
+        }
+        looked
     }
 }

@@ -15,11 +15,21 @@ pub(crate) struct HandshakeConfig {
     pub(crate) wire_fallback: Duration,
     pub(crate) max_early_messages: u32,
     pub(crate) admit: Option<Admit>,
+    /// The answer to an observer says that it is one.
+    pub(crate) observable: bool,
 }
 
 type Admit = Arc<dyn Fn(&PeerInfo) -> bool + Send + Sync>;
 
 impl HandshakeConfig {
+    /// The answer to a peer.
+    pub(crate) fn answer(&self, peer: &PeerInfo) -> Establish {
+        Establish {
+            observe: peer.establish().observe.filter(|_| self.observable),
+            ..self.establish.clone()
+        }
+    }
+
     pub(crate) fn admits(&self, peer: &PeerInfo) -> bool {
         self.admit.as_ref().is_none_or(|admit| admit(peer))
     }

@@ -4,7 +4,7 @@
 
 use std::{future::poll_fn, io, pin::Pin};
 
-use kyneta_uds_core::{Channel, ChannelMsg, Inbound};
+use kyneta_uds_core::{Channel, ChannelMsg, Establish, Inbound};
 use tokio::task::yield_now;
 
 use crate::{
@@ -22,7 +22,7 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
     config: &HandshakeConfig,
 ) -> Result<PeerInfo, HandshakeError> {
     if handshake.side() == Side::Connecting {
-        send_establish(channel, config).await?;
+        send_establish(channel, config.establish.clone()).await?;
     }
     let mut early_messages = 0;
     let mut worked = channel.worked();
@@ -62,7 +62,7 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
                 });
             }
             if answer {
-                send_establish(channel, config).await?;
+                send_establish(channel, config.answer(&peer)).await?;
             }
             return Ok(peer);
         }
@@ -72,13 +72,10 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
 /// Sends this side's `establish`. A peer may have closed the connection before or after that.
 async fn send_establish<C: Channel<ChannelMsg, In = ChannelMsg>>(
     channel: &mut C,
-    config: &HandshakeConfig,
+    establish: Establish,
 ) -> Result<(), HandshakeError> {
     let broke = |error: C::Error| HandshakeError::Channel(error.into()).closed_if_broken_pipe();
     poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broke)?;
-    channel
-        .call(config.establish.clone().into())
-        .await
-        .map_err(broke)?;
+    channel.call(establish.into()).await.map_err(broke)?;
     poll_fn(|cx| channel.poll_flush(cx)).await.map_err(broke)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kyneta_uds_core::{Establish, Features, Identity};
+use kyneta_uds_core::{Establish, Features, Identity, Observe};
 use tower_layer::Layer;
 
 use crate::{config::HandshakeConfig, peer_info::PeerInfo, service::Handshake};
@@ -35,6 +35,7 @@ impl HandshakeLayer {
                 wire_fallback: Duration::from_millis(500),
                 max_early_messages: 1000,
                 admit: None,
+                observable: false,
             },
         }
     }
@@ -64,6 +65,30 @@ impl HandshakeLayer {
     /// Sets the features to send. Default: aliasing.
     pub fn features(mut self, features: Features) -> Self {
         self.config.establish.features = Some(features);
+        self
+    }
+
+    /// The connecting side only looks on: it is no peer of a listener that [lets it](Self::observable), which says so
+    /// in its answer.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{Identity, Observe};
+    /// use kyneta_uds_handshake::HandshakeLayer;
+    ///
+    /// let layer = HandshakeLayer::new(Identity::service("monitor")?).observe(Observe::Members);
+    /// assert_eq!(layer.establish().observe, Some(Observe::Members));
+    /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+    /// ```
+    pub fn observe(mut self, what: Observe) -> Self {
+        self.config.establish.observe = Some(what);
+        self
+    }
+
+    /// The accepting side answers a connection that only looks on with the same
+    /// [`observe`](kyneta_uds_core::Establish::observe), and what takes the channel has to serve it as such. Default:
+    /// such a connection is a peer like any other.
+    pub fn observable(mut self) -> Self {
+        self.config.observable = true;
         self
     }
 

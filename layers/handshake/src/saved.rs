@@ -23,12 +23,16 @@ const VERSION: u32 = 1;
 impl<C: Save> Save for Established<C> {
     type Io = C::Io;
 
-    fn save(self, saved: Saved) -> (C::Io, Saved) {
-        let (inner, handshake, peer) = self.into_parts();
+    fn stream(&self) -> &C::Io {
+        self.get_ref().stream()
+    }
+
+    fn save(&self, saved: Saved) -> Saved {
+        let (handshake, peer) = (self.handshake(), self.peer());
         let part = save_peer(peer.establish(), Saved::new(VERSION, 1))
             .with("we-connected", handshake.side() == Side::Connecting)
             .with("departing", peer.is_departing());
-        inner.save(saved.with(PART, part))
+        self.get_ref().save(saved.with(PART, part))
     }
 }
 

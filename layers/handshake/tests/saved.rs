@@ -137,7 +137,8 @@ async fn a_stack_goes_on_with_the_connection_of_another_one() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(ours.poll_ready(&mut cx).is_ready());
         ours.call(dismiss("of the listener 7")).await.unwrap();
-        let (io, saved) = ours.save(Saved::new(1, 1));
+        let saved = ours.save(Saved::new(1, 1));
+        let io = ours.into_inner().into_inner().into_inner();
         let saved = Saved::decode(&saved.encode()).unwrap();
         ours = stack!("listener").resume(io, &saved).unwrap();
         assert_eq!(ours.peer().identity().peer_id.as_str(), "member");
@@ -163,7 +164,8 @@ async fn a_stack_goes_on_with_the_connection_of_another_one() {
             .await
             .is_none()
     );
-    let (io, saved) = ours.save(Saved::new(1, 1));
+    let saved = ours.save(Saved::new(1, 1));
+    let io = ours.into_inner().into_inner().into_inner();
     assert!(
         stack!("listener")
             .resume(io, &saved)
@@ -183,7 +185,11 @@ struct Counted<C> {
 impl<C: Save> Save for Counted<C> {
     type Io = C::Io;
 
-    fn save(self, saved: Saved) -> (C::Io, Saved) {
+    fn stream(&self) -> &C::Io {
+        self.inner.stream()
+    }
+
+    fn save(&self, saved: Saved) -> Saved {
         let part = Saved::new(1, 1).with("count", self.count);
         self.inner.save(saved.with("counted", part))
     }
@@ -206,7 +212,8 @@ async fn a_layer_of_a_users_hands_over_its_own_part() {
         inner: ours,
         count: 7,
     };
-    let (io, saved) = counted.save(Saved::new(1, 1));
+    let saved = counted.save(Saved::new(1, 1));
+    let io = counted.inner.into_inner().into_inner().into_inner();
     let stack = Counted {
         inner: stack!("listener"),
         count: 0,
@@ -232,7 +239,7 @@ async fn the_states_of_all_releases_are_read() {
         );
     }
     let (ours, _theirs) = talking!();
-    let (_, saved) = ours.save(Saved::new(1, 1));
+    let saved = ours.save(Saved::new(1, 1));
     assert_eq!(
         hex::encode(saved.encode()),
         hex::encode(last),

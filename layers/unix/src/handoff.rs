@@ -9,10 +9,10 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixListener as ForeignListener},
 };
 
-use kyneta_uds_core::{Saved, SavedError, SocketPath};
-use tokio::net::UnixListener;
+use kyneta_uds_core::{Credentials, Saved, SavedError, SocketPath};
+use tokio::net::{UnixListener, UnixStream};
 
-use crate::{bind::BoundPath, listener::Listener, options::ListenerOptions};
+use crate::{ConnectionPermit, bind::BoundPath, listener::Listener, options::ListenerOptions};
 
 const VERSION: u32 = 1;
 
@@ -63,6 +63,13 @@ impl Listener {
         self.take_apart();
     }
 
+    /// The permit of a connection that a predecessor had admitted. It counts, and is not looked at again.
+    pub fn readmit(&self, stream: &UnixStream) -> ConnectionPermit {
+        let credentials = stream.peer_cred().ok();
+        let credentials = credentials.map(|of| Credentials::new(of.uid(), of.gid(), of.pid()));
+        self.admission().readmit(credentials)
+    }
+
     /// Calls listen(2) once more, in the process that goes on: until then the kernel shows new clients its predecessor
     /// as the process that listens.
     ///
@@ -97,7 +104,11 @@ impl ListenerOptions {
             ));
         }
         let mut descriptors = descriptors.into_iter();
-        let listener = |descriptor| UnixListener::from_std(ForeignListener::from(descriptor));
+        let listener = |descriptor| {
+            let listener = ForeignListener::from(descriptor);
+            listener.set_nonblocking(true)?; // tokio panics on one that blocks
+            UnixListener::from_std(listener)
+        };
         let current = descriptors.next().map(listener);
         let current = current.ok_or_else(|| io::Error::other("no socket"))??;
         let former = descriptors.by_ref().take(state.sockets - 1).map(Into::into);

@@ -118,6 +118,10 @@ impl Listener {
         }
     }
 
+    pub(crate) const fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
     pub(crate) const fn sockets(&self) -> Option<&ListeningSockets> {
         self.sockets.as_ref()
     }

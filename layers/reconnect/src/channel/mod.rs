@@ -19,8 +19,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClosed, Inbound, Redial,
-    Run, WireVersion,
+    Admission, BoxError, ByReference, Channel, ConnectionInfo, DisconnectReason, HalfClosed,
+    Inbound, Look, Redial, Run, WireVersion,
 };
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -309,12 +309,37 @@ where
     }
 
     #[inline]
+    fn keep(&mut self) -> bool {
+        self.channel().is_some_and(C::keep)
+    }
+
+    fn free_kept(&mut self) {
+        if let Some(channel) = self.channel() {
+            channel.free_kept();
+        }
+    }
+
+    #[inline]
     fn call_many<R: Run<M>>(&mut self, run: &mut R) -> Result<(), DisconnectReason> {
         match &mut self.phase {
             Phase::Connected(channel) | Phase::Last(channel, _) if self.lost.is_none() => {
                 channel.call_many(run).map_err(DisconnectReason::error)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Nothing until the connection has proved useful: the first message comes from the stream.
+    #[inline]
+    fn look<L: Look<C::In>>(&mut self, look: &mut L) -> Option<Inbound<C::In>>
+    where
+        C::In: ByReference,
+    {
+        match &mut self.phase {
+            Phase::Connected(channel) | Phase::Last(channel, false) if self.proving.is_none() => {
+                channel.look(look)
+            }
+            _ => None,
         }
     }
 }

@@ -136,6 +136,15 @@ impl Admission {
         }
     }
 
+    /// Counts a connection that a predecessor has admitted, whatever the limits are now.
+    pub(crate) fn readmit(self: &Arc<Self>, credentials: Option<Credentials>) -> ConnectionPermit {
+        lock(&self.open).count(credentials.map(|of| of.uid));
+        ConnectionPermit {
+            admission: self.clone(),
+            credentials,
+        }
+    }
+
     fn enter(&self, credentials: Option<Credentials>) -> Result<(), RejectReason> {
         if !self.limits.allow.allows(credentials) {
             return Err(RejectReason::NotAllowed { credentials });
@@ -248,6 +257,13 @@ impl OpenConnections {
         }
         self.all += 1;
         Ok(())
+    }
+
+    fn count(&mut self, uid: Option<u32>) {
+        self.all += 1;
+        if let Some(uid) = uid {
+            *self.by_uid.entry(uid).or_default() += 1;
+        }
     }
 
     fn leave(&mut self, uid: Option<u32>) {
