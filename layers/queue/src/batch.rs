@@ -10,17 +10,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::Message;
+use kyneta_uds_core::{ChannelMsg, Message, SmallOffer};
 
 use crate::{
     error::SendError,
     handle::Handle,
-    send_queue::{Batch, Queued},
+    send_queue::{Batch, ByValue},
 };
 
 /// Messages to be queued together by [`Handle::queue_all`]: under one lock, and moved once.
 ///
-/// It has no bound of its own: whoever fills it decides how many it holds. Its memory is exchanged with the queue's, so
+/// It has no bound of its own: the caller decides how many it holds. Its memory is exchanged with the queue's, so
 /// filling the same one again allocates nothing.
 ///
 /// ```
@@ -55,7 +55,7 @@ impl<M> MessageBatch<M> {
 
     /// Takes the first message out again.
     pub fn pop(&mut self) -> Option<M> {
-        self.waiting.pop_front()?.msg
+        self.waiting.pop()?.msg
     }
 }
 
@@ -65,10 +65,19 @@ impl<M: Message> MessageBatch<M> {
     pub fn push(&mut self, msg: M) {
         // Here and not under the lock: it is the user's code.
         let size = msg.size();
-        self.waiting.push_back(Queued {
-            msg: Some(msg),
-            size,
-        });
+        self.waiting.push(Some(msg), size);
+    }
+}
+
+impl MessageBatch<ChannelMsg> {
+    #[inline]
+    pub(crate) fn push_small(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<ChannelMsg>,
+    ) {
+        self.waiting.push_small(offer, size, by_value);
     }
 }
 
@@ -147,16 +156,15 @@ impl<M: Message> Future for QueueAll<'_, M> {
         let this = self.get_mut();
         loop {
             this.handle.push_all_at_once(&mut this.batch.waiting);
-            let Some(Queued { msg, size }) = this.batch.waiting.front_mut() else {
+            let Some(size) = this.batch.waiting.front_size() else {
                 return Poll::Ready(Ok(()));
             };
             // There is no room, or others wait for it: the first one waits in line.
             this.waiting = true;
-            let permit = ready!(this.handle.poll_permit(cx, Some(*size)));
+            let permit = ready!(this.handle.poll_permit(cx, Some(size)));
             this.waiting = false;
             permit?;
-            this.handle.push(msg, *size)?;
-            this.batch.waiting.pop_front();
+            this.handle.push_first(&mut this.batch.waiting, size)?;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::{DisconnectReason, Message};
+use kyneta_uds_core::{DisconnectReason, Message, SmallOffer};
 use tower_service::Service;
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     current_handler,
     error::{NotQueued, SendError},
     future::{Closed, Flushed, SendFuture, yield_some},
-    send_queue::{Acquire, Batch, Permit, PermitRequest, Pushed, WaiterKey},
-    shared::Shared,
+    send_queue::{Acquire, Batch, ByValue, Permit, PermitRequest, Pushed, SendQueue, WaiterKey},
+    shared::{Shared, order},
 };
 
 /// A bounded, cloneable handle to one channel. When the last one is dropped, what waits is sent and
@@ -95,11 +95,46 @@ impl<M> Handle<M> {
 
     /// Ends the connection at once; what waits fails.
     pub fn abort(&self) {
-        self.shared.abort.store(true, Ordering::Release);
+        self.shared.order.store(order::ABORT, Ordering::Release);
         self.close();
         // One that closes already is not woken by closing.
         let driver = self.shared.lock().take_driver();
         driver.wake();
+    }
+
+    /// For a handoff: nothing more is read, and the handler finishes with what was. `done` is told `true` when it has,
+    /// and `false` if the connection ends. What is sent is still encoded, also beyond the room of the channel. Until
+    /// [`thaw`](Self::thaw) it stays so.
+    ///
+    /// ```
+    /// # use kyneta_uds_core::ChannelMsg;
+    /// # use kyneta_uds_queue::Handle;
+    /// # async fn hand_over(handle: Handle<ChannelMsg>) {
+    /// let (done, is_quiet) = tokio::sync::oneshot::channel();
+    /// handle.quiesce(|is_quiet| { let _ = done.send(is_quiet); });
+    /// if is_quiet.await == Ok(true) {
+    ///     let (done, is_frozen) = tokio::sync::oneshot::channel();
+    ///     handle.freeze(|is_frozen| { let _ = done.send(is_frozen); });
+    ///     // Now the state of the channel can be handed over.
+    ///     let _ = is_frozen.await;
+    /// }
+    /// handle.thaw();
+    /// # }
+    /// ```
+    pub fn quiesce(&self, done: impl FnOnce(bool) + Send + 'static) {
+        self.shared.halt(order::QUIET, Box::new(done));
+    }
+
+    /// After [`quiesce`](Self::quiesce): encodes all that waits, and [puts the channel
+    /// aside](kyneta_uds_core::Channel::put_aside). `done` is told `true` then, and `false` if the connection ends or has
+    /// a channel that cannot be put aside. What is sent from now on waits, and fails if the connection is dropped.
+    pub fn freeze(&self, done: impl FnOnce(bool) + Send + 'static) {
+        self.shared.halt(order::FREEZE, Box::new(done));
+    }
+
+    /// The channel was put back, if it was aside: everything goes on.
+    pub fn thaw(&self) {
+        self.shared.thaw();
     }
 
     /// True once no more messages are accepted.
@@ -211,6 +246,27 @@ impl<M: Message> Handle<M> {
         }
     }
 
+    /// As [`push_at_once`](Self::push_at_once), of a small offer.
+    #[inline]
+    pub(crate) fn push_small_at_once(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<M>,
+    ) -> bool {
+        if !matches!(self.permit, State::None) {
+            return false;
+        }
+        let pushed = self.shared.lock().push_small_at_once(offer, size, by_value);
+        match pushed {
+            Some(pushed) => {
+                wake_driver(pushed);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Queues from the front of `msgs` what there is room for; nothing while this handle holds or waits for a permit, which
     /// is used first.
     pub(crate) fn push_all_at_once(&mut self, msgs: &mut Batch<M>) {
@@ -279,6 +335,41 @@ impl<M: Message> Handle<M> {
     /// Queues a message of `size`; else leaves it where it is.
     #[inline]
     pub(crate) fn push(&mut self, msg: &mut Option<M>, size: usize) -> Result<u64, SendError> {
+        self.push_by(size, |send_queue, permit| {
+            send_queue.push(msg.take(), size, permit)
+        })
+    }
+
+    /// Queues a small offer of `size`.
+    pub(crate) fn push_small(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<M>,
+    ) -> Result<u64, SendError> {
+        self.push_by(size, |send_queue, permit| {
+            send_queue.push_small(offer, size, by_value, permit)
+        })
+    }
+
+    /// Queues the first message of `msgs`, which is of `size`; else leaves it where it is.
+    pub(crate) fn push_first(
+        &mut self,
+        msgs: &mut Batch<M>,
+        size: usize,
+    ) -> Result<u64, SendError> {
+        self.push_by(size, |send_queue, permit| {
+            send_queue.push_first(msgs, size, permit)
+        })
+    }
+
+    /// Queues a message of `size`, by `push`.
+    #[inline(always)]
+    fn push_by(
+        &mut self,
+        size: usize,
+        push: impl FnOnce(&mut SendQueue<M>, Permit) -> Pushed,
+    ) -> Result<u64, SendError> {
         let asks = self.asks(Some(size));
         let permit = std::mem::replace(&mut self.permit, State::None);
         let mut left = None;
@@ -298,7 +389,7 @@ impl<M: Message> Handle<M> {
         };
         let pushed = match reserved {
             Ok(_) if send_queue.is_closed() => Err(send_queue.disconnected(false)),
-            Ok(reserved) => Ok(send_queue.push(msg.take(), size, reserved)),
+            Ok(reserved) => Ok(push(&mut send_queue, reserved)),
             Err(error) => {
                 let wakes = send_queue.reject_full();
                 drop(send_queue);

@@ -68,6 +68,7 @@ mod counts;
 mod current_handler;
 mod driver;
 mod enqueue;
+mod enqueue_ref;
 mod error;
 mod future;
 mod handle;
@@ -85,8 +86,9 @@ pub use batch::{MessageBatch, QueueAll};
 pub use budget::Budget;
 pub use config::{Overflow, QueueConfig, QueueEvent};
 pub use counts::QueueCounts;
-pub use driver::{Drive, Driver, queue};
+pub use driver::{ByRef, ByValue, Drive, Driver, queue};
 pub use enqueue::Enqueue;
+pub use enqueue_ref::EnqueueRef;
 pub use error::{
     DrainTimedOut, Ended, HandlerPanicked, NotQueued, SendError, Stalled, TooManyErrors,
 };

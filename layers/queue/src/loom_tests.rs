@@ -14,14 +14,14 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use kyneta_uds_core::DisconnectReason;
-use loom::{future::block_on, thread};
+use loom::{future::block_on, sync::Notify, thread};
 use tower::{Service, ServiceExt, service_fn};
 
 use self::support::{Num, Pipe, REFUSED};
@@ -156,6 +156,47 @@ fn an_abort_of_what_is_closing_is_not_missed() {
         assert_eq!(block_on(drive).kind(), "intentional");
         aborter.join().unwrap();
         assert!(block_on(sent).is_err());
+    });
+}
+
+/// Waits for what it is told.
+fn answer() -> (impl FnOnce() -> bool, impl FnOnce(bool) + Send + 'static) {
+    let (told, said) = (Arc::new(Notify::new()), Arc::new(Mutex::new(None)));
+    let (tells, says) = (told.clone(), said.clone());
+    let wait = move || {
+        loop {
+            // It may also go on without having been told.
+            told.wait();
+            if let Some(answer) = *said.lock().unwrap() {
+                return answer;
+            }
+        }
+    };
+    let tell = move |answer| {
+        *says.lock().unwrap() = Some(answer);
+        tells.notify();
+    };
+    (wait, tell)
+}
+
+/// A message wakes the driver while it is quiet: it may say so once more when the next order has come.
+#[test]
+fn a_freeze_is_told_when_the_channel_is_aside() {
+    in_every_order("freeze against a driver that is quiet", || {
+        let can_be_aside = |state: &mut support::State| state.can_be_aside = true;
+        let (pipe, mut handle, drive) = start(can_be_aside, QueueConfig::default());
+        let orders = thread::spawn(move || {
+            let (quiet, told) = answer();
+            handle.quiesce(move |is_quiet| told(is_quiet));
+            assert!(quiet());
+            drop(handle.call(Num(1)));
+            let (frozen, told) = answer();
+            handle.freeze(move |is_frozen| told(is_frozen && pipe.0.lock().unwrap().aside));
+            assert!(frozen());
+            handle.abort();
+        });
+        assert_eq!(block_on(drive).kind(), "intentional");
+        orders.join().unwrap();
     });
 }
 

@@ -14,11 +14,21 @@ use crate::{
     budget::Lease,
     config::{QueueConfig, QueueEvent},
     counts::QueueCounts,
-    send_queue::{Level, SendQueue},
-    sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard},
+    send_queue::{Halted, Halting, Level, SendQueue},
+    sync::{AtomicBool, AtomicU8, AtomicUsize, Mutex, MutexGuard},
 };
 
-#[derive(Debug)]
+/// What the driver is to do beside its work.
+pub(crate) mod order {
+    pub(crate) const RUN: u8 = 0;
+    /// End at once, without draining.
+    pub(crate) const ABORT: u8 = 1;
+    /// Read no more, and let the handler finish.
+    pub(crate) const QUIET: u8 = 2;
+    /// Encode all, and put the channel aside.
+    pub(crate) const FREEZE: u8 = 3;
+}
+
 pub(crate) struct Shared<M> {
     send_queue: Mutex<SendQueue<M>>,
     pub(crate) config: QueueConfig,
@@ -26,8 +36,16 @@ pub(crate) struct Shared<M> {
     pub(crate) refusals: AtomicBool,
     /// Handles alive; the last one closes.
     pub(crate) handles: AtomicUsize,
-    /// End at once, without draining.
-    pub(crate) abort: AtomicBool,
+    /// What the driver is to do beside its work.
+    pub(crate) order: AtomicU8,
+}
+
+impl<M> std::fmt::Debug for Shared<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<M> Shared<M> {
@@ -42,7 +60,7 @@ impl<M> Shared<M> {
             config,
             refusals: AtomicBool::new(false),
             handles: AtomicUsize::new(0),
-            abort: AtomicBool::new(false),
+            order: AtomicU8::new(order::RUN),
         })
     }
 
@@ -66,6 +84,66 @@ impl<M> Shared<M> {
     pub(crate) fn end(&self, encoded: u64, reason: DisconnectReason) {
         let mut remains = self.lock().end(encoded, reason);
         std::mem::take(&mut remains.wakes).wake();
+        self.cannot_halt();
+    }
+
+    /// The driver is to halt, and to tell `done` whether it has.
+    pub(crate) fn halt(&self, order: u8, done: Halted) {
+        let halting = Box::new(Halting { order, done });
+        let former = self.lock().halting().replace(halting);
+        if let Some(former) = former {
+            (former.done)(false);
+        }
+        // Not one that is to end.
+        let _ = self
+            .order
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now != order::ABORT).then_some(order)
+            });
+        let mut send_queue = self.lock();
+        let (driver, has_ended) = (send_queue.take_driver(), send_queue.has_ended());
+        drop(send_queue);
+        driver.wake();
+        if has_ended {
+            self.cannot_halt();
+        }
+    }
+
+    /// Goes on, whatever halt was asked for.
+    pub(crate) fn thaw(&self) {
+        self.cannot_halt();
+        let _ = self
+            .order
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now != order::ABORT).then_some(order::RUN)
+            });
+        self.lock().take_driver().wake();
+    }
+
+    /// True while the halt by this order is asked for, and not reached.
+    pub(crate) fn is_halting(&self, order: u8) -> bool {
+        let by = self.lock().halting().as_ref().map(|halting| halting.order);
+        by == Some(order)
+    }
+
+    /// The halt by this order is reached. Not one by the next order: a driver that is still at work on the former one says
+    /// so twice.
+    pub(crate) fn halted(&self, order: u8) {
+        let done = self
+            .lock()
+            .halting()
+            .take_if(|halting| halting.order == order);
+        if let Some(halting) = done {
+            (halting.done)(true);
+        }
+    }
+
+    /// The halt that was asked for, by whichever order, will not be reached.
+    pub(crate) fn cannot_halt(&self) {
+        let done = self.lock().halting().take();
+        if let Some(halting) = done {
+            (halting.done)(false);
+        }
     }
 
     pub(crate) fn any_refusal(&self) -> bool {

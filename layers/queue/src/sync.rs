@@ -4,11 +4,11 @@
 #[cfg(not(all(test, kyneta_loom)))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize},
+    atomic::{AtomicBool, AtomicU8, AtomicUsize},
 };
 
 #[cfg(all(test, kyneta_loom))]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicUsize},
+    atomic::{AtomicBool, AtomicU8, AtomicUsize},
 };

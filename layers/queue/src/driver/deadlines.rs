@@ -54,7 +54,7 @@ enum Deadline {
 /// Start time of each active deadline, in the order of the table in `check_deadlines`.
 type Started = [Option<Instant>; 4];
 
-impl<C, H, M> Drive<C, H, M>
+impl<C, H, M, R> Drive<C, H, M, R>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,

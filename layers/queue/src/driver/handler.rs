@@ -27,7 +27,7 @@ pub(super) enum Running {
     Message,
 }
 
-impl<C, H, M> Drive<C, H, M>
+impl<C, H, M, S> Drive<C, H, M, S>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,

@@ -9,8 +9,10 @@
 //! of bytes.
 
 mod deadlines;
+mod halt;
 mod handler;
 mod in_place;
+mod looking;
 mod read;
 mod read_ahead;
 mod reclaim;
@@ -21,25 +23,34 @@ mod write;
 use std::{
     fmt,
     future::Future,
+    marker::PhantomData,
     ops::ControlFlow::{Break, Continue},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
-use kyneta_uds_core::{BoxError, Channel, DisconnectReason, Message, RateLimit};
+use kyneta_uds_core::{BoxError, ByReference, Channel, DisconnectReason, Look, Message, RateLimit};
 use pin_project::{pin_project, pinned_drop};
 use tokio::{task::yield_now, time::Sleep};
 use tower_service::Service;
 
+pub use self::looking::{ByRef, ByValue};
 use self::{
     deadlines::Timer,
     handler::Running,
+    looking::Reading,
     read_ahead::ReadAhead,
     spin::Spin,
     state::{Phase, Step, Turn, Wrote},
 };
-use crate::{config::QueueConfig, error::Ended, handle::Handle, send_queue::Batch, shared::Shared};
+use crate::{
+    config::QueueConfig,
+    error::Ended,
+    handle::Handle,
+    send_queue::Batch,
+    shared::{Shared, order},
+};
 
 /// Inbound bytes that one poll works on before it yields to other tasks: some 80 µs.
 const POLL_BYTES: u64 = 64 << 10;
@@ -100,10 +111,29 @@ impl<M: Message> Driver<M> {
     /// connection at once. `handler` takes what `channel` yields.
     ///
     /// It is to be polled inside a tokio runtime whose time is enabled.
-    pub fn drive<C, H>(mut self, channel: C, handler: H) -> Drive<C, H, M>
+    pub fn drive<C, H>(self, channel: C, handler: H) -> Drive<C, H, M>
     where
         C: Channel<M, In: Message>,
         H: Service<C::In, Response = (), Error: Into<BoxError>>,
+    {
+        self.reading(channel, handler)
+    }
+
+    /// As [`drive`](Self::drive). While `handler` [wants more](Look::more), it is shown what has arrived by reference,
+    /// without a future and without a copy, if the channel [can](Channel::look); and is called with the rest, in
+    /// order. So it does the same with a message in either way.
+    pub fn drive_looking<C, H>(self, channel: C, handler: H) -> Drive<C, H, M, ByRef>
+    where
+        C: Channel<M, In: Message + ByReference>,
+        H: Service<C::In, Response = (), Error: Into<BoxError>> + Look<C::In>,
+    {
+        self.reading(channel, handler)
+    }
+
+    fn reading<C, H, R>(mut self, channel: C, handler: H) -> Drive<C, H, M, R>
+    where
+        C: Channel<M>,
+        H: Service<C::In>,
     {
         self.driven = true;
         let shared = self.shared.clone();
@@ -127,6 +157,7 @@ impl<M: Message> Driver<M> {
             phase: Phase::Open,
             write_error: None,
             spin,
+            reading: PhantomData,
         }
     }
 }
@@ -140,7 +171,7 @@ impl<M> fmt::Debug for Driver<M> {
 /// Drives one connection. See [`Driver::drive`].
 #[must_use = "futures do nothing unless they are awaited"]
 #[pin_project(PinnedDrop)]
-pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
+pub struct Drive<C: Channel<M>, H: Service<C::In>, M, R = ByValue> {
     /// The handler at work on a message.
     #[pin]
     handling: Option<H::Future>,
@@ -171,13 +202,15 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M> {
     write_error: Option<DisconnectReason>,
     /// Absent unless it is asked for.
     spin: Option<Box<Spin>>,
+    reading: PhantomData<fn() -> R>,
 }
 
-impl<C, H, M> Future for Drive<C, H, M>
+impl<C, H, M, R> Future for Drive<C, H, M, R>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
+    R: Reading<C, H, M>,
 {
     type Output = DisconnectReason;
 
@@ -190,11 +223,12 @@ where
     }
 }
 
-impl<C, H, M> Drive<C, H, M>
+impl<C, H, M, R> Drive<C, H, M, R>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
+    R: Reading<C, H, M>,
 {
     /// Reads, handles and writes until both directions are pending or the byte budget is used up.
     fn drive(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
@@ -208,12 +242,14 @@ where
             messages: read::FIRST,
             bytes: POLL_BYTES,
         };
-        self.check_abort()?;
+        if let Some(step) = self.as_mut().ordered(cx) {
+            return step;
+        }
         loop {
             let read = self.as_mut().read(cx, &mut turn)?;
-            let wrote = self.as_mut().write(cx)?;
-            // Re-check abort: before write() registers the waker, an abort wakes no task.
-            self.check_abort()?;
+            let wrote = self.as_mut().write::<false>(cx)?;
+            // Looked at again: before write() registers the waker, an order wakes no task.
+            self.check_order(cx)?;
             turn.encoded |= wrote.encoded;
             turn.moved |= wrote.moved;
             let mut exhausted = read.more && turn.bytes == 0;
@@ -246,7 +282,9 @@ where
         let ahead = self.ahead.as_ref();
         let lacks_budget = ahead.is_some_and(|ahead| ahead.lacks_budget());
         let again = held && wrote.unflushed && lacks_budget;
-        self.as_mut().reclaim(cx, wrote.reclaim, again);
+        let kept = self.as_mut().project().channel.keep();
+        self.as_mut()
+            .reclaim(cx, wrote.reclaim || kept, again || kept);
         self.as_mut().check_end(cx, &wrote)?;
         self.as_mut().check_deadlines(cx, turn.moved, &wrote)?;
         if let Some(spin) = self.project().spin {
@@ -256,12 +294,19 @@ where
     }
 }
 
-impl<C: Channel<M>, H: Service<C::In>, M> Drive<C, H, M> {
-    fn check_abort(&self) -> Step {
-        if self.shared.abort.load(Ordering::Acquire) {
-            return Break(DisconnectReason::Intentional);
+impl<C: Channel<M>, H: Service<C::In>, M, R> Drive<C, H, M, R> {
+    fn check_order(&self, cx: &Context<'_>) -> Step {
+        match self.shared.order.load(Ordering::Acquire) {
+            order::RUN => Continue(()),
+            order::ABORT => Break(DisconnectReason::Intentional),
+            // A connection that is ending does not halt.
+            order => {
+                if self.shared.is_halting(order) && self.phase == Phase::Open {
+                    cx.waker().wake_by_ref();
+                }
+                Continue(())
+            }
         }
-        Continue(())
     }
 
     fn finish(self: Pin<&mut Self>, reason: DisconnectReason) {
@@ -294,13 +339,13 @@ impl<M> Drop for EndOnDrop<'_, M> {
 }
 
 #[pinned_drop]
-impl<C: Channel<M>, H: Service<C::In>, M> PinnedDrop for Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M, R> PinnedDrop for Drive<C, H, M, R> {
     fn drop(self: Pin<&mut Self>) {
         self.finish(DisconnectReason::error(Ended));
     }
 }
 
-impl<C: Channel<M>, H: Service<C::In>, M> fmt::Debug for Drive<C, H, M> {
+impl<C: Channel<M>, H: Service<C::In>, M, R> fmt::Debug for Drive<C, H, M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drive")
             .field("phase", &self.phase)

@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::{
     Drive,
     handler::Running,
+    looking::{Reading, Round},
     read_ahead::ReadAhead,
     state::{Phase, Step, Turn, write_error},
 };
@@ -38,11 +39,12 @@ pub(super) struct Read {
     pub(super) held: bool,
 }
 
-impl<C, H, M> Drive<C, H, M>
+impl<C, H, M, S> Drive<C, H, M, S>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
+    S: Reading<C, H, M>,
 {
     /// Reads and calls the handler until either is pending or the budget of `turn` is used up.
     pub(super) fn read(
@@ -54,7 +56,7 @@ where
         let (messages, bytes, mut count) = (turn.messages, turn.bytes, 0);
         let read = self
             .as_mut()
-            .guarded(|this| this.hand_over(cx, messages, before, bytes, &mut count));
+            .guarded(|this| this.hand_over::<false>(cx, messages, before, bytes, &mut count));
         // Lower than before on a new connection: that uses up the budget.
         let worked = self.channel.worked().wrapping_sub(before);
         turn.bytes = bytes.saturating_sub(worked.max(LEAST * count as u64));
@@ -64,9 +66,9 @@ where
     }
 
     /// Hands over `budget` messages at most, `count` of which have been. No more once `left` bytes were
-    /// worked on since `before`.
+    /// worked on since `before`. `KNOWN`: only what was read ahead.
     #[inline]
-    fn hand_over(
+    pub(super) fn hand_over<const KNOWN: bool>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         budget: usize,
@@ -98,6 +100,9 @@ where
             if let Phase::Draining { peer: true } = this.phase {
                 return stopped(false);
             }
+            if KNOWN && this.ahead.is_none() {
+                return stopped(false);
+            }
             if !*this.handler_ready {
                 *this.running = Running::Readiness;
                 match this.handler.poll_ready(cx) {
@@ -109,12 +114,33 @@ where
             *this.running = Running::Channel;
             let msg = 'message: {
                 let item = match this.ahead {
-                    None => match Pin::new(&mut *this.channel).poll_next(cx) {
-                        Poll::Pending => return stopped(false),
-                        // A message is moved once, from the channel to the handler.
-                        Poll::Ready(Some(Ok(Inbound::Message(msg)))) => break 'message msg,
-                        Poll::Ready(item) => item.map(|item| item.map_err(DisconnectReason::error)),
-                    },
+                    None => {
+                        let before = *count;
+                        let looked = S::look(
+                            this.channel,
+                            this.handler,
+                            Round {
+                                count,
+                                most: budget,
+                                running: this.running,
+                            },
+                        );
+                        if looked.is_none() && *count > before {
+                            continue 'next;
+                        }
+                        let polled = match looked {
+                            Some(inbound) => Poll::Ready(Some(Ok(inbound))),
+                            None => Pin::new(&mut *this.channel).poll_next(cx),
+                        };
+                        match polled {
+                            Poll::Pending => return stopped(false),
+                            // A message is moved once, from the channel to the handler.
+                            Poll::Ready(Some(Ok(Inbound::Message(msg)))) => break 'message msg,
+                            Poll::Ready(item) => {
+                                item.map(|item| item.map_err(DisconnectReason::error))
+                            }
+                        }
+                    }
                     Some(ahead) => match ahead.pop() {
                         Some(item) => item,
                         None => {

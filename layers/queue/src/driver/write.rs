@@ -16,14 +16,18 @@ use super::{
 };
 use crate::{config::QueueEvent, send_queue::Queued};
 
-impl<C, H, M> Drive<C, H, M>
+impl<C, H, M, R> Drive<C, H, M, R>
 where
     C: Channel<M, In: Message>,
     H: Service<C::In, Response = (), Error: Into<BoxError>>,
     M: Message,
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.
-    pub(super) fn write(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step<Wrote> {
+    /// `BEYOND` its room, too: then all is encoded that waits.
+    pub(super) fn write<const BEYOND: bool>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Step<Wrote> {
         let mut this = self.as_mut().project();
         if !this
             .waker
@@ -57,6 +61,7 @@ where
                     break false;
                 }
                 match this.channel.poll_ready(cx) {
+                    Poll::Pending if BEYOND => {}
                     Poll::Pending => break true,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return self.write_failed(cx, error.into()),
@@ -64,15 +69,14 @@ where
                 if this.channel.buffered() == 0 {
                     *this.taken = *this.encoded;
                 }
-                // A single message is called with: a round trip has no use for a run.
-                if this.batch.len() > 1 {
-                    let before = *this.encoded;
+                // A single message is called with: a round trip has no use for a run, unless it waits by reference.
+                if this.batch.len() > 1 || this.batch.begins_small() {
                     let mut run = InPlace::of(this.batch, this.encoded);
                     let called = this.channel.call_many(&mut run);
-                    bytes = bytes.saturating_add(run.bytes);
-                    let count = *this.encoded - before;
+                    let (count, size) = run.done();
                     if count > 0 {
-                        messages += count as usize;
+                        messages += count;
+                        bytes = bytes.saturating_add(size);
                         if let Err(error) = called {
                             let error = SharedError::new(error);
                             this.shared.refuse(*this.encoded - 1, error);
@@ -83,7 +87,7 @@ where
                 let Some(Queued {
                     msg: Some(msg),
                     size,
-                }) = this.batch.pop_front()
+                }) = this.batch.pop()
                 else {
                     break false;
                 };

@@ -7,19 +7,18 @@
 //! Messages are numbered from 0. Three numbers divide them: `taken` by the kernel, `encoded` into
 //! the write buffer, `next` to be queued. These replace a oneshot for each message (some 130 ns).
 
+mod batch;
 mod completion;
 mod failures;
 mod losses;
 mod permits;
 mod wakes;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    task::Waker,
-};
+use std::{collections::BTreeMap, task::Waker};
 
-use kyneta_uds_core::DisconnectReason;
+use kyneta_uds_core::{DisconnectReason, SmallOffer};
 
+pub(crate) use self::batch::{Batch, ByValue, Queued};
 pub(crate) use self::completion::CompletionKey;
 pub(crate) use self::permits::{Acquire, Contention, Permit, PermitRequest, WaiterKey};
 use self::{failures::Failures, permits::Waiters, wakes::Wakes};
@@ -31,18 +30,6 @@ const KEPT: usize = 1;
 /// Capacity of an idle queue for waiting futures: the smallest that `Vec` allocates.
 const KEPT_WAITERS: usize = 4;
 
-/// Messages on their way to the channel, never `None`. `Option`, as their futures hold them, because
-/// unwrapping on the way splits the move: the stores no longer match the loads, which costs 5 ns each.
-pub(crate) type Batch<M> = VecDeque<Queued<M>>;
-
-/// A message that waits, with its size, computed once.
-#[derive(Debug)]
-pub(crate) struct Queued<M> {
-    pub(crate) msg: Option<M>,
-    pub(crate) size: usize,
-}
-
-#[derive(Debug)]
 pub(crate) struct SendQueue<M> {
     max_messages: usize,
     max_bytes: usize,
@@ -93,7 +80,19 @@ pub(crate) struct SendQueue<M> {
     /// The driver has nothing to write: the next message wakes it.
     idle: bool,
     state: State,
+    /// The halt that was asked for and is not reached.
+    halting: Option<Box<Halting>>,
 }
+
+/// A halt that is not reached.
+pub(crate) struct Halting {
+    /// By which order.
+    pub(crate) order: u8,
+    pub(crate) done: Halted,
+}
+
+/// Told whether a halt was reached. Of the user's code: it is called and dropped without the lock.
+pub(crate) type Halted = Box<dyn FnOnce(bool) + Send>;
 
 #[derive(Debug)]
 enum State {
@@ -154,7 +153,7 @@ impl<M> SendQueue<M> {
             max_bytes,
             overflow,
             lease,
-            queue: VecDeque::new(),
+            queue: Batch::new(),
             most: 0,
             messages: 0,
             bytes: 0,
@@ -180,7 +179,13 @@ impl<M> SendQueue<M> {
             driver: None,
             idle: false,
             state: State::Open,
+            halting: None,
         }
+    }
+
+    /// What is told when a halt is reached.
+    pub(crate) const fn halting(&mut self) -> &mut Option<Box<Halting>> {
+        &mut self.halting
     }
 
     /// Sets how much waits now.
@@ -211,10 +216,16 @@ impl<M> SendQueue<M> {
         !matches!(self.state, State::Open)
     }
 
+    /// True once the connection is over.
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
     /// Queues a message, using up a permit.
     #[inline]
     pub(crate) fn push(&mut self, msg: Option<M>, size: usize, permit: Permit) -> Pushed {
         self.unreserve(permit);
+        self.make_place();
         self.accept(msg, size)
     }
 
@@ -225,13 +236,85 @@ impl<M> SendQueue<M> {
         if msg.is_none() || self.is_closed() || !self.has_room() || !self.is_line_empty() {
             return None;
         }
+        self.make_place();
         Some(self.accept(msg.take(), size))
     }
 
     /// Queues a message without a permit, above the bounds if there is no room.
     #[inline]
     pub(crate) fn push_now(&mut self, msg: M, size: usize) -> Pushed {
+        self.make_place();
         self.accept(Some(msg), size)
+    }
+
+    /// As [`push`](Self::push), of the first message of `msgs`.
+    pub(crate) fn push_first(
+        &mut self,
+        msgs: &mut Batch<M>,
+        size: usize,
+        permit: Permit,
+    ) -> Pushed {
+        self.unreserve(permit);
+        let number = self.next;
+        self.queue.take_from(msgs, 1);
+        self.most = self.most.max(self.queue.len());
+        let driver = self.count(size);
+        Pushed { number, driver }
+    }
+
+    /// As [`push`](Self::push), of a small offer by reference.
+    pub(crate) fn push_small(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<M>,
+        permit: Permit,
+    ) -> Pushed {
+        self.unreserve(permit);
+        self.accept_small(offer, size, by_value)
+    }
+
+    /// As [`push_at_once`](Self::push_at_once), of a small offer by reference.
+    #[inline]
+    pub(crate) fn push_small_at_once(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<M>,
+    ) -> Option<Pushed> {
+        if self.is_closed() || !self.has_room() || !self.is_line_empty() {
+            return None;
+        }
+        Some(self.accept_small(offer, size, by_value))
+    }
+
+    #[inline(always)]
+    fn accept_small(
+        &mut self,
+        offer: &SmallOffer<'_>,
+        size: usize,
+        by_value: ByValue<M>,
+    ) -> Pushed {
+        let number = self.next;
+        self.make_place();
+        self.queue.push_small(offer, size, by_value);
+        self.most = self.most.max(self.queue.len());
+        let driver = self.count(size);
+        Pushed { number, driver }
+    }
+
+    /// Allocates the place of one more message. Before the message is taken from where it is: a call between would move
+    /// it once more.
+    #[inline]
+    fn make_place(&mut self) {
+        if self.queue.len() == self.queue.capacity() {
+            self.grow();
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.queue.grow(KEPT);
     }
 
     /// Queues messages from the front of `msgs` without a permit, as many as there is room for, unless a sender waits for
@@ -240,36 +323,59 @@ impl<M> SendQueue<M> {
         if self.is_closed() || !self.is_line_empty() {
             return None;
         }
+        let (fit, driver) = match self.count_all(msgs) {
+            Some(driver) => (msgs.len(), driver),
+            None => self.count_each(msgs),
+        };
+        self.queue.take_from(msgs, fit);
+        self.most = self.most.max(self.queue.len());
+        driver
+    }
+
+    /// Counts all of `msgs` as single ones, if they leave room: then none of them fills the queue. The driver's waker, if it
+    /// is to be woken.
+    fn count_all(&mut self, msgs: &Batch<M>) -> Option<Option<Waker>> {
+        let last_size = msgs.last_size()?;
+        let messages = self.messages + msgs.len();
+        let bytes = msgs.sizes().fold(self.bytes, usize::saturating_add);
+        let leaves_room = messages < self.max_messages && bytes < self.max_bytes;
+        if !leaves_room || !self.has_room() || self.reserved > 0 {
+            return None;
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.grow(messages, bytes);
+            if !lease.has_room(messages, bytes) {
+                lease.hold(self.messages, self.bytes);
+                return None;
+            }
+        }
+        self.next += msgs.len() as u64;
+        (self.messages, self.bytes, self.last_size) = (messages, bytes, last_size);
+        let wakes = std::mem::take(&mut self.idle);
+        Some(if wakes { self.driver.take() } else { None })
+    }
+
+    /// Counts as many of `msgs`, from the front, as there is room for.
+    fn count_each(&mut self, msgs: &Batch<M>) -> (usize, Option<Waker>) {
         let (mut fit, mut driver) = (0, None);
-        for Queued { size, .. } in msgs.iter() {
+        for size in msgs.sizes() {
             if !self.has_room() {
                 break;
             }
-            let wakes = self.count(*size);
+            let wakes = self.count(size);
             if driver.is_none() {
                 driver = wakes;
             }
             fit += 1;
         }
-        if fit < msgs.len() {
-            self.queue.extend(msgs.drain(..fit));
-        } else if self.queue.is_empty() {
-            std::mem::swap(&mut self.queue, msgs);
-        } else {
-            self.queue.append(msgs);
-        }
-        self.most = self.most.max(self.queue.len());
-        driver
+        (fit, driver)
     }
 
     // Always: what it returns would come back through memory, which takes 6 ns.
     #[inline(always)]
     fn accept(&mut self, msg: Option<M>, size: usize) -> Pushed {
         let number = self.next;
-        if self.queue.capacity() == 0 {
-            self.queue.reserve_exact(KEPT);
-        }
-        self.queue.push_back(Queued { msg, size });
+        self.queue.push(msg, size);
         self.most = self.most.max(self.queue.len());
         let driver = self.count(size);
         Pushed { number, driver }
@@ -355,6 +461,8 @@ impl<M> SendQueue<M> {
     /// True when more memory is held than an idle connection should hold.
     pub(crate) fn can_reclaim(&self, batch: &Batch<M>) -> bool {
         self.queue.capacity().max(batch.capacity()) > KEPT
+            || self.queue.holds_small()
+            || batch.holds_small()
             || self.message_waiters.capacity() > KEPT_WAITERS
             || self.waiters.is_some()
     }
@@ -366,9 +474,7 @@ impl<M> SendQueue<M> {
             return false;
         }
         for queue in [&mut self.queue, batch] {
-            if queue.is_empty() {
-                *queue = VecDeque::new();
-            }
+            queue.shrink();
         }
         if self.message_waiters.is_empty() {
             self.message_waiters = Vec::new();
@@ -454,7 +560,7 @@ impl<M> SendQueue<M> {
         self.wake_waiters(&mut wakes);
         Remains {
             wakes,
-            _unsent: std::mem::take(&mut self.queue),
+            _unsent: std::mem::replace(&mut self.queue, Batch::new()),
             _state: std::mem::replace(&mut self.state, state),
             _driver: self.driver.take(),
         }

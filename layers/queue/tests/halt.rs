@@ -1,0 +1,126 @@
+//! Halting for a handoff: quiet, frozen, thawed.
+
+#![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{Arc, Mutex},
+};
+
+use kyneta_uds_core::Inbound;
+use kyneta_uds_queue::{Handle, QueueConfig, queue};
+use support::{BUFFER, Num, Pipe};
+use tokio::sync::{Notify, oneshot};
+use tower::service_fn;
+
+async fn quiet(handle: &Handle<Num>) -> bool {
+    let (done, reached) = oneshot::channel();
+    handle.quiesce(|is| {
+        let _ = done.send(is);
+    });
+    reached.await.unwrap()
+}
+
+async fn frozen(handle: &Handle<Num>) -> bool {
+    let (done, reached) = oneshot::channel();
+    handle.freeze(|is| {
+        let _ = done.send(is);
+    });
+    reached.await.unwrap()
+}
+
+/// Driven with a handler that ignores all.
+fn driven(pipe: &Pipe) -> Handle<Num> {
+    pipe.0.lock().unwrap().can_be_aside = true;
+    let (handle, driver) = queue(QueueConfig::default());
+    let ignore = service_fn(|_: Num| ready(Ok::<_, Infallible>(())));
+    tokio::spawn(driver.drive(pipe.clone(), ignore));
+    handle
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handler_finishes_before_it_is_quiet_and_nothing_more_is_read() {
+    let pipe = Pipe::with_room(100);
+    pipe.0.lock().unwrap().can_be_aside = true;
+    let (handle, driver) = queue(QueueConfig::default());
+    let (go, seen) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
+    let handler = {
+        let (go, seen) = (go.clone(), seen.clone());
+        service_fn(move |num: Num| {
+            let (go, seen) = (go.clone(), seen.clone());
+            async move {
+                seen.lock().unwrap().push(num.0);
+                go.notified().await;
+                Ok::<_, Infallible>(())
+            }
+        })
+    };
+    tokio::spawn(driver.drive(pipe.clone(), handler));
+    pipe.deliver(Inbound::Message(Num(1)));
+    pipe.deliver(Inbound::Message(Num(2)));
+    while seen.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let waits = tokio::spawn({
+        let handle = handle.clone();
+        async move { quiet(&handle).await }
+    });
+    // Paused time moves on when nothing else can run.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(!waits.is_finished());
+    go.notify_one();
+    assert!(waits.await.unwrap());
+    assert_eq!(*seen.lock().unwrap(), [1]);
+
+    assert!(frozen(&handle).await);
+    handle.thaw();
+    while seen.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_the_thaw() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven(&pipe);
+    for n in 0..20 {
+        handle.queue(Num(n)).await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert_eq!(pipe.0.lock().unwrap().buffer.len(), BUFFER);
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    assert!(pipe.0.lock().unwrap().aside);
+    assert_eq!(pipe.0.lock().unwrap().buffer.len(), 20);
+
+    handle.queue(Num(20)).await.unwrap();
+    pipe.make_room(100);
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert_eq!(pipe.taken().len(), 0);
+    handle.thaw();
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken(), (0..21).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_or_cannot_be_put_aside_does_not_halt() {
+    let pipe = Pipe::with_room(100);
+    let handle = driven(&pipe);
+    pipe.0.lock().unwrap().can_be_aside = false;
+    assert!(quiet(&handle).await);
+    assert!(!frozen(&handle).await);
+    handle.thaw();
+    pipe.0.lock().unwrap().follows = true;
+    handle.close();
+    handle.closed().await;
+    assert!(!quiet(&handle).await);
+
+    let pipe = Pipe::with_room(100);
+    let handle = driven(&pipe);
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    handle.abort();
+    handle.closed().await;
+    assert!(!frozen(&handle).await);
+}
