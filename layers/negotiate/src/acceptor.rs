@@ -87,8 +87,10 @@ pub struct Acceptor<S, A, M> {
     make: S,
     handler: A,
     work: Work,
-    /// Makes [`Work::Busy`] give the listener back, and begins the grace of each handshake.
+    /// Begins the grace of each handshake.
     closing: CancellationToken,
+    /// Makes [`Work::Busy`] give the listener back; cancelled with `closing`.
+    holding: CancellationToken,
     handshakes: JoinSet<Option<Accepted<M>>>,
     /// Since when the path could not be restored, and when it counts as restored.
     missing: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -158,11 +160,13 @@ where
         if let Some(risk) = listener.risk() {
             handler.directory_risk(risk);
         }
+        let closing = CancellationToken::new();
         let mut this = Self {
             make,
             handler,
             work: Work::Idle(None),
-            closing: CancellationToken::new(),
+            holding: closing.child_token(),
+            closing,
             handshakes: JoinSet::new(),
             missing: None,
         };
@@ -239,9 +243,9 @@ where
     }
 
     fn listen(&mut self, mut listener: Box<Listener>) {
-        let closing = self.closing.clone();
+        let holding = self.holding.clone();
         self.work = Work::Busy(Box::pin(async move {
-            let event = unless(closing, listener.next()).await;
+            let event = unless(holding, listener.next()).await;
             (listener, event.map(Done::Event))
         }));
     }
@@ -251,9 +255,9 @@ where
         if let Work::Idle(listener) = &mut self.work
             && let Some(mut listener) = listener.take()
         {
-            let closing = self.closing.clone();
+            let holding = self.holding.clone();
             self.work = Work::Busy(Box::pin(async move {
-                let restored = unless(closing, listener.restore()).await;
+                let restored = unless(holding, listener.restore()).await;
                 (listener, restored.map(Done::Restored))
             }));
         }
@@ -266,11 +270,47 @@ where
     /// When the socket file could not be removed.
     pub fn close(&mut self) -> io::Result<()> {
         self.closing.cancel();
-        let listener = match mem::replace(&mut self.work, Work::Idle(None)) {
+        let listener = self.listener_back();
+        listener.map_or(Ok(()), |mut listener| listener.close())
+    }
+
+    /// Accepts nothing until [`release`](Self::release), for a handoff: those that connect wait at the socket.
+    /// Handshakes under way go on. The listener, unless it is closed.
+    pub fn hold(&mut self) -> Option<&Listener> {
+        self.holding.cancel();
+        self.work = Work::Idle(self.listener_back());
+        match &self.work {
+            Work::Idle(listener) => listener.as_deref(),
+            Work::Busy(_) => None,
+        }
+    }
+
+    /// How many handshakes are under way, or not yielded yet.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// Accepts again, after [`hold`](Self::hold).
+    pub fn release(&mut self) {
+        self.holding = self.closing.child_token();
+        if let Work::Idle(listener) = &mut self.work
+            && let Some(listener) = listener.take()
+        {
+            self.listen(listener);
+        }
+    }
+
+    /// The listener, for a process that has handed everything over: neither its path nor its lock is given up.
+    pub fn into_listener(mut self) -> Option<Listener> {
+        self.holding.cancel();
+        self.listener_back().map(|listener| *listener)
+    }
+
+    fn listener_back(&mut self) -> Option<Box<Listener>> {
+        match mem::replace(&mut self.work, Work::Idle(None)) {
             Work::Busy(work) => work.now_or_never().map(|(listener, _)| listener),
             Work::Idle(listener) => listener,
-        };
-        listener.map_or(Ok(()), |mut listener| listener.close())
+        }
     }
 
     /// Gives up the path and aborts the handshakes. Returns the connections that were not yielded yet.

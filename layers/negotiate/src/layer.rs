@@ -7,7 +7,9 @@ use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settings::Settings};
+use crate::{
+    machine::Only, per_peer::PerPeer, role_watch::RoleWatch, service::Negotiate, settings::Settings,
+};
 
 /// Makes channels that listen or connect, and change role.
 ///
@@ -88,6 +90,24 @@ impl<A, M> NegotiateLayer<A, M> {
     /// default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
         self.settings.regroup = regroup;
+        self
+    }
+
+    /// Fixes the role: a channel that only listens, or only connects. By default it takes either.
+    ///
+    /// One that only listens reports it as an obstacle when another process does, and tries again; one that only
+    /// connects waits for a listener.
+    ///
+    /// ```
+    /// use kyneta_uds_core::ChannelMsg;
+    /// use kyneta_uds_negotiate::{NegotiateLayer, machine::Only};
+    /// use tower::service_fn;
+    ///
+    /// let ignore = service_fn(async |_: ChannelMsg| Ok::<(), std::convert::Infallible>(()));
+    /// let layer = NegotiateLayer::new(ignore).only(Only::Connector);
+    /// ```
+    pub fn only(mut self, only: Only) -> Self {
+        self.settings.only = Some(only);
         self
     }
 

@@ -16,7 +16,8 @@
 //! random time, and connect to it.
 //!
 //! A peer that has had no role for a second reports why, and again after pauses that grow. A connector whose
-//! path has another live socket closes its connection in good order and negotiates at the path.
+//! path has another live socket closes its connection in good order and negotiates at the path. A peer that takes
+//! over from a listener begins as the listener. A peer may be fixed to one of the roles ([`Only`]).
 
 use std::time::Duration;
 
@@ -79,6 +80,24 @@ impl std::fmt::Display for Role {
     }
 }
 
+/// The one role that a peer takes, besides none.
+///
+/// ```
+/// use kyneta_uds_negotiate::machine::{Effect, Input, Negotiation, Only, Probe};
+///
+/// let mut peer = Negotiation::new().only(Only::Connector);
+/// peer.on(Input::Start, 0.0);
+/// let effects = peer.on(Input::Probed(Probe::NoListener), 0.0);
+/// assert!(matches!(effects[..], [Effect::Wait(_)])); // it does not bind
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Only {
+    /// It binds, and never connects. That another process listens is an obstacle.
+    Listener,
+    /// It connects, and never binds. Where no process listens it waits for one.
+    Connector,
+}
+
 /// Why a peer has no role: what it waits for.
 ///
 /// ```
@@ -99,7 +118,9 @@ pub enum WaitReason {
     ListenerNotAllowed,
     /// Another process holds the lock beside the path, or is about to listen.
     Locked,
-    /// Not permitted, not a socket, no directory.
+    /// No process listens, and this peer only connects.
+    NoListener,
+    /// Not permitted, not a socket, no directory. Of a peer that only listens also: another process does.
     InTheWay,
 }
 
@@ -111,6 +132,7 @@ impl std::fmt::Display for WaitReason {
             Self::Rejected => "the process that listens at the path closes our connections at once",
             Self::ListenerNotAllowed => "the process that listens at the path is not allowed",
             Self::Locked => "another process holds the lock beside the path, and none listens",
+            Self::NoListener => "no process listens at the path, and this one only connects",
             Self::InTheWay => "the path cannot be used",
         })
     }
@@ -153,6 +175,8 @@ pub enum Bind {
 pub enum Input {
     /// The first input.
     Start,
+    /// Instead of [`Start`](Self::Start): this peer goes on as the listener of another process.
+    TakenOver,
     /// Answers [`Effect::Probe`].
     Probed(Probe),
     /// Answers [`Effect::Bind`].
@@ -231,6 +255,7 @@ pub type Effects = Vec<Effect>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Negotiation {
     state: State,
+    only: Option<Only>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -281,7 +306,14 @@ impl Negotiation {
     pub const fn new() -> Self {
         Self {
             state: State::Negotiating(Negotiating::at(Step::Starting)),
+            only: None,
         }
+    }
+
+    /// Takes this role alone. Before the first input.
+    pub const fn only(mut self, only: Only) -> Self {
+        self.only = Some(only);
+        self
     }
 
     /// The present role.
@@ -302,19 +334,33 @@ impl Negotiation {
         }
     }
 
+    /// True of a listener whose socket file is being put back.
+    pub const fn is_restoring(&self) -> bool {
+        matches!(
+            self.state,
+            State::Listener {
+                restoring: true,
+                ..
+            }
+        )
+    }
+
     /// Takes an input, with a random number from 0 to 1 (exclusive) that spreads the waits of many peers. An
     /// input that is not expected changes nothing; a connection or a path that comes too late is given
     /// back.
     pub fn on(&mut self, input: Input, random: f64) -> Effects {
+        let only = self.only;
         let (state, effects) = match (self.state, input) {
             (State::Disposed, input) => (State::Disposed, give_back(input)),
             (state, Input::Dispose) => (State::Disposed, give_up(state, Role::Disposed)),
-            (State::Negotiating(negotiating), input) => negotiating.on(input, random),
-            (State::Listener { restoring, denied }, input) => on_listener(restoring, denied, input),
+            (State::Negotiating(negotiating), input) => negotiating.on(only, input, random),
+            (State::Listener { restoring, denied }, input) => {
+                on_listener(only, restoring, denied, input)
+            }
             (state @ State::Connector { leaving }, input) => match input {
-                Input::ConnectionLost => restart(state),
+                Input::ConnectionLost => restart(only, state),
                 // It was to end: that it was short does not mean that the next one will be.
-                Input::Rejected { .. } if leaving => restart(state),
+                Input::Rejected { .. } if leaving => restart(only, state),
                 Input::Rejected { times } => rejected(times, random),
                 Input::PathMoved if !leaving => {
                     (State::Connector { leaving: true }, vec![Effect::HalfClose])
@@ -349,22 +395,33 @@ impl Negotiating {
         }
     }
 
-    fn on(self, input: Input, random: f64) -> (State, Effects) {
+    fn on(self, only: Option<Only>, input: Input, random: f64) -> (State, Effects) {
         let go = |step| State::Negotiating(Self { step, ..self });
+        let (first, begin) = attempt(only);
         match (self.step, input) {
             (Step::Starting, Input::Start) => (
-                go(Step::Probing),
+                go(first),
                 vec![
                     Effect::Announce(Role::Negotiating),
                     Effect::Remind(FIRST_PAUSE),
-                    Effect::Probe,
+                    begin,
                 ],
             ),
-            (Step::Waiting, Input::TimerFired) => (go(Step::Probing), vec![Effect::Probe]),
+            (Step::Starting, Input::TakenOver) => (
+                State::Listener {
+                    restoring: false,
+                    denied: false,
+                },
+                vec![Effect::Announce(Role::Listener)],
+            ),
+            (Step::Waiting, Input::TimerFired) => (go(first), vec![begin]),
             (Step::Probing, Input::Probed(Probe::Joined)) => (
                 State::Connector { leaving: false },
                 vec![Effect::Announce(Role::Connector)],
             ),
+            (Step::Probing, Input::Probed(Probe::NoListener)) if only.is_some() => {
+                self.wait(WaitReason::NoListener, listener_wait(self.tries, random))
+            }
             (Step::Probing, Input::Probed(Probe::NoListener)) => {
                 (go(Step::Binding), vec![Effect::Bind])
             }
@@ -377,6 +434,9 @@ impl Negotiating {
             ),
             (Step::Probing, Input::Probed(Probe::Busy)) => {
                 self.wait(WaitReason::ListenerBusy, crowd_wait(self.tries, random))
+            }
+            (Step::Binding, Input::Bound(Bind::InUse)) if only.is_some() => {
+                self.denied(WaitReason::InTheWay)
             }
             (Step::Binding, Input::Bound(Bind::InUse)) => {
                 self.wait(WaitReason::Locked, crowd_wait(self.tries, random))
@@ -453,7 +513,12 @@ fn rejected(times: u8, random: f64) -> (State, Effects) {
     (State::Negotiating(negotiating), effects)
 }
 
-fn on_listener(restoring: bool, denied: bool, input: Input) -> (State, Effects) {
+fn on_listener(
+    only: Option<Only>,
+    restoring: bool,
+    denied: bool,
+    input: Input,
+) -> (State, Effects) {
     let stay = |restoring, denied| State::Listener { restoring, denied };
     match input {
         Input::PathFree if !restoring => (stay(true, denied), vec![Effect::Restore]),
@@ -461,8 +526,8 @@ fn on_listener(restoring: bool, denied: bool, input: Input) -> (State, Effects) 
         // The path is reported lost again as long as it is.
         Input::Restored(Bind::Denied) if restoring && denied => (stay(false, true), vec![]),
         Input::Restored(Bind::Denied) if restoring => (stay(false, true), vec![Effect::Report]),
-        Input::PathLost => restart(stay(restoring, denied)),
-        Input::Restored(Bind::InUse) if restoring => restart(stay(restoring, denied)),
+        Input::PathLost => restart(only, stay(restoring, denied)),
+        Input::Restored(Bind::InUse) if restoring => restart(only, stay(restoring, denied)),
         // The path is this peer's again without a restoration: the next obstacle counts as the first.
         Input::Restored(Bind::Done) => (stay(false, false), vec![]),
         // Repeated: it is the same path.
@@ -471,11 +536,20 @@ fn on_listener(restoring: bool, denied: bool, input: Input) -> (State, Effects) 
     }
 }
 
+/// What is attempted first: to connect, if this peer may.
+const fn attempt(only: Option<Only>) -> (Step, Effect) {
+    match only {
+        Some(Only::Listener) => (Step::Binding, Effect::Bind),
+        Some(Only::Connector) | None => (Step::Probing, Effect::Probe),
+    }
+}
+
 /// Negotiates anew, and at once: the lock orders the survivors.
-fn restart(from: State) -> (State, Effects) {
+fn restart(only: Option<Only>, from: State) -> (State, Effects) {
+    let (first, begin) = attempt(only);
     let mut effects = give_up(from, Role::Negotiating);
-    effects.extend([Effect::Remind(FIRST_PAUSE), Effect::Probe]);
-    (State::Negotiating(Negotiating::at(Step::Probing)), effects)
+    effects.extend([Effect::Remind(FIRST_PAUSE), begin]);
+    (State::Negotiating(Negotiating::at(first)), effects)
 }
 
 /// Gives up the connection or the path of a role.

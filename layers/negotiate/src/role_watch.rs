@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    holding::Orders,
     machine::{Role, WaitReason},
     role_wait::RoleWait,
 };
@@ -24,6 +25,7 @@ pub struct RoleWatch {
 struct Inner {
     status: watch::Sender<Status>,
     leaving: CancellationToken,
+    orders: Orders,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +48,7 @@ impl RoleWatch {
             inner: Arc::new(Inner {
                 status: watch::Sender::new(status),
                 leaving: CancellationToken::new(),
+                orders: Orders::new(),
             }),
         }
     }
@@ -132,6 +135,10 @@ impl RoleWatch {
 
     pub(crate) fn leaving(&self) -> &CancellationToken {
         &self.inner.leaving
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.inner.orders
     }
 
     pub(crate) fn announce(&self, role: Role) {

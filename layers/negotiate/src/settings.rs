@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use kyneta_uds_unix::{AccessPolicy, ListenerOptions};
 
-use crate::role_watch::RoleWatch;
+use crate::{machine::Only, role_watch::RoleWatch};
 
 /// How a path is bound, which listeners are allowed, how long messages are kept without members; what handles
-/// accepted connections, and what shows the role.
+/// accepted connections, the role if it is fixed, and what shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings<A> {
     pub(crate) accept_handler: A,
     pub(crate) listener: ListenerOptions,
     pub(crate) allow_listener: Option<AccessPolicy>,
     pub(crate) regroup: Duration,
+    pub(crate) only: Option<Only>,
     pub(crate) role_watch: RoleWatch,
 }
 
@@ -24,6 +25,7 @@ impl<A> Settings<A> {
             listener: ListenerOptions::new(),
             allow_listener: None,
             regroup: Duration::from_secs(5),
+            only: None,
             role_watch: RoleWatch::new(),
         }
     }

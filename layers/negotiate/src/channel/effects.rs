@@ -206,6 +206,12 @@ where
                 }
                 polled => polled.map_err(Into::into),
             },
+            // What is called now would be lost with a member that another process goes on with.
+            Link::Listening(..)
+                if !idle && self.holding.as_ref().is_some_and(|of| of.is_paused) =>
+            {
+                Poll::Pending
+            }
             Link::Listening(_, fan_out) | Link::Draining(fan_out) => all(fan_out, cx).map(Ok),
             Link::Idle if idle => Poll::Ready(Ok(())),
             Link::Idle if self.machine.role() == Role::Disposed => {

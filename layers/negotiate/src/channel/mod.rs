@@ -8,6 +8,7 @@
 //! so that a handler that waits to send does not stop the negotiation.
 
 mod effects;
+mod hold;
 mod polls;
 
 use std::{
@@ -31,6 +32,7 @@ use crate::{
     acceptor::Acceptor,
     classify,
     fan_out::FanOut,
+    holding::Holding,
     machine::{Bind, Input, Negotiation, Probe, Role},
     make_channel::MakeChannel,
     settings::Settings,
@@ -70,6 +72,8 @@ where
     link: Link<S, A, M>,
     /// The former connection: nothing more is written to it; what its peer has sent is read.
     former: Option<Half<S::Channel>>,
+    /// Of a listener that another process may take over from.
+    holding: Option<Holding>,
     /// A loss that has not been reported.
     loss: Option<DisconnectReason>,
     /// There has been a connection, made or accepted.
@@ -166,16 +170,28 @@ where
     M: Message + Clone,
 {
     pub(crate) fn new(path: SocketPath, make: S, settings: Settings<A>) -> Self {
+        let mut this = Self::idle(path, make, settings);
+        this.feed(Input::Start);
+        this
+    }
+
+    fn idle(path: SocketPath, make: S, settings: Settings<A>) -> Self {
         let leave = Box::pin(settings.role_watch.leaving().clone().cancelled_owned());
-        let mut this = Self {
+        let machine = Negotiation::new();
+        let machine = match settings.only {
+            Some(only) => machine.only(only),
+            None => machine,
+        };
+        Self {
             path,
             make,
             settings,
             leave: Some(leave),
-            machine: Negotiation::new(),
+            machine,
             work: None,
             link: Link::Idle,
             former: None,
+            holding: None,
             loss: None,
             had_peers: false,
             connected: None,
@@ -184,9 +200,7 @@ where
             no_role_since: Instant::now(),
             remind: None,
             failure: None,
-        };
-        this.feed(Input::Start);
-        this
+        }
     }
 
     /// The present role.
@@ -201,9 +215,16 @@ where
             match &mut self.link {
                 Link::Listening(acceptor, fan_out) => {
                     fan_out.reap(cx);
+                    if let Poll::Ready(order) = self.settings.role_watch.orders().poll(cx) {
+                        self.on_order(order);
+                        continue;
+                    }
                     if let Poll::Ready(event) = acceptor.poll_next(cx) {
                         self.on_acceptor_event(event);
                         continue;
+                    }
+                    if let Some(holding) = &mut self.holding {
+                        holding.poll_settled(cx, acceptor.handshakes());
                     }
                 }
                 Link::HalfClosed(half) => {
@@ -233,6 +254,9 @@ where
 
     /// Leaves when asked to. While negotiating it waits for a role: what is queued is to go out.
     fn check_leave(&mut self, cx: &mut Context<'_>) {
+        if self.holding.is_some() {
+            return;
+        }
         if let Some(leave) = &mut self.leave
             && leave.as_mut().poll(cx).is_ready()
         {
@@ -273,13 +297,7 @@ where
                 self.feed_error(Input::Probed(probe), error);
             }
             Done::Bound(Ok(listener)) => {
-                let acceptor = Acceptor::new(
-                    listener,
-                    self.make.clone(),
-                    self.settings.accept_handler.clone(),
-                );
-                let fan_out = FanOut::new(self.settings.regroup, self.had_peers);
-                self.link = Link::Listening(Box::new(acceptor), fan_out);
+                self.listen(listener);
                 self.feed(Input::Bound(Bind::Done));
             }
             Done::Bound(Err(error)) => {
@@ -300,6 +318,7 @@ where
     M: Message + Clone,
 {
     fn drop(&mut self) {
+        self.leave_if_held();
         if self.role() != Role::Disposed {
             self.feed(Input::Dispose);
         }

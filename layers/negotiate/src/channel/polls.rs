@@ -9,8 +9,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ConnectionInfo, DisconnectReason, HalfClose, Inbound, Message,
-    Run, WireVersion,
+    Admission, BoxError, ByReference, Channel, ConnectionInfo, DisconnectReason, HalfClose,
+    Inbound, Look, Message, Run, WireVersion,
 };
 use tower_service::Service;
 
@@ -113,6 +113,12 @@ where
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.holding.is_some() {
+            self.advance(cx);
+            if self.holding.is_some() {
+                return Poll::Pending;
+            }
+        }
         if self.role() != Role::Disposed {
             self.feed(Input::Dispose);
         }
@@ -168,11 +174,35 @@ where
         true
     }
 
+    #[inline]
+    fn keep(&mut self) -> bool {
+        self.link.channel_mut().is_some_and(S::Channel::keep)
+    }
+
+    fn free_kept(&mut self) {
+        if let Some(channel) = self.link.channel_mut() {
+            channel.free_kept();
+        }
+    }
+
     fn call_many<R: Run<M>>(&mut self, run: &mut R) -> Result<(), BoxError> {
         match &mut self.link {
             Link::Connected(channel) => channel.call_many(run).map_err(Into::into),
             // Each member gets a message of its own.
             _ => Ok(()),
+        }
+    }
+
+    /// After what the former connection still yields.
+    fn look<L: Look<S::In>>(&mut self, look: &mut L) -> Option<Inbound<S::In>>
+    where
+        S::In: ByReference,
+    {
+        match &mut self.link {
+            Link::Connected(channel) if self.former.is_none() && self.leave.is_some() => {
+                channel.look(look)
+            }
+            _ => None,
         }
     }
 }

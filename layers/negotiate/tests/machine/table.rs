@@ -1,15 +1,16 @@
 //! Every state and every input.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use kyneta_uds_negotiate::machine::{
-    Bind, Effect, Effects, Input, Negotiation, Probe,
+    Bind, Effect, Effects, Input, Negotiation, Only, Probe,
     Role::{self, Connector, Disposed, Listener, Negotiating},
     WaitReason,
 };
 
-const INPUTS: [Input; 23] = [
+const INPUTS: [Input; 24] = [
     Input::Start,
+    Input::TakenOver,
     Input::Probed(Probe::Joined),
     Input::Probed(Probe::NoListener),
     Input::Probed(Probe::Busy),
@@ -102,6 +103,7 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         }
         (_, Input::Dispose) => to(Disposed, &[Announce(Disposed)]),
 
+        ("new", Input::TakenOver) => to(Listener, &[Announce(Listener)]),
         ("new", Input::Start) => to(Negotiating, &[Announce(Negotiating), REMIND, Ask]),
         ("probing", Input::Probed(Probe::Joined)) => to(Connector, &[Announce(Connector)]),
         ("probing", Input::Probed(Probe::NoListener)) => to(Negotiating, &[Take]),
@@ -178,6 +180,71 @@ fn every_state_and_every_input() {
             }
         }
     }
+}
+
+/// In every state that can be reached.
+#[test]
+fn a_peer_that_is_fixed_to_a_role_never_attempts_the_other() {
+    for only in [Only::Listener, Only::Connector] {
+        let mut seen = HashSet::new();
+        let mut next = vec![Negotiation::new().only(only)];
+        while let Some(state) = next.pop() {
+            if !seen.insert(state.clone()) {
+                continue;
+            }
+            for input in INPUTS {
+                let mut after = state.clone();
+                for effect in after.on(input, 0.5) {
+                    let is_other = match only {
+                        Only::Listener => matches!(effect, Effect::Probe),
+                        Only::Connector => matches!(effect, Effect::Bind),
+                    };
+                    assert!(!is_other, "{only:?} {state:?} {input:?}");
+                }
+                next.push(after);
+            }
+        }
+        assert!(seen.len() > 100, "{only:?}: {} states", seen.len());
+    }
+}
+
+#[test]
+fn a_peer_that_only_connects_waits_for_a_listener_and_connects() {
+    let mut machine = Negotiation::new().only(Only::Connector);
+    machine.on(Input::Start, 0.5);
+    let none = Input::Probed(Probe::NoListener);
+    let mut waits = Vec::new();
+    for _ in 0..14 {
+        match machine.on(none, 0.5)[..] {
+            [Effect::Wait(wait)] => waits.push(wait),
+            ref other => panic!("{other:?}"),
+        }
+        assert_eq!(machine.on(Input::TimerFired, 0.5), [Effect::Probe]);
+    }
+    assert_eq!(waits[..8], doubling());
+    assert_eq!(waits.last(), Some(&Duration::from_secs(1)));
+    assert_eq!(machine.why(), Some(WaitReason::NoListener));
+    let joined = machine.on(Input::Probed(Probe::Joined), 0.5);
+    assert_eq!(joined, [Effect::Announce(Connector)]);
+    let lost = machine.on(Input::ConnectionLost, 0.5);
+    assert_eq!(lost.last(), Some(&Effect::Probe));
+}
+
+#[test]
+fn a_peer_that_only_listens_reports_another_listener_and_tries_again() {
+    let mut machine = Negotiation::new().only(Only::Listener);
+    let begun = machine.on(Input::Start, 0.5);
+    assert_eq!(begun.last(), Some(&Effect::Bind));
+    let wait = |millis| Effect::Wait(Duration::from_millis(millis));
+    let in_use = Input::Bound(Bind::InUse);
+    assert_eq!(machine.on(in_use, 0.5), [Effect::Report, wait(250)]);
+    assert_eq!(machine.on(Input::TimerFired, 0.5), [Effect::Bind]);
+    assert_eq!(machine.on(in_use, 0.5), [wait(500)]);
+    machine.on(Input::TimerFired, 0.5);
+    let bound = machine.on(Input::Bound(Bind::Done), 0.5);
+    assert_eq!(bound, [Effect::Announce(Listener)]);
+    let lost = machine.on(Input::PathLost, 0.5);
+    assert_eq!(lost.last(), Some(&Effect::Bind));
 }
 
 /// The waits after so many probes in a row with the same result.

@@ -4,6 +4,7 @@
 
 mod admission;
 mod ending;
+mod holding;
 mod moving;
 mod support;
 mod waiting;
