@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use kyneta_uds_core::{ByReference, Look};
 use tower_service::Service;
 
 use crate::{member::Member, rates::Metered};
@@ -75,6 +76,24 @@ where
             member.received(incoming.as_ref().clone());
         }
         self.handler.call(incoming)
+    }
+}
+
+/// Without a hub the handler below is shown messages by reference. A hub passes on messages by value.
+impl<H, M, In> Look<In> for RelayHandler<H, M>
+where
+    H: Look<In>,
+    In: ByReference,
+    M: Metered,
+{
+    #[inline]
+    fn more(&self) -> bool {
+        self.member.is_none() && self.handler.more()
+    }
+
+    #[inline]
+    fn look(&mut self, msg: In::Ref<'_>) {
+        self.handler.look(msg);
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use kyneta_uds_core::{Message, ignore_poison};
 use kyneta_uds_queue::Handle;
 use kyneta_uds_relay::{MemberFacts, MemberKey, Router};
-use tokio::{runtime, task::yield_now, time::sleep};
+use tokio::{runtime, sync::oneshot, task::yield_now, time::sleep};
 
 use crate::{
     event::HubEvent,
@@ -31,23 +31,26 @@ const INSPECT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The members of a listener, and the router between them. Cloneable; see the [crate](crate).
 pub struct Hub<M> {
-    inner: Arc<Inner<M>>,
+    pub(crate) inner: Arc<Inner<M>>,
 }
 
 pub(crate) struct Inner<M> {
-    line: Mutex<Line<M>>,
+    pub(crate) line: Mutex<Line<M>>,
     make_router: Box<MakeRouter<M>>,
     on_event: OnEvent,
-    rates: Rates,
+    pub(crate) rates: Rates,
 }
 
 type MakeRouter<M> = dyn Fn() -> Box<dyn Router<M>> + Send + Sync;
 
-struct Line<M> {
+pub(crate) struct Line<M> {
     events: VecDeque<Event<M>>,
     /// Absent while a task is at work.
-    routing: Option<Box<Routing<M>>>,
-    next_key: u64,
+    pub(crate) routing: Option<Box<Routing<M>>>,
+    /// Nothing is routed until all members of another process have entered.
+    pub(crate) is_held: bool,
+    /// Of the last member.
+    pub(crate) next_key: u64,
     timer_runs: bool,
     is_closed: bool,
     status: HubStatus,
@@ -76,6 +79,7 @@ impl<M: Metered> Hub<M> {
                 line: Mutex::new(Line {
                     events: VecDeque::new(),
                     routing: Some(routing),
+                    is_held: false,
                     next_key: 0,
                     timer_runs: false,
                     is_closed: false,
@@ -143,10 +147,24 @@ impl<M: Metered> Hub<M> {
         })));
         result.recv_timeout(INSPECT_TIMEOUT).ok()
     }
+
+    /// As [`inspect`](Self::inspect), but waits for the task that routes, however long it takes. `None` when the hub is
+    /// closed.
+    pub async fn look<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Router<M>) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (seen, result) = oneshot::channel();
+        self.inner.submit(Event::Inspect(Box::new(move |router| {
+            // The other side may not wait any more.
+            let _ = seen.send(look(router));
+        })));
+        result.await.ok()
+    }
 }
 
 impl<M: Message> Inner<M> {
-    fn lock(&self) -> MutexGuard<'_, Line<M>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Line<M>> {
         ignore_poison(self.line.lock())
     }
 
@@ -157,7 +175,7 @@ impl<M: Message> Inner<M> {
     /// A member has sent a message.
     pub(crate) fn received(self: &Arc<Self>, from: MemberKey, msg: M, gate: &Arc<Gate<M>>) {
         let waits = None;
-        let gate = gate.clone();
+        let gate = Some(gate.clone());
         self.submit(Event::Received {
             from,
             msg,
@@ -179,6 +197,10 @@ impl<M: Message> Inner<M> {
             drop(event);
             return;
         }
+        if line.is_held {
+            line.events.push_back(event.waiting());
+            return;
+        }
         match (line.events.is_empty(), line.routing.take()) {
             (true, Some(routing)) => {
                 drop(line);
@@ -194,7 +216,7 @@ impl<M: Message> Inner<M> {
         }
     }
 
-    fn work(self: &Arc<Self>, routing: Box<Routing<M>>, mut first: Option<Event<M>>) {
+    pub(crate) fn work(self: &Arc<Self>, routing: Box<Routing<M>>, mut first: Option<Event<M>>) {
         let mut at_work = AtWork {
             inner: self,
             routing: Some(routing),

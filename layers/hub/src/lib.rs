@@ -60,6 +60,7 @@ mod hub;
 mod local;
 mod member;
 mod rates;
+mod resume;
 mod routing;
 
 pub use event::{HubEvent, RouterPanicked};

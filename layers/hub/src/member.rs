@@ -68,6 +68,11 @@ impl<M: Metered> Member<M> {
         }
     }
 
+    /// Under which key the router knows it.
+    pub const fn key(&self) -> MemberKey {
+        self.key
+    }
+
     /// Ready when the next message may be read: the queues that the last ones have filled have room again, and
     /// the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

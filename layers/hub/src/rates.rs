@@ -60,27 +60,30 @@ pub struct Rates {
 }
 
 impl Default for Rates {
+    /// At once, as much as a member does that comes with 4,096 documents, the most that a switch lets it present. A
+    /// member that does so without end must leave the others their share of a processor.
     fn default() -> Self {
-        let rate = Rate {
-            per_second: 10_000,
-            burst: 16_384,
-        };
         Self {
-            interests: rate,
-            presents: rate,
+            interests: Rate {
+                per_second: 1_000,
+                burst: 8_192,
+            },
+            presents: Rate {
+                per_second: 1_000,
+                burst: 4_096,
+            },
         }
     }
 }
 
 impl Rates {
-    /// Interests: each makes all holders of a document export it. 10,000 a second by default, 16,384 at once.
+    /// Interests: each makes all holders of a document export it. 1,000 a second by default, 8,192 at once.
     pub fn interests(mut self, rate: Rate) -> Self {
         self.interests = rate;
         self
     }
 
-    /// Documents of `present` messages: each is shown to all members. 10,000 a second by default, 16,384 at
-    /// once.
+    /// Documents of `present` messages: each is shown to all members. 1,000 a second by default, 4,096 at once.
     pub fn presents(mut self, rate: Rate) -> Self {
         self.presents = rate;
         self

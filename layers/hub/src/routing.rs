@@ -3,7 +3,6 @@
 //! In: events. Out: messages in the members' queues, reports. May touch: those queues.
 
 use std::{
-    collections::HashMap,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -12,7 +11,7 @@ use std::{
 
 use kyneta_uds_core::Message;
 use kyneta_uds_queue::Handle;
-use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Router};
+use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, MemberMap, Router};
 
 use crate::{
     event::{HubEvent, RouterPanicked},
@@ -32,7 +31,8 @@ pub(crate) enum Event<M> {
     Received {
         from: MemberKey,
         msg: M,
-        gate: Arc<Gate<M>>,
+        /// What holds it back; absent while the event is routed.
+        gate: Option<Arc<Gate<M>>>,
         /// Its size, if it has waited in the line.
         waits: Option<usize>,
     },
@@ -50,7 +50,10 @@ impl<M: Message> Event<M> {
     /// It waits in the line: a message holds its member back.
     pub(crate) fn waiting(mut self) -> Self {
         if let Self::Received {
-            msg, gate, waits, ..
+            msg,
+            gate: Some(gate),
+            waits,
+            ..
         } = &mut self
         {
             let size = msg.size();
@@ -65,7 +68,7 @@ pub(crate) type OnEvent = Arc<dyn Fn(&HubEvent) + Send + Sync>;
 
 pub(crate) struct Routing<M> {
     router: Box<dyn Router<M>>,
-    members: HashMap<MemberKey, Member<M>>,
+    members: MemberMap<Member<M>>,
     effects: Vec<Effect<M>>,
     /// The queues that the present event has filled.
     full: Vec<(MemberKey, Handle<M>)>,
@@ -82,11 +85,24 @@ impl<M: Message> Routing<M> {
     pub(crate) fn new(router: Box<dyn Router<M>>) -> Self {
         Self {
             router,
-            members: HashMap::new(),
+            members: MemberMap::default(),
             effects: Vec::new(),
             full: Vec::new(),
             sent: 0,
         }
+    }
+
+    /// Goes on where another router was; `effects` are carried out with those of the next event.
+    pub(crate) fn resume(router: Box<dyn Router<M>>, effects: Vec<Effect<M>>) -> Self {
+        Self {
+            effects,
+            ..Self::new(router)
+        }
+    }
+
+    /// A member that the router knows.
+    pub(crate) fn enter(&mut self, key: MemberKey, facts: Arc<MemberFacts>, handle: Handle<M>) {
+        self.members.insert(key, Member { facts, handle });
     }
 
     pub(crate) fn wake_after(&self) -> Option<Duration> {
@@ -103,12 +119,12 @@ impl<M: Message> Routing<M> {
     /// Routes one event. A router that panics is replaced by a new one, without members.
     pub(crate) fn turn(
         &mut self,
-        event: Event<M>,
+        mut event: Event<M>,
         make_router: &(dyn Fn() -> Box<dyn Router<M>> + Send + Sync),
         on_event: &OnEvent,
     ) {
-        let sender = match &event {
-            Event::Received { waits, gate, .. } => Some((*waits, gate.clone())),
+        let sender = match &mut event {
+            Event::Received { waits, gate, .. } => gate.take().map(|gate| (*waits, gate)),
             _ => None,
         };
         let routed = catch_unwind(AssertUnwindSafe(|| self.route(event)));
