@@ -23,6 +23,7 @@ pub struct SwitchConfig {
     pub(crate) max_documents_of_member: usize,
     pub(crate) max_asks: usize,
     pub(crate) max_link_versions: usize,
+    pub(crate) links_relay: bool,
     pub(crate) gate: Gate,
     classes: Vec<Vec<SchemaHash>>,
     class_of: HashMap<SchemaHash, usize>,
@@ -35,6 +36,7 @@ impl Default for SwitchConfig {
             max_documents_of_member: 4_096,
             max_asks: 64,
             max_link_versions: 64,
+            links_relay: false,
             gate: Gate::everything(),
             classes: Vec::new(),
             class_of: HashMap::new(),
@@ -66,6 +68,19 @@ impl SwitchConfig {
     pub fn max_link_versions(mut self, max: usize) -> Self {
         self.max_link_versions = max;
         self
+    }
+
+    /// Whether what comes over one link is passed on to other links. False by default, for hubs that are linked
+    /// each with each. True for hubs that are linked as a tree, never for a ring: messages would go round without
+    /// end.
+    pub fn links_relay(mut self, relay: bool) -> Self {
+        self.links_relay = relay;
+        self
+    }
+
+    /// Whether nothing passes between two members, because both are links.
+    pub(crate) const fn keeps_apart(&self, a: bool, b: bool) -> bool {
+        a && b && !self.links_relay
     }
 
     /// Which member may see and write which document. [`Gate::everything`] by default.

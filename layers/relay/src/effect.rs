@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kyneta_uds_core::{ChannelMsg, DocId, Version};
+use kyneta_uds_core::{ChannelMsg, DocId};
 
 use crate::member::MemberKey;
 
@@ -16,8 +16,6 @@ pub enum Effect<M = ChannelMsg> {
         to: MemberKey,
         /// What.
         msg: M,
-        /// Of an offer to a link: the version that its payload starts from.
-        base: Option<Version>,
     },
     /// Close the connection of a member, after what was sent to it.
     Close {
@@ -36,13 +34,9 @@ pub enum Effect<M = ChannelMsg> {
 }
 
 impl<M> Effect<M> {
-    /// A message to a member that is no link, or that is no offer.
+    /// A message to a member.
     pub const fn send(to: MemberKey, msg: M) -> Self {
-        Self::Send {
-            to,
-            msg,
-            base: None,
-        }
+        Self::Send { to, msg }
     }
 }
 

@@ -17,7 +17,7 @@
 //! let loro = ReplicaType::new("loro", 1.0, 0.0)?;
 //! let entry = DocEntry::new(DocId::new("settings")?, loro, SchemaHash::new("02ab")?);
 //! let present = ChannelMsg::Present(vec![entry]);
-//! switch.received(a, present.clone(), None, &mut effects);
+//! switch.received(a, present.clone(), &mut effects);
 //! assert_eq!(effects, [Effect::send(b, present)]); // b learns of the document
 //! # Ok::<(), kyneta_uds_core::TextTooLong>(())
 //! ```
@@ -40,6 +40,6 @@ mod switch;
 pub use config::SwitchConfig;
 pub use effect::{Diagnostic, Effect};
 pub use gate::{Access, Gate};
-pub use member::{MemberFacts, MemberKey};
-pub use router::{Router, RouterCounts};
+pub use member::{KeyHasher, MemberFacts, MemberKey, MemberMap};
+pub use router::{Holdings, Router, RouterCounts};
 pub use switch::Switch;

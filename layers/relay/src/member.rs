@@ -1,10 +1,54 @@
 //! What the switch knows of a member.
 
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
 use kyneta_uds_core::{Credentials, Identity, PeerId, WireVersion};
 
 /// Which member. A peer that comes back may have the same key or another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberKey(pub u64);
+
+/// What is kept for each member, by its key. A key is a number that a hub has given, not what a peer says: it needs no
+/// hash that resists attacks.
+///
+/// ```
+/// use kyneta_uds_relay::{MemberKey, MemberMap};
+///
+/// let mut members = MemberMap::default();
+/// members.insert(MemberKey(7), "dashboard");
+/// assert_eq!(members.get(&MemberKey(7)), Some(&"dashboard"));
+/// ```
+pub type MemberMap<V> = HashMap<MemberKey, V, BuildHasherDefault<KeyHasher>>;
+
+/// Spreads the bits of a number by a multiplication.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyHasher(u64);
+
+/// An odd number near 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Hasher for KeyHasher {
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        let spread = (self.0 ^ number).wrapping_mul(SPREAD);
+        // A table uses the low bits and the seven highest.
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// What routing and a [`Gate`](crate::Gate) depend on, of a member.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 //!
 //! In: members that come and go, their messages, and that some time has passed. Out: effects, in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use kyneta_uds_core::ChannelMsg;
+use kyneta_uds_core::{ChannelMsg, DocEntry, PeerId, Saved, SavedError};
 
 use crate::{
     effect::Effect,
@@ -62,10 +62,49 @@ pub trait Router<M>: Send + 'static {
         let _ = effects;
     }
 
+    /// What it knows, for a router in another process ([`resume`](Self::resume)). `None`, as by default: its listener
+    /// cannot be handed over.
+    fn save(&self) -> Option<Saved> {
+        None
+    }
+
+    /// Goes on where the router was whose state this is. Called instead of the first event, with the members that are
+    /// connected now, under the keys that they had.
+    ///
+    /// # Errors
+    /// [`SavedError`]: the state is not one that it reads. By default no state is.
+    fn resume(
+        &mut self,
+        saved: &Saved,
+        members: Vec<(MemberKey, MemberFacts)>,
+        effects: &mut Vec<Effect<M>>,
+    ) -> Result<(), SavedError> {
+        let _ = (saved, members, effects);
+        let why = "this router takes no state";
+        Err(SavedError::Value {
+            name: "router",
+            why,
+        })
+    }
+
     /// How much it keeps, for a status. May look at all of it.
     fn counts(&self) -> RouterCounts {
         RouterCounts::default()
     }
+
+    /// Which member holds which documents, for a process that looks on. Nothing by default.
+    fn holdings(&self) -> Vec<Holdings> {
+        Vec::new()
+    }
+}
+
+/// The documents of a member.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holdings {
+    /// The member.
+    pub holder: PeerId,
+    /// What it has presented, in the order of first presentation.
+    pub entries: Vec<Arc<DocEntry>>,
 }
 
 /// What a router keeps.
@@ -85,14 +124,17 @@ pub struct RouterCounts {
 impl Router<ChannelMsg> for Switch {
     fn established(&mut self, member: MemberKey, facts: &MemberFacts, effects: &mut Vec<Effect>) {
         Self::established(self, member, facts.clone(), effects);
+        self.follow_up(effects);
     }
 
     fn received(&mut self, from: MemberKey, msg: ChannelMsg, effects: &mut Vec<Effect>) {
-        Self::received(self, from, msg, None, effects);
+        Self::received(self, from, msg, effects);
+        self.follow_up(effects);
     }
 
     fn left(&mut self, member: MemberKey, effects: &mut Vec<Effect>) {
         Self::left(self, member, effects);
+        self.follow_up(effects);
     }
 
     fn wake_after(&self) -> Option<Duration> {
@@ -103,7 +145,25 @@ impl Router<ChannelMsg> for Switch {
         self.reconcile(effects);
     }
 
+    fn save(&self) -> Option<Saved> {
+        Some(Self::save(self))
+    }
+
+    fn resume(
+        &mut self,
+        saved: &Saved,
+        members: Vec<(MemberKey, MemberFacts)>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), SavedError> {
+        *self = Self::resume(self.config().clone(), saved, members, effects)?;
+        Ok(())
+    }
+
     fn counts(&self) -> RouterCounts {
         Self::counts(self)
+    }
+
+    fn holdings(&self) -> Vec<Holdings> {
+        Self::holdings(self)
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 use kyneta_uds_core::{
-    ByteString, ChannelMsg, DocEntry, DocId, Interest, Offer, ReplicaType, SchemaHash, SyncMode,
-    Version, WireVersion,
+    ByteString, ChannelMsg, DocEntry, DocId, Identity, Interest, Offer, ReplicaType, SchemaHash,
+    SyncMode, Version, WireVersion,
 };
-use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
+use kyneta_uds_relay::{Effect, Holdings, MemberFacts, MemberKey, Switch, SwitchConfig};
 
 fn id() -> DocId {
     DocId::new("d").unwrap()
@@ -39,7 +39,7 @@ fn a_holder_that_was_told_of_the_other_document_alone_is_asked_for_its_version()
         let key = MemberKey(key);
         switch.established(key, MemberFacts::local(WireVersion::V3), &mut effects);
         let present = ChannelMsg::Present(vec![entry(schema)]);
-        switch.received(key, present, None, &mut effects);
+        switch.received(key, present, &mut effects);
     }
     let told = [ChannelMsg::Present(vec![entry("02ab")])];
     assert_eq!(sent_to(2, &effects), told);
@@ -47,7 +47,7 @@ fn a_holder_that_was_told_of_the_other_document_alone_is_asked_for_its_version()
     // The third member was told of the second one's document, and answers.
     effects.clear();
     let interest = Interest::new(id()).since(Version::new("2").unwrap());
-    switch.received(MemberKey(3), interest.into(), None, &mut effects);
+    switch.received(MemberKey(3), interest.into(), &mut effects);
     assert_eq!(sent_to(2, &effects), []);
     assert!(switch.is_unsettled());
 
@@ -121,10 +121,83 @@ fn a_member_without_the_document_does_not_join_two_of_one_id() {
             let Some((from, msg)) = said.pop_front() else {
                 break;
             };
-            switch.received(MemberKey(from), msg, None, &mut effects);
+            switch.received(MemberKey(from), msg, &mut effects);
         }
         switch.reconcile(&mut effects);
     }
     assert_eq!(holders.map(|holder| holder.version), [5, 5, 2, 2]);
     assert!(!switch.is_unsettled());
+}
+
+/// It was asked, which makes it push, and then told that the document is not here, which ends that.
+#[test]
+fn a_holder_that_was_asked_when_it_was_alone_is_asked_again_once_it_is_not() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let mut effects = Vec::new();
+    // The first one holds nothing, the last one another document of this id.
+    for key in [1, 2, 3, 4] {
+        let facts = MemberFacts::local(WireVersion::V3);
+        switch.established(MemberKey(key), facts, &mut effects);
+    }
+    let present = || ChannelMsg::Present(vec![entry("02ab")]);
+    let interest = || ChannelMsg::from(Interest::new(id()).since(Version::new("0").unwrap()));
+    let other = ChannelMsg::Present(vec![entry("01cd")]);
+    switch.received(MemberKey(4), other, &mut effects);
+    switch.received(MemberKey(4), interest(), &mut effects);
+    switch.received(MemberKey(2), present(), &mut effects);
+    effects.clear();
+    switch.received(MemberKey(2), interest(), &mut effects);
+    let asked = interest_of_the_switch();
+    assert_eq!(
+        sent_to(2, &effects),
+        [asked.clone(), ChannelMsg::Vacant(id())]
+    );
+
+    while switch.is_unsettled() {
+        switch.reconcile(&mut effects);
+    }
+    switch.received(MemberKey(3), present(), &mut effects);
+    effects.clear();
+    switch.received(MemberKey(3), interest(), &mut effects);
+    assert_eq!(sent_to(2, &effects), []);
+    switch.reconcile(&mut effects);
+    // Twice: it was told of the other document, and may answer that, too.
+    assert_eq!(sent_to(2, &effects), [present(), present()], "a fence");
+
+    effects.clear();
+    for _ in 0..2 {
+        switch.received(MemberKey(2), interest(), &mut effects);
+    }
+    assert!(sent_to(2, &effects).contains(&asked));
+}
+
+fn interest_of_the_switch() -> ChannelMsg {
+    let interest = Interest::new(id()).since(Version::new("0").unwrap());
+    interest.reciprocate(false).into()
+}
+
+#[test]
+fn what_each_member_holds_is_what_it_has_presented_and_not_dismissed() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let mut effects = Vec::new();
+    for (key, schema) in [(1, "02ab"), (2, "01cd"), (3, "02ab"), (4, "02ab")] {
+        let mut facts = MemberFacts::local(WireVersion::V3);
+        // One without an id is not named.
+        if key != 4 {
+            facts = facts.identity(Identity::service(format!("m{key}")).unwrap());
+        }
+        switch.established(MemberKey(key), facts, &mut effects);
+        let present = ChannelMsg::Present(vec![entry(schema)]);
+        switch.received(MemberKey(key), present, &mut effects);
+    }
+    switch.received(MemberKey(3), ChannelMsg::Dismiss(id()), &mut effects);
+    let held = |switch: &Switch| {
+        let holdings = switch.holdings().into_iter();
+        let named = |of: Holdings| (of.holder.to_string(), of.entries[0].schema.to_string());
+        holdings.map(named).collect::<Vec<_>>()
+    };
+    let of = |holder: &str, schema: &str| (holder.to_owned(), schema.to_owned());
+    assert_eq!(held(&switch), [of("m1", "02ab"), of("m2", "01cd")]);
+    switch.left(MemberKey(1), &mut effects);
+    assert_eq!(held(&switch), [of("m2", "01cd")]);
 }

@@ -3,7 +3,7 @@
 //! In: interests, offers, a holder that leaves. Out: interests to holders, and their answers to the member
 //! that asked; pushes to all that want the document.
 
-use kyneta_uds_core::{ChannelMsg, Interest, Offer};
+use kyneta_uds_core::{Interest, Offer};
 
 use super::{
     Turn,
@@ -11,7 +11,7 @@ use super::{
     entry::Class,
     since,
 };
-use crate::member::MemberKey;
+use crate::{effect::Effect, member::MemberKey};
 
 impl Turn<'_> {
     /// An interest goes to the holders that may know more: one that is owed it, else those that its sender
@@ -37,6 +37,8 @@ impl Turn<'_> {
                 self.holders_to_ask(doc, at)
             }
         };
+        let asks_all = targets.len() == doc.sources(at, self.config).count();
+        let limit = self.config.max_link_versions;
         let Some(record) = doc.records.get_mut(at) else {
             return;
         };
@@ -47,7 +49,12 @@ impl Turn<'_> {
         } else {
             interest.reciprocate(false)
         };
-        record.version = interest.version.clone();
+        record.note_version(&interest, limit);
+        if record.member.link && !asks_all {
+            // It may speak for another member behind it than the one that was told or asked.
+            record.asks_the_rest = true;
+            self.mark_unsettled(doc);
+        }
         for &target in &targets {
             self.forward(doc, target, asker, class, interest.clone());
         }
@@ -91,16 +98,20 @@ impl Turn<'_> {
             if !std::mem::take(&mut record.asks_the_rest) {
                 continue;
             }
-            let (asker, version) = (record.key(), record.version.clone());
-            let may_write = record.may_write();
+            let asker = record.key();
+            let is_asked = record.may_write() && !record.member.link;
+            let versions = record.asked_versions();
+            record.versions.wanted.clear();
             let Some(class) = doc.class_at(at) else {
                 break;
             };
-            let in_turn = may_write && class == Class::Concurrent;
-            let interest = since(doc, version).reciprocate(in_turn);
+            let in_turn = is_asked && class == Class::Concurrent;
             let holders: Vec<_> = doc.sources(at, self.config).collect();
-            for holder in holders {
-                self.forward(doc, holder, asker, class, interest.clone());
+            for version in versions {
+                let interest = since(doc, version).reciprocate(in_turn);
+                for &holder in &holders {
+                    self.forward(doc, holder, asker, class, interest.clone());
+                }
             }
         }
     }
@@ -123,9 +134,10 @@ impl Turn<'_> {
             };
             let mut versions = Vec::new();
             for other in doc.others(holder, self.config).filter(|other| other.wants) {
-                let version = other.version.clone();
-                if !versions.contains(&version) {
-                    versions.push(version);
+                for version in other.asked_versions() {
+                    if !versions.contains(&version) {
+                        versions.push(version);
+                    }
                 }
             }
             let key = holder.key();
@@ -183,15 +195,18 @@ impl Turn<'_> {
             }
         }
         holder.expect_answer(Ask::Member(asker, interest), limit);
+        // The other side of a link may answer once for each holder there, or not at all.
+        holder.is_uncertain |= holder.member.link && !holder.answers_all;
         if holder.is_uncertain {
             self.mark_unsettled(doc);
         }
     }
 
     /// A push goes to all that want the document, an answer to the member that asked.
-    pub(super) fn offer(&mut self, doc: &mut Document, at: usize, offer: Offer) {
+    /// True if it has answered a question.
+    pub(super) fn offer(&mut self, doc: &mut Document, at: usize, offer: Offer) -> bool {
         let Some(record) = doc.records.get_mut(at) else {
-            return;
+            return false;
         };
         let wanted_before = std::mem::replace(&mut record.wants, true);
         record.is_live = true;
@@ -201,6 +216,7 @@ impl Turn<'_> {
             // What the others hold may have passed before.
             self.mark_unsettled(doc);
         }
+        let is_answered = ask.is_some();
         match ask {
             Some(Ask::Member(asker, _)) => {
                 let target = doc.by_key(asker).and_then(|target| doc.records.get(target));
@@ -214,16 +230,21 @@ impl Turn<'_> {
             }
             Some(Ask::All) | None => self.offer_to_all(doc, at, offer),
         }
+        is_answered
     }
 
     fn offer_to_all(&mut self, doc: &Document, at: usize, offer: Offer) {
         let Some(from) = doc.records.get(at) else {
             return;
         };
-        let (config, offer) = (self.config, ChannelMsg::from(offer));
-        let wanting = doc.others(from, config).filter(|other| other.wants);
-        for other in wanting {
-            self.send(other.key(), offer.clone());
+        let wanting = doc.others(from, self.config).filter(|other| other.wants);
+        let mut wanting = wanting.map(Record::key).peekable();
+        while let Some(to) = wanting.next() {
+            if wanting.peek().is_none() {
+                self.out.push(Effect::send(to, offer.into()));
+                return;
+            }
+            self.out.push(Effect::send(to, offer.clone().into()));
         }
     }
 
@@ -269,7 +290,12 @@ impl Turn<'_> {
             }
         }
         for (asker, interest) in waiting {
-            let Some(at) = doc.by_key(asker) else {
+            // A link that has dismissed the document since has a record still.
+            let is_there = |at: &usize| {
+                let asker = doc.records.get(*at);
+                asker.is_some_and(|asker| asker.wants || !asker.member.link)
+            };
+            let Some(at) = doc.by_key(asker).filter(is_there) else {
                 continue;
             };
             let holders: Vec<_> = doc.sources(at, self.config).collect();

@@ -1,5 +1,7 @@
 //! One document: a record for each member that was told of it or speaks of it.
 
+mod saved;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use kyneta_uds_core::{DocEntry, DocId, Interest, Version};
@@ -29,7 +31,7 @@ pub(super) struct Document {
     pub(super) is_unsettled: bool,
     /// Holders of several documents of this id were settled as one group: each is looked at again (serialized).
     pub(super) is_mixed: bool,
-    /// How often it was looked at since an offer was delivered (serialized).
+    /// How often it was looked at since an offer was delivered or there was a new holder (serialized).
     pub(super) attempts: u32,
     /// In the order of establishment.
     pub(super) records: Vec<Record>,
@@ -45,6 +47,8 @@ pub(super) struct Record {
     pub(super) entry: Option<Arc<DocEntry>>,
     /// The entries that it was shown: one of each variant.
     pub(super) told: Vec<Arc<DocEntry>>,
+    /// The document was presented to it, and has not been dismissed since (links).
+    pub(super) is_shown: bool,
     /// Its offers count, and it is asked for them.
     may_write: bool,
     /// It has sent an interest, or, unless serialized, an offer.
@@ -91,6 +95,7 @@ impl Record {
             may_write,
             entry: None,
             told: Vec::new(),
+            is_shown: false,
             wants: false,
             is_live: false,
             unasked: Vec::new(),
@@ -129,7 +134,7 @@ impl Record {
     /// either.
     pub(super) fn passes(&self, other: &Self, config: &SwitchConfig) -> bool {
         self.member.order != other.member.order
-            && !self.member.keeps_apart(&other.member)
+            && !config.keeps_apart(self.member.link, other.member.link)
             && is_one(self.entry.as_ref(), other.entry.as_ref(), config)
     }
 
@@ -224,6 +229,12 @@ impl Document {
         self.records.insert(at, record);
         member.listed.insert(self.order);
         Some(at)
+    }
+
+    pub(super) fn put(&mut self, record: Record) {
+        if let Err(at) = self.place(record.member) {
+            self.records.insert(at, record);
+        }
     }
 
     pub(super) fn remove(&mut self, member: MemberRef) -> Option<Record> {

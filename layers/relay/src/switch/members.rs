@@ -1,5 +1,7 @@
 //! The members of a hub.
 
+mod saved;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kyneta_uds_core::{DocId, WireVersion};
@@ -17,13 +19,6 @@ pub(super) struct MemberRef {
     pub(super) order: u64,
     pub(super) wire: WireVersion,
     pub(super) link: bool,
-}
-
-impl MemberRef {
-    /// True when nothing passes between the two, because both are links.
-    pub(super) const fn keeps_apart(&self, other: &Self) -> bool {
-        self.link && other.link
-    }
 }
 
 #[derive(Debug)]

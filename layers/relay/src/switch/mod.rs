@@ -4,32 +4,36 @@
 
 mod concurrent;
 mod document;
+mod documents;
 mod entry;
+mod fences;
+mod links;
 mod members;
+mod pending;
 mod present;
 mod replies;
+mod saved;
 mod serialized;
 mod tally;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Interest, Offer, Version, WireVersion};
 
 use self::{
     document::{Document, Record, is_one},
+    documents::Documents,
     entry::Class,
     members::{Member, MemberRef},
+    pending::Pending,
     present::MAX_TOLD,
     tally::Tally,
 };
 use crate::{
     config::SwitchConfig,
     effect::{Diagnostic, Effect},
-    member::{MemberFacts, MemberKey},
-    router::RouterCounts,
+    member::{MemberFacts, MemberKey, MemberMap},
+    router::{Holdings, RouterCounts},
 };
 
 /// A hub without documents. See the [crate](crate) for an example.
@@ -39,14 +43,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Switch {
     config: SwitchConfig,
-    members: HashMap<MemberKey, Member>,
+    members: MemberMap<Member>,
     /// The members in the order of establishment.
     order: BTreeMap<u64, MemberKey>,
-    documents: HashMap<DocId, Document>,
+    documents: Documents,
     /// The documents in the order of first presentation.
     listed: BTreeMap<u64, DocId>,
     /// Documents that may have stayed unequal.
     unsettled: Vec<DocId>,
+    /// What follows from the last events.
+    pending: Pending,
     /// What is kept of all documents.
     kept: Tally,
     next: u64,
@@ -64,11 +70,12 @@ impl Switch {
     pub fn new(config: SwitchConfig) -> Self {
         Self {
             config,
-            members: HashMap::new(),
+            members: MemberMap::default(),
             order: BTreeMap::new(),
-            documents: HashMap::new(),
+            documents: Documents::default(),
             listed: BTreeMap::new(),
             unsettled: Vec::new(),
+            pending: Pending::default(),
             kept: Tally::default(),
             next: 0,
         }
@@ -94,6 +101,25 @@ impl Switch {
         }
     }
 
+    /// Which member holds which documents: the members in the order of establishment, those without an id or a document
+    /// left out. Looks at all of it.
+    pub fn holdings(&self) -> Vec<Holdings> {
+        let members = self.order.values().filter_map(|key| self.members.get(key));
+        let holdings = members.filter_map(|member| {
+            let holder = member.facts.identity.as_ref()?.peer_id.clone();
+            let entries: Vec<_> = self.entries_of(member).collect();
+            (!entries.is_empty()).then_some(Holdings { holder, entries })
+        });
+        holdings.collect()
+    }
+
+    fn entries_of(&self, member: &Member) -> impl Iterator<Item = Arc<DocEntry>> {
+        member.listed.iter().filter_map(|order| {
+            let doc = self.documents.get(self.listed.get(order)?)?;
+            doc.records.get(doc.find(member.reference)?)?.entry.clone()
+        })
+    }
+
     /// A member is connected. One that is there already leaves first.
     pub fn established(&mut self, key: MemberKey, facts: MemberFacts, out: &mut Vec<Effect>) {
         self.left(key, out);
@@ -115,7 +141,7 @@ impl Switch {
             let holders: Vec<_> = doc
                 .records
                 .iter()
-                .filter(|holder| !holder.member.keeps_apart(&reference))
+                .filter(|holder| !config.keeps_apart(holder.member.link, reference.link))
                 .filter(|holder| holder.is_source())
                 .filter_map(|holder| Some((holder.key(), holder.entry.clone()?)))
                 .collect();
@@ -137,6 +163,7 @@ impl Switch {
                 }
             }
             if let Some(record) = doc.records.get_mut(at) {
+                record.is_shown = true;
                 record.told = variants.into_iter().take(MAX_TOLD).cloned().collect();
                 record.unasked = holders.iter().map(|(key, _)| *key).collect();
                 if is_serialized && !reference.link {
@@ -151,20 +178,14 @@ impl Switch {
         }
     }
 
-    /// A member has sent a message. `base` is the version that an offer over a link starts from.
-    pub fn received(
-        &mut self,
-        from: MemberKey,
-        msg: ChannelMsg,
-        base: Option<Version>,
-        out: &mut Vec<Effect>,
-    ) {
+    /// A member has sent a message.
+    pub fn received(&mut self, from: MemberKey, msg: ChannelMsg, out: &mut Vec<Effect>) {
         let Some(sender) = self.members.get(&from).map(|member| member.reference) else {
             out.push(report(Diagnostic::NotEstablished, from, None));
             return;
         };
         match msg {
-            ChannelMsg::Offer(offer) => self.offer(sender, offer, base, out),
+            ChannelMsg::Offer(offer) => self.offer(sender, offer, out),
             ChannelMsg::Interest(interest) => self.interest(sender, interest, out),
             ChannelMsg::Present(entries) => self.present(sender, entries, out),
             ChannelMsg::Dismiss(doc) => self.dismiss(sender, &doc, out),
@@ -219,13 +240,9 @@ impl Switch {
         }
     }
 
-    fn offer(
-        &mut self,
-        sender: MemberRef,
-        offer: Offer,
-        base: Option<Version>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn offer(&mut self, sender: MemberRef, mut offer: Offer, out: &mut Vec<Effect>) {
+        // A link says it, and it is said to links.
+        let base = offer.base.take().filter(|_| sender.link);
         let doc = self.documents.get_mut(&offer.doc);
         let found = doc.and_then(|doc| Some((doc.find(sender)?, doc)));
         let holder = found.filter(|(at, doc)| {
@@ -247,11 +264,15 @@ impl Switch {
             unsettled: &mut self.unsettled,
             out,
         };
-        match doc.class_at(at) {
-            Some(Class::Serialized) => turn.serialized_offer(doc, at, offer, base),
-            _ => turn.offer(doc, at, offer),
+        let changes_counts = if doc.class_at(at) == Some(Class::Serialized) {
+            turn.serialized_offer(doc, at, offer, base.map(|base| *base));
+            true
+        } else {
+            turn.offer(doc, at, offer)
+        };
+        if changes_counts {
+            self.kept.count(doc);
         }
-        self.kept.count(doc);
     }
 
     fn interest(&mut self, sender: MemberRef, interest: Interest, out: &mut Vec<Effect>) {
@@ -282,6 +303,9 @@ impl Switch {
             Class::Concurrent | Class::Snapshot => turn.interest(doc, at, class, interest),
         }
         self.kept.count(doc);
+        if doc.records.get(at).is_some_and(|of| of.replies.is_short()) {
+            self.pending.add(doc);
+        }
     }
 
     fn dismiss(&mut self, sender: MemberRef, id: &DocId, out: &mut Vec<Effect>) {
@@ -320,7 +344,9 @@ impl Switch {
         }
         let was_holder = gone.entry.is_some();
         if let Some(member) = self.members.get_mut(&sender.key) {
-            member.listed.remove(&doc.order);
+            if !doc.keep_link(&gone) {
+                member.listed.remove(&doc.order);
+            }
             member.documents -= usize::from(was_holder);
             if !gone.asks.is_empty() || gone.is_uncertain {
                 member.note_uncertain(id, &self.config);
@@ -340,6 +366,7 @@ impl Switch {
             for record in doc.records.iter().filter(|record| record.wants) {
                 turn.send(record.key(), ChannelMsg::Dismiss(id.clone()));
             }
+            self.pending.withdraw(doc, &self.config);
             for record in &doc.records {
                 let stale = record.replies.outstanding();
                 if let Some(member) = self.members.get_mut(&record.key()) {
@@ -353,6 +380,7 @@ impl Switch {
             self.documents.remove(id);
         } else {
             self.kept.count(doc);
+            self.check_links(id);
         }
         true
     }

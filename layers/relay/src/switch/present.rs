@@ -3,7 +3,7 @@
 //! In: entries. Out: one `present` for each other member that is told of them; reports of what keeps two
 //! documents of one id apart. Touches nothing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId};
 
@@ -18,7 +18,7 @@ use crate::{
     config::SwitchConfig,
     effect::{Diagnostic, Effect},
     gate::Access,
-    member::MemberKey,
+    member::{MemberKey, MemberMap},
 };
 
 /// The most variants of a document that are remembered of what one member was shown.
@@ -103,30 +103,40 @@ impl Switch {
             out.push(report(Diagnostic::MemberDocsLimit, sender.key, Some(id)));
             return None;
         }
-        if !self.documents.contains_key(&id) && self.documents.len() >= config.max_documents {
-            out.push(report(Diagnostic::DocsLimit, sender.key, Some(id)));
-            return None;
+        if doc.is_none() {
+            if self.documents.len() >= config.max_documents {
+                out.push(report(Diagnostic::DocsLimit, sender.key, Some(id)));
+                return None;
+            }
+            self.next += 1;
+            self.listed.insert(self.next, id.clone());
+            let first = Arc::new(entry.clone());
+            self.documents.insert(Document::new(self.next, first));
         }
         member.documents += 1;
-        let (listed, next) = (&mut self.listed, &mut self.next);
-        let doc = self.documents.entry(id.clone()).or_insert_with(|| {
-            *next += 1;
-            listed.insert(*next, id);
-            Document::new(*next, Arc::new(entry.clone()))
-        });
+        let doc = self.documents.get_mut(&id)?;
+        doc.attempts = 0;
         let entry = doc.shared(entry);
         let class = Class::of(&entry);
         let at = match access {
             Some(access) => doc.add(member, access)?,
             None => doc.find(sender)?,
         };
-        let told = doc.records.get(at)?.unasked.iter();
-        let told = told.filter_map(|&key| doc.records.get(doc.by_key(key)?)?.entry.as_ref());
-        let is_told_of_another = told
-            .map(|told| config.mismatch(told, &entry).is_some())
-            .reduce(|all, one| all && one);
+        let record = doc.records.get(at)?;
+        let is_another = |told: &Arc<DocEntry>| config.mismatch(told, &entry).is_some();
+        let holders = record.unasked.iter();
+        let held = holders.filter_map(|&key| doc.records.get(doc.by_key(key)?)?.entry.as_ref());
+        // Those that it was told of may be gone.
+        let is_told_of_another = [
+            held.map(is_another).reduce(|all, one| all && one),
+            record
+                .told
+                .iter()
+                .map(is_another)
+                .reduce(|all, one| all && one),
+        ];
         let record = doc.records.get_mut(at)?;
-        record.is_told_of_another = is_told_of_another == Some(true);
+        record.is_told_of_another = is_told_of_another.contains(&Some(true));
         record.entry = Some(entry.clone());
         if !record.may_write() {
             return Some(class);
@@ -134,7 +144,9 @@ impl Switch {
         let mut has_others = false;
         for key in self.order.values().filter(|key| **key != sender.key) {
             let other = self.members.get_mut(key);
-            let Some(other) = other.filter(|other| !other.reference.keeps_apart(&sender)) else {
+            let passes =
+                |other: &&mut Member| !config.keeps_apart(other.reference.link, sender.link);
+            let Some(other) = other.filter(passes) else {
                 continue;
             };
             has_others |= tell(doc, other, sender, &entry, config, shown, out).unwrap_or(false);
@@ -149,6 +161,7 @@ impl Switch {
             turn.ask_for_all(doc, at);
             turn.mark_unsettled(doc);
         }
+        self.check_links(&entry.doc);
         Some(class)
     }
 }
@@ -157,7 +170,7 @@ impl Switch {
 #[derive(Default)]
 struct Shown {
     presents: Vec<(MemberKey, Vec<DocEntry>)>,
-    places: HashMap<MemberKey, usize>,
+    places: MemberMap<usize>,
 }
 
 impl Shown {
@@ -201,6 +214,7 @@ fn tell(
         // the new holder, which would have asked it.
         if (holder.link || !record.may_write()) && class != Class::Serialized {
             record.is_told_of(holder.key);
+            record.is_shown = true;
             shown.add(other.key, config.shown(entry, other.wire));
         }
         return Some(true);
@@ -217,6 +231,7 @@ fn tell(
         if !record.told.iter().any(is_told) && record.told.len() < MAX_TOLD {
             record.told.push(entry.clone());
         }
+        record.is_shown = true;
         shown.add(other.key, config.shown(entry, other.wire));
         if class == Class::Serialized && !other.link {
             record.replies.expect_interest();

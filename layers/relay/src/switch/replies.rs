@@ -2,6 +2,8 @@
 //!
 //! In: what was sent and what came back. Out: the version, as far as it is known. Touches nothing.
 
+mod saved;
+
 use std::collections::VecDeque;
 
 use kyneta_uds_core::Version;
@@ -37,6 +39,8 @@ pub(super) struct Replies {
     surplus: u32,
     /// How many answers more than there are fences may come.
     pub(super) slack: u32,
+    /// There may be one more of them: it is to be sent one more fence.
+    is_short: bool,
 }
 
 /// Where the payload of an offer starts; `None` when that is not known. A link may ask for no version, which
@@ -146,8 +150,30 @@ impl Replies {
         let fence = u32::from(self.has_open_fence());
         let stale = if self.stale > 1 { self.stale } else { 0 };
         self.slack = fence.saturating_add(stale).min(MAX_SLACK);
+        self.is_short = self.stale == 1;
         self.expected.clear();
         self.set(Some(version));
+    }
+
+    pub(super) const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    /// One more answer too many is reckoned with. True if it is to be sent one more fence, where that `can_be`.
+    pub(super) fn lengthen(&mut self, can_be: bool) -> bool {
+        if !std::mem::take(&mut self.is_short) {
+            return false;
+        }
+        self.slack = (self.slack + 1).min(MAX_SLACK);
+        let sends = can_be && self.has_open_fence() && self.expected.len() < MAX_EXPECTED;
+        if sends {
+            let deliveries = self.deliveries;
+            self.expected.push_front(Expected::Interest {
+                counts: false,
+                deliveries,
+            });
+        }
+        sends
     }
 
     /// An interest that names a version answers the first fence. Without one it is news.

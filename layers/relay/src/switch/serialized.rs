@@ -7,16 +7,17 @@
 //! `present`, which a holder answers with an interest that names its version. So a fence after a message
 //! shows that the message was read, whether or not it has an answer of its own.
 
-use kyneta_uds_core::{ChannelMsg, DocEntry, Interest, Offer, Version};
+use kyneta_uds_core::{Interest, Offer, Version};
 
 use super::{
     Turn,
     document::{Document, Record, is_one},
     entry::Class,
+    fences::Fences,
     replies::{Base, Expected, forget, remember},
     since,
 };
-use crate::{effect::Diagnostic, effect::Effect, member::MemberKey};
+use crate::effect::Diagnostic;
 
 /// How often the members of a document are asked again before that is reported and left.
 const MAX_ATTEMPTS: u32 = 8;
@@ -124,7 +125,6 @@ impl Turn<'_> {
         let Some(base) = base else { return };
         let is_answer = offer.reciprocate.is_some();
         let version = offer.version.clone();
-        let offer = ChannelMsg::from(offer);
         for target in 0..doc.records.len() {
             let passes = self.passes(doc, at, target);
             let Some(record) = doc.records.get_mut(target).filter(|to| passes && to.wants) else {
@@ -138,11 +138,9 @@ impl Turn<'_> {
                     forget(&mut record.versions.asked, base);
                 }
                 if wanted || !is_answer {
-                    self.out.push(Effect::Send {
-                        to: key,
-                        msg: offer.clone(),
-                        base: base.clone(),
-                    });
+                    let base = base.clone().map(Box::new);
+                    let offer = offer.clone();
+                    self.send(key, Offer { base, ..offer });
                 }
             } else if let Some(at) = record.replies.certain()
                 && Some(at) == base.as_ref()
@@ -174,7 +172,7 @@ impl Turn<'_> {
     fn settle_from(&mut self, doc: &mut Document, seeds: impl Iterator<Item = usize>) -> bool {
         // Few documents have more than one variant: then all members are one group.
         let mut grouped = vec![false; doc.records.len()];
-        let mut is_mixed = false;
+        let (mut is_mixed, mut has_group) = (false, false);
         for first in seeds {
             let Some(record) = doc.records.get(first) else {
                 break;
@@ -183,6 +181,7 @@ impl Turn<'_> {
             if is_done || record.member.link || doc.class(record) != Class::Serialized {
                 continue;
             }
+            has_group = true;
             let is_free = |at: &usize| !grouped.get(*at).copied().unwrap_or(true);
             let belongs = |at: &usize| *at == first || self.passes(doc, first, *at);
             let group: Vec<_> = (0..doc.records.len())
@@ -205,6 +204,12 @@ impl Turn<'_> {
             }
             self.settle_group(doc, &group);
         }
+        if !has_group && self.config.links_relay {
+            // There are links alone: they ask each other.
+            let is_one = |at: &usize| doc.class_at(*at) == Some(Class::Serialized);
+            let links: Vec<_> = (0..doc.records.len()).filter(is_one).collect();
+            self.ask_links(doc, &links, &links);
+        }
         is_mixed
     }
 
@@ -223,7 +228,7 @@ impl Turn<'_> {
         self.ask_the_authority(doc, group, &holders, &mut fences);
         self.ask_each_once(doc, group, &holders, &mut fences);
         self.send_fences(fences);
-        self.ask_links(doc, &links, &locals);
+        self.ask_links(doc, &links, group);
     }
 
     /// A holder whose version is not known is sent a fence.
@@ -368,24 +373,6 @@ impl Turn<'_> {
         self.settle(doc);
     }
 
-    /// An ask that was sent when there was nothing to present gets its fence.
-    fn fence_open_asks(&mut self, doc: &mut Document) {
-        let mut fences = Vec::new();
-        for at in 0..doc.records.len() {
-            let replies = doc.records.get(at).map(|record| &record.replies);
-            if replies.is_some_and(|of| of.has_open_ask() && !of.has_open_fence()) {
-                self.fence(doc, at, None, &mut fences);
-            }
-        }
-        self.send_fences(fences);
-    }
-
-    fn send_fences(&mut self, fences: Fences) {
-        for (to, entry) in fences {
-            self.send(to, ChannelMsg::Present(vec![entry]));
-        }
-    }
-
     /// A holder that was never asked does not push: it is asked for its own version.
     fn ask_each_once(
         &mut self,
@@ -406,43 +393,15 @@ impl Turn<'_> {
             let Some(replies) = holder_record.map(|record| &record.replies) else {
                 continue;
             };
-            let own = replies
-                .at
-                .clone()
-                .filter(|_| has_company && !replies.is_asked && !replies.has_open_ask());
-            if own.is_some() {
-                self.ask(doc, holder, own, fences);
-            }
-        }
-    }
-
-    /// Each link is asked once for each version that is here.
-    fn ask_links(&mut self, doc: &mut Document, links: &[usize], locals: &[usize]) {
-        let limit = self.config.max_link_versions;
-        for &link in links {
-            if doc
-                .records
-                .get(link)
-                .is_none_or(|record| record.entry.is_none())
-            {
+            let own = replies.at.clone().filter(|_| has_company);
+            if own.is_none() || replies.is_asked {
                 continue;
             }
-            for &local in locals {
-                let at = doc
-                    .records
-                    .get(local)
-                    .and_then(|record| record.replies.at.clone());
-                if at.is_none() || !self.passes(doc, link, local) {
-                    continue;
-                }
-                let Some(record) = doc.records.get_mut(link) else {
-                    continue;
-                };
-                if !record.versions.asked.contains(&at) {
-                    remember(&mut record.versions.asked, at.clone(), limit);
-                    let key = record.key();
-                    self.send(key, since(doc, at));
-                }
+            if !replies.has_open_ask() {
+                self.ask(doc, holder, own, fences);
+            } else if !replies.has_open_fence() {
+                // It was asked when it was alone, and then told that the document is not here: it does not push.
+                self.mark_unsettled(doc);
             }
         }
     }
@@ -467,37 +426,4 @@ impl Turn<'_> {
         self.send(key, interest);
         self.fence(doc, at, Some(ask), fences);
     }
-
-    /// Sends a fence, after an ask if there is one. Where answers too many may come, as many more, of which
-    /// only the last one counts. Without another holder there is nothing to present.
-    fn fence(&mut self, doc: &mut Document, at: usize, ask: Option<Expected>, fences: &mut Fences) {
-        let holder = doc.records.get(at).and_then(|record| {
-            let entry = |other: &Record| other.entry.clone();
-            doc.others(record, self.config).find_map(entry)
-        });
-        let Some(record) = doc.records.get_mut(at) else {
-            return;
-        };
-        let (key, wire) = (record.key(), record.member.wire);
-        let replies = &mut record.replies;
-        let Some(entry) = holder else {
-            ask.into_iter().for_each(|ask| replies.expect(ask));
-            return;
-        };
-        let shown = self.config.shown(&entry, wire);
-        let deliveries = replies.deliveries;
-        for _ in 0..replies.slack {
-            replies.expect(Expected::Interest {
-                counts: false,
-                deliveries,
-            });
-            fences.push((key, shown.clone()));
-        }
-        ask.into_iter().for_each(|ask| replies.expect(ask));
-        replies.expect_interest();
-        fences.push((key, shown));
-    }
 }
-
-/// Fences follow all interests of a turn.
-type Fences = Vec<(MemberKey, DocEntry)>;

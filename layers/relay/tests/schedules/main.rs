@@ -1,5 +1,6 @@
-//! Random schedules of a hub and its members, from seeds: members join, leave, are killed and come back, edit,
-//! read slowly; the hub is killed and another takes its place. In the end all replicas are equal.
+//! Random schedules of hubs and their members, from seeds: members join, leave, are killed and come back, edit,
+//! read slowly; a hub is killed and another takes its place; links between hubs are cut and come back. In the end
+//! all replicas are equal.
 //!
 //! A seed that fails is named; `KYNETA_SEED=n` runs it alone and prints each event. `KYNETA_RUNS=100000`
 //! makes it a long run, from seed `KYNETA_FIRST` on.
@@ -10,17 +11,23 @@
     clippy::indexing_slicing
 )]
 
+mod check;
 mod content;
 #[path = "../../../../tests/support/schedules/edits.rs"]
 mod edits;
 mod member;
+mod outcome;
+mod plan;
 #[path = "../../../../tests/support/schedules/random.rs"]
 mod random;
+mod traffic;
 mod world;
 
 use std::panic::catch_unwind;
 
-use world::{Outcome, Plan, World};
+use outcome::Outcome;
+use plan::Plan;
+use world::World;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -108,4 +115,49 @@ fn documents_behind_gates_become_equal() {
 #[test]
 fn variants_behind_gates_become_equal_each() {
     run("gates, variants", Plan::new("cse").variants(2).gates());
+}
+
+#[test]
+fn concurrent_documents_of_a_mesh_of_two_become_equal() {
+    run("concurrent, mesh of 2", Plan::new("cc").mesh(2));
+}
+
+#[test]
+fn concurrent_documents_of_a_mesh_of_three_become_equal() {
+    run("concurrent, mesh of 3", Plan::new("cc").mesh(3));
+}
+
+#[test]
+fn concurrent_documents_of_a_tree_of_four_become_equal() {
+    run("concurrent, tree of 4", Plan::new("cc").tree(4));
+}
+
+#[test]
+fn serialized_documents_of_a_mesh_of_two_become_equal() {
+    run("serialized, mesh of 2", Plan::new("ss").mesh(2));
+}
+
+#[test]
+fn serialized_documents_of_a_mesh_of_three_become_equal() {
+    run("serialized, mesh of 3", Plan::new("ss").mesh(3));
+}
+
+#[test]
+fn serialized_documents_of_a_tree_of_four_become_equal() {
+    run("serialized, tree of 4", Plan::new("ss").tree(4));
+}
+
+#[test]
+fn snapshots_of_a_mesh_of_two_become_equal() {
+    run("snapshots, mesh of 2", Plan::new("ee").mesh(2));
+}
+
+#[test]
+fn snapshots_of_a_mesh_of_three_become_equal() {
+    run("snapshots, mesh of 3", Plan::new("ee").mesh(3));
+}
+
+#[test]
+fn snapshots_of_a_tree_of_four_become_equal() {
+    run("snapshots, tree of 4", Plan::new("ee").tree(4));
 }

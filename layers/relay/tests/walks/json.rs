@@ -55,6 +55,7 @@ pub(crate) fn message(msg: &Value) -> ChannelMsg {
                 version: version(&msg["version"]),
                 reciprocate,
                 lineage: None,
+                base: msg.get("base").map(version).map(Box::new),
             })
         }
         "dismiss" => ChannelMsg::Dismiss(id()),

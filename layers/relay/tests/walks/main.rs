@@ -3,9 +3,13 @@
 
 mod json;
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
 
-use kyneta_uds_core::{SchemaHash, Version, WireVersion};
+use kyneta_uds_core::{Saved, SchemaHash, WireVersion};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use serde_json::Value;
 
@@ -33,14 +37,8 @@ impl Names {
         Effect::Send {
             to: self.key(&effect["send"]),
             msg: json::message(&effect["msg"]),
-            base: base(&effect["msg"]),
         }
     }
-}
-
-fn base(msg: &Value) -> Option<Version> {
-    msg.get("base")
-        .map(|base| Version::new(base.as_str().unwrap()).unwrap())
 }
 
 fn config(walk: &Value) -> SwitchConfig {
@@ -59,41 +57,42 @@ fn config(walk: &Value) -> SwitchConfig {
     )
 }
 
-#[test]
-fn every_effect_of_every_walk_is_the_recorded_one() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/relay.json");
-    let vectors: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    let walks: Vec<_> = vectors
-        .iter()
-        .filter(|case| case["kind"] == "walk")
-        .collect();
+fn vectors(file: &str) -> Vec<Value> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
+    serde_json::from_slice(&fs::read(dir.join(file)).unwrap()).unwrap()
+}
+
+/// All walks, with something done to the switch before each event, and then with where each has led.
+fn walk_all(
+    before: impl Fn(Switch, &SwitchConfig, &Facts) -> Switch,
+    mut end: impl FnMut(&Value, Switch, Facts),
+) {
+    let mut walks = vectors("relay.json");
+    walks.retain(|case| case["kind"] == "walk");
     assert_eq!(walks.len(), 240);
     let mut failed = Vec::new();
-    for walk in walks {
-        let mut switch = Switch::new(config(walk));
+    for walk in &walks {
+        let config = config(walk);
+        let mut switch = Switch::new(config.clone());
+        let mut facts = Facts::new();
         let mut names = Names::default();
         for (at, step) in walk["steps"].as_array().unwrap().iter().enumerate() {
+            switch = before(switch, &config, &facts);
             let event = &step["event"];
             let member = names.key(&event["member"]);
             let mut effects = Vec::new();
             match event["type"].as_str().unwrap() {
                 "established" => {
-                    let wire = match event["wire"].as_u64() {
-                        Some(2) => WireVersion::V2,
-                        _ => WireVersion::V3,
-                    };
-                    let link = event.get("link").is_some_and(|link| link == true);
-                    let facts = if link {
-                        MemberFacts::link(wire)
-                    } else {
-                        MemberFacts::local(wire)
-                    };
-                    switch.established(member, facts, &mut effects);
+                    let of_member = facts_of(event);
+                    facts.insert(member, of_member.clone());
+                    switch.established(member, of_member, &mut effects);
                 }
-                "gone" => switch.left(member, &mut effects),
+                "gone" => {
+                    facts.remove(&member);
+                    switch.left(member, &mut effects);
+                }
                 _ => {
-                    let msg = &event["msg"];
-                    switch.received(member, json::message(msg), base(msg), &mut effects);
+                    switch.received(member, json::message(&event["msg"]), &mut effects);
                 }
             }
             let expected = step["effects"].as_array().unwrap().iter();
@@ -106,6 +105,7 @@ fn every_effect_of_every_walk_is_the_recorded_one() {
                 break;
             }
         }
+        end(walk, switch, facts);
     }
     assert!(
         failed.is_empty(),
@@ -113,4 +113,72 @@ fn every_effect_of_every_walk_is_the_recorded_one() {
         failed.len(),
         failed[0]
     );
+}
+
+type Facts = BTreeMap<MemberKey, MemberFacts>;
+
+fn facts_of(event: &Value) -> MemberFacts {
+    let wire = match event["wire"].as_u64() {
+        Some(2) => WireVersion::V2,
+        _ => WireVersion::V3,
+    };
+    match event.get("link").is_some_and(|link| link == true) {
+        true => MemberFacts::link(wire),
+        false => MemberFacts::local(wire),
+    }
+}
+
+#[test]
+fn every_effect_of_every_walk_is_the_recorded_one() {
+    walk_all(|switch, _, _| switch, |_, _, _| {});
+}
+
+#[test]
+fn another_process_can_go_on_before_every_event() {
+    let resumed = |switch: Switch, config: &SwitchConfig, facts: &Facts| {
+        let bytes = switch.save().encode();
+        let saved = Saved::decode(&bytes).unwrap();
+        let (mut out, members) = (Vec::new(), facts.clone());
+        let next = Switch::resume(config.clone(), &saved, members, &mut out).unwrap();
+        assert_eq!(out, [], "no member is told anything");
+        assert_eq!(next.save().encode(), bytes);
+        assert_eq!(next.counts(), switch.counts());
+        next
+    };
+    walk_all(resumed, |_, _, _| {});
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |digits| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
+    digits.map(byte).collect()
+}
+
+/// The states that releases have saved at the ends of walks. A change of what this release saves is a change of its own.
+#[test]
+fn the_states_of_all_releases_are_read() {
+    let releases = vectors("saved-relay.json");
+    let mut read = 0;
+    walk_all(
+        |switch, _, _| switch,
+        |walk, switch, facts| {
+            for of in releases.iter().filter(|of| of["walk"] == walk["name"]) {
+                let saved = Saved::decode(&from_hex(of["state"].as_str().unwrap())).unwrap();
+                let mut out = Vec::new();
+                let resumed = Switch::resume(config(walk), &saved, facts.clone(), &mut out);
+                let ours = hex(&switch.save().encode());
+                assert_eq!(hex(&resumed.unwrap().save().encode()), ours, "{of}");
+                if of["release"] == env!("CARGO_PKG_VERSION") {
+                    assert_eq!(of["state"], ours);
+                }
+                read += 1;
+            }
+        },
+    );
+    assert_eq!(read, releases.len());
+    assert!(read > 0);
 }
