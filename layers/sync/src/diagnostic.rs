@@ -44,8 +44,9 @@ pub enum Diagnostic {
     },
     /// A peer presents another document under the same id. Both are in it, with both schema hashes.
     #[error(
-        "{peer} presents another document as {}: {}; here {} {:?}, there {} {:?}",
-        .local.doc, .what.code(), .local.schema, .local.mode, .remote.schema, .remote.mode
+        "{peer} presents another document as {}: {}; here {} {:?}{}, there {} {:?}{}",
+        .local.doc, .what.code(), .local.schema, .local.mode, shown(*.what, .texts.local.as_deref()),
+        .remote.schema, .remote.mode, shown(*.what, .texts.remote.as_deref())
     )]
     Mismatch {
         /// What differs.
@@ -56,6 +57,8 @@ pub enum Diagnostic {
         local: Box<DocEntry>,
         /// The peer's.
         remote: Box<DocEntry>,
+        /// What the two hashes are of. The machine knows hashes alone and leaves it empty; what runs it may fill it in.
+        texts: Box<SchemaTexts>,
     },
     /// A peer speaks of a document that has no replica here.
     #[error("{peer} sent {kind} of {doc}, which has no replica here")]
@@ -149,6 +152,25 @@ pub enum Diagnostic {
         /// What the replica says.
         why: String,
     },
+}
+
+/// The texts of two schemas that differ, as they are hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SchemaTexts {
+    /// Of the document here; `None` when it is kept without a schema.
+    pub local: Option<String>,
+    /// Of the peer's document; `None` when no schema of this hash is known here: peers send the hash alone.
+    pub remote: Option<String>,
+}
+
+/// The text of a schema, where schemas are what differs.
+fn shown(what: Mismatch, text: Option<&str>) -> String {
+    match (what, text) {
+        (Mismatch::SchemaHash, Some(text)) => format!(" {text}"),
+        (Mismatch::SchemaHash, None) => " (a schema that is unknown here)".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// Which peers a limit counts together.

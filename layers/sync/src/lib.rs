@@ -52,7 +52,7 @@ mod registry;
 mod versions;
 
 pub use config::SyncLimits;
-pub use diagnostic::{Diagnostic, LimitScope};
+pub use diagnostic::{Diagnostic, LimitScope, SchemaTexts};
 pub use effect::{ChannelKey, Effect, Imported, PeerChange, Take};
 pub use machine::{SyncCounts, SyncMachine};
 pub use policy::{Answer, Policies, Policy, Resolve};

@@ -42,13 +42,16 @@ impl Schema {
     /// The hash under which a peer of this wire version knows the document's type. `None` as for
     /// [`Schema::canonical`].
     pub fn hash(&self, wire: WireVersion) -> Option<SchemaHash> {
-        let text = self.canonical(wire)?;
-        let algorithm = match wire {
-            WireVersion::V2 => "01",
-            WireVersion::V3 => "02",
+        let make = || {
+            let text = self.canonical(wire)?;
+            let algorithm = match wire {
+                WireVersion::V2 => "01",
+                WireVersion::V3 => "02",
+            };
+            // Never too long: it has 34 characters.
+            SchemaHash::new(format!("{algorithm}{}", fnv::hex_128(text.as_bytes()))).ok()
         };
-        // Never too long: it has 34 characters.
-        SchemaHash::new(format!("{algorithm}{}", fnv::hex_128(text.as_bytes()))).ok()
+        self.0.hashes.own(wire, make)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod canonical;
 mod error;
+mod hashes;
 mod history;
 mod identities;
 mod kind;
@@ -13,6 +14,8 @@ mod structure;
 mod supported;
 
 use std::{fmt, sync::Arc};
+
+use self::hashes::Hashes;
 
 pub use error::{ParseError, SchemaError};
 pub use history::{Migration, Origin};
@@ -39,15 +42,27 @@ pub use structure::Struct;
 #[derive(Clone, PartialEq)]
 pub struct Schema(Arc<Node>);
 
-#[derive(Clone, PartialEq)]
 struct Node {
     kind: Kind,
     json: bool,
+    /// Made when they are asked for first: sorting the names costs more than opening a document.
+    hashes: Hashes,
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.kind, self.json) == (&other.kind, other.json)
+    }
 }
 
 impl Schema {
     fn of(kind: Kind) -> Self {
-        Self(Arc::new(Node { kind, json: false }))
+        Self::new(kind, false)
+    }
+
+    fn new(kind: Kind, json: bool) -> Self {
+        let hashes = Hashes::default();
+        Self(Arc::new(Node { kind, json, hashes }))
     }
 
     /// Which kind it is, with its parts.
@@ -226,10 +241,9 @@ impl Schema {
     /// [`SchemaError::NotJson`] for any other kind.
     pub fn json(self) -> Result<Self, SchemaError> {
         match self.kind() {
-            Kind::Struct(_) | Kind::List(_) | Kind::Record(_) => Ok(Self(Arc::new(Node {
-                kind: self.kind().clone(),
-                json: true,
-            }))),
+            Kind::Struct(_) | Kind::List(_) | Kind::Record(_) => {
+                Ok(Self::new(self.kind().clone(), true))
+            }
             other => Err(SchemaError::NotJson { kind: other.name() }),
         }
     }

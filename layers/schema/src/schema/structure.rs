@@ -1,9 +1,7 @@
 //! Structs: named fields, and how they came to be.
 
-use std::sync::Arc;
-
 use super::{
-    Kind, Node, Schema, SchemaError,
+    Kind, Schema, SchemaError,
     history::{History, Migration, Origin, Step},
     supported::{MAX_SHAPES, shape_count},
 };
@@ -152,12 +150,12 @@ impl Schema {
         self,
         change: impl FnOnce(&mut History) -> Result<(), SchemaError>,
     ) -> Result<Self, SchemaError> {
-        let mut node = Node::clone(&self.0);
-        match &mut node.kind {
+        let mut kind = self.kind().clone();
+        match &mut kind {
             Kind::Struct(structure) => change(&mut structure.history)?,
             other => return Err(SchemaError::NoHistory { kind: other.name() }),
         }
-        Self(Arc::new(node)).checked()
+        Self::new(kind, self.is_json()).checked()
     }
 
     fn checked(self) -> Result<Self, SchemaError> {

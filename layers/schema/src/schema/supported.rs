@@ -5,7 +5,7 @@
 use kyneta_uds_core::{SchemaHash, WireVersion};
 
 use super::{
-    Kind, Node, Schema, Struct,
+    Kind, Schema, Struct,
     history::{Migration, Step},
 };
 
@@ -16,14 +16,17 @@ impl Schema {
     /// The hashes of all schemas whose documents can be shared with this one: its own first, then former ones,
     /// newest first. `None` as for [`Schema::canonical`].
     pub fn supported_hashes(&self, wire: WireVersion) -> Option<Vec<SchemaHash>> {
-        let mut hashes = Vec::new();
-        for shape in shapes(self) {
-            let hash = shape.hash(wire)?;
-            if !hashes.contains(&hash) {
-                hashes.push(hash);
+        let make = || {
+            let mut hashes = Vec::new();
+            for shape in shapes(self) {
+                let hash = shape.hash(wire)?;
+                if !hashes.contains(&hash) {
+                    hashes.push(hash);
+                }
             }
-        }
-        Some(hashes)
+            Some(hashes)
+        };
+        self.0.hashes.supported(wire, make)
     }
 }
 
@@ -60,7 +63,7 @@ fn shapes(schema: &Schema) -> Vec<Schema> {
         .map(|fields| {
             let kind = Kind::Struct(Struct::new(fields));
             let json = schema.is_json();
-            Schema(Node { kind, json }.into())
+            Schema::new(kind, json)
         })
         .collect()
 }

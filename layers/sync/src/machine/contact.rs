@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) has_asked: bool,
     /// All that it had is here.
     pub(super) is_synced: bool,
+    /// Its unrelated history was refused, and it was offered the one here.
+    pub(super) has_insisted: bool,
     /// How many of its offers in a row started from what is not here.
     pub(super) gaps: u32,
 }

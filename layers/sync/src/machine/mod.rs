@@ -10,7 +10,7 @@ mod route;
 
 use std::collections::{HashMap, VecDeque};
 
-use kyneta_uds_core::{ChannelMsg, DocId, Identity, Interest, PeerId, WireVersion};
+use kyneta_uds_core::{ChannelMsg, DocId, Identity, Interest, PeerId, Version, WireVersion};
 
 use self::{contact::Contact, documents::Local};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     effect::{ChannelKey, Effect, PeerChange},
     ordered::Ordered,
     policy::Policies,
-    program::{Input, PeerState, Program},
+    program::{self, Input, PeerState, Program},
     registry::Registry,
     versions::{Relation, Versions},
 };
@@ -47,6 +47,10 @@ pub struct SyncMachine<V> {
     destroyed: Ordered<DocId, ()>,
     /// Inputs of the program that follow from its effects.
     inputs: VecDeque<Input>,
+    /// The program's, empty between two inputs: its memory is used again.
+    effects: Vec<program::Effect>,
+    /// The version of the offer that is worked on.
+    offered: Option<Version>,
     reports: u64,
 }
 
@@ -86,6 +90,8 @@ impl<V: Versions> SyncMachine<V> {
             opened: 0,
             destroyed: Ordered::default(),
             inputs: VecDeque::new(),
+            effects: Vec::new(),
+            offered: None,
             reports: 0,
         }
     }
@@ -190,6 +196,7 @@ impl<V: Versions> SyncMachine<V> {
             }
             ChannelMsg::Interest(interest) => self.has_asked(&from, interest, out),
             ChannelMsg::Offer(offer) => {
+                self.offered = Some(offer.version.clone());
                 self.is_held(&from, &offer.doc, kind, out);
             }
             ChannelMsg::Dismiss(doc) => {

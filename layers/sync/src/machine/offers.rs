@@ -55,21 +55,35 @@ impl<V: Versions> SyncMachine<V> {
         out.push(Effect::Import { from, offer, how });
     }
 
+    /// The policies refuse an offer. If it is of an unrelated history, the peer would stay at that for good, and a hub
+    /// would take this side to be there, too: so the one here is offered to it, once in a connection.
+    pub(super) fn insist_once(&mut self, peer: &PeerId, doc: DocId, out: &mut Vec<Effect>) {
+        let offered = self.offered.take();
+        let relation = offered.and_then(|version| self.relation(&doc, &version));
+        let Some(Relation::Unrelated { .. }) = relation else {
+            return;
+        };
+        if let Some(contact) = self.contacts.get_mut(peer)
+            && !std::mem::replace(&mut contact.link(&doc).has_insisted, true)
+        {
+            self.insist(peer, doc, out);
+        }
+    }
+
     /// Of two unrelated histories the one here stays. The peer takes it, by the same rule; the reference takes any.
     fn keep_history(&mut self, peer: PeerId, doc: DocId, out: &mut Vec<Effect>) {
-        let contact = self.contacts.get(&peer);
+        let (of, id) = (peer.clone(), doc.clone());
+        self.report(Diagnostic::HistoryKept { peer: of, doc: id }, out);
+        self.insist(&peer, doc, out);
+    }
+
+    fn insist(&self, peer: &PeerId, doc: DocId, out: &mut Vec<Effect>) {
+        let contact = self.contacts.get(peer);
         let channels = contact.filter(|contact| contact.has_asked(&doc));
         let to: Vec<_> = channels
             .iter()
             .flat_map(|contact| contact.channels.iter().map(|(channel, _)| *channel))
             .collect();
-        self.report(
-            Diagnostic::HistoryKept {
-                peer,
-                doc: doc.clone(),
-            },
-            out,
-        );
         if !to.is_empty() {
             out.push(Effect::Offer {
                 to,

@@ -15,7 +15,7 @@ use crate::{
 impl<V: Versions> SyncMachine<V> {
     /// Takes an input, and all that follows from it here.
     pub(super) fn apply(&mut self, input: Input, out: &mut Vec<Effect>) {
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.effects);
         let mut next = Some(input);
         while let Some(input) = next {
             self.program.apply(input, &self.policies, &mut effects);
@@ -24,6 +24,7 @@ impl<V: Versions> SyncMachine<V> {
             }
             next = self.inputs.pop_front();
         }
+        self.effects = effects;
     }
 
     fn route(&mut self, effect: program::Effect, out: &mut Vec<Effect>) {
@@ -51,7 +52,9 @@ impl<V: Versions> SyncMachine<V> {
             }
             program::Effect::Import { from, offer } => self.take(from, offer, out),
             program::Effect::NotAccepted { from, doc } => {
-                self.report(Diagnostic::OfferRefused { peer: from, doc }, out);
+                let (peer, id) = (from.clone(), doc.clone());
+                self.report(Diagnostic::OfferRefused { peer, doc: id }, out);
+                self.insist_once(&from, doc, out);
             }
             program::Effect::Unknown { peer, entry } => self.unknown(peer, entry, out),
             program::Effect::Dismissed { peer, doc } => out.push(Effect::Dismissed { peer, doc }),
@@ -66,6 +69,7 @@ impl<V: Versions> SyncMachine<V> {
                     peer,
                     local: Box::new(local),
                     remote: Box::new(remote),
+                    texts: Box::default(),
                 };
                 self.report(report, out);
             }

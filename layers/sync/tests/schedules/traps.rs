@@ -111,6 +111,34 @@ fn a_change_is_not_pushed_to_a_peer_whose_version_is_not_known() {
 }
 
 #[test]
+fn a_history_that_is_refused_is_answered_with_the_one_here_once() {
+    for both_refuse in [false, true] {
+        let (mut pair, doc) = (Pair::new(), doc("s"));
+        for node in [&mut pair.a, &mut pair.b] {
+            node.open("s");
+            node.edit(&doc, 1);
+        }
+        // By its version alone that of `a` would stay, and it takes any.
+        let refuses = Policy::new().can_accept(|_, _| false);
+        pair.b.machine.policies().add(refuses.clone());
+        let other = match both_refuse {
+            true => refuses,
+            false => Policy::new().can_reset(|_, _| true),
+        };
+        pair.a.machine.policies().add(other);
+        pair.connect();
+        assert!(pair.pass() < 20);
+        let lineage = |node: &Node| match &node.docs[&doc] {
+            Content::Serialized { lineage, .. } => *lineage,
+            other => panic!("{other:?}"),
+        };
+        let a = if both_refuse { 1 } else { 2 };
+        assert_eq!((lineage(&pair.a), lineage(&pair.b)), (a, 2));
+        assert!(codes(&pair.b).contains(&"offer-refused"));
+    }
+}
+
+#[test]
 fn of_two_histories_that_began_apart_the_same_one_stays_on_both_sides() {
     for policy in [None, Some("a"), Some("b")] {
         let (mut pair, doc) = (Pair::new(), doc("s"));

@@ -369,8 +369,7 @@ impl World {
             End::Node(node) => self.nodes[node].receive(ChannelKey(key), msg),
             End::Hub => {
                 let mut effects = Vec::new();
-                self.switch
-                    .received(MemberKey(key), msg, None, &mut effects);
+                self.switch.received(MemberKey(key), msg, &mut effects);
                 self.carry_out(effects);
             }
         }
