@@ -37,6 +37,8 @@ pub struct EphemeralReplica {
     value: Object,
     version: TimestampVersion,
     max_bytes: usize,
+    /// Of its JSON.
+    bytes: usize,
 }
 
 impl EphemeralReplica {
@@ -49,6 +51,7 @@ impl EphemeralReplica {
         let mut replica = Self::headless();
         if let Kind::Struct(structure) = schema.kind() {
             replica.value = zero_object(structure);
+            replica.bytes = json(&replica.value).len();
         }
         replica.schema = Some(schema);
         Ok(replica)
@@ -61,6 +64,7 @@ impl EphemeralReplica {
             value: Object::new(),
             version: TimestampVersion::new(0),
             max_bytes: MAX_BYTES,
+            bytes: 2,
         }
     }
 
@@ -73,6 +77,11 @@ impl EphemeralReplica {
     /// What the document holds.
     pub const fn value(&self) -> &Object {
         &self.value
+    }
+
+    /// The bytes of its JSON.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Makes edits at a time, milliseconds since 1970. The version is that time, or one millisecond after the one
@@ -93,7 +102,7 @@ impl EphemeralReplica {
         if bytes > limit {
             return Err(EditError::TooLarge { bytes, limit });
         }
-        self.value = value;
+        (self.value, self.bytes) = (value, bytes);
         self.version = TimestampVersion::new(now_ms.max(self.version.ms().saturating_add(1)));
         Ok(true)
     }
@@ -153,7 +162,7 @@ impl Replica for EphemeralReplica {
         if bytes > limit {
             return Err(ImportError::TooLarge { bytes, limit });
         }
-        self.value = value;
+        (self.value, self.bytes) = (value, bytes);
         self.version = version;
         Ok(Imported::All { refused })
     }

@@ -24,6 +24,12 @@ pub trait DocReplica: Replica {
     /// # Errors
     /// [`EditError`]. Then none of the edits is made.
     fn edit(&mut self, edits: &[Edit], moment: Moment) -> Result<bool, EditError>;
+
+    /// What it holds, in bytes, as its kind counts them: at least so many, counted up with each change.
+    fn bytes(&self) -> usize;
+
+    /// Counts the bytes anew, which takes a look at all of it.
+    fn measure(&mut self) -> usize;
 }
 
 /// What an edit needs from outside: when it is made, and a random number.
@@ -95,6 +101,12 @@ pub trait DocKind: fmt::Debug + Send + Sync + 'static {
 
     /// A new document without a schema, which holds what peers send and forwards it.
     fn headless(&self, limits: DocLimits, random: u64) -> Box<dyn DocReplica>;
+
+    /// Whether a replica with a schema writes under the number that it was given, so that a store keeps the number for
+    /// the next process. `false` by default.
+    fn has_number(&self) -> bool {
+        false
+    }
 }
 
 /// Plain JSON documents.
@@ -168,6 +180,14 @@ impl DocReplica for PlainReplica {
             None => Ok(false),
         }
     }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn measure(&mut self) -> usize {
+        self.measure()
+    }
 }
 
 impl DocReplica for EphemeralReplica {
@@ -177,5 +197,13 @@ impl DocReplica for EphemeralReplica {
 
     fn edit(&mut self, edits: &[Edit], moment: Moment) -> Result<bool, EditError> {
         self.edit(edits, moment.now_ms)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn measure(&mut self) -> usize {
+        self.bytes()
     }
 }

@@ -34,6 +34,7 @@ mod ephemeral;
 mod json;
 mod kind;
 pub mod library;
+pub mod line;
 mod plain;
 mod replica;
 pub mod typed;

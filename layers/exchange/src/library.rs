@@ -146,15 +146,26 @@ impl Library {
         limit: usize,
         measure: impl FnOnce() -> usize,
     ) -> Result<(), usize> {
-        if self.bytes.saturating_add(more) > limit
-            && let Ok(bytes) = self.call("its size", measure)
-        {
-            self.bytes = bytes;
+        if self.bytes.saturating_add(more) > limit {
+            self.measure(measure);
         }
         match self.bytes.saturating_add(more) {
             bytes if bytes > limit => Err(bytes),
             _ => Ok(()),
         }
+    }
+
+    /// At least the bytes of the document with its history.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The bytes of the document, counted anew; as before, if the library fails on it.
+    pub fn measure(&mut self, measure: impl FnOnce() -> usize) -> usize {
+        if let Ok(bytes) = self.call("its size", measure) {
+            self.bytes = bytes;
+        }
+        self.bytes
     }
 
     /// The document has grown by so many bytes at most.

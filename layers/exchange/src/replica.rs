@@ -85,6 +85,7 @@ impl Payload {
             version: Version::new(self.version.to_string())?,
             reciprocate: None,
             lineage: self.lineage,
+            base: None,
         })
     }
 }

@@ -188,6 +188,25 @@ fn a_document_over_its_bound_is_refused_and_stays_as_it_was() {
 }
 
 #[test]
+fn a_path_through_the_prototype_is_refused_and_not_passed_on() {
+    let paths = [
+        r#"{"type":"field","field":"__proto__"},{"type":"field","field":"x"}"#,
+        r#"{"type":"field","field":"r"},{"type":"entry","entry":"__proto__"}"#,
+        r#"{"type":"field","field":"__proto__"}"#,
+    ];
+    for path in paths {
+        let mut replica = PlainReplica::headless();
+        let batches = format!(r#"[[{{"path":[{path}],"change":{{"type":"replace","value":1}}}}]]"#);
+        let offer = offer(PayloadKind::Since, &batches, "aa:1");
+        let refused = Ok(Imported::All { refused: 1 });
+        assert_eq!(replica.import(&offer, WIRE, Take::Merge), refused, "{path}");
+        let passed_on = replica.export(None, WIRE).unwrap();
+        let text = String::from_utf8(passed_on.data.as_slice().to_vec()).unwrap();
+        assert!(!text.contains("__proto__"), "{text}");
+    }
+}
+
+#[test]
 fn an_item_far_behind_the_end_is_refused_and_not_passed_on() {
     let mut replica = PlainReplica::headless();
     let set = |index: u64| {

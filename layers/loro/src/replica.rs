@@ -104,6 +104,16 @@ impl LoroReplica {
         self.library.quarantine()
     }
 
+    /// At least the bytes of the document with its history.
+    pub const fn bytes(&self) -> usize {
+        self.library.bytes()
+    }
+
+    /// The bytes of the document with its history, counted anew.
+    pub fn measure(&mut self) -> usize {
+        self.library.measure(|| size(&self.doc))
+    }
+
     /// Makes edits as one batch. `false` when there is nothing to do.
     ///
     /// # Errors
@@ -134,14 +144,7 @@ impl LoroReplica {
     /// only measured near the limit.
     fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
         let limit = self.limits.max_bytes;
-        let measure = || {
-            let held = self.doc.export(ExportMode::Snapshot).map(|all| all.len());
-            // What waits for what is missing is not in a snapshot.
-            let waits = self.doc.export_pending_updates().ok().flatten();
-            held.unwrap_or(usize::MAX)
-                .saturating_add(waits.map_or(0, |waits| waits.len()))
-        };
-        let room = self.library.room(more, limit, measure);
+        let room = self.library.room(more, limit, || size(&self.doc));
         room.map_err(|bytes| (bytes, limit))
     }
 
@@ -162,6 +165,14 @@ impl LoroReplica {
             self.version = counters.collect();
         }
     }
+}
+
+fn size(doc: &LoroDoc) -> usize {
+    let held = doc.export(ExportMode::Snapshot).map(|all| all.len());
+    // What waits for what is missing is not in a snapshot.
+    let waits = doc.export_pending_updates().ok().flatten();
+    held.unwrap_or(usize::MAX)
+        .saturating_add(waits.map_or(0, |waits| waits.len()))
 }
 
 /// Makes all edits, or none.

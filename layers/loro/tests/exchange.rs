@@ -6,7 +6,9 @@
 #[allow(dead_code)] // The tests of other kinds use more of it.
 mod support;
 
-use kyneta_uds::documents::{Document, Edit, Exchange, Json, Schema, Substrate};
+use kyneta_uds::documents::{
+    DocVersion, Document, Edit, Exchange, Json, MemoryStore, Schema, Substrate,
+};
 use kyneta_uds_loro::LoroKind;
 use kyneta_uds_schema::VersionOrder;
 use support::{Path, id, number, service, text};
@@ -71,4 +73,51 @@ async fn loro_documents_keep_what_was_edited_at_the_same_time() {
     let doc = last.open(id("notes"), Substrate::Loro, &schema).unwrap();
     doc.synced().await.unwrap();
     assert_eq!((number(&doc, "hits"), text(&doc, "notes").len()), (5.0, 10));
+}
+
+/// How many Loro peer ids have written it.
+fn authors(doc: &Document) -> usize {
+    match doc.version() {
+        DocVersion::Loro(version) => version.counters().count(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_process_goes_on_with_the_loro_peer_id_of_one_that_has_ended_in_order_and_of_no_other() {
+    let path = Path::new();
+    let schema = Schema::structure([("notes", Schema::text())]).unwrap();
+    let mut store = MemoryStore::new();
+    let mut expected = String::new();
+    for (turn, (in_order, authors_then)) in [
+        (true, 1),
+        (true, 1),
+        (false, 1),
+        (true, 2),
+        (false, 2),
+        (true, 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let builder = Exchange::builder(service("a"))
+            .kind(LoroKind)
+            .store(store.clone());
+        let exchange = builder.join(path.socket()).await.unwrap();
+        let doc = exchange
+            .open(id("notes"), Substrate::Loro, &schema)
+            .unwrap();
+        assert_eq!(text(&doc, "notes"), expected);
+        let note = format!("{turn};");
+        doc.edit(&[Edit::insert("notes", expected.len(), note.as_str())])
+            .unwrap();
+        expected.push_str(&note);
+        doc.stored().await.unwrap();
+        assert_eq!(authors(&doc), authors_then, "in turn {turn}");
+        let crashed = store.snapshot();
+        exchange.dispose().await;
+        if !in_order {
+            store = crashed;
+        }
+    }
 }

@@ -97,6 +97,17 @@ impl PlainReplica {
         &self.value
     }
 
+    /// At least the bytes of its JSON, and those of the history that is kept.
+    pub const fn bytes(&self) -> usize {
+        self.bytes.saturating_add(self.log.bytes())
+    }
+
+    /// The bytes of its JSON, counted anew, and those of the history that is kept.
+    pub fn measure(&mut self) -> usize {
+        self.bytes = self.json().len();
+        self.bytes()
+    }
+
     /// Makes edits as one batch; `fresh` gives a random lineage when it is the first of a document. `false` when
     /// there is nothing to do.
     ///
@@ -262,18 +273,21 @@ impl PlainReplica {
         let near = self.bytes.saturating_add(grows) > limit;
         let before = near.then(|| self.value.clone());
         for (batch, text) in batches.iter().zip(&mut texts) {
-            let mut kept = Batch::new();
-            for op in batch {
-                if apply(&mut self.value, op) {
-                    kept.push(op.clone());
-                } else {
-                    refused += 1;
-                    kept.push(Op::NOTHING);
+            let mut left_out = Vec::new();
+            for (at, op) in batch.iter().enumerate() {
+                if !apply(&mut self.value, op) {
+                    left_out.push(at);
                 }
             }
-            if kept != *batch {
+            if !left_out.is_empty() {
+                refused += left_out.len();
+                let mut left_out = left_out.into_iter().peekable();
+                let kept = batch.iter().enumerate().map(|(at, op)| {
+                    let is_left_out = left_out.next_if_eq(&at).is_some();
+                    if is_left_out { Op::NOTHING } else { op.clone() }
+                });
                 text.clear();
-                push_batch(&kept, text);
+                push_batch(&kept.collect(), text);
             }
         }
         self.bytes = self.bytes.saturating_add(grows);

@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt, marker::PhantomData};
 
 use serde::Serialize;
 
-use super::described::Described;
+use super::{WriteError, described::Described, write};
 use crate::{
     json::Json,
     plain::{Edit, EditError},
@@ -42,11 +42,9 @@ impl<'b> At<'b> {
     }
 
     fn add_with(&self, value: &impl Serialize, edit: impl FnOnce(Json) -> Edit) {
-        let text = serde_json::to_string(value).map_err(|error| error.to_string());
-        let json = text.and_then(|text| Json::parse(&text).map_err(|error| error.to_string()));
-        match json {
+        match write(value) {
             Ok(json) => self.add(edit(json)),
-            Err(why) => {
+            Err(WriteError(why)) => {
                 let path = self.path.join(".");
                 *self.batch.borrow_mut() = Err(EditError::Refused { path, why });
             }

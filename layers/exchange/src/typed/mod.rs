@@ -57,7 +57,7 @@ mod types;
 
 use std::cell::RefCell;
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 pub use described::{Depth, Described};
 pub use handles::{At, CounterHandle, ListHandle, RecordHandle, TextHandle, Value};
@@ -88,6 +88,27 @@ pub fn edits<T: Described>(make: impl FnOnce(T::Handle<'_>)) -> Result<Vec<Edit>
 pub fn read<T: DeserializeOwned>(value: &Json) -> Result<T, ReadError> {
     serde_json::from_str(&value.to_string()).map_err(|error| ReadError(error.to_string()))
 }
+
+/// A value of a type, as documents hold it.
+///
+/// # Errors
+/// [`WriteError`], for a map whose keys are no strings, for one.
+///
+/// ```
+/// use kyneta_uds_exchange::typed;
+///
+/// assert_eq!(typed::write(&("a", 1.5))?.to_string(), r#"["a",1.5]"#);
+/// # Ok::<(), typed::WriteError>(())
+/// ```
+pub fn write(value: &impl Serialize) -> Result<Json, WriteError> {
+    let text = serde_json::to_string(value).map_err(|error| WriteError(error.to_string()))?;
+    Json::parse(&text).map_err(|error| WriteError(error.to_string()))
+}
+
+/// A value that no document can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the value cannot be written as JSON: {0}")]
+pub struct WriteError(pub(crate) String);
 
 /// A value that is none of the type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
