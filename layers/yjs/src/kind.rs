@@ -39,6 +39,10 @@ impl DocKind for YjsKind {
     fn headless(&self, limits: DocLimits, _: u64) -> Box<dyn DocReplica> {
         Box::new(YjsReplica::headless().limits(yjs(limits)))
     }
+
+    fn has_number(&self) -> bool {
+        true
+    }
 }
 
 const fn yjs(limits: DocLimits) -> YjsLimits {
@@ -54,5 +58,13 @@ impl DocReplica for YjsReplica {
 
     fn edit(&mut self, edits: &[Edit], _: Moment) -> Result<bool, EditError> {
         self.edit(edits)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn measure(&mut self) -> usize {
+        self.measure()
     }
 }

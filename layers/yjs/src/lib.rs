@@ -25,11 +25,13 @@
 //! |---|---|
 //! | needs below | nothing |
 //! | gives above | values, versions, payloads |
-//! | touches | nothing of its own; the library yrs takes random numbers for what this crate then sets |
+//! | touches | a thread for the time of a call, where containers may be nested too deep for the stack; the library yrs takes random numbers for what this crate then sets |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod claims;
 mod convert;
+mod deep;
 mod edit;
 mod kind;
 mod place;

@@ -2,6 +2,8 @@
 //!
 //! In: edits, and offers of peers. Out: its value, its version, payloads. The client id is handed in.
 
+use std::panic::resume_unwind;
+
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
     Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take, library::Library,
@@ -16,12 +18,16 @@ use yrs::{
 };
 
 use crate::{
+    claims, deep,
     place::{Layout, ROOT, is_plain},
     version::{Seen, vector},
 };
 
 /// What the reference says the lineage of a whole document is. It means nothing.
 const LINEAGE: &str = "kyneta.genesis";
+
+/// The fewest bytes of a container.
+const MIN_CONTAINER: usize = 4;
 
 /// How much a Yjs document may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct YjsReplica {
     seen: Seen,
     limits: YjsLimits,
     library: Library,
+    /// How many containers have come in offers, each time they came. Edits add a few to each other alone.
+    containers: usize,
 }
 
 impl YjsReplica {
@@ -98,6 +106,7 @@ impl YjsReplica {
             seen: Seen::default(),
             limits: YjsLimits::default(),
             library: Library::new("yrs", Substrate::Yjs),
+            containers: 0,
         };
         replica.look();
         replica
@@ -126,6 +135,16 @@ impl YjsReplica {
         self.library.quarantine()
     }
 
+    /// At least the bytes of the document with its history.
+    pub const fn bytes(&self) -> usize {
+        self.library.bytes()
+    }
+
+    /// The bytes of the document with its history, counted anew.
+    pub fn measure(&mut self) -> usize {
+        self.library.measure(|| size(&self.doc))
+    }
+
     /// Makes edits as one batch. `false` when there is nothing to do.
     ///
     /// # Errors
@@ -144,8 +163,9 @@ impl YjsReplica {
         let Some(layout) = self.layout() else {
             return Err(EditError::NoSchema);
         };
-        let make = || make(&self.doc, layout, edits);
+        let make = || deep::call(self.depth(), || make(&self.doc, layout, edits));
         let made = self.library.call("an edit", make)?;
+        let made = made.map_err(|why| EditError::Quarantined { why })?;
         self.look();
         made?;
         self.library.grew(grows);
@@ -156,11 +176,7 @@ impl YjsReplica {
     /// only measured near the limit.
     fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
         let limit = self.limits.max_bytes;
-        let measure = || {
-            let txn = self.doc.transact();
-            txn.encode_diff_v1(&StateVector::default()).len()
-        };
-        let room = self.library.room(more, limit, measure);
+        let room = self.library.room(more, limit, || size(&self.doc));
         room.map_err(|bytes| (bytes, limit))
     }
 
@@ -174,6 +190,16 @@ impl YjsReplica {
         })
     }
 
+    /// How many containers may be in each other at most: as many as have come, and as fit into the document.
+    const fn depth(&self) -> usize {
+        let fit = self.limits.max_bytes / MIN_CONTAINER;
+        if self.containers < fit {
+            self.containers
+        } else {
+            fit
+        }
+    }
+
     /// Takes the version from the library.
     fn look(&mut self) {
         let seen = || Seen::of(&self.doc.transact());
@@ -185,19 +211,26 @@ impl YjsReplica {
     fn take(&mut self, bytes: &[u8]) -> Result<Imported, ImportError> {
         self.room(bytes.len())
             .map_err(|(bytes, limit)| ImportError::TooLarge { bytes, limit })?;
-        // What makes the library fail here does no harm to the document.
-        let update = self.library.read(|| Update::decode_v1(bytes))?;
+        let containers = self.library.read(|| claims::check(bytes))?;
+        self.containers = self.containers.saturating_add(containers);
         let apply = || {
+            // What makes the library fail here does no harm to the document.
+            let update = self.library.read(|| Update::decode_v1(bytes))?;
             let mut txn = self.doc.transact_mut();
-            txn.apply_update(update)?;
+            if let Err(error) = txn.apply_update(update) {
+                // A part of it is in the document, and the version does not say so: as if it had panicked.
+                resume_unwind(Box::new(error.to_string()));
+            }
             let lacks = txn.has_missing_updates();
             // What waits would grow without a bound, and is sent again when it is asked for.
             drop(txn.prune_pending());
-            Ok::<_, yrs::error::UpdateError>(lacks)
+            Ok::<_, ImportError>(lacks)
         };
+        let apply = || deep::call(self.depth(), apply);
         let taken = self.library.call("an offer", apply)?;
+        let taken = taken.map_err(|why| self.library.refused(&why))?;
         self.look();
-        let lacks = taken.map_err(|error| self.library.refused(&error))?;
+        let lacks = taken?;
         self.library.grew(bytes.len());
         Ok(match lacks {
             true => Imported::Gap,
@@ -247,6 +280,11 @@ fn create(
             _ => {}
         }
     }
+}
+
+fn size(doc: &Doc) -> usize {
+    let txn = doc.transact();
+    txn.encode_diff_v1(&StateVector::default()).len()
 }
 
 /// Makes all edits, or none.

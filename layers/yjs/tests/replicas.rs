@@ -272,3 +272,49 @@ fn a_schema_that_yjs_cannot_hold_is_an_error() {
         "a yjs document cannot have a decay, as x is"
     );
 }
+
+/// An update of client 7 with so many maps, each in the one before, under the key `k`.
+fn nested(maps: u64) -> Vec<u8> {
+    let number = |out: &mut Vec<u8>, mut number: u64| {
+        while number >= 0x80 {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    };
+    let mut update = vec![1];
+    number(&mut update, maps);
+    update.extend([7, 0]);
+    for map in 0..maps {
+        match map.checked_sub(1) {
+            None => update.extend(b"\x27\x01\x04root"),
+            Some(parent) => {
+                update.extend([0x27, 0, 7]);
+                number(&mut update, parent);
+            }
+        }
+        update.extend(b"\x01k\x01");
+    }
+    update.push(0);
+    update
+}
+
+#[test]
+fn containers_nested_deeper_than_a_stack_are_deleted() {
+    let mut replica = YjsReplica::headless();
+    let offer = |bytes: Vec<u8>| {
+        let (doc, version) = (DocId::new("d").unwrap(), Version::new("AA==").unwrap());
+        let mut offer = Offer::binary(doc, version, Bytes::from(bytes));
+        offer.kind = PayloadKind::Since;
+        offer
+    };
+    let all = Ok(Imported::All { refused: 0 });
+    let made = replica.import(&offer(nested(30_000)), WIRE, Take::Merge);
+    assert_eq!(made, all);
+    let before = replica.measure();
+    // The first of them, with all that is in it.
+    let deletion = vec![0, 1, 7, 1, 0, 1];
+    assert_eq!(replica.import(&offer(deletion), WIRE, Take::Merge), all);
+    assert_eq!(replica.quarantine(), None);
+    assert!(replica.measure() < before / 1_000);
+}
