@@ -100,7 +100,7 @@ impl MemberId {
     }
 
     /// True for the same peer, in any life of its process.
-    pub(crate) fn is_same_peer(&self, other: &Self) -> bool {
+    pub fn is_same_peer(&self, other: &Self) -> bool {
         self.machine == other.machine && self.peer == other.peer
     }
 

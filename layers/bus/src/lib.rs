@@ -82,6 +82,7 @@ mod hub;
 mod id;
 mod member;
 mod queue;
+mod saved;
 
 pub use frame::{
     DownFrame, Hello, LinkFrame, Message, PeerPlace, Place, Recipients, Refusal, SlowPolicy,

@@ -4,16 +4,23 @@
 //! connection. Acknowledgements of one receiver are joined into the last one. Where the member keeps the newest,
 //! the oldest messages to all give way to a `missed`. Touches nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+mod saved;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
-    frame::{DownFrame, PeerPlace, SlowPolicy},
+    frame::{DownFrame, Message, PeerPlace, SlowPolicy},
     id::{MemberId, SeqNo},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Item<B> {
     Frame(DownFrame<B>),
+    /// Messages of one sender from this index on, shared with the queues of other members.
+    Run(MemberId, Arc<[Message<B>]>, usize),
     /// The acknowledgements that are joined.
     Acks,
 }
@@ -38,7 +45,8 @@ impl<B> Item<B> {
                 | DownFrame::Missed { sender, .. }
                 | DownFrame::Joined { sender, .. },
             )
-            | Self::Frame(DownFrame::Left(sender)) => Some(sender),
+            | Self::Frame(DownFrame::Left(sender))
+            | Self::Run(sender, ..) => Some(sender),
             _ => None,
         }
     }
@@ -70,9 +78,11 @@ pub struct MemberQueue<B> {
     /// How many items may be dropped.
     droppable: usize,
     dropped: u64,
+    /// Messages of runs, less one for each run.
+    more: usize,
 }
 
-impl<B> MemberQueue<B> {
+impl<B: Clone> MemberQueue<B> {
     /// An empty queue for a member with this policy.
     pub const fn new(slow: SlowPolicy) -> Self {
         Self {
@@ -82,12 +92,13 @@ impl<B> MemberQueue<B> {
             has_acks: false,
             droppable: 0,
             dropped: 0,
+            more: 0,
         }
     }
 
     /// How many frames wait.
     pub fn len(&self) -> usize {
-        self.items.len() - usize::from(self.has_acks) + self.acks.len()
+        self.items.len() + self.more - usize::from(self.has_acks) + self.acks.len()
     }
 
     /// True when none waits.
@@ -108,10 +119,40 @@ impl<B> MemberQueue<B> {
         }
     }
 
+    /// Adds messages of one sender behind the others: the same as a frame for each.
+    pub fn push_run(&mut self, sender: &MemberId, run: &Arc<[Message<B>]>) {
+        if self.slow.keeps_newest() {
+            for message in run.iter() {
+                let (sender, message) = (sender.clone(), message.clone());
+                self.add(DownFrame::Msg { sender, message });
+            }
+        } else if let Some(more) = run.len().checked_sub(1) {
+            self.more += more;
+            self.items
+                .push_back(Item::Run(sender.clone(), run.clone(), 0));
+        }
+    }
+
     /// Takes the frame that is first.
     pub fn pop(&mut self) -> Option<DownFrame<B>> {
         loop {
-            match self.items.front()? {
+            match self.items.front_mut()? {
+                Item::Run(sender, run, next) => {
+                    let Some(message) = run.get(*next).cloned() else {
+                        self.items.pop_front();
+                        continue;
+                    };
+                    *next += 1;
+                    if *next < run.len() {
+                        self.more -= 1;
+                        let sender = sender.clone();
+                        return Some(DownFrame::Msg { sender, message });
+                    }
+                    let Some(Item::Run(sender, ..)) = self.items.pop_front() else {
+                        continue;
+                    };
+                    return Some(DownFrame::Msg { sender, message });
+                }
                 Item::Frame(_) => {
                     let item = self.items.pop_front()?;
                     self.droppable -= usize::from(item.droppable().is_some());

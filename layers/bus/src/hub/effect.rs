@@ -60,4 +60,7 @@ pub enum HubEffect<B> {
     Awaited(MemberId),
     /// A member is now counted as left.
     Left(MemberId),
+    /// A member of another machine is not known from now on: there are as many as [there may
+    /// be](super::Hub::max_members). It is looked at anew with the next link.
+    NotTaken(MemberId),
 }

@@ -114,11 +114,12 @@ impl Hub {
         out: &mut Vec<HubEffect<B>>,
     ) -> bool {
         let is_new = self.slots.get(member).is_none();
-        if member.machine != from
-            || self.slots.is_replaced(member)
-            || is_new && self.slots.len() >= self.max_members
-        {
+        if member.machine != from || self.slots.is_replaced(member) {
             return false;
+        }
+        if is_new && self.slots.len() >= self.max_members {
+            out.push(HubEffect::NotTaken(member.clone()));
+            return true;
         }
         for earlier in self.slots.earlier(member) {
             self.leave(&earlier, out);

@@ -6,6 +6,7 @@
 mod effect;
 mod greeting;
 mod links;
+mod saved;
 mod slots;
 mod view;
 
@@ -66,7 +67,8 @@ impl Hub {
         }
     }
 
-    /// How many members may be present or awaited. More are refused, and those of other machines ignored.
+    /// How many members may be present or awaited. More are refused, those of other machines
+    /// with [`HubEffect::NotTaken`].
     pub const fn max_members(mut self, max: usize) -> Self {
         self.max_members = max;
         self
@@ -107,6 +109,20 @@ impl Hub {
             HubEvent::LinkDown(machine) => self.link_down(machine, out),
             HubEvent::LinkFrame { from, frame } => self.link_frame(from, frame, out),
         }
+    }
+
+    /// The member of a connection, and where its messages to all go: to each receiver that has met it on this hub.
+    /// A link is named once for each member behind it. `None` for a connection that has no member.
+    ///
+    /// As long as nothing else happens, a message of that connection to all has one effect for each: a
+    /// [`DownFrame::Msg`] for a connection, one [`LinkFrame::Msg`] for a link. So a shell can route many at once.
+    pub fn routes(
+        &self,
+        from: ConnectionKey,
+    ) -> Option<(&MemberId, impl Iterator<Item = Route> + '_)> {
+        let sender = self.connections.get(&from)?;
+        let slot = self.slots.get(sender)?;
+        Some((sender, slot.live.values().copied()))
     }
 
     fn frame<B: Clone>(

@@ -36,7 +36,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session) -> Self {
         Self {
             route: None,
             session,
@@ -61,6 +61,18 @@ impl Slots {
             slots: BTreeMap::new(),
             last_session: Session(0),
         }
+    }
+
+    /// Those that another process had.
+    pub(super) const fn with(slots: BTreeMap<MemberId, Slot>, last_session: Session) -> Self {
+        Self {
+            slots,
+            last_session,
+        }
+    }
+
+    pub(super) const fn last_session(&self) -> Session {
+        self.last_session
     }
 
     pub(super) fn get(&self, member: &MemberId) -> Option<&Slot> {

@@ -2,7 +2,7 @@
 
 use crate::{
     frame::Place,
-    id::{MemberId, Session},
+    id::{ConnectionKey, MachineId, MemberId, Session},
 };
 
 use super::{Hub, slots::Route};
@@ -22,6 +22,16 @@ pub struct KnownMember<'a> {
 }
 
 impl Hub {
+    /// The connections of members.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionKey> + '_ {
+        self.connections.keys().copied()
+    }
+
+    /// The links that are up.
+    pub fn links(&self) -> impl Iterator<Item = MachineId> + '_ {
+        self.links.iter().copied()
+    }
+
     /// The members that are present or awaited, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = KnownMember<'_>> {
         self.slots.iter().map(|(id, slot)| KnownMember {

@@ -60,9 +60,40 @@ impl Receiver {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Audience {
     receivers: BTreeMap<MemberId, Receiver>,
+    totals: Totals,
+}
+
+/// What is the same for each message, so that no message looks at each receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Totals {
+    /// Receivers that messages pass to on this connection.
+    live: usize,
+    /// Receivers that messages to all are owed to.
+    owed_to_all: usize,
+    /// The largest number that any of them has acknowledged.
+    acked: SeqNo,
 }
 
 impl Audience {
+    /// An audience of these.
+    pub(super) fn with(receivers: BTreeMap<MemberId, Receiver>) -> Self {
+        let all = || receivers.values();
+        let totals = Totals {
+            live: all().filter(|receiver| receiver.live.is_some()).count(),
+            owed_to_all: all().filter(|receiver| !receiver.keeps_newest).count(),
+            acked: all()
+                .map(|receiver| receiver.acked)
+                .max()
+                .unwrap_or_default(),
+        };
+        Self { receivers, totals }
+    }
+
+    /// The receivers have changed.
+    fn recount(&mut self) {
+        *self = Self::with(std::mem::take(&mut self.receivers));
+    }
+
     pub(super) fn get(&self, id: &MemberId) -> Option<&Receiver> {
         self.receivers.get(id)
     }
@@ -80,17 +111,18 @@ impl Audience {
         for receiver in self.receivers.values_mut() {
             receiver.live = None;
         }
+        self.recount();
     }
 
-    pub(super) fn any_live(&self) -> bool {
-        self.receivers
-            .values()
-            .any(|receiver| receiver.live.is_some())
+    pub(super) const fn any_live(&self) -> bool {
+        self.totals.live > 0
     }
 
     /// How many receivers a message with this number waits for.
     pub(super) fn owed(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
         match to {
+            None if n > self.totals.acked => self.totals.owed_to_all,
+            // A receiver has acknowledged what was not sent yet.
             None => self
                 .receivers
                 .values()
@@ -105,12 +137,14 @@ impl Audience {
     }
 
     /// Lists a receiver, or finds it listed with this place. `last` is the last number that was given.
-    pub(super) fn meet(&mut self, peer: &PeerPlace, last: SeqNo) -> &mut Receiver {
+    pub(super) fn meet(&mut self, peer: &PeerPlace, last: SeqNo) -> Receiver {
         let receiver = self
             .receivers
             .entry(peer.receiver.clone())
             .or_insert_with(|| Receiver::new(peer, last));
         receiver.live = Some(peer.session);
+        let receiver = receiver.clone();
+        self.recount();
         receiver
     }
 
@@ -130,6 +164,7 @@ impl Audience {
         }
         let news = receiver.acked.next()..=k;
         receiver.acked = k;
+        self.totals.acked = self.totals.acked.max(k);
         kept.retain(news, |kept| {
             if receiver.is_owed(id, kept) {
                 settle(kept, out)
@@ -149,6 +184,7 @@ impl Audience {
         let Some(receiver) = self.receivers.remove(id) else {
             return false;
         };
+        self.recount();
         kept.retain(receiver.acked.next()..=SeqNo(u64::MAX), |kept| {
             if !receiver.is_owed(id, kept) {
                 return true;

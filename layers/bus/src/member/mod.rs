@@ -8,7 +8,10 @@ mod copies;
 mod effect;
 mod kept;
 mod places;
+mod saved;
 mod view;
+
+use std::ops::RangeInclusive;
 
 use crate::{
     frame::{DownFrame, Hello, Message, PeerPlace, Recipients, SlowPolicy, UpFrame},
@@ -189,12 +192,12 @@ impl<B: Clone> Member<B> {
             addressed: to.is_some(),
             body,
         };
+        let owed = self.audience.owed(self.last, to.as_ref());
         if self.connected && passes {
             let to = to.clone().map_or(Recipients::All, Recipients::one);
             let message = message.clone();
             out.push(MemberEffect::Send(UpFrame::Msg { to, message }));
         }
-        let owed = self.audience.owed(self.last, to.as_ref());
         if owed == 0 {
             let (n, left) = (self.last, Vec::new());
             out.push(MemberEffect::Resolved { n, left });
@@ -227,6 +230,26 @@ impl<B: Clone> Member<B> {
             }
             MemberEvent::Acknowledge => {}
         }
+    }
+
+    /// Messages of one sender come, in their order. What remains in `run` is to be handed to the user; the rest
+    /// were copies, or there is no place for the sender.
+    ///
+    /// The same as an event with a [`DownFrame::Msg`] for each, whose effects are [`MemberEffect::Deliver`], but
+    /// the place is looked for once.
+    pub fn receive(&mut self, sender: &MemberId, run: &mut Vec<Message<B>>) {
+        self.ignored += self.places.advance_run(sender, run);
+    }
+
+    /// Messages of one sender come, with all of these numbers. Returns how many of the last ones are to be handed to
+    /// the user; the others were copies, or there is no place for the sender.
+    ///
+    /// The same as [`receive`](Self::receive) with a message for each number, without the messages.
+    pub fn receive_all(&mut self, sender: &MemberId, numbers: RangeInclusive<SeqNo>) -> u64 {
+        let count = (numbers.end().0.saturating_add(1)).saturating_sub(numbers.start().0);
+        let new = self.places.advance_all(sender, &numbers);
+        self.ignored += count - new;
+        new
     }
 
     fn connected(&mut self, out: &mut Vec<MemberEffect<B>>) {

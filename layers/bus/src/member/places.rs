@@ -2,10 +2,10 @@
 //!
 //! In: what the hub says of a sender. Out: whether a message is new, and how many were missed. Touches nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use crate::{
-    frame::Place,
+    frame::{Message, Place},
     id::{MemberId, SeqNo, Token},
 };
 
@@ -16,7 +16,7 @@ pub(super) struct HeldPlace {
     /// Nothing of the sender has come yet, so nothing was missed.
     pub(super) fresh: bool,
     /// The hub has been told of everything up to here.
-    told: SeqNo,
+    pub(super) told: SeqNo,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -26,6 +26,15 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// Those that another process had.
+    pub(super) const fn with(held: BTreeMap<MemberId, HeldPlace>, last_token: Token) -> Self {
+        Self { held, last_token }
+    }
+
+    pub(super) const fn last_token(&self) -> Token {
+        self.last_token
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&MemberId, &HeldPlace)> {
         self.held.iter()
     }
@@ -91,6 +100,41 @@ impl Places {
         let missed = last.0 - held.place.k.0;
         held.place.k = last;
         if was_fresh { 0 } else { missed }
+    }
+
+    /// Of a sender's messages, keeps those that are new: they are passed from now on. Returns how many were not.
+    pub(super) fn advance_run<B>(&mut self, sender: &MemberId, run: &mut Vec<Message<B>>) -> u64 {
+        let all = run.len();
+        let Some(held) = self.held.get_mut(sender) else {
+            run.clear();
+            return all as u64;
+        };
+        let k = &mut held.place.k;
+        run.retain(|message| {
+            let is_new = message.n > *k;
+            *k = message.n.max(*k);
+            is_new
+        });
+        held.fresh &= run.is_empty();
+        (all - run.len()) as u64
+    }
+
+    /// Returns how many of the last numbers are new: they are passed from now on.
+    pub(super) fn advance_all(
+        &mut self,
+        sender: &MemberId,
+        numbers: &RangeInclusive<SeqNo>,
+    ) -> u64 {
+        let Some(held) = self.held.get_mut(sender) else {
+            return 0;
+        };
+        let before = held.place.k.max(numbers.start().before());
+        let new = numbers.end().0.saturating_sub(before.0);
+        if new > 0 {
+            held.place.k = *numbers.end();
+            held.fresh = false;
+        }
+        new
     }
 
     /// True when the number is new: it is passed from now on.

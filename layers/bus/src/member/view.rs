@@ -70,6 +70,12 @@ impl<B> Member<B> {
         })
     }
 
+    /// True when more has come than the hub was told: a [`MemberEvent::Acknowledge`](crate::MemberEvent::Acknowledge) has
+    /// an effect.
+    pub fn owes_acknowledgements(&self) -> bool {
+        self.places.iter().any(|(_, held)| held.place.k > held.told)
+    }
+
     /// The messages that are kept, in their order. Looks at each receiver for each message.
     pub fn unresolved(&self) -> impl Iterator<Item = UnresolvedMessage<'_>> {
         self.kept.iter().map(|kept| {

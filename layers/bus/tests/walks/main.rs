@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod json;
+mod saved;
 
 use std::{fs, path::Path};
 
@@ -29,9 +30,18 @@ fn compare_end(walk: &Value, state: &Value) -> Difference {
 }
 
 fn walk_of_member(walk: &Value) -> Difference {
+    member_through(walk, |_, member| member)
+}
+
+/// `each` gets the member before each event, and says which one goes on.
+fn member_through(
+    walk: &Value,
+    each: impl Fn(MemberConfig, Member<()>) -> Member<()>,
+) -> Difference {
     let config = MemberConfig::default().slow(json::slow(&walk["newest"]));
-    let mut member = Member::new(json::id(&walk["me"]), config);
+    let mut member = Member::new(json::id(&walk["me"]), config.clone());
     for (at, step) in walk["steps"].as_array().unwrap().iter().enumerate() {
+        member = each(config.clone(), member);
         let event = &step["event"];
         let mut effects = Vec::new();
         if let Some(to) = event.get("publish") {
@@ -112,8 +122,14 @@ fn state_of_member(member: &Member<()>) -> Value {
 }
 
 fn walk_of_hub(walk: &Value) -> Difference {
+    hub_through(walk, |hub| hub)
+}
+
+/// `each` gets the hub before each event, and says which one goes on.
+fn hub_through(walk: &Value, each: impl Fn(Hub) -> Hub) -> Difference {
     let mut hub = Hub::new(json::id(&walk["me"]));
     for (at, step) in walk["steps"].as_array().unwrap().iter().enumerate() {
+        hub = each(hub);
         let mut effects = Vec::new();
         hub.handle(hub_event(&step["event"]), &mut effects);
         let effects = effects.iter().filter_map(json::hub_effect).collect();
