@@ -4,7 +4,7 @@
 //! ```text
 //!  successor                                predecessor
 //!  Hello(formats, free descriptors) ---->   serves on
-//!                                   <----   Welcome(format), or Refused
+//!                                   <----   Welcome(format, connections), or Refused
 //!                                   <----   Shared: the descriptors of listener and lock
 //!  Have(2)                          ---->   freezes: reads and writes no connection any more
 //!                                   <----   Batch: up to 253 connections, again and again

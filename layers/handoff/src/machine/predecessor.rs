@@ -16,7 +16,7 @@ use super::{BATCH, Formats, Limits, Refusal, Word};
 /// let hello = Word::Hello { formats: Formats::OURS, free: 1_000 };
 /// effects.clear();
 /// predecessor.input(PredecessorInput::Heard(hello), &mut effects);
-/// assert_eq!(effects[0], PredecessorEffect::Say(Word::Welcome { format: 1 }));
+/// assert_eq!(effects[0], PredecessorEffect::Say(Word::Welcome { format: 1, connections: 100 }));
 /// assert!(!predecessor.is_frozen());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -182,7 +182,11 @@ impl Predecessor {
             Some(_) if free < needed => Refusal::Descriptors { needed, free },
             Some(format) => {
                 self.state = State::Sharing;
-                let welcome = Effect::Say(Word::Welcome { format });
+                let connections = self.expected;
+                let welcome = Effect::Say(Word::Welcome {
+                    format,
+                    connections,
+                });
                 return effects.extend([welcome, Effect::Share, Effect::Wait(self.limits.answer)]);
             }
         };

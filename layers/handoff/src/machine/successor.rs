@@ -13,7 +13,7 @@ use super::{BATCH, Formats, Limits, Refusal, Word};
 ///
 /// let mut effects = Vec::new();
 /// let mut successor = Successor::new(Formats::OURS, Limits::default(), 1_000, &mut effects);
-/// successor.input(SuccessorInput::Heard(Word::Welcome { format: 1 }), &mut effects);
+/// successor.input(SuccessorInput::Heard(Word::Welcome { format: 1, connections: 9 }), &mut effects);
 /// effects.clear();
 /// successor.input(SuccessorInput::Heard(Word::Shared { descriptors: 2 }), &mut effects);
 /// assert_eq!(effects, [SuccessorEffect::Say(Word::Have(2))]);
@@ -111,7 +111,7 @@ impl Successor {
             (State::Ended, _) => {}
             (_, Input::Heard(Word::Refused(why))) => effects.push(Effect::GiveUp(why)),
             (_, Input::Heard(Word::Revoked)) => effects.push(Effect::GiveUp(Refusal::Revoked)),
-            (State::Asking, Input::Heard(Word::Welcome { format })) => {
+            (State::Asking, Input::Heard(Word::Welcome { format, .. })) => {
                 self.welcome(format, effects);
             }
             (

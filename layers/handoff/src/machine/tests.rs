@@ -9,6 +9,15 @@ const HELLO: Word = Word::Hello {
     free: 1000,
 };
 
+/// To 300 connections.
+const fn welcome(format: u32) -> Word {
+    let connections = 300;
+    Word::Welcome {
+        format,
+        connections,
+    }
+}
+
 fn predecessor(connections: u32) -> Predecessor {
     Predecessor::new(
         Formats::OURS,
@@ -51,7 +60,7 @@ fn predecessor_after(steps: usize) -> Predecessor {
 fn successor_after(steps: usize) -> Successor {
     let mut machine = Successor::new(Formats::OURS, Limits::default(), 1000, &mut Vec::new());
     let inputs = [
-        SIn::Heard(Word::Welcome { format: 1 }),
+        SIn::Heard(welcome(1)),
         SIn::Heard(Word::Shared { descriptors: 2 }),
         SIn::Heard(Word::Batch { descriptors: 3 }),
         SIn::Heard(Word::State {
@@ -74,11 +83,7 @@ fn a_handoff_sends_batches_that_are_acknowledged_then_the_state_then_leaves() {
     let table = [
         (
             PIn::Heard(HELLO),
-            vec![
-                P::Say(Word::Welcome { format: 1 }),
-                P::Share,
-                P::Wait(limits.answer),
-            ],
+            vec![P::Say(welcome(1)), P::Share, P::Wait(limits.answer)],
         ),
         (
             PIn::Heard(Word::Have(2)),
@@ -227,7 +232,7 @@ fn a_successor_gives_up_when_it_is_told_so_or_waits_too_long_and_never_after_the
 #[test]
 fn what_does_not_belong_is_refused_with_a_sentence() {
     let table = [
-        (0, Word::Welcome { format: 9 }),
+        (0, welcome(9)),
         (0, Word::Taken),
         (1, Word::Shared { descriptors: 0 }),
         (1, Word::Batch { descriptors: 3 }), // before the listener
@@ -260,7 +265,7 @@ fn what_does_not_belong_is_refused_with_a_sentence() {
 fn every_word_is_read_as_it_was_said() {
     let words = [
         HELLO,
-        Word::Welcome { format: 3 },
+        welcome(3),
         Word::Shared { descriptors: 2 },
         Word::Batch { descriptors: 253 },
         Word::Have(u32::MAX),

@@ -27,6 +27,8 @@ pub enum Word {
     Welcome {
         /// The format of everything that follows.
         format: u32,
+        /// How many connections there are now; 0 where the predecessor does not say.
+        connections: u32,
     },
     /// With the descriptors that are shared while the predecessor serves on: the listener's, the lock's.
     Shared {
@@ -141,7 +143,12 @@ impl Word {
                 .with("oldest", formats.oldest)
                 .with("newest", formats.newest)
                 .with("free", *free),
-            Self::Welcome { format } => word.with("format", *format),
+            Self::Welcome {
+                format,
+                connections,
+            } => word
+                .with("format", *format)
+                .with("connections", *connections),
             Self::Shared { descriptors }
             | Self::Batch { descriptors }
             | Self::Have(descriptors) => word.with("descriptors", *descriptors),
@@ -177,6 +184,10 @@ impl Word {
             },
             "welcome" => Self::Welcome {
                 format: word.number32("format")?,
+                connections: match word.get("connections") {
+                    Some(_) => word.number32("connections")?,
+                    None => 0,
+                },
             },
             "shared" => Self::Shared {
                 descriptors: word.number32("descriptors")?,

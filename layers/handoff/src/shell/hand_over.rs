@@ -14,6 +14,7 @@ use kyneta_uds_core::Saved;
 use super::{
     channel::{Arrived, Channel, NotSent},
     credentials::same_user,
+    descriptors,
     offer::Asking,
     sealed::seal,
 };
@@ -89,6 +90,8 @@ impl Asking {
         };
         let shared = what.shared().len().try_into().unwrap_or(u32::MAX);
         let expected = what.connections().try_into().unwrap_or(u32::MAX);
+        // Of each connection there is a copy while all wait.
+        descriptors::make_room(channel.as_fd(), expected);
         let mut effects = Vec::new();
         let machine = Predecessor::new(Formats::OURS, limits, shared, expected, &mut effects);
         let shell = Shell {
@@ -211,8 +214,8 @@ impl<W: HandOver> Shell<'_, W> {
 
     fn send_state(&mut self) -> Option<Input> {
         let frozen = self.frozen.as_ref()?;
-        let states = frozen.connections.iter().map(|(_, state)| state.clone());
-        let (file, size) = match seal(frozen.process.clone(), states.collect()) {
+        let states = frozen.connections.iter().map(|(_, state)| state);
+        let (file, size) = match seal(frozen.process.clone(), states) {
             Ok(sealed) => sealed,
             Err(error) => {
                 let why = format!("the state could not be written: {error}");

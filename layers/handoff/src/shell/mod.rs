@@ -2,8 +2,10 @@
 
 mod channel;
 mod credentials;
+mod descriptors;
 mod error;
 mod hand_over;
+mod memory;
 mod offer;
 mod sealed;
 mod take_over;

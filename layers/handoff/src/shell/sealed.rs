@@ -3,7 +3,8 @@
 //! In: the state of the process and of each connection. Out: a descriptor, and from it the state. May touch: that
 //! file.
 //!
-//! It is read at offsets, because both processes share the file's position.
+//! It is a sequence of values: that of the process, then one for each connection. It is read at offsets, because both
+//! processes share the file's position.
 
 use std::{
     fs::File,
@@ -14,13 +15,16 @@ use std::{
     },
 };
 
-use kyneta_uds_core::{Saved, SavedError, SavedValue};
+use kyneta_uds_core::{Saved, SavedError};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 use crate::Refusal;
 
-/// The version of the file's outermost map.
+/// The version of the file's first value.
 const VERSION: u32 = 1;
+
+/// What is written at once at least, in bytes: a state of 100 MiB is not held twice.
+const CHUNK: usize = 256 << 10;
 
 /// The largest state, in bytes: 1 GiB.
 const MAX_SIZE: u64 = 1 << 30;
@@ -31,20 +35,32 @@ const SEALS: SealFlags = SealFlags::WRITE
     .union(SealFlags::SEAL);
 
 /// The file, and its size.
-pub(super) fn seal(process: Saved, connections: Vec<Saved>) -> io::Result<(OwnedFd, u64)> {
-    let connections: Vec<SavedValue> = connections.into_iter().map(SavedValue::from).collect();
-    let state = Saved::new(VERSION, VERSION)
-        .with("process", process)
-        .with("connections", connections);
-    let bytes = state.encode();
+pub(super) fn seal<'a>(
+    process: Saved,
+    connections: impl Iterator<Item = &'a Saved>,
+) -> io::Result<(OwnedFd, u64)> {
     let file = memfd_create(
         "kyneta-uds-handoff",
         MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
     )?;
     let mut file = File::from(file);
-    file.write_all(&bytes)?;
+    let mut size = 0;
+    let mut chunk = Vec::with_capacity(2 * CHUNK);
+    Saved::new(VERSION, VERSION)
+        .with("process", process)
+        .encode_to(&mut chunk);
+    for connection in connections {
+        if chunk.len() >= CHUNK {
+            file.write_all(&chunk)?;
+            size += chunk.len() as u64;
+            chunk.clear();
+        }
+        connection.encode_to(&mut chunk);
+    }
+    file.write_all(&chunk)?;
+    size += chunk.len() as u64;
     fcntl_add_seals(&file, SEALS)?;
-    Ok((file.into(), bytes.len() as u64))
+    Ok((file.into(), size))
 }
 
 /// The state of the process, and of each connection in order.
@@ -66,21 +82,14 @@ pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<Saved>), Refu
     read(&bytes).map_err(|error| Refusal::Other(error.to_string()))
 }
 
-fn read(bytes: &[u8]) -> Result<(Saved, Vec<Saved>), SavedError> {
-    let state = Saved::decode(bytes)?;
-    state.check("the handoff", VERSION..=VERSION)?;
-    let connection = |value: &SavedValue| match value {
-        SavedValue::Part(part) => Ok(part.clone()),
-        _ => Err(SavedError::Field {
-            name: "connections",
-            is: "a list of parts",
-        }),
-    };
-    let connections = state.list("connections")?.iter().map(connection);
-    Ok((
-        state.part("process")?.clone(),
-        connections.collect::<Result<_, _>>()?,
-    ))
+fn read(mut bytes: &[u8]) -> Result<(Saved, Vec<Saved>), SavedError> {
+    let first = Saved::decode_first(&mut bytes)?;
+    first.check("the handoff", VERSION..=VERSION)?;
+    let mut connections = Vec::new();
+    while !bytes.is_empty() {
+        connections.push(Saved::decode_first(&mut bytes)?);
+    }
+    Ok((first.part("process")?.clone(), connections))
 }
 
 #[cfg(test)]
@@ -90,7 +99,7 @@ mod tests {
     #[test]
     fn a_state_is_read_as_it_was_sealed_and_cannot_be_changed() {
         let (process, connection) = (Saved::new(1, 1).with("here", 2_u64), Saved::new(3, 2));
-        let (file, size) = seal(process.clone(), vec![connection.clone(); 2]).unwrap();
+        let (file, size) = seal(process.clone(), [&connection; 2].into_iter()).unwrap();
         let copy = File::from(file.try_clone().unwrap());
         assert!(copy.write_at(b"x", 0).is_err());
         assert!(copy.set_len(0).is_err());
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_sealed_or_has_another_size_is_refused() {
-        let (file, size) = seal(Saved::new(1, 1), vec![]).unwrap();
+        let (file, size) = seal(Saved::new(1, 1), [].into_iter()).unwrap();
         let error = open(file, size + 1).unwrap_err();
         assert!(error.to_string().contains("another size than was said"));
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;

@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    fs,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -18,7 +17,6 @@ use rustix::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
         sockopt::{Timeout, set_socket_timeout},
     },
-    process::{Resource, getrlimit},
 };
 
 use super::{
@@ -26,11 +24,16 @@ use super::{
     channel::{Arrived, Channel, NotSent},
     control_path,
     credentials::same_user,
+    descriptors,
+    memory::Memory,
     sealed,
 };
 use crate::{
     Formats, Limits, Refusal, Successor, SuccessorEffect as Effect, SuccessorInput as Input, Word,
 };
+
+/// Descriptors beside those of the connections: of the listener, of the state, of connections that come meanwhile.
+const ROOM: u32 = 64;
 
 /// Everything that a predecessor hands over.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ pub fn take_over<T>(
         why,
     })?;
     let mut effects = Vec::new();
-    let machine = Successor::new(Formats::OURS, limits, free_descriptors(), &mut effects);
+    let machine = Successor::new(Formats::OURS, limits, descriptors::free(), &mut effects);
     let shell = Shell {
         channel: Channel::new(socket),
         machine,
@@ -125,19 +128,12 @@ pub fn take_over<T>(
         shared: Vec::new(),
         connections: Vec::new(),
         state: None,
+        memory: Memory::default(),
         deadline: Instant::now() + limits.successor,
         asked_at: Instant::now(),
         pid,
     };
     shell.run(effects, control)
-}
-
-/// How many descriptors this process can still open.
-fn free_descriptors() -> u32 {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    let free = limit.saturating_sub(open as u64);
-    free.try_into().unwrap_or(u32::MAX)
 }
 
 struct Shell<T, P> {
@@ -149,6 +145,7 @@ struct Shell<T, P> {
     connections: Vec<OwnedFd>,
     /// The sealed file, and its size.
     state: Option<(OwnedFd, u64)>,
+    memory: Memory,
     deadline: Instant,
     /// When it acknowledged the listener: the predecessor freezes after that.
     asked_at: Instant,
@@ -254,8 +251,14 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
     /// closes them.
     fn keep(&mut self, word: &Word, descriptors: Vec<OwnedFd>) {
         match word {
+            // Its predecessor still serves.
+            Word::Welcome { connections, .. } => {
+                descriptors::make_room(self.channel.as_fd(), connections.saturating_add(ROOM));
+                self.memory = Memory::touch(*connections);
+            }
             Word::Shared { .. } => {
                 self.shared = descriptors;
+                self.memory.use_it();
                 self.asked_at = Instant::now();
             }
             Word::Batch { .. } => self.connections.extend(descriptors),
