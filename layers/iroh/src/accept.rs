@@ -11,8 +11,9 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
+use tokio_util::task::TaskTracker;
 
-use crate::stream::IrohStream;
+use crate::stream::{IrohStream, LINGER};
 
 /// How many handshakes may be under way, and how many connections may wait to be taken.
 const BACKLOG: usize = 64;
@@ -24,14 +25,21 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct IrohAcceptor {
     connections: mpsc::Receiver<Connection>,
+    endpoint: Endpoint,
+    streams: TaskTracker,
     task: JoinHandle<()>,
 }
 
 impl IrohAcceptor {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, streams: TaskTracker) -> Self {
         let (to_user, connections) = mpsc::channel(BACKLOG);
-        let task = tokio::spawn(accept_all(endpoint, to_user));
-        Self { connections, task }
+        let task = tokio::spawn(accept_all(endpoint.clone(), to_user));
+        Self {
+            connections,
+            endpoint,
+            streams,
+            task,
+        }
     }
 }
 
@@ -47,10 +55,19 @@ impl Accept for IrohAcceptor {
     async fn accept(&mut self) -> Option<Accepted<IrohStream>> {
         let connection = self.connections.recv().await?;
         let key = MachineKey::from(*connection.remote_id().as_bytes());
+        let open = self.streams.token();
         Some(Accepted::new(key, async move {
-            let (send, recv) = connection.accept_bi().await.map_err(io::Error::from)?;
-            Ok(IrohStream::new(connection, send, recv))
+            let stream = connection.accept_bi().await.map_err(io::Error::from)?;
+            Ok(IrohStream::new(connection, stream, open))
         }))
+    }
+
+    async fn close(&mut self) {
+        self.task.abort();
+        self.streams.close();
+        // Streams that are held on to are closed with the rest.
+        let _ = timeout(LINGER, self.streams.wait()).await;
+        self.endpoint.close().await;
     }
 }
 

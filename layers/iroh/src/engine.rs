@@ -10,19 +10,20 @@ use iroh::{
 };
 use kyneta_uds_core::BoxError;
 use kyneta_uds_machines::MachineKey;
+use tokio_util::task::TaskTracker;
 
 use crate::{accept::IrohAcceptor, connect::IrohConnector, key::SecretKey, settings::IrohSettings};
-
-/// The name of the protocol in the handshake of TLS.
-pub(crate) const ALPN: &[u8] = b"kyneta-uds/1";
 
 /// iroh, bound to an address with a key. Only one process may use a key at a time: open its file under the lock of the
 /// path that the process listens at. Cloneable; the socket closes with the last clone, connector and acceptor.
 #[derive(Debug, Clone)]
 pub struct IrohEngine {
     endpoint: Endpoint,
+    protocol: &'static str,
     key: MachineKey,
     address: SocketAddr,
+    /// Those that are not closed.
+    streams: TaskTracker,
 }
 
 impl IrohEngine {
@@ -38,7 +39,7 @@ impl IrohEngine {
         let bind_error = |source: BoxError| BindError { address, source };
         let endpoint = Endpoint::builder(presets::Minimal)
             .secret_key(key.0.clone())
-            .alpns(vec![ALPN.to_vec()])
+            .alpns(vec![settings.protocol.into()])
             .relay_mode(RelayMode::Disabled)
             .clear_address_lookup()
             .portmapper_config(PortmapperConfig::Disabled)
@@ -52,8 +53,10 @@ impl IrohEngine {
         let address = endpoint.bound_sockets().first().copied().unwrap_or(address);
         Ok(Self {
             endpoint,
+            protocol: settings.protocol,
             key: key.public(),
             address,
+            streams: TaskTracker::new(),
         })
     }
 
@@ -69,17 +72,19 @@ impl IrohEngine {
 
     /// Dials: a tower service.
     pub fn connector(&self) -> IrohConnector {
-        IrohConnector::new(self.endpoint.clone())
+        IrohConnector::new(self.endpoint.clone(), self.protocol, self.streams.clone())
     }
 
-    /// Accepts, in a task of its own until it is dropped. Of several, each gets a part of the connections.
+    /// Accepts, in a task of its own until it is dropped. Of several, each gets a part of the connections. When one is
+    /// [closed](kyneta_uds_machines::Accept::close), as [`Links`](kyneta_uds_machines::Links) do when they are, what was
+    /// written to dropped streams arrives, for a second at most, and then all of the engine is closed.
     ///
     /// It must be called inside a tokio runtime.
     pub fn acceptor(&self) -> IrohAcceptor {
-        IrohAcceptor::new(self.endpoint.clone())
+        IrohAcceptor::new(self.endpoint.clone(), self.streams.clone())
     }
 
-    /// Closes all connections, tells the other sides, and closes the socket.
+    /// Closes all connections at once, tells the other sides, and closes the socket.
     pub async fn close(&self) {
         self.endpoint.close().await;
     }

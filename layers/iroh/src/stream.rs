@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
+use iroh::endpoint::{Connection, PathId, RecvStream, SendStream, VarInt};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime,
     time::timeout,
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How long a stream that was dropped may take until the other side has what was written.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// The byte stream of a connection. When it is dropped, the connection is closed as soon as the other side has all
 /// that was written, at the latest after a second.
@@ -26,16 +27,41 @@ pub struct IrohStream {
     send: Option<SendStream>,
     recv: RecvStream,
     connection: Connection,
+    /// Until the connection is closed.
+    open: TaskTrackerToken,
 }
 
 impl IrohStream {
-    pub(crate) fn new(connection: Connection, send: SendStream, recv: RecvStream) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        (send, recv): (SendStream, RecvStream),
+        open: TaskTrackerToken,
+    ) -> Self {
         let send = Some(send);
         Self {
             send,
             recv,
             connection,
+            open,
         }
+    }
+
+    /// Looks at the round trip of the connection, as QUIC estimates it from its acknowledgements; `None` when the
+    /// connection has ended. It does not keep the connection open. As for
+    /// [`Links::round_trip`](kyneta_uds_machines::Links::round_trip):
+    ///
+    /// ```
+    /// use kyneta_uds_iroh::{IrohEngine, IrohStream};
+    /// use kyneta_uds_machines::{LinksBuilder, Links, SameKey};
+    /// # use std::net::SocketAddr;
+    ///
+    /// fn start(links: LinksBuilder<SocketAddr>, engine: &IrohEngine) -> Result<Links<IrohStream>, SameKey> {
+    ///     Ok(links.start(engine.connector(), engine.acceptor())?.round_trip(IrohStream::round_trip))
+    /// }
+    /// ```
+    pub fn round_trip(&self) -> impl Fn() -> Option<Duration> + Send + Sync + use<> {
+        let connection = self.connection.weak_handle();
+        move || connection.upgrade()?.rtt(PathId::ZERO)
     }
 
     fn send(&mut self) -> io::Result<Pin<&mut SendStream>> {
@@ -77,7 +103,7 @@ impl Drop for IrohStream {
         let Some(mut send) = self.send.take() else {
             return;
         };
-        let connection = self.connection.clone();
+        let (connection, open) = (self.connection.clone(), self.open.clone());
         let done = VarInt::from_u32(0);
         match runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
@@ -85,6 +111,7 @@ impl Drop for IrohStream {
                 let _ = send.finish();
                 let _ = timeout(LINGER, send.stopped()).await;
                 connection.close(done, b"done");
+                drop(open);
             })),
             Err(_) => connection.close(done, b"dropped"),
         }

@@ -94,6 +94,60 @@ async fn what_was_written_arrives_although_the_stream_is_dropped_at_once() {
 }
 
 #[tokio::test]
+async fn closed_links_send_what_was_written_say_so_at_once_and_free_the_address() {
+    let [a, b] = keys();
+    let (a, rome_key) = (bind(&a, 0).await, b);
+    let b = bind(&rome_key, 0).await;
+    let mut oslo = links(&a, "oslo", "rome", b.key(), b.address());
+    let mut rome = links(&b, "rome", "oslo", a.key(), a.address());
+    let (mut to, mut from) = (up(&mut oslo).await, up(&mut rome).await);
+    let port = b.address().port();
+    drop(b);
+    let bytes: Vec<u8> = (0..500_000_u32).map(|n| n as u8).collect();
+    let read = async {
+        let mut read = Vec::new();
+        to.read_to_end(&mut read).await.unwrap();
+        read
+    };
+    let start = Instant::now();
+    let close = async {
+        from.write_all(&bytes).await.unwrap();
+        from.shutdown().await.unwrap();
+        drop(from);
+        rome.close().await;
+        start.elapsed()
+    };
+    let (read, took) = tokio::join!(read, close);
+    assert!(read == bytes, "{} of {} bytes", read.len(), bytes.len());
+    drop(to);
+    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    println!("closed after {took:?}, down after {:?}", start.elapsed());
+    assert!(start.elapsed() < IDLE / 2, "{:?}", start.elapsed());
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    IrohEngine::bind(&rome_key, address, IrohSettings::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_round_trip_of_a_link_is_in_its_status_while_it_is_up() {
+    let [a, b] = keys();
+    let (a, b) = (bind(&a, 0).await, bind(&b, 0).await);
+    let oslo = links(&a, "oslo", "rome", b.key(), b.address());
+    let mut oslo = oslo.round_trip(IrohStream::round_trip);
+    let mut rome = links(&b, "rome", "oslo", a.key(), a.address());
+    let (io, _to) = (up(&mut oslo).await, up(&mut rome).await);
+    let shown = oslo.status()[0].round_trip.unwrap();
+    assert!(
+        shown > Duration::ZERO && shown < Duration::from_secs(1),
+        "{shown:?}"
+    );
+    drop(io);
+    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    assert_eq!(oslo.status()[0].round_trip, None);
+}
+
+#[tokio::test]
 async fn a_side_that_does_not_read_makes_the_other_wait_within_the_window() {
     let [a, b] = keys();
     let (a, b) = (bind(&a, 0).await, bind(&b, 0).await);

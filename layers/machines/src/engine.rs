@@ -52,6 +52,12 @@ pub trait Accept: Send + 'static {
     /// The next connection; `None` when no more come: links that stand go on. The future may be dropped before it is ready: no connection may
     /// be lost then.
     fn accept(&mut self) -> impl Future<Output = Option<Accepted<Self::Io>>> + Send;
+
+    /// The links have ended, in good order: what their streams still hold is sent, the other machines are told, and the
+    /// address is free. It is given [two seconds](crate::Links::close). By default there is nothing to do.
+    fn close(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A connection whose key is verified and of which no byte was read.

@@ -4,6 +4,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::engine::Remote;
+
 /// The name of a machine: 1 to 64 ASCII letters, digits, `-`, `_` and `.`. Ids of its members carry it.
 ///
 /// ```
@@ -159,12 +161,24 @@ impl<A: FromStr<Err: fmt::Display>> FromStr for Machine<A> {
             text: text.chars().take(200).collect(),
         };
         let (name, rest) = text.split_once('=').ok_or_else(form)?;
-        let (key, address) = rest.split_once('@').ok_or_else(form)?;
+        let Remote { key, address } = rest.parse()?;
+        Ok(Self::new(name.parse()?, key, address))
+    }
+}
+
+/// A key and where it is, without a name: `KEY@ADDR`.
+impl<A: FromStr<Err: fmt::Display>> FromStr for Remote<A> {
+    type Err = MachineError;
+
+    fn from_str(text: &str) -> Result<Self, MachineError> {
+        let (key, address) = text.split_once('@').ok_or_else(|| MachineError::Form {
+            text: text.chars().take(200).collect(),
+        })?;
         let address = address.parse().map_err(|error: A::Err| {
             let (address, reason) = (address.to_owned(), error.to_string());
             MachineError::Address { address, reason }
         })?;
-        Ok(Self::new(name.parse()?, key.parse()?, address))
+        Ok(Self::new(key.parse()?, address))
     }
 }
 
@@ -173,7 +187,7 @@ impl<A: FromStr<Err: fmt::Display>> FromStr for Machine<A> {
 #[non_exhaustive]
 pub enum MachineError {
     /// A part is missing.
-    #[error("a machine is given as NAME=KEY@ADDR, not as {text:?}")]
+    #[error("a machine is given as KEY@ADDR, a named one as NAME=KEY@ADDR, not as {text:?}")]
     Form {
         /// What was given.
         text: String,

@@ -53,6 +53,11 @@ impl LinkSettings {
         self
     }
 
+    /// How long a machine that has heard a knock may take to dial.
+    pub(crate) fn answer_time(&self) -> Duration {
+        self.open_timeout / 3
+    }
+
     /// The pause after so many failures in a row: none after none.
     pub(crate) fn delay(&self, failures: u32, random: u64) -> Duration {
         if failures == 0 {

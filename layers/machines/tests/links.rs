@@ -7,14 +7,21 @@
     clippy::indexing_slicing
 )] // Helpers stand beside the tests.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use kyneta_uds_machines::{
-    LinkEvent, LinkIo, Links, Machine, MachineKey, Reason, Refusal, Remote,
-    memory::{Network, Stream},
+    Accept, Accepted, LinkEvent, LinkIo, Links, Machine, MachineKey, Reason, Refusal, Remote,
+    memory::{Listener, Network, Stream},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
     time::timeout,
 };
 use tower::ServiceExt as _;
@@ -221,6 +228,37 @@ async fn words_that_are_no_preface_or_never_come_cost_the_arrival_alone() {
     passes(&mut a, &mut b).await;
 }
 
+/// What a process of machine 1, called oslo, says first when it dials machine 2; the stream, and the code of the answer.
+async fn dial(network: &Network, attempt: u64) -> (Stream, u8) {
+    let remote = Remote::new(key(2), key(2));
+    let mut stream = network.dialer(key(1)).oneshot(remote).await.unwrap();
+    let mut words = b"kynL\x01\x01".to_vec();
+    for number in [7, attempt, 0, 0] {
+        words.extend(u64::to_be_bytes(number));
+    }
+    words.extend(b"\x04oslo");
+    stream.write_all(&words).await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    (stream, answer[5])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_comes_after_a_newer_one_is_refused_and_no_event() {
+    const WELCOME: u8 = 0;
+    const OUTDATED: u8 = 4;
+    let network = Network::new();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (_link, answer) = dial(&network, 2).await;
+    assert_eq!(answer, WELCOME);
+    let _io = up(&mut rome).await;
+    let (_late, answer) = dial(&network, 1).await;
+    assert_eq!(answer, OUTDATED);
+    let event = timeout(Duration::from_secs(3), rome.next()).await;
+    assert!(event.is_err(), "{event:?}");
+    assert!(rome.status()[0].up);
+}
+
 #[tokio::test(start_paused = true)]
 async fn three_machines_have_one_link_a_pair() {
     let network = Network::new();
@@ -243,4 +281,72 @@ async fn three_machines_have_one_link_a_pair() {
                 .all(|link| link.up && link.opened == 1)
         );
     }
+}
+
+/// An engine that says when it is closed.
+struct Closes(Listener, watch::Sender<bool>);
+
+impl Accept for Closes {
+    type Io = Stream;
+
+    async fn accept(&mut self) -> Option<Accepted<Stream>> {
+        self.0.accept().await
+    }
+
+    async fn close(&mut self) {
+        self.1.send_replace(true);
+        // It never ends by itself.
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_links_that_were_yielded_and_closes_the_engine_within_two_seconds() {
+    let network = Network::new();
+    let (closes, closed) = watch::channel(false);
+    let listener = Closes(network.listen(key(1)), closes);
+    let rome = Machine::new("rome".parse().unwrap(), key(2), key(2));
+    let oslo = Links::builder("oslo".parse().unwrap(), key(1)).machine(rome);
+    let mut oslo = oslo.start(network.dialer(key(1)), listener).unwrap();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (mut a, mut b) = (up(&mut oslo).await, up(&mut rome).await);
+    let status = oslo.watch();
+    assert!(status.status()[0].up && !*closed.borrow());
+
+    let since = tokio::time::Instant::now();
+    oslo.close().await;
+    assert_eq!(since.elapsed().as_millis(), 2_000);
+    assert!(*closed.borrow() && !status.status()[0].up);
+    let ended = a.read_u8().await.unwrap_err();
+    assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionAborted);
+    drop(a);
+    assert!(b.read_u8().await.is_err());
+    drop(b);
+    assert!(matches!(next(&mut rome).await, LinkEvent::Down { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_round_trip_of_a_link_is_asked_for_while_it_is_up() {
+    let network = Network::new();
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]).round_trip(move |_| {
+        let asked = count.clone();
+        move || Some(Duration::from_millis(asked.fetch_add(1, Ordering::Relaxed)))
+    });
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (a, _b) = (up(&mut oslo).await, up(&mut rome).await);
+    let watch = oslo.watch();
+    for millis in 0..3 {
+        let status = watch.status();
+        assert_eq!(status[0].round_trip, Some(Duration::from_millis(millis)));
+    }
+    network.cut(key(1), key(2));
+    drop(a);
+    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    assert_eq!(watch.status()[0].round_trip, None);
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    network.heal(key(1), key(2));
+    let _a = up(&mut oslo).await;
+    assert!(watch.status()[0].round_trip.is_some());
 }

@@ -52,6 +52,7 @@ impl Link {
         if self.failures > 1 {
             self.report(Reason::NotDialed, out);
         }
-        self.retry(random, out);
+        // A dial takes several round trips: a second knock would only make the other machine dial anew.
+        self.retry(self.settings.answer_time(), random, out);
     }
 }

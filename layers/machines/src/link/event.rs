@@ -200,7 +200,7 @@ impl fmt::Display for Reason {
             Self::Protocol(error) => write!(f, "what it says cannot be read: {error}"),
             Self::OtherName(name) => write!(f, "it calls itself {name:?}"),
             Self::NotDialed => f.write_str(
-                "it was asked to dial and does not: its configuration may lack this machine's address",
+                "it was asked to dial and does not: its configuration may lack this machine's address, or another process has its key",
             ),
         }
     }

@@ -8,6 +8,8 @@ mod event;
 
 pub use event::{Conn, Effect, Hello, Incarnation, Input, Knock, Reason, Refusal, Role};
 
+use std::time::Duration;
+
 use crate::settings::LinkSettings;
 
 /// How many processes are remembered that may not come back with this key.
@@ -155,7 +157,7 @@ impl Link {
         }
         self.knocked = None;
         self.report(reason, out);
-        self.retry(random, out);
+        self.retry(Duration::ZERO, random, out);
     }
 
     /// Whether this is the dial or the knock that is under way, which it is no more.
@@ -173,9 +175,9 @@ impl Link {
         }
     }
 
-    fn retry(&mut self, random: u64, out: &mut Vec<Effect>) {
+    fn retry(&mut self, at_least: Duration, random: u64, out: &mut Vec<Effect>) {
         self.failures = self.failures.saturating_add(1);
-        let after = self.settings.delay(self.failures, random);
+        let after = self.settings.delay(self.failures, random).max(at_least);
         out.push(Effect::Timer { after });
     }
 
@@ -201,7 +203,7 @@ impl Link {
                 self.open(out);
             }
             // The other side dials by itself, if it has noticed.
-            _ => self.retry(random, out),
+            _ => self.retry(Duration::ZERO, random, out),
         }
     }
 

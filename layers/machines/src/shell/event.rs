@@ -11,7 +11,7 @@ use std::{
 
 use kyneta_uds_core::ignore_poison;
 
-use super::io::LinkIo;
+use super::{RoundTrip, io::LinkIo};
 use crate::{
     link::{Reason, Refusal, Role},
     name::{MachineKey, MachineName},
@@ -89,35 +89,78 @@ pub struct LinkStatus {
     /// How long the dial took, from the engine's connection to the answer: about two round trips. Absent where the
     /// other machine dials.
     pub opened_in: Option<Duration>,
+    /// How long a packet and its answer take now, as the engine measures it: while the link is up, and where
+    /// [`Links::round_trip`](crate::Links::round_trip) says how.
+    pub round_trip: Option<Duration>,
     /// How often a link has come up.
     pub opened: u64,
 }
 
 /// The status of all links, seen from outside. Cloneable; it stays after the [`Links`](crate::Links) have ended.
-#[derive(Debug, Clone)]
-pub struct LinkWatch(Arc<Mutex<BTreeMap<MachineName, LinkStatus>>>);
+#[derive(Clone)]
+pub struct LinkWatch(Arc<Mutex<BTreeMap<MachineName, Watched>>>);
+
+#[derive(Clone)]
+struct Watched {
+    status: LinkStatus,
+    round_trip: Option<RoundTrip>,
+}
 
 impl LinkWatch {
     pub(super) fn new(machines: impl Iterator<Item = MachineName>) -> Self {
-        let status = |machine: MachineName| LinkStatus {
-            machine,
-            up: false,
-            reason: None,
-            opened_in: None,
-            opened: 0,
+        let watched = |machine: MachineName| Watched {
+            status: LinkStatus {
+                machine,
+                up: false,
+                reason: None,
+                opened_in: None,
+                round_trip: None,
+                opened: 0,
+            },
+            round_trip: None,
         };
-        let machines = machines.map(|name| (name.clone(), status(name)));
+        let machines = machines.map(|name| (name.clone(), watched(name)));
         Self(Arc::new(Mutex::new(machines.collect())))
     }
 
     /// Each machine that is named, in the order of names, and whether its link is up.
     pub fn status(&self) -> Vec<LinkStatus> {
-        ignore_poison(self.0.lock()).values().cloned().collect()
+        let links = ignore_poison(self.0.lock());
+        let all: Vec<_> = links.values().cloned().collect();
+        // What measures is the engine's.
+        drop(links);
+        let now = |watched: Watched| LinkStatus {
+            round_trip: watched.round_trip.and_then(|measure| measure()),
+            ..watched.status
+        };
+        all.into_iter().map(now).collect()
+    }
+
+    pub(super) fn measure(&self, machine: &MachineName, round_trip: RoundTrip) {
+        let mut links = ignore_poison(self.0.lock());
+        let before = match links.get_mut(machine) {
+            // It may be down again.
+            Some(watched) if watched.status.up => watched.round_trip.replace(round_trip),
+            _ => Some(round_trip),
+        };
+        drop(links);
+        drop(before);
     }
 
     pub(super) fn change(&self, machine: &MachineName, change: impl FnOnce(&mut LinkStatus)) {
-        if let Some(status) = ignore_poison(self.0.lock()).get_mut(machine) {
-            change(status);
-        }
+        let mut links = ignore_poison(self.0.lock());
+        let Some(watched) = links.get_mut(machine) else {
+            return;
+        };
+        change(&mut watched.status);
+        let ended = watched.round_trip.take_if(|_| !watched.status.up);
+        drop(links);
+        drop(ended);
+    }
+}
+
+impl fmt::Debug for LinkWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LinkWatch").field(&self.status()).finish()
     }
 }

@@ -36,6 +36,11 @@ impl<Io> LinkIo<Io> {
             ended: Some(Box::new(ended)),
         }
     }
+
+    /// The engine's stream.
+    pub fn get_ref(&self) -> &Io {
+        &self.io
+    }
 }
 
 fn alive(

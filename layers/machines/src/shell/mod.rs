@@ -8,7 +8,7 @@ mod io;
 mod open;
 mod task;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 use kyneta_uds_core::BoxError;
 use tokio::{
@@ -16,6 +16,7 @@ use tokio::{
     sync::mpsc,
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::{
@@ -34,19 +35,70 @@ use task::{Shell, Us};
 /// How many events may wait. Then links wait, too.
 const EVENTS: usize = 64;
 
-/// The links of a machine, until it is dropped; see the [crate](crate).
-#[derive(Debug)]
+/// How long an engine may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// The links of a machine, until it is [closed](Self::close) or dropped; see the [crate](crate).
 pub struct Links<Io> {
     events: mpsc::Receiver<LinkEvent<Io>>,
     name: MachineName,
     board: LinkWatch,
+    stop: CancellationToken,
     task: JoinHandle<()>,
+    round_trip: Option<Box<LookAtRoundTrip<Io>>>,
 }
+
+/// Called with the stream of a link that comes up.
+type LookAtRoundTrip<Io> = dyn Fn(&Io) -> RoundTrip + Send;
+
+/// Called whenever the status is looked at, while the link is up.
+type RoundTrip = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
 
 impl<Io> Links<Io> {
     /// The next event. `None` when the runtime has ended its task.
+    ///
+    /// Cancel safe.
     pub async fn next(&mut self) -> Option<LinkEvent<Io>> {
-        self.events.recv().await
+        let event = self.events.recv().await?;
+        if let (LinkEvent::Up { machine, io, .. }, Some(of)) = (&event, &self.round_trip) {
+            self.board.measure(machine, of(io.get_ref()));
+        }
+        Some(event)
+    }
+
+    /// Has the [status](LinkStatus::round_trip) show what the engine measures. `of` is called with the stream of each link
+    /// that comes up, and what it returns whenever the status is looked at: it must answer at once, and should not keep the
+    /// stream alive.
+    ///
+    /// ```
+    /// # use kyneta_uds_machines::{Links, MachineKey, memory};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (network, oslo) = (memory::Network::new(), MachineKey::from([1; 32]));
+    /// let links = Links::builder("oslo".parse()?, oslo).start(network.dialer(oslo), network.listen(oslo))?;
+    /// let links = links.round_trip(|_stream| || Some(Duration::ZERO)); // in memory
+    /// # links.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn round_trip<F>(mut self, of: impl Fn(&Io) -> F + Send + 'static) -> Self
+    where
+        F: Fn() -> Option<Duration> + Send + Sync + 'static,
+    {
+        self.round_trip = Some(Box::new(move |io| Arc::new(of(io))));
+        self
+    }
+
+    /// Ends all links, also those that were yielded, and [closes](Accept::close) the engine: the other machines see the end
+    /// at once, and the address is free. What was written and shut down arrives. Takes two seconds at most.
+    pub async fn close(mut self) {
+        // Its task does not wait any more for events to be taken.
+        self.events.close();
+        self.stop.cancel();
+        // An error is a panic of the engine's, or the end of the runtime.
+        let _ = (&mut self.task).await;
     }
 
     /// The name of this machine.
@@ -130,6 +182,7 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
             open_timeout: self.settings.open_timeout,
         };
         let (to_user, events) = mpsc::channel(EVENTS);
+        let stop = CancellationToken::new();
         let board = LinkWatch::new(self.machines.iter().map(|machine| machine.name.clone()));
         let shell = Shell::new(
             Arc::new(us),
@@ -139,12 +192,22 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
             to_user,
             board.clone(),
         );
-        let task = tokio::spawn(shell.run(acceptor));
+        let task = tokio::spawn(shell.run(acceptor, stop.clone()));
         Ok(Links {
             events,
             name,
             board,
+            stop,
             task,
+            round_trip: None,
         })
+    }
+}
+
+impl<Io> fmt::Debug for Links<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

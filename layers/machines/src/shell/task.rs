@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use tower_service::Service;
 
 use super::{
+    CLOSE,
     event::{LinkEvent, LinkWatch},
     io::LinkIo,
     open::{Heard, answer, hear, say},
@@ -140,8 +141,8 @@ where
         }
     }
 
-    /// Until it is dropped.
-    pub(super) async fn run(mut self, mut acceptor: impl Accept<Io = Io>) {
+    /// Until `stop`, or until it is dropped.
+    pub(super) async fn run(mut self, mut acceptor: impl Accept<Io = Io>, stop: CancellationToken) {
         let keys: Vec<_> = self.others.keys().copied().collect();
         for key in keys {
             self.step(key, Input::Start).await;
@@ -167,7 +168,23 @@ where
                     self.fire_timers().await;
                 }
                 Some(_) = self.tasks.join_next() => {}
+                () = stop.cancelled() => break,
             }
+        }
+        self.end().await;
+        if timeout(CLOSE, acceptor.close()).await.is_err() {
+            tracing::warn!("the engine of the links has not closed within {CLOSE:?}");
+        }
+    }
+
+    /// No link stands any more.
+    async fn end(&mut self) {
+        self.tasks.shutdown().await;
+        for other in self.others.values_mut() {
+            for held in std::mem::take(&mut other.conns).into_values() {
+                held.cut.cancel();
+            }
+            self.board.change(&other.name, |status| status.up = false);
         }
     }
 
@@ -299,7 +316,10 @@ where
                     });
                 }
                 other.conns.remove(&conn);
-                self.refused(key, refusal, true).await;
+                // A dial that comes late, of a process that has a newer link, leaves none without a link.
+                if refusal != Refusal::Outdated {
+                    self.refused(key, refusal, true).await;
+                }
             }
             Effect::Close { conn } => {
                 if let Some(held) = other.conns.remove(&conn) {
