@@ -12,12 +12,12 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds_core::{
-    Admission, AdmissionError, Channel, ConnectionInfo, DisconnectReason, Frame, FrameFault,
-    Frames, Inbound, Rejection, Run, WireVersion,
+    Admission, AdmissionError, ByReference, Channel, ConnectionInfo, DisconnectReason, Frame,
+    FrameFault, Frames, Inbound, Look, Rejection, Run, WireVersion,
 };
 use tower_service::Service;
 
-use crate::{CborError, Codec, EncodeError};
+use crate::{CborError, Codec, EncodeError, Looked};
 
 /// A duplex of a codec's messages over a frame transport.
 ///
@@ -47,8 +47,8 @@ impl<F, C> CborChannel<F, C> {
         &mut self.frames
     }
 
-    pub(crate) fn into_parts(self) -> (F, C) {
-        (self.frames, self.codec)
+    pub(crate) const fn codec(&self) -> &C {
+        &self.codec
     }
 
     /// The frame transport, without the codec's state.
@@ -194,15 +194,51 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
     }
 
     #[inline]
+    fn keep(&mut self) -> bool {
+        self.frames.keep()
+    }
+
+    fn free_kept(&mut self) {
+        self.frames.free_kept();
+    }
+
+    #[inline]
     fn call_many<R: Run<C::Message>>(&mut self, run: &mut R) -> Result<(), CborError> {
-        while self.frames.has_room()
-            && let Some(msg) = run.front()
-        {
-            let written = self.write(msg);
+        while self.frames.has_room() {
+            let written = if let Some(msg) = run.front() {
+                self.write(msg)
+            } else if C::ENCODES_OFFERS
+                && let Some(offer) = run.front_offer()
+            {
+                let (size, encode) = self.codec.encode_offer(&offer);
+                let too_large = |size, limit| EncodeError::TooLarge { size, limit };
+                let written = self.frames.write_sized(size, encode, too_large);
+                written.map_err(CborError::Encode)
+            } else {
+                break;
+            };
             run.called();
             written?;
         }
         Ok(())
+    }
+
+    /// Bounded also in bytes: what has arrived is some 64 KiB of frames and one large frame at most.
+    #[inline]
+    fn look<L: Look<C::Message>>(&mut self, look: &mut L) -> Option<Inbound<C::Message>>
+    where
+        C::Message: ByReference,
+    {
+        let Self { frames, codec } = self;
+        while look.more()
+            && let Some(payload) = frames.arrived()
+        {
+            match codec.look(payload, |msg| look.look(msg)) {
+                Looked::Seen => {}
+                Looked::Decoded(decoded) => return Some(inbound(decoded)),
+            }
+        }
+        None
     }
 }
 

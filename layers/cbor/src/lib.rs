@@ -71,7 +71,7 @@ mod saved;
 mod service;
 
 pub use channel::CborChannel;
-pub use codec::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
+pub use codec::{ChannelCodec, Codec, DecodeLimits, Looked, SerdeCodec};
 pub use encoded_size::encoded_size;
 pub use error::{CborError, EncodeError};
 pub use future::CborFuture;

@@ -52,9 +52,12 @@ where
 impl<F: Save, C: SaveCodec> Save for CborChannel<F, C> {
     type Io = F::Io;
 
-    fn save(self, saved: Saved) -> (F::Io, Saved) {
-        let (frames, codec) = self.into_parts();
-        frames.save(saved.with(PART, codec.save()))
+    fn stream(&self) -> &F::Io {
+        self.get_ref().stream()
+    }
+
+    fn save(&self, saved: Saved) -> Saved {
+        self.get_ref().save(saved.with(PART, self.codec().save()))
     }
 }
 

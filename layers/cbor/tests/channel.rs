@@ -12,6 +12,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -20,8 +21,8 @@ use kyneta_uds_cbor::{
     Cbor, CborChannel, CborError, CborLayer, ChannelCodec, EncodeError, SerdeCodec,
 };
 use kyneta_uds_core::{
-    Chain, Channel, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Inbound, Offer,
-    ReplicaType, SchemaHash, Version,
+    Chain, Channel, ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Inbound, Look,
+    MessageRef, Offer, ReplicaType, SchemaHash, Version,
 };
 use kyneta_uds_framing::{FrameTransport, FramingLayer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -219,4 +220,75 @@ fn auto_traits() {
     let (a, _b) = tokio::io::duplex(1);
     future(&connect(CborLayer::new(), a));
     sendable::<kyneta_uds_cbor::CborFuture<std::future::Ready<()>, ChannelCodec>>();
+}
+
+/// Keeps what it is shown, up to so many at a time.
+struct Few<'a>(&'a mut Vec<ChannelMsg>, usize);
+
+impl Look<ChannelMsg> for Few<'_> {
+    fn more(&self) -> bool {
+        self.1 > 0
+    }
+
+    fn look(&mut self, msg: MessageRef<'_>) {
+        self.1 -= 1;
+        self.0.push(msg.to_message());
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_and_what_is_yielded_are_all_in_order_wherever_it_is_cut() {
+    let mut random = 1_u64;
+    let mut below = move |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % bound
+    };
+    for _ in 0..30 {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut sender = connect(CborLayer::new(), near).await;
+        let mut sent = vec![establish(), present("d", "h")];
+        for n in 0..60 {
+            sent.push(match below(6) {
+                0 => ChannelMsg::Dismiss(DocId::new(format!("{n}")).unwrap()),
+                1 => offer(&format!("e{n}"), below(300)),
+                _ => offer("d", below(300)),
+            });
+        }
+        for msg in &sent {
+            send(&mut sender, msg.clone()).await.unwrap();
+        }
+        drop(sender);
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).await.unwrap();
+
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut receiver = connect(CborLayer::new(), near).await;
+        let (mut got, mut shown, mut rest) = (Vec::new(), 0, &bytes[..]);
+        while got.len() < sent.len() {
+            let cut = (1 + below(700)).min(rest.len());
+            far.write_all(&rest[..cut]).await.unwrap();
+            rest = &rest[cut..];
+            // Until nothing is left of it.
+            loop {
+                let before = got.len();
+                let most = below(5);
+                let looked = receiver.look(&mut Few(&mut got, most));
+                shown += got.len() - before;
+                assert!(got.len() - before <= most);
+                if let Some(Inbound::Message(msg)) = looked {
+                    got.push(msg);
+                }
+                let next = Pin::new(&mut receiver);
+                match next.poll_next(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Some(Ok(Inbound::Message(msg)))) => got.push(msg),
+                    Poll::Pending => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(got, sent);
+        assert!(shown > 5, "{shown}");
+    }
 }

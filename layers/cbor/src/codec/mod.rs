@@ -3,7 +3,7 @@
 mod channel_msg;
 mod serde;
 
-use kyneta_uds_core::{Payload, PayloadWriter, Rejection};
+use kyneta_uds_core::{ByReference, Payload, PayloadWriter, Rejection, SmallOffer};
 
 use crate::EncodeError;
 
@@ -48,6 +48,20 @@ pub trait Codec {
         out: &mut PayloadWriter<'_>,
     ) -> Result<(), EncodeError>;
 
+    /// Whether [`encode_offer`](Self::encode_offer) is for use; `false` for a codec that does not say so.
+    const ENCODES_OFFERS: bool = false;
+
+    /// How many bytes a small offer that was queued by reference has, and what appends exactly as many: those of its message by
+    /// value. Without [`ENCODES_OFFERS`](Self::ENCODES_OFFERS), [`encode`](Self::encode) gets that message instead.
+    #[inline]
+    fn encode_offer<'a>(
+        &mut self,
+        offer: &'a SmallOffer<'a>,
+    ) -> (usize, impl FnOnce(&mut PayloadWriter<'_>) + use<'a, Self>) {
+        let _ = offer;
+        (0, |_: &mut PayloadWriter<'_>| ())
+    }
+
     /// Reads one message.
     ///
     /// # Errors
@@ -66,7 +80,31 @@ pub trait Codec {
         done(self.decode(payload))
     }
 
+    /// As [`decode`](Self::decode), but shows the message to `look` where it is, if this codec can; else it is decoded.
+    /// Provided: no message is shown.
+    #[inline]
+    fn look(
+        &mut self,
+        payload: Payload<'_>,
+        look: impl FnOnce(<Self::Message as ByReference>::Ref<'_>),
+    ) -> Looked<Self::Message>
+    where
+        Self::Message: ByReference,
+    {
+        let _ = look;
+        Looked::Decoded(self.decode(payload))
+    }
+
     /// The last encoded message was not sent: undoes what encoding it has changed. Does nothing for a codec
     /// without state about sent messages.
     fn not_sent(&mut self) {}
+}
+
+/// What came of [`Codec::look`].
+#[derive(Debug)]
+pub enum Looked<M> {
+    /// The message was shown.
+    Seen,
+    /// The message was decoded, or rejected.
+    Decoded(Result<M, Rejection>),
 }

@@ -184,6 +184,20 @@ fn wire_version_2_tolerates_what_its_peers_do_not_check() {
     }
 }
 
+/// A link alone writes the key; to all others it is one that they do not know.
+#[test]
+fn a_base_that_is_no_text_is_ignored() {
+    for (base, expected) in [(&b"\x61b"[..], Some("b")), (b"\x01", None), (b"\xf6", None)] {
+        let offer =
+            b"\xa7\x61t\x12\x62pk\x00\x62pe\x00\x61d\x60\x61v\x60\x63doc\x61d\x61b".as_slice();
+        let bytes = Bytes::from([offer, base].concat());
+        let Ok(ChannelMsg::Offer(offer)) = decode(&mut ChannelCodec::new(), &bytes) else {
+            panic!("{base:x?}");
+        };
+        assert_eq!(offer.base.as_ref().map(|base| base.as_str()), expected);
+    }
+}
+
 #[test]
 fn large_data_is_a_range_of_the_read_buffer() {
     let bytes = Bytes::from(

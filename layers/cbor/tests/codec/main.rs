@@ -1,6 +1,7 @@
 //! Our codecs against ciborium's, and the two decoders of the channel codec against each other.
 //!
-//! `random` makes messages, `oracle` their CBOR; `encode`, `decode`, `alias`, `hostile` and `typed` are the tests.
+//! `random` makes messages, `oracle` their CBOR; `encode`, `decode`, `alias`, `hostile`, `looking` and `typed` are
+//! the tests.
 
 // Tests and their helpers panic when they fail.
 #![allow(
@@ -14,6 +15,7 @@ mod alias;
 mod decode;
 mod encode;
 mod hostile;
+mod looking;
 mod oracle;
 mod random;
 mod support;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use ciborium::Value;
 use kyneta_uds_core::{
-    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Lineage, PayloadKind, ProtocolVersion,
-    SyncMode,
+    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Lineage, Observe, PayloadKind,
+    ProtocolVersion, SyncMode,
 };
 
 type Pairs = Vec<(Value, Value)>;
@@ -40,6 +40,7 @@ pub(crate) fn value(msg: &ChannelMsg) -> Value {
             put(&mut map, "doc", msg.doc.as_str());
             put_some(&mut map, "r", msg.reciprocate);
             put_some(&mut map, "ln", msg.lineage.as_ref().map(Lineage::as_str));
+            put_some(&mut map, "b", msg.base.as_ref().map(|base| base.as_str()));
         }
         ChannelMsg::Dismiss(doc) => document(&mut map, 0x13, doc),
         ChannelMsg::Vacant(doc) => document(&mut map, 0x14, doc),
@@ -67,6 +68,10 @@ fn establish(map: &mut Pairs, msg: &Establish) {
     if msg.protocol != ProtocolVersion::default() {
         let version = [msg.protocol.major(), msg.protocol.minor()];
         put(map, "pv", Value::Array(version.map(Value::from).to_vec()));
+    }
+    if let Some(observe) = msg.observe {
+        put(map, "ob", Value::Bool(observe == Observe::Messages));
+        put_some(map, "od", (observe == Observe::Documents).then_some(true));
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kyneta_uds_core::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
-    Interest, Lineage, Name, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion, ReplicaType,
-    SchemaHash, SyncMode, Version,
+    Interest, Lineage, Name, Observe, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion,
+    ReplicaType, SchemaHash, SyncMode, Version,
 };
 
 /// xorshift.
@@ -92,7 +92,7 @@ impl Random {
 
     pub(crate) fn establish(&mut self) -> Establish {
         let types = [PeerType::User, PeerType::Bot, PeerType::Service];
-        Establish {
+        let mut establish = Establish {
             identity: Identity {
                 peer_id: PeerId::new(self.text()).unwrap(),
                 name: self.option(|random| Name::new(random.text()).unwrap()),
@@ -104,7 +104,16 @@ impl Random {
                 datagram: random.option(Self::flag),
             }),
             protocol: ProtocolVersion::new(1 + self.next() % 3, self.next() % 300).unwrap(),
-        }
+            observe: None,
+        };
+        // Not drawn: the other messages of a seed stay what they were.
+        establish.observe = match establish.protocol.minor() % 4 {
+            0 => None,
+            1 => Some(Observe::Members),
+            2 => Some(Observe::Documents),
+            _ => Some(Observe::Messages),
+        };
+        establish
     }
 
     pub(crate) fn message(&mut self) -> ChannelMsg {
@@ -134,6 +143,7 @@ impl Random {
                 version: Version::new(self.text()).unwrap(),
                 reciprocate: self.option(Self::flag),
                 lineage: self.option(|random| Lineage::new(random.text()).unwrap()),
+                base: self.option(|random| Box::new(Version::new(random.text()).unwrap())),
             }),
         }
     }

@@ -55,6 +55,7 @@ fn establish(msg: &Value) -> Result<Establish, Error> {
             (Some(major), Some(minor)) => ProtocolVersion::new(major, minor)?,
             _ => ProtocolVersion::default(),
         },
+        observe: None,
     })
 }
 
@@ -107,6 +108,7 @@ fn offer(msg: &Value, doc: DocId) -> Result<Offer, Error> {
         version: Version::new(text(&msg["version"]))?,
         reciprocate: msg["reciprocate"].as_bool(),
         lineage: optional(payload, "lineage").map(Lineage::new).transpose()?,
+        base: None,
     })
 }
 

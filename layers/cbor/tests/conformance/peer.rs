@@ -1,7 +1,9 @@
 //! One side of a connection without a socket: a codec, a frame parser and a frame writer.
 
-use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
-use kyneta_uds_core::{ChannelMsg, Frame, PayloadWriter, Rejection, WireVersion, WriteBuf};
+use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError, Looked};
+use kyneta_uds_core::{
+    ChannelMsg, Frame, Payload, PayloadWriter, Rejection, WireVersion, WriteBuf,
+};
 use kyneta_uds_framing::{FrameParser, FrameWriter, WireMode};
 use serde_json::Value;
 
@@ -13,6 +15,8 @@ const MAX_FRAME: usize = u32::MAX as usize;
 pub(crate) struct Peer {
     wire: WireVersion,
     codec: ChannelCodec,
+    /// Decodes the same by reference.
+    looking: ChannelCodec,
     writer: FrameWriter,
     parser: FrameParser,
 }
@@ -22,6 +26,7 @@ impl Peer {
         Self {
             wire,
             codec: ChannelCodec::new(),
+            looking: ChannelCodec::new(),
             writer: FrameWriter::new(MAX_FRAME),
             parser: FrameParser::new(WireMode::Fixed(wire), MAX_FRAME),
         }
@@ -60,13 +65,30 @@ impl Peer {
             .expect("no frame is over the limit")
         {
             messages.push(match frame {
-                Frame::Payload(payload) => self.codec.decode(payload),
+                Frame::Payload(payload) => {
+                    let decoded = self.codec.decode(payload);
+                    let looked = look(&mut self.looking, payload);
+                    if looked != decoded {
+                        // As texts: not a number is no equal of itself.
+                        assert_eq!(format!("{looked:?}"), format!("{decoded:?}"));
+                    }
+                    decoded
+                }
                 Frame::Skipped(fault) => Err(fault.into()),
                 // The reference accepts any sequence number.
                 _ => continue,
             });
         }
         messages
+    }
+}
+
+/// What a look is shown, by value.
+fn look(codec: &mut ChannelCodec, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
+    let mut seen = None;
+    match codec.look(payload, |msg| seen = Some(msg.to_message())) {
+        Looked::Seen => Ok(seen.expect("it was shown")),
+        Looked::Decoded(decoded) => decoded,
     }
 }
 

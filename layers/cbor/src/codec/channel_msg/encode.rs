@@ -4,11 +4,13 @@
 
 use bytes::Bytes;
 use kyneta_uds_core::{
-    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Interest, Offer, PayloadKind,
-    PayloadWriter, ProtocolVersion, SyncMode,
+    ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Interest, Observe, Offer,
+    PayloadKind, PayloadWriter, ProtocolVersion, SyncMode,
 };
 
 use super::{DecodeLimits, OutboundState, Undo, alias::Announcement};
+
+pub(super) mod by_ref;
 
 const UINT: u8 = 0x00;
 const NINT: u8 = 0x20;
@@ -48,7 +50,12 @@ pub(super) fn message(
 
 #[inline]
 fn offer(msg: &Offer, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
-    let keys = 6 + u8::from(msg.reciprocate.is_some()) + u8::from(msg.lineage.is_some());
+    let optional = [
+        msg.reciprocate.is_some(),
+        msg.lineage.is_some(),
+        msg.base.is_some(),
+    ];
+    let keys = 6 + optional.map(u8::from).iter().sum::<u8>();
     let kind = match msg.kind {
         PayloadKind::Entirety => 0,
         PayloadKind::Since => 1,
@@ -87,6 +94,10 @@ fn offer(msg: &Offer, sent: &mut OutboundState, aliases: bool, out: &mut Payload
         out.put_slice(b"\x62ln");
         text(lineage.as_str().as_bytes(), out);
     }
+    if let Some(base) = &msg.base {
+        out.put_slice(b"\x61b");
+        text(base.as_bytes(), out);
+    }
 }
 
 fn interest(msg: &Interest, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
@@ -102,7 +113,16 @@ fn interest(msg: &Interest, sent: &mut OutboundState, aliases: bool, out: &mut P
 
 #[inline(always)]
 fn doc_ref(doc: &DocId, sent: &mut OutboundState, aliases: bool, out: &mut PayloadWriter<'_>) {
-    let alias = if aliases { sent.docs.get(doc) } else { None };
+    doc_or_alias(doc, alias(doc, sent, aliases), out);
+}
+
+#[inline(always)]
+fn alias(doc: &DocId, sent: &mut OutboundState, aliases: bool) -> Option<u32> {
+    if aliases { sent.docs.get(doc) } else { None }
+}
+
+#[inline(always)]
+fn doc_or_alias(doc: &DocId, alias: Option<u32>, out: &mut PayloadWriter<'_>) {
     match alias {
         Some(alias) => {
             out.put_slice(b"\x62dx");
@@ -217,7 +237,9 @@ fn establish(msg: &Establish, sent: &mut OutboundState, out: &mut PayloadWriter<
     let keys = 3
         + u8::from(name.is_some())
         + u8::from(msg.features.is_some())
-        + u8::from(version.is_some());
+        + u8::from(version.is_some())
+        + u8::from(msg.observe.is_some())
+        + u8::from(msg.observe == Some(Observe::Documents));
     out.put_slice(&[MAP | keys, 0x61, b't', 0x01]);
     out.put_slice(b"\x62id");
     text(msg.identity.peer_id.as_str().as_bytes(), out);
@@ -235,6 +257,13 @@ fn establish(msg: &Establish, sent: &mut OutboundState, out: &mut PayloadWriter<
         out.put_slice(b"\x62pv\x82");
         head(UINT, version.major(), out);
         head(UINT, version.minor(), out);
+    }
+    if let Some(observe) = msg.observe {
+        out.put_slice(&[0x62, b'o', b'b', boolean(observe == Observe::Messages)]);
+        if observe == Observe::Documents {
+            // A listener that does not know this key tells the members alone.
+            out.put_slice(&[0x62, b'o', b'd', boolean(true)]);
+        }
     }
 }
 

@@ -10,11 +10,12 @@ mod limits;
 mod saved;
 
 use kyneta_uds_core::{
-    ChannelMsg, DocId, Lineage, Payload, PayloadWriter, Rejection, SchemaHash, TextTooLong,
+    ChannelMsg, DocId, Lineage, MessageRef, Payload, PayloadWriter, Rejection, SchemaHash,
+    SmallOffer, TextTooLong,
 };
 
 use self::alias::{InboundAliases, OutboundAliases};
-use super::Codec;
+use super::{Codec, Looked};
 use crate::EncodeError;
 
 pub use self::limits::DecodeLimits;
@@ -110,6 +111,17 @@ impl Codec for ChannelCodec {
         Ok(())
     }
 
+    const ENCODES_OFFERS: bool = true;
+
+    #[inline(always)]
+    fn encode_offer<'a>(
+        &mut self,
+        offer: &'a SmallOffer<'a>,
+    ) -> (usize, impl FnOnce(&mut PayloadWriter<'_>) + use<'a>) {
+        let aliases = self.uses_aliases();
+        encode::by_ref::offer(offer, &mut self.outbound, aliases)
+    }
+
     fn decode(&mut self, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
         self.decode_then(payload, |decoded| decoded)
     }
@@ -124,6 +136,18 @@ impl Codec for ChannelCodec {
             inbound, limits, ..
         } = self;
         decode::message(payload, inbound, limits, done)
+    }
+
+    #[inline(always)]
+    fn look(
+        &mut self,
+        payload: Payload<'_>,
+        look: impl FnOnce(MessageRef<'_>),
+    ) -> Looked<ChannelMsg> {
+        let Self {
+            inbound, limits, ..
+        } = self;
+        decode::look(payload, inbound, limits, look)
     }
 
     fn not_sent(&mut self) {

@@ -80,10 +80,11 @@ impl<T: Aliased> OutboundAliases<T> {
         self.bytes = bytes;
         self.order.push(text.clone());
         if self.order.len() > MAX_LINEAR || !self.aliases.is_empty() {
+            // All but the one that was just pushed are in the table, unless it was empty.
             let known = self.aliases.len();
-            let fresh = (0..).zip(&self.order).skip(known);
-            self.aliases
-                .extend(fresh.map(|(alias, text)| (text.clone(), alias)));
+            let fresh = self.order.get(known..).unwrap_or_default();
+            let first = u32::try_from(known).unwrap_or(u32::MAX);
+            self.aliases.extend(fresh.iter().cloned().zip(first..));
         }
         Announcement::New(alias)
     }

@@ -98,7 +98,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn take(&mut self, len: u64) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, len: u64) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(usize::try_from(len).ok()?)?;
         self.rest = rest;
         Some(taken)
@@ -136,9 +136,22 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn str(&mut self, len: u64) -> Option<&'a str> {
-        // `general` removes a byte order mark.
+    pub(super) fn str(&mut self, len: u64) -> Option<&'a str> {
+        from_utf8(self.unmarked(len)?).ok()
+    }
+
+    /// A text whose UTF-8 is not checked.
+    #[inline(always)]
+    pub(super) fn text_bytes(&mut self) -> Option<&'a [u8]> {
+        let (major, len) = self.head()?;
+        (major == TEXT).then_some(())?;
+        self.unmarked(len)
+    }
+
+    /// `general` removes a byte order mark.
+    #[inline(always)]
+    fn unmarked(&mut self, len: u64) -> Option<&'a [u8]> {
         (!self.rest.starts_with(b"\xef\xbb\xbf")).then_some(())?;
-        from_utf8(self.take(len)?).ok()
+        self.take(len)
     }
 }

@@ -4,20 +4,20 @@
 //! the first unexpected byte it gives up, and has changed nothing.
 
 use kyneta_uds_core::{
-    ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name, Offer,
-    Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
+    ChannelMsg, DocId, Encoding, Establish, Features, Identity, Interest, Name, Payload,
+    PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
 };
 
 use super::{
     DecodeLimits, InboundState,
-    alias::Meaning,
     cursor::{BYTES, Cursor, TEXT},
+    form::{DocRef, Form},
     present::{RawEntry, RawPresent, RawSchema},
 };
 
 /// Decodes an offer, the most frequent message. `None`: its keys are not in the usual form.
 #[inline(always)]
-pub(super) fn offer(payload: &Payload<'_>, known: &mut InboundState) -> Option<Offer> {
+pub(super) fn offer<'a, F: Form<'a>>(payload: &Payload<'a>, mut form: F) -> Option<F::Offer> {
     let cursor = &mut Cursor::new(payload);
     let [keys, b'\x61', b't', 0x12] = *cursor.chunk()? else {
         return None;
@@ -40,31 +40,23 @@ pub(super) fn offer(payload: &Payload<'_>, known: &mut InboundState) -> Option<O
     };
     let (major, len) = cursor.head()?;
     let data = match major {
-        BYTES => Data::Bytes(cursor.bytes(len)?),
-        TEXT => Data::Text(cursor.byte_string(len)?),
+        BYTES => F::bytes(cursor, len)?,
+        TEXT => F::text(cursor, len)?,
         _ => return None,
     };
     cursor.eat(b"\x61v").then_some(())?;
-    let version = cursor.bounded_str()?;
-    let doc = doc_ref(cursor, known)?;
+    let version = F::version(cursor)?;
+    let doc = form.doc(doc_ref(cursor)?)?;
     let reciprocate = reciprocate(cursor)?;
     let lineage = if cursor.eat(b"\x62ln") {
-        Some(known.lineage(cursor.text()?).ok()?)
+        Some(form.lineage(cursor.text()?)?)
     } else {
         None
     };
     let expected = 6 + u8::from(reciprocate.is_some()) + u8::from(lineage.is_some());
     (keys == expected).then_some(())?;
     cursor.end()?;
-    Some(Offer {
-        doc,
-        kind,
-        encoding,
-        data,
-        version,
-        reciprocate,
-        lineage,
-    })
+    form.offer(kind, encoding, data, version, doc, reciprocate, lineage)
 }
 
 /// Any other message. `None`: not as expected.
@@ -97,7 +89,7 @@ pub(super) fn message(
 }
 
 fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut InboundState) -> Option<Interest> {
-    let doc = doc_ref(cursor, known)?;
+    let doc = doc_ref(cursor)?.by_value(known)?;
     let version = if cursor.eat(b"\x61v") {
         Some(cursor.bounded_str()?)
     } else {
@@ -114,27 +106,24 @@ fn interest(cursor: &mut Cursor<'_>, keys: u8, known: &mut InboundState) -> Opti
     })
 }
 
-#[inline]
-fn doc_ref(cursor: &mut Cursor<'_>, known: &mut InboundState) -> Option<DocId> {
+#[inline(always)]
+fn doc_ref<'a>(cursor: &mut Cursor<'a>) -> Option<DocRef<'a>> {
     if cursor.eat(b"\x62dx") {
         let alias = u32::try_from(cursor.uint()?).ok()?;
-        return match known.docs.resolve_index(alias)? {
-            Meaning::Text(doc) => Some(doc.clone()),
-            Meaning::TooLong(_) => None,
-        };
+        return Some(DocRef::Alias(alias));
     }
     cursor.eat(b"\x63doc").then_some(())?;
-    known.doc(cursor.text()?).ok()
+    Some(DocRef::Text(cursor.text()?))
 }
 
 fn last_doc_ref(cursor: &mut Cursor<'_>, known: &mut InboundState) -> Option<DocId> {
-    let doc = doc_ref(cursor, known)?;
+    let doc = doc_ref(cursor)?.by_value(known)?;
     cursor.end()?;
     Some(doc)
 }
 
 /// `None` if it is not as expected, `Some(None)` if it is absent.
-#[inline]
+#[inline(always)]
 fn reciprocate(cursor: &mut Cursor<'_>) -> Option<Option<bool>> {
     if cursor.eat(b"\x61r") {
         cursor.boolean().map(Some)
@@ -158,7 +147,7 @@ fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
     } else {
         None
     };
-    // `general` reads the version: few peers write it, and only once per connection.
+    // `general` reads the version and what an observer wants: few write them, and only once per connection.
     let expected = 3 + u8::from(name.is_some()) + u8::from(features.is_some());
     (keys == expected).then_some(())?;
     cursor.end()?;
@@ -171,6 +160,7 @@ fn establish(cursor: &mut Cursor<'_>, keys: u8) -> Option<Establish> {
         identity,
         features,
         protocol: ProtocolVersion::default(),
+        observe: None,
     })
 }
 

@@ -5,8 +5,8 @@
 
 use kyneta_uds_core::{
     AliasFault, ChannelMsg, Data, DocId, Encoding, Establish, Features, Identity, Interest, Name,
-    Offer, Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
-    TextTooLong, WireVersion,
+    Observe, Offer, Payload, PayloadKind, PeerId, PeerType, ProtocolVersion, Rejection, SyncMode,
+    TextTooLong, Version, WireVersion,
 };
 
 use super::{
@@ -19,11 +19,12 @@ use super::{
     well_formed,
 };
 
-const KEYS: [&str; 15] = [
-    "t", "id", "n", "y", "f", "pv", "docs", "doc", "dx", "v", "r", "pk", "pe", "d", "ln",
+const KEYS: [&str; 18] = [
+    "t", "id", "n", "y", "f", "pv", "docs", "doc", "dx", "v", "r", "pk", "pe", "d", "ln", "ob",
+    "od", "b",
 ];
 
-type Message<'a> = Fields<'a, 15>;
+type Message<'a> = Fields<'a, 18>;
 
 #[cold]
 pub(super) fn message(
@@ -83,10 +84,20 @@ fn establish(fields: &Message<'_>, wire: Option<WireVersion>) -> Result<Establis
         name: name.map(Name::new).transpose().map_err(too_long("n"))?,
         peer_type,
     };
+    let observe = match fields.get("ob") {
+        Some(Item::Bool(true)) => Some(Observe::Messages),
+        Some(Item::Bool(false)) => Some(match fields.get("od") {
+            Some(Item::Bool(true)) => Observe::Documents,
+            _ => Observe::Members,
+        }),
+        // The key is ours: the reference ignores it whatever its value.
+        _ => None,
+    };
     Ok(Establish {
         identity,
         features,
         protocol,
+        observe,
     })
 }
 
@@ -282,6 +293,9 @@ fn offer(
     let version = retained
         .optional_text(fields, "v")?
         .ok_or_else(|| invalid("v", "not a text"))?;
+    // To other decoders it is an unknown key: whatever its value, the message is accepted.
+    let base = fields.optional_text("b").ok().flatten();
+    let base = base.and_then(|text| Version::new(text).ok());
     let doc = doc_ref(fields)?;
     let reciprocate = fields.optional_bool("r")?;
     let lineage = match fields.get("ln") {
@@ -301,6 +315,7 @@ fn offer(
         version,
         reciprocate,
         lineage: lineage.transpose().map_err(too_long("ln"))?,
+        base: base.map(Box::new),
     })
 }
 
