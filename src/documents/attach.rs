@@ -7,9 +7,9 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use kyneta_uds_core::{Channel, ChannelMsg, Identity, Message as _, WireVersion};
+use kyneta_uds_core::{Channel, ChannelMsg, Identity, Message as _, PeerId, WireVersion};
 use kyneta_uds_negotiate::Role as PeerRole;
-use kyneta_uds_queue::{Handle, QueueConfig, SendError, queue};
+use kyneta_uds_queue::{Handle, MessageBatch, QueueConfig, SendError, queue};
 use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_sync::ChannelKey;
 use tokio::{
@@ -32,6 +32,9 @@ use crate::{
 
 /// How long a channel that was too slow rests before it is met anew.
 const REST: Duration = Duration::from_millis(100);
+
+/// How many messages are queued together.
+const TOGETHER: usize = 64;
 
 /// How long a hub in this process may take to route the last messages of a local member, before the role ends.
 const ROUTING: Duration = Duration::from_millis(20);
@@ -159,6 +162,10 @@ impl Attach {
                 Ok::<(), std::convert::Infallible>(())
             }
         })
+    }
+
+    pub(super) fn peer_id(&self) -> &PeerId {
+        &self.shared.identity.peer_id
     }
 
     async fn message(&self, key: ChannelKey, msg: ChannelMsg) {
@@ -352,10 +359,10 @@ enum Sender {
 }
 
 impl Sender {
-    async fn send(&mut self, msg: ChannelMsg) -> Result<(), SendError> {
+    async fn send(&mut self, batch: &mut MessageBatch<ChannelMsg>) -> Result<(), SendError> {
         match self {
-            Self::Connection(connection) => connection.queue(msg).await,
-            Self::Handle(handle) | Self::Local(handle) => handle.queue(msg).await,
+            Self::Connection(connection) => connection.queue_all(batch).await,
+            Self::Handle(handle) | Self::Local(handle) => handle.queue_all(batch).await,
         }
     }
 
@@ -383,9 +390,17 @@ async fn write(
     mut messages: mpsc::UnboundedReceiver<ChannelMsg>,
     bytes: Arc<AtomicUsize>,
 ) {
+    let mut batch = MessageBatch::new();
     while let Some(msg) = messages.recv().await {
-        let size = msg.size();
-        if sender.send(msg).await.is_err() {
+        let mut size = msg.size();
+        batch.push(msg);
+        while batch.len() < TOGETHER
+            && let Ok(msg) = messages.try_recv()
+        {
+            size += msg.size();
+            batch.push(msg);
+        }
+        if sender.send(&mut batch).await.is_err() {
             return;
         }
         bytes.fetch_sub(size, Ordering::Relaxed);

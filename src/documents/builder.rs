@@ -5,26 +5,40 @@
 use std::sync::Arc;
 
 use kyneta_uds_core::{Channel, ChannelMsg, Identity, SocketPath, SocketPathError, WireVersion};
+#[cfg(target_os = "linux")]
+use kyneta_uds_core::{Resume, Save};
 use kyneta_uds_exchange::{DocKind, DocLimits, EphemeralKind, JsonKind};
 use kyneta_uds_schema::{Schema, Substrate};
+use kyneta_uds_store::{Store, StoreLimits};
 use kyneta_uds_sync::{self as sync, Policy, Resolve, SyncLimits, SyncMachine};
 use kyneta_uds_unix::BindError;
-use tokio::sync::mpsc;
+#[cfg(target_os = "linux")]
+use tokio::net::UnixStream;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
     attach::{Attach, Role},
-    cell::WIRES,
+    cell::{DocCell, WIRES},
     engine::Engine,
     exchange::{Exchange, Inner},
+    journal::{self, Journal},
+    line::LineRules,
     table::Table,
-    task::{LinkEvent, Task},
-    versions::WireVersions,
+    task::{Command, LinkEvent, Task},
+    versions::{WireVersions, known_schema},
 };
 use crate::{
+    builder::Builder,
     client::{Client, ClientBuilder, ClientError},
     peer::{JoinError, Peer, PeerBuilder},
     server::{Server, ServerBuilder},
     stack::MakeChannel,
+};
+#[cfg(target_os = "linux")]
+use crate::{
+    handoff::{ListenError, TakingOver},
+    peer::PeerOptions,
+    server::ServerOptions,
 };
 
 /// How many messages may wait between the channels and the exchange.
@@ -40,16 +54,31 @@ pub struct ExchangeBuilder {
     policies: Vec<Policy>,
     sync_limits: SyncLimits,
     doc_limits: DocLimits,
+    max_bytes_in_all: usize,
     max_waiting: usize,
+    store: Option<Box<dyn Store>>,
+    store_limits: StoreLimits,
 }
+
+/// An exchange without a store neither hands over nor takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the exchange has no store, and its documents would be lost with its process: give it one")]
+struct NothingStored;
 
 /// What an exchange is made of, before it has a role.
 struct Parts {
     table: Arc<Table>,
-    commands: mpsc::UnboundedSender<super::task::Command>,
+    commands: mpsc::UnboundedSender<Command>,
     attach: Attach,
     renew: mpsc::UnboundedReceiver<sync::ChannelKey>,
     task: Task,
+    lines: Arc<LineRules>,
+}
+
+struct Channels {
+    attach: Attach,
+    inbox: mpsc::Receiver<LinkEvent>,
+    renew: mpsc::UnboundedReceiver<sync::ChannelKey>,
 }
 
 impl ExchangeBuilder {
@@ -61,7 +90,10 @@ impl ExchangeBuilder {
             policies: Vec::new(),
             sync_limits: SyncLimits::default(),
             doc_limits: DocLimits::default(),
+            max_bytes_in_all: 1 << 30,
             max_waiting: 64 << 20,
+            store: None,
+            store_limits: StoreLimits::default(),
         }
     }
 
@@ -105,6 +137,15 @@ impl ExchangeBuilder {
         self
     }
 
+    /// The bytes of all documents together, as their kinds count them, beyond which nothing is added. 1 GiB by default.
+    /// An edit then fails with [`DocumentError::Full`](super::DocumentError::Full), an offer is an
+    /// [`ExchangeEvent::Diagnostic`](super::ExchangeEvent::Diagnostic), until documents are destroyed. The last change
+    /// may go beyond it, and what a store has is opened all the same.
+    pub const fn max_bytes_in_all(mut self, bytes: usize) -> Self {
+        self.max_bytes_in_all = bytes;
+        self
+    }
+
     /// How many bytes may wait for a peer that reads too slowly. 64 MiB by default; more is an
     /// [`ExchangeEvent::TooSlow`](super::ExchangeEvent::TooSlow).
     pub const fn max_waiting_bytes(mut self, bytes: usize) -> Self {
@@ -112,7 +153,53 @@ impl ExchangeBuilder {
         self
     }
 
-    fn machine(&self, wire: WireVersion) -> SyncMachine<WireVersions> {
+    /// Keeps documents in a store, and goes on with those that are in it. Without one, none survive the process.
+    ///
+    /// All of the store is read before the exchange joins. A document that was kept for others, or whose schema is
+    /// [known](Self::schema), is here at once; any other when it is opened, or when a peer presents it.
+    /// Ephemeral documents are not stored.
+    ///
+    /// What was changed is stored a moment later, on a thread of its own. [`Document::stored`](super::Document::stored)
+    /// waits for that, and [`Exchange::dispose`] for all of it. An edit of a plain JSON document is sent to peers when it
+    /// is stored.
+    ///
+    /// If the store cannot be read, no document can be opened, and
+    /// [`ExchangeEvent::Unreadable`](super::ExchangeEvent::Unreadable) is counted.
+    ///
+    /// ```
+    /// use kyneta_uds::{DocId, Identity, documents::{Edit, Exchange, MemoryStore, Schema, Substrate}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// let schema = Schema::structure([("hits", Schema::counter())])?;
+    /// let store = MemoryStore::new(); // with the feature `store`: Redb::open("/var/lib/app/exchange")?
+    /// for expected in ["{\"hits\":1}", "{\"hits\":2}"] {
+    ///     let builder = Exchange::builder(Identity::service("billing-1")?).store(store.clone());
+    ///     let exchange = builder.join(&path).await?;
+    ///     let doc = exchange.open(DocId::new("visits")?, Substrate::Plain, &schema)?;
+    ///     doc.edit(&[Edit::increment("hits", 1.0)])?;
+    ///     doc.stored().await?; // a crash takes nothing away
+    ///     assert_eq!(doc.value().to_string(), expected);
+    ///     exchange.dispose().await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// How much the store may hold. [`StoreLimits::default`] by default. What is over it is an
+    /// [`ExchangeEvent::NotStored`](super::ExchangeEvent::NotStored).
+    pub const fn store_limits(mut self, limits: StoreLimits) -> Self {
+        self.store_limits = limits;
+        self
+    }
+
+    pub(super) fn machine(&self, wire: WireVersion) -> SyncMachine<WireVersions> {
         let mut machine = SyncMachine::new(WireVersions(wire)).limits(self.sync_limits);
         for policy in &self.policies {
             machine.policies().add(policy.clone());
@@ -123,12 +210,7 @@ impl ExchangeBuilder {
             }
         }
         for (substrate, schema) in &self.schemas {
-            if let (Ok(replica), Some(hash)) = (substrate.replica_type(), schema.hash(wire)) {
-                let known = sync::Schema::new(replica, substrate.mode(), hash);
-                let known = match schema.supported_hashes(wire) {
-                    Some(hashes) => known.supported(hashes),
-                    None => known,
-                };
+            if let Some(known) = known_schema(*substrate, schema, wire) {
                 // There is no document yet that waits for it.
                 machine.register_schema(known, &mut Vec::new());
             }
@@ -136,19 +218,55 @@ impl ExchangeBuilder {
         machine
     }
 
-    fn parts(self) -> Parts {
-        let machines = WIRES.map(|wire| self.machine(wire));
-        let table = Arc::new(Table::new(self.kinds, self.schemas, self.doc_limits));
-        let (commands, commanded) = mpsc::unbounded_channel();
+    /// The channels of an exchange, which wait for it.
+    fn channels(&self) -> Channels {
         let (sender, inbox) = mpsc::channel::<LinkEvent>(INBOX);
         let (renews, renew) = mpsc::unbounded_channel();
+        Channels {
+            attach: Attach::new(sender, renews, self.identity.clone()),
+            inbox,
+            renew,
+        }
+    }
+
+    async fn parts(self) -> Parts {
+        let channels = self.channels();
+        self.parts_with(channels).await
+    }
+
+    async fn parts_with(mut self, channels: Channels) -> Parts {
+        let lines = Arc::<LineRules>::default();
+        self.policies.push(lines.policy());
+        let machines = WIRES.map(|wire| self.machine(wire));
+        let table = Table::new(
+            self.kinds,
+            self.schemas,
+            self.doc_limits,
+            self.max_bytes_in_all,
+        );
+        let (table, opened) = match self.store {
+            Some(store) => stored(table, store, self.store_limits).await,
+            None => (table, Vec::new()),
+        };
+        let table = Arc::new(table);
+        let (commands, commanded) = mpsc::unbounded_channel();
+        for cell in opened {
+            // The other end is here.
+            let _ = commands.send(Command::Opened(cell));
+        }
+        let Channels {
+            attach,
+            inbox,
+            renew,
+        } = channels;
         let engine = Engine::new(machines, table.clone());
         Parts {
             task: Task::new(engine, table.clone(), commanded, inbox, self.max_waiting),
-            attach: Attach::new(sender, renews, self.identity),
+            attach,
             table,
             commands,
             renew,
+            lines,
         }
     }
 
@@ -173,8 +291,8 @@ impl ExchangeBuilder {
     where
         S: MakeChannel<In = ChannelMsg>,
     {
-        let builder = builder.identity(self.identity.clone());
-        let parts = self.parts();
+        let builder = self.role(builder);
+        let parts = self.parts().await;
         let peer = builder.join(parts.attach.handler()).await?;
         Ok(parts.over(Role::Peer(peer)))
     }
@@ -187,8 +305,8 @@ impl ExchangeBuilder {
     where
         S: MakeChannel<In = ChannelMsg>,
     {
-        let builder = builder.identity(self.identity.clone());
-        let parts = self.parts();
+        let builder = self.role(builder);
+        let parts = self.parts().await;
         let peer = builder.join_lazy(parts.attach.handler()).await?;
         Ok(parts.over(Role::Peer(peer)))
     }
@@ -214,7 +332,7 @@ impl ExchangeBuilder {
         S: MakeChannel<In = ChannelMsg>,
     {
         let builder = builder.identity(self.identity.clone());
-        let parts = self.parts();
+        let parts = self.parts().await;
         let client = builder.connect(parts.attach.handler()).await?;
         Ok(parts.over(Role::Client(client)))
     }
@@ -231,7 +349,7 @@ impl ExchangeBuilder {
         S: MakeChannel<In = ChannelMsg>,
     {
         let builder = builder.identity(self.identity.clone());
-        let parts = self.parts();
+        let parts = self.parts().await;
         let client = builder.connect_lazy(parts.attach.handler()).await?;
         Ok(parts.over(Role::Client(client)))
     }
@@ -257,10 +375,108 @@ impl ExchangeBuilder {
     where
         S: MakeChannel<In = ChannelMsg>,
     {
-        let builder = builder.identity(self.identity.clone());
-        let parts = self.parts();
+        let builder = self.role(builder);
+        let parts = self.parts().await;
         let server = builder.listen(parts.attach.handler()).await?;
         Ok(parts.over(Role::Server(server)))
+    }
+
+    /// The settings of a role that is the exchange's. What it would hand over without a store, the documents are not part
+    /// of.
+    fn role<R, S>(&self, builder: Builder<R, S>) -> Builder<R, S> {
+        let mut builder = builder.identity(self.identity.clone());
+        if self.store.is_none() && builder.settings.handoff.take().is_some() {
+            let events = &builder.settings.events;
+            crate::handoff::not_handed_over(events, NothingStored);
+        }
+        builder
+    }
+
+    /// Takes over from the exchange that listens at the path and [offers](crate::Builder::offer_handoff) it, with its
+    /// connections; or joins as [`join_lazy_with`](Self::join_lazy_with) does. The other exchange ends, and its documents
+    /// go on here by the store: it is read when the other process has closed it, after the connections were taken over
+    /// (`Redb::awaited` waits for that). No peer is disconnected; until the store is read, this exchange is silent.
+    ///
+    /// The exchange that was replaced stores what it has when it is [disposed of](Exchange::dispose), which is to be done
+    /// when its role has ended ([`Peer::closed`]). Without a store nothing is taken over: the exchange joins as always, and
+    /// [`Event::NotTakenOver`](crate::Event::NotTakenOver) says so.
+    ///
+    /// ```
+    /// use kyneta_uds::{DocId, Identity, Peer, Role, documents::{Edit, Exchange, MemoryStore, Schema, Substrate}};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bus.sock");
+    /// let store = MemoryStore::new(); // of a process: Redb::awaited("/var/lib/app/exchange", Duration::from_secs(10))
+    /// let start = async || {
+    ///     let me = Identity::service("billing-1")?;
+    ///     let builder = Exchange::builder(me).store(store.clone());
+    ///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(builder.take_over_with(Peer::builder(&path).take_over()).await?)
+    /// };
+    /// let (id, schema) = (DocId::new("visits")?, Schema::structure([("hits", Schema::counter())])?);
+    /// let former = start().await?;
+    /// former.open(id.clone(), Substrate::Plain, &schema)?.edit(&[Edit::increment("hits", 1.0)])?;
+    /// let peer = former.peer().ok_or("a peer")?;
+    /// peer.joined().await?;
+    /// let (next, former) = tokio::join!(start(), async {
+    ///     peer.closed().await; // it was taken over: the store is closed
+    ///     former.dispose().await;
+    /// });
+    /// let next = next?;
+    /// assert_eq!(next.peer().map(Peer::role), Some(Role::Listener));
+    /// # let () = former;
+    /// # next.dispose().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`JoinError::Path`]: no socket can have this path.
+    #[cfg(target_os = "linux")]
+    pub async fn take_over_with<S>(
+        self,
+        peer: TakingOver<PeerOptions, S>,
+    ) -> Result<Exchange, JoinError>
+    where
+        S: MakeChannel<In = ChannelMsg>
+            + Resume<UnixStream, Resumed = <S as MakeChannel>::Channel>
+            + Sync,
+        <S as MakeChannel>::Channel: Save<Io = UnixStream>,
+    {
+        let peer = peer.map(|builder| builder.identity(self.identity.clone()));
+        if self.store.is_none() {
+            let builder = peer.without(NothingStored);
+            return self.join_lazy_with(builder).await;
+        }
+        let channels = self.channels();
+        let peer = peer.join_lazy(channels.attach.handler()).await?;
+        Ok(self.parts_with(channels).await.over(Role::Peer(peer)))
+    }
+
+    /// As [`take_over_with`](Self::take_over_with), with a server: it takes over or binds.
+    ///
+    /// # Errors
+    /// [`ListenError`], as of [`TakingOver`].
+    #[cfg(target_os = "linux")]
+    pub async fn take_over_server_with<S>(
+        self,
+        server: TakingOver<ServerOptions, S>,
+    ) -> Result<Exchange, ListenError>
+    where
+        S: MakeChannel<In = ChannelMsg>
+            + Resume<UnixStream, Resumed = <S as MakeChannel>::Channel>
+            + Sync,
+        <S as MakeChannel>::Channel: Save<Io = UnixStream>,
+    {
+        let server = server.map(|builder| builder.identity(self.identity.clone()));
+        if self.store.is_none() {
+            let builder = server.without(NothingStored);
+            return Ok(self.server_with(builder).await?);
+        }
+        let channels = self.channels();
+        let server = server.listen(channels.attach.handler()).await?;
+        Ok(self.parts_with(channels).await.over(Role::Server(server)))
     }
 
     /// Takes part over a channel to a peer, as a stack of your own makes one.
@@ -268,12 +484,42 @@ impl ExchangeBuilder {
     where
         C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
     {
-        let parts = self.parts();
+        let parts = self.parts().await;
         let attach = parts.attach.clone();
         let exchange = parts.over(Role::Channel);
         attach.over(channel, peer, wire).await;
         exchange
     }
+}
+
+/// The table with what is in a store, and what of that is open. Read on a thread that may block.
+async fn stored(
+    table: Table,
+    mut store: Box<dyn Store>,
+    limits: StoreLimits,
+) -> (Table, Vec<Arc<DocCell>>) {
+    let reading = spawn_blocking(move || {
+        let loaded = journal::load(&mut *store)?;
+        Ok((store, loaded))
+    });
+    let read = match reading.await {
+        Ok(read) => read,
+        Err(panic) => Err(panic.to_string()),
+    };
+    let (store, loaded) = match read {
+        Ok(read) => read,
+        Err(why) => return (table.stored(Err(why), None), Vec::new()),
+    };
+    let journal = match Journal::start(store, &loaded, limits, table.reports.clone()) {
+        Ok(journal) => journal,
+        Err(error) => {
+            let why = format!("the thread of the store cannot be started: {error}");
+            return (table.stored(Err(why), None), Vec::new());
+        }
+    };
+    let table = table.stored(Ok(loaded), Some(journal));
+    let opened = table.open_stored();
+    (table, opened)
 }
 
 impl Parts {
@@ -289,6 +535,7 @@ impl Parts {
             attach: self.attach,
             role,
             follower,
+            lines: self.lines,
         })
     }
 }

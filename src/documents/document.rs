@@ -16,7 +16,8 @@ use kyneta_uds_schema::{DocVersion, Schema, Substrate};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    cell::{DocCell, Seen},
+    cell::{DocCell, Seen, StoredUpTo},
+    room::DocumentsFull,
     table::{Table, moment},
     task::Command,
 };
@@ -46,6 +47,38 @@ pub enum DocumentError {
     /// It does not fit the document.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// All documents together are too large.
+    #[error(transparent)]
+    Full(#[from] DocumentsFull),
+    /// It is gone.
+    #[error(transparent)]
+    Gone(#[from] DocumentGone),
+}
+
+/// Why a document is not in the store as it is here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotStored {
+    /// The exchange has no store.
+    #[error("{doc} is not stored: the exchange has no store (Builder::store gives it one)")]
+    NoStore {
+        /// Which document.
+        doc: DocId,
+    },
+    /// Documents of its kind are not stored: they say what is so now.
+    #[error("{doc} is not stored: it is transient, and ends with the processes that have it")]
+    Transient {
+        /// Which document.
+        doc: DocId,
+    },
+    /// The store has failed, or has no room for it.
+    #[error("{doc} is not stored: {why}")]
+    Failed {
+        /// Which document.
+        doc: DocId,
+        /// Why, as a sentence.
+        why: String,
+    },
     /// It is gone.
     #[error(transparent)]
     Gone(#[from] DocumentGone),
@@ -72,6 +105,11 @@ impl Document {
         self.cell.value()
     }
 
+    /// What it holds, and where it is, at one moment.
+    pub(super) fn value_and_version(&self) -> (Json, DocVersion) {
+        self.cell.value_and_version(WireVersion::V3)
+    }
+
     /// Where it is now, as peers of release 2.x are told.
     pub fn version(&self) -> DocVersion {
         self.cell.version(WireVersion::V3)
@@ -84,11 +122,49 @@ impl Document {
     /// [`DocumentError`].
     pub fn edit(&self, edits: &[Edit]) -> Result<(), DocumentError> {
         self.is_here()?;
-        if self.cell.edit(edits, moment())? {
+        self.table.has_room()?;
+        let edited = self.cell.edit(edits, moment())?;
+        if edited.tell_journal {
+            self.table.changed(&self.cell);
+        }
+        if edited.tell_engine {
             // It fails when the exchange has just ended: there is no peer any more.
             let _ = self.commands.send(Command::Edited(self.cell.clone()));
         }
         Ok(())
+    }
+
+    /// Waits until all that it holds now is in the store, so that a crash takes nothing of it away. Edits that are made
+    /// in the meantime are not waited for; many that wait are stored together.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`NotStored`]. A change that could not be stored is stored with a later one, if that can be.
+    pub async fn stored(&self) -> Result<(), NotStored> {
+        let doc = || self.cell.id.clone();
+        if self.table.journal.is_none() {
+            return Err(NotStored::NoStore { doc: doc() });
+        }
+        if self.cell.is_transient() {
+            return Err(NotStored::Transient { doc: doc() });
+        }
+        let (changes, mut stored) = self.cell.storing();
+        let is_settled = |now: &StoredUpTo| now.is_settled(changes);
+        let Ok(now) = stored.wait_for(is_settled).await else {
+            // The cell is held here.
+            return Err(NotStored::Gone(DocumentGone { doc: doc() }));
+        };
+        if now.changes >= changes {
+            return Ok(());
+        }
+        Err(match &now.why {
+            Some(why) if !now.is_removed => NotStored::Failed {
+                doc: doc(),
+                why: why.to_string(),
+            },
+            _ => NotStored::Gone(DocumentGone { doc: doc() }),
+        })
     }
 
     /// The changes from now on.
@@ -101,8 +177,12 @@ impl Document {
     }
 
     /// Waits until all that some connected peer had of it is here; at once when that is so. A peer that has nothing
-    /// of it counts, too: when it says so, or 200 ms after it has asked from the version of a document that is empty here.
-    /// (A hub asks so, too, before it has the data of another member.)
+    /// of it counts, too: when it says so, or has answered that it has nothing newer. At a path that is relayed the peer
+    /// is the hub, and the first member that answers through it counts; what others have comes later.
+    ///
+    /// A peer answers nothing where a plain JSON document is empty at both ends. Then it counts 200 ms after it has asked
+    /// from the version that is here: a hub asks so, too, before it has the data of a member, and the wire does not tell
+    /// the two apart (`SYNC.md` of the repository, section 3).
     ///
     /// Cancel safe.
     ///
@@ -142,8 +222,8 @@ impl Document {
         let _ = self.commands.send(Command::Suspend { doc, is_suspended });
     }
 
-    /// Takes it out of the exchange. Peers are told, and keep what they have; one that presents it does not bring it
-    /// back.
+    /// Takes it out of the exchange and its store. Peers are told, and keep what they have; one that presents it does not
+    /// bring it back, as long as this exchange lives.
     pub fn destroy(self) {
         self.table.remove(&self.cell);
         let _ = self.commands.send(Command::Destroy(self.cell));

@@ -13,21 +13,38 @@ use kyneta_uds_core::{
     ChannelMsg, DocEntry, DocId, Identity, Offer, PeerId, SchemaHash, Version, WireVersion,
 };
 use kyneta_uds_exchange::{Imported, Payload};
-use kyneta_uds_schema::DocVersion;
-use kyneta_uds_sync::{self as sync, ChannelKey, Effect, Held, PeerChange, SyncMachine};
+use kyneta_uds_schema::{DocVersion, Schema, Substrate};
+use kyneta_uds_sync::{
+    self as sync, ChannelKey, Diagnostic, Effect, Held, Mismatch, PeerChange, SyncMachine,
+};
 
 use tokio::time::Instant;
 
 use super::{
     cell::{Change, DocCell, Each, WIRES},
     event::ExchangeEvent,
+    outgoing::{Outbound, Outgoing},
     table::Table,
-    versions::{WireVersions, substrate},
+    versions::{WireVersions, known_schema, substrate},
 };
 
-/// How long an empty document waits for data after a peer has asked from its version. A peer that asks so has nothing
-/// more; a hub that asks so may have, of another member.
+/// How long an empty serialized document waits for data after a peer has asked from its version. A peer that asks so has
+/// nothing more, and sends nothing; a hub that asks so may have, of another member. Documents of other kinds need no time:
+/// each interest in one is answered by an offer, by the reference, too.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// How many bytes of a schema's text are reported: events may wait for a reader, and a peer can cause many.
+const MAX_TEXT: usize = 4096;
+
+/// The text, or its beginning.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let is_boundary = |at: &usize| text.is_char_boundary(*at);
+        text.truncate((0..=MAX_TEXT).rev().find(is_boundary).unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
 
 /// Which machine: the index of its wire version in [`WIRES`].
 pub(super) const fn side_of(wire: WireVersion) -> usize {
@@ -44,14 +61,16 @@ pub(super) struct Engine {
     docs: HashMap<DocId, Arc<DocCell>>,
     table: Arc<Table>,
     todo: VecDeque<(usize, Effect)>,
+    /// Empty between two questions to a machine: its memory is used again.
+    effects: Vec<Effect>,
     /// Empty documents that are in sync from a time on, unless data comes before.
     settling: VecDeque<(Instant, DocId, PeerId)>,
     /// The same by document, less those whose data has come.
     empty: HashMap<DocId, Vec<PeerId>>,
-    /// The peer whose message is worked on does not hold the document.
-    is_vacant: bool,
+    /// The message that is worked on says all that its sender has: an answer, or that it holds nothing.
+    is_answer: bool,
     /// What is to be sent.
-    pub(super) out: Vec<(ChannelKey, ChannelMsg)>,
+    pub(super) out: Outbound,
 }
 
 impl Engine {
@@ -63,10 +82,11 @@ impl Engine {
             docs: HashMap::new(),
             table,
             todo: VecDeque::new(),
+            effects: Vec::new(),
             settling: VecDeque::new(),
             empty: HashMap::new(),
-            is_vacant: false,
-            out: Vec::new(),
+            is_answer: false,
+            out: Outbound::default(),
         }
     }
 
@@ -90,7 +110,13 @@ impl Engine {
         self.work();
     }
 
-    pub(super) fn received(&mut self, key: ChannelKey, wire: WireVersion, msg: ChannelMsg) {
+    pub(super) fn received(
+        &mut self,
+        key: ChannelKey,
+        peer: &PeerId,
+        wire: WireVersion,
+        msg: ChannelMsg,
+    ) {
         let doc = match &msg {
             ChannelMsg::Interest(interest) => Some(&interest.doc),
             ChannelMsg::Offer(offer) => Some(&offer.doc),
@@ -99,12 +125,19 @@ impl Engine {
         if let Some(cell) = doc.and_then(|doc| self.docs.get(doc)).cloned() {
             self.edited(&cell);
         }
-        self.is_vacant = matches!(msg, ChannelMsg::Vacant(_));
+        self.is_answer = matches!(msg, ChannelMsg::Vacant(_) | ChannelMsg::Offer(_));
+        let offered = match &msg {
+            ChannelMsg::Offer(offer) => Some(offer.doc.clone()),
+            _ => None,
+        };
         self.ask(side_of(wire), |machine, out| {
             machine.received(key, msg, out);
         });
         self.work();
-        self.is_vacant = false;
+        self.is_answer = false;
+        if let Some(doc) = offered {
+            self.is_answered(&doc, peer);
+        }
     }
 
     /// When [`settle`](Self::settle) is to be called next.
@@ -130,12 +163,37 @@ impl Engine {
         }
     }
 
+    /// A peer that has asked from the version of an empty document has answered, too: it has nothing more.
+    fn is_answered(&mut self, doc: &DocId, peer: &PeerId) {
+        let Some(peers) = self.empty.get_mut(doc) else {
+            return;
+        };
+        let Some(at) = peers.iter().position(|other| other == peer) else {
+            return;
+        };
+        peers.swap_remove(at);
+        if peers.is_empty() {
+            self.empty.remove(doc);
+        }
+        self.synced(doc.clone(), peer.clone());
+    }
+
     /// All has come that a peer had.
     fn synced(&self, doc: DocId, peer: PeerId) {
         if let Some(cell) = self.docs.get(&doc) {
             cell.set_synced(&peer);
             self.report(ExchangeEvent::Synced { doc, peer });
         }
+    }
+
+    /// A user has added a schema.
+    pub(super) fn registered(&mut self, substrate: Substrate, schema: &Schema) {
+        for (side, wire) in WIRES.into_iter().enumerate() {
+            if let Some(known) = known_schema(substrate, schema, wire) {
+                self.ask(side, |machine, out| machine.register_schema(known, out));
+            }
+        }
+        self.work();
     }
 
     /// A user has opened a document.
@@ -193,12 +251,12 @@ impl Engine {
         side: usize,
         ask: impl FnOnce(&mut SyncMachine<WireVersions>, &mut Vec<Effect>),
     ) {
-        let mut effects = Vec::new();
-        if let Some(machine) = self.machines.get_mut(side) {
-            ask(machine, &mut effects);
-        }
-        self.todo
-            .extend(effects.into_iter().map(|effect| (side, effect)));
+        let Some(machine) = self.machines.get_mut(side) else {
+            return;
+        };
+        ask(machine, &mut self.effects);
+        let effects = self.effects.drain(..);
+        self.todo.extend(effects.map(|effect| (side, effect)));
     }
 
     /// Asks a machine about a change; its pushes are made at once, of the payload that was made with the change.
@@ -238,11 +296,14 @@ impl Engine {
         }
     }
 
-    /// Both machines are told of a document with a schema.
+    /// The machines are told of a document: both of one with a schema.
     fn hold(&mut self, cell: &Arc<DocCell>) {
         self.docs.insert(cell.id.clone(), cell.clone());
         for (side, wire) in WIRES.into_iter().enumerate() {
-            let held = Held::Interpreted;
+            let held = match cell.schema {
+                Some(_) => Held::Interpreted,
+                None => Held::Replicated,
+            };
             if let (Some(entry), Some(version)) = (cell.entry(wire), cell.known_version(side)) {
                 self.ask(side, |machine, out| machine.open(entry, held, version, out));
             }
@@ -260,7 +321,7 @@ impl Engine {
     fn work(&mut self) {
         while let Some((side, effect)) = self.todo.pop_front() {
             match effect {
-                Effect::Send { to, msg } => self.out.push((to, msg)),
+                Effect::Send { to, msg } => self.out.push(Outgoing::new(to, msg)),
                 Effect::Offer {
                     to,
                     doc,
@@ -272,14 +333,17 @@ impl Engine {
                 Effect::Replicate { entry } => self.replicate(side, entry),
                 Effect::Peer { peer, change } => self.peer(peer, change),
                 Effect::Synced { doc, peer } => {
-                    let is_empty = self.docs.get(&doc).is_some_and(|cell| cell.is_fresh());
-                    if is_empty && !self.is_vacant {
-                        let peers = self.empty.entry(doc.clone()).or_default();
-                        peers.push(peer.clone());
-                        let at = Instant::now() + SETTLE;
-                        self.settling.push_back((at, doc, peer));
-                    } else {
-                        self.synced(doc, peer);
+                    let cell = self.docs.get(&doc).filter(|cell| cell.is_fresh());
+                    match cell.map(|cell| cell.is_serialized()) {
+                        Some(is_serialized) if !self.is_answer => {
+                            let peers = self.empty.entry(doc.clone()).or_default();
+                            peers.push(peer.clone());
+                            if is_serialized {
+                                let at = Instant::now() + SETTLE;
+                                self.settling.push_back((at, doc, peer));
+                            }
+                        }
+                        _ => self.synced(doc, peer),
                     }
                 }
                 Effect::Dismissed { peer, doc } => {
@@ -290,11 +354,36 @@ impl Engine {
                 Effect::Document { doc, event } => {
                     self.report(ExchangeEvent::Document { doc, event });
                 }
-                Effect::Report(diagnostic) => self.report(ExchangeEvent::Diagnostic(diagnostic)),
+                Effect::Report(mut diagnostic) => {
+                    self.fill_in_texts(side, &mut diagnostic);
+                    self.report(ExchangeEvent::Diagnostic(diagnostic));
+                }
                 // `Synced` says more than `Ready`; the others are for what is not here: lists of peers, a store.
                 _ => {}
             }
         }
+    }
+
+    /// What the two hashes are of, as far as it is known here.
+    fn fill_in_texts(&self, side: usize, diagnostic: &mut Diagnostic) {
+        let Diagnostic::Mismatch {
+            what: Mismatch::SchemaHash,
+            local,
+            remote,
+            texts,
+            ..
+        } = diagnostic
+        else {
+            return;
+        };
+        let (Some(wire), Some(substrate)) = (WIRES.get(side), substrate(remote)) else {
+            return;
+        };
+        let text = |schema: &Schema| Some(cut(schema.canonical(*wire)?));
+        let ours = self.docs.get(&local.doc);
+        texts.local = ours.and_then(|cell| text(cell.schema.as_ref()?));
+        let theirs = self.table.schema(substrate, &remote.schema, *wire);
+        texts.remote = theirs.as_ref().and_then(text);
     }
 
     fn peer(&mut self, peer: PeerId, change: PeerChange) {
@@ -364,8 +453,16 @@ impl Engine {
         if side == side_of(WireVersion::V2) {
             offer.lineage = None;
         }
-        let each = to.into_iter().map(|to| (to, offer.clone().into()));
-        self.out.extend(each);
+        let stored = self.table.journal.is_some();
+        let cell = stored.then(|| self.docs.get(&offer.doc)).flatten();
+        let after = cell.and_then(|cell| Some((cell.clone(), cell.unstored_edits()?)));
+        for to in to {
+            self.out.push(Outgoing {
+                to,
+                msg: offer.clone().into(),
+                after: after.clone(),
+            });
+        }
     }
 
     fn import(&mut self, side: usize, from: PeerId, offer: Offer, how: sync::Take) {
@@ -378,6 +475,12 @@ impl Engine {
             sync::Take::Replace => kyneta_uds_exchange::Take::Replace,
             _ => kyneta_uds_exchange::Take::Merge,
         };
+        if let Err(full) = self.table.has_room() {
+            let outcome = sync::Imported::Failed(full.to_string());
+            return self.ask(side, |machine, out| {
+                machine.imported(&doc, &from, outcome, out);
+            });
+        }
         let mut import = loop {
             match cell.import(&offer, wire, take, self.pushes_after_import(side)) {
                 Ok(import) => break import,
@@ -405,6 +508,9 @@ impl Engine {
         self.ask_of_change(side, push, |machine, out| {
             machine.imported(&doc, &from, outcome, out);
         });
+        if import.tell_journal {
+            self.table.changed(&cell);
+        }
         if import.has_changed {
             self.data_has_come(&doc);
             self.changed(&cell, import.change, Some(side));
@@ -458,6 +564,7 @@ impl Engine {
             // A user has opened it in the meantime.
             return self.replace(&cell);
         }
+        cell.set_kept_hash(side, entry.schema.clone());
         self.docs.insert(doc, cell);
         let held = Held::Replicated;
         self.ask(side, |machine, out| machine.open(entry, held, version, out));

@@ -64,6 +64,28 @@ pub enum ExchangeEvent {
         /// How many may wait.
         limit: usize,
     },
+    /// A document is in the store up to this version: a crash takes nothing of that away. Without a store there is none.
+    Stored {
+        /// Which document.
+        doc: DocId,
+        /// Its version, as peers of release 2.x write it.
+        version: String,
+    },
+    /// What a document holds now could not be stored. Once, until it is stored again. A store that fails is tried again
+    /// after a second; a document that has no room, or is over its bound, with its next change.
+    NotStored {
+        /// Which document.
+        doc: DocId,
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// A document of the store was not opened here: what is stored of it cannot be read. It stays in the store.
+    Unreadable {
+        /// Which document; `None` when it is the store itself: then no document can be opened.
+        doc: Option<DocId>,
+        /// Why, as a sentence.
+        why: String,
+    },
     /// This reader was too slow and has missed this many events.
     Missed(u64),
 }
@@ -96,6 +118,10 @@ pub struct ExchangeCounts {
     pub changes_refused: u64,
     /// [`ExchangeEvent::TooSlow`]s.
     pub too_slow: u64,
+    /// [`ExchangeEvent::NotStored`]s.
+    pub not_stored: u64,
+    /// [`ExchangeEvent::Unreadable`]s.
+    pub unreadable: u64,
 }
 
 /// Sends events, and counts.
@@ -105,6 +131,8 @@ pub(super) struct Reports {
     diagnostics: AtomicU64,
     changes_refused: AtomicU64,
     too_slow: AtomicU64,
+    not_stored: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 impl Default for Reports {
@@ -114,6 +142,8 @@ impl Default for Reports {
             diagnostics: AtomicU64::new(0),
             changes_refused: AtomicU64::new(0),
             too_slow: AtomicU64::new(0),
+            not_stored: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
         }
     }
 }
@@ -136,6 +166,14 @@ impl Reports {
             ExchangeEvent::TooSlow { .. } => {
                 self.too_slow.fetch_add(1, Ordering::Relaxed);
             }
+            ExchangeEvent::NotStored { doc, why } => {
+                self.not_stored.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(?doc, why, "a document was not stored");
+            }
+            ExchangeEvent::Unreadable { doc, why } => {
+                self.unreadable.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(?doc, why, "a store, or a document of it, cannot be read");
+            }
             _ => {}
         }
         // Without a subscriber it goes nowhere.
@@ -148,6 +186,8 @@ impl Reports {
             diagnostics: of(&self.diagnostics),
             changes_refused: of(&self.changes_refused),
             too_slow: of(&self.too_slow),
+            not_stored: of(&self.not_stored),
+            unreadable: of(&self.unreadable),
         }
     }
 }

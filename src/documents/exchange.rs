@@ -2,9 +2,12 @@
 //!
 //! In: documents to open. Out: handles to them, events. Touches: the role below it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
-use kyneta_uds_core::DocId;
+use kyneta_uds_core::{DocId, PeerId};
 use kyneta_uds_schema::{Schema, Substrate};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,6 +21,7 @@ use super::{
     cell::DocCell,
     document::Document,
     event::{ExchangeCounts, ExchangeEvents},
+    line::LineRules,
     table::{OpenError, Table},
     task::Command,
 };
@@ -64,6 +68,7 @@ pub(super) struct Inner {
     pub(super) attach: Attach,
     pub(super) role: Role,
     pub(super) follower: Option<AbortHandle>,
+    pub(super) lines: Arc<LineRules>,
 }
 
 impl Drop for Inner {
@@ -74,6 +79,17 @@ impl Drop for Inner {
         let (done, _) = oneshot::channel();
         // It may have ended.
         let _ = self.commands.send(Command::End(done));
+    }
+}
+
+/// An exchange that ends though this is there.
+pub(super) struct WeakExchange(Weak<Inner>);
+
+impl WeakExchange {
+    pub(super) fn upgrade(&self) -> Option<Exchange> {
+        Some(Exchange {
+            inner: self.0.upgrade()?,
+        })
     }
 }
 
@@ -111,6 +127,30 @@ impl Exchange {
         Ok(self.document(cell))
     }
 
+    /// Adds a schema, as [`ExchangeBuilder::schema`] does: a document of it is opened when a peer presents one, and
+    /// one that waits for its schema is opened now.
+    pub fn register(&self, substrate: Substrate, schema: Schema) {
+        self.inner.table.register(substrate, schema.clone());
+        // After the end there is no peer any more.
+        let _ = self
+            .inner
+            .commands
+            .send(Command::Register(substrate, schema));
+    }
+
+    /// The id that peers know it by.
+    pub fn peer_id(&self) -> &PeerId {
+        self.inner.attach.peer_id()
+    }
+
+    pub(super) fn line_rules(&self) -> &Arc<LineRules> {
+        &self.inner.lines
+    }
+
+    pub(super) fn downgrade(&self) -> WeakExchange {
+        WeakExchange(Arc::downgrade(&self.inner))
+    }
+
     /// A document that is here, opened or kept for others.
     pub fn get(&self, doc: &DocId) -> Option<Document> {
         Some(self.document(self.inner.table.get(doc)?))
@@ -133,6 +173,11 @@ impl Exchange {
     /// The events from now on.
     pub fn events(&self) -> ExchangeEvents {
         self.inner.table.reports.subscribe()
+    }
+
+    /// Why the store cannot be read, if so: then no document can be opened, so that none is begun anew.
+    pub fn unreadable_store(&self) -> Option<String> {
+        self.inner.table.unreadable_store()
     }
 
     /// How often something went another way than usual.

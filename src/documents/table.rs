@@ -9,11 +9,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use kyneta_uds_core::{DocId, SchemaHash, WireVersion, ignore_poison};
-use kyneta_uds_exchange::{DocKind, DocLimits, Moment, Take};
+use kyneta_uds_core::{DocId, PayloadKind, SchemaHash, WireVersion, ignore_poison};
+use kyneta_uds_exchange::{DocKind, DocLimits, DocReplica, Imported, Moment, Take};
 use kyneta_uds_schema::{Schema, Substrate, SubstrateError};
+use kyneta_uds_store::{Head, Stored};
 
-use super::{cell::DocCell, event::Reports};
+use super::{
+    cell::{DocCell, WIRES},
+    event::{ExchangeEvent, Reports},
+    journal::{Journal, Loaded},
+    room::{DocumentsFull, Room},
+};
 
 /// Why a document cannot be opened. Other documents are not affected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +54,31 @@ pub enum OpenError {
         /// The kind is the same, and the schema is another one.
         other_schema: bool,
     },
+    /// The store has it as another kind of document, or with a schema that this one is no later version of.
+    #[error(
+        "{doc} cannot be opened: the store has it as {stored} with the schema {stored_schema}, and it was to be opened as \
+         {kind} with the schema {schema}"
+    )]
+    OtherStored {
+        /// Which document.
+        doc: DocId,
+        /// The kind in the store.
+        stored: &'static str,
+        /// The hash in the store, or a dash.
+        stored_schema: String,
+        /// The kind that was asked for.
+        kind: &'static str,
+        /// The hash that was asked for, or a dash.
+        schema: String,
+    },
+    /// What is stored of it, or the store, cannot be read. It is not begun anew.
+    #[error("{doc} cannot be opened: {why}")]
+    Unreadable {
+        /// Which document.
+        doc: DocId,
+        /// Why, as a sentence.
+        why: String,
+    },
     /// The exchange has ended.
     #[error("{doc} cannot be opened: the exchange has ended")]
     Ended {
@@ -62,7 +93,11 @@ pub(super) struct Table {
     kinds: Vec<Arc<dyn DocKind>>,
     schemas: Mutex<Vec<(Substrate, Schema)>>,
     limits: DocLimits,
-    pub(super) reports: Reports,
+    room: Arc<Room>,
+    /// What the store has of documents that are not here yet; else why it cannot be read.
+    loaded: Mutex<Result<Loaded, String>>,
+    pub(super) journal: Option<Journal>,
+    pub(super) reports: Arc<Reports>,
 }
 
 impl Table {
@@ -70,14 +105,102 @@ impl Table {
         kinds: Vec<Arc<dyn DocKind>>,
         schemas: Vec<(Substrate, Schema)>,
         limits: DocLimits,
+        max_bytes_in_all: usize,
     ) -> Self {
         Self {
+            room: Arc::new(Room::new(max_bytes_in_all)),
             docs: Mutex::default(),
             kinds,
             schemas: Mutex::new(schemas),
             limits,
-            reports: Reports::default(),
+            loaded: Mutex::new(Ok(Loaded::new())),
+            journal: None,
+            reports: Arc::default(),
         }
+    }
+
+    /// With what was in a store, and the way back to it.
+    pub(super) fn stored(
+        mut self,
+        loaded: Result<Loaded, String>,
+        journal: Option<Journal>,
+    ) -> Self {
+        if let Err(why) = &loaded {
+            let (doc, why) = (None, why.clone());
+            self.reports.send(ExchangeEvent::Unreadable { doc, why });
+        }
+        self.loaded = Mutex::new(loaded);
+        self.journal = journal;
+        self
+    }
+
+    /// Opens what is stored and was kept for others, or has a schema that is known.
+    pub(super) fn open_stored(&self) -> Vec<Arc<DocCell>> {
+        let loaded = ignore_poison(self.loaded.lock())
+            .clone()
+            .unwrap_or_default();
+        let opened = loaded.iter().filter_map(|(doc, stored)| {
+            let head = &stored.head;
+            if !head.is_opened {
+                return self.replicate(doc, head.substrate);
+            }
+            let known = WIRES.iter().zip(&head.schema);
+            let schema =
+                known.filter_map(|(wire, hash)| self.schema(head.substrate, hash.as_ref()?, *wire));
+            let (cell, _) = self.open(doc, head.substrate, &schema.last()?).ok()?;
+            Some(cell)
+        });
+        opened.collect()
+    }
+
+    /// A document has changed that did not wait for the journal.
+    pub(super) fn changed(&self, cell: &Arc<DocCell>) {
+        if let Some(journal) = &self.journal
+            && !cell.is_transient()
+        {
+            journal.changed(cell.clone());
+        }
+    }
+
+    /// The documents whose numbers the next process may go on with.
+    pub(super) fn numbered(&self) -> Vec<Arc<DocCell>> {
+        let mut all = self.all();
+        all.retain(|cell| {
+            cell.schema.is_some()
+                && self
+                    .kind(cell.substrate)
+                    .is_some_and(|kind| kind.has_number())
+        });
+        all
+    }
+
+    /// What is stored of a document that is not here yet.
+    fn loaded(&self, doc: &DocId) -> Result<Option<Arc<Stored>>, String> {
+        let loaded = ignore_poison(self.loaded.lock());
+        loaded
+            .as_ref()
+            .map(|all| all.get(doc).cloned())
+            .map_err(String::clone)
+    }
+
+    pub(super) fn unreadable_store(&self) -> Option<String> {
+        ignore_poison(self.loaded.lock()).as_ref().err().cloned()
+    }
+
+    /// It is here from now on.
+    fn is_here(&self, doc: &DocId) {
+        if let Ok(loaded) = &mut *ignore_poison(self.loaded.lock()) {
+            loaded.remove(doc);
+        }
+    }
+
+    fn unreadable(&self, doc: &DocId, why: String) -> OpenError {
+        self.reports.send(ExchangeEvent::Unreadable {
+            doc: Some(doc.clone()),
+            why: why.clone(),
+        });
+        let doc = doc.clone();
+        OpenError::Unreadable { doc, why }
     }
 
     fn docs(&self) -> MutexGuard<'_, HashMap<DocId, Arc<DocCell>>> {
@@ -97,6 +220,15 @@ impl Table {
         kinds.find(|kind| kind.substrate() == substrate)
     }
 
+    /// Adds a schema, once.
+    pub(super) fn register(&self, substrate: Substrate, schema: Schema) {
+        let mut schemas = ignore_poison(self.schemas.lock());
+        let new = (substrate, schema);
+        if !schemas.contains(&new) {
+            schemas.push(new);
+        }
+    }
+
     /// The schema of this hash.
     pub(super) fn schema(
         &self,
@@ -104,12 +236,14 @@ impl Table {
         hash: &SchemaHash,
         wire: WireVersion,
     ) -> Option<Schema> {
-        let schemas = ignore_poison(self.schemas.lock()).clone();
-        let has_it = |(of, schema): &(Substrate, Schema)| {
+        let schemas = ignore_poison(self.schemas.lock());
+        let has_it = |(of, schema): &&(Substrate, Schema)| {
             *of == substrate && schema.hash(wire).as_ref() == Some(hash)
         };
-        let found = schemas.into_iter().find(has_it);
-        found.map(|(_, schema)| schema)
+        schemas
+            .iter()
+            .find(has_it)
+            .map(|(_, schema)| schema.clone())
     }
 
     /// The document, opened, and true when it was not open before. One that was kept without a schema is replaced by one
@@ -130,44 +264,102 @@ impl Table {
             doc: doc.clone(),
             kind: substrate.name(),
         })?;
-        let replica = kind.open(schema, self.limits, random());
+        let loaded = self.loaded(doc).map_err(|why| OpenError::Unreadable {
+            doc: doc.clone(),
+            why,
+        })?;
+        let loaded = loaded.filter(|_| found.is_none());
+        if let Some(stored) = &loaded {
+            fits(doc, &stored.head, substrate, schema)?;
+        }
+        let number = loaded.as_ref().and_then(|stored| stored.head.number);
+        let number = number.unwrap_or_else(random);
+        let replica = kind.open(schema, self.limits, number);
         let mut replica = replica.map_err(|source| OpenError::Schema {
             doc: doc.clone(),
             source,
         })?;
-        if let Some(entirety) = found.as_ref().and_then(|kept| kept.entirety()) {
+        if let Some(stored) = &loaded {
+            let restored = restore(&mut *replica, stored);
+            restored.map_err(|why| self.unreadable(doc, why))?;
+        }
+        let mut tell_journal = false;
+        let entirety = found.as_ref().and_then(|kept| kept.entirety());
+        if let Some(entirety) = &entirety {
             let how = match substrate {
                 Substrate::Plain => Take::Replace,
                 _ => Take::Merge,
             };
-            if let Err(error) = replica.import(&entirety, WireVersion::V3, how) {
+            if let Err(error) = replica.import(entirety, WireVersion::V3, how) {
                 tracing::warn!(%error, ?doc, "what was kept of a document does not fit its schema");
             }
         }
-        let cell = Arc::new(DocCell::new(doc.clone(), Some(schema.clone()), replica));
+        let mut cell = self.cell(doc, Some(schema.clone()), replica, number);
+        if loaded.is_some() {
+            cell = cell.stored([None, None]);
+        }
+        if entirety.is_some() {
+            tell_journal = cell.has_taken_over();
+        }
+        let cell = Arc::new(cell);
         let mut docs = self.docs();
-        if let Some(now) = docs.get(doc)
-            && now.schema.is_some()
-        {
-            let now = now.clone();
+        let now = docs.get(doc);
+        if now.map(Arc::as_ptr) != found.as_ref().map(Arc::as_ptr) {
+            // Opened or destroyed in the meantime.
             drop(docs);
-            return opened(&now, substrate, schema).map(|cell| (cell, false));
+            return self.open(doc, substrate, schema);
         }
         docs.insert(doc.clone(), cell.clone());
         drop(docs);
+        self.is_here(doc);
         if let Some(kept) = found {
+            kept.set_removed();
             kept.end();
+        }
+        if tell_journal {
+            self.changed(&cell);
         }
         Ok((cell, true))
     }
 
+    fn cell(
+        &self,
+        doc: &DocId,
+        schema: Option<Schema>,
+        replica: Box<dyn DocReplica>,
+        number: u64,
+    ) -> DocCell {
+        DocCell::new(doc.clone(), schema, replica, number, self.room.clone())
+    }
+
+    /// Whether something may be added to the documents.
+    pub(super) fn has_room(&self) -> Result<(), DocumentsFull> {
+        self.room.check(|| self.all())
+    }
+
     /// The document as it is here, else one without a schema.
     pub(super) fn replicate(&self, doc: &DocId, substrate: Substrate) -> Option<Arc<DocCell>> {
-        let replica = self.kind(substrate)?.headless(self.limits, random());
-        let new = Arc::new(DocCell::new(doc.clone(), None, replica));
+        let mut replica = self.kind(substrate)?.headless(self.limits, random());
+        let loaded = self.loaded(doc).ok()?;
+        if let Some(stored) = &loaded {
+            if stored.head.substrate != substrate {
+                let what = stored.head.substrate.name();
+                tracing::warn!(?doc, "the store has it as a {what} document");
+                return None;
+            }
+            if let Err(why) = restore(&mut *replica, stored) {
+                self.unreadable(doc, why);
+                return None;
+            }
+        }
+        let mut new = self.cell(doc, None, replica, 0);
+        if let Some(stored) = &loaded {
+            new = new.stored(stored.head.schema.clone());
+        }
         let mut docs = self.docs();
-        let cell = docs.entry(doc.clone()).or_insert(new).clone();
+        let cell = docs.entry(doc.clone()).or_insert(Arc::new(new)).clone();
         drop(docs);
+        self.is_here(doc);
         (cell.substrate == substrate).then_some(cell)
     }
 
@@ -177,6 +369,12 @@ impl Table {
         let held = docs.get(&cell.id);
         if held.is_some_and(|held| Arc::ptr_eq(held, cell)) {
             docs.remove(&cell.id);
+            cell.set_removed();
+            if let Some(journal) = &self.journal
+                && !cell.is_transient()
+            {
+                journal.deleted(cell.id.clone());
+            }
         }
         drop(docs);
         cell.end();
@@ -203,6 +401,44 @@ fn opened(
         kind: cell.substrate.name(),
         other_schema: is_of_its_kind,
     })
+}
+
+/// Whether what is stored can be opened with a schema: the same, or one that the schema is a later version of.
+fn fits(doc: &DocId, head: &Head, substrate: Substrate, schema: &Schema) -> Result<(), OpenError> {
+    let knows = |wire, hash| {
+        let supported = schema.supported_hashes(wire).unwrap_or_default();
+        schema.hash(wire).as_ref() == Some(hash) || supported.contains(hash)
+    };
+    let mut known = WIRES.into_iter().zip(&head.schema);
+    let fits = known.any(|(wire, hash)| hash.as_ref().is_some_and(|hash| knows(wire, hash)));
+    if head.substrate == substrate && fits {
+        return Ok(());
+    }
+    let shown = |hash: Option<&SchemaHash>| hash.map_or("-".to_owned(), ToString::to_string);
+    let hash = schema.hash(WireVersion::V3);
+    Err(OpenError::OtherStored {
+        doc: doc.clone(),
+        stored: head.substrate.name(),
+        stored_schema: shown(head.schema.iter().rev().flatten().next()),
+        kind: substrate.name(),
+        schema: shown(hash.as_ref()),
+    })
+}
+
+/// Makes a document of what is stored.
+fn restore(replica: &mut dyn DocReplica, stored: &Stored) -> Result<(), String> {
+    for offer in &stored.offers {
+        let how = match offer.kind {
+            PayloadKind::Entirety if stored.head.substrate == Substrate::Plain => Take::Replace,
+            _ => Take::Merge,
+        };
+        match replica.import(offer, WireVersion::V3, how) {
+            Ok(Imported::All { .. }) => {}
+            Ok(Imported::Gap) => return Err("changes in the middle are missing".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// The time, and a random number.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use kyneta_uds_core::{ChannelMsg, DocId, Identity, Message as _, PeerId, WireVersion};
+use kyneta_uds_schema::{Schema, Substrate};
 use kyneta_uds_sync::ChannelKey;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -31,9 +32,18 @@ async fn settled(at: Option<Instant>) {
     }
 }
 
+/// Waits until more is stored than before.
+async fn stored(table: &Table) {
+    match &table.journal {
+        Some(journal) => journal.stored().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a user does. Each document has at most one edit under way, so these are bounded by the documents.
 #[derive(Debug)]
 pub(super) enum Command {
+    Register(Substrate, Schema),
     Opened(Arc<DocCell>),
     Edited(Arc<DocCell>),
     Destroy(Arc<DocCell>),
@@ -107,13 +117,18 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut ended = None;
         while ended.is_none() {
+            let is_full = self.engine.out.bytes() > self.max_waiting;
             tokio::select! {
-                command = self.commands.recv() => match command {
+                command = self.commands.recv(), if !is_full => match command {
                     Some(command) => ended = self.command(command),
                     None => break,
                 },
-                Some(event) = self.inbox.recv() => self.link(event),
+                Some(event) = self.inbox.recv(), if !is_full => self.link(event),
                 () = settled(self.engine.next_settled()) => self.engine.settle(),
+                () = stored(&self.table) => {
+                    self.deliver();
+                    continue;
+                }
             }
             for _ in 0..TURN {
                 let command = self.commands.try_recv();
@@ -134,6 +149,10 @@ impl Task {
             tokio::task::yield_now().await;
         }
         self.table.end();
+        if let Some(journal) = &self.table.journal {
+            journal.end(self.table.numbered()).await;
+            self.deliver();
+        }
         // What waits is still sent: the writers end when they have sent it.
         self.links.clear();
         if let Some(ended) = ended {
@@ -144,6 +163,7 @@ impl Task {
 
     fn command(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         match command {
+            Command::Register(substrate, schema) => self.engine.registered(substrate, &schema),
             Command::Opened(cell) => self.engine.opened(&cell),
             Command::Edited(cell) => self.engine.edited(&cell),
             Command::Destroy(cell) => self.engine.destroyed(&cell),
@@ -168,7 +188,7 @@ impl Task {
             LinkEvent::Message(key, msg) => {
                 // A channel that is gone says nothing any more.
                 if let Some(link) = self.links.get(&key) {
-                    self.engine.received(key, link.wire, msg);
+                    self.engine.received(key, &link.peer, link.wire, msg);
                 }
             }
             LinkEvent::Down(key) => {
@@ -183,7 +203,7 @@ impl Task {
 
     /// Queues what the engine sends.
     fn deliver(&mut self) {
-        for (key, msg) in std::mem::take(&mut self.engine.out) {
+        while let Some((key, msg)) = self.engine.out.next() {
             let Some(link) = self.links.get(&key) else {
                 continue;
             };

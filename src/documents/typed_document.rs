@@ -10,6 +10,7 @@ use kyneta_uds_schema::SchemaError;
 use serde::de::DeserializeOwned;
 
 use super::{
+    builder::ExchangeBuilder,
     document::{Document, DocumentError},
     exchange::Exchange,
     table::OpenError,
@@ -64,6 +65,29 @@ pub enum OpenTypedError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+impl ExchangeBuilder {
+    /// As [`schema`](Self::schema), with the kind and the schema of a type.
+    ///
+    /// # Errors
+    /// [`SchemaError`]: the type has no schema.
+    ///
+    /// ```
+    /// use kyneta_uds::{Identity, documents::{Exchange, typed::{Plain, Schema}}};
+    ///
+    /// #[derive(Schema)]
+    /// #[schema(crate = "kyneta_uds::documents::typed")]
+    /// struct Config { mode: String }
+    ///
+    /// // A document of this type is opened when a peer presents one.
+    /// let builder = Exchange::builder(Identity::service("billing-1")?).schema_of::<Plain<Config>>()?;
+    /// # let _ = builder;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn schema_of<T: Typed>(self) -> Result<Self, SchemaError> {
+        Ok(self.schema(T::SUBSTRATE, T::Value::schema()?))
+    }
 }
 
 impl Exchange {

@@ -3,8 +3,8 @@
 //! In: an entry, two versions. Out: how they stand to each other. Touches nothing.
 
 use kyneta_uds_core::{DocEntry, Version, WireVersion};
-use kyneta_uds_schema::{DocVersion, Substrate, VersionOrder};
-use kyneta_uds_sync::{Relation, Versions};
+use kyneta_uds_schema::{DocVersion, Schema, Substrate, VersionOrder};
+use kyneta_uds_sync::{self as sync, Relation, Versions};
 
 /// The versions that peers of a wire version write.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,20 @@ pub(super) fn substrate(entry: &DocEntry) -> Option<Substrate> {
                 .is_ok_and(|own| own.name == entry.replica.name && own.major == entry.replica.major)
     };
     Substrate::ALL.into_iter().find(is)
+}
+
+/// A schema as a machine knows it; `None` where peers of this wire version cannot have it.
+pub(super) fn known_schema(
+    substrate: Substrate,
+    schema: &Schema,
+    wire: WireVersion,
+) -> Option<sync::Schema> {
+    let replica = substrate.replica_type().ok()?;
+    let known = sync::Schema::new(replica, substrate.mode(), schema.hash(wire)?);
+    Some(match schema.supported_hashes(wire) {
+        Some(hashes) => known.supported(hashes),
+        None => known,
+    })
 }
 
 #[cfg(test)]

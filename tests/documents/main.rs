@@ -1,15 +1,18 @@
-//! Exchanges over real sockets: documents become equal, whoever edits, joins late, restarts or stops listening.
+//! Exchanges over real sockets: documents become equal, whichever process edits, joins late, restarts or stops listening.
 
 // Helpers stand beside the tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod line;
+mod room;
+mod store;
 mod support;
 
 use kyneta_uds::{
-    DocId, Role,
+    DocId, Role, SchemaHash,
     documents::{
-        Diagnostic, Document, DocumentError, Edit, EditError, Exchange, ExchangeEvent, OpenError,
-        Policy, Resolve, Schema, Substrate,
+        Diagnostic, Document, DocumentError, Edit, EditError, Exchange, ExchangeEvent,
+        ExchangeEvents, OpenError, Policy, Resolve, Schema, Substrate,
     },
 };
 use support::{Path, id, number, schema, service, soon_equal, text};
@@ -151,6 +154,35 @@ async fn a_registered_schema_opens_what_a_peer_presents() {
     soon_equal(&[doc, theirs]).await;
 }
 
+/// What is reported of two schemas, the one here first.
+struct Differing {
+    hashes: [SchemaHash; 2],
+    texts: [Option<String>; 2],
+    said: String,
+}
+
+async fn until_mismatch(events: &mut ExchangeEvents) -> Differing {
+    loop {
+        let ExchangeEvent::Diagnostic(diagnostic) = events.recv().await.unwrap() else {
+            continue;
+        };
+        let said = diagnostic.to_string();
+        if let Diagnostic::Mismatch {
+            local,
+            remote,
+            texts,
+            ..
+        } = diagnostic
+        {
+            return Differing {
+                hashes: [local.schema, remote.schema],
+                texts: [texts.local, texts.remote],
+                said,
+            };
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_schema_is_reported_with_both_hashes_and_other_documents_go_on() {
     let path = Path::new();
@@ -159,15 +191,27 @@ async fn another_schema_is_reported_with_both_hashes_and_other_documents_go_on()
     let other = Schema::structure([("mode", Schema::number())]).unwrap();
     a.open(id("d"), Substrate::Plain, &schema()).unwrap();
     b.open(id("d"), Substrate::Plain, &other).unwrap();
-    let (local, remote) = loop {
-        if let ExchangeEvent::Diagnostic(Diagnostic::Mismatch { local, remote, .. }) =
-            events.recv().await.unwrap()
-        {
-            break (local.schema, remote.schema);
-        }
-    };
-    let hash = |schema: &Schema| schema.hash(kyneta_uds::protocol::WireVersion::V3).unwrap();
-    assert_eq!((local, remote), (hash(&other), hash(&schema())));
+    let reported = until_mismatch(&mut events).await;
+    let wire = kyneta_uds::protocol::WireVersion::V3;
+    let (ours, theirs) = (other.canonical(wire), schema().canonical(wire));
+    let hash = |schema: &Schema| schema.hash(wire).unwrap();
+    assert_eq!(reported.hashes, [hash(&other), hash(&schema())]);
+    // A peer sends the hash alone.
+    assert_eq!(reported.texts, [ours.clone(), None]);
+    let unknown = "(a schema that is unknown here)";
+    assert!(reported.said.contains(unknown), "{}", reported.said);
+
+    // Of a schema that is registered here the text is known, too.
+    b.register(Substrate::Plain, schema());
+    b.open(id("e"), Substrate::Plain, &other).unwrap();
+    a.open(id("e"), Substrate::Plain, &schema()).unwrap();
+    let reported = until_mismatch(&mut events).await;
+    assert_eq!(reported.texts, [ours, theirs.clone()]);
+    assert!(
+        reported.said.contains(&theirs.unwrap()),
+        "{}",
+        reported.said
+    );
     assert!(b.counts().diagnostics > 0);
 
     let docs = [config(&a), config(&b)];

@@ -33,6 +33,11 @@ impl Bus {
         }
     }
 
+    /// Its path as an argument.
+    pub(crate) fn at(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+
     /// A server that sends everything back.
     pub(crate) async fn echo(&self, id: &str) -> Server {
         let echo = service_fn(async |incoming: Incoming| {

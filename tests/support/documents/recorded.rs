@@ -68,5 +68,6 @@ pub(crate) fn offer(kind: PayloadKind, data: &str, version: &str) -> Offer {
         version: Version::new(version).unwrap(),
         reciprocate: None,
         lineage: None,
+        base: None,
     }
 }

@@ -7,18 +7,26 @@
 //! after it and what is pushed of it are from one moment, so that a push starts where the one before it ended. A
 //! serialized document takes no other.
 
+mod storing;
+
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use kyneta_uds_core::{DocEntry, DocId, Offer, PeerId, Version, WireVersion, ignore_poison};
+use kyneta_uds_core::{
+    DocEntry, DocId, Offer, PeerId, SchemaHash, Version, WireVersion, ignore_poison,
+};
 use kyneta_uds_exchange::{
     DocReplica, Edit, EditError, ImportError, Imported, Json, Moment, Payload, Take,
 };
 use kyneta_uds_schema::{DocVersion, Schema, Substrate};
 use tokio::sync::watch;
+
+use self::storing::Storing;
+pub(super) use self::storing::{StoredUpTo, Unstored};
+use super::room::Room;
 
 /// Both wire versions, in the order of the engine's machines.
 pub(super) const WIRES: [WireVersion; 2] = [WireVersion::V2, WireVersion::V3];
@@ -32,10 +40,14 @@ pub(super) struct DocCell {
     pub(super) substrate: Substrate,
     /// `None` when it is kept and passed on alone.
     pub(super) schema: Option<Schema>,
+    /// What the replica writes under, if its kind has such a number.
+    number: u64,
     state: Mutex<State>,
     seen: watch::Sender<Seen>,
+    stored: watch::Sender<StoredUpTo>,
     /// The connected peers from which all has come that they had.
     synced: watch::Sender<BTreeSet<PeerId>>,
+    room: Arc<Room>,
 }
 
 struct State {
@@ -46,6 +58,21 @@ struct State {
     is_edited: bool,
     /// It holds what it was made with.
     is_fresh: bool,
+    /// Its schema's hashes, where it is kept and passed on alone.
+    kept_hash: Each<Option<SchemaHash>>,
+    storing: Storing,
+    /// The bytes that it counts in the room, and those that it had when it was measured.
+    counted: usize,
+    measured: usize,
+}
+
+/// What an edit asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Edited {
+    /// The engine is to be told: it was not since it last looked.
+    pub(super) tell_engine: bool,
+    /// The journal is to be told: it was not since it last looked.
+    pub(super) tell_journal: bool,
 }
 
 /// What a user can have seen of a document.
@@ -68,23 +95,64 @@ pub(super) struct Import {
     pub(super) result: Result<Imported, ImportError>,
     pub(super) change: Change,
     pub(super) has_changed: bool,
+    /// The journal is to be told.
+    pub(super) tell_journal: bool,
 }
 
 impl DocCell {
-    pub(super) fn new(id: DocId, schema: Option<Schema>, replica: Box<dyn DocReplica>) -> Self {
+    pub(super) fn new(
+        id: DocId,
+        schema: Option<Schema>,
+        replica: Box<dyn DocReplica>,
+        number: u64,
+        room: Arc<Room>,
+    ) -> Self {
+        let bytes = replica.bytes();
+        room.count(0, bytes);
         let state = State {
+            counted: bytes,
+            measured: bytes,
             at: WIRES.map(|wire| replica.version(wire)),
             is_edited: false,
             is_fresh: true,
             replica,
+            kept_hash: [None, None],
+            storing: Storing::default(),
         };
         Self {
             id,
             substrate: state.replica.substrate(),
             schema,
+            number,
             state: Mutex::new(state),
             seen: watch::Sender::default(),
+            stored: watch::Sender::default(),
             synced: watch::Sender::default(),
+            room,
+        }
+    }
+
+    /// A document that was made of what is stored.
+    pub(super) fn stored(self, kept_hash: Each<Option<SchemaHash>>) -> Self {
+        let mut state = self.state();
+        state.is_fresh = false;
+        state.storing.at = Some(state.replica.version(WireVersion::V3));
+        state.kept_hash = kept_hash;
+        drop(state);
+        self
+    }
+
+    /// A document that was made of one without a schema, in whose place it comes. True when the journal is to be told.
+    pub(super) fn has_taken_over(&self) -> bool {
+        let mut state = self.state();
+        state.is_fresh = false;
+        state.storing.changed()
+    }
+
+    /// The hash of the schema that a peer has presented it with.
+    pub(super) fn set_kept_hash(&self, side: usize, hash: SchemaHash) {
+        if let Some(kept) = self.state().kept_hash.get_mut(side) {
+            *kept = Some(hash);
         }
     }
 
@@ -94,8 +162,14 @@ impl DocCell {
 
     /// How the document is presented to peers of a wire version; `None` where the schema has no hash.
     pub(super) fn entry(&self, wire: WireVersion) -> Option<DocEntry> {
-        let schema = self.schema.as_ref()?;
         let replica = self.substrate.replica_type().ok()?;
+        let Some(schema) = &self.schema else {
+            let side = WIRES.iter().position(|known| *known == wire)?;
+            let hash = self.state().kept_hash.get(side).cloned().flatten()?;
+            let mut entry = DocEntry::new(self.id.clone(), replica, hash);
+            entry.mode = self.substrate.mode();
+            return Some(entry);
+        };
         let mut entry = DocEntry::new(self.id.clone(), replica, schema.hash(wire)?);
         entry.mode = self.substrate.mode();
         entry.supported = schema.supported_hashes(wire);
@@ -104,6 +178,12 @@ impl DocCell {
 
     pub(super) fn value(&self) -> Json {
         self.state().replica.value()
+    }
+
+    /// Both at one moment.
+    pub(super) fn value_and_version(&self, wire: WireVersion) -> (Json, DocVersion) {
+        let state = self.state();
+        (state.replica.value(), state.replica.version(wire))
     }
 
     pub(super) fn version(&self, wire: WireVersion) -> DocVersion {
@@ -116,17 +196,22 @@ impl DocCell {
         Version::new(at).ok()
     }
 
-    /// Edits. True when the engine is to be told: it was not since it last looked.
-    pub(super) fn edit(&self, edits: &[Edit], moment: Moment) -> Result<bool, EditError> {
+    /// Edits.
+    pub(super) fn edit(&self, edits: &[Edit], moment: Moment) -> Result<Edited, EditError> {
         let mut state = self.state();
         if !state.replica.edit(edits, moment)? {
-            return Ok(false);
+            return Ok(Edited::default());
         }
-        let is_first = !std::mem::replace(&mut state.is_edited, true);
+        let edited = Edited {
+            tell_engine: !std::mem::replace(&mut state.is_edited, true),
+            tell_journal: state.storing.changed(),
+        };
+        state.storing.edited = state.storing.changes;
         state.is_fresh = false;
+        self.count(&mut state);
         drop(state);
         self.seen.send_modify(|seen| seen.edits += 1);
-        Ok(is_first)
+        Ok(edited)
     }
 
     /// What was edited since the engine last looked, if anything.
@@ -165,6 +250,8 @@ impl DocCell {
         let change = state.take_change(pushes);
         let has_changed = before != state.at;
         state.is_fresh &= !has_changed;
+        let tell_journal = has_changed && state.storing.changed();
+        self.count(&mut state);
         drop(state);
         if has_changed {
             self.seen.send_modify(|seen| seen.imports += 1);
@@ -173,7 +260,27 @@ impl DocCell {
             result,
             change,
             has_changed,
+            tell_journal,
         })
+    }
+
+    fn count(&self, state: &mut State) {
+        let bytes = state.replica.bytes();
+        self.room.count(state.counted, bytes);
+        state.counted = bytes;
+    }
+
+    /// By how much what it counts may be too much.
+    pub(super) fn uncertain_bytes(&self) -> usize {
+        let state = self.state();
+        state.counted.saturating_sub(state.measured)
+    }
+
+    /// Counts what it holds anew.
+    pub(super) fn measure(&self) {
+        let mut state = self.state();
+        state.measured = state.replica.measure();
+        self.count(&mut state);
     }
 
     /// It was neither edited nor changed by a peer.
@@ -212,6 +319,13 @@ impl DocCell {
 
     pub(super) fn unset_synced(&self, peer: &PeerId) {
         self.synced.send_if_modified(|peers| peers.remove(peer));
+    }
+}
+
+impl Drop for DocCell {
+    fn drop(&mut self) {
+        let counted = self.state().counted;
+        self.room.count(counted, 0);
     }
 }
 

@@ -1,0 +1,80 @@
+//! The room for all documents of an exchange together.
+//!
+//! In: what each document holds. Out: whether there is room. Touches documents that are measured.
+//!
+//! A document counts what it holds as at least so much, because measuring costs a look at all of it. Near the limit
+//! the documents whose count is the most uncertain are measured, until an eighth of the limit is free, so that the next
+//! documents need not be measured at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::cell::DocCell;
+
+/// Bytes of all documents.
+#[derive(Debug)]
+pub(super) struct Room {
+    limit: usize,
+    held: AtomicUsize,
+}
+
+/// All documents together are too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "all documents together have {bytes} bytes, more than {limit}: nothing is added \
+     (ExchangeBuilder::max_bytes_in_all)"
+)]
+pub struct DocumentsFull {
+    /// The bytes there are.
+    pub bytes: usize,
+    /// The most allowed.
+    pub limit: usize,
+}
+
+impl Room {
+    pub(super) const fn new(limit: usize) -> Self {
+        let held = AtomicUsize::new(0);
+        Self { limit, held }
+    }
+
+    /// Whether something may be added. `all` gives the documents, to be measured.
+    pub(super) fn check(
+        &self,
+        all: impl FnOnce() -> Vec<Arc<DocCell>>,
+    ) -> Result<(), DocumentsFull> {
+        if self.held() > self.limit {
+            self.measure(all());
+        }
+        match (self.held(), self.limit) {
+            (bytes, limit) if bytes > limit => Err(DocumentsFull { bytes, limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A document counts `now` in place of `before`.
+    pub(super) fn count(&self, before: usize, now: usize) {
+        if now > before {
+            self.held.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - now, Ordering::Relaxed);
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn measure(&self, all: Vec<Arc<DocCell>>) {
+        let uncertain = all.into_iter().map(|cell| (cell.uncertain_bytes(), cell));
+        let mut uncertain: Vec<_> = uncertain.filter(|(bytes, _)| *bytes > 0).collect();
+        uncertain.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (_, cell) in uncertain {
+            cell.measure();
+            if self.held() <= self.limit - self.limit / 8 {
+                return;
+            }
+        }
+    }
+}
