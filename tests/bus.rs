@@ -7,12 +7,13 @@ mod support;
 use std::{convert::Infallible, num::NonZeroU32, path::Path, time::Duration};
 
 use kyneta_uds::{
-    Bus, BusIncoming, Role,
-    bus::{BusError, BusEvent, BusJoinError, RequestError},
+    Bus, BusIncoming, HandshakeLayer, Role, SocketPath, UnixTarget, WireMode,
+    bus::{BusError, BusEvent, BusJoinError, LookError, RequestError, tap, who},
+    default_stack,
 };
 use support::{service, soon};
 use tokio::sync::mpsc;
-use tower::{Service as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
 type Said = (String, u64, bool, String);
 
@@ -222,10 +223,14 @@ async fn a_message_that_is_not_understood_is_an_event_a_count_and_an_answer() {
     assert!(error.to_string().contains("does not understand"), "{error}");
 }
 
-#[tokio::test]
-async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
+/// A member that keeps the newest four, and does not go on before it may. How many of ten thousand it gets.
+async fn keeps_the_newest(listens: bool) -> usize {
+    const MANY: usize = 10_000;
     let bus = support::Bus::new();
-    let mut a = One::join(&bus.path, "a").await;
+    let first = match listens {
+        true => None,
+        false => Some(One::join(&bus.path, "a").await),
+    };
     let (sender, mut got) = mpsc::unbounded_channel();
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let open = gate.clone();
@@ -241,9 +246,13 @@ async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
         .identity(service("slow"))
         .protocol("test/1")
         .when_slow_keep_newest(NonZeroU32::new(4).unwrap());
+    let mut events = builder.events();
     let _slow = soon(builder.join(handler)).await.unwrap();
+    let mut a = match first {
+        Some(a) => a,
+        None => One::join(&bus.path, "a").await,
+    };
     a.until_members(&["slow"]).await;
-    const MANY: usize = 10_000;
     for i in 0..MANY {
         // Not owed to it, so it is done at once.
         let sent = soon(a.bus.ready())
@@ -252,18 +261,141 @@ async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
             .call(format!("{i:0>200}"));
         soon(sent).await.unwrap();
     }
+    // This one is owed to it, and comes behind all others.
+    let mut to_slow = a.bus.member("slow").unwrap();
+    let last = soon(to_slow.begin_send("last".to_owned())).await.unwrap();
     open.add_permits(MANY);
-    let last = format!("{:0>200}", MANY - 1);
     let mut count = 0;
-    loop {
-        let text = soon(got.recv()).await.unwrap();
+    while soon(got.recv()).await.unwrap() != "last" {
         count += 1;
-        if text == last {
-            break;
+    }
+    soon(last).await.unwrap();
+    let mut missed = 0;
+    while missed + (count as u64) < MANY as u64 {
+        if let BusEvent::Missed { count, .. } = soon(events.recv()).await.unwrap() {
+            missed += count;
         }
     }
-    assert!(count <= MANY);
-    let _ = a.said.try_recv();
+    assert_eq!(missed + count as u64, MANY as u64);
+    count
+}
+
+#[tokio::test]
+async fn a_member_that_keeps_the_newest_is_told_what_it_has_missed() {
+    for listens in [false, true] {
+        let count = keeps_the_newest(listens).await;
+        // Those that wait at the hub and here, and those that the handler has been given already.
+        assert!(count <= 24, "{count}, listens: {listens}");
+    }
+}
+
+#[tokio::test]
+async fn small_messages_beside_requests_come_one_by_one() {
+    let bus = support::Bus::new();
+    let _listener = One::join(&bus.path, "a").await;
+    let mut asked = One::join(&bus.path, "b").await;
+    let mut sender = One::join(&bus.path, "c").await;
+    sender.until_members(&["a", "b"]).await;
+    let mut answers = Vec::new();
+    for n in 1..=400 {
+        if n % 20 == 0 {
+            let mut to_b = sender.bus.member("b").unwrap();
+            soon(to_b.ready()).await.unwrap();
+            answers.push(to_b.call(n.to_string()));
+        } else {
+            drop(soon(sender.bus.ready()).await.unwrap().call(n.to_string()));
+        }
+    }
+    for answer in answers {
+        assert!(soon(answer).await.unwrap().ends_with(" yourself"));
+    }
+    for n in 1..=400 {
+        assert_eq!(asked.heard().await, ("c".to_owned(), n.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn many_small_messages_come_one_by_one_whatever_else_is_sent_between_them() {
+    const MANY: u64 = 5000;
+    let bus = support::Bus::new();
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    // A smaller limit than that of the others.
+    let listener = Bus::builder(&bus.path)
+        .identity(service("a"))
+        .max_message(500);
+    let _listener = soon(listener.protocol("test/1").join(ignore))
+        .await
+        .unwrap();
+    let mut other = One::join(&bus.path, "b").await;
+    let mut sender = One::join(&bus.path, "c").await;
+    sender.until_members(&["a", "b"]).await;
+    let mut look = soon(tap(SocketPath::new(&bus.path).unwrap()))
+        .await
+        .unwrap();
+    let text = |n: u64| format!("{n}{}", "x".repeat(n as usize * 7 % 400));
+    let watch = tokio::spawn(async move {
+        let (mut seen, mut last) = (0, 0);
+        while last < MANY {
+            let passed = look.next().await.unwrap().unwrap();
+            seen += 1 + passed.missed;
+            assert!(passed.seq > last && passed.kind == "message");
+            let shown: String = ciborium::from_reader(&*passed.data).unwrap();
+            assert_eq!(shown, text(passed.seq));
+            last = passed.seq;
+        }
+        seen
+    });
+    let mut to_b = sender.bus.member("b").unwrap();
+    let mut last = None;
+    for n in 1..=MANY {
+        last = Some(match n % 97 {
+            0 => soon(to_b.begin_send(text(n))).await.unwrap(),
+            _ => soon(sender.bus.ready()).await.unwrap().call(text(n)),
+        });
+    }
+    assert!(soon(last.unwrap()).await.unwrap().missed.is_empty());
+    for n in 1..=MANY {
+        let said = soon(other.said.recv()).await.unwrap();
+        assert_eq!(said, ("c".to_owned(), n, n % 97 == 0, text(n)));
+    }
+    assert_eq!(soon(watch).await.unwrap(), MANY);
+    assert_eq!(sender.bus.unacknowledged(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_member_that_keeps_the_newest_takes_bundles_apart() {
+    const MANY: u64 = 3000;
+    let bus = support::Bus::new();
+    let _listener = One::join(&bus.path, "a").await;
+    let (told, mut got) = mpsc::unbounded_channel();
+    let handler = service_fn(move |incoming: BusIncoming<String>| {
+        let _ = told.send(incoming.seq);
+        std::future::ready(Ok::<_, Infallible>(()))
+    });
+    let slow = Bus::<String>::builder(&bus.path)
+        .identity(service("slow"))
+        .protocol("test/1")
+        .when_slow_keep_newest(NonZeroU32::new(4).unwrap());
+    let mut events = slow.events();
+    let _slow = soon(slow.join(handler)).await.unwrap();
+    let mut sender = One::join(&bus.path, "sender").await;
+    sender.until_members(&["a", "slow"]).await;
+    for _ in 1..=MANY {
+        drop(soon(sender.bus.ready()).await.unwrap().call("x".to_owned()));
+    }
+    let (mut seen, mut last) = (0, 0);
+    while last < MANY {
+        let seq = soon(got.recv()).await.unwrap();
+        assert!(seq > last);
+        (seen, last) = (seen + 1, seq);
+    }
+    let mut missed = 0;
+    while seen + missed < MANY {
+        if let BusEvent::Missed { count, .. } = soon(events.recv()).await.unwrap() {
+            missed += count;
+        }
+    }
+    assert_eq!(seen + missed, MANY);
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,4 +486,26 @@ async fn a_peer_of_kyneta_s_on_a_bus_is_named_by_its_protocol() {
         }
     }
     connecting.abort();
+}
+
+#[tokio::test]
+async fn a_kyneta_listener_that_does_not_tell_its_members_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = SocketPath::new(dir.path().join("bus.sock")).unwrap();
+    let listener = tokio::net::UnixListener::bind(dir.path().join("bus.sock")).unwrap();
+    // As the reference does, it takes each connection for a peer.
+    tokio::spawn(async move {
+        let mut stack = HandshakeLayer::new(service("theirs")).layer(default_stack(WireMode::Auto));
+        let mut channels = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let target = UnixTarget::Accepted(stream);
+            channels.extend(stack.ready().await.unwrap().call(target).await);
+        }
+    });
+    for look in [soon(who(path.clone())).await, soon(tap(path)).await] {
+        let Err(LookError::NotTold { listener, .. }) = &look else {
+            panic!("{look:?}");
+        };
+        assert_eq!(listener.as_str(), "theirs");
+    }
 }

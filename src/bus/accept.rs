@@ -23,7 +23,7 @@ pub(crate) struct BusAcceptHandler {
 
 impl<C, E> AcceptHandler<BusChannel<C>, E, Wire> for BusAcceptHandler
 where
-    C: Channel<Wire, In = Wire, Future: Send> + Send + 'static,
+    C: Channel<Wire, In = Wire, Future: Send, Error: Send> + Send + 'static,
     E: Into<BoxError> + Send + 'static,
 {
     async fn accept(

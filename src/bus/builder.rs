@@ -3,12 +3,12 @@
 use std::{marker::PhantomData, num::NonZeroU32, time::Duration};
 
 use kyneta_uds_bus::{Incarnation, MemberConfig, SlowPolicy};
-use kyneta_uds_cbor::CborLayer;
-use kyneta_uds_core::{BoxError, Identity, SharedError, SocketPath, SocketPathError};
-use kyneta_uds_framing::FramingLayer;
-use kyneta_uds_negotiate::{NegotiateLayer, Role};
+use kyneta_uds_cbor::{CborChannel, CborLayer};
+use kyneta_uds_core::{BoxError, Frames, Identity, SharedError, SocketPath, SocketPathError};
+use kyneta_uds_framing::{Framing, FramingLayer};
+use kyneta_uds_negotiate::{NegotiateLayer, Only, Role};
 use kyneta_uds_queue::queue;
-use kyneta_uds_unix::{AuthorizeLayer, ListenerOptions, UnixConnector};
+use kyneta_uds_unix::{AuthorizeLayer, Listener, ListenerOptions, UnixConnector, UnixTarget};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
@@ -17,18 +17,23 @@ use tower_service::Service;
 
 use super::{
     accept::{BusAcceptHandler, config, inputs},
+    channel::{SaveFn, save},
     codec::BusCodec,
     deliver::deliver,
     event::{BusEventReader, BusEvents},
     handle::Bus,
+    handlers::{Handlers, One},
+    handoff::TakenBus,
     incoming::BusIncoming,
     info::MemberInfo,
     make::MakeBusChannel,
     refusal::NotAdmittedToBus,
-    shared::{Settings, Shared},
+    shared::{Settings, Shared, max_frame},
     wire::Wire,
 };
-use crate::{builder::anonymous, waiting::Waiting};
+use crate::{HandoffPolicy, builder::anonymous, waiting::Waiting};
+#[cfg(target_os = "linux")]
+use crate::{bus::handoff::BusHandoffs, handoff::WhileListening as _};
 
 /// What the future of a message waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,9 +51,10 @@ pub enum Delivery {
 #[derive(Debug)]
 pub struct BusBuilder<M> {
     path: Result<SocketPath, SocketPathError>,
-    identity: Identity,
+    identity: Option<Identity>,
     protocols: Vec<String>,
-    listener: ListenerOptions,
+    pub(super) handoff: Option<HandoffPolicy>,
+    pub(super) listener: ListenerOptions,
     delivery: Delivery,
     slow: SlowPolicy,
     regroup: Duration,
@@ -56,8 +62,13 @@ pub struct BusBuilder<M> {
     window: usize,
     max_bytes: usize,
     max_message: usize,
-    join_timeout: Option<Duration>,
-    events: BusEvents,
+    pub(super) join_timeout: Option<Duration>,
+    pub(super) events: BusEvents,
+    /// The one role that it takes; of a listener, one that is bound already.
+    pub(super) only: Option<Only>,
+    pub(super) bound: Option<Listener>,
+    #[cfg(feature = "machines")]
+    machines: Option<crate::machines::Machines>,
     message: PhantomData<fn(M)>,
 }
 
@@ -94,6 +105,14 @@ pub enum BusJoinError {
         /// The last reason; absent when the time was less than a second.
         why: Option<Waiting>,
     },
+    /// The process that listens, or this one, has refused a handoff. The former listens on.
+    #[error("{path} could not be taken over")]
+    NotTakenOver {
+        /// The path.
+        path: SocketPath,
+        /// Why.
+        source: SharedError,
+    },
     /// It ended before it had joined: its runtime has ended.
     #[error("the member of {path} ended before it had joined")]
     Ended {
@@ -113,8 +132,9 @@ impl<M> BusBuilder<M> {
     pub(super) fn new(path: Result<SocketPath, SocketPathError>) -> Self {
         Self {
             path,
-            identity: anonymous(),
+            identity: None,
             protocols: Vec::new(),
+            handoff: None,
             listener: ListenerOptions::new(),
             delivery: Delivery::Once,
             slow: SlowPolicy::Wait,
@@ -125,13 +145,17 @@ impl<M> BusBuilder<M> {
             max_message: 64 << 20,
             join_timeout: Some(Duration::from_secs(30)),
             events: BusEvents::new(),
+            only: None,
+            bound: None,
+            #[cfg(feature = "machines")]
+            machines: None,
             message: PhantomData,
         }
     }
 
     /// Its id, name and type. A service with a generated id by default.
     pub fn identity(mut self, identity: Identity) -> Self {
-        self.identity = identity;
+        self.identity = Some(identity);
         self
     }
 
@@ -162,7 +186,7 @@ impl<M> BusBuilder<M> {
     }
 
     /// When this member is too slow, it gets the newest `count` of the messages to all, and is told how many it
-    /// has [missed](super::BusEvent::Missed).
+    /// has [missed](super::BusEvent::Missed). So many wait at the listener, and so many and a quarter for its handler.
     pub fn when_slow_keep_newest(mut self, count: NonZeroU32) -> Self {
         self.slow = SlowPolicy::Newest(count);
         self
@@ -190,6 +214,10 @@ impl<M> BusBuilder<M> {
 
     /// How many messages of this member may wait for acknowledgements, and their bytes. 4,096 and 16 MiB by default;
     /// a larger message waits alone.
+    ///
+    /// As the listener it trusts no window of others: a member that has 16 times as much on the way to one other member, and
+    /// [one message](Self::max_message) more, is [disconnected](super::BusEvent::BeyondWindow). So give the members of a
+    /// bus windows of the same order.
     pub fn window(mut self, messages: usize, bytes: usize) -> Self {
         self.window = messages.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self.max_bytes = bytes;
@@ -205,6 +233,14 @@ impl<M> BusBuilder<M> {
     /// How long [`join`](Self::join) may take. 30 s by default; `None` waits for ever.
     pub fn join_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.join_timeout = timeout.into();
+        self
+    }
+
+    /// Links to other machines, while this member listens: the members of all machines are on one bus, with the same
+    /// promise. None by default. See [`machines`](crate::machines).
+    #[cfg(feature = "machines")]
+    pub fn machines(mut self, machines: crate::machines::Machines) -> Self {
+        self.machines = Some(machines);
         self
     }
 
@@ -229,19 +265,7 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
             + 'static,
     {
         let limit = self.join_timeout;
-        let bus = self.join_lazy(handler)?;
-        let joined = match limit {
-            Some(limit) => timeout(limit, bus.joined()).await,
-            None => Ok(bus.joined().await),
-        };
-        match joined {
-            Ok(joined) => joined.map(|()| bus),
-            Err(_) => Err(BusJoinError::TimedOut {
-                path: bus.path().clone(),
-                waited: limit.unwrap_or_default(),
-                why: bus.waiting(),
-            }),
-        }
+        self.join_lazy(handler)?.join_within(limit).await
     }
 
     /// As [`join`](Self::join), without waiting: [`Bus::joined`] waits. A message that is published before goes to the
@@ -249,32 +273,41 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
     ///
     /// # Errors
     /// [`BusJoinError::Path`]: no socket can have this path.
-    pub fn join_lazy<H>(mut self, handler: H) -> Result<Bus<M>, BusJoinError>
+    pub fn join_lazy<H>(self, handler: H) -> Result<Bus<M>, BusJoinError>
     where
         H: Service<BusIncoming<M>, Response = (), Error: Into<BoxError>, Future: Send>
             + Send
             + 'static,
     {
-        let path = self.path?;
-        if self.protocols.is_empty() {
-            self.protocols.push("bus/1".to_owned());
-        }
-        let member = MemberConfig::default()
-            .slow(self.slow)
-            .max_messages(usize::MAX)
-            .max_bytes(usize::MAX);
-        let settings = Settings {
-            me: MemberInfo::of_this_process(&self.identity, incarnation()),
-            protocols: self.protocols,
-            member,
-            window: self.window,
-            max_bytes: self.max_bytes,
-            max_message: self.max_message,
-            regroup: self.regroup,
-            stall: self.stall,
-            fast: self.delivery == Delivery::Fast,
-        };
-        let shared = Shared::new(settings, self.events);
+        self.start_default(One(handler))
+    }
+
+    /// Joins over the default stack.
+    pub(super) fn start_default(self, handlers: impl Handlers<M>) -> Result<Bus<M>, BusJoinError> {
+        let frames = self.default_frames();
+        self.start(frames, Some(save), handlers, None)
+    }
+
+    /// Joins over what `frames` makes, whose connections give their state by `save`.
+    pub(super) fn start<S, H>(
+        mut self,
+        frames: S,
+        save: Option<SaveFn<CborChannel<S::Response, BusCodec>>>,
+        handlers: H,
+        taken: Option<TakenBus<CborChannel<S::Response, BusCodec>>>,
+    ) -> Result<Bus<M>, BusJoinError>
+    where
+        S: Service<UnixTarget, Error: Into<BoxError> + Send + 'static, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        S::Response: Frames<Error: Send> + Send + 'static,
+        H: Handlers<M>,
+    {
+        let path = self.path()?;
+        let settings = self.settings();
+        let resumed = taken.as_ref().and_then(|taken| taken.shared());
+        let shared = resumed.unwrap_or_else(|| Shared::new(settings, self.events));
         let allow = self.listener.allows().clone();
         let accept_handler = BusAcceptHandler {
             shared: shared.clone(),
@@ -283,28 +316,121 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
             .listener(self.listener)
             .allow_listener(allow.clone())
             .regroup(Duration::ZERO);
+        let negotiate = match self.only {
+            Some(only) => negotiate.only(only),
+            None => negotiate,
+        };
         let roles = negotiate.role_watch();
-        // Room for what a frame holds beside the message.
-        let frames = FramingLayer::new().max_frame(self.max_message.saturating_add(1024));
-        let stack = AuthorizeLayer::new(allow)
-            .layer(CborLayer::with_codec(BusCodec).layer(frames.layer(UnixConnector::new())));
-        let make = MakeBusChannel::new(stack, shared.clone());
+        #[cfg(feature = "machines")]
+        let links = self.machines.map(|machines| {
+            let side = crate::machines::Side::Bus(shared.clone());
+            machines.start(side, roles.clone())
+        });
+        let stack = AuthorizeLayer::new(allow).layer(CborLayer::with_codec(BusCodec).layer(frames));
+        let make = MakeBusChannel::new(stack, save, shared.clone());
         let mut negotiate = negotiate.layer(make);
         let (handle, driver) = queue(config(&shared));
         let inputs = inputs(shared.clone());
-        let bus = Bus::new(shared.clone(), handle, roles, path.clone());
-        tokio::spawn(deliver(shared.clone(), handler));
+        let bus = Bus::new(shared.clone(), handle.clone(), roles.clone(), path.clone());
+        #[cfg(feature = "machines")]
+        let bus = bus.with_links(links.clone());
+        let taken = taken.map(|taken| taken.go_on(&shared));
+        let bound = self.bound.map(|listener| (listener, None, Vec::new()));
+        let (channel, offering) = match taken.or(bound) {
+            Some((listener, offering, members)) => {
+                let channel = negotiate.resume(path.clone(), listener, members);
+                (Some(channel), offering)
+            }
+            None => (None, None),
+        };
+        #[cfg(target_os = "linux")]
+        BusHandoffs {
+            shared: shared.clone(),
+            path: path.clone(),
+            roles,
+            handle,
+        }
+        .start(self.handoff, offering);
+        #[cfg(not(target_os = "linux"))]
+        let _ = (self.handoff, offering, roles, handle);
+        tokio::spawn(deliver(shared.clone(), handlers));
         tokio::spawn(async move {
-            let Ok(channel) = (&mut negotiate).oneshot(path).await;
+            let channel = match channel {
+                Some(channel) => channel,
+                None => {
+                    let Ok(channel) = (&mut negotiate).oneshot(path).await;
+                    channel
+                }
+            };
             driver.drive(channel, inputs).await;
             shared.role(Role::Disposed);
+            #[cfg(feature = "machines")]
+            if let Some(links) = links {
+                links.finished().await;
+            }
             shared.over();
         });
         Ok(bus)
     }
 }
 
+impl<M> BusBuilder<M> {
+    /// What makes the frames of a bus, unless it is [another stack](Self::frames).
+    pub(super) fn default_frames(&self) -> Framing<UnixConnector> {
+        let frames = FramingLayer::new().max_frame(max_frame(self.max_message));
+        frames.layer(UnixConnector::new())
+    }
+
+    pub(super) fn path(&self) -> Result<SocketPath, BusJoinError> {
+        Ok(self.path.clone()?)
+    }
+
+    /// True where the id was chosen.
+    pub(super) const fn is_named(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    pub(super) fn settings(&mut self) -> Settings {
+        if self.protocols.is_empty() {
+            self.protocols.push("bus/1".to_owned());
+        }
+        let identity = self.identity.get_or_insert_with(anonymous);
+        let member = MemberConfig::default()
+            .slow(self.slow)
+            .max_messages(usize::MAX)
+            .max_bytes(usize::MAX);
+        Settings {
+            me: MemberInfo::of_this_process(identity, incarnation()),
+            protocols: self.protocols.clone(),
+            member,
+            slow: self.slow,
+            window: self.window,
+            max_bytes: self.max_bytes,
+            max_message: self.max_message,
+            regroup: self.regroup,
+            stall: self.stall,
+            fast: self.delivery == Delivery::Fast,
+        }
+    }
+}
+
 impl<M> Bus<M> {
+    /// The member, when it is there.
+    pub(super) async fn join_within(self, limit: Option<Duration>) -> Result<Self, BusJoinError> {
+        let joined = match limit {
+            Some(limit) => timeout(limit, self.joined()).await,
+            None => Ok(self.joined().await),
+        };
+        match joined {
+            Ok(joined) => joined.map(|()| self),
+            Err(_) => Err(BusJoinError::TimedOut {
+                path: self.path().clone(),
+                waited: limit.unwrap_or_default(),
+                why: self.waiting(),
+            }),
+        }
+    }
+
     /// Waits until this member is there, as [`BusBuilder::join`] does, for as long as that takes.
     ///
     /// Cancel safe.
@@ -315,8 +441,10 @@ impl<M> Bus<M> {
         let path = || self.path().clone();
         let mut refused = self.shared().refused.subscribe();
         let not_admitted = async {
-            match refused.wait_for(Option::is_some).await {
-                Ok(why) => (*why).clone(),
+            // Not in the match: its guard would be held for as long as it waits.
+            let why = refused.wait_for(Option::is_some).await;
+            match why.map(|why| (*why).clone()) {
+                Ok(why) => why,
                 Err(_) => std::future::pending().await,
             }
         };
@@ -334,7 +462,7 @@ impl<M> Bus<M> {
             let mut present = self.shared().present.subscribe();
             let all = async {
                 while !self.shared().has_met_all() {
-                    // A welcome with nobody there changes no list.
+                    // A welcome where no other member is there changes no list.
                     let _ = timeout(Duration::from_millis(5), present.changed()).await;
                 }
             };

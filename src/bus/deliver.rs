@@ -3,35 +3,45 @@
 //! In: the inbox. Out: calls of the handler, events, acknowledgements. May touch: the user's handler, tokio's clock
 //! while something is not acknowledged yet.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    ops::RangeInclusive,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use kyneta_uds_bus::SeqNo;
-use kyneta_uds_core::{BoxError, SharedError, panic_text};
+use kyneta_uds_bus::{Message, SeqNo};
+use kyneta_uds_core::{BoxError, SharedError};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
-use tower_service::Service;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
+    bundle,
     event::BusEvent,
+    handlers::Handlers,
     inbox::Delivery,
     incoming::{BusIncoming, Responder},
     info::MemberInfo,
     shared::Shared,
+    trace::TraceParent,
+    usual,
+    wire::{Body, Kind},
 };
 
 /// After this long, what was handed over is acknowledged.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(1);
 
+/// A request or an answer is acknowledged with what is written next, or after this long.
+const ACKNOWLEDGE_LAZILY_AFTER: Duration = Duration::from_millis(10);
+
 /// After this many messages, too.
 const ACKNOWLEDGE_EACH: usize = 256;
 
-/// While more wait for the handler, nothing is acknowledged: the windows of the senders fill.
-const MAX_WAITING: usize = 256;
-
-/// How deeply a message may be nested.
-const MAX_DEPTH: usize = 128;
+/// Bytes for texts that a message's type borrows while it is read. Longer ones are no such texts.
+const SCRATCH: usize = 4096;
 
 /// What is handed over and not acknowledged.
 #[derive(Default)]
@@ -39,17 +49,57 @@ struct Open {
     messages: usize,
     at_once: bool,
     since: Option<Instant>,
+    /// Since when a request or an answer is not acknowledged.
+    lazily: Option<Instant>,
+}
+
+/// One timer for all that is to be acknowledged: set a thousand times a second at most, not for each message.
+#[derive(Default)]
+struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// True when `due` has come first.
+    async fn rings_before(&mut self, due: Instant, changed: impl Future<Output = ()>) -> bool {
+        let mut changed = pin!(changed);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if sleep.deadline() > due {
+            sleep.as_mut().reset(due);
+        }
+        poll_fn(|cx| {
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            while sleep.as_mut().poll(cx).is_ready() {
+                if sleep.deadline() >= due {
+                    return Poll::Ready(true);
+                }
+                sleep.as_mut().reset(due);
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// Delivers until the bus has ended.
 pub(crate) async fn deliver<M, H>(shared: Arc<Shared>, mut handler: H)
 where
     M: DeserializeOwned + Send + 'static,
-    H: Service<BusIncoming<M>, Response = (), Error: Into<BoxError>>,
+    H: Handlers<M>,
 {
-    let mut open = Open::default();
+    let (mut open, mut alarm) = (Open::default(), Alarm::default());
+    let mut scratch = vec![0; SCRATCH];
+    let mut deliveries = Vec::new();
     loop {
-        let deliveries = shared.inbox.take();
+        if shared.inbox.is_held() {
+            if open.since.is_some() || shared.inbox.owed_lazily() > 0 {
+                acknowledge(&shared, &mut open);
+            }
+            shared.inbox.rest(std::mem::take(&mut deliveries)).await;
+        }
+        shared.inbox.take(&mut deliveries);
         if deliveries.is_empty() {
             if open.at_once {
                 acknowledge(&shared, &mut open);
@@ -57,11 +107,10 @@ where
             if shared.inbox.is_closed() {
                 return;
             }
-            match open.since {
+            match open.due(&shared) {
                 None => shared.inbox.changed().await,
-                Some(since) => {
-                    let due = since + ACKNOWLEDGE_AFTER;
-                    if timeout_at(due, shared.inbox.changed()).await.is_err() {
+                Some(due) => {
+                    if alarm.rings_before(due, shared.inbox.changed()).await {
                         acknowledge(&shared, &mut open);
                     }
                 }
@@ -69,84 +118,231 @@ where
             continue;
         }
         let mut left = deliveries.len();
-        for delivery in deliveries {
+        let mut not_got = Vec::new();
+        for delivery in deliveries.drain(..) {
             left -= 1;
+            // Once held, it stays so for all behind: they are in order.
+            if !not_got.is_empty() || shared.inbox.is_held() {
+                not_got.push(delivery);
+                continue;
+            }
             match delivery {
-                Delivery::Event(event) => shared.events.send(event),
-                Delivery::Handled => {
-                    open.messages += 1;
-                    open.at_once = true;
+                Delivery::Event(event) => {
+                    if let BusEvent::Left(member) = &event {
+                        handler.left(member);
+                    }
+                    shared.events.send(event);
                 }
                 Delivery::Message {
                     from,
-                    seq,
-                    to_me,
-                    at_once,
-                    data,
+                    message,
                     request,
                 } => {
-                    open.messages += 1;
-                    open.at_once |= at_once;
-                    open.since.get_or_insert_with(Instant::now);
-                    let responder = request.map(|cancel| {
-                        Responder::new(shared.clone(), from.member_id(), seq, cancel)
-                    });
-                    let message = match decode::<M>(&data) {
-                        Ok(message) => message,
-                        Err(error) => {
-                            not_understood(&shared, from, seq, error, responder);
+                    let of = Of {
+                        from: &from,
+                        seq: message.n,
+                        to_me: message.addressed,
+                        data: &message.body.data,
+                        whole: &message.body.data,
+                        trace: message.body.trace.as_deref().copied(),
+                        responder: request.map(|cancel| {
+                            Responder::new(shared.clone(), from.member_id(), message.n, cancel)
+                        }),
+                    };
+                    let is_request = of.responder.is_some();
+                    match is_request {
+                        true => open.take_request(&shared),
+                        false => open.take(message.body.at_once),
+                    }
+                    if let Some(incoming) = of.understood(&shared, &mut scratch) {
+                        let is_last = left == 0;
+                        open.hand_over(&shared, is_last && !is_request);
+                        let mut handled = pin!(handler.handle(incoming, &shared));
+                        let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
+                        let handled = match first {
+                            Poll::Ready(handled) => handled,
+                            Poll::Pending => {
+                                // The answer may take longer than the stall limit.
+                                if is_request && is_last {
+                                    acknowledge(&shared, &mut open);
+                                }
+                                handled.await
+                            }
+                        };
+                        handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                    }
+                }
+                Delivery::Run(from, run) => {
+                    let mut more = left + run.len();
+                    let mut rest = Vec::new();
+                    for message in run {
+                        more -= 1;
+                        if !rest.is_empty() {
+                            rest.push(message);
                             continue;
                         }
-                    };
-                    let incoming = BusIncoming::new(from.clone(), seq, to_me, message, responder);
-                    let is_last = left == 0 && open.at_once;
-                    if is_last || open.messages >= ACKNOWLEDGE_EACH {
-                        // It counts as handed over now: a handler that publishes and waits must not be waited for.
-                        acknowledge(&shared, &mut open);
+                        let mut inside = Inside::new(&message);
+                        while let Some((seq, data)) = inside.next() {
+                            if shared.inbox.is_held() {
+                                let left = message.n.0 - seq.0 + 1;
+                                rest.push(bundle::newest(message.clone(), left));
+                                break;
+                            }
+                            let of = Of {
+                                from: &from,
+                                seq,
+                                to_me: message.addressed,
+                                data,
+                                whole: &message.body.data,
+                                trace: message.body.trace.as_deref().copied(),
+                                responder: None,
+                            };
+                            open.take(message.body.at_once);
+                            if let Some(incoming) = of.understood(&shared, &mut scratch) {
+                                open.hand_over(&shared, more == 0 && inside.is_empty());
+                                let handled = handler.handle(incoming, &shared).await;
+                                handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                            }
+                        }
                     }
-                    hand_over(&shared, &mut handler, incoming, from).await;
+                    if !rest.is_empty() {
+                        not_got.push(Delivery::Run(from, rest));
+                    }
                 }
+            }
+        }
+        if !not_got.is_empty() {
+            shared.inbox.rest(not_got).await;
+        }
+    }
+}
+
+/// The messages of a bundle to all, or one that is none.
+struct Inside<'a> {
+    is_bundle: bool,
+    numbers: RangeInclusive<u64>,
+    rest: &'a [u8],
+}
+
+impl<'a> Inside<'a> {
+    fn new(message: &'a Message<Body>) -> Self {
+        Self {
+            is_bundle: matches!(message.body.kind, Kind::Bundle(_)),
+            numbers: bundle::first(message).0..=message.n.0,
+            rest: &message.body.data,
+        }
+    }
+
+    fn next(&mut self) -> Option<(SeqNo, &'a [u8])> {
+        let seq = SeqNo(self.numbers.next()?);
+        match self.is_bundle {
+            true => Some((seq, bundle::next(&mut self.rest, false)?.1)),
+            false => Some((seq, self.rest)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+}
+
+/// A message that is to be understood.
+struct Of<'a> {
+    from: &'a Arc<MemberInfo>,
+    seq: SeqNo,
+    to_me: bool,
+    /// What it says, and the body that this is a part of.
+    data: &'a [u8],
+    whole: &'a Bytes,
+    trace: Option<TraceParent>,
+    responder: Option<Responder>,
+}
+
+impl Of<'_> {
+    /// What the handler gets: nothing, if it is not understood.
+    #[inline]
+    fn understood<M: DeserializeOwned + 'static>(
+        self,
+        shared: &Arc<Shared>,
+        scratch: &mut [u8],
+    ) -> Option<BusIncoming<M>> {
+        match decode(self.data, self.whole, scratch) {
+            Ok(message) => Some(BusIncoming {
+                from: self.from.clone(),
+                seq: self.seq.0,
+                to_me: self.to_me,
+                message,
+                trace: self.trace,
+                request: self.responder,
+            }),
+            Err(error) => {
+                not_understood(shared, self.from.clone(), self.seq, error, self.responder);
+                None
             }
         }
     }
 }
 
-fn acknowledge(shared: &Arc<Shared>, open: &mut Open) {
-    if shared.inbox.len() > MAX_WAITING {
-        return;
+impl Open {
+    /// When what is handed over is to be acknowledged.
+    fn due(&mut self, shared: &Shared) -> Option<Instant> {
+        self.lazily = match shared.inbox.owed_lazily() {
+            0 => None,
+            _ => Some(self.lazily.unwrap_or_else(Instant::now)),
+        };
+        let since = self.since.map(|since| since + ACKNOWLEDGE_AFTER);
+        let lazily = self.lazily.map(|since| since + ACKNOWLEDGE_LAZILY_AFTER);
+        since.into_iter().chain(lazily).min()
     }
-    *open = Open::default();
-    shared.acknowledge();
+
+    fn take_request(&mut self, shared: &Arc<Shared>) {
+        if shared.inbox.owe_lazily() >= ACKNOWLEDGE_EACH {
+            acknowledge(shared, self);
+        }
+    }
+
+    fn take(&mut self, at_once: bool) {
+        self.messages += 1;
+        self.at_once |= at_once;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// A message is handed over now. `is_last`: none waits behind it.
+    fn hand_over(&mut self, shared: &Arc<Shared>, is_last: bool) {
+        let is_owed = self.at_once || shared.inbox.owed_lazily() > 0;
+        if is_last && is_owed || self.messages >= ACKNOWLEDGE_EACH {
+            // It counts as handed over: a handler that publishes and waits must not be waited for.
+            acknowledge(shared, self);
+        }
+        shared.events.received();
+    }
 }
 
-async fn hand_over<M, H>(
-    shared: &Shared,
-    handler: &mut H,
-    incoming: BusIncoming<M>,
-    from: Arc<MemberInfo>,
-) where
-    H: Service<BusIncoming<M>, Response = (), Error: Into<BoxError>>,
-{
-    let called = async {
-        poll_fn(|cx| handler.poll_ready(cx)).await?;
-        handler.call(incoming).await
-    };
-    shared.events.received();
-    let error = match AssertUnwindSafe(called).catch_unwind().await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => SharedError::new(error),
-        Err(panic) => {
-            let text = panic_text(&*panic).unwrap_or("no text");
-            SharedError::new(BoxError::from(format!("the handler panicked: {text}")))
-        }
-    };
+fn acknowledge(shared: &Arc<Shared>, open: &mut Open) {
+    if shared.inbox.may_acknowledge() {
+        *open = Open::default();
+        shared.acknowledge();
+    }
+}
+
+#[cold]
+fn failed(shared: &Shared, from: &Arc<MemberInfo>, error: SharedError) {
     tracing::warn!(%error, from = ?from.id, "the handler failed at a message");
+    let from = from.clone();
     shared.events.send(BusEvent::HandlerFailed { from, error });
 }
 
-fn decode<M: DeserializeOwned>(data: &Bytes) -> Result<M, BoxError> {
-    let mut rest: &[u8] = data;
-    let message = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH)?;
+fn decode<M: DeserializeOwned + 'static>(
+    data: &[u8],
+    whole: &Bytes,
+    scratch: &mut [u8],
+) -> Result<M, BoxError> {
+    if let Some(message) = usual::part(data, whole).or_else(|| usual::read(data)) {
+        return Ok(message);
+    }
+    let mut rest = data;
+    // Zeroed once, not for each message.
+    let message = ciborium::de::from_reader_with_buffer(&mut rest, scratch)?;
     match rest.is_empty() {
         true => Ok(message),
         false => Err("bytes after the message".into()),

@@ -1,12 +1,16 @@
 //! What happens on a bus, and how often.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use kyneta_uds_core::SharedError;
 use kyneta_uds_negotiate::Role;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{info::MemberInfo, refusal::NotAdmittedToBus};
@@ -53,15 +57,19 @@ pub enum BusEvent {
         /// Why.
         error: SharedError,
     },
-    /// As the listener: a process was not admitted.
+    /// As the listener: a process was not admitted, or a member of another machine is not taken.
     Refused {
         /// The id that it claims, cut at 256 characters.
         id: String,
         /// Why.
         error: NotAdmittedToBus,
     },
-    /// As the listener: a member has acknowledged nothing for the stall limit, and is disconnected.
+    /// As the listener: a member has acknowledged nothing for the stall limit, and is disconnected. If it is this one, it is
+    /// off the bus until its handler goes on; then it joins again, as a newcomer.
     Stalled(Arc<MemberInfo>),
+    /// As the listener: a member had more on the way to one other than any window allows, and is disconnected. Its process
+    /// is not admitted again. See [`BusBuilder::window`](super::BusBuilder::window).
+    BeyondWindow(Arc<MemberInfo>),
     /// There has been no role for a second or more.
     Waiting(Waiting),
     /// An obstacle at the path does not go away by itself.
@@ -69,17 +77,64 @@ pub enum BusEvent {
         /// What.
         error: SharedError,
     },
+    /// A link to another machine has changed, or there is none and why.
+    #[cfg(feature = "machines")]
+    Link {
+        /// What the machine is called here; its key if it is not named.
+        machine: String,
+        /// How.
+        change: crate::machines::LinkChange,
+    },
+    /// The links to other machines could not be started. It is tried again.
+    #[cfg(feature = "machines")]
+    MachinesFailed {
+        /// Why.
+        error: SharedError,
+    },
+    /// This member, its connections and what it kept go on in this process. It is the last event but for the role.
+    HandedOver {
+        /// The successor.
+        pid: u32,
+    },
+    /// This process goes on as the member of another one, which listened.
+    TookOver {
+        /// The former process.
+        pid: u32,
+        /// How many connections.
+        connections: usize,
+        /// How long they were frozen, at most.
+        pause: Duration,
+    },
+    /// A handoff was asked for and did not take place: this process listens on.
+    NotHandedOver {
+        /// Why.
+        error: SharedError,
+    },
+    /// There was nothing to be taken over: this process joins as a member of its own.
+    NotTakenOver {
+        /// Why.
+        error: SharedError,
+    },
     /// This reader was too slow and has missed this many events.
     MissedEvents(u64),
 }
 
 macro_rules! counts {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
+    ($($name:ident: $help:literal,)+) => {
         /// How often something has happened on a bus since this member's start.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         #[non_exhaustive]
+        #[serde(default)]
         pub struct BusCounts {
-            $($(#[$doc])+ pub $name: u64,)+
+            $(#[doc = concat!($help, ".")] pub $name: u64,)+
+        }
+
+        impl BusCounts {
+            /// The metric's name, its help text and the value of each count.
+            #[cfg(feature = "status")]
+            pub(crate) fn metrics(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + use<> {
+                [$((concat!("kyneta_uds.bus.", stringify!($name)), $help, self.$name),)+].into_iter()
+            }
         }
 
         #[derive(Debug, Default)]
@@ -98,24 +153,16 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Members that joined.
-    joined,
-    /// Members that left.
-    left,
-    /// Messages that were handed to the handler.
-    received,
-    /// Messages that will not come.
-    missed,
-    /// Messages that are no `M`.
-    not_understood,
-    /// Payloads that are none of the bus's.
-    rejected,
-    /// Messages that the handler failed or panicked at.
-    handler_failures,
-    /// Processes that were not admitted.
-    refused,
-    /// Members that were disconnected because they acknowledged nothing.
-    stalled,
+    joined: "Members that joined",
+    left: "Members that left",
+    received: "Messages that were handed to the handler",
+    missed: "Messages that will not come",
+    not_understood: "Messages that are of another type",
+    rejected: "Payloads that are none of the bus's",
+    handler_failures: "Messages that the handler failed or panicked at",
+    refused: "Processes that were not admitted",
+    stalled: "Members that were disconnected because they acknowledged nothing",
+    beyond_window: "Members that were disconnected because they sent more than any window allows",
 }
 
 /// The events, for any number of readers.
@@ -151,6 +198,7 @@ impl BusEvents {
             BusEvent::HandlerFailed { .. } => (&counters.handler_failures, 1),
             BusEvent::Refused { .. } => (&counters.refused, 1),
             BusEvent::Stalled(_) => (&counters.stalled, 1),
+            BusEvent::BeyondWindow(_) => (&counters.beyond_window, 1),
             _ => {
                 let _ = self.inner.sender.send(event);
                 return;

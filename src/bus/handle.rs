@@ -1,5 +1,7 @@
 //! The handle of a bus: publishes, and sees the others.
 
+#[cfg(feature = "status")]
+use std::collections::HashMap;
 use std::{
     fmt,
     future::Future,
@@ -16,7 +18,7 @@ use kyneta_uds_negotiate::{Role, RoleWatch};
 use kyneta_uds_queue::Handle;
 use serde::Serialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, futures::OwnedNotified, oneshot, watch},
+    sync::{TryAcquireError, futures::OwnedNotified, watch},
     time::{Duration, timeout},
 };
 use tokio_util::sync::PollSemaphore;
@@ -24,14 +26,24 @@ use tower_service::Service;
 
 use super::{
     builder::BusBuilder,
-    encode::encode,
+    encode::Encoder,
     event::{BusCounts, BusEventReader},
     info::MemberInfo,
     member::UnknownMember,
+    receipts::Receipt,
+    request::Asker,
     shared::{Present, Shared},
+    trace::{CarriesTrace, TraceParent},
     wire::{Kind, Wire},
 };
 use crate::waiting::Waiting;
+
+/// After so many bytes the task that writes has its turn: else a window of small messages is full before the first is
+/// written.
+const BURST: usize = 64 << 10;
+
+/// What a message counts beside its own bytes.
+const EACH: usize = 64;
 
 /// How long the end may take: messages that are not acknowledged are waited for.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -45,10 +57,17 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// It leaves when the last clone is dropped; [`dispose`](Self::dispose) waits for what is not acknowledged yet.
 pub struct Bus<M> {
     guard: Arc<Guard>,
-    window: PollSemaphore,
-    permit: Option<OwnedSemaphorePermit>,
+    encoder: Encoder,
+    /// A slot of the window is taken.
+    has_slot: bool,
+    /// Bytes that were sent since other tasks could run.
+    burst: usize,
+    /// Waits for one; absent unless there was none.
+    waits: Option<PollSemaphore>,
     /// Ready when fewer bytes are kept.
     room: Option<Pin<Box<OwnedNotified>>>,
+    #[cfg(feature = "machines")]
+    links: Option<crate::machines::Host>,
     message: PhantomData<fn(M)>,
 }
 
@@ -87,6 +106,9 @@ pub enum BusError {
     /// The member to which it was addressed is not there.
     #[error(transparent)]
     Unknown(#[from] UnknownMember),
+    /// Another process goes on as this member, and was handed over to before the message was sent.
+    #[error("the message is not sent: another process has taken over")]
+    NotSent,
     /// This member has ended. What was accepted before may have been delivered.
     #[error("this member of the bus has ended")]
     Ended,
@@ -115,9 +137,13 @@ impl<M> Bus<M> {
         path: SocketPath,
     ) -> Self {
         Self {
-            window: PollSemaphore::new(shared.window.clone()),
-            permit: None,
+            encoder: Encoder::default(),
+            has_slot: false,
+            burst: 0,
+            waits: None,
             room: None,
+            #[cfg(feature = "machines")]
+            links: None,
             guard: Arc::new(Guard {
                 shared,
                 handle,
@@ -126,6 +152,19 @@ impl<M> Bus<M> {
             }),
             message: PhantomData,
         }
+    }
+
+    #[cfg(feature = "machines")]
+    pub(super) fn with_links(mut self, links: Option<crate::machines::Host>) -> Self {
+        self.links = links;
+        self
+    }
+
+    /// The links to other machines: while this member listens, those that it runs.
+    #[cfg(feature = "machines")]
+    pub fn links(&self) -> Vec<crate::machines::LinkState> {
+        let links = self.links.as_ref();
+        links.map(crate::machines::Host::status).unwrap_or_default()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -151,6 +190,12 @@ impl<M> Bus<M> {
         self.shared().me().since.elapsed()
     }
 
+    /// As the listener: how many frames wait for each member that is connected.
+    #[cfg(feature = "status")]
+    pub(crate) fn waits(&self) -> HashMap<PeerId, usize> {
+        self.shared().waits()
+    }
+
     /// How many messages it has accepted, to all and to one.
     pub fn sent(&self) -> u64 {
         self.shared().last().0
@@ -168,7 +213,7 @@ impl<M> Bus<M> {
 
     /// The other members that are listed, by id: what is accepted now is owed to these.
     pub fn members(&self) -> Vec<Arc<MemberInfo>> {
-        self.shared().present.borrow().values().cloned().collect()
+        self.shared().present.borrow().infos()
     }
 
     /// The same, to be waited for.
@@ -186,6 +231,21 @@ impl<M> Bus<M> {
     /// How often something has happened.
     pub fn counts(&self) -> BusCounts {
         self.shared().counts()
+    }
+
+    /// The process that goes on as this member, once this one has [handed over](BusBuilder::offer_handoff).
+    pub fn handed_over_to(&self) -> Option<u32> {
+        self.shared().handed_over.get().copied()
+    }
+
+    /// After a [takeover](BusBuilder::take_over): the messages of the former process that not all of their receivers had
+    /// at that time, in order. They arrive whether this is called or not; the second time there are none.
+    pub fn inherited(&self) -> Vec<Publish> {
+        let inherited = self.shared().inherited().into_iter();
+        let publish = inherited.map(|(seq, receipt)| Publish {
+            state: State::Waiting(seq.0, receipt),
+        });
+        publish.collect()
     }
 
     /// Messages that wait for acknowledgements, and their bytes.
@@ -227,13 +287,13 @@ impl<M> Bus<M> {
 /// The members that are listed, to be waited for: see [`Bus::watch_members`].
 #[derive(Debug, Clone)]
 pub struct MembersWatch {
-    present: watch::Receiver<Arc<Present>>,
+    present: watch::Receiver<Present>,
 }
 
 impl MembersWatch {
     /// The present ones, by id.
     pub fn get(&self) -> Vec<Arc<MemberInfo>> {
-        self.present.borrow().values().cloned().collect()
+        self.present.borrow().infos()
     }
 
     /// Ready when the list has changed since it was asked for last; `None` after the end.
@@ -241,25 +301,23 @@ impl MembersWatch {
     /// Cancel safe.
     pub async fn changed(&mut self) -> Option<Vec<Arc<MemberInfo>>> {
         self.present.changed().await.ok()?;
-        let present = self.present.borrow_and_update();
-        Some(present.values().cloned().collect())
+        Some(self.present.borrow_and_update().infos())
     }
 }
 
 impl<M: Serialize> Bus<M> {
     /// Waits for a slot of the window.
     pub(super) fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BusError>> {
-        if self.permit.is_none() {
-            let permit = ready!(self.window.poll_acquire(cx));
-            match permit {
-                Some(permit) => self.permit = Some(permit),
-                None => return Poll::Ready(Err(BusError::Ended)),
-            }
+        if !self.has_slot {
+            ready!(self.poll_permit(cx))?;
+            self.has_slot = true;
         }
-        let shared = self.guard.shared.clone();
+        let shared = &*self.guard.shared;
+        // What is accepted while it is handed over would not be part of it.
         let is_full = || {
             let kept = shared.kept_bytes.load(Ordering::Acquire);
-            kept >= shared.settings().max_bytes && !shared.ended.is_cancelled()
+            let is_full = kept >= shared.settings().max_bytes || shared.is_frozen();
+            is_full && !shared.ended.is_cancelled()
         };
         while is_full() {
             let room = self
@@ -274,7 +332,51 @@ impl<M: Serialize> Bus<M> {
             }
         }
         self.room = None;
+        if shared.handed_over.get().is_some() {
+            return Poll::Ready(Err(self.over()));
+        }
+        if self.burst >= BURST {
+            // The receivers work on these while more are made.
+            self.burst = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Takes a permit of the window. It is given back when the message is resolved, or with this handle.
+    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BusError>> {
+        let window = &self.guard.shared.window;
+        if self.waits.is_none() {
+            match window.try_acquire() {
+                Ok(permit) => {
+                    permit.forget();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(TryAcquireError::Closed) => return Poll::Ready(Err(self.over())),
+                Err(TryAcquireError::NoPermits) => {}
+            }
+        }
+        let waits = self
+            .waits
+            .get_or_insert_with(|| PollSemaphore::new(window.clone()));
+        let permit = ready!(waits.poll_acquire(cx));
+        self.waits = None;
+        match permit {
+            Some(permit) => {
+                permit.forget();
+                Poll::Ready(Ok(()))
+            }
+            None => Poll::Ready(Err(self.over())),
+        }
+    }
+
+    /// Why a message is not accepted any more.
+    fn over(&self) -> BusError {
+        match self.guard.shared.handed_over.get() {
+            Some(_) => BusError::NotSent,
+            None => BusError::Ended,
+        }
     }
 
     /// Sends a message in the slot that was waited for, or beyond the window.
@@ -283,28 +385,29 @@ impl<M: Serialize> Bus<M> {
         to: Option<MemberId>,
         kind: Kind,
         message: &M,
-        request: Option<oneshot::Sender<Result<bytes::Bytes, super::request::RequestError>>>,
+        trace: Option<TraceParent>,
+        request: Option<Asker>,
     ) -> Publish {
-        let permit = self.permit.take();
-        let shared = self.shared();
-        let data = match encode(message, shared.settings().max_message) {
+        let shared = &self.guard.shared;
+        let data = match self.encoder.encode(message, shared.settings().max_message) {
             Ok(data) => data,
             Err(error) => return Publish::failed(error.into()),
         };
-        if shared.ended.is_cancelled() {
-            return Publish::failed(BusError::Ended);
+        self.burst += data.len() + EACH;
+        // Closed at the end, and asked without a lock.
+        if shared.window.is_closed() {
+            return Publish::failed(self.over());
         }
         let fast = shared.settings().fast && to.is_none();
-        match shared.accept(to, kind, data, request) {
+        match shared.accept(to, kind, data, trace, request, self.has_slot) {
             Ok(accepted) => {
                 // Given back when the message is resolved.
-                if let Some(permit) = permit {
-                    permit.forget();
-                }
+                self.has_slot = false;
                 Publish {
-                    state: match fast {
+                    // It fails if it was too late to be handed over.
+                    state: match fast && !shared.is_frozen() {
                         true => State::Fast(accepted.seq.0),
-                        false => State::Waiting(accepted.seq.0, accepted.done),
+                        false => State::Waiting(accepted.seq.0, accepted.receipt),
                     },
                 }
             }
@@ -312,6 +415,14 @@ impl<M: Serialize> Bus<M> {
                 Publish::failed(UnknownMember::new(member.peer, self.members()).into())
             }
             Err(_) => Publish::failed(BusError::Ended),
+        }
+    }
+}
+
+impl<M> Drop for Bus<M> {
+    fn drop(&mut self) {
+        if self.has_slot {
+            self.guard.shared.window.add_permits(1);
         }
     }
 }
@@ -326,7 +437,13 @@ impl<M: Serialize> Service<M> for Bus<M> {
     }
 
     fn call(&mut self, message: M) -> Publish {
-        self.send_in_slot(None, Kind::Plain, &message, None)
+        self.send_in_slot(None, Kind::Plain, &message, None, None)
+    }
+}
+
+impl<M: Serialize> CarriesTrace<M> for Bus<M> {
+    fn call_in_trace(&mut self, message: M, trace: TraceParent) -> Publish {
+        self.send_in_slot(None, Kind::Plain, &message, Some(trace), None)
     }
 }
 
@@ -334,9 +451,13 @@ impl<M> Clone for Bus<M> {
     fn clone(&self) -> Self {
         Self {
             guard: self.guard.clone(),
-            window: self.window.clone(),
-            permit: None,
+            encoder: Encoder::default(),
+            has_slot: false,
+            burst: 0,
+            waits: None,
             room: None,
+            #[cfg(feature = "machines")]
+            links: self.links.clone(),
             message: PhantomData,
         }
     }
@@ -362,7 +483,7 @@ pub struct Publish {
 enum State {
     Failed(Option<BusError>),
     Fast(u64),
-    Waiting(u64, oneshot::Receiver<Vec<MemberId>>),
+    Waiting(u64, Receipt),
 }
 
 impl Publish {
@@ -391,10 +512,12 @@ impl Future for Publish {
                 seq: *seq,
                 missed: Vec::new(),
             })),
-            State::Waiting(seq, done) => {
+            State::Waiting(seq, receipt) => {
                 let seq = *seq;
-                let resolved = ready!(Pin::new(done).poll(cx));
-                let missed = resolved.map_err(|_| BusError::Ended)?;
+                let missed = ready!(receipt.poll(cx)).map_err(|over| match seq > over.0.0 {
+                    true => BusError::NotSent,
+                    false => BusError::Ended,
+                })?;
                 let missed = missed.into_iter().map(|member| member.peer).collect();
                 Poll::Ready(Ok(Delivered { seq, missed }))
             }

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use kyneta_uds_bus::{MemberId, SeqNo};
-use kyneta_uds_core::BoxError;
+use kyneta_uds_core::{BoxError, ignore_poison};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{encode::encode, info::MemberInfo, shared::Shared, wire::Kind};
+use super::{info::MemberInfo, shared::Shared, trace::TraceParent, wire::Kind};
 
 /// A message that a member has published, sent to this one, or asks it.
 #[derive(Debug)]
@@ -22,26 +22,10 @@ pub struct BusIncoming<M> {
     pub to_me: bool,
     /// The message.
     pub message: M,
+    /// Which trace it belongs to, if its sender has [put that in](super::trace).
+    pub trace: Option<TraceParent>,
     /// Of a request: answers it. Dropped without an answer, the asker is told so.
     pub request: Option<Responder>,
-}
-
-impl<M> BusIncoming<M> {
-    pub(crate) fn new(
-        from: Arc<MemberInfo>,
-        seq: SeqNo,
-        to_me: bool,
-        message: M,
-        request: Option<Responder>,
-    ) -> Self {
-        Self {
-            from,
-            seq: seq.0,
-            to_me,
-            message,
-            request,
-        }
-    }
 }
 
 /// Answers one request.
@@ -74,7 +58,12 @@ impl Responder {
     /// # Errors
     /// `Serialize` has failed, or the answer is larger than a message may be; the asker is told so.
     pub fn answer<M: Serialize>(mut self, message: &M) -> Result<(), BoxError> {
-        match encode(message, self.shared.settings().max_message) {
+        let limit = self.shared.settings().max_message;
+        // Taken, because `Serialize` is code of the user: it must not run under a lock.
+        let mut encoder = std::mem::take(&mut *ignore_poison(self.shared.encoder.lock()));
+        let encoded = encoder.encode(message, limit);
+        *ignore_poison(self.shared.encoder.lock()) = encoder;
+        match encoded {
             Ok(data) => {
                 self.send(Kind::Answer(self.seq.0), data);
                 Ok(())

@@ -1,19 +1,19 @@
 //! What connections bring.
 
-use kyneta_uds_bus::{ConnectionKey, DownFrame, MemberId, SeqNo, UpFrame};
+use kyneta_uds_bus::{ConnectionKey, DownFrame, MemberId, Message, SeqNo, UpFrame};
 
 use super::{
     info::MemberInfo,
     wire::{Body, Greeting, Observation, Refused, Welcome},
 };
 
-/// One payload, with its members by their ids.
+/// Payloads that came at one time, in order, with their members by their ids.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// Of a connection that was accepted.
-    Up(ConnectionKey, UpInput),
+    Up(ConnectionKey, Vec<UpInput>),
     /// Of the connection with this number, which this side has made.
-    Down(u64, DownInput),
+    Down(u64, Vec<DownInput>),
 }
 
 impl kyneta_uds_core::Message for Input {
@@ -28,6 +28,8 @@ pub(crate) enum UpInput {
     Greet(Box<Greeting>),
     Observe(Box<Observation>),
     Acks(Vec<(MemberId, SeqNo)>),
+    /// Messages to all.
+    Run(Vec<Message<Body>>),
     Frame(UpFrame<Body>),
 }
 
@@ -38,5 +40,7 @@ pub(crate) enum DownInput {
     Refused(Box<Refused>),
     Introduced(Box<MemberInfo>),
     Acks(Vec<(MemberId, SeqNo)>),
+    /// Messages of one sender.
+    Run(MemberId, Vec<Message<Body>>),
     Frame(DownFrame<Body>),
 }

@@ -9,28 +9,52 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::Redial as _;
+use kyneta_uds_core::{Channel, Redial as _};
 use kyneta_uds_unix::UnixTarget;
 use tower_service::Service;
 
-use super::{channel::BusChannel, shared::Shared, wire::Wire};
+use super::{
+    channel::{BusChannel, SaveFn},
+    shared::Shared,
+    wire::Wire,
+};
 use crate::stack::MakeChannel;
 
 /// A make service of [`BusChannel`]s.
-#[derive(Debug, Clone)]
-pub(crate) struct MakeBusChannel<S> {
+#[derive(Debug)]
+pub(crate) struct MakeBusChannel<S, C> {
     inner: S,
+    /// Absent for a stack that does not give the state of its connections.
+    save: Option<SaveFn<C>>,
     shared: Arc<Shared>,
 }
 
-impl<S> MakeBusChannel<S> {
-    pub(crate) const fn new(inner: S, shared: Arc<Shared>) -> Self {
-        Self { inner, shared }
+impl<S, C> MakeBusChannel<S, C> {
+    pub(crate) const fn new(inner: S, save: Option<SaveFn<C>>, shared: Arc<Shared>) -> Self {
+        Self {
+            inner,
+            save,
+            shared,
+        }
     }
 }
 
-impl<S: MakeChannel<Wire, In = Wire>> Service<UnixTarget> for MakeBusChannel<S> {
-    type Response = BusChannel<S::Channel>;
+impl<S: Clone, C> Clone for MakeBusChannel<S, C> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            save: self.save,
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<S, C> Service<UnixTarget> for MakeBusChannel<S, C>
+where
+    S: MakeChannel<Wire, In = Wire, Channel = C>,
+    C: Channel<Wire, In = Wire> + 'static,
+{
+    type Response = BusChannel<C>;
     type Error = S::MakeError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::MakeError>> + Send>>;
 
@@ -40,14 +64,14 @@ impl<S: MakeChannel<Wire, In = Wire>> Service<UnixTarget> for MakeBusChannel<S> 
 
     // Boxed: once a connection.
     fn call(&mut self, target: UnixTarget) -> Self::Future {
-        let shared = self.shared.clone();
+        let (save, shared) = (self.save, self.shared.clone());
         let is_dialed = target.redial().is_some();
         let channel = self.inner.call(target);
         Box::pin(async move {
             let channel = channel.await?;
             Ok(match is_dialed {
                 true => BusChannel::dialed(channel, shared),
-                false => BusChannel::accepted(channel, shared),
+                false => BusChannel::accepted(channel, save, shared),
             })
         })
     }

@@ -20,6 +20,8 @@ use super::{
     info::MemberInfo,
     request::RequestError,
     shared::Shared,
+    trace::{CarriesTrace, TraceParent},
+    usual,
     wire::Kind,
 };
 
@@ -68,10 +70,7 @@ impl<M> Bus<M> {
         let found = PeerId::new(id).ok();
         let member = found.as_ref().and_then(|id| self.shared().find(id));
         match member {
-            Some(member) => Ok(BusMember {
-                bus: self.clone(),
-                member,
-            }),
+            Some(member) => Ok(BusMember::new(self.clone(), member)),
             None => {
                 let id = found.unwrap_or_else(|| self.shared().me().id.clone());
                 Err(UnknownMember::new(id, self.members()))
@@ -84,6 +83,12 @@ impl<M> Bus<M> {
 pub struct BusMember<M> {
     bus: Bus<M>,
     member: MemberId,
+}
+
+impl<M> BusMember<M> {
+    pub(super) const fn new(bus: Bus<M>, member: MemberId) -> Self {
+        Self { bus, member }
+    }
 }
 
 impl<M: Serialize> BusMember<M> {
@@ -99,7 +104,7 @@ impl<M: Serialize> BusMember<M> {
     pub async fn begin_send(&mut self, message: M) -> Result<Publish, BusError> {
         std::future::poll_fn(|cx| self.bus.poll_slot(cx)).await?;
         let to = Some(self.member.clone());
-        Ok(self.bus.send_in_slot(to, Kind::Plain, &message, None))
+        Ok(self.bus.send_in_slot(to, Kind::Plain, &message, None, None))
     }
 
     /// Sends it a message; ready when it has it, or has left and is named.
@@ -135,11 +140,23 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Service<M> for BusMember<
     }
 
     fn call(&mut self, message: M) -> Self::Future {
+        self.ask(message, None)
+    }
+}
+
+impl<M: Serialize + DeserializeOwned + Send + 'static> CarriesTrace<M> for BusMember<M> {
+    fn call_in_trace(&mut self, message: M, trace: TraceParent) -> Self::Future {
+        self.ask(message, Some(trace))
+    }
+}
+
+impl<M: Serialize + DeserializeOwned + Send + 'static> BusMember<M> {
+    fn ask(&mut self, message: M, trace: Option<TraceParent>) -> <Self as Service<M>>::Future {
         let (asker, answer) = oneshot::channel();
         let to = Some(self.member.clone());
         let sent = self
             .bus
-            .send_in_slot(to, Kind::Request, &message, Some(asker));
+            .send_in_slot(to, Kind::Request, &message, trace, Some(asker));
         let asked = Asked {
             shared: self.bus.shared().clone(),
             seq: sent.seq(),
@@ -153,7 +170,10 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> Service<M> for BusMember<
                 Err(_) => return Err(RequestError::Ended.into()),
             };
             drop(asked);
-            Ok(ciborium::from_reader(&*data)?)
+            match usual::part(&data, &data).or_else(|| usual::read(&data)) {
+                Some(answer) => Ok(answer),
+                None => Ok(ciborium::from_reader(&*data)?),
+            }
         })
     }
 }

@@ -48,34 +48,62 @@
 
 mod accept;
 mod builder;
+mod bundle;
 mod channel;
 mod codec;
+#[cfg(test)]
+mod codec_checks;
 mod deliver;
+mod discover;
 mod encode;
 mod event;
+mod fixed;
+mod hand_over;
 mod handle;
+mod handlers;
+mod handoff;
 mod inbox;
 mod incoming;
 mod info;
 mod input;
+#[cfg(feature = "machines")]
+pub(crate) mod links;
+mod load;
 mod look;
 mod make;
 mod member;
+mod newest;
 mod outbox;
+mod own_stack;
+mod quick;
+mod receipts;
 mod refusal;
 mod request;
-mod shared;
+pub(crate) mod shared;
 mod stall;
+pub mod trace;
+mod usual;
+#[cfg(test)]
+mod vectors;
 mod wire;
 
+#[cfg(target_os = "linux")]
+pub use self::handoff::BusTakeOver;
 pub use self::{
     builder::{BusBuilder, BusJoinError, Delivery},
+    discover::BusDiscover,
     event::{BusCounts, BusEvent, BusEventReader},
     handle::{Bus, BusError, Delivered, MembersWatch, Publish},
     incoming::{BusIncoming, Responder},
     info::MemberInfo,
-    look::{Look, LookError, Passed, Present, tap, who},
+    look::{Look, LookError, Passed, PathKind, Present, holdings, tap, who},
     member::{BusMember, UnknownMember},
+    own_stack::BusOverFrames,
     refusal::NotAdmittedToBus,
     request::RequestError,
+    trace::TraceParent,
+};
+pub(crate) use self::{
+    codec::BusCodec,
+    wire::{Introduction, Kind, Passed as WirePassed, Wire},
 };

@@ -4,24 +4,59 @@
 //! the connection's task. No code of a user runs under the lock.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
-use kyneta_uds_bus::{Copies, DownFrame, MemberQueue, SlowPolicy, UpFrame};
-use kyneta_uds_core::ignore_poison;
+use kyneta_uds_bus::{
+    Copies, DownFrame, MemberId, MemberQueue, Message, Recipients, SlowPolicy, UpFrame,
+};
+use kyneta_uds_core::{Saved, SavedError, ignore_poison};
 
-use super::wire::{Body, Wire};
+use super::{
+    bundle::{self, Bundle},
+    handoff::{body, save_body},
+    wire::{Body, Kind, Wire},
+};
 
 /// An item of the way up.
 #[derive(Debug)]
 pub(crate) enum Up {
     /// A frame of the member.
     Frame(UpFrame<Body>),
+    /// Messages to the same receivers.
+    Bundle(Recipients, Bundle),
     /// Copies, to be drawn one by one.
     Copies(Copies),
+}
+
+impl Up {
+    /// Takes in a message to the same receivers that follows this item. False if it may not: then nothing is changed.
+    fn takes(&mut self, next: &Self) -> bool {
+        let Self::Frame(UpFrame::Msg {
+            to: to_next,
+            message: next,
+        }) = next
+        else {
+            return false;
+        };
+        match self {
+            Self::Bundle(to, bundle) => to == to_next && bundle.add(next),
+            Self::Frame(UpFrame::Msg { to, message }) if to == to_next => {
+                match Bundle::of(message, next) {
+                    Some(bundle) => {
+                        *self = Self::Bundle(to.clone(), bundle);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            _ => false,
+        }
+    }
 }
 
 /// From a member to the hub that it is connected to.
@@ -33,11 +68,15 @@ pub(crate) struct UpBox {
 
 impl UpBox {
     pub(crate) fn push(&self, item: Up) {
-        ignore_poison(self.items.lock()).push_back(item);
+        let mut items = ignore_poison(self.items.lock());
+        if !items.back_mut().is_some_and(|last| last.takes(&item)) {
+            items.push_back(item);
+        }
     }
 
-    pub(crate) fn pop(&self) -> Option<Up> {
-        ignore_poison(self.items.lock()).pop_front()
+    /// Moves all to an empty list, whose memory is used from now on.
+    pub(crate) fn take(&self, into: &mut VecDeque<Up>) {
+        std::mem::swap(&mut *ignore_poison(self.items.lock()), into);
     }
 
     pub(crate) fn wake(&self) {
@@ -69,7 +108,24 @@ pub(crate) struct DownBox {
 struct DownState {
     /// Payloads of the shell's own go first: there is no frame yet, or there will be none.
     first: VecDeque<Wire>,
+    slow: SlowPolicy,
     frames: MemberQueue<Body>,
+    /// Messages of bundles, less one for each bundle.
+    more: usize,
+}
+
+impl DownState {
+    /// How many frames wait; of a bundle each message counts.
+    fn len(&self) -> usize {
+        self.first.len() + self.frames.len() + self.more
+    }
+
+    /// A bundle of which the member may keep the newest messages is taken apart.
+    const fn keeps_newest(&self, message: &Message<Body>) -> bool {
+        self.slow.keeps_newest()
+            && !message.addressed
+            && matches!(message.body.kind, Kind::Bundle(_))
+    }
 }
 
 impl DownBox {
@@ -77,7 +133,9 @@ impl DownBox {
         Self {
             state: Mutex::new(DownState {
                 first: VecDeque::new(),
+                slow: SlowPolicy::Wait,
                 frames: MemberQueue::new(SlowPolicy::Wait),
+                more: 0,
             }),
             waker: AtomicWaker::new(),
         }
@@ -85,32 +143,100 @@ impl DownBox {
 
     /// The member has said what is to happen when it is slow. Nothing waits yet.
     pub(crate) fn slow(&self, slow: SlowPolicy) {
-        self.lock().frames = MemberQueue::new(slow);
+        let mut state = self.lock();
+        state.slow = slow;
+        state.frames = MemberQueue::new(slow);
     }
 
     /// How many wait now.
     pub(crate) fn push(&self, frame: DownFrame<Body>) -> usize {
         let mut state = self.lock();
-        state.frames.push(frame);
-        state.frames.len()
+        match frame {
+            DownFrame::Msg { sender, message } if state.keeps_newest(&message) => {
+                for message in bundle::each(&message) {
+                    let sender = sender.clone();
+                    state.frames.push(DownFrame::Msg { sender, message });
+                }
+            }
+            frame => {
+                if let DownFrame::Msg { message, .. } = &frame {
+                    state.more += bundle::count(message) - 1;
+                }
+                state.frames.push(frame);
+            }
+        }
+        state.len()
+    }
+
+    /// Messages of one sender; how many frames wait now.
+    pub(crate) fn push_run(&self, sender: &MemberId, run: &Arc<[Message<Body>]>) -> usize {
+        let mut state = self.lock();
+        if run.iter().any(|message| state.keeps_newest(message)) {
+            let each: Vec<_> = run.iter().flat_map(bundle::each).collect();
+            state.frames.push_run(sender, &each.into());
+        } else {
+            state.more += run.iter().map(bundle::count).sum::<usize>() - run.len();
+            state.frames.push_run(sender, run);
+        }
+        state.len()
     }
 
     pub(crate) fn push_wire(&self, wire: Wire) {
         self.lock().first.push_back(wire);
     }
 
-    pub(crate) fn pop(&self) -> Option<Down> {
+    /// Moves the first ones: so many, or one where what waits may still give way to newer messages.
+    pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Down>) {
         let mut state = self.lock();
-        match state.first.pop_front() {
-            Some(wire) => Some(Down::Wire(Box::new(wire))),
-            None => state.frames.pop().map(Down::Frame),
+        let first = state.first.drain(..);
+        into.extend(first.map(|wire| Down::Wire(Box::new(wire))));
+        let most = match state.slow.keeps_newest() {
+            true => 1,
+            false => most,
+        };
+        while into.len() < most
+            && let Some(frame) = state.frames.pop()
+        {
+            if let DownFrame::Msg { message, .. } = &frame {
+                state.more -= bundle::count(message) - 1;
+            }
+            into.push_back(Down::Frame(frame));
         }
+    }
+
+    /// Takes the payloads of the shell's own.
+    pub(crate) fn take_own(&self) -> VecDeque<Wire> {
+        std::mem::take(&mut self.lock().first)
+    }
+
+    /// The frames.
+    pub(crate) fn save(&self) -> Saved {
+        self.lock().frames.save(save_body)
+    }
+
+    /// With the frames that waited in another process.
+    pub(crate) fn resume(slow: SlowPolicy, saved: &Saved) -> Result<Self, SavedError> {
+        let more = Cell::new(0);
+        let frames = MemberQueue::resume(slow, saved, |value| {
+            let body = body(value)?;
+            if let Kind::Bundle(of) = body.kind {
+                more.set(more.get() + of as usize);
+            }
+            Ok(body)
+        })?;
+        let this = Self::new();
+        *this.lock() = DownState {
+            first: VecDeque::new(),
+            slow,
+            frames,
+            more: more.get(),
+        };
+        Ok(this)
     }
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        let state = self.lock();
-        state.first.len() + state.frames.len()
+        self.lock().len()
     }
 
     pub(crate) fn wake(&self) {

@@ -1,11 +1,14 @@
-//! Requests that wait for answers, on both sides. Pure, but for the channels of the futures.
-
-use std::collections::HashMap;
+//! Requests that wait for answers, on both sides.
+//!
+//! In: requests, answers, members that leave. Out: what is to be told to futures, which is done after the lock is
+//! released. Touches nothing.
 
 use bytes::Bytes;
 use kyneta_uds_bus::{MemberId, SeqNo};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+use super::quick::QuickMap;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,10 +28,13 @@ pub enum RequestError {
 /// What the future of a request is told.
 type Answer = Result<Bytes, RequestError>;
 
+/// Tells the future of a request.
+pub(crate) type Asker = oneshot::Sender<Answer>;
+
 /// An answer that has come, for a future.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    asker: oneshot::Sender<Answer>,
+    asker: Asker,
     answer: Answer,
 }
 
@@ -42,13 +48,13 @@ impl Answered {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     /// Of this member.
-    asked: HashMap<SeqNo, (MemberId, oneshot::Sender<Answer>)>,
+    asked: QuickMap<SeqNo, (MemberId, Asker)>,
     /// Of others, until they are answered.
-    asks: HashMap<(MemberId, SeqNo), CancellationToken>,
+    asks: QuickMap<(MemberId, SeqNo), CancellationToken>,
 }
 
 impl Requests {
-    pub(crate) fn asked(&mut self, seq: SeqNo, of: MemberId, asker: oneshot::Sender<Answer>) {
+    pub(crate) fn asked(&mut self, seq: SeqNo, of: MemberId, asker: Asker) {
         self.asked.insert(seq, (of, asker));
     }
 
@@ -67,27 +73,26 @@ impl Requests {
         Some(Answered { asker, answer })
     }
 
-    /// The asker does not wait any more; the member that it has asked.
-    pub(crate) fn gave_up(&mut self, seq: SeqNo) -> Option<MemberId> {
-        self.asked.remove(&seq).map(|(of, _)| of)
+    /// The future is dropped; the member that was asked.
+    pub(crate) fn gave_up(&mut self, seq: SeqNo) -> Option<(MemberId, Asker)> {
+        self.asked.remove(&seq)
     }
 
-    /// A member has left.
-    pub(crate) fn left(&mut self, member: &MemberId) -> Vec<Answered> {
-        self.asks.retain(|(from, _), cancel| {
-            let stays = from != member;
-            if !stays {
-                cancel.cancel();
-            }
-            stays
-        });
+    /// A member has left: what it was asked has no answer, and its own requests are to be cancelled.
+    pub(crate) fn left(&mut self, member: &MemberId) -> (Vec<Answered>, Vec<CancellationToken>) {
         let asked = self.asked.extract_if(|_, (of, _)| of == member);
-        asked
-            .map(|(_, (_, asker))| Answered {
-                asker,
-                answer: Err(RequestError::Left),
-            })
-            .collect()
+        let asked = asked.map(|(_, (_, asker))| Answered {
+            asker,
+            answer: Err(RequestError::Left),
+        });
+        let asks = self.asks.extract_if(|(from, _), _| from == member);
+        let cancelled = asks.map(|(_, cancel)| cancel);
+        (asked.collect(), cancelled.collect())
+    }
+
+    /// Those of others.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&MemberId, SeqNo)> {
+        self.asks.keys().map(|(member, seq)| (member, *seq))
     }
 
     /// Another member asks.

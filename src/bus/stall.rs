@@ -1,65 +1,98 @@
-//! Whether a receiver acknowledges what it is sent.
+//! Whether a receiver acknowledges what it is sent, and how much each sender has on the way to it.
 //!
 //! In: numbers that are sent and acknowledged, and the time. Out: since when nothing has been acknowledged although
-//! something waits. Touches nothing.
+//! something waits; how much is on the way. Touches nothing.
 
-use std::{collections::HashMap, time::Instant};
+use std::time::Instant;
 
 use kyneta_uds_bus::{MemberId, SeqNo};
+
+use super::{
+    load::{Load, OnTheWay},
+    quick::QuickMap,
+};
 
 /// Of one receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
-    /// Of each sender: the last number that was sent, and the last one that was acknowledged.
-    senders: HashMap<MemberId, (SeqNo, SeqNo)>,
+    senders: QuickMap<MemberId, Sender>,
     /// How many senders wait for it.
     waiting: usize,
     since: Option<Instant>,
 }
 
+/// The last number that was sent, the last one that was acknowledged, and how much that is.
+#[derive(Debug, Default)]
+struct Sender {
+    sent: SeqNo,
+    acked: SeqNo,
+    on_the_way: OnTheWay,
+}
+
+/// What follows from a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sent {
+    /// The receiver owes something from now on.
+    pub(crate) owes: bool,
+    /// What its sender has on the way to it.
+    pub(crate) on_the_way: Load,
+}
+
 impl Stall {
-    /// A message goes to it. True when it owes something from now on.
+    /// Messages go to it, the last one with this number.
     pub(crate) fn sent(
         &mut self,
         sender: &MemberId,
         n: SeqNo,
+        load: Load,
         now: impl FnOnce() -> Instant,
-    ) -> bool {
-        let none = (SeqNo(0), SeqNo(0));
+    ) -> Sent {
         if !self.senders.contains_key(sender) {
-            self.senders.insert(sender.clone(), none);
+            self.senders.insert(sender.clone(), Sender::default());
         }
-        let Some((sent, acked)) = self.senders.get_mut(sender) else {
-            return false;
+        let Some(of) = self.senders.get_mut(sender) else {
+            return Sent::default();
         };
-        let was_waited_for = sent > acked;
-        *sent = (*sent).max(n);
-        if was_waited_for || *sent <= *acked {
-            return false;
+        let was_waited_for = of.sent > of.acked;
+        of.sent = of.sent.max(n);
+        let mut sent = Sent {
+            owes: false,
+            on_the_way: of.on_the_way.sent(n, load),
+        };
+        if was_waited_for || of.sent <= of.acked {
+            return sent;
         }
         self.waiting += 1;
-        let is_first = self.since.is_none();
+        sent.owes = self.since.is_none();
         self.since.get_or_insert_with(now);
-        is_first
+        sent
     }
 
     /// It has a sender's messages up to `k`.
     pub(crate) fn acked(&mut self, sender: &MemberId, k: SeqNo, now: impl FnOnce() -> Instant) {
-        let Some((sent, acked)) = self.senders.get_mut(sender) else {
+        let Some(of) = self.senders.get_mut(sender) else {
             return;
         };
-        let was_waited_for = sent > acked;
-        *acked = (*acked).max(k);
-        if was_waited_for && sent <= acked {
+        let was_waited_for = of.sent > of.acked;
+        of.acked = of.acked.max(k);
+        let is_all = of.sent <= of.acked;
+        of.on_the_way.acked(k, is_all);
+        if was_waited_for && is_all {
             self.waiting -= 1;
         }
         self.since = (self.waiting > 0).then(now);
     }
 
+    /// The senders that wait for it, and the last number of each that was sent.
+    pub(crate) fn owed(&self) -> impl Iterator<Item = (&MemberId, SeqNo)> {
+        let owed = self.senders.iter().filter(|(_, of)| of.sent > of.acked);
+        owed.map(|(sender, of)| (sender, of.sent))
+    }
+
     /// A sender is gone.
     pub(crate) fn forget(&mut self, sender: &MemberId) {
-        if let Some((sent, acked)) = self.senders.remove(sender)
-            && sent > acked
+        if let Some(of) = self.senders.remove(sender)
+            && of.sent > of.acked
         {
             self.waiting -= 1;
             if self.waiting == 0 {
@@ -91,8 +124,13 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut stall = Stall::default();
         assert_eq!(stall.since(), None);
-        assert!(stall.sent(&a, SeqNo(3), || at(1)));
-        assert!(!stall.sent(&b, SeqNo(1), || at(2)));
+        let load = Load {
+            messages: 1,
+            bytes: 10,
+        };
+        let sent = stall.sent(&a, SeqNo(3), load, || at(1));
+        assert_eq!((sent.owes, sent.on_the_way), (true, load));
+        assert!(!stall.sent(&b, SeqNo(1), load, || at(2)).owes);
         assert_eq!(stall.since(), Some(at(1)));
         stall.acked(&a, SeqNo(2), || at(3));
         assert_eq!(stall.since(), Some(at(3)));

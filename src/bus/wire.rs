@@ -2,8 +2,12 @@
 //!
 //! In and out: values. Touches nothing. [`codec`](super::codec) writes and reads them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use super::trace::TraceParent;
 
 /// The first and the last version of this protocol that this library speaks.
 pub(crate) const VERSIONS: (u32, u32) = (1, 1);
@@ -13,6 +17,7 @@ pub(crate) type Alias = u64;
 
 /// One payload.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(test, derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub(crate) enum Wire {
     /// Up: the first payload of a member's connection.
     Greet(Box<Greeting>),
@@ -84,6 +89,7 @@ impl kyneta_uds_core::Message for Wire {
 
 /// A message with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Serialize, Deserialize))]
 pub(crate) struct WireMessage {
     pub(crate) n: u64,
     pub(crate) addressed: bool,
@@ -92,19 +98,34 @@ pub(crate) struct WireMessage {
 
 /// What a message says. A clone shares the bytes; a hub does not look at them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(Serialize, Deserialize))]
 pub(crate) struct Body {
     pub(crate) kind: Kind,
     /// Its receivers acknowledge it as soon as they have it.
     pub(crate) at_once: bool,
     /// The user's message as CBOR; of a failure, its text.
+    #[cfg_attr(test, serde(with = "super::vectors::as_hex"))]
     pub(crate) data: Bytes,
+    /// Which trace it belongs to. Behind a pointer: few messages have one.
+    #[cfg_attr(
+        test,
+        serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "super::vectors::as_text"
+        )
+    )]
+    pub(crate) trace: Option<Arc<TraceParent>>,
 }
 
 /// What a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub(crate) enum Kind {
-    /// Neither of these.
+    /// None of these.
     Plain,
+    /// Several messages: so many, and the last one. See [`bundle`](super::bundle).
+    Bundle(u32),
     /// It asks for an answer.
     Request,
     /// It answers the receiver's message of this number.
@@ -135,6 +156,9 @@ pub(crate) struct Greeting {
     /// Id, incarnation, token, number.
     #[serde(default)]
     pub(crate) places: Vec<(String, u64, u64, u64)>,
+    /// The same of senders on other machines, whose ids end with the names of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) far: Vec<(String, u64, u64, u64)>,
 }
 
 /// The content of [`Wire::Observe`].
@@ -175,6 +199,9 @@ pub(crate) struct Introduction {
     pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) kind: String,
+    /// The machine that it runs on, if that is another one. Then its id ends with `@` and this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pid: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +215,7 @@ pub(crate) struct Introduction {
 
 /// The content of [`Wire::Passed`].
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(test, derive(Serialize, Deserialize))]
 pub(crate) struct Passed {
     pub(crate) from: String,
     /// To all if empty.
@@ -196,5 +224,6 @@ pub(crate) struct Passed {
     /// How many messages were not shown since the last one.
     pub(crate) missed: u64,
     pub(crate) kind: Kind,
+    #[cfg_attr(test, serde(with = "super::vectors::as_hex"))]
     pub(crate) data: Bytes,
 }

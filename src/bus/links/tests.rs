@@ -1,0 +1,128 @@
+//! Another machine with more members than a bus takes.
+
+use std::{convert::Infallible, future::poll_fn, pin::Pin};
+
+use kyneta_uds_cbor::CborLayer;
+use kyneta_uds_core::{BoxError, Channel, Identity, WireVersion};
+use kyneta_uds_framing::{FramingLayer, WireMode};
+use kyneta_uds_machines::{LinkEvent, Links, Machine, MachineKey, memory::Network};
+use tower::{ServiceExt as _, service_fn};
+use tower_layer::Layer as _;
+
+use super::{
+    codec::LinkCodec,
+    wire::{LinkHello, LinkWire},
+};
+use crate::{
+    Bus, BusIncoming,
+    bus::{
+        BusEvent,
+        channel::MAGIC,
+        wire::{Introduction, VERSIONS},
+    },
+    machines::Machines,
+};
+
+/// How many members a bus has at most, as its documentation says.
+const MOST: u64 = 4096;
+
+fn key(of: u8) -> MachineKey {
+    MachineKey::from([of; 32])
+}
+
+fn links(
+    network: &Network,
+    me: u8,
+    name: &str,
+    other: u8,
+    other_name: &str,
+) -> Links<kyneta_uds_machines::memory::Stream> {
+    let other = Machine::new(other_name.parse().unwrap(), key(other), key(other));
+    let builder = Links::builder(name.parse().unwrap(), key(me)).machine(other);
+    builder
+        .start(network.dialer(key(me)), network.listen(key(me)))
+        .unwrap()
+}
+
+fn member(number: u64) -> LinkWire {
+    let introduction = Introduction {
+        id: format!("m{number}"),
+        inc: 1,
+        name: None,
+        kind: "service".to_owned(),
+        machine: None,
+        pid: None,
+        uid: None,
+        since_ms: None,
+        waits: None,
+    };
+    LinkWire::Announce {
+        mine: number,
+        session: 1,
+        keeps_newest: false,
+        introduction: Box::new(introduction),
+    }
+}
+
+/// Says it, and lets pass what the bus says.
+async fn say<C: Channel<LinkWire>>(channel: &mut C, wire: LinkWire) {
+    poll_fn(|cx| channel.poll_ready(cx)).await.ok().unwrap();
+    drop(channel.call(wire));
+    poll_fn(|cx| {
+        while Pin::new(&mut *channel).poll_next(cx).is_ready() {}
+        channel.poll_flush(cx)
+    })
+    .await
+    .ok()
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_member_of_another_machine_beyond_the_bound_is_an_event_with_the_reason() {
+    let (network, dir) = (Network::new(), tempfile::tempdir().unwrap());
+    let start = {
+        let network = network.clone();
+        move || {
+            let links = links(&network, 1, "oslo", 2, "rome");
+            async move { Ok::<_, BoxError>(links) }
+        }
+    };
+    let builder = Bus::<String>::builder(dir.path().join("bus.sock"))
+        .identity(Identity::service("ann").unwrap())
+        .machines(Machines::new(start));
+    let mut events = builder.events();
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let bus = builder.join(ignore).await.unwrap();
+
+    let mut rome = links(&network, 2, "rome", 1, "oslo");
+    let io = loop {
+        if let Some(LinkEvent::Up { io, .. }) = rome.next().await {
+            break io;
+        }
+    };
+    let once = service_fn(|io| std::future::ready(Ok::<_, std::io::Error>(io)));
+    let framing = FramingLayer::new().wire(WireMode::Fixed(WireVersion::V3));
+    let stack = CborLayer::with_codec(LinkCodec).layer(framing.layer(once));
+    let mut channel = stack.oneshot(io).await.unwrap();
+    let hello = LinkHello {
+        bus: MAGIC.to_owned(),
+        lo: VERSIONS.0,
+        hi: VERSIONS.1,
+        protocols: vec!["bus/1".to_owned()],
+    };
+    say(&mut channel, LinkWire::Hello(Box::new(hello))).await;
+    // With the member here there is room for one less.
+    for number in 1..=MOST {
+        say(&mut channel, member(number)).await;
+    }
+    let (id, error) = loop {
+        match events.recv().await.unwrap() {
+            BusEvent::Refused { id, error } => break (id, error),
+            BusEvent::Rejected { error } => panic!("{error}"),
+            _ => {}
+        }
+    };
+    assert_eq!((id.as_str(), error.code.as_str()), ("m4096@rome", "full"));
+    assert!(error.why.contains("4096 members"), "{error}");
+    assert_eq!(bus.counts().refused, 1);
+}

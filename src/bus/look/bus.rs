@@ -1,0 +1,130 @@
+//! Looks at a bus.
+//!
+//! In: a path. Out: what the hub says. May touch: one connection.
+
+use std::{collections::VecDeque, future::poll_fn, time::Duration};
+
+use futures_util::StreamExt as _;
+use kyneta_uds_bus::{Message, SeqNo};
+use kyneta_uds_cbor::{CborChannel, CborError, CborLayer};
+use kyneta_uds_core::{Admission, BoxError, Channel as _, Inbound, SocketPath};
+use kyneta_uds_framing::{FrameTransport, FramingLayer};
+use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer, UnixConnector};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+use tower_layer::Layer as _;
+use tower_service::Service as _;
+
+use super::{ANSWER, LookError, Passed, Present, not_connected};
+use crate::bus::{
+    bundle,
+    channel::MAGIC,
+    codec::BusCodec,
+    wire::{Body, Observation, Passed as WirePassed, VERSIONS, Wire},
+};
+
+/// A connection to a hub that only looks on.
+#[derive(Debug)]
+pub(super) struct BusLook {
+    channel: CborChannel<FrameTransport<tokio::net::UnixStream>, BusCodec>,
+    /// Of a bundle, what is not given out yet.
+    rest: VecDeque<Passed>,
+}
+
+/// The listeners that are asked: those of this user or of root.
+pub(super) fn listeners() -> AccessPolicy {
+    AccessPolicy::same_uid().or(AccessPolicy::uids([0]))
+}
+
+impl BusLook {
+    /// Connects and asks. The hub's first word has to come within `limit`.
+    pub(super) async fn new(
+        path: &SocketPath,
+        tap: bool,
+        limit: Duration,
+    ) -> Result<(Self, Vec<Present>), LookError> {
+        let no_bus = || LookError::NoBus { path: path.clone() };
+        let stack = AuthorizeLayer::new(listeners()).layer(
+            CborLayer::with_codec(BusCodec).layer(FramingLayer::new().layer(UnixConnector::new())),
+        );
+        let channel = stack.oneshot(path.clone().into()).await;
+        let mut channel = channel.map_err(|error| not_connected(path, error))?;
+        let admitted = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
+        match timeout(limit, admitted).await {
+            Ok(Ok(())) => {}
+            // Its first bytes are none of ours, or it has closed the connection.
+            Ok(Err(_)) | Err(_) => return Err(no_bus()),
+        }
+        let observation = Observation {
+            bus: MAGIC.to_owned(),
+            lo: VERSIONS.0,
+            hi: VERSIONS.1,
+            tap,
+        };
+        let asked = async {
+            channel.call(Wire::Observe(Box::new(observation))).await?;
+            poll_fn(|cx| channel.poll_flush(cx)).await?;
+            loop {
+                match channel.next().await {
+                    Some(Ok(Inbound::Message(Wire::Members(of)))) => return Ok(Some(of)),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let members = match timeout(ANSWER, asked).await {
+            Ok(Ok(Some(members))) => members,
+            Ok(Err(error)) => {
+                let error: CborError = error;
+                return Err(not_connected(path, error.into()));
+            }
+            Ok(Ok(None)) | Err(_) => return Err(no_bus()),
+        };
+        let present = members.iter().filter_map(Present::read).collect();
+        let rest = VecDeque::new();
+        Ok((Self { channel, rest }, present))
+    }
+
+    /// The next message that has passed.
+    pub(super) async fn next(&mut self) -> Result<Option<Passed>, BoxError> {
+        loop {
+            if let Some(passed) = self.rest.pop_front() {
+                return Ok(Some(passed));
+            }
+            match self.channel.next().await {
+                Some(Ok(Inbound::Message(Wire::Passed(passed)))) => {
+                    self.rest.extend(each(*passed));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The messages of a payload, one by one.
+fn each(passed: WirePassed) -> Vec<Passed> {
+    let message = Message {
+        n: SeqNo(passed.n),
+        addressed: !passed.to.is_empty(),
+        body: Body {
+            kind: passed.kind,
+            at_once: false,
+            data: passed.data.clone(),
+            trace: None,
+        },
+    };
+    let mut missed = passed.missed;
+    let each = bundle::each(&message).map(|message| {
+        Passed::from(WirePassed {
+            n: message.n.0,
+            missed: std::mem::take(&mut missed),
+            kind: message.body.kind,
+            data: message.body.data,
+            ..passed.clone()
+        })
+    });
+    each.collect()
+}

@@ -1,0 +1,383 @@
+//! The state of a bus in this process: its member, the hub while it listens, and what goes between them and the
+//! connections.
+//!
+//! In: connections that come and end, their payloads, messages of the user's. Out: frames in the outboxes of
+//! connections, deliveries in the inbox, futures that are resolved. May touch: one lock, tokio's timers. No code of a
+//! user runs under the lock: each [`Turn`](turn::Turn) does what may run such code after it.
+
+mod admit;
+mod connections;
+mod core;
+#[cfg(feature = "machines")]
+mod links;
+mod observe;
+mod own;
+mod runs;
+mod saved;
+mod timers;
+mod turn;
+mod windows;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kyneta_uds_bus::{
+    HubEvent, Member, MemberConfig, MemberEffect, MemberEvent, MemberId, NotAccepted, SeqNo,
+    SlowPolicy, UpFrame,
+};
+use kyneta_uds_core::{PeerId, ignore_poison};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::saved::Aside;
+#[cfg(target_os = "linux")]
+pub(crate) use self::saved::{Resumed, whose};
+use self::{
+    core::{Core, OWN},
+    turn::Turn,
+};
+use super::{
+    bundle::MAX_BYTES,
+    encode::Encoder,
+    event::{BusCounts, BusEvents},
+    inbox::Inbox,
+    info::MemberInfo,
+    outbox::{Up, UpBox},
+    receipts::Receipt,
+    refusal::NotAdmittedToBus,
+    request::Asker,
+    trace::TraceParent,
+    wire::{Body, Kind},
+};
+
+/// While a member keeps fewer messages than this, it asks for acknowledgements at once.
+const FEW: usize = 16;
+
+/// What does not change.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) me: MemberInfo,
+    pub(crate) protocols: Vec<String>,
+    pub(crate) member: MemberConfig,
+    pub(crate) slow: SlowPolicy,
+    /// How many messages may wait for acknowledgements.
+    pub(crate) window: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) max_message: usize,
+    pub(crate) regroup: Duration,
+    pub(crate) stall: Duration,
+    pub(crate) fast: bool,
+}
+
+/// Room for a message, or a bundle of small ones, and what a frame holds beside it.
+pub(crate) fn max_frame(max_message: usize) -> usize {
+    max_message.max(MAX_BYTES).saturating_add(1024)
+}
+
+/// Shared by the handles, the connections and the task that delivers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    settings: Settings,
+    core: Mutex<Core>,
+    pub(crate) window: Arc<Semaphore>,
+    /// Something that was kept is resolved.
+    pub(crate) room: Arc<Notify>,
+    /// The bytes that are kept.
+    pub(crate) kept_bytes: AtomicUsize,
+    pub(crate) inbox: Inbox,
+    /// For answers.
+    pub(crate) encoder: Mutex<Encoder>,
+    pub(crate) events: BusEvents,
+    pub(crate) present: watch::Sender<Present>,
+    /// Why this member was not admitted.
+    pub(crate) refused: watch::Sender<Option<NotAdmittedToBus>>,
+    /// Cancelled when it has ended.
+    pub(crate) ended: CancellationToken,
+    /// It is being handed over.
+    frozen: AtomicBool,
+    /// It was to leave while it was frozen.
+    leaves_later: AtomicBool,
+    /// The process that goes on.
+    pub(crate) handed_over: OnceLock<u32>,
+}
+
+/// The members that are listed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Present {
+    /// How often the list had changed.
+    version: u64,
+    members: Arc<BTreeMap<PeerId, Arc<MemberInfo>>>,
+}
+
+impl Present {
+    /// By id.
+    pub(crate) fn infos(&self) -> Vec<Arc<MemberInfo>> {
+        self.members.values().cloned().collect()
+    }
+}
+
+/// A message that is accepted.
+pub(crate) struct Accepted {
+    pub(crate) seq: SeqNo,
+    pub(crate) receipt: Receipt,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, events: BusEvents) -> Arc<Self> {
+        let me = settings.me.clone();
+        let member = Member::new(me.member_id(), settings.member.clone());
+        Arc::new(Self {
+            window: Arc::new(Semaphore::new(settings.window)),
+            inbox: Inbox::new(settings.slow),
+            settings,
+            core: Mutex::new(Core::new(member, me)),
+            room: Arc::default(),
+            kept_bytes: AtomicUsize::new(0),
+            encoder: Mutex::default(),
+            events,
+            present: watch::Sender::default(),
+            refused: watch::Sender::default(),
+            ended: CancellationToken::new(),
+            frozen: AtomicBool::new(false),
+            leaves_later: AtomicBool::new(false),
+            handed_over: OnceLock::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        ignore_poison(self.core.lock())
+    }
+
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) const fn me(&self) -> &MemberInfo {
+        &self.settings.me
+    }
+
+    pub(crate) fn protocols(&self) -> &[String] {
+        &self.settings.protocols
+    }
+
+    pub(crate) fn counts(&self) -> BusCounts {
+        self.events.counts()
+    }
+
+    /// What is kept until it is acknowledged: messages and bytes.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let counts = self.lock().member.counts();
+        (counts.kept, counts.kept_bytes)
+    }
+
+    /// The last number that was given to a message.
+    pub(crate) fn last(&self) -> SeqNo {
+        self.lock().member.last()
+    }
+
+    /// The member of an id that is listed.
+    pub(crate) fn find(&self, id: &PeerId) -> Option<MemberId> {
+        let core = self.lock();
+        let mut listed = core.member.listed();
+        listed.find(|of| of.id.peer == *id).map(|of| of.id.clone())
+    }
+
+    /// True when each member that the hub has spoken of is listed.
+    pub(crate) fn has_met_all(&self) -> bool {
+        let core = self.lock();
+        let listed = core.member.listed().filter(|of| of.is_live).count();
+        match (&core.hub, core.welcomed) {
+            (Some(_), _) => true,
+            (None, Some(present)) => listed >= present as usize,
+            (None, None) => false,
+        }
+    }
+
+    /// Accepts a message, whose slot in the window, if it has one, is taken already.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        to: Option<MemberId>,
+        kind: Kind,
+        data: Bytes,
+        trace: Option<TraceParent>,
+        request: Option<Asker>,
+        has_slot: bool,
+    ) -> Result<Accepted, NotAccepted> {
+        let mut core = self.lock();
+        // The acknowledgement of a request goes with its answer.
+        let at_once = kind == Kind::Plain && core.member.counts().kept < FEW;
+        let size = data.len();
+        let body = Body {
+            kind,
+            at_once,
+            data,
+            trace: trace.map(Arc::new),
+        };
+        let mut out = std::mem::take(&mut core.member_out);
+        let accepted = core.member.accept(to.clone(), body, size, &mut out);
+        let accepted = accepted.map(|seq| {
+            let receipt = core.receipts.give(seq, has_slot);
+            if let (Some(request), Some(to)) = (request, to) {
+                core.requests.asked(seq, to, request);
+            }
+            Accepted { seq, receipt }
+        });
+        // Mostly there is a frame for the hub and nothing else.
+        let outbox = core.send_up(&mut out);
+        if out.is_empty() {
+            core.member_out = out;
+            self.store_kept(&core);
+            drop(core);
+            if let Some(outbox) = outbox {
+                outbox.wake();
+            }
+        } else {
+            self.turn_with(core, |core, turn| {
+                turn.after.up = outbox;
+                core.member_effects(&mut out, turn);
+                core.member_out = out;
+                self.acknowledge_own(core, turn);
+            });
+        }
+        accepted
+    }
+
+    /// What handles see without the lock.
+    fn store_kept(&self, core: &Core) {
+        let bytes = core.member.counts().kept_bytes;
+        self.kept_bytes.store(bytes, Ordering::Release);
+    }
+
+    /// Answers a request of a member.
+    pub(crate) fn answer(self: &Arc<Self>, to: &MemberId, seq: SeqNo, kind: Kind, data: Bytes) {
+        self.turn(|core, turn| {
+            let request = core.requests.cancelled(to, seq);
+            if request.is_some() {
+                core.send_beyond(to, kind, data, turn);
+                self.acknowledge_own(core, turn);
+            }
+            request
+        });
+    }
+
+    /// A request's answer is not waited for any more.
+    pub(crate) fn give_up(self: &Arc<Self>, seq: SeqNo) {
+        self.turn(|core, turn| {
+            let request = core.requests.gave_up(seq);
+            if let Some((of, _)) = &request {
+                core.send_beyond(of, Kind::Cancel(seq.0), Bytes::new(), turn);
+            }
+            request
+        });
+    }
+
+    /// Messages were handed to the user: their senders are told.
+    pub(crate) fn acknowledge(self: &Arc<Self>) {
+        self.inbox.owe_nothing_lazily();
+        self.turn(|core, turn| {
+            core.own_member_goes_on(turn);
+            turn.member(MemberEvent::Acknowledge);
+        });
+    }
+
+    /// The same for a connection that is writing anyway.
+    pub(crate) fn acknowledge_with(&self, number: u64, outbox: &UpBox) {
+        let mut core = self.lock();
+        if !core.is_up(number) {
+            return;
+        }
+        self.inbox.owe_nothing_lazily();
+        let mut out = std::mem::take(&mut core.member_out);
+        core.member.handle(MemberEvent::Acknowledge, &mut out);
+        for effect in out.drain(..) {
+            if let MemberEffect::Send(frame) = effect {
+                outbox.push(Up::Frame(frame));
+            }
+        }
+        core.member_out = out;
+    }
+
+    /// The same for what this process's own member, while it listens, sends anyway.
+    fn acknowledge_own(&self, core: &Core, turn: &mut Turn<'_>) {
+        if self.inbox.has_ripe() && core.own_member_owes() {
+            self.inbox.owe_nothing_lazily();
+            turn.member(MemberEvent::Acknowledge);
+        }
+    }
+
+    /// The member leaves for good.
+    pub(crate) fn bye(self: &Arc<Self>) {
+        if self.is_frozen() {
+            return self.leaves_later.store(true, Ordering::Release);
+        }
+        self.turn(|core, turn| {
+            if let Some((_, outbox)) = &core.up {
+                turn.up(outbox, Up::Frame(UpFrame::Bye));
+            }
+            turn.hub(HubEvent::Frame {
+                from: OWN,
+                frame: UpFrame::Bye,
+            });
+        });
+    }
+
+    /// All is over: what waits is told.
+    pub(crate) fn over(&self) {
+        let mut core = self.lock();
+        // What was accepted after the state was taken goes on in no process.
+        let sent = core.frozen_at.unwrap_or(SeqNo(u64::MAX));
+        let waiting = core.receipts.end(sent);
+        let requests = std::mem::take(&mut core.requests);
+        drop(core);
+        self.ended.cancel();
+        self.window.close();
+        self.inbox.close();
+        self.room.notify_waiters();
+        waiting.into_iter().for_each(Waker::wake);
+        drop(requests);
+    }
+}
+
+impl Core {
+    /// If the only effect is a frame for the hub, sends it. The outbox is to be woken.
+    fn send_up(&self, effects: &mut Vec<MemberEffect<Body>>) -> Option<Arc<UpBox>> {
+        let (_, outbox) = self.up.as_ref()?;
+        if !matches!(**effects, [MemberEffect::Send(_)]) {
+            return None;
+        }
+        let Some(MemberEffect::Send(frame)) = effects.pop() else {
+            return None;
+        };
+        outbox.push(Up::Frame(frame));
+        Some(outbox.clone())
+    }
+
+    fn is_up(&self, number: u64) -> bool {
+        self.up.as_ref().is_some_and(|(up, _)| *up == number)
+    }
+
+    /// Sends beyond the window, to a member that may have left: there are at most as many of these as requests.
+    fn send_beyond(&mut self, to: &MemberId, kind: Kind, data: Bytes, turn: &mut Turn<'_>) {
+        let size = data.len();
+        let body = Body {
+            kind,
+            at_once: false,
+            data,
+            trace: None,
+        };
+        let mut out = Vec::new();
+        let accepted = self.member.accept(Some(to.clone()), body, size, &mut out);
+        if let Ok(seq) = accepted {
+            self.receipts.give(seq, false);
+            self.member_effects(&mut out, turn);
+        }
+    }
+}

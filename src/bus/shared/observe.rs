@@ -1,0 +1,156 @@
+//! Connections that look on: the members that are present, and what passes.
+//!
+//! In: observations, frames of members. Out: payloads in the outboxes of those connections. Touches nothing else. A
+//! connection that reads too slowly misses messages; none waits for it.
+
+use std::collections::{HashMap, btree_map::Entry};
+
+use kyneta_uds_bus::{ConnectionKey, MemberId, Message, Recipients, UpFrame};
+#[cfg(feature = "status")]
+use kyneta_uds_core::PeerId;
+
+#[cfg(feature = "status")]
+use super::Shared;
+use super::{
+    core::{Core, OWN},
+    turn::Turn,
+};
+use crate::bus::bundle;
+use crate::bus::wire::{Body, Introduction, Observation, Passed, Wire};
+
+/// How much may wait for a connection that looks on. Beyond it messages are missed.
+const MAX_OBSERVED: usize = 1024;
+
+#[cfg(feature = "status")]
+impl Shared {
+    /// How many frames wait for each member that is connected here.
+    pub(crate) fn waits(&self) -> HashMap<PeerId, usize> {
+        let core = self.lock();
+        let waits = core.waits().map(|(of, waits)| (of.peer.clone(), waits));
+        waits.collect()
+    }
+}
+
+impl Core {
+    /// A connection looks on.
+    pub(super) fn observe(
+        &mut self,
+        key: ConnectionKey,
+        observation: &Observation,
+        turn: &mut Turn<'_>,
+    ) {
+        let members = Wire::Members(self.who());
+        let Some(connection) = self.connections.get(&key) else {
+            return;
+        };
+        match observation.tap {
+            true => match self.taps.entry(key) {
+                Entry::Vacant(tap) => {
+                    tap.insert(0);
+                }
+                Entry::Occupied(_) => return,
+            },
+            false => turn.after.closed.push(connection.handle.clone()),
+        }
+        connection.outbox.push_wire(members);
+        turn.after.downs.push(connection.outbox.clone());
+    }
+
+    /// How many frames wait for each member that is connected here.
+    fn waits(&self) -> impl Iterator<Item = (&MemberId, usize)> {
+        let connections = self.connections.values();
+        connections.filter_map(|of| Some((of.member.as_ref()?, of.outbox.len())))
+    }
+
+    fn who(&self) -> Vec<Introduction> {
+        let Some(hub) = &self.hub else {
+            return Vec::new();
+        };
+        let waits: HashMap<_, _> = self.waits().collect();
+        let present = hub.members().filter(|of| of.route.is_some());
+        present
+            .map(|of| {
+                let info = self.info(of.id);
+                Introduction {
+                    since_ms: u64::try_from(info.since.elapsed().as_millis()).ok(),
+                    waits: u64::try_from(waits.get(of.id).copied().unwrap_or(0)).ok(),
+                    ..info.introduction()
+                }
+            })
+            .collect()
+    }
+
+    /// What a member sends is shown to the connections that look on.
+    pub(super) fn show_taps(
+        &mut self,
+        from: ConnectionKey,
+        frame: &UpFrame<Body>,
+        turn: &mut Turn<'_>,
+    ) {
+        let UpFrame::Msg { to, message } = frame else {
+            return;
+        };
+        if self.taps.is_empty() {
+            return;
+        }
+        self.show(from, to, std::slice::from_ref(message), turn);
+    }
+
+    /// The same of messages that came at one time. What is the same for each is looked for once.
+    pub(super) fn show(
+        &mut self,
+        from: ConnectionKey,
+        to: &Recipients,
+        run: &[Message<Body>],
+        turn: &mut Turn<'_>,
+    ) {
+        let sender = match from {
+            OWN => Some(self.member.id()),
+            key => self.connections.get(&key).and_then(|of| of.member.as_ref()),
+        };
+        if let Some(sender) = sender.cloned() {
+            self.show_of(&sender, to, run, turn);
+        }
+    }
+
+    /// The messages of this member are shown to the connections that look on.
+    pub(super) fn show_of(
+        &mut self,
+        sender: &MemberId,
+        to: &Recipients,
+        run: &[Message<Body>],
+        turn: &mut Turn<'_>,
+    ) {
+        if self.taps.is_empty() {
+            return;
+        }
+        let to: Vec<_> = match to {
+            Recipients::All => Vec::new(),
+            Recipients::Listed(members) => members
+                .iter()
+                .map(|of| of.peer.as_str().to_owned())
+                .collect(),
+        };
+        for (key, missed) in &mut self.taps {
+            let Some(connection) = self.connections.get(key) else {
+                continue;
+            };
+            let room = MAX_OBSERVED.saturating_sub(connection.outbox.len());
+            let (shown, rest) = run.split_at(room.min(run.len()));
+            for message in shown {
+                connection.outbox.push_wire(Wire::Passed(Box::new(Passed {
+                    from: sender.peer.as_str().to_owned(),
+                    to: to.clone(),
+                    n: message.n.0,
+                    missed: std::mem::take(missed),
+                    kind: message.body.kind,
+                    data: message.body.data.clone(),
+                })));
+            }
+            *missed += rest.iter().map(bundle::count).sum::<usize>() as u64;
+            if !shown.is_empty() {
+                turn.after.downs.push(connection.outbox.clone());
+            }
+        }
+    }
+}
