@@ -7,21 +7,26 @@ use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_hub::{Hub, RelayHandler};
 use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
 use kyneta_uds_queue::{Handle, QueueConfig};
+use kyneta_uds_relay::MemberKey;
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use crate::{
     connection::Connection, connection_task::ConnectionTask, event::Event, handler::MakeHandler,
-    peer_channel::PeerChannel, peers::Peers, relay::facts, waiting::Waiting,
+    looking::MayLook, peer_channel::PeerChannel, peers::Peers, relay::facts, waiting::Waiting,
 };
 
 /// Makes a handler for each accepted connection, and starts its connection task.
 #[derive(Clone)]
 pub(crate) struct RoleAcceptHandler<M> {
     pub(crate) make: M,
+    /// Absent where nothing is handed over.
+    pub(crate) handoff: Option<crate::handoff::Handoff>,
     /// Absent where nothing is relayed.
     pub(crate) hub: Option<Hub<ChannelMsg>>,
+    /// The key of a connection of another process, whose hub goes on here.
+    pub(crate) member: Option<MemberKey>,
     pub(crate) queue: QueueConfig,
     pub(crate) peers: Peers,
     /// The connection tasks.
@@ -41,7 +46,17 @@ where
         permit: ConnectionPermit,
     ) -> Option<Handle<ChannelMsg>> {
         let events = self.peers.events();
-        let task = ConnectionTask::new(channel.into_inner(), &self.queue, events);
+        let channel = channel.into_inner();
+        if let Some(what) = channel.peer().establish().observe {
+            let members = self.peers.introductions();
+            let hub = self.hub.as_ref();
+            events
+                .observers()
+                .serve(channel, what, members, hub, permit);
+            return None;
+        }
+        let task = ConnectionTask::new(channel, &self.queue, events);
+        let task = task.saved_by(self.handoff.as_ref().and_then(|handoff| handoff.save()));
         let connection = task.connection.clone();
         // Before user code sees the connection, and once more when it is entered.
         if let Err(error) = self.peers.check_owner(connection.peer()) {
@@ -66,10 +81,17 @@ where
             // Too late to be sent `depart` with the others.
             connection.handle().close();
         }
+        let handler = MayLook(handler);
         let handler = match &self.hub {
             Some(hub) => {
                 let facts = facts(connection.peer());
-                RelayHandler::new(handler, hub.enter(facts, connection.handle().clone()))
+                let handle = connection.handle().clone();
+                let member = match self.member {
+                    Some(key) => hub.enter_as(key, facts, handle),
+                    None => hub.enter(facts, handle),
+                };
+                connection.set_member(member.key());
+                RelayHandler::new(handler, member)
             }
             None => RelayHandler::off(handler),
         };
@@ -95,6 +117,9 @@ where
     }
 
     fn role_changed(&self, role: Role) {
+        if role != Role::Listener {
+            self.peers.events().observers().end();
+        }
         self.peers.events().send(Event::Role(role));
     }
 

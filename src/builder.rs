@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) allow_listener: Option<AccessPolicy>,
     pub(crate) relay: Relay,
     shared_ids: bool,
+    pub(crate) handoff: Option<crate::handoff::Handoff>,
 }
 
 /// A role that listens, on a path or a listener: a server's or a peer's settings, or those of [`Serve`](crate::Serve).
@@ -84,6 +85,7 @@ impl<R> Builder<R> {
                 allow_listener: None,
                 relay: Relay::default(),
                 shared_ids: false,
+                handoff: None,
             },
         }
     }
@@ -208,6 +210,7 @@ impl Settings {
             peers.bind_ids();
         }
         peers.events().log_lines(self.log_lines);
+        self.handshake = self.handshake.clone().observable();
         let own_id = self.handshake.establish().identity.peer_id.clone();
         peers.configure(own_id, self.departure_timeout);
     }

@@ -6,13 +6,14 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock},
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, PeerId};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, MessageRef, PeerId, ignore_poison};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Enqueue, Handle, MessageBatch, NotQueued, SendError, SendFuture};
+use kyneta_uds_relay::MemberKey;
 use tokio::sync::SetOnce;
 use tower_service::Service;
 
@@ -53,11 +54,16 @@ pub struct Connection {
 struct End {
     reason: SetOnce<DisconnectReason>,
     /// This side has made the connection.
-    #[cfg(feature = "documents")]
     is_dialed: bool,
     #[cfg(feature = "status")]
     traffic: Traffic,
+    /// Its state, while it is handed over.
+    aside: Mutex<Option<Box<Aside>>>,
+    /// The key under which the router of a hub knows it.
+    member: OnceLock<MemberKey>,
 }
+
+type Aside = (std::os::fd::OwnedFd, kyneta_uds_core::Saved);
 
 impl End {
     #[inline]
@@ -107,10 +113,11 @@ impl Connection {
     pub(crate) fn dialed(mut self) -> Self {
         self.end = Arc::new(End {
             reason: SetOnce::new(),
-            #[cfg(feature = "documents")]
             is_dialed: true,
             #[cfg(feature = "status")]
             traffic: Traffic::after(self.handle.gone_out()),
+            aside: Mutex::default(),
+            member: OnceLock::new(),
         });
         self
     }
@@ -126,7 +133,7 @@ impl Connection {
     }
 
     /// This side has made it.
-    #[cfg(feature = "documents")]
+    #[cfg(any(feature = "documents", target_os = "linux"))]
     pub(crate) fn is_dialed(&self) -> bool {
         self.end.is_dialed
     }
@@ -135,6 +142,32 @@ impl Connection {
     #[cfg(feature = "documents")]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.end, &other.end)
+    }
+
+    /// It is a member of a hub.
+    pub(crate) fn set_member(&self, key: MemberKey) {
+        let _ = self.end.member.set(key);
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn member(&self) -> Option<MemberKey> {
+        self.end.member.get().copied()
+    }
+
+    /// It is frozen, and this is its state.
+    pub(crate) fn set_aside(&self, state: Aside) {
+        *ignore_poison(self.end.aside.lock()) = Some(Box::new(state));
+    }
+
+    pub(crate) fn take_aside(&self) -> Option<Aside> {
+        let aside = ignore_poison(self.end.aside.lock()).take();
+        aside.map(|aside| *aside)
+    }
+
+    /// It was not handed over.
+    pub(crate) fn thaw(&self) {
+        drop(self.take_aside());
+        self.handle.thaw();
     }
 
     /// The connection has ended. Later calls have no effect.
@@ -190,6 +223,21 @@ impl Connection {
         Gated {
             end: &self.end,
             queueing: self.handle.queue_all(batch),
+        }
+    }
+
+    /// As [`queue`](Self::queue), of a message by reference: cheaper for small offers. See [`Handle::queue_ref`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    #[inline]
+    pub fn queue_ref<'a, R: Into<MessageRef<'a>>>(
+        &'a mut self,
+        msg: R,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<'a, R> {
+        Gated {
+            end: &self.end,
+            queueing: self.handle.queue_ref(msg),
         }
     }
 
@@ -285,6 +333,10 @@ impl Incoming {
     #[inline]
     pub(crate) fn shared_peer(&self) -> &Arc<PeerInfo> {
         &self.from.peer
+    }
+
+    pub(crate) const fn shared_connection(&self) -> &Arc<Connection> {
+        &self.from
     }
 
     /// The connection to answer on. A handler that waits for the end of the connection

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason};
+use kyneta_uds_core::{Channel, ChannelMsg, DisconnectReason, Look};
 use kyneta_uds_handshake::Established;
 use kyneta_uds_queue::{Driver, Ended, QueueConfig, queue};
 use tracing::{Instrument as _, Span, field::debug};
 
 use crate::{
-    connection::Connection, event_sender::EventSender, handler::Handler, peer_channel::PeerChannel,
+    connection::{Connection, Incoming},
+    event_sender::EventSender,
+    handler::Handler,
+    handoff::SaveFn,
+    peer_channel::PeerChannel,
     peers::PeerEntry,
 };
 
@@ -41,10 +45,20 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
         }
     }
 
+    /// Its state may be taken so, for a handoff.
+    pub(crate) fn saved_by(mut self, save: Option<SaveFn<C>>) -> Self {
+        self.channel = self.channel.saved_by(save);
+        self
+    }
+
     /// Spawns the task that drives the connection to its end, removes its entry, and then drops `held`.
     /// It runs in the current span, unless that is disabled: without a subscriber an idle connection holds none.
-    pub(crate) fn spawn(self, handler: impl Handler, entry: PeerEntry, held: impl Send + 'static)
-    where
+    pub(crate) fn spawn(
+        self,
+        handler: impl Handler + Look<Incoming>,
+        entry: PeerEntry,
+        held: impl Send + 'static,
+    ) where
         C: Send + 'static,
         C::Future: Send,
     {
@@ -62,14 +76,20 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
 
     /// Not an `async fn`: its future would hold the connection several times, and an idle connection
     /// consists of little else.
-    fn run<K>(self, handler: impl Handler, entry: PeerEntry, held: K) -> impl Future<Output = ()> {
+    fn run<K>(
+        self,
+        handler: impl Handler + Look<Incoming>,
+        entry: PeerEntry,
+        held: K,
+    ) -> impl Future<Output = ()> {
         let mut leaving = Leaving {
             entry,
             _held: held,
             // If the task is dropped before its end.
             reason: DisconnectReason::error(Ended),
         };
-        self.driver.drive(self.channel, handler).map(move |reason| {
+        let driven = self.driver.drive_looking(self.channel, handler);
+        driven.map(move |reason| {
             // Moves all of it into the closure, not one field.
             let leaving = &mut leaving;
             leaving.reason = reason;

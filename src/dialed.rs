@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, ignore_poison};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, Look, ignore_poison};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Driver, Handle, QueueConfig, QueueEvent, queue};
 use pin_project::pin_project;
@@ -27,6 +27,7 @@ use tracing::{
 use crate::{
     connection::{Connection, Incoming},
     event_sender::EventSender,
+    looking::{IncomingRef, MayLook},
     peers::{PeerEntry, Peers},
 };
 
@@ -112,9 +113,9 @@ impl Dialed {
     }
 
     /// The user's handler, wrapped so that its failures are reported with the right sender.
-    pub(crate) fn handler<H>(&self, handler: H) -> NoteSender<H> {
+    pub(crate) fn handler<H>(&self, handler: H) -> NoteSender<MayLook<H>> {
         NoteSender {
-            handler,
+            handler: MayLook(handler),
             sender: None,
             shared: self.shared.clone(),
         }
@@ -203,8 +204,16 @@ pub(crate) struct NoteSender<H> {
 }
 
 impl<H> NoteSender<H> {
-    #[cold]
+    #[inline]
     fn note(&mut self, sender: &Arc<PeerInfo>) {
+        let noted = self.sender.as_ref();
+        if !noted.is_some_and(|noted| Arc::ptr_eq(noted, sender)) {
+            self.note_now(sender);
+        }
+    }
+
+    #[cold]
+    fn note_now(&mut self, sender: &Arc<PeerInfo>) {
         self.sender = Some(sender.clone());
         *ignore_poison(self.shared.at_work.lock()) = Some(sender.clone());
     }
@@ -222,15 +231,21 @@ impl<H: Service<Incoming>> Service<Incoming> for NoteSender<H> {
 
     #[inline]
     fn call(&mut self, incoming: Incoming) -> H::Future {
-        let sender = incoming.shared_peer();
-        if !self
-            .sender
-            .as_ref()
-            .is_some_and(|noted| Arc::ptr_eq(noted, sender))
-        {
-            self.note(&sender.clone());
-        }
+        self.note(incoming.shared_peer());
         self.handler.call(incoming)
+    }
+}
+
+impl<H: Look<Incoming>> Look<Incoming> for NoteSender<H> {
+    #[inline]
+    fn more(&self) -> bool {
+        self.handler.more()
+    }
+
+    #[inline]
+    fn look(&mut self, msg: IncomingRef<'_>) {
+        self.note(msg.shared_peer());
+        self.handler.look(msg);
     }
 }
 

@@ -162,6 +162,30 @@ pub enum Event {
         /// The engine's error.
         error: SharedError,
     },
+    /// A [`Server`](crate::Server) or a [`Peer`](crate::Peer) that offers a handoff has handed everything over to this process. It is the last event.
+    HandedOver {
+        /// The successor.
+        pid: u32,
+    },
+    /// A [`Server`](crate::Server) or a [`Peer`](crate::Peer) has taken everything over.
+    TookOver {
+        /// The former process.
+        pid: u32,
+        /// How many connections.
+        connections: usize,
+        /// How long they were frozen, at most: until the first is served again.
+        pause: Duration,
+    },
+    /// A handoff was asked for and did not take place: this process serves on.
+    NotHandedOver {
+        /// Why.
+        error: SharedError,
+    },
+    /// A [`Peer`](crate::Peer) that was to take over has not: the process that listens serves on. The peer joins as always.
+    NotTakenOver {
+        /// Why.
+        error: SharedError,
+    },
     /// This reader was too slow and has missed this many events.
     Missed(u64),
 }

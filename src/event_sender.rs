@@ -5,7 +5,10 @@
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -25,6 +28,7 @@ use tokio::sync::broadcast::{
 use crate::{
     counts::Counts,
     event::{Event, PeerChange},
+    observers::Observers,
     waiting::Waiting,
 };
 
@@ -133,8 +137,11 @@ impl WeakEventSender {
 #[derive(Debug)]
 struct Inner {
     sender: broadcast::Sender<Event>,
+    /// Another process goes on: what ends here has not ended.
+    handed_over: AtomicBool,
     counts: Mutex<Counts>,
     log: Mutex<RateLimit>,
+    observers: Observers,
 }
 
 impl EventSender {
@@ -142,8 +149,10 @@ impl EventSender {
         Self {
             inner: Arc::new(Inner {
                 sender: broadcast::Sender::new(CAPACITY),
+                handed_over: AtomicBool::new(false),
                 counts: Mutex::default(),
                 log: Mutex::new(RateLimit::new(LOG_LINES)),
+                observers: Observers::default(),
             }),
         }
     }
@@ -159,6 +168,12 @@ impl EventSender {
         *ignore_poison(self.inner.log.lock()) = RateLimit::new(per_minute);
     }
 
+    /// The connections that look on.
+    #[inline]
+    pub(crate) fn observers(&self) -> &Observers {
+        &self.inner.observers
+    }
+
     pub(crate) fn subscribe(&self) -> Events {
         Events {
             receiver: self.inner.sender.subscribe(),
@@ -170,12 +185,25 @@ impl EventSender {
     }
 
     pub(crate) fn send(&self, event: Event) {
+        if self.inner.handed_over.load(Ordering::Acquire) {
+            return;
+        }
         ignore_poison(self.inner.counts.lock()).count(&event);
         // An error means that there is no subscriber.
         let _ = self.inner.sender.send(event);
     }
 
+    /// The last event: everything goes on in another process.
+    pub(crate) fn handed_over(&self, pid: u32) {
+        tracing::info!(pid, "handed over");
+        self.send(Event::HandedOver { pid });
+        self.inner.handed_over.store(true, Ordering::Release);
+    }
+
     pub(crate) fn peer(&self, peer: &Arc<PeerInfo>, change: PeerChange) {
+        if self.inner.handed_over.load(Ordering::Acquire) {
+            return;
+        }
         if let Some(unsaid) = self.line() {
             let of = peer.credentials();
             let unsaid = (unsaid > 0).then_some(unsaid);

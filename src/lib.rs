@@ -68,6 +68,8 @@
 //! | `machines` | no | module `machines`: links to other machines, over an engine of your choice |
 //! | `status` | no | module `status`: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
+// Only Linux hands over, and what goes over is saved and read by code for all.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept_handler;
@@ -86,12 +88,15 @@ mod event;
 mod event_sender;
 pub mod guide;
 mod handler;
+mod handoff;
 #[cfg(feature = "hyperlocal")]
 mod hyperlocal;
 mod local_member;
+mod looking;
 #[cfg(feature = "machines")]
 pub mod machines;
 mod make_peer_channel;
+mod observers;
 mod owners;
 mod peer;
 mod peer_channel;

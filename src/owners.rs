@@ -37,6 +37,12 @@ impl Owners {
         self.ids.entry(uid).or_default().push_back(id.clone());
     }
 
+    /// All ids with their users, those of each user in the order in which they departed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, u32)> {
+        let ids = self.ids.iter();
+        ids.flat_map(|(uid, ids)| ids.iter().map(|id| (id, *uid)))
+    }
+
     fn forget_one(&mut self) {
         let most = self.ids.iter_mut().max_by_key(|(_, ids)| ids.len());
         if let Some(id) = most.and_then(|(_, ids)| ids.pop_front()) {

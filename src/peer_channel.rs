@@ -12,8 +12,8 @@ use std::{
 use futures_core::Stream;
 use futures_util::{TryFutureExt as _, future::ErrInto};
 use kyneta_uds_core::{
-    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Run,
-    WireVersion,
+    Admission, BoxError, Channel, ChannelMsg, ConnectionInfo, DisconnectReason, Inbound, Look,
+    MessageRef, Run, WireVersion,
 };
 use kyneta_uds_handshake::Established;
 use tower_service::Service;
@@ -23,6 +23,8 @@ use crate::{
     connection::{Connection, Incoming},
     dialed::{Dialed, DialedEntry},
     event_sender::EventSender,
+    handoff::SaveFn,
+    looking::IncomingRef,
 };
 
 /// An established channel with a known sender.
@@ -34,6 +36,8 @@ pub(crate) struct PeerChannel<C> {
     events: EventSender,
     /// Boxed, because an accepted channel has none.
     dialed: Option<Box<Entry>>,
+    /// How its state is taken, if it may be handed over.
+    save: Option<SaveFn<C>>,
 }
 
 /// The entry of a dialed channel in the peers.
@@ -77,7 +81,14 @@ impl<C> PeerChannel<C> {
             connection: None,
             events,
             dialed: None,
+            save: None,
         }
+    }
+
+    /// Its state may be taken so.
+    pub(crate) fn saved_by(mut self, save: Option<SaveFn<C>>) -> Self {
+        self.save = save;
+        self
     }
 
     pub(crate) fn into_inner(self) -> Established<C> {
@@ -100,6 +111,13 @@ impl<C> PeerChannel<C> {
             let (connection, entry) = dialed.enter(self.inner.peer().clone(), span);
             self.connection = Some(connection);
             self.dialed = Some(Box::new(Entry::Entered { entry, closing }));
+        }
+    }
+
+    #[cold]
+    fn show_sent(&self, msg: &ChannelMsg) {
+        if let Some(connection) = &self.connection {
+            show(&self.events, connection, msg, Way::Out);
         }
     }
 
@@ -156,7 +174,49 @@ impl<C: Channel<ChannelMsg>> Service<ChannelMsg> for PeerChannel<C> {
 
     #[inline]
     fn call(&mut self, msg: ChannelMsg) -> Self::Future {
+        if self.events.observers().are_watching() {
+            self.show_sent(&msg);
+        }
         self.inner.call(msg).err_into()
+    }
+}
+
+/// Shows each message of a run to the observers, as it is written.
+struct ShownRun<'a, R> {
+    run: &'a mut R,
+    connection: &'a Connection,
+    events: &'a EventSender,
+}
+
+impl<R: Run<ChannelMsg>> Run<ChannelMsg> for ShownRun<'_, R> {
+    fn front(&self) -> Option<&ChannelMsg> {
+        self.run.front()
+    }
+
+    fn called(&mut self) {
+        if let Some(message) = self.run.front() {
+            show(self.events, self.connection, message, Way::Out);
+        }
+        self.run.called();
+    }
+}
+
+/// The way of a message, seen from this process.
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
+}
+
+#[cold]
+fn show(events: &EventSender, connection: &Connection, message: &ChannelMsg, way: Way) {
+    let observers = events.observers();
+    let (Some(own), peer) = (observers.own_id(), connection.peer_id()) else {
+        return;
+    };
+    match way {
+        Way::In => observers.show(peer, own, message),
+        Way::Out => observers.show(own, peer, message),
     }
 }
 
@@ -174,6 +234,9 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Stream for PeerChannel<C> {
             Poll::Pending => Poll::Pending,
             // Not by `Inbound::map`: a message is moved once, to where the driver takes it.
             Poll::Ready(Some(Ok(Inbound::Message(message)))) => {
+                if this.events.observers().are_watching() {
+                    show(&this.events, connection, &message, Way::In);
+                }
                 let incoming = Incoming::new(message, connection.clone());
                 Poll::Ready(Some(Ok(Inbound::Message(incoming))))
             }
@@ -233,8 +296,81 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
         false
     }
 
+    fn put_aside(&mut self) -> bool {
+        let (Some(save), Some(connection)) = (self.save, &self.connection) else {
+            return false;
+        };
+        match save(&self.inner) {
+            Ok(state) => connection.set_aside(state),
+            Err(error) => {
+                tracing::warn!(%error, "the stream of a connection cannot be copied");
+                return false;
+            }
+        }
+        true
+    }
+
+    #[inline]
+    fn keep(&mut self) -> bool {
+        self.inner.keep()
+    }
+
+    fn free_kept(&mut self) {
+        self.inner.free_kept();
+    }
+
     #[inline]
     fn call_many<R: Run<ChannelMsg>>(&mut self, run: &mut R) -> Result<(), BoxError> {
+        if self.events.observers().are_watching()
+            && let Some(connection) = &self.connection
+        {
+            let events = &self.events;
+            let mut run = ShownRun {
+                run,
+                connection,
+                events,
+            };
+            return self.inner.call_many(&mut run).map_err(Into::into);
+        }
         self.inner.call_many(run).map_err(Into::into)
+    }
+
+    #[inline]
+    fn look<L: Look<Incoming>>(&mut self, look: &mut L) -> Option<Inbound<Incoming>> {
+        self.enter();
+        if self.events.observers().are_watching() {
+            // By value, in `poll_next`: there they are shown to the observers.
+            return None;
+        }
+        let from = self.connection.as_ref()?;
+        let mut with_sender = WithSender { look, from };
+        match self.inner.look(&mut with_sender)? {
+            Inbound::Message(message) => {
+                let incoming = Incoming::new(message, from.clone());
+                Some(Inbound::Message(incoming))
+            }
+            inbound => {
+                self.events.inbound(from.shared_peer(), &inbound);
+                Some(inbound.map(|msg| Incoming::new(msg, from.clone())))
+            }
+        }
+    }
+}
+
+/// Shows messages with their sender.
+struct WithSender<'a, L> {
+    look: &'a mut L,
+    from: &'a Arc<Connection>,
+}
+
+impl<L: Look<Incoming>> Look<ChannelMsg> for WithSender<'_, L> {
+    #[inline]
+    fn more(&self) -> bool {
+        self.look.more()
+    }
+
+    #[inline]
+    fn look(&mut self, msg: MessageRef<'_>) {
+        self.look.look(IncomingRef::new(msg, self.from));
     }
 }

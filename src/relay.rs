@@ -5,8 +5,12 @@
 use std::{fmt, sync::Arc};
 
 use kyneta_uds_core::ChannelMsg;
+#[cfg(target_os = "linux")]
+use kyneta_uds_core::{Saved, SavedError};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_hub::{Hub, Rates};
+#[cfg(target_os = "linux")]
+use kyneta_uds_relay::{Effect, MemberKey};
 use kyneta_uds_relay::{MemberFacts, Router, Switch, SwitchConfig};
 
 use crate::event_sender::EventSender;
@@ -30,6 +34,20 @@ use crate::event_sender::EventSender;
 pub struct Relay {
     make_router: Option<Arc<MakeRouter>>,
     rates: Rates,
+}
+
+/// The names of the parts of a hub's state.
+#[cfg(target_os = "linux")]
+pub(crate) const ROUTER: &str = "router";
+#[cfg(target_os = "linux")]
+pub(crate) const LAST_KEY: &str = "last-key";
+
+/// A router that knows members of another process.
+#[cfg(target_os = "linux")]
+pub(crate) struct ResumedRouter {
+    pub(crate) router: Box<dyn Router<ChannelMsg>>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) last_key: MemberKey,
 }
 
 type MakeRouter = dyn Fn() -> Box<dyn Router<ChannelMsg>> + Send + Sync;
@@ -60,6 +78,26 @@ impl Relay {
     pub fn rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
         self
+    }
+
+    /// A router that goes on where another one was, if messages are to be passed on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resume(
+        &self,
+        saved: &Saved,
+        members: Vec<(MemberKey, MemberFacts)>,
+    ) -> Result<Option<ResumedRouter>, SavedError> {
+        let Some(make_router) = &self.make_router else {
+            return Ok(None);
+        };
+        saved.check("the hub", 1..=1)?;
+        let (mut router, mut effects) = (make_router(), Vec::new());
+        router.resume(saved.part(ROUTER)?, members, &mut effects)?;
+        Ok(Some(ResumedRouter {
+            router,
+            effects,
+            last_key: MemberKey(saved.number(LAST_KEY)?),
+        }))
     }
 
     /// A hub, if messages are to be passed on.

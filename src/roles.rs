@@ -15,6 +15,8 @@
 //! | after a loss | the peer may return | connects again by its policy | negotiates again |
 //! | `events()` end | after `closed()`, when the last clone is dropped | the same | the same |
 
+#[cfg(target_os = "linux")]
+pub use crate::handoff::{ListenError, TakingOver};
 pub use crate::{
     broadcast::Broadcast,
     builder::{Binds, Builder, Connects, Listens},
@@ -24,7 +26,9 @@ pub use crate::{
     event::{Event, PeerChange},
     event_sender::Events,
     handler::{Handler, MakeHandler},
+    handoff::HandoffPolicy,
     local_member::LocalHandler,
+    looking::{IncomingRef, Looking, look},
     peer::{JoinError, Peer, PeerBuilder, PeerOptions},
     peers::IdOfAnotherUser,
     serve::{Accepting, Serve, WithGracefulShutdown, serve},

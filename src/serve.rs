@@ -24,6 +24,7 @@ use crate::{
     event::Event,
     event_sender::EventSender,
     handler::{Handler, MakeHandler},
+    handoff::{Handoffs, Offering, Taken},
     peer_channel::PeerChannel,
     server::{ServeDropped, Server, ServerBuilder},
     stack::{DefaultStack, MakeChannel},
@@ -69,8 +70,20 @@ impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
     /// # Errors
     /// [`BindError`], with the path: in use, not permitted, not a socket.
     pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {
-        let path = self.role.path?;
-        let listener = self.settings.listener.clone().bind(path).await?;
+        let path = self.role.path.clone()?;
+        let listener = self.settings.listener.clone().bind(path.clone()).await?;
+        let offering = Offering::of_role(&self.settings, &path);
+        Ok(self.serve(listener, offering, handler, None))
+    }
+
+    /// Serves a listener in a task of its own.
+    pub(crate) fn serve(
+        self,
+        listener: Listener,
+        offering: Option<Offering>,
+        handler: impl Handler + Clone,
+        taken: Option<Taken<S::Channel>>,
+    ) -> Server {
         let server = Server::new(self.settings.events.clone());
         server.relays(&self.settings.relay); // before its task runs: for a local member
         let role = Accepting::new(server.clone(), listener, Shared::new(handler));
@@ -80,11 +93,11 @@ impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
             settings: self.settings,
         };
         tokio::spawn(async move {
-            if let Err(error) = serve.await {
+            if let Err(error) = serve.run(pending(), offering, taken).await {
                 tracing::warn!(%error, "the socket file could not be removed");
             }
         });
-        Ok(server)
+        server
     }
 }
 
@@ -159,7 +172,7 @@ where
     type IntoFuture = ServeFuture;
 
     fn into_future(self) -> ServeFuture {
-        Box::pin(self.run(pending()))
+        Box::pin(self.run(pending(), None, None))
     }
 }
 
@@ -173,7 +186,7 @@ where
     type IntoFuture = ServeFuture;
 
     fn into_future(self) -> ServeFuture {
-        Box::pin(self.serve.run(self.signal))
+        Box::pin(self.serve.run(self.signal, None, None))
     }
 }
 
@@ -182,7 +195,12 @@ where
     M: MakeHandler,
     S: MakeChannel<In = ChannelMsg>,
 {
-    async fn run(mut self, signal: impl Future<Output = ()>) -> io::Result<()> {
+    async fn run(
+        mut self,
+        signal: impl Future<Output = ()>,
+        offering: Option<Offering>,
+        taken: Option<Taken<S::Channel>>,
+    ) -> io::Result<()> {
         let Accepting {
             serving,
             listener,
@@ -203,14 +221,17 @@ where
             None => self.settings.queue,
         };
         let handler = RoleAcceptHandler {
+            handoff: self.settings.handoff,
             make,
             hub: hub.clone(),
+            member: None,
             queue,
             peers: server.peers().clone(),
             tasks: tasks.clone(),
             disposing: server.disposing().clone(),
         };
         let events = server.event_sender().clone();
+        let handoffs = Handoffs::start(server, offering, taken, handler.clone()).await;
         let make_channel = MapResponse::new(self.settings.handshake.layer(self.stack), {
             move |channel| PeerChannel::not_entered(channel, events.clone())
         });
@@ -226,6 +247,12 @@ where
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                asking = handoffs.asked() => {
+                    if handoffs.hand_over(asking, &mut acceptor).await {
+                        handoffs.leave(acceptor, &tasks).await;
+                        return Ok(());
+                    }
+                }
                 event = acceptor.next() => match event {
                     AcceptorEvent::PathLost(_) => acceptor.restore(),
                     AcceptorEvent::RestoreFailed { error, .. } => in_the_way(server, error),
@@ -234,9 +261,11 @@ where
                 }
             }
         }
+        handoffs.close();
         // The path first: a process that connects from now on must not reach a socket that accepts no more.
         let closed = acceptor.close();
         server.disposing().cancel();
+        server.event_sender().observers().end();
         if let Some(hub) = hub {
             // The others need not be told of each member that leaves.
             hub.close();

@@ -40,7 +40,7 @@ fn a_senseless_order_does_not_compile_and_each_error_is_a_sentence_of_ours() {
         }
         cases += 1;
     }
-    assert_eq!(cases, 9);
+    assert_eq!(cases, 12);
 }
 
 fn expected<'a>(source: &'a str, kind: &str) -> Vec<&'a str> {

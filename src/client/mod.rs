@@ -11,10 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, SharedError, SocketPath, SocketPathError};
+use kyneta_uds_core::{
+    ChannelMsg, DisconnectReason, MessageRef, SharedError, SocketPath, SocketPathError,
+};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{
-    Enqueue, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
+    Enqueue, EnqueueRef, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
 };
 use kyneta_uds_reconnect::{
     ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions,
@@ -188,6 +190,15 @@ impl Client {
         self.handle.queue_all(batch)
     }
 
+    /// As [`queue`](Self::queue), of a message by reference: cheaper for small offers. See [`Handle::queue_ref`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    #[inline]
+    pub fn queue_ref<'a>(&'a mut self, msg: impl Into<MessageRef<'a>>) -> EnqueueRef<'a> {
+        self.handle.queue_ref(msg)
+    }
+
     /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].
     ///
     /// # Errors
@@ -355,7 +366,7 @@ where
         })?;
         let handle = dialed.handle().clone();
         let handler = dialed.handler(handler);
-        tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
+        tokio::spawn(dialed.in_span(driver.drive_looking(channel, handler)));
         let guard = Arc::new(Guard {
             handle: handle.clone(),
             peers,

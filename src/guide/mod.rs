@@ -6,7 +6,9 @@
 //! * [`failover`]: what happens when a process dies
 //! * [`hub`]: what a listener passes between its members
 //! * [`bus`]: a bus for messages of your own
+//! * [`documents`]: documents that are shared with TypeScript services
 //! * [`machines`]: several machines
+//! * [`deploying`]: a restart that no peer sees
 //! * [`security`]: which processes are admitted
 //! * [`observability`]: events, logs, metrics, status
 //! * [`migrating`]: from `@kyneta/unix-socket-transport`
@@ -27,8 +29,14 @@ pub mod hub {}
 #[doc = include_str!("bus.md")]
 pub mod bus {}
 
+#[doc = include_str!("documents.md")]
+pub mod documents {}
+
 #[doc = include_str!("machines.md")]
 pub mod machines {}
+
+#[doc = include_str!("deploying.md")]
+pub mod deploying {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}

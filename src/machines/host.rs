@@ -1,6 +1,6 @@
-//! The links of a listener: makes members of a hub of them, reports them, and shows their state.
+//! The links of a listener: has each served, reports them, and shows their state.
 //!
-//! In: links. Out: members, events, a status. May touch: a task of tokio's for each link.
+//! In: links. Out: events, a status. May touch: a task of tokio's for each link.
 
 use std::{
     collections::BTreeMap,
@@ -8,17 +8,16 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{ChannelMsg, ignore_poison};
-use kyneta_uds_hub::Hub;
+use kyneta_uds_core::{SharedError, ignore_poison};
 use kyneta_uds_machines::{LinkEvent, LinkWatch, Links, MachineName, Reason, Refusal};
-use kyneta_uds_queue::Handle;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
+    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
-use super::link::link;
-use crate::{event::Event, event_sender::EventSender};
+use super::side::{Queue, Side};
 
 /// How a link has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +50,8 @@ pub struct LinkState {
     pub up: bool,
     /// Why it is not, as far as that is known.
     pub reason: Option<Reason>,
-    /// How long the other machine took to answer the dial: about one round trip. Absent where it dials.
+    /// How long the other machine takes to answer, while the link is up. On a bus it is asked each second; with documents
+    /// it is what the engine measures, where [`Links::round_trip`] says how.
     pub round_trip: Option<Duration>,
     /// How often it has come up.
     pub opened: u64,
@@ -59,53 +59,60 @@ pub struct LinkState {
     pub queued: (usize, usize),
 }
 
+/// How long the links may take to write what waits when the role ends.
+const END: Duration = Duration::from_millis(500);
+
 /// The links of a listener. Cloneable.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
-    hub: Hub<ChannelMsg>,
-    events: EventSender,
+    side: Side,
     present: Arc<Mutex<Present>>,
+    /// No link comes any more.
+    finished: CancellationToken,
 }
 
 /// What a status is made of.
 #[derive(Debug, Default)]
 struct Present {
     watch: Option<LinkWatch>,
-    handles: BTreeMap<MachineName, Handle<ChannelMsg>>,
+    up: BTreeMap<MachineName, Up>,
+    /// How many links have come up.
+    number: u64,
+    /// Why links to a machine do not become links of this role, and will not.
+    faults: BTreeMap<MachineName, Reason>,
+}
+
+/// A link that is up.
+#[derive(Debug)]
+struct Up {
+    number: u64,
+    queue: Queue,
 }
 
 impl Host {
-    pub(super) fn new(hub: Hub<ChannelMsg>, events: EventSender) -> Self {
-        let present = Arc::default();
+    pub(super) fn new(side: Side) -> Self {
         Self {
-            hub,
-            events,
-            present,
+            side,
+            present: Arc::default(),
+            finished: CancellationToken::new(),
         }
     }
 
-    pub(super) fn hub(&self) -> &Hub<ChannelMsg> {
-        &self.hub
-    }
-
-    pub(super) fn events(&self) -> &EventSender {
-        &self.events
-    }
-
     pub(crate) fn status(&self) -> Vec<LinkState> {
+        let watch = self.present().watch.clone();
+        let links = watch.as_ref().map(LinkWatch::status);
         let present = self.present();
-        let links = present.watch.as_ref().map(LinkWatch::status);
-        let state = |link: kyneta_uds_machines::LinkStatus| LinkState {
-            queued: present
-                .handles
-                .get(&link.machine)
-                .filter(|_| link.up)
-                .map_or((0, 0), Handle::queued),
-            machine: link.machine,
-            up: link.up,
-            reason: link.reason,
-            round_trip: link.opened_in,
-            opened: link.opened,
+        let state = |link: kyneta_uds_machines::LinkStatus| {
+            let up = present.up.get(&link.machine);
+            let fault = || present.faults.get(&link.machine).cloned();
+            LinkState {
+                queued: up.map_or((0, 0), |up| up.queue.queued()),
+                up: up.is_some(),
+                reason: link.reason.or_else(fault),
+                round_trip: up.and_then(|up| up.queue.round_trip()).or(link.round_trip),
+                opened: link.opened,
+                machine: link.machine,
+            }
         };
         links.into_iter().flatten().map(state).collect()
     }
@@ -114,62 +121,128 @@ impl Host {
         ignore_poison(self.present.lock())
     }
 
-    pub(super) fn has_queue(&self, machine: MachineName, handle: Handle<ChannelMsg>) {
-        self.present().handles.insert(machine, handle);
+    /// Frames pass over a link from now on. Its number.
+    pub(super) fn is_up(&self, machine: &MachineName, queue: Queue) -> u64 {
+        let mut present = self.present();
+        present.number += 1;
+        let number = present.number;
+        present.faults.remove(machine);
+        let before = present.up.insert(machine.clone(), Up { number, queue });
+        drop((present, before));
+        self.report(machine.to_string(), LinkChange::Up);
+        number
     }
 
-    /// No links any more: the role is another one.
-    pub(super) fn ended(&self) {
-        *self.present() = Present::default();
+    /// A link that was up has ended.
+    pub(super) fn is_down(&self, machine: &MachineName, number: u64) {
+        let is_this =
+            |present: &Present| present.up.get(machine).map(|up| up.number) == Some(number);
+        let mut present = self.present();
+        let ended = is_this(&present).then(|| present.up.remove(machine));
+        drop(present);
+        if ended.is_some() {
+            self.report(machine.to_string(), LinkChange::Down);
+        }
     }
 
-    /// Until the links end. Dropping it ends them.
-    pub(super) async fn serve<Io>(&self, mut links: Links<Io>)
+    /// A link does not become one of this role, and the next one will not either.
+    pub(super) fn is_unfit(&self, machine: &MachineName, why: &dyn std::error::Error) {
+        let reason = Reason::Protocol(why.to_string());
+        let last = self
+            .present()
+            .faults
+            .insert(machine.clone(), reason.clone());
+        if last.as_ref() != Some(&reason) {
+            self.report(machine.to_string(), LinkChange::Absent(reason));
+        }
+    }
+
+    /// The engine has ended a link.
+    fn ended(&self, machine: MachineName, change: LinkChange) {
+        let ended = self.present().up.remove(&machine);
+        if ended.is_some() {
+            self.report(machine.to_string(), change);
+        }
+    }
+
+    /// Until `stop`; then what waits is written, for a while, and the engine is closed. Dropping it ends the links.
+    pub(super) async fn serve<Io>(&self, mut links: Links<Io>, stop: CancellationToken)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.present().watch = Some(links.watch());
+        let watch = links.watch();
+        if let Err(error) = self.side.may_link(&watch) {
+            self.failed(error);
+            return stop.cancelled().await;
+        }
+        self.present().watch = Some(watch);
         let me = links.name().clone();
         let mut tasks = JoinSet::new();
         loop {
             let event = tokio::select! {
                 event = links.next() => event,
                 Some(_) = tasks.join_next() => continue,
+                () = stop.cancelled() => None,
             };
             let Some(event) = event else {
-                return;
+                break;
             };
-            let (machine, change) = match event {
+            match event {
                 LinkEvent::Up { machine, role, io } => {
-                    tasks.spawn(link(self.clone(), me.clone(), machine.clone(), role, io));
-                    (machine, LinkChange::Up)
+                    let (host, me) = (self.clone(), me.clone());
+                    tasks.spawn(self.side.clone().link(host, me, machine, role, io));
                 }
-                LinkEvent::Down { machine } => (machine, LinkChange::Down),
-                LinkEvent::Replaced { machine } => (machine, LinkChange::Replaced),
+                LinkEvent::Down { machine } => self.ended(machine, LinkChange::Down),
+                LinkEvent::Replaced { machine } => self.ended(machine, LinkChange::Replaced),
                 LinkEvent::Refused {
                     key,
                     machine,
                     refusal,
                     here,
                 } => {
-                    let change = LinkChange::Refused { refusal, here };
-                    match machine {
-                        Some(machine) => (machine, change),
-                        None => {
-                            self.report(key.to_string(), change);
-                            continue;
-                        }
-                    }
+                    let machine = machine.map_or_else(|| key.to_string(), |of| of.to_string());
+                    self.report(machine, LinkChange::Refused { refusal, here });
                 }
-                LinkEvent::Absent { machine, reason } => (machine, LinkChange::Absent(reason)),
-                _ => continue,
-            };
-            self.report(machine.to_string(), change);
+                LinkEvent::Absent { machine, reason } => {
+                    self.report(machine.to_string(), LinkChange::Absent(reason));
+                }
+                _ => {}
+            }
         }
+        self.present().up.values().for_each(|up| up.queue.finish());
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let _ = timeout(END, all).await;
+        tasks.shutdown().await;
+        // The other machines see the end at once, and the next process can have the address.
+        links.close().await;
+        self.forget();
+    }
+
+    /// No links any more: the role is another one.
+    pub(super) fn forget(&self) {
+        let before = std::mem::take(&mut *self.present());
+        drop(before);
+    }
+
+    /// There is no link any more, and will be none.
+    pub(super) fn finish(&self) {
+        self.forget();
+        self.finished.cancel();
+    }
+
+    /// Ready when there is no link any more, and will be none.
+    pub(crate) async fn finished(&self) {
+        self.finished.cancelled().await;
     }
 
     fn report(&self, machine: String, change: LinkChange) {
         tracing::info!(%machine, ?change, "link");
-        self.events.send(Event::Link { machine, change });
+        self.side.report(machine, change);
+    }
+
+    /// The links could not be started.
+    pub(super) fn failed(&self, error: SharedError) {
+        tracing::warn!(%error, "the links to other machines could not be started");
+        self.side.failed(error);
     }
 }

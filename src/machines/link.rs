@@ -14,7 +14,7 @@ use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{ChannelMsg, Identity, Redial, WireVersion};
 use kyneta_uds_framing::{FramingLayer, WireMode};
 use kyneta_uds_handshake::HandshakeLayer;
-use kyneta_uds_hub::RelayHandler;
+use kyneta_uds_hub::{Hub, RelayHandler};
 use kyneta_uds_machines::{LinkIo, MachineName, Role};
 use kyneta_uds_queue::{Overflow, QueueConfig, queue};
 use kyneta_uds_relay::MemberFacts;
@@ -23,7 +23,7 @@ use tower::{ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::host::Host;
+use super::side::Queue;
 
 /// How long the queue of a link may stay full: members of this machine wait for it once, and not longer.
 const FULL: Duration = Duration::from_secs(1);
@@ -42,13 +42,14 @@ impl<Io> Redial for Once<Io> {
     }
 }
 
-/// Makes the link a member of the hub until it ends.
+/// Makes the link a member of the hub until it ends; `up` is called when it is one.
 pub(super) async fn link<Io>(
-    host: Host,
+    hub: Hub<ChannelMsg>,
     me: MachineName,
     machine: MachineName,
     role: Role,
     io: LinkIo<Io>,
+    up: impl FnOnce(Queue),
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -81,9 +82,9 @@ pub(super) async fn link<Io>(
     let peer = channel.peer().clone();
     let config = QueueConfig::default().overflow(Overflow::Disconnect { after: FULL });
     let (handle, driver) = queue(config);
-    host.has_queue(machine.clone(), handle.clone());
+    up(Queue::Documents(handle.clone()));
     let facts = MemberFacts::link(peer.wire()).identity(theirs); // whatever it calls itself
-    let member = host.hub().enter(facts, handle);
+    let member = hub.enter(facts, handle);
     let reason = driver
         .drive(channel, RelayHandler::new(Ignore, member))
         .await;

@@ -1,4 +1,4 @@
-//! Links to other machines: while a peer listens, its relay has a member for each machine that is linked.
+//! Links to other machines, of a [`Peer`](crate::Peer) or a [`Bus`](crate::Bus) while it listens.
 //!
 //! The engine is of your choice: [`Machines::new`] takes what starts [`Links`], over any connector and acceptor of byte
 //! streams with verified keys. `kyneta-uds-iroh` has one for networks; [`memory`] is one for tests:
@@ -42,38 +42,81 @@
 //! # }
 //! ```
 //!
-//! # What passes
+//! # A bus
 //!
-//! Documents whose mode is concurrent (loro, yjs), of which both machines have a member when their link comes up. What
-//! came over a link goes to the members of this machine alone, so all machines must be linked with one another. The
-//! handler of the peer does not see what comes over a link; a [local member](crate::Peer::local_member) does.
+//! `Bus::builder(path).machines(..)` takes the same: the members of all machines are on one bus, with the same
+//! [promise](crate::guide::bus) within the [`regroup`](crate::bus::BusBuilder::regroup) time. A link is asked each second
+//! for an answer: that is its [round trip](LinkState::round_trip). It ends when the other machine takes no byte for the
+//! [`stall_limit`](crate::bus::BusBuilder::stall_limit); what was sent is kept by its senders, and sent again on the next.
 //!
-//! Not yet: if the other machine has presented a document first, a member that presents it here later gets what is there,
-//! and its own edits stay here until the link comes up anew. Documents with a serialized mode (JSON, one writer at a
-//! time) do not pass: their changes need the version that they start from, which no frame carries.
+//! ```
+//! use kyneta_uds::machines::{Links, Machine, MachineKey, Machines, memory::Network};
+//! use kyneta_uds::{Bus, BusIncoming, Identity};
+//! use tower::{Service as _, ServiceExt as _, service_fn};
 //!
-//! # Times
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let dir = tempfile::tempdir()?;
+//! let network = Network::new();
+//! let (oslo, rome) = (MachineKey::from([1; 32]), MachineKey::from([2; 32]));
+//! let join = async |id, name: &'static str, me, other: &'static str, other_key| {
+//!     let network = network.clone();
+//!     let machines = Machines::new(move || {
+//!         let network = network.clone();
+//!         async move {
+//!             let other = Machine::new(other.parse()?, other_key, other_key);
+//!             let builder = Links::builder(name.parse()?, me).machine(other);
+//!             let links = builder.start(network.dialer(me), network.listen(me))?;
+//!             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(links)
+//!         }
+//!     });
+//!     let print = service_fn(async |incoming: BusIncoming<String>| {
+//!         println!("{}: {}", incoming.from, incoming.message);
+//!         Ok::<_, std::convert::Infallible>(())
+//!     });
+//!     let builder = Bus::<String>::builder(dir.path().join(format!("{name}.sock"))).identity(Identity::service(id)?);
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(builder.machines(machines).join(print).await?)
+//! };
+//! let mut till = join("till", "oslo", oslo, "rome", rome).await?;
+//! let _stock = join("stock", "rome", rome, "oslo", oslo).await?;
+//! let mut members = till.watch_members();
+//! while till.member("stock@rome").is_err() {
+//!     members.changed().await;
+//! }
+//! let delivered = till.ready().await?.call("sold".to_owned()).await?;
+//! assert!(delivered.missed.is_empty());
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! A link whose queue stays full for a second is ended, so that it delays the members of this machine once; it comes
-//! back, and all documents are asked anew. After a cut each side goes on by itself.
+//! # Documents
+//!
+//! While a peer listens, its relay has a member for each machine that is linked. What came over a
+//! link goes to the members of this machine alone, so all machines must be linked with one another. The handler of the peer does not
+//! see what comes over a link; a [local member](crate::Peer::local_member) does.
+//!
+//! Documents of all modes pass, whichever machine presents them first. An offer of a document with one writer at a time
+//! carries, on a link alone, the version that it starts from.
+//!
+//! A link of documents whose queue stays full for a second is ended, so that it delays the members of this machine once;
+//! it comes back, and all documents are asked anew. After a cut each side goes on by itself.
 
 mod host;
 mod link;
+mod side;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use kyneta_uds_core::{BoxError, ChannelMsg, SharedError};
-use kyneta_uds_hub::Hub;
+use kyneta_uds_core::{BoxError, SharedError};
 use kyneta_uds_negotiate::{Role, RoleWatch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::sleep,
+    time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::{event::Event, event_sender::EventSender};
-
-pub(crate) use host::Host;
+pub(crate) use self::{host::Host, side::Side};
 pub use host::{LinkChange, LinkState};
 #[doc(no_inline)]
 pub use kyneta_uds_machines::{
@@ -81,31 +124,39 @@ pub use kyneta_uds_machines::{
     MachineKey, MachineName, Reason, Refusal, Remote, memory,
 };
 
-/// The pause before links that could not be started are started again.
+/// The pause before links that could not be started are started again. For the first second it is a short one, and there is
+/// no report: a predecessor that ends holds the address for a moment.
 const RETRY: Duration = Duration::from_secs(1);
+const FIRST_RETRIES: Duration = Duration::from_millis(20);
 
-/// What starts the links of a machine, for [`PeerBuilder::machines`](crate::PeerBuilder). See the [module](self).
+/// What starts the links of a machine, for [`PeerBuilder::machines`](crate::roles::PeerBuilder::machines) and
+/// [`BusBuilder::machines`](crate::bus::BusBuilder::machines). See the [module](self).
 #[derive(Clone)]
 pub struct Machines {
     serve: Arc<Serve>,
 }
 
-type Serve = dyn Fn(Host) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync;
+type Serve =
+    dyn Fn(Host, CancellationToken) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync;
 
 impl Machines {
-    /// `start` is called each time that the peer begins to listen, and again after a second while it fails. Only then may
-    /// a key file be opened and an address be bound: of the processes at a path one listens at a time.
+    /// `start` is called each time that the peer begins to listen, and again while it fails: each 20 ms for a second, in
+    /// which a predecessor may still hold the address, then each second, with a report. Only then may a key file be opened
+    /// and an address be bound: of the processes at a path one listens at a time.
     pub fn new<F, Io, E>(start: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Links<Io>, E>> + Send + 'static,
         E: Into<BoxError> + Send,
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let serve = move |host: Host| -> BoxFuture<'static, _> {
+        let serve = move |host: Host, stop: CancellationToken| -> BoxFuture<'static, _> {
             let starting = start();
             Box::pin(async move {
-                let links = starting.await.map_err(Into::into)?;
-                host.serve(links).await;
+                let links = tokio::select! {
+                    links = starting => links.map_err(Into::into)?,
+                    () = stop.cancelled() => return Ok(()),
+                };
+                host.serve(links, stop).await;
                 Ok(())
             })
         };
@@ -114,30 +165,44 @@ impl Machines {
     }
 
     /// Runs links whenever the role is that of the listener, in a task of its own.
-    pub(crate) fn start(self, hub: Hub<ChannelMsg>, events: EventSender, roles: RoleWatch) -> Host {
-        let host = Host::new(hub, events);
+    pub(crate) fn start(self, side: Side, roles: RoleWatch) -> Host {
+        let host = Host::new(side);
         tokio::spawn(self.run(host.clone(), roles));
         host
     }
 
     async fn run(self, host: Host, roles: RoleWatch) {
+        let mut failing: Option<Instant> = None;
         loop {
             let may_link = |role| matches!(role, Role::Listener | Role::Disposed);
             if roles.wait_for(may_link).await == Role::Disposed {
-                return;
+                return host.finish();
             }
-            tokio::select! {
-                _ = roles.wait_for(|role| role != Role::Listener) => {}
-                served = (self.serve)(host.clone()) => {
-                    if let Err(error) = served {
-                        let error = SharedError::new(error);
-                        tracing::warn!(%error, "the links to other machines could not be started");
-                        host.events().send(Event::MachinesFailed { error });
-                    }
-                    sleep(RETRY).await;
+            let stop = CancellationToken::new();
+            let served = (self.serve)(host.clone(), stop.clone());
+            tokio::pin!(served);
+            let not_started = tokio::select! {
+                _ = roles.wait_for(|role| role != Role::Listener) => {
+                    stop.cancel();
+                    served.await.err()
                 }
-            }
-            host.ended();
+                served = &mut served => served.err(),
+            };
+            host.forget();
+            let Some(error) = not_started else {
+                failing = None;
+                continue;
+            };
+            let pause = match failing.get_or_insert_with(Instant::now).elapsed() < RETRY {
+                true => FIRST_RETRIES,
+                false => {
+                    host.failed(SharedError::new(error));
+                    RETRY
+                }
+            };
+            // A role that has ended is not waited for.
+            let ended = roles.wait_for(|role| role == Role::Disposed);
+            let _ = timeout(pause, ended).await;
         }
     }
 }

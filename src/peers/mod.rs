@@ -24,6 +24,7 @@ use self::table::{Change, ChangeKind, Config, Key, PeerTable};
 #[cfg(feature = "status")]
 use crate::status::About;
 use crate::{
+    bus::Introduction,
     connection::Connection,
     event::{Event, PeerChange},
     event_sender::EventSender,
@@ -53,6 +54,28 @@ struct State {
     /// Messages sent and received on connections that have ended.
     #[cfg(feature = "status")]
     ended_traffic: (u64, u64),
+}
+
+fn introduction(connection: &Connection) -> Introduction {
+    let (peer, of) = (
+        connection.peer().identity(),
+        connection.peer().credentials(),
+    );
+    #[cfg(feature = "status")]
+    let since_ms = u64::try_from(connection.traffic().age().as_millis()).ok();
+    #[cfg(not(feature = "status"))]
+    let since_ms = None;
+    Introduction {
+        id: peer.peer_id.as_str().to_owned(),
+        inc: 0,
+        name: peer.name.as_ref().map(|name| name.as_str().to_owned()),
+        kind: peer.peer_type.name().to_owned(),
+        pid: of.and_then(|of| of.pid),
+        uid: of.map(|of| of.uid),
+        since_ms,
+        waits: u64::try_from(connection.handle().queued().0).ok(),
+        machine: None,
+    }
 }
 
 /// Whether there are connections.
@@ -108,6 +131,7 @@ impl Peers {
     pub(crate) fn configure(&self, own_id: PeerId, departure_timeout: Duration) {
         #[cfg(feature = "status")]
         self.about().is(own_id.clone());
+        self.inner.events.observers().of(own_id.clone());
         let config = Config {
             departure_timeout,
             own_id: Some(own_id),
@@ -195,6 +219,13 @@ impl Peers {
         let connections = self.connections_of(id);
         let reasons = join_all(connections.iter().map(Connection::dispose)).await;
         reasons.into_iter().next_back()
+    }
+
+    /// The connected peers, as an observer is told of them, by id.
+    pub(crate) fn introductions(&self) -> Vec<Introduction> {
+        let mut members: Vec<_> = self.connections().iter().map(introduction).collect();
+        members.sort_by(|a, b| a.id.cmp(&b.id));
+        members
     }
 
     pub(crate) fn connection_count(&self) -> usize {

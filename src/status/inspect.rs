@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use kyneta_uds_core::{ChannelMsg, WireVersion};
 use kyneta_uds_hub::Hub;
-use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_reconnect::StateKind;
 
@@ -50,21 +49,16 @@ impl Inspect for Server {
 
 impl Inspect for Peer {
     fn snapshot(&self) -> Snapshot {
-        let role = match self.role() {
-            Role::Negotiating => Standing::Negotiating,
-            Role::Listener => Standing::Listener,
-            Role::Connector => Standing::Connector,
-            Role::Disposed => Standing::Disposed,
-        };
+        let role = self.role().into();
         let status = of(role, self.peers(), Some(self.handle()), self.waiting());
         #[cfg(feature = "machines")]
-        let status = with_links(status, self);
+        let status = with_links(status, self.links());
         with_relay(status, self.hub())
     }
 }
 
 #[cfg(feature = "machines")]
-fn with_links(mut snapshot: Snapshot, peer: &Peer) -> Snapshot {
+fn with_links(mut snapshot: Snapshot, links: Vec<crate::machines::LinkState>) -> Snapshot {
     let link = |link: crate::machines::LinkState| LinkStatus {
         machine: link.machine.to_string(),
         up: link.up,
@@ -78,7 +72,7 @@ fn with_links(mut snapshot: Snapshot, peer: &Peer) -> Snapshot {
             bytes: link.queued.1,
         },
     };
-    snapshot.links = peer.links().into_iter().map(link).collect();
+    snapshot.links = links.into_iter().map(link).collect();
     snapshot
 }
 
@@ -96,34 +90,31 @@ impl Inspect for Client {
 
 impl<M> Inspect for Bus<M> {
     fn snapshot(&self) -> Snapshot {
-        let role = match self.role() {
-            Role::Negotiating => Standing::Negotiating,
-            Role::Listener => Standing::Listener,
-            Role::Connector => Standing::Connector,
-            Role::Disposed => Standing::Disposed,
-        };
-        let mut snapshot = Snapshot::new(role, self.id().as_str());
+        let mut snapshot = Snapshot::new(self.role().into(), self.id().as_str());
         snapshot.path = Some(self.path().to_string());
         snapshot.uptime_ms = millis(self.age());
-        snapshot.waiting = self.waiting().map(|waiting| WaitingStatus {
-            why: waiting.why().to_string(),
-            for_ms: millis(waiting.elapsed()),
-        });
+        snapshot.waiting = self.waiting().as_ref().map(WaitingStatus::of);
         let (messages, bytes) = self.unacknowledged();
         snapshot.queued = Queued { messages, bytes };
         snapshot.sent = self.sent();
-        snapshot.received = self.counts().received;
-        snapshot.peers = self
-            .members()
-            .iter()
-            .map(|member| member_status(member))
-            .collect();
+        let counts = self.counts();
+        (snapshot.received, snapshot.bus) = (counts.received, Some(counts));
+        let waits = self.waits();
+        let members = self.members();
+        let members = members.iter().map(|member| {
+            let messages = waits.get(&member.id).copied().unwrap_or(0);
+            member_status(member, messages)
+        });
+        snapshot.peers = members.collect();
+        #[cfg(feature = "machines")]
+        let snapshot = with_links(snapshot, self.links());
         snapshot
     }
 }
 
-/// A member of a bus. What waits for it and what it has sent is the listener's to know.
-fn member_status(member: &MemberInfo) -> PeerStatus {
+/// A member of a bus. What waits for it, its listener knows alone: frames, whose bytes are not counted. What it has sent
+/// is not counted for each member.
+fn member_status(member: &MemberInfo, messages: usize) -> PeerStatus {
     PeerStatus {
         id: member.id.as_str().to_owned(),
         name: member.name.as_ref().map(|name| name.as_str().to_owned()),
@@ -132,7 +123,7 @@ fn member_status(member: &MemberInfo) -> PeerStatus {
         uid: member.uid,
         pid: member.pid,
         connected_ms: millis(member.since.elapsed()),
-        queued: Queued::default(),
+        queued: Queued { messages, bytes: 0 },
         sent: 0,
         received: 0,
     }
@@ -150,10 +141,7 @@ fn of(
     let mut snapshot = Snapshot::new(role, about.id().map_or("", |id| id.as_str()));
     snapshot.path = about.path().map(ToString::to_string);
     snapshot.uptime_ms = millis(about.age());
-    snapshot.waiting = waiting.map(|waiting| WaitingStatus {
-        why: waiting.why().to_string(),
-        for_ms: millis(waiting.elapsed()),
-    });
+    snapshot.waiting = waiting.as_ref().map(WaitingStatus::of);
     snapshot.counts = peers.events().counts();
     snapshot.queued = queue.map_or_else(Queued::default, queued);
     (snapshot.sent, snapshot.received) = (sent, received);

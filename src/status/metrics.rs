@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use super::snapshot::{RelayStatus, Snapshot};
+use super::snapshot::{LinkStatus, RelayStatus, Snapshot};
 
 /// One number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -168,9 +168,18 @@ fn measures(snapshot: &Snapshot) -> impl Iterator<Item = Measure> {
             Gauge(queued.bytes as f64),
         ),
     ];
-    let counts = snapshot.counts.metrics();
+    // A bus counts other things than the roles do.
+    let (counts, bus) = match &snapshot.bus {
+        None => (Some(snapshot.counts.metrics()), None),
+        Some(bus) => (None, Some(bus.metrics())),
+    };
+    let counts = counts
+        .into_iter()
+        .flatten()
+        .chain(bus.into_iter().flatten());
     let counts = counts.map(|(name, help, value)| (name, help, None, Counter(value)));
-    let all = measures.into_iter().chain(relayed(snapshot)).chain(counts);
+    let all = measures.into_iter().chain(relayed(snapshot));
+    let all = all.chain(linked(snapshot)).chain(counts);
     all.map(|(name, help, label, value)| Measure {
         name,
         help,
@@ -216,11 +225,58 @@ fn relayed(snapshot: &Snapshot) -> impl Iterator<Item = Row> {
     snapshot.relay.map(rows).into_iter().flatten()
 }
 
+/// The links to other machines together, where a listener runs some.
+fn linked(snapshot: &Snapshot) -> impl Iterator<Item = Row> {
+    use Value::{Counter, Gauge};
+    let links = &snapshot.links;
+    let gauge = |name, help, value: f64| (name, help, None, Gauge(value));
+    let sum = |of: fn(&LinkStatus) -> usize| links.iter().map(of).sum::<usize>() as f64;
+    let slowest = links.iter().filter_map(|link| link.round_trip_us).max();
+    let rows = [
+        gauge(
+            "kyneta_uds.links",
+            "Other machines that this listener is to be linked with",
+            links.len() as f64,
+        ),
+        gauge(
+            "kyneta_uds.links.up",
+            "Links to other machines that are up",
+            sum(|link| usize::from(link.up)),
+        ),
+        (
+            "kyneta_uds.links.opened",
+            "How often links to other machines have come up",
+            None,
+            Counter(links.iter().map(|link| link.opened).sum()),
+        ),
+        gauge(
+            "kyneta_uds.links.queued.messages",
+            "Messages that wait to be sent on links",
+            sum(|link| link.queued.messages),
+        ),
+        gauge(
+            "kyneta_uds.links.queued.bytes",
+            "Bytes that wait to be sent on links",
+            sum(|link| link.queued.bytes),
+        ),
+        gauge(
+            "kyneta_uds.links.round_trip.seconds",
+            "The longest present round trip of the links, 0 when none is known",
+            slowest.unwrap_or(0) as f64 / 1e6,
+        ),
+    ];
+    let is_linked = !links.is_empty();
+    rows.into_iter().filter(move |_| is_linked)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use super::{super::snapshot::tests::example, *};
+    use super::{
+        super::snapshot::{Queued, tests::example},
+        *,
+    };
 
     #[test]
     fn the_text_has_each_number_under_its_name() {
@@ -244,11 +300,48 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
+        assert!(!text.contains("links"), "{text}");
+    }
+
+    /// A listener with a link that is up and one that is not.
+    fn linked() -> Snapshot {
+        let mut snapshot = example();
+        let link = |machine: &str, up, round_trip_us, opened, messages| LinkStatus {
+            machine: machine.into(),
+            up,
+            reason: None,
+            round_trip_us,
+            opened,
+            queued: Queued {
+                messages,
+                bytes: messages * 100,
+            },
+        };
+        snapshot.links = vec![
+            link("oslo", true, Some(1_500), 3, 2),
+            link("rome", false, None, 1, 0),
+        ];
+        snapshot
+    }
+
+    #[test]
+    fn links_are_counted_together() {
+        let text = prometheus(&linked());
+        for line in [
+            "kyneta_uds_links 2",
+            "kyneta_uds_links_up 1",
+            "kyneta_uds_links_opened_total 4",
+            "kyneta_uds_links_queued_messages 2",
+            "kyneta_uds_links_queued_bytes 200",
+            "kyneta_uds_links_round_trip_seconds 0.0015",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
     }
 
     #[test]
     fn the_text_is_three_lines_a_number_and_names_are_legal_and_different() {
-        let text = prometheus(&example());
+        let text = prometheus(&linked());
         let mut names = HashSet::new();
         let lines: Vec<_> = text.lines().collect();
         for three in lines.chunks(3) {

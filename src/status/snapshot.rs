@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use kyneta_uds_negotiate::Role;
 use serde::{Deserialize, Serialize};
 
-use crate::counts::Counts;
+use crate::{bus::BusCounts, counts::Counts, waiting::Waiting};
 
-/// The status of a [`Server`](crate::Server), [`Peer`](crate::Peer) or [`Client`](crate::Client) at one
-/// time. In JSON, fields have these names, and fields that are `None` are left out.
+/// The status of a [`Server`](crate::Server), [`Peer`](crate::Peer), [`Client`](crate::Client) or
+/// [`Bus`](crate::Bus) at one time. In JSON, fields have these names, and fields that are `None` are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -37,6 +38,9 @@ pub struct Snapshot {
     /// What a listener passes between its members; `None` for a client, and where nothing is relayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
+    /// Of a [`Bus`](crate::Bus): how often something has happened. Its `counts` are zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusCounts>,
     /// The links to other machines that a listener runs, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
@@ -55,7 +59,7 @@ pub struct LinkStatus {
     /// Why it is not, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How long the other machine took to answer the dial, microseconds; `None` where it dials.
+    /// How long the other machine takes to answer now, microseconds; `None` while it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,
     /// How often the link has come up.
@@ -155,6 +159,26 @@ pub enum Standing {
     Disconnected,
 }
 
+impl From<Role> for Standing {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Negotiating => Self::Negotiating,
+            Role::Listener => Self::Listener,
+            Role::Connector => Self::Connector,
+            Role::Disposed => Self::Disposed,
+        }
+    }
+}
+
+impl WaitingStatus {
+    pub(super) fn of(waiting: &Waiting) -> Self {
+        Self {
+            why: waiting.why().to_string(),
+            for_ms: u64::try_from(waiting.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl Standing {
     /// Listens or is connected.
     const fn works(self) -> bool {
@@ -214,6 +238,7 @@ impl Snapshot {
             received: 0,
             peers: Vec::new(),
             relay: None,
+            bus: None,
             links: Vec::new(),
             counts: Counts::default(),
         }

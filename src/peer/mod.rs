@@ -3,6 +3,9 @@
 //! In: a path, settings, a handler. Out: a [`Peer`]. May touch: what the stack touches, the path,
 //! and a task of tokio's for itself and for each accepted connection.
 
+mod builder;
+mod error;
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -10,37 +13,33 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{
-    ChannelMsg, DisconnectReason, PeerId, SharedError, SocketPath, SocketPathError, WireVersion,
-};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, MessageRef, PeerId, SocketPath, WireVersion};
 use kyneta_uds_hub::Hub;
-use kyneta_uds_negotiate::{NegotiateLayer, Role, RoleWatch, for_members};
+use kyneta_uds_negotiate::{Role, RoleWatch};
 use kyneta_uds_queue::{
-    Enqueue, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
+    Enqueue, EnqueueRef, Flushed, Handle, MessageBatch, NotQueued, QueueAll, SendError, SendFuture,
 };
 use kyneta_uds_relay::MemberFacts;
-use kyneta_uds_unix::AuthorizeLayer;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::{ServiceExt as _, make::Shared};
-use tower_layer::Layer as _;
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, sleep_until, timeout},
+};
 use tower_service::Service;
 
 use crate::{
-    accept_handler::RoleAcceptHandler,
     broadcast::{Broadcast, broadcast},
-    builder::{Binds, Builder, Connects, Listens, Settings},
     connection::Connection,
     counts::Counts,
-    dialed::Dialed,
     event_sender::Events,
-    handler::Handler,
     local_member::{LocalHandler, local_member},
-    make_peer_channel::MakePeerChannel,
     peers::{Peers, Presence},
     shutdown::shut_down,
-    stack::{DefaultStack, MakeChannel},
     waiting::Waiting,
+};
+
+pub use self::{
+    builder::{PeerBuilder, PeerOptions},
+    error::JoinError,
 };
 
 /// One of several equal processes at a path: `Service<ChannelMsg, Response = ()>`, cloneable.
@@ -110,6 +109,10 @@ struct Guard {
     peers: Peers,
     regroup: Duration,
     hub: Option<Hub<ChannelMsg>>,
+    /// Locked while it hands over to another process, or is disposed of.
+    handing_over: Arc<Mutex<()>>,
+    /// As the listener it is offered to successors, or cannot be.
+    offered: watch::Receiver<bool>,
     #[cfg(feature = "machines")]
     links: Option<crate::machines::Host>,
 }
@@ -121,65 +124,7 @@ impl Drop for Guard {
     }
 }
 
-/// Why a path could not be joined.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// No socket can have this path.
-    #[error(transparent)]
-    Path(#[from] SocketPathError),
-    /// There is an obstacle at the path that needs an operator: not permitted, not a socket, no
-    /// directory. The source is a [`BindError`](crate::BindError), or holds a
-    /// [`ConnectError`](crate::ConnectError).
-    #[error("{path} cannot be joined")]
-    InTheWay {
-        /// The path.
-        path: SocketPath,
-        /// The obstacle.
-        source: SharedError,
-    },
-    /// There was no role within the [`join_timeout`](PeerBuilder::join_timeout): a process listens and
-    /// does not answer, or closes our connections at once, or another one holds the lock.
-    #[error("{path} could not be joined within {waited:?}{}", because(why.as_ref()))]
-    TimedOut {
-        /// The path.
-        path: SocketPath,
-        /// How long it was tried.
-        waited: Duration,
-        /// The last reason; absent when the time was less than a second.
-        why: Option<Waiting>,
-    },
-    /// It ended before it had a role: the handler's `poll_ready` failed, or the runtime has ended.
-    #[error("the peer at {path} ended before it had joined")]
-    Ended {
-        /// The path.
-        path: SocketPath,
-        /// The reason.
-        source: DisconnectReason,
-    },
-}
-
-/// The reason of the wait, if there is one.
-fn because(why: Option<&Waiting>) -> String {
-    why.map_or_else(String::new, |waiting| format!(": {}", waiting.why()))
-}
-
 impl Peer {
-    /// A peer at `path`.
-    pub fn builder<P>(path: P) -> PeerBuilder
-    where
-        P: TryInto<SocketPath>,
-        SocketPathError: From<P::Error>,
-    {
-        Builder::listening(PeerOptions {
-            path: path.try_into().map_err(SocketPathError::from),
-            regroup: Duration::from_secs(5),
-            join_timeout: Some(Duration::from_secs(30)),
-            #[cfg(feature = "machines")]
-            machines: None,
-        })
-    }
-
     /// The present role.
     pub fn role(&self) -> Role {
         self.guard.roles.role()
@@ -221,10 +166,50 @@ impl Peer {
                     let source = self.closed().await;
                     Err(JoinError::Ended { path: path(), source })
                 }
-                Ok(role) => Ok(role),
+                Ok(role) => {
+                    self.offered().await;
+                    Ok(role)
+                }
                 Err(source) => Err(JoinError::InTheWay { path: path(), source }),
             },
         }
+    }
+
+    /// Waits until a successor finds it, if one is to.
+    async fn offered(&self) {
+        let mut offered = self.guard.offered.clone();
+        tokio::select! {
+            // An error: nothing is offered.
+            _ = offered.wait_for(|is_offered| *is_offered) => {}
+            _ = self.wait_for(|role| role != Role::Listener) => {}
+        }
+    }
+
+    pub(crate) async fn joined_within(self, limit: Option<Duration>) -> Result<Self, JoinError> {
+        let joined = match limit {
+            Some(limit) => timeout(limit, self.joined()).await,
+            None => Ok(self.joined().await),
+        };
+        match joined {
+            Ok(joined) => joined.map(|_| self),
+            Err(_) => Err(JoinError::TimedOut {
+                path: self.guard.path.clone(),
+                waited: limit.unwrap_or_default(),
+                why: self.waiting(),
+            }),
+        }
+    }
+
+    /// Calls `then` if its first role is that of a connector.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn once_connected(&self, then: impl FnOnce() + Send + 'static) {
+        let roles = self.guard.roles.clone();
+        tokio::spawn(async move {
+            let role = roles.wait_for(|role| role != Role::Negotiating).await;
+            if role == Role::Connector {
+                then();
+            }
+        });
     }
 
     /// All connections, in no particular order: the one to the listener, or, as the listener, those of
@@ -310,6 +295,15 @@ impl Peer {
         self.handle.queue_all(batch)
     }
 
+    /// As [`queue`](Self::queue), of a message by reference: cheaper for small offers. See [`Handle::queue_ref`].
+    ///
+    /// # Errors
+    /// [`SendError`], as of `poll_ready` and `call`.
+    #[inline]
+    pub fn queue_ref<'a>(&'a mut self, msg: impl Into<MessageRef<'a>>) -> EnqueueRef<'a> {
+        self.handle.queue_ref(msg)
+    }
+
     /// Queues a message if there is room now; else returns it. See [`Handle::try_queue`].
     ///
     /// # Errors
@@ -390,8 +384,11 @@ impl Peer {
 
     /// Leaves the group: a listener gives up its path, and another peer can take over at once. Sends every
     /// connected peer what is queued for it and `depart`, and closes the connections. Takes at most the
-    /// queue's drain timeout; twice that and 500 ms for a listener with a peer that does not read.
+    /// queue's drain timeout; twice that and 500 ms for a listener with a peer that does not read. Links to other machines
+    /// end in good order, which takes 2.5 s at most.
     pub async fn dispose(&self) -> DisconnectReason {
+        // What another process takes over is not given up.
+        let _disposing = self.guard.handing_over.lock().await;
         self.guard.roles.leave();
         if let Some(hub) = &self.guard.hub {
             hub.close();
@@ -399,6 +396,10 @@ impl Peer {
         let connected = self.guard.peers.connections();
         let reason = shut_down(&self.handle, !connected.is_empty()).await;
         join_all(connected.iter().map(Connection::closed)).await;
+        #[cfg(feature = "machines")]
+        if let Some(links) = &self.guard.links {
+            links.finished().await;
+        }
         reason
     }
 }
@@ -416,169 +417,5 @@ impl Service<ChannelMsg> for Peer {
     #[inline]
     fn call(&mut self, msg: ChannelMsg) -> SendFuture<ChannelMsg> {
         self.handle.call(msg)
-    }
-}
-
-/// The settings of a [`Peer`]. See [`Builder`].
-pub type PeerBuilder<S = DefaultStack> = Builder<PeerOptions, S>;
-
-/// The settings that a peer alone has.
-#[derive(Debug, Clone)]
-pub struct PeerOptions {
-    path: Result<SocketPath, SocketPathError>,
-    regroup: Duration,
-    join_timeout: Option<Duration>,
-    #[cfg(feature = "machines")]
-    machines: Option<crate::machines::Machines>,
-}
-
-impl Listens for PeerOptions {}
-impl Binds for PeerOptions {}
-impl Connects for PeerOptions {}
-
-impl<S> PeerBuilder<S> {
-    /// How long a listener without connections keeps messages to all peers after the last peer
-    /// disconnected: after a change of listener the others take a moment to connect. Later, before the
-    /// first peer, and while it leaves, such messages are dropped and count as sent. 5 s by default.
-    pub fn regroup(mut self, regroup: Duration) -> Self {
-        self.role.regroup = regroup;
-        self
-    }
-
-    /// How long [`join`](Self::join) tries before it fails with [`JoinError::TimedOut`]; `None`: without
-    /// limit. 30 s by default. A peer that has joined and loses its role tries without limit.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use kyneta_uds::Peer;
-    ///
-    /// let unlimited = Peer::builder("/run/app/bus.sock").join_timeout(None);
-    /// let short = Peer::builder("/run/app/bus.sock").join_timeout(Duration::from_secs(3));
-    /// ```
-    pub fn join_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.role.join_timeout = timeout.into();
-        self
-    }
-}
-
-#[cfg(feature = "machines")]
-impl<S> PeerBuilder<S> {
-    /// Links to other machines, while this peer listens: the documents of the members pass between the machines. None by
-    /// default. It needs the [relay](Self::relay). See [`machines`](crate::machines).
-    pub fn machines(mut self, machines: crate::machines::Machines) -> Self {
-        self.role.machines = Some(machines);
-        self
-    }
-}
-
-impl<S: MakeChannel<In = ChannelMsg>> PeerBuilder<S> {
-    /// Joins the group at the path; ready when there is a role: connected to the listener, or listening.
-    /// Each connection gets a clone of `handler`, called with one message after the other.
-    ///
-    /// If a process listens and does not answer, it waits as long as the
-    /// [`join_timeout`](Self::join_timeout) allows. [`Event::Waiting`](crate::Event::Waiting) and the log say why.
-    ///
-    /// Cancel safe: a dropped attempt leaves nothing behind.
-    ///
-    /// # Errors
-    /// [`JoinError`], with the path: not permitted, not a socket, no directory; no role in time; a
-    /// handler whose `poll_ready` fails.
-    pub async fn join(self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
-        let limit = self.role.join_timeout;
-        let peer = self.join_lazy(handler).await?;
-        let joined = match limit {
-            Some(limit) => timeout(limit, peer.joined()).await,
-            None => Ok(peer.joined().await),
-        };
-        match joined {
-            Ok(joined) => joined.map(|_| peer),
-            Err(_) => Err(JoinError::TimedOut {
-                path: peer.guard.path.clone(),
-                waited: limit.unwrap_or_default(),
-                why: peer.waiting(),
-            }),
-        }
-    }
-
-    /// As [`join`](Self::join), without waiting for a role: messages wait for it in the queue, and
-    /// [`Peer::joined`] waits for it. The [`join_timeout`](Self::join_timeout) does not apply.
-    ///
-    /// ```
-    /// use kyneta_uds::{Incoming, Peer, Role};
-    /// use tower::service_fn;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// # let dir = tempfile::tempdir()?;
-    /// # let path = dir.path().join("bus.sock");
-    /// let ignore = service_fn(async |_: Incoming| Ok::<(), std::convert::Infallible>(()));
-    /// let peer = Peer::builder(&path).join_lazy(ignore).await?;
-    /// assert_eq!(peer.joined().await?, Role::Listener);
-    /// # peer.dispose().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`JoinError::Path`]: no socket can have this path.
-    pub async fn join_lazy(mut self, handler: impl Handler + Clone) -> Result<Peer, JoinError> {
-        #[cfg(feature = "machines")]
-        let machines = self.role.machines.take();
-        let PeerOptions { path, regroup, .. } = self.role;
-        let path = path?;
-        let peers = Peers::new(self.settings.events.clone());
-        self.settings.configure(&peers);
-        #[cfg(feature = "status")]
-        peers.about().at(path.clone());
-        let Settings {
-            handshake,
-            queue: config,
-            listener,
-            allow_listener,
-            relay,
-            ..
-        } = self.settings;
-        let hub = relay.hub(peers.events());
-        let allow_listener = allow_listener.unwrap_or_else(|| listener.allows().clone());
-        let (dialed, driver) = Dialed::new(peers.clone(), config.clone());
-        let accept_handler = RoleAcceptHandler {
-            make: Shared::new(handler.clone()),
-            hub: hub.clone(),
-            queue: for_members(config),
-            peers: peers.clone(),
-            tasks: TaskTracker::new(),
-            disposing: CancellationToken::new(),
-        };
-        let negotiate = NegotiateLayer::with_accept_handler(accept_handler)
-            .listener(listener)
-            .allow_listener(allow_listener.clone())
-            .regroup(regroup);
-        let roles = negotiate.role_watch();
-        #[cfg(feature = "machines")]
-        let links = machines
-            .zip(hub.clone())
-            .map(|(machines, hub)| machines.start(hub, peers.events().clone(), roles.clone()));
-        let maker = MakePeerChannel::new(
-            handshake.layer(AuthorizeLayer::new(allow_listener).layer(self.stack)),
-            dialed.clone(),
-        );
-        let Ok(channel) = negotiate.layer(maker).oneshot(path.clone()).await;
-        let handle = dialed.handle().clone();
-        let peer = Peer {
-            handle: handle.clone(),
-            guard: Arc::new(Guard {
-                handle,
-                path,
-                roles,
-                peers,
-                regroup,
-                hub,
-                #[cfg(feature = "machines")]
-                links,
-            }),
-        };
-        let handler = dialed.handler(handler);
-        tokio::spawn(dialed.in_span(driver.drive(channel, handler)));
-        Ok(peer)
     }
 }

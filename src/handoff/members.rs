@@ -1,0 +1,281 @@
+//! The connections of a role that listens, and the hub between them: frozen, thawed, and gone on with.
+//!
+//! In: the peers of a role; what another process has handed over of its own. Out: their state; connections. May touch:
+//! the connections and the hub. No byte of a connection before it is this process's.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as ForeignStream},
+    time::Duration,
+};
+
+use kyneta_uds_core::{Channel, ChannelMsg, Resume, Saved};
+use kyneta_uds_handoff::Refusal;
+use kyneta_uds_handshake::{Established, Handshake};
+use kyneta_uds_hub::Hub;
+use kyneta_uds_negotiate::AcceptHandler as _;
+use kyneta_uds_queue::Handle;
+use kyneta_uds_relay::MemberKey;
+use kyneta_uds_unix::{ConnectionPermit, Listener};
+use tokio::{
+    net::UnixStream,
+    runtime,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    Halts, HandoffPolicy, MEMBER, RELAY, VERSION,
+    hand_over::{Freeze, State},
+    take_over::Pause,
+};
+use crate::{
+    accept_handler::RoleAcceptHandler,
+    connection::Connection,
+    event::Event,
+    handler::MakeHandler,
+    peer_channel::PeerChannel,
+    peers::Peers,
+    relay::{LAST_KEY, ROUTER, Relay, ResumedRouter, facts},
+    stack::MakeChannel,
+};
+
+/// After how long a router that was at work is asked again.
+const AGAIN: Duration = Duration::from_millis(1);
+
+/// The accepted connections of a role, and its hub.
+#[derive(Debug, Clone)]
+pub(crate) struct Members {
+    pub(crate) peers: Peers,
+    pub(crate) hub: Option<Hub<ChannelMsg>>,
+}
+
+impl Members {
+    fn connections(&self) -> Vec<Connection> {
+        let mut connections = self.peers.connections();
+        // One that this side has made shares its queue with the role.
+        connections.retain(|connection| !connection.is_dialed());
+        connections
+    }
+
+    /// Another process goes on with them. Connections that only look on are not handed over: they end.
+    pub(crate) fn abort(&self) {
+        self.peers.events().observers().end();
+        for connection in self.connections() {
+            connection.handle().abort();
+        }
+    }
+
+    /// First all are quiet, so that what one's handler sends to another is in the other's state; then it waits for
+    /// `paused`, after which the role sends nothing.
+    pub(crate) async fn freeze(
+        &self,
+        policy: HandoffPolicy,
+        paused: impl Future<Output = ()>,
+    ) -> Result<State, Refusal> {
+        let deadline = Instant::now() + policy.handlers;
+        let connections = self.connections();
+        let quiet = Halts::of(&connections, |connection, answer| {
+            connection.handle().quiesce(|is_quiet| answer.is(is_quiet));
+        });
+        // Those that have not answered are looked for below.
+        let _ = timeout_at(deadline, quiet.all()).await;
+        let mut still = Vec::with_capacity(connections.len());
+        for (connection, quiet) in connections.iter().zip(quiet.answers()) {
+            match quiet {
+                Some(true) => still.push(connection),
+                // It is ending.
+                Some(false) => {}
+                None => {
+                    let (peer, limit) = (connection.peer_id(), policy.handlers);
+                    let why = format!("the handler of {peer} is at work for longer than {limit:?}");
+                    return Err(Refusal::Other(why));
+                }
+            }
+        }
+        paused.await;
+        let mut state = State::default();
+        if let Some(hub) = &self.hub {
+            state.parts.push((RELAY, save_hub(hub, deadline).await?));
+        }
+        let frozen = Halts::of(&still, |connection, answer| {
+            connection.handle().freeze(|is_frozen| answer.is(is_frozen));
+        });
+        let _ = timeout_at(deadline, frozen.all()).await;
+        state.connections.reserve(still.len());
+        for (connection, frozen) in still.into_iter().zip(frozen.answers()) {
+            let aside = connection.take_aside().filter(|_| frozen == Some(true));
+            if let Some((stream, saved)) = aside {
+                let saved = match connection.member() {
+                    Some(key) => saved.with(MEMBER, key.0),
+                    None => saved,
+                };
+                state.connections.push((stream, saved));
+            } else if connection.is_connected() {
+                let why = format!(
+                    "the connection of {} does not give its state",
+                    connection.peer_id()
+                );
+                return Err(Refusal::Other(why));
+            }
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.connections().iter().for_each(Connection::thaw);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.peers.connection_count()
+    }
+}
+
+/// Of a role that sends nothing by itself.
+impl Freeze for Members {
+    fn connection_count(&self) -> usize {
+        self.count()
+    }
+
+    async fn freeze(&self, policy: HandoffPolicy) -> Result<State, Refusal> {
+        Self::freeze(self, policy, std::future::ready(())).await
+    }
+
+    fn thaw(&self) {
+        Self::thaw(self);
+    }
+}
+
+/// After all that quiet members have sent: it is routed then, and in their queues.
+async fn save_hub(hub: &Hub<ChannelMsg>, deadline: Instant) -> Result<Saved, Refusal> {
+    loop {
+        if let Some(router) = hub.inspect(|router| router.save()) {
+            let why = "its router does not give its state (`Router::save`)";
+            let router = router.ok_or_else(|| Refusal::Other(why.to_owned()))?;
+            let saved = Saved::new(VERSION, 1).with(LAST_KEY, hub.last_key().0);
+            return Ok(saved.with(ROUTER, router));
+        }
+        if Instant::now() >= deadline {
+            let why = "its router is at work on the messages of its members";
+            return Err(Refusal::Other(why.to_owned()));
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// A connection, and its key in the relay.
+type Connected<C> = (Established<C>, ConnectionPermit, Option<MemberKey>);
+
+/// The members of another process, decoded and registered.
+pub(crate) struct TakenMembers<C> {
+    connections: Vec<Connected<C>>,
+    /// Its router knows the members.
+    router: Option<ResumedRouter>,
+    pub(crate) pid: u32,
+    pub(crate) frozen: Pause,
+}
+
+impl<C> TakenMembers<C> {
+    /// Of a process that died before it had said anything of its members.
+    pub(crate) fn none() -> Self {
+        Self {
+            connections: Vec::new(),
+            router: None,
+            pid: 0,
+            frozen: Pause::none(),
+        }
+    }
+
+    /// Goes on with them. The handles of those that are there.
+    pub(crate) async fn go_on<M>(self, handler: RoleAcceptHandler<M>) -> Vec<Handle<ChannelMsg>>
+    where
+        M: MakeHandler,
+        C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+    {
+        let events = handler.peers.events().clone();
+        let pause = self.frozen.until_now();
+        tracing::info!(pid = self.pid, ?pause, "took over");
+        let took_over = Event::TookOver {
+            pid: self.pid,
+            connections: self.connections.len(),
+            pause,
+        };
+        let hub = handler.hub.clone();
+        let resumed = self.router.zip(hub.as_ref()).map(|(of, hub)| {
+            hub.resume(of.router, of.effects, of.last_key);
+            hub
+        });
+        let mut handles = Vec::with_capacity(self.connections.len());
+        for (channel, permit, key) in self.connections {
+            let channel = PeerChannel::not_entered(channel, events.clone());
+            let handler = RoleAcceptHandler {
+                member: key.filter(|_| resumed.is_some()),
+                ..handler.clone()
+            };
+            // What fails is an event.
+            handles.extend(handler.accept(channel, permit).await);
+        }
+        // After the events of many connections, which a reader may miss.
+        events.send(took_over);
+        if let Some(hub) = resumed {
+            hub.go_on();
+        }
+        handles
+    }
+}
+
+/// Decodes and registers members.
+pub(crate) struct PrepareMembers<S> {
+    pub(crate) make: Handshake<S>,
+    pub(crate) relay: Relay,
+    pub(crate) runtime: runtime::Handle,
+}
+
+impl<S> PrepareMembers<S>
+where
+    S: MakeChannel<In = ChannelMsg> + Resume<UnixStream, Resumed = <S as MakeChannel>::Channel>,
+{
+    pub(crate) fn prepare(
+        &self,
+        listener: &Listener,
+        state: &Saved,
+        connections: Vec<(OwnedFd, Saved)>,
+    ) -> Result<TakenMembers<<S as MakeChannel>::Channel>, Refusal> {
+        let _inside = self.runtime.enter();
+        let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
+        let resume = |(descriptor, saved): (OwnedFd, Saved)| {
+            saved
+                .check("a connection", 1..=VERSION)
+                .map_err(|error| unusable(&error))?;
+            let stream = ForeignStream::from(descriptor);
+            // tokio panics on one that blocks.
+            let stream = stream.set_nonblocking(true).map(|()| stream);
+            let stream = stream.and_then(UnixStream::from_std);
+            let stream = stream.map_err(|error| unusable(&error))?;
+            let permit = listener.readmit(&stream);
+            let channel = self.make.resume(stream, &saved);
+            let key = saved
+                .number_if_any(MEMBER)
+                .map_err(|error| unusable(&error))?;
+            let channel = channel.map_err(|error| unusable(&error))?;
+            Ok((channel, permit, key.map(MemberKey)))
+        };
+        let connections: Result<_, Refusal> = connections.into_iter().map(resume).collect();
+        let connections: Vec<Connected<_>> = connections?;
+        let router = match state.get(RELAY) {
+            Some(_) => {
+                let members = connections.iter();
+                let members =
+                    members.filter_map(|(channel, _, key)| Some(((*key)?, facts(channel.peer()))));
+                let saved = state.part(RELAY).map_err(|error| unusable(&error))?;
+                let router = self.relay.resume(saved, members.collect());
+                router.map_err(|error| unusable(&error))?
+            }
+            None => None,
+        };
+        Ok(TakenMembers {
+            connections,
+            router,
+            ..TakenMembers::none()
+        })
+    }
+}
