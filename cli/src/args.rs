@@ -66,6 +66,22 @@ Other machines name it: kyneta-uds peer PATH --machine oslo=KEY@192.0.2.7:4500")
         file: PathBuf,
     },
 
+    /// Let other machines reach a path of this one, whatever kind of process listens at it
+    #[cfg(feature = "machines")]
+    #[command(after_help = "Examples:
+  kyneta-uds expose /run/app/bus.sock --machine-key oslo.key --machine-listen 192.0.2.7:4501 --allow-key KEY
+
+It prints what the other machine gives to `kyneta-uds reach`, and where the path is.")]
+    Expose(crate::splice::ExposeArgs),
+
+    /// Have a path of another machine here: each connection to it goes on there
+    #[cfg(feature = "machines")]
+    #[command(after_help = "Examples:
+  kyneta-uds reach KEY@192.0.2.7:4501 /run/app/bus.sock --machine-key rome.key
+
+The other machine runs `kyneta-uds expose`, and allows the public part of this key.")]
+    Reach(crate::splice::ReachArgs),
+
     /// Be a server: listen on a path and exchange messages with all clients
     #[command(after_help = "Examples:
   kyneta-uds listen /tmp/bus.sock
@@ -121,13 +137,13 @@ Exit 0 when each member has it (with --request: when it is answered), 1 when a m
 there, or the time is over.")]
     Send(SendArgs),
 
-    /// Show the members of a bus, without joining it
+    /// Show the members of a bus or of a kyneta path, without joining it
     #[command(after_help = "Examples:
   kyneta-uds who /tmp/chat.sock
   kyneta-uds who /tmp/chat.sock --json | jq .id")]
     Who(WhoArgs),
 
-    /// Show what passes on a bus, without joining it
+    /// Show what passes on a bus or at a kyneta path, without joining it
     ///
     /// The bus never waits for a tap: it misses what it is too slow for, and says how many.
     #[command(after_help = "Examples:
@@ -155,7 +171,7 @@ Lines of stdin; PATH is \"a.b.c\", the names of fields, keys of records and indi
     ///
     /// A document is shown as the others have sent it; with its schema, fields that were never set are shown too.
     #[command(after_help = "Examples:
-  kyneta-uds doc /tmp/bus.sock                             document, kind and schema hash of each
+  kyneta-uds doc /tmp/bus.sock                             document, kind, schema hash and holders of each
   kyneta-uds doc /tmp/bus.sock config                      one as JSON
   kyneta-uds doc /tmp/bus.sock config mode --watch         a field, after each change
   kyneta-uds doc /tmp/bus.sock config mode dark --schema config.json")]
@@ -164,7 +180,8 @@ Lines of stdin; PATH is \"a.b.c\", the names of fields, keys of records and indi
     /// Show the status of a running process: its role, peers, queues and error counts
     ///
     /// Asks at the socket that `peer`, `listen` or `connect` was given with --status, or at the
-    /// status endpoint of your own service. The protocol is HTTP, so curl works, too.
+    /// status endpoint of your own service. The protocol is HTTP, so curl works, too. At the socket of a
+    /// bus or of a kyneta path it shows the members.
     #[command(after_help = "Examples:
   kyneta-uds status /tmp/status.sock
   kyneta-uds status /tmp/status.sock --watch

@@ -8,6 +8,7 @@ mod bench;
 mod bus;
 mod completions;
 mod demo;
+mod event_fields;
 mod event_writer;
 mod failure;
 mod json;
@@ -17,10 +18,13 @@ mod man;
 mod member;
 mod option_values;
 mod signals;
+#[cfg(feature = "machines")]
+mod splice;
 mod status;
 mod stdin;
 mod stdout;
 mod style;
+mod table;
 mod wire;
 
 use std::process::ExitCode;
@@ -75,6 +79,10 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
         }
         #[cfg(feature = "machines")]
         Command::Key { file } => member::key(&file),
+        #[cfg(feature = "machines")]
+        Command::Expose(args) => runtime.block_on(splice::expose(args, signals()?)),
+        #[cfg(feature = "machines")]
+        Command::Reach(args) => runtime.block_on(splice::reach(args, signals()?)),
         Command::Listen(args) => {
             raise_descriptor_limit();
             runtime.block_on(member::listen(args, signals()?))

@@ -5,7 +5,10 @@ use std::{env, io};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The commands that end in good order at a signal. The other ones die of it.
-const HANDLING: [&str; 7] = ["peer", "listen", "connect", "bus", "tap", "status", "demo"];
+const HANDLING: [&str; 11] = [
+    "peer", "listen", "connect", "exchange", "doc", "bus", "tap", "expose", "reach", "status",
+    "demo",
+];
 
 /// SIGINT, SIGTERM and SIGHUP (the terminal is gone), caught from the moment this is made.
 #[derive(Debug)]

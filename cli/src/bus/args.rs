@@ -32,6 +32,18 @@ pub(crate) struct BusArgs {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(super) status: Option<SocketPath>,
 
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub(super) handoff: crate::member::HandoffArgs,
+
+    #[cfg(feature = "machines")]
+    #[command(flatten)]
+    pub(super) machines: crate::member::MachineArgs,
+
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(super) nats: super::nats::NatsArgs,
+
     /// Read and print JSON, one object on a line
     #[arg(long)]
     pub(super) json: bool,
@@ -101,7 +113,8 @@ pub(super) struct JoinArgs {
     #[arg(value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(super) path: SocketPath,
 
-    /// The id of this member [default: the command and the process number, as bus-4711]
+    /// The id of this member [default: the command and the process number, as bus-4711; with --take-over that of the
+    /// process that is replaced, if one is]
     #[arg(long, value_parser = not_empty)]
     id: Option<String>,
 
@@ -132,18 +145,35 @@ impl JoinArgs {
         if let Some(name) = &self.name {
             identity = identity.named(name.clone()).map_err(usage)?;
         }
+        Ok(self.unnamed().identity(identity))
+    }
+
+    /// With a generated id.
+    fn unnamed(&self) -> BusBuilder<Value> {
         let allow = AccessPolicy::same_uid().or(AccessPolicy::uids(self.allow_uid.iter().copied()));
         let listener = ListenerOptions::new().mode(self.mode).allow(allow);
-        Ok(Bus::builder(self.path.clone())
-            .identity(identity)
+        Bus::builder(self.path.clone())
             .protocol(self.protocol.clone())
-            .listener(listener))
+            .listener(listener)
     }
 }
 
 impl BusArgs {
     pub(super) fn builder(&self) -> Result<BusBuilder<Value>, Failure> {
-        let builder = self.joining.builder("bus")?;
+        let builder = match self.takes_any_id() {
+            true => self.joining.unnamed(),
+            false => self.joining.builder("bus")?,
+        };
+        #[cfg(feature = "machines")]
+        let builder = match self.machines.machines() {
+            Some(machines) => builder.machines(machines),
+            None => builder,
+        };
+        #[cfg(feature = "nats")]
+        let builder = match self.nats.machines() {
+            Some(machines) => builder.machines(machines),
+            None => builder,
+        };
         let builder = match self.slow {
             Slow::Wait => builder.when_slow_wait(),
             Slow::Newest(count) => builder.when_slow_keep_newest(count),
@@ -153,6 +183,20 @@ impl BusArgs {
             true => builder.delivery(Delivery::Fast),
             false => builder,
         })
+    }
+}
+
+impl BusArgs {
+    /// Without an id of its own it takes that of the process that it replaces.
+    #[cfg(target_os = "linux")]
+    const fn takes_any_id(&self) -> bool {
+        let has_id = self.joining.id.is_some() || self.joining.name.is_some();
+        self.handoff.takes_over() && !has_id
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    const fn takes_any_id(&self) -> bool {
+        false
     }
 }
 

@@ -1,7 +1,7 @@
 //! The events of a member of a bus: the JSON lines of stdout, and the lines for a person.
 
-use std::time::Duration;
-
+#[cfg(feature = "links")]
+use kyneta_uds::machines::LinkChange;
 use kyneta_uds::{
     Role, Waiting,
     bus::{BusIncoming, MemberInfo},
@@ -9,9 +9,11 @@ use kyneta_uds::{
 use serde::Serialize;
 use serde_json::Value;
 
+#[cfg(feature = "links")]
+use crate::event_fields::LinkFields;
 use crate::{
+    event_fields::{ErrorFields, WaitingFields},
     event_writer::EventText,
-    failure::Chain,
     style::{Color, Escaped, Style},
 };
 
@@ -31,7 +33,12 @@ pub(super) enum Line<'a> {
         pid: Option<i32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         uid: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        machine: Option<&'a str>,
     },
+    /// A link to another machine came up, or there is none.
+    #[cfg(feature = "links")]
+    Link(LinkFields<'a>),
     Message {
         from: &'a str,
         seq: u64,
@@ -58,16 +65,18 @@ pub(super) enum Line<'a> {
         from: &'a str,
         count: u64,
     },
-    Waiting {
-        why: String,
-        for_ms: u64,
+    Waiting(WaitingFields),
+    #[serde(rename = "handed-over")]
+    HandedOver {
+        pid: u32,
     },
-    Error {
-        code: &'a str,
-        message: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        peer: Option<&'a str>,
+    #[serde(rename = "took-over")]
+    TookOver {
+        pid: u32,
+        connections: usize,
+        pause_us: u64,
     },
+    Error(ErrorFields<'a>),
 }
 
 impl<'a> Line<'a> {
@@ -83,7 +92,13 @@ impl<'a> Line<'a> {
             name: member.name.as_deref(),
             pid: member.pid,
             uid: member.uid,
+            machine: member.machine.as_deref(),
         }
+    }
+
+    #[cfg(feature = "links")]
+    pub(super) fn link(machine: &'a str, change: &LinkChange) -> Self {
+        Self::Link(LinkFields::new(machine, change))
     }
 
     pub(super) fn message(incoming: &'a BusIncoming<Value>) -> Self {
@@ -96,31 +111,24 @@ impl<'a> Line<'a> {
     }
 
     pub(super) fn waiting(waiting: &Waiting) -> Self {
-        Self::Waiting {
-            why: Chain(waiting.why().get_ref()).to_string(),
-            for_ms: millis(waiting.elapsed()),
-        }
+        Self::Waiting(waiting.into())
     }
 
     pub(super) fn error(code: &'a str, message: impl ToString) -> Self {
-        Self::Error {
+        Self::Error(ErrorFields {
             code,
             message: message.to_string(),
             peer: None,
-        }
+        })
     }
 
     pub(super) fn error_of(peer: &'a str, code: &'a str, message: impl ToString) -> Self {
-        Self::Error {
+        Self::Error(ErrorFields {
             code,
             message: message.to_string(),
             peer: Some(peer),
-        }
+        })
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A value for a person: a text as it is, anything else as JSON.
@@ -165,10 +173,29 @@ impl Line<'_> {
             Self::Missed { from, count } => {
                 format!("! missed at most {count} messages of {}", Escaped(from))
             }
-            Self::Waiting { why, for_ms } => {
+            #[cfg(feature = "links")]
+            Self::Link(LinkFields {
+                machine,
+                change,
+                reason,
+            }) => {
+                let why = reason.as_deref().map(|why| format!(": {}", Escaped(why)));
+                format!("* {machine} {change}{}", why.unwrap_or_default())
+            }
+            Self::Waiting(WaitingFields { why, for_ms }) => {
                 format!("* waiting for {} s: {}", for_ms / 1000, Escaped(why))
             }
-            Self::Error { code, message, .. } => format!("! {} ({code})", Escaped(message)),
+            Self::HandedOver { pid } => format!("* handed over to process {pid}"),
+            Self::TookOver {
+                pid,
+                connections,
+                pause_us,
+            } => {
+                format!("* took {connections} connections over from process {pid} in {pause_us} us")
+            }
+            Self::Error(ErrorFields { code, message, .. }) => {
+                format!("! {} ({code})", Escaped(message))
+            }
             _ => return None,
         })
     }

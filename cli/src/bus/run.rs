@@ -124,10 +124,40 @@ impl Reporter {
                 self.writer
                     .put(&Line::error_of(member.id.as_str(), "stalled", what));
             }
+            BusEvent::BeyondWindow(member) => {
+                let what = "it has sent more than any window allows, and is disconnected";
+                self.writer
+                    .put(&Line::error_of(member.id.as_str(), "beyond-window", what));
+            }
+            #[cfg(feature = "links")]
+            BusEvent::Link { machine, change } => self.writer.put(&Line::link(machine, change)),
+            #[cfg(feature = "links")]
+            BusEvent::MachinesFailed { error } => {
+                let error = Chain(error.get_ref());
+                self.writer.put(&Line::error("machines-failed", error));
+            }
             BusEvent::Waiting(waiting) => self.writer.put(&Line::waiting(waiting)),
             BusEvent::InTheWay { error } => {
                 self.writer
                     .put(&Line::error("in-the-way", Chain(error.get_ref())));
+            }
+            BusEvent::HandedOver { pid } => self.writer.put(&Line::HandedOver { pid: *pid }),
+            BusEvent::TookOver {
+                pid,
+                connections,
+                pause,
+            } => self.writer.put(&Line::TookOver {
+                pid: *pid,
+                connections: *connections,
+                pause_us: u64::try_from(pause.as_micros()).unwrap_or(u64::MAX),
+            }),
+            BusEvent::NotHandedOver { error } => {
+                self.writer
+                    .put(&Line::error("not-handed-over", Chain(error.get_ref())));
+            }
+            BusEvent::NotTakenOver { error } => {
+                self.writer
+                    .put(&Line::error("not-taken-over", Chain(error.get_ref())));
             }
             BusEvent::MissedEvents(count) => {
                 let message = format!("{count} events were not reported: stdout was too slow");
@@ -194,6 +224,9 @@ pub(crate) async fn bus(args: BusArgs, mut signals: Signals) -> Result<(), Failu
             }
         })
     };
+    #[cfg(target_os = "linux")]
+    let bus = args.handoff.join_bus(builder, handler).await?;
+    #[cfg(not(target_os = "linux"))]
     let bus = builder.join_lazy(handler)?;
     let endpoint = status.map(|listener| Endpoint::serve(listener, bus.clone()));
     let end = run(&bus, &reporter, &args, &mut signals).await;
@@ -226,6 +259,10 @@ async fn run(
     };
     let stdin::Input { mut lines, quit } = stdin::read(grammar, MAX_LINE, args.stay)?;
     let (sent, reports) = mpsc::unbounded_channel();
+    for publish in bus.inherited() {
+        // Its receiver is below.
+        let _ = sent.send(publish);
+    }
     let mut delivered = tokio::spawn(report_deliveries(reporter.clone(), reports));
     let commands = async {
         // A message goes to the members that are there: the first ones are to be met.
@@ -244,11 +281,16 @@ async fn run(
         sleep(SHUTDOWN_TIMEOUT).await;
     };
     let end = tokio::select! {
+        biased;
         () = signals.recv() => Ok(()),
+        // Before the end: what was read and is not sent is reported.
         end = commands => end.map_err(|error: BusJoinError| Failure::from(error)),
         () = quit_timeout => Ok(()),
         failure = reporter.writer.broken() => Err(failure),
-        () = bus.closed() => Err(Failure::work("the member has ended")),
+        () = bus.closed() => match bus.handed_over_to() {
+            Some(_) => Ok(()),
+            None => Err(Failure::work("the member has ended")),
+        },
     };
     drop(sent);
     if end.is_ok() && timeout(SHUTDOWN_TIMEOUT, &mut delivered).await.is_err() {
@@ -267,9 +309,9 @@ async fn execute(
         Command::Quit => {}
         Command::Publish(value) => {
             let mut bus = bus.clone();
-            // Its end is seen by `run`.
-            if bus.ready().await.is_ok() {
-                let _ = sent.send(bus.call(value));
+            match bus.ready().await {
+                Ok(bus) => drop(sent.send(bus.call(value))),
+                Err(error) => reporter.writer.put(&Line::error("not-sent", Chain(&error))),
             }
         }
         Command::Send { value, to } => match bus.member(&to) {
@@ -327,7 +369,8 @@ async fn report_deliveries(reporter: Arc<Reporter>, mut sent: mpsc::UnboundedRec
                     let seq = delivered.seq;
                     reporter.writer.put(&Line::Delivered { seq, missed });
                 }
-                Err(BusError::Ended) => return,
+                // A successor has it, or it is the end.
+                Err(BusError::Ended) => {}
                 Err(error) => reporter.writer.put(&Line::error("not-sent", Chain(&error))),
             },
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use kyneta_uds::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features, Identity,
-    Interest, Offer, PayloadKind, PeerType, ProtocolVersion, ReplicaType, SyncMode, TextTooLong,
-    Version,
+    Interest, Observe, Offer, PayloadKind, PeerType, ProtocolVersion, ReplicaType, SyncMode,
+    TextTooLong,
 };
 
 use super::{error::JsonError, number, value::Json, write::mode_fields};
@@ -21,15 +21,14 @@ pub(crate) fn message(json: &Json<'_>) -> Result<ChannelMsg> {
 }
 
 /// Reads a message as it passes over a link: an offer may say which version it starts from.
-pub(crate) fn linked_message(json: &Json<'_>) -> Result<(ChannelMsg, Option<Version>)> {
+pub(crate) fn linked_message(json: &Json<'_>) -> Result<ChannelMsg> {
     let mut fields = Fields::of(json)?;
-    let msg = message_of(&mut fields)?;
-    let base = match msg {
-        ChannelMsg::Offer(_) => fields.optional("base", bounded)?,
-        _ => None,
-    };
+    let mut msg = message_of(&mut fields)?;
+    if let ChannelMsg::Offer(offer) = &mut msg {
+        offer.base = fields.optional("base", bounded)?.map(Box::new);
+    }
     fields.finish()?;
-    Ok((msg, base))
+    Ok(msg)
 }
 
 fn message_of(fields: &mut Fields<'_, '_>) -> Result<ChannelMsg> {
@@ -63,6 +62,18 @@ fn establish(fields: &mut Fields<'_, '_>) -> Result<Establish> {
         protocol: fields
             .optional("protocolVersion", protocol)?
             .unwrap_or_default(),
+        observe: fields.optional("observe", |json| {
+            choose(
+                json,
+                &["members", "messages", "documents"],
+                |name| match name {
+                    "members" => Some(Observe::Members),
+                    "documents" => Some(Observe::Documents),
+                    "messages" => Some(Observe::Messages),
+                    _ => None,
+                },
+            )
+        })?,
     })
 }
 
@@ -177,6 +188,7 @@ fn offer(fields: &mut Fields<'_, '_>) -> Result<Offer> {
             version,
             reciprocate,
             lineage: payload.optional("lineage", bounded)?,
+            base: None,
         };
         payload.finish()?;
         Ok(offer)

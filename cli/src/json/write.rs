@@ -3,8 +3,8 @@
 use std::fmt;
 
 use kyneta_uds::{
-    ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Lineage, Offer,
-    PayloadKind, ProtocolVersion, SchemaHash, SyncMode, Version,
+    ChannelMsg, Data, DocEntry, Encoding, Establish, Features, Identity, Lineage, Observe, Offer,
+    PayloadKind, ProtocolVersion, SchemaHash, SyncMode,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -22,16 +22,19 @@ impl Serialize for Msg<'_> {
 }
 
 /// A message as it passes over a link: an offer says which version it starts from.
-pub(crate) struct LinkedMsg<'a> {
-    pub(crate) msg: &'a ChannelMsg,
-    pub(crate) base: Option<&'a Version>,
-}
+pub(crate) struct LinkedMsg<'a>(pub(crate) &'a ChannelMsg);
 
 impl Serialize for LinkedMsg<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        write_msg(&mut map, self.msg)?;
-        optional(&mut map, "base", self.base.map(Version::as_str))?;
+        write_msg(&mut map, self.0)?;
+        if let ChannelMsg::Offer(offer) = self.0 {
+            optional(
+                &mut map,
+                "base",
+                offer.base.as_ref().map(|base| base.as_str()),
+            )?;
+        }
         map.end()
     }
 }
@@ -67,7 +70,12 @@ fn write_establish<M: SerializeMap>(map: &mut M, establish: &Establish) -> Resul
         let version = establish.protocol;
         map.serialize_entry("protocolVersion", &ProtocolJson(version))?;
     }
-    Ok(())
+    let observe = establish.observe.map(|what| match what {
+        Observe::Members => "members",
+        Observe::Messages => "messages",
+        Observe::Documents => "documents",
+    });
+    optional(map, "observe", observe)
 }
 
 fn optional<M: SerializeMap>(

@@ -21,6 +21,11 @@ pub(crate) struct PeerArgs {
 
     #[command(flatten)]
     pub(super) relay: RelayArgs,
+
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub(super) handoff: super::handoff::HandoffArgs,
+
     #[cfg(feature = "machines")]
     #[command(flatten)]
     pub(super) machines: super::machines::MachineArgs,
@@ -41,6 +46,10 @@ pub(crate) struct ListenArgs {
     #[command(flatten)]
     pub(super) relay: RelayArgs,
 
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub(super) handoff: super::handoff::HandoffArgs,
+
     /// Fail if there is a stale socket file (no process listens on it), instead of removing it
     #[arg(long)]
     pub(super) no_cleanup: bool,
@@ -48,7 +57,7 @@ pub(crate) struct ListenArgs {
 
 /// The options of a process that can be the listener.
 #[derive(Debug, Args)]
-pub(super) struct SocketArgs {
+pub(crate) struct SocketArgs {
     /// Permissions of the socket file, octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = mode)]
     mode: u32,
@@ -74,7 +83,7 @@ pub(super) struct RelayArgs {
 
 impl SocketArgs {
     /// How the path is bound, and which processes are accepted.
-    pub(super) fn options(&self) -> ListenerOptions {
+    pub(crate) fn options(&self) -> ListenerOptions {
         let allow = AccessPolicy::same_uid().or(AccessPolicy::uids(self.allow_uid.iter().copied()));
         let options = ListenerOptions::new().mode(self.mode).allow(allow);
         match self.group {

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "links")]
+use kyneta_uds::machines::LinkChange;
 use kyneta_uds::{ChannelMsg, Credentials, DisconnectReason, Identity, Role, Waiting, WireVersion};
 use serde::Serialize;
 
+#[cfg(feature = "links")]
+use crate::event_fields::LinkFields;
 use crate::{
+    event_fields::{ErrorFields, WaitingFields, millis},
     failure::Chain,
     json::{Msg, Value},
 };
@@ -25,12 +30,7 @@ pub(super) enum EventLine<'a> {
     /// A message was received.
     Message { peer: &'a str, msg: Msg<'a> },
     /// An error that does not end the process.
-    Error {
-        code: &'a str,
-        message: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        peer: Option<&'a str>,
-    },
+    Error(ErrorFields<'a>),
     /// A message of a member, or a part of it, had no effect on documents.
     Diagnostic {
         code: &'a str,
@@ -47,6 +47,8 @@ pub(super) enum EventLine<'a> {
     },
     /// All that a peer had of a document is here.
     Synced { doc: &'a str, peer: &'a str },
+    /// A document is in the store up to a version.
+    Stored { doc: &'a str, version: &'a str },
     /// A peer and this side do not agree on a document: what each of them says.
     #[serde(rename = "diagnostic")]
     Disagreement {
@@ -55,17 +57,27 @@ pub(super) enum EventLine<'a> {
         peer: &'a str,
         local: String,
         remote: String,
+        /// The texts of both schemas, where schemas are what differs and as far as they are known here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local_schema: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remote_schema: Option<&'a str>,
     },
     /// A link to another machine came up, or there is none.
-    #[cfg(feature = "machines")]
-    Link {
-        machine: &'a str,
-        change: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+    #[cfg(feature = "links")]
+    Link(LinkFields<'a>),
+    /// Everything goes on in another process.
+    #[serde(rename = "handed-over")]
+    HandedOver { pid: u32 },
+    /// This process goes on with everything of another one.
+    #[serde(rename = "took-over")]
+    TookOver {
+        pid: u32,
+        connections: usize,
+        pause_us: u64,
     },
     /// There is no connection, or no role, and why.
-    Waiting { why: String, for_ms: u64 },
+    Waiting(WaitingFields),
     /// A message from stdin was taken by the kernels of this many peers.
     Sent { count: usize },
 }
@@ -175,31 +187,29 @@ impl<'a> EventLine<'a> {
     }
 
     pub(super) fn waiting(waiting: &Waiting) -> Self {
-        Self::Waiting {
-            why: Chain(waiting.why().get_ref()).to_string(),
-            for_ms: millis(waiting.elapsed()),
-        }
+        Self::Waiting(waiting.into())
+    }
+
+    #[cfg(feature = "links")]
+    pub(super) fn link(machine: &'a str, change: &LinkChange) -> Self {
+        Self::Link(LinkFields::new(machine, change))
     }
 
     pub(super) fn error(code: &'a str, message: impl ToString) -> Self {
-        Self::Error {
+        Self::Error(ErrorFields {
             code,
             message: message.to_string(),
             peer: None,
-        }
+        })
     }
 
     pub(super) fn error_of(peer: &'a str, code: &'a str, message: impl ToString) -> Self {
-        Self::Error {
+        Self::Error(ErrorFields {
             code,
             message: message.to_string(),
             peer: Some(peer),
-        }
+        })
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl State {

@@ -6,7 +6,10 @@ use super::{
     event_line::{EventLine, PeerChanged, Reason, State},
     message_summary::Summary,
 };
+#[cfg(feature = "links")]
+use crate::event_fields::LinkFields;
 use crate::{
+    event_fields::{ErrorFields, WaitingFields},
     event_writer::EventText,
     json::Msg,
     style::{Color, Escaped, Style},
@@ -51,11 +54,11 @@ impl EventText for EventLine<'_> {
                 let peer = style.paint(Color::Strong, Escaped(peer));
                 line(Color::In, "<", format_args!("{peer}  {}", Summary(msg)))
             }
-            Self::Error {
+            Self::Error(ErrorFields {
                 code,
                 message,
                 peer,
-            } => {
+            }) => {
                 let of = peer
                     .map(|peer| format!("{}  ", Escaped(peer)))
                     .unwrap_or_default();
@@ -88,29 +91,44 @@ impl EventText for EventLine<'_> {
                 "*",
                 format_args!("{} is in sync with {}", Escaped(doc), Escaped(peer)),
             ),
+            Self::Stored { doc, version } => line(
+                Color::Good,
+                "*",
+                format_args!("{} is stored at {}", Escaped(doc), Escaped(version)),
+            ),
             Self::Disagreement {
                 code,
                 doc,
                 peer,
                 local,
                 remote,
+                local_schema,
+                remote_schema,
             } => line(
                 Color::Bad,
                 "!",
                 format_args!(
-                    "{}  {code} {}: {} here, {} there",
+                    "{}  {code} {}: {}{} here, {}{} there",
                     Escaped(peer),
                     Escaped(doc),
                     Escaped(local),
-                    Escaped(remote)
+                    schema(*local_schema),
+                    Escaped(remote),
+                    schema(*remote_schema)
                 ),
             ),
-            #[cfg(feature = "machines")]
-            Self::Link {
+            Self::HandedOver { pid } => format!("handed over to process {pid}"),
+            Self::TookOver {
+                pid,
+                connections,
+                pause_us,
+            } => format!("took {connections} connections over from process {pid} in {pause_us} us"),
+            #[cfg(feature = "links")]
+            Self::Link(LinkFields {
                 machine,
                 change,
                 reason,
-            } => {
+            }) => {
                 let (color, sign) = match *change {
                     "up" => (Color::Good, "+"),
                     _ => (Color::Bad, "-"),
@@ -125,7 +143,7 @@ impl EventText for EventLine<'_> {
                     format_args!("link to {} {change}{why}", Escaped(machine)),
                 )
             }
-            Self::Waiting { why, for_ms } => line(
+            Self::Waiting(WaitingFields { why, for_ms }) => line(
                 Color::Faint,
                 "*",
                 format_args!("waiting for {} s: {}", for_ms / 1000, Escaped(why)),
@@ -163,6 +181,11 @@ impl Reason {
             None => format!(" ({})", self.kind),
         }
     }
+}
+
+/// The text of a schema, to be appended to its hash.
+fn schema(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(" {}", Escaped(text)))
 }
 
 struct PeerLine<'a> {

@@ -29,6 +29,9 @@ pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Fai
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let events = builder.events();
     let handler = handler(reporter.clone(), args.echo);
+    #[cfg(target_os = "linux")]
+    let server = args.handoff.listen(builder, handler).await?;
+    #[cfg(not(target_os = "linux"))]
     let server = builder.listen(handler).await?;
     // Comes first: nothing is accepted before this task waits for something.
     let path = member.path.to_string();

@@ -8,17 +8,15 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, ValueHint};
 use kyneta_uds::{
     BoxError,
-    machines::{LinkChange, Links, Machine, Machines},
-    roles::PeerBuilder,
+    machines::{Links, Machine, Machines},
 };
-use kyneta_uds_iroh::{IrohEngine, IrohSettings, SecretKey};
+use kyneta_uds_iroh::{IrohEngine, IrohSettings, IrohStream, SecretKey};
 
-use super::event_line::EventLine;
 use crate::{failure::Failure, stdout};
 
 /// The options of a process that can be the listener of a machine among several.
 #[derive(Debug, Args)]
-pub(super) struct MachineArgs {
+pub(crate) struct MachineArgs {
     /// The key file of this machine, made if there is none; see `kyneta-uds key`. It is read while this process listens
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "machine_listen")]
     machine_key: Option<PathBuf>,
@@ -33,13 +31,11 @@ pub(super) struct MachineArgs {
 }
 
 impl MachineArgs {
-    /// With links, if there are to be any.
-    pub(super) fn add_to<S>(self, builder: PeerBuilder<S>) -> PeerBuilder<S> {
-        let (Some(file), Some(address)) = (self.machine_key, self.machine_listen) else {
-            return builder;
-        };
-        let others = self.machine;
-        builder.machines(Machines::new(move || {
+    /// The links, if there are to be any.
+    pub(crate) fn machines(&self) -> Option<Machines> {
+        let (file, address) = self.machine_key.clone().zip(self.machine_listen)?;
+        let others = self.machine.clone();
+        Some(Machines::new(move || {
             let (file, others) = (file.clone(), others.clone());
             async move {
                 let key = SecretKey::at(file)?;
@@ -49,29 +45,10 @@ impl MachineArgs {
                 let links = others
                     .into_iter()
                     .fold(links, |links, other| links.machine(other));
-                Ok::<_, BoxError>(links.start(engine.connector(), engine.acceptor())?)
+                let links = links.start(engine.connector(), engine.acceptor())?;
+                Ok::<_, BoxError>(links.round_trip(IrohStream::round_trip))
             }
         }))
-    }
-}
-
-/// The line of a link.
-pub(super) fn line<'a>(machine: &'a str, change: &LinkChange) -> EventLine<'a> {
-    let (change, reason) = match change {
-        LinkChange::Up => ("up", None),
-        LinkChange::Down => ("down", None),
-        LinkChange::Replaced => ("replaced", None),
-        LinkChange::Refused { refusal, here } => {
-            let by = if *here { "here" } else { "there" };
-            ("refused", Some(format!("refused {by}: {refusal}")))
-        }
-        LinkChange::Absent(reason) => ("absent", Some(reason.to_string())),
-        other => ("absent", Some(format!("{other:?}"))),
-    };
-    EventLine::Link {
-        machine,
-        change,
-        reason,
     }
 }
 

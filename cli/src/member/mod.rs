@@ -10,6 +10,8 @@ mod connect;
 mod event_line;
 mod event_text;
 mod exchange;
+#[cfg(target_os = "linux")]
+mod handoff;
 mod last_failure;
 mod listen;
 #[cfg(feature = "machines")]
@@ -23,10 +25,14 @@ mod send;
 mod settings;
 mod status_socket;
 
+#[cfg(feature = "machines")]
+pub(crate) use args::SocketArgs;
 pub(crate) use args::{ConnectArgs, ListenArgs, PeerArgs};
 pub(crate) use connect::connect;
 pub(crate) use exchange::{DocArgs, ExchangeArgs, doc, exchange};
+#[cfg(target_os = "linux")]
+pub(crate) use handoff::HandoffArgs;
 pub(crate) use listen::listen;
 #[cfg(feature = "machines")]
-pub(crate) use machines::key;
+pub(crate) use machines::{MachineArgs, key};
 pub(crate) use peer::peer;

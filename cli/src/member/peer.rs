@@ -25,10 +25,16 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
         .listener(args.socket.options())
         .relay(args.relay.relays(args.echo));
     #[cfg(feature = "machines")]
-    let builder = args.machines.add_to(builder);
+    let builder = match args.machines.machines() {
+        Some(machines) => builder.machines(machines),
+        None => builder,
+    };
     let reporter = Reporter::new(EventWriter::start(member.json)?, builder.events());
     let reporting = tokio::spawn(reporter.clone().report_events(builder.events()));
     let handler = handler(reporter.clone(), args.echo);
+    #[cfg(target_os = "linux")]
+    let peer = args.handoff.join(builder, handler).await?;
+    #[cfg(not(target_os = "linux"))]
     let peer = builder.join_lazy(handler).await?;
     let joining = async {
         peer.joined().await?;

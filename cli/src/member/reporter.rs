@@ -194,14 +194,32 @@ impl Reporter {
                     "the member sends too much, and is read more slowly"
                 );
             }
+            Event::HandedOver { pid } => self.writer.put(&EventLine::HandedOver { pid: *pid }),
+            Event::TookOver {
+                pid,
+                connections,
+                pause,
+            } => self.writer.put(&EventLine::TookOver {
+                pid: *pid,
+                connections: *connections,
+                pause_us: u64::try_from(pause.as_micros()).unwrap_or(u64::MAX),
+            }),
+            Event::NotHandedOver { error } => {
+                self.writer
+                    .put(&EventLine::error("not-handed-over", chain(error)));
+            }
+            Event::NotTakenOver { error } => {
+                self.writer
+                    .put(&EventLine::error("not-taken-over", chain(error)));
+            }
             Event::RouterPanicked(panic) => {
                 self.writer.put(&EventLine::error("router-panicked", panic));
             }
-            #[cfg(feature = "machines")]
+            #[cfg(feature = "links")]
             Event::Link { machine, change } => {
-                self.writer.put(&super::machines::line(machine, change));
+                self.writer.put(&EventLine::link(machine, change));
             }
-            #[cfg(feature = "machines")]
+            #[cfg(feature = "links")]
             Event::MachinesFailed { error } => {
                 self.writer
                     .put(&EventLine::error("machines-failed", chain(error)));

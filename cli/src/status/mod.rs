@@ -1,20 +1,32 @@
 //! `status`: the status of a running process.
 //!
-//! In: a status socket. Out: its answer, on stdout. Touches the socket, once or once a second.
+//! In: a status socket. Out: its answer, on stdout; of the socket of a bus or of a kyneta path, its members. Touches
+//! the socket, once or once a second.
 
 mod args;
+mod found;
 mod request;
 mod view;
 
 use std::{
+    fmt::Display,
     io::{IsTerminal as _, stdout},
     time::Duration,
 };
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::{request::get_status, view::View};
-use crate::{failure::Failure, signals::Signals, stdout, style::Style};
+use self::{
+    found::{Found, find},
+    view::View,
+};
+use crate::{
+    bus::{members_json, members_text},
+    failure::{Chain, Failure},
+    signals::Signals,
+    stdout,
+    style::Style,
+};
 pub(crate) use args::StatusArgs;
 
 /// How often `--watch` asks.
@@ -28,9 +40,25 @@ pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(),
     let requests = async {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The last reason that there is nothing to show.
+        let mut absent = None;
         loop {
             ticks.tick().await;
-            print(&args, &get_status(&args.path).await?)?;
+            let shown = match find(&args.path).await {
+                Ok(found) => print(&args, &found),
+                Err(failure) => Err(failure),
+            };
+            match shown {
+                Ok(()) => absent = None,
+                Err(Failure::Work(error)) if args.watch => {
+                    let why = Chain(&*error).to_string();
+                    if absent.as_ref() != Some(&why) {
+                        eprintln!("kyneta-uds: {why}; waiting for it");
+                        absent = Some(why);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
             if !args.watch {
                 return Ok(());
             }
@@ -42,7 +70,15 @@ pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(),
     }
 }
 
-fn print(args: &StatusArgs, json: &[u8]) -> Result<(), Failure> {
+fn print(args: &StatusArgs, found: &Found) -> Result<(), Failure> {
+    let json = match found {
+        Found::Status(json) => json,
+        Found::Members(look) if args.json => {
+            let line = members_json(&args.path, look).to_string();
+            return stdout::print_line(line.as_bytes());
+        }
+        Found::Members(look) => return show(args, members_text(&args.path, look)),
+    };
     if args.json {
         return stdout::print_line(json.trim_ascii_end());
     }
@@ -54,6 +90,10 @@ fn print(args: &StatusArgs, json: &[u8]) -> Result<(), Failure> {
         snapshot: &snapshot,
         style: Style::of_stdout(),
     };
+    show(args, view)
+}
+
+fn show(args: &StatusArgs, view: impl Display) -> Result<(), Failure> {
     let clear = match args.watch && stdout().is_terminal() {
         true => CLEAR,
         false => "",

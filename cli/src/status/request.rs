@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use kyneta_uds::{BoxError, SocketPath, UnixConnector};
-use tokio::time::timeout;
+use tokio::{net::UnixStream, time::timeout};
 use tower::ServiceExt as _;
 
 use crate::failure::{Chain, Failure};
@@ -23,27 +23,29 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer, bytes: some 16,000 peers with names of 4 KiB.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// Why there is no status.
+#[derive(Debug)]
+pub(super) enum NoStatus {
+    /// No process listens there.
+    Absent(Failure),
+    /// What listens there answers otherwise, or not at all.
+    Other(String),
+}
+
 /// The JSON of `/status`.
-pub(super) async fn get_status(path: &SocketPath) -> Result<Vec<u8>, Failure> {
-    match timeout(TIMEOUT, get(path)).await {
+pub(super) async fn get_status(path: &SocketPath) -> Result<Vec<u8>, NoStatus> {
+    let stream = match UnixConnector::new().oneshot(path.clone().into()).await {
+        Ok(stream) => stream,
+        Err(error) => return Err(NoStatus::Absent(error.into())),
+    };
+    match timeout(TIMEOUT, get(stream)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => {
-            let message = Chain(&*error).to_string();
-            // Errors of the connector name the path already.
-            let name = path.to_string();
-            Err(match message.contains(&name) {
-                true => Failure::work(message),
-                false => Failure::work(format!("{name}: {message}")),
-            })
-        }
-        Err(_) => Err(Failure::work(format!(
-            "{path}: no answer within {TIMEOUT:?}"
-        ))),
+        Ok(Err(error)) => Err(NoStatus::Other(Chain(&*error).to_string())),
+        Err(_) => Err(NoStatus::Other(format!("no answer within {TIMEOUT:?}"))),
     }
 }
 
-async fn get(path: &SocketPath) -> Result<Vec<u8>, BoxError> {
-    let stream = UnixConnector::new().oneshot(path.clone().into()).await?;
+async fn get(stream: UnixStream) -> Result<Vec<u8>, BoxError> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let request = async {
         let get = Request::get("/status")

@@ -4,7 +4,10 @@ use std::fmt;
 
 use kyneta_uds::status::{PeerStatus, Queued, Snapshot};
 
-use crate::style::{Color, Escaped, Style};
+use crate::{
+    style::{Color, Escaped, Style},
+    table::Table,
+};
 
 /// How many peers are shown, those with the longest queues first: a screenful.
 const SHOWN: usize = 30;
@@ -104,35 +107,22 @@ impl View<'_> {
         }
     }
 
-    /// Columns as wide as their widest cell; the first row is the headline.
     fn table<const N: usize>(
         &self,
         f: &mut fmt::Formatter<'_>,
         rows: &[[String; N]],
     ) -> fmt::Result {
-        let mut widths = [0; N];
-        for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for (index, row) in rows.iter().enumerate() {
-            let cells = row.iter().zip(widths);
-            let line: Vec<_> = cells
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            let line = line.join("  ");
-            match index {
-                0 => writeln!(f, "{}", self.style.paint(Color::Faint, line.trim_end()))?,
-                _ => writeln!(f, "{}", line.trim_end())?,
-            }
-        }
-        Ok(())
+        let style = self.style;
+        write!(f, "{}", Table { rows, style })
     }
 
     fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Named as in the JSON.
-        let counts = serde_json::to_value(self.snapshot.counts).unwrap_or_default();
+        let counts = match &self.snapshot.bus {
+            None => serde_json::to_value(self.snapshot.counts),
+            Some(counts) => serde_json::to_value(counts),
+        };
+        let counts = counts.unwrap_or_default();
         let named = counts.as_object().into_iter().flatten();
         let named = named.filter_map(|(name, count)| Some((name, count.as_u64()?)));
         let mut rows = vec![["COUNT".to_owned(), String::new()]];
@@ -199,6 +189,8 @@ impl fmt::Display for QueueSize {
         let Queued { messages, bytes } = self.0;
         match (messages, bytes) {
             (0, _) => f.write_str("0"),
+            // Of a bus: bytes are not counted.
+            (_, 0) => write!(f, "{messages}"),
             (_, 0..10_000) => write!(f, "{messages} ({bytes} B)"),
             (_, 10_000..10_240_000) => write!(f, "{messages} ({} KiB)", bytes >> 10),
             _ => write!(f, "{messages} ({} MiB)", bytes >> 20),
@@ -298,7 +290,8 @@ too many of uid  20
         }
         for (messages, bytes, expected) in [
             (0, 0, "0"),
-            (1, 0, "1 (0 B)"),
+            (1, 0, "1"),
+            (1, 1, "1 (1 B)"),
             (3, 9_999, "3 (9999 B)"),
             (3, 10_240, "3 (10 KiB)"),
             (1024, 64 << 20, "1024 (64 MiB)"),

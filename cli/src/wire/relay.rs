@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use kyneta_uds::{ChannelMsg, DocId, SchemaHash, Version};
+use kyneta_uds::{ChannelMsg, DocId, SchemaHash};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -111,8 +111,8 @@ impl Walk {
             }
             "gone" => self.switch.left(member, &mut effects),
             "message" => {
-                let (msg, base) = fields.required("msg", linked_message)?;
-                self.switch.received(member, msg, base, &mut effects);
+                let msg = fields.required("msg", linked_message)?;
+                self.switch.received(member, msg, &mut effects);
             }
             other => {
                 let why = format!("{other:?} is none of established, gone, message");
@@ -142,10 +142,9 @@ impl Walk {
 
     fn line(&self, effect: Effect) -> Line {
         match effect {
-            Effect::Send { to, msg, base } => Line::Send {
+            Effect::Send { to, msg } => Line::Send {
                 to: self.name(to),
                 msg: Box::new(msg),
-                base,
             },
             Effect::Report {
                 diagnostic,
@@ -167,7 +166,6 @@ enum Line {
     Send {
         to: String,
         msg: Box<ChannelMsg>,
-        base: Option<Version>,
     },
     Report {
         code: &'static str,
@@ -181,10 +179,9 @@ impl Serialize for Line {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match self {
-            Self::Send { to, msg, base } => {
+            Self::Send { to, msg } => {
                 map.serialize_entry("send", to)?;
-                let base = base.as_ref();
-                map.serialize_entry("msg", &LinkedMsg { msg, base })?;
+                map.serialize_entry("msg", &LinkedMsg(msg))?;
             }
             Self::Report { code, member, doc } => {
                 map.serialize_entry("diag", code)?;

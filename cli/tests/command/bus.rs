@@ -136,7 +136,7 @@ fn text_lines_are_heard_as_text() {
 fn scripts_send_ask_and_look_on() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();
-    let (code, _, stderr) = run(&["send", path, "to nobody"]);
+    let (code, _, stderr) = run(&["send", path, "to no member"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("no other member is on the bus"), "{stderr}");
     let (code, _, stderr) = run(&["who", path]);
@@ -157,11 +157,10 @@ fn scripts_send_ask_and_look_on() {
         "--raw",
         raw.to_str().unwrap(),
     ]);
-    // It has begun when it has made its file, and is asked for its first message a moment later.
+    // It has begun when it has made its file.
     while !fs::exists(&raw).unwrap() {
         std::thread::yield_now();
     }
-    std::thread::sleep(std::time::Duration::from_millis(100));
     let (code, _, stderr) = run(&["send", path, "from a script", "--id", "script"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let text = json!("from a script");
@@ -198,6 +197,125 @@ fn scripts_send_ask_and_look_on() {
         .collect();
     assert_eq!((code, ids), (0, vec![json!("a"), json!("b"), json!("c")]));
     for process in [c, b, a] {
+        process.stop();
+    }
+}
+
+#[test]
+fn a_kyneta_path_can_be_looked_at_without_joining_it() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut a = start(&["peer", path, "--json", "--id", "a", "--name", "Ann"]);
+    a.until(&json!({"event": "role", "role": "listener"}));
+    let mut b = start(&["peer", path, "--json", "--id", "b"]);
+    b.until(&json!({"event": "peer", "peer": "a", "change": "established"}));
+    a.until(&json!({"event": "peer", "peer": "b", "change": "established"}));
+
+    let (code, stdout, _) = run(&["who", path, "--json"]);
+    let who: Vec<Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((code, who.len()), (0, 2), "{stdout}");
+    assert_eq!(
+        (&who[0]["id"], &who[0]["name"]),
+        (&json!("a"), &json!("Ann"))
+    );
+    assert_eq!(
+        (&who[1]["id"], &who[1]["uid"]),
+        (&json!("b"), &who[0]["uid"])
+    );
+
+    let raw = bus.path.with_file_name("raw");
+    let raw = raw.to_str().unwrap();
+    let mut tap = start(&["tap", path, "--json", "--count", "2", "--raw", raw]);
+    // It has begun when it has made its file.
+    while !fs::exists(raw).unwrap() {
+        std::thread::yield_now();
+    }
+    let dismiss = |doc: &str| json!({"type": "dismiss", "docId": doc});
+    b.write_line(json!({"send": dismiss("up")}));
+    a.until(&json!({"event": "message", "peer": "b", "msg": dismiss("up")}));
+    a.write_line(json!({"send": dismiss("down")}));
+    b.until(&json!({"event": "message", "peer": "a", "msg": dismiss("down")}));
+    let seen = (tap.next(), tap.next());
+    assert_eq!(seen.0["msg"], dismiss("up"));
+    assert_eq!(
+        (&seen.0["from"], &seen.0["to"]),
+        (&json!("b"), &json!(["a"]))
+    );
+    assert_eq!(seen.1["msg"], dismiss("down"));
+    assert_eq!(
+        (&seen.1["from"], &seen.1["to"]),
+        (&json!("a"), &json!(["b"]))
+    );
+    assert_eq!(tap.end().code, 0);
+    let mut decode = command(["wire", "decode", "--raw"]);
+    let decoded = decode.stdin(fs::File::open(raw).unwrap()).output().unwrap();
+    let decoded = String::from_utf8(decoded.stdout).unwrap();
+    let expected = [dismiss("up"), dismiss("down")];
+    let decoded: Vec<Value> = decoded
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(decoded, expected);
+    // Neither was a peer.
+    a.write_line(json!({"send": dismiss("last")}));
+    a.until(&json!({"event": "sent", "count": 1}));
+    for process in [b, a] {
+        process.stop();
+    }
+}
+
+#[test]
+fn the_status_of_a_bus_has_its_members_what_waits_and_its_counts() {
+    let bus = Bus::new();
+    let (path, status) = (
+        bus.path.to_str().unwrap(),
+        bus.path.with_file_name("s.sock"),
+    );
+    let status = status.to_str().unwrap();
+    let mut a = start(&["bus", path, "--json", "--id", "a", "--status", status]);
+    a.until(&json!({"event": "role", "role": "listener"}));
+    let mut b = join(&bus, "b");
+    a.until(&member("b", "joined"));
+    b.write_line(json!({"publish": 1}));
+    a.until(&message("b", "all", &json!(1)));
+    let shown = start(&["status", status, "--json"]).next();
+    let members = &shown["peers"];
+    assert_eq!(
+        (&shown["role"], &shown["id"]),
+        (&json!("listener"), &json!("a"))
+    );
+    assert_eq!(
+        (&members[0]["id"], &members[0]["queued"]["messages"]),
+        (&json!("b"), &json!(0))
+    );
+    assert_eq!(
+        (&shown["bus"]["joined"], &shown["bus"]["received"]),
+        (&json!(1), &json!(1))
+    );
+    let (_, text, _) = run(&["status", status]);
+    assert!(text.lines().any(|line| line == "received  1"), "{text}");
+
+    // A process of another protocol is counted.
+    start(&["bus", path, "--id", "c", "--protocol", "other/1"]).end();
+    let mut stream = std::os::unix::net::UnixStream::connect(status).unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request).unwrap();
+    let metrics = std::io::read_to_string(&mut stream).unwrap();
+    let count = |name: &str| {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        value.and_then(|value| value.trim().parse::<u32>().ok())
+    };
+    assert_eq!(count("kyneta_uds_bus_joined_total "), Some(1), "{metrics}");
+    // It may have tried once more before it ended.
+    assert!(
+        count("kyneta_uds_bus_refused_total ") >= Some(1),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("kyneta_uds_stalled_total"), "{metrics}");
+    for process in [b, a] {
         process.stop();
     }
 }

@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// A bus, with a schema beside it.
-struct Documents {
-    bus: Bus,
-    schema: PathBuf,
+pub(crate) struct Documents {
+    pub(crate) bus: Bus,
+    pub(crate) schema: PathBuf,
 }
 
 impl Documents {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bus = Bus::new();
         let schema = bus.path.with_file_name("schema.json");
         let fields = json!([
@@ -31,11 +31,11 @@ impl Documents {
         Self { bus, schema }
     }
 
-    fn opening(&self, doc: &str, kind: &str) -> String {
+    pub(crate) fn opening(&self, doc: &str, kind: &str) -> String {
         format!("{doc}={kind}:{}", self.schema.display())
     }
 
-    fn start(&self, id: &str, options: &[&str]) -> Process {
+    pub(crate) fn start(&self, id: &str, options: &[&str]) -> Process {
         let path = self.bus.path.to_str().unwrap();
         start(&[&["exchange", path, "--json", "--id", id], options].concat())
     }
@@ -56,7 +56,7 @@ impl Documents {
 }
 
 /// Waits until the document holds this, whatever else.
-fn until_value(process: &mut Process, doc: &str, field: &str, value: &Value) -> Value {
+pub(crate) fn until_value(process: &mut Process, doc: &str, field: &str, value: &Value) -> Value {
     loop {
         let event = process.until(&json!({"event": "doc", "doc": doc}));
         if event["value"][field] == *value {
@@ -187,6 +187,8 @@ fn another_schema_is_reported_with_both_hashes() {
         event["remote"].as_str().unwrap(),
     );
     assert!(local.starts_with("02") && remote.starts_with("02") && local != remote);
+    assert_eq!(event["local_schema"], r#"["p",[["mode",["s","number"]]]]"#);
+    assert_eq!(event["remote_schema"], Value::Null);
     a.write_line(json!({"doc": "config", "get": true}));
     a.until(&json!({"event": "doc", "doc": "config"}));
     a.stop();
@@ -227,18 +229,19 @@ fn a_person_lists_shows_and_sets_documents() {
     let config = documents.opening("config", "json");
     let mut a = documents.start("a", &["--open", &config, "--open", &opening]);
     a.until(&json!({"event": "role", "role": "listener"}));
+    let mut b = documents.start("b", &["--open", &config]);
+    b.until(&json!({"event": "synced", "doc": "config"}));
     a.write_line(json!({"doc": "config", "set": ["mode", "auto"]}));
     a.until(&json!({"event": "doc", "doc": "config"}));
 
     let (code, stdout, _) = doc(&documents, &[]);
-    let kinds: Vec<&str> = stdout
-        .lines()
-        .map(|line| line.rsplit_once('\t').unwrap().0)
-        .collect();
-    assert_eq!(
-        (code, kinds),
-        (0, vec!["config\tjson", "presence\tephemeral"])
-    );
+    assert_eq!(code, 0);
+    let hash = |line: &str| line.split('\t').nth(2).unwrap().to_owned();
+    let hashes: Vec<_> = stdout.lines().map(hash).collect();
+    let [config, presence] = hashes.try_into().unwrap();
+    // `b` knows of the other one, and would open it with its schema.
+    let listed = format!("config\tjson\t{config}\ta,b\npresence\tephemeral\t{presence}\ta,b\n");
+    assert_eq!(stdout, listed);
 
     let shown = doc(&documents, &["config", "mode"]);
     assert_eq!(shown, (0, "\"auto\"\n".to_owned(), String::new()));
@@ -250,9 +253,34 @@ fn a_person_lists_shows_and_sets_documents() {
     let (code, _, stderr) = doc(&documents, &["other"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("there is no document other"), "{stderr}");
+    b.stop();
     a.stop();
     let (code, _, stderr) = doc(&documents, &[]);
     assert_eq!(code, 1, "{stderr}");
+}
+
+#[test]
+fn a_person_follows_a_document_over_the_end_of_its_listener() {
+    let documents = Documents::new();
+    let path = documents.bus.path.to_str().unwrap();
+    let mut a = documents.first();
+    let mut b = documents.member("b");
+    a.write_line(json!({"doc": "config", "set": ["mode", "one"]}));
+    until_value(&mut b, "config", "mode", &json!("one"));
+    let mut watch = start(&["doc", path, "config", "mode", "--watch"]);
+    assert_eq!(watch.line(), "\"one\"");
+    a.signal(Signal::KILL);
+    b.until(&json!({"event": "role", "role": "listener"}));
+    b.write_line(json!({"doc": "config", "set": ["mode", "two"]}));
+    while watch.line() != "\"two\"" {}
+    watch.signal(Signal::INT);
+    let end = watch.end();
+    assert_eq!(end.code, 0, "{end:?}");
+    assert!(
+        end.stderr.contains("has ended: waiting for another"),
+        "{end:?}"
+    );
+    b.stop();
 }
 
 #[cfg(feature = "loro")]

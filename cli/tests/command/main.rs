@@ -11,18 +11,27 @@ mod roles;
 
 mod bench;
 mod bus;
+#[cfg(target_os = "linux")]
+mod bus_handoff;
 mod bus_kills;
 mod completions_and_man;
 mod connect_states;
 mod demo;
 mod exchange;
+mod exchange_handoff;
+mod exchange_kills;
+mod exchange_store;
 mod exit;
+#[cfg(target_os = "linux")]
+mod handoff;
 #[cfg(feature = "machines")]
 mod machines;
 mod messages;
 mod path_conflicts;
 mod peer;
 mod relay;
+#[cfg(feature = "machines")]
+mod splice;
 mod status;
 mod stdin_lines;
 mod unread_output;

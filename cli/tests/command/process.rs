@@ -15,13 +15,32 @@ pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use crate::support::DEADLINE;
+use crate::support::{DEADLINE, process::binary};
 
-/// The command with these arguments, all its streams piped.
+/// The command with these arguments, all its streams piped. `KYNETA_BIN` names another build of it, to measure.
 pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kyneta-uds"));
+    let mut command = Command::new(binary());
     command
         .args(args)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The same in a network namespace, as root.
+#[cfg(feature = "machines")]
+pub(crate) fn command_in<A: AsRef<OsStr>>(
+    namespace: &str,
+    args: impl IntoIterator<Item = A>,
+) -> Command {
+    let inner = command(args);
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", namespace])
+        .arg(inner.get_program())
+        .args(inner.get_args())
         .env_remove("RUST_LOG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -103,7 +122,9 @@ impl Process {
 
     /// Writes bytes to its stdin.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+        if let Err(error) = self.stdin.as_mut().unwrap().write_all(bytes) {
+            panic!("{error}: {:?}", self.end());
+        }
     }
 
     /// Its stdin, to be written from another thread.
@@ -132,6 +153,13 @@ impl Process {
     pub(crate) fn next(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Its next event, if there is one now.
+    #[cfg(feature = "machines")]
+    pub(crate) fn try_next(&mut self) -> Option<Value> {
+        let line = self.lines.try_recv().ok()?;
+        Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
     /// The next event with these fields; skips the events before it.

@@ -138,7 +138,7 @@ fn the_status_of_a_peer_that_waits_for_a_role_and_then_has_one() {
 }
 
 #[test]
-fn watching_ends_at_a_signal_or_when_the_process_has_ended() {
+fn watching_ends_at_a_signal_and_waits_for_a_process_that_comes_back() {
     let bus = Bus::new();
     let status_path = beside(&bus, "status.sock");
     let hub = crate::roles::listener_at(&bus, &["--status", &status_path]);
@@ -146,13 +146,49 @@ fn watching_ends_at_a_signal_or_when_the_process_has_ended() {
     let (first, second) = (json.next(), json.next());
     let times = [&first, &second].map(|seen| seen["uptime_ms"].as_u64().unwrap());
     assert!(times[1] >= times[0] + 900, "{times:?}");
-    json.stop();
-    let mut watching = start(&["status", &status_path, "--watch"]);
-    assert!(watching.line().starts_with("listener  "));
     hub.stop();
-    let end = watching.end();
+    let hub = crate::roles::listener_at(&bus, &["--status", &status_path]);
+    // Its id has the number of the process.
+    while json.next()["id"] == first["id"] {}
+    json.stop();
+    hub.stop();
+}
+
+#[test]
+fn a_path_that_is_no_status_endpoint_is_said_to_be_what_it_is() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let hub = crate::roles::listener_at(&bus, &[]);
+    let found = start(&["status", path, "--json"]).next();
+    assert_eq!(found["found"], "kyneta", "{found}");
+    assert_eq!(found["members"][0]["kind"], "service", "{found}");
+    hub.stop();
+
+    let mut member = start(&["bus", path, "--json", "--id", "a"]);
+    member.until(&json!({"event": "role", "role": "listener"}));
+    let found = start(&["status", path, "--json"]).next();
+    assert_eq!(found["found"], "bus", "{found}");
+    assert_eq!(found["members"][0]["id"], "a", "{found}");
+    let mut text = start(&["status", path]);
+    assert!(
+        text.line()
+            .contains(" is a bus, no status endpoint. Members: 1")
+    );
+    assert_eq!(text.end().code, 0);
+    member.stop();
+
+    // What answers to nothing.
+    let silent = std::os::unix::net::UnixListener::bind(&bus.path).unwrap();
+    let end = std::thread::spawn({
+        let path = path.to_owned();
+        move || start(&["status", &path]).end()
+    });
+    for stream in silent.incoming().take(3) {
+        drop(stream);
+    }
+    let end = end.join().unwrap();
     assert_eq!(end.code, 1, "{end:?}");
-    assert!(end.stderr.contains(&status_path), "{end:?}");
+    assert!(end.stderr.contains("neither a status endpoint"), "{end:?}");
 }
 
 #[test]

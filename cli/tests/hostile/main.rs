@@ -1,5 +1,5 @@
 //! Hostile peers: processes on the socket that send false lengths, send nothing, do not read, connect in
-//! thousands, or run as another user. The service is a process of its own, so that its memory can be
+//! thousands, or run as another user; and hostile members of a hub. The service is a process of its own, so that its memory can be
 //! measured.
 //!
 //! Short by default. `KYNETA_HOSTILE=long` runs at full size; a release build gives realistic figures:
@@ -18,13 +18,17 @@ mod support;
 
 mod bad_peers;
 mod good_peers;
+mod hostile_member;
+mod members;
 mod raw_peer;
+mod relay_service;
 mod service;
 mod target;
 
 mod connection_flood;
 mod false_length;
 mod good_beside_bad;
+mod hostile_members;
 mod other_uid;
 mod out_of_descriptors;
 mod peer_never_reads;

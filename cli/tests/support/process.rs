@@ -29,7 +29,7 @@ pub(crate) const OTHER_UID: &str = "65534";
 const AS_OTHER_UID: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// The path of the command.
-fn binary() -> OsString {
+pub(crate) fn binary() -> OsString {
     match std::env::var_os("KYNETA_BIN") {
         // Cargo starts tests in the package; a relative path is the workspace's.
         Some(binary) if !binary.is_empty() => {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use kyneta_uds::{
     DocId,
     documents::{Schema, Substrate},
@@ -25,12 +25,18 @@ pub(crate) struct ExchangeArgs {
     #[command(flatten)]
     pub(super) socket: SocketArgs,
 
+    #[cfg(feature = "machines")]
+    #[command(flatten)]
+    pub(super) machines: super::super::machines::MachineArgs,
+
     /// Listen, instead of taking the role that is free
     #[arg(long, conflicts_with = "connect")]
+    #[cfg_attr(feature = "machines", arg(conflicts_with = "machine_key"))]
     pub(super) listen: bool,
 
     /// Connect, and connect again, instead of taking the role that is free
     #[arg(long)]
+    #[cfg_attr(feature = "machines", arg(conflicts_with = "machine_key"))]
     pub(super) connect: bool,
 
     /// Open a document of a kind (json, ephemeral, and loro and yjs in a build with them) and a schema (may be repeated)
@@ -40,6 +46,14 @@ pub(crate) struct ExchangeArgs {
     /// Keep and pass on all documents that the others have
     #[arg(long)]
     pub(super) replicate: bool,
+
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub(super) handoff: super::super::handoff::HandoffArgs,
+
+    /// Keep documents in this directory, and go on with those that are in it; an edit is reported when it is stored
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) store: Option<PathBuf>,
 }
 
 /// A value of `--open`.

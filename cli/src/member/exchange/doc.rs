@@ -12,25 +12,35 @@ use std::{
 
 use clap::{Args, ValueHint};
 use kyneta_uds::{
-    Client, DocEntry, DocId, Identity, ReconnectPolicy, SocketPath,
-    documents::{Document, Exchange, Json, Policy, Resolve, Schema, Substrate},
+    Client, DocEntry, DocId, Identity, ReconnectPolicy, SocketPath, State,
+    documents::{Document, Exchange, Json, Policy, Resolve, Schema},
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{args::read_schema, edit::edit, input::Action, kinds::builder};
+use super::{
+    args::read_schema,
+    edit::edit,
+    input::Action,
+    kinds::builder,
+    listed::{self, substrate},
+    witness::passed_on,
+};
 use crate::{
     failure::{Chain, Failure},
     option_values::socket_path,
     signals::Signals,
     stdout::broken_is_quiet,
-    style::Escaped,
 };
 
 /// How long nothing new must come before all documents are known.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// How long that may take.
-const LIMIT: Duration = Duration::from_secs(3);
+pub(super) const LIMIT: Duration = Duration::from_secs(3);
+
+/// How long a lost document is waited for between two attempts.
+const SHORTEST: Duration = Duration::from_millis(20);
+const LONGEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct DocArgs {
@@ -53,7 +63,7 @@ pub(crate) struct DocArgs {
     #[arg(long, value_name = "SCHEMA.json", value_hint = ValueHint::FilePath)]
     schema: Option<PathBuf>,
 
-    /// Show it again after each change
+    /// Show it again when it has changed, whichever process listens, until it is interrupted
     #[arg(long, requires = "doc")]
     watch: bool,
 }
@@ -61,12 +71,53 @@ pub(crate) struct DocArgs {
 /// The documents that the others have presented.
 type Presented = Arc<Mutex<BTreeMap<DocId, DocEntry>>>;
 
+/// How a look ended.
+enum End {
+    Done,
+    /// The listener has ended while the document was followed.
+    Lost,
+}
+
 /// Lists, shows, sets or follows.
 pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failure> {
+    let mut shown = None;
+    let mut pause = SHORTEST;
+    loop {
+        let ended = tokio::select! {
+            ended = session(&args, &mut shown) => ended,
+            () = signals.recv() => return Ok(()),
+        };
+        match ended {
+            Ok(End::Done) => return Ok(()),
+            Ok(End::Lost) => {
+                eprintln!(
+                    "the listener at {} has ended: waiting for another",
+                    args.path
+                );
+                pause = SHORTEST;
+            }
+            Err(failure) if !args.watch || shown.is_none() => return Err(failure),
+            // There is no listener yet, or it has not got the document yet.
+            Err(_) => pause = (pause * 2).min(LONGEST),
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = signals.recv() => return Ok(()),
+        }
+    }
+}
+
+/// One connection. `shown` is what was shown last.
+async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Failure> {
     let usage = |error: kyneta_uds::TextTooLong| Failure::Usage(error.to_string());
     let id = format!("doc-{}", std::process::id());
     let wanted = args.doc.as_deref().map(DocId::new).transpose();
     let wanted = wanted.map_err(usage)?;
+    if wanted.is_none()
+        && let Some(lines) = listed::told(&args.path).await?
+    {
+        return list(lines);
+    }
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
     let presented = Presented::default();
     let (seen, only) = (presented.clone(), wanted.clone());
@@ -82,17 +133,28 @@ pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failu
             Resolve::Reject
         })
     };
-    let client = Client::builder(args.path.clone()).reconnect(ReconnectPolicy::off());
-    let exchange = builder(Identity::service(id).map_err(usage)?)
-        .policy(Policy::new().resolve(resolve))
-        .client_with(client)
-        .await?;
-    let done = tokio::select! {
-        done = look(&args, wanted, schema, &exchange, &presented) => done,
-        () = signals.recv() => Ok(()),
-    };
+    let exchange = connect(&args.path, id, Policy::new().resolve(resolve)).await?;
+    let done = look(args, wanted, schema, &exchange, &presented, shown).await;
     exchange.dispose().await;
     done
+}
+
+/// Joins, and does not come back when the listener ends.
+pub(super) async fn connect(
+    path: &SocketPath,
+    id: String,
+    policy: Policy,
+) -> Result<Exchange, Failure> {
+    let client = Client::builder(path.clone()).reconnect(ReconnectPolicy::off());
+    let identity = Identity::service(id).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(builder(identity).policy(policy).client_with(client).await?)
+}
+
+/// Prints the list.
+fn list(lines: Vec<String>) -> Result<End, Failure> {
+    let mut lines = lines.into_iter();
+    lines.try_for_each(|text| line(format_args!("{text}")))?;
+    Ok(End::Done)
 }
 
 async fn look(
@@ -101,7 +163,8 @@ async fn look(
     schema: Option<Schema>,
     exchange: &Exchange,
     presented: &Presented,
-) -> Result<(), Failure> {
+    shown: &mut Option<String>,
+) -> Result<End, Failure> {
     let entries = || {
         presented
             .lock()
@@ -110,14 +173,7 @@ async fn look(
     };
     let Some(id) = wanted else {
         settled(|| entries().len()).await;
-        return entries().values().try_for_each(|entry| {
-            let kind = substrate(entry).map_or(entry.replica.name.as_str(), |known| known.name());
-            line(format_args!(
-                "{}\t{kind}\t{}",
-                Escaped(entry.doc.as_str()),
-                Escaped(entry.schema.as_str())
-            ))
-        });
+        return list(listed::presented(entries().values()));
     };
     let presented = async {
         loop {
@@ -143,19 +199,28 @@ async fn look(
         let what = format!("{id} has not come within {LIMIT:?}: is the schema that of the others?");
         return Err(Failure::work(what));
     }
-    if let (Some(field), Some(value)) = (&args.field, &args.value) {
+    if let (Some(field), Some(value), None) = (&args.field, &args.value, &shown) {
         let value = Json::parse(value).unwrap_or_else(|_| value.as_str().into());
         if let Some(edit) = edit(document.schema(), Action::Set(field.clone(), value)) {
             let edited = document.edit(&[edit]);
             edited.map_err(|error| Failure::work(Chain(&error).to_string()))?;
+            passed_on(&args.path, &document).await?;
         }
     }
     let mut changes = document.changes();
-    show(&document, args.field.as_deref())?;
-    while args.watch && changes.next().await.is_some() {
-        show(&document, args.field.as_deref())?;
+    show(&document, args.field.as_deref(), shown)?;
+    let Some(client) = exchange.client().filter(|_| args.watch) else {
+        return Ok(End::Done);
+    };
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(_) => show(&document, args.field.as_deref(), shown)?,
+                None => return Ok(End::Lost),
+            },
+            _ = client.wait_for(|state| matches!(state, State::Disconnected { .. })) => return Ok(End::Lost),
+        }
     }
-    Ok(())
 }
 
 /// The document without its schema.
@@ -186,17 +251,12 @@ async fn settled(count: impl Fn() -> usize) {
     }
 }
 
-fn substrate(entry: &DocEntry) -> Option<Substrate> {
-    Substrate::ALL.into_iter().find(|substrate| {
-        substrate.mode() == entry.mode
-            && substrate
-                .replica_type()
-                .is_ok_and(|known| known.name == entry.replica.name)
-    })
-}
-
-/// Prints the document, or what is at a path in it.
-fn show(document: &Document, field: Option<&str>) -> Result<(), Failure> {
+/// Prints the document, or what is at a path in it, unless it was shown last.
+fn show(
+    document: &Document,
+    field: Option<&str>,
+    shown: &mut Option<String>,
+) -> Result<(), Failure> {
     let value = document.value();
     let names = field
         .unwrap_or_default()
@@ -207,7 +267,15 @@ fn show(document: &Document, field: Option<&str>) -> Result<(), Failure> {
         other => other.get(name),
     });
     match found {
-        Some(found) => line(format_args!("{found}")),
+        Some(found) => {
+            let text = found.to_string();
+            if shown.as_ref() == Some(&text) {
+                return Ok(());
+            }
+            line(format_args!("{text}"))?;
+            *shown = Some(text);
+            Ok(())
+        }
         None => Err(Failure::work(format!(
             "{} has nothing at {:?}",
             document.id(),

@@ -1,10 +1,10 @@
 //! `exchange`: joins, opens documents, and does what stdin says until it is time to end.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kyneta_uds::{
-    Client, DisconnectReason, DocId, Peer, Role, Server,
-    documents::{Document, Exchange, ExchangeBuilder},
+    Client, DisconnectReason, Peer, Role, Server,
+    documents::{Exchange, ExchangeBuilder, Redb},
 };
 use tokio::time::{sleep, timeout};
 
@@ -18,23 +18,19 @@ use super::{
         status_socket::StatusSocket,
     },
     args::ExchangeArgs,
-    edit::edit,
-    input::{self, Action, Command},
+    commands::Commands,
+    input::{self, Command},
     kinds, report,
 };
 use crate::{
     event_writer::EventWriter,
     failure::{Chain, Failure},
     signals::Signals,
-    stdin::{self, Grammar, InputLine},
+    stdin::{self, Grammar},
 };
 
 /// The name of the command, for an id by default.
 const COMMAND: &str = "exchange";
-
-/// How long the first edit of a document waits for what the others have: an edit made before it would begin another
-/// history of a serialized document.
-const SYNC_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes part in documents, until a request to end.
 pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result<(), Failure> {
@@ -47,6 +43,7 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
     if args.replicate {
         builder = builder.replicate();
     }
+    builder = with_store(&args, builder).await?;
     let status = StatusSocket::bind(member).await?;
     let writer = EventWriter::start(member.json)?;
     let Started {
@@ -59,6 +56,7 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
         exchange.clone(),
         exchange.events(),
         reporter.clone(),
+        args.store.is_some(),
     ));
     let endpoint = status.map(|status| match handle.clone() {
         Handle::Server(server) => status.serve(server),
@@ -88,6 +86,35 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
     ended_at(&member.path, end?)
 }
 
+/// How long a store is waited for that the predecessor has not closed yet.
+#[cfg(target_os = "linux")]
+const STORE: Duration = Duration::from_secs(10);
+
+/// With the store, if there is one. One that is taken over is opened when its process has closed it.
+async fn with_store(
+    args: &ExchangeArgs,
+    builder: ExchangeBuilder,
+) -> Result<ExchangeBuilder, Failure> {
+    let Some(dir) = args.store.clone() else {
+        #[cfg(target_os = "linux")]
+        if args.handoff.offers() {
+            let why = "--take-over and --offer-handoff need --store DIR: without a store the documents of this process \
+                       would be lost with it";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        return Ok(builder);
+    };
+    #[cfg(target_os = "linux")]
+    if args.handoff.takes_over() {
+        return Ok(builder.store(Redb::awaited(dir, STORE)));
+    }
+    let opening = tokio::task::spawn_blocking(move || Redb::open(dir));
+    let opened = opening
+        .await
+        .map_err(|panic| Failure::work(panic.to_string()))?;
+    Ok(builder.store(opened.map_err(|error| Failure::work(Chain(&error).to_string()))?))
+}
+
 struct Started {
     exchange: Exchange,
     handle: Handle,
@@ -113,6 +140,15 @@ async fn start(
             .listener(args.socket.options());
         let reporter = Reporter::new(writer, server.events());
         let wake = server.events();
+        #[cfg(target_os = "linux")]
+        let exchange = match args.handoff.takes_over() {
+            true => builder.take_over_server_with(server.take_over()).await?,
+            false => {
+                let server = args.handoff.offering(server);
+                builder.server_with(server).await?
+            }
+        };
+        #[cfg(not(target_os = "linux"))]
         let exchange = builder.server_with(server).await?;
         let path = member.path.to_string();
         reporter.report(&EventLine::Listening { path }).await?;
@@ -127,6 +163,13 @@ async fn start(
             .stack(stack(member));
         let reporter = Reporter::new(writer, client.events());
         let reporting = follow(&reporter, client.events());
+        #[cfg(target_os = "linux")]
+        if args.handoff.offers() {
+            let why = "a connector has no connections to hand over: end it, and start the next one";
+            reporter
+                .report(&EventLine::error("not-taken-over", why))
+                .await?;
+        }
         let exchange = builder.client_lazy_with(client).await?;
         let handle = exchange.client().cloned().map(Handle::Client);
         return started(exchange, handle, reporter, reporting);
@@ -136,8 +179,22 @@ async fn start(
         .queue(queue(member))
         .stack(stack(member))
         .listener(args.socket.options());
+    #[cfg(feature = "machines")]
+    let peer = match args.machines.machines() {
+        Some(machines) => peer.machines(machines),
+        None => peer,
+    };
     let reporter = Reporter::new(writer, peer.events());
     let reporting = follow(&reporter, peer.events());
+    #[cfg(target_os = "linux")]
+    let exchange = match args.handoff.takes_over() {
+        true => builder.take_over_with(peer.take_over()).await?,
+        false => {
+            let peer = args.handoff.offering(peer);
+            builder.join_lazy_with(peer).await?
+        }
+    };
+    #[cfg(not(target_os = "linux"))]
     let exchange = builder.join_lazy_with(peer).await?;
     let handle = exchange.peer().cloned().map(Handle::Peer);
     started(exchange, handle, reporter, reporting)
@@ -168,6 +225,9 @@ async fn run(
     reporter: &Reporter,
     signals: &mut Signals,
 ) -> Result<DisconnectReason, Failure> {
+    if let Some(why) = exchange.unreadable_store() {
+        return Err(Failure::work(why));
+    }
     for opening in &args.open {
         let schema = opening.schema()?;
         let opened = exchange.open(opening.doc.clone(), opening.substrate, &schema);
@@ -183,9 +243,10 @@ async fn run(
     let commands = async {
         // So that the first edits find what the others have.
         joined(handle).await?;
-        let mut synced = HashSet::new();
+        let mut commands = Commands::new(exchange, handle, reporter, args.store.is_some());
         while let Some(line) = lines.recv().await {
-            if execute(line, exchange, handle, reporter, &mut synced).await? {
+            let next = || lines.try_recv().ok();
+            if commands.execute(line, next).await? {
                 return Ok(());
             }
         }
@@ -217,55 +278,4 @@ async fn joined(handle: &Handle) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// It listens, and there is no other process.
-fn is_alone(handle: &Handle) -> bool {
-    match handle {
-        Handle::Server(server) => server.connection_count() == 0,
-        Handle::Client(_) => false,
-        Handle::Peer(peer) => peer.role() == Role::Listener && peer.connection_count() == 0,
-    }
-}
-
-/// Does what a line says; true for the end.
-async fn execute(
-    line: InputLine<Command>,
-    exchange: &Exchange,
-    handle: &Handle,
-    reporter: &Reporter,
-    synced: &mut HashSet<DocId>,
-) -> Result<bool, Failure> {
-    let (id, action) = match line {
-        Ok(Command::Quit) => return Ok(true),
-        Ok(Command::Doc(id, action)) => (id, action),
-        Err(what) => {
-            let line = EventLine::error("not-understood", what);
-            return reporter.report(&line).await.map(|()| false);
-        }
-    };
-    let Some(doc) = exchange.get(&id) else {
-        let what = format!("there is no document {id}");
-        let line = EventLine::error("no-document", what);
-        return reporter.report(&line).await.map(|()| false);
-    };
-    if synced.insert(id) && !is_alone(handle) {
-        // A peer may never answer.
-        let _ = timeout(SYNC_TIMEOUT, doc.synced()).await;
-    }
-    act(&doc, action, reporter).await.map(|()| false)
-}
-
-async fn act(doc: &Document, action: Action, reporter: &Reporter) -> Result<(), Failure> {
-    if action == Action::Destroy {
-        doc.clone().destroy();
-        return Ok(());
-    }
-    if let Some(edit) = edit(doc.schema(), action)
-        && let Err(error) = doc.edit(&[edit])
-    {
-        let what = format!("{}: {}", doc.id(), Chain(&error));
-        return reporter.report(&EventLine::error("not-edited", what)).await;
-    }
-    report::document(doc, reporter).await
 }

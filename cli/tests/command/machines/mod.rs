@@ -1,5 +1,18 @@
 //! Two machines on loopback ports: keys, links, what is reported.
 
+#[cfg(target_os = "linux")]
+mod buses;
+mod documents;
+mod kills;
+#[cfg(target_os = "linux")]
+mod namespaces;
+#[cfg(all(target_os = "linux", feature = "nats"))]
+mod nats;
+#[cfg(target_os = "linux")]
+mod tally;
+#[cfg(target_os = "linux")]
+mod three;
+
 use std::{net::UdpSocket, path::Path};
 
 use serde_json::{Value, json};
@@ -37,9 +50,13 @@ impl Machine {
     }
 
     fn peer(&self, other: &str) -> Process {
+        self.start(&["peer"], other)
+    }
+
+    fn start(&self, command: &[&str], other: &str) -> Process {
         let [path, file] = ["bus.sock", "key"].map(|name| self.dir.path().join(name));
         let [path, file] = [&path, &file].map(|path| path.to_str().unwrap());
-        let args = ["peer", path, "--json", "--machine-key", file];
+        let args = [command, &[path, "--json", "--machine-key", file]].concat();
         let links = [
             "--machine-listen",
             self.address.as_str(),
@@ -107,4 +124,39 @@ fn a_machine_that_is_not_there_or_does_not_know_this_one_is_reported_with_the_re
             .starts_with("refused there")
     );
     link(&mut in_rome, &oslo.key, "refused");
+}
+
+#[test]
+fn members_of_a_bus_on_two_machines_hear_and_ask_each_other() {
+    let (oslo, rome) = (Machine::new(), Machine::new());
+    let mut ann = oslo.start(&["bus", "--id", "ann"], &rome.named("rome"));
+    let mut bob = rome.start(&["bus", "--id", "bob"], &oslo.named("oslo"));
+    let joined = ann.until(&json!({"event": "member", "change": "joined", "machine": "rome"}));
+    assert_eq!(joined["id"], "bob@rome");
+    bob.until(&json!({"event": "member", "change": "joined", "id": "ann@oslo"}));
+    ann.write_line(json!({"publish": "to all"}));
+    bob.until(&json!({"event": "message", "from": "ann@oslo", "to": "all", "msg": "to all"}));
+    bob.write_line(json!({"request": 6, "to": "ann@oslo", "id": 1}));
+    let asked = ann.until(&json!({"event": "request", "from": "bob@rome", "msg": 6}));
+    ann.write_line(json!({"answer": 42, "id": asked["id"]}));
+    bob.until(&json!({"event": "answer", "id": 1, "msg": 42}));
+
+    bob.signal(Signal::TERM);
+    assert_eq!(bob.end().code, 0);
+    // Members and links are reported side by side.
+    let mut expected = vec![
+        json!({"event": "member", "change": "left", "id": "bob@rome"}),
+        json!({"event": "link", "change": "down", "machine": "rome"}),
+    ];
+    while !expected.is_empty() {
+        let event = ann.next();
+        let is_it = |fields: &Value| {
+            fields
+                .as_object()
+                .unwrap()
+                .iter()
+                .all(|(name, value)| event[name] == *value)
+        };
+        expected.retain(|fields| !is_it(fields));
+    }
 }
