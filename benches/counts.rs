@@ -25,10 +25,10 @@ use gungraun::{
     Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use kyneta_uds::{
-    Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
-    FrameTransport, FramingLayer, Handle, Handler, Incoming, Interest, MessageBatch, QueueConfig,
-    QueueLayer, Server, WireVersion, queue,
-    routing::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig},
+    BusIncoming, Bytes, CborChannel, CborLayer, Channel, ChannelCodec, ChannelMsg, Client, Codec,
+    FrameTransport, FramingLayer, Handle, Handler, Incoming, Interest, MessageBatch, MessageRef,
+    QueueConfig, QueueLayer, Server, WireVersion, look, queue,
+    routing::{Effect, Hub, LocalChannel, MemberFacts, MemberKey, Switch, SwitchConfig},
     trace::TraceLayer,
 };
 use tempfile::TempDir;
@@ -149,9 +149,13 @@ struct Arrived {
 
 impl Arrived {
     fn count(&self, msg: &ChannelMsg) {
-        if let ChannelMsg::Offer(_) = msg
-            && (self.offers.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(COUNT)
-        {
+        if let ChannelMsg::Offer(_) = msg {
+            self.one_more();
+        }
+    }
+
+    fn one_more(&self) {
+        if (self.offers.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(COUNT) {
             self.all.notify_one();
         }
     }
@@ -299,7 +303,9 @@ fn inside(function: &str) -> LibraryBenchmarkConfig {
 // The same, each end alone.
 #[library_benchmark(config = inside("count_send"))]
 #[bench::alone(Pair::new())]
-#[bench::in_batches(Pair::batched())]
+#[bench::in_batches(Pair::sending(How::InBatches))]
+#[bench::by_reference(Pair::sending(How::ByReference))]
+#[bench::by_reference_in_batches(Pair::sending(How::ByReferenceInBatches))]
 fn client(mut pair: Pair) -> Pair {
     pair.stream();
     pair
@@ -307,6 +313,7 @@ fn client(mut pair: Pair) -> Pair {
 
 #[library_benchmark(config = inside("count_receive"))]
 #[bench::alone(Pair::new())]
+#[bench::by_reference(Pair::looking())]
 fn server(mut pair: Pair) -> Pair {
     pair.stream();
     pair
@@ -324,7 +331,16 @@ struct Pair {
     /// Messages sent so far.
     due: usize,
     batch: MessageBatch<ChannelMsg>,
-    batched: bool,
+    how: How,
+}
+
+/// How the client queues its messages.
+#[derive(Clone, Copy)]
+enum How {
+    ByValue,
+    InBatches,
+    ByReference,
+    ByReferenceInBatches,
 }
 
 impl Pair {
@@ -333,14 +349,28 @@ impl Pair {
     const BATCH: usize = 500;
 
     fn new() -> Self {
+        let arrived = Arc::<Arrived>::default();
+        Self::with(arrived.clone(), Count(arrived))
+    }
+
+    /// The server's handler looks.
+    fn looking() -> Self {
+        let arrived = Arc::<Arrived>::default();
+        let count = arrived.clone();
+        let handler = look(move |incoming| {
+            if let MessageRef::Offer(_) = incoming.message {
+                count.one_more();
+            }
+        });
+        Self::with(arrived, handler)
+    }
+
+    fn with(arrived: Arc<Arrived>, handler: impl Handler + Clone) -> Self {
         let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
         let (here, there) = (runtime(), runtime());
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bus.sock");
-        let arrived = Arc::<Arrived>::default();
-        let server = Server::builder(&path)
-            .relay(false)
-            .listen(Count(arrived.clone()));
+        let server = Server::builder(&path).relay(false).listen(handler);
         let server = there.block_on(server).unwrap();
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         let connected = here.spawn(Client::builder(&path).connect(ignore));
@@ -359,7 +389,7 @@ impl Pair {
             msg: offer(SIZE),
             due: 0,
             batch: MessageBatch::new(),
-            batched: false,
+            how: How::ByValue,
         };
         let announced = pair.client.queue(present(1));
         pair.here.block_on(announced).unwrap();
@@ -370,11 +400,12 @@ impl Pair {
         pair
     }
 
-    fn batched() -> Self {
-        Self {
-            batched: true,
-            ..Self::new()
-        }
+    fn sending(how: How) -> Self {
+        let mut pair = Self::new();
+        pair.how = how;
+        pair.send(); // Now its buffers have grown, too.
+        pair.receive();
+        pair
     }
 
     fn stream(&mut self) {
@@ -396,14 +427,28 @@ impl Pair {
 
     fn send(&mut self) {
         self.here.block_on(async {
-            if self.batched {
-                for _ in 0..Self::BATCH {
-                    self.batch.push(self.msg.clone());
+            match self.how {
+                How::ByValue => {
+                    for _ in 0..Self::BATCH {
+                        self.client.queue(self.msg.clone()).await.unwrap();
+                    }
                 }
-                self.client.queue_all(&mut self.batch).await.unwrap();
-            } else {
-                for _ in 0..Self::BATCH {
-                    self.client.queue(self.msg.clone()).await.unwrap();
+                How::ByReference => {
+                    for _ in 0..Self::BATCH {
+                        self.client.queue_ref(&self.msg).await.unwrap();
+                    }
+                }
+                How::InBatches => {
+                    for _ in 0..Self::BATCH {
+                        self.batch.push(self.msg.clone());
+                    }
+                    self.client.queue_all(&mut self.batch).await.unwrap();
+                }
+                How::ByReferenceInBatches => {
+                    for _ in 0..Self::BATCH {
+                        self.batch.push_ref(&self.msg);
+                    }
+                    self.client.queue_all(&mut self.batch).await.unwrap();
                 }
             }
             self.client.flushed().await.unwrap();
@@ -415,6 +460,82 @@ impl Pair {
         while self.arrived.offers.load(Ordering::Relaxed) < self.due {
             self.there.block_on(yield_now());
         }
+    }
+}
+
+// A typed bus: published by one member, through the listener, to another; the listener gets it, too.
+#[library_benchmark]
+#[bench::alone(Published::new(false))]
+#[bench::with_a_tap(Published::new(true))]
+fn published(mut bus: Published) -> Published {
+    bus.send();
+    bus
+}
+
+/// Three members of a bus, on one thread.
+struct Published {
+    runtime: Runtime,
+    publisher: kyneta_uds::Bus<String>,
+    _others: [kyneta_uds::Bus<String>; 2],
+    _tap: Option<tokio::task::JoinHandle<()>>,
+    _dir: TempDir,
+    arrived: Arc<Arrived>,
+}
+
+impl Published {
+    fn new(with_a_tap: bool) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        let arrived = Arc::<Arrived>::default();
+        let join = async |id: &'static str, arrived: Option<Arc<Arrived>>| {
+            let handler = service_fn(move |_: BusIncoming<String>| {
+                if let Some(arrived) = &arrived {
+                    arrived.one_more();
+                }
+                ready(Ok::<(), Infallible>(()))
+            });
+            let identity = kyneta_uds::Identity::service(id).unwrap();
+            let bus = kyneta_uds::Bus::builder(&path).identity(identity);
+            bus.join(handler).await.unwrap()
+        };
+        let (others, publisher, tap) = runtime.block_on(async {
+            let listener = join("listener", None).await;
+            let other = join("other", Some(arrived.clone())).await;
+            let publisher = join("publisher", None).await;
+            while publisher.members().len() < 2 {
+                yield_now().await;
+            }
+            let tap = match with_a_tap {
+                true => Some(kyneta_uds::bus::tap(publisher.path().clone()).await.unwrap()),
+                false => None,
+            };
+            ([listener, other], publisher, tap)
+        });
+        let tap = tap.map(|mut tap| {
+            let read = async move { while let Ok(Some(_)) = tap.next().await {} };
+            runtime.spawn(read)
+        });
+        let mut bus = Self {
+            runtime,
+            publisher,
+            _others: others,
+            _tap: tap,
+            _dir: dir,
+            arrived,
+        };
+        bus.send(); // Afterwards the buffers have grown.
+        bus
+    }
+
+    fn send(&mut self) {
+        self.runtime.block_on(async {
+            for _ in 0..COUNT {
+                let message = "x".repeat(SIZE);
+                drop(self.publisher.ready().await.unwrap().call(message));
+            }
+            self.arrived.all.notified().await;
+        });
     }
 }
 
@@ -456,7 +577,7 @@ impl Routed {
             routed.switch.established(key, facts, effects);
             let msgs = [present(documents), interest.clone().into()];
             for msg in msgs {
-                routed.switch.received(key, msg, None, effects);
+                routed.switch.received(key, msg, effects);
             }
         }
         routed.route(); // Afterwards the list of effects has grown.
@@ -467,9 +588,88 @@ impl Routed {
     fn route(&mut self) {
         self.effects.clear();
         let msg = black_box(&self.msg).clone();
-        self.switch
-            .received(Self::SENDER, msg, None, &mut self.effects);
+        self.switch.received(Self::SENDER, msg, &mut self.effects);
     }
+}
+
+// Through a hub between members of this process: an offer of one member to three others.
+#[library_benchmark]
+#[bench::alone(PassedOn::new())]
+fn pass_on(mut passed: PassedOn) -> PassedOn {
+    for _ in 0..COUNT / PassedOn::BATCH {
+        passed.pass_on();
+    }
+    passed
+}
+
+/// A hub with four members.
+struct PassedOn {
+    runtime: Runtime,
+    members: Vec<LocalChannel<ChannelMsg>>,
+    msg: ChannelMsg,
+}
+
+impl PassedOn {
+    const BATCH: usize = 10;
+
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let msg = offer(SIZE);
+        let ChannelMsg::Offer(of) = &msg else {
+            unreachable!()
+        };
+        let interest = ChannelMsg::from(Interest::new(of.doc.clone()));
+        let members = runtime.block_on(async {
+            let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+            let facts = || MemberFacts::local(WireVersion::V3);
+            let mut members: Vec<_> = (0..4)
+                .map(|_| hub.local(facts(), QueueConfig::default()))
+                .collect();
+            for member in &mut members {
+                for msg in [present(1), interest.clone()] {
+                    member.ready().await.unwrap().call(msg).await.unwrap();
+                }
+                for _ in 0..100 {
+                    yield_now().await;
+                }
+            }
+            for member in &mut members {
+                while let Poll::Ready(Some(_)) = poll_now(member) {}
+            }
+            members
+        });
+        let mut passed = Self {
+            runtime,
+            members,
+            msg,
+        };
+        passed.pass_on(); // Afterwards the queues have grown.
+        passed
+    }
+
+    fn pass_on(&mut self) {
+        self.runtime.block_on(async {
+            let (sender, receivers) = self.members.split_first_mut().unwrap();
+            for _ in 0..Self::BATCH {
+                let msg = black_box(&self.msg).clone();
+                sender.ready().await.unwrap().call(msg).await.unwrap();
+            }
+            for receiver in receivers {
+                let mut received = 0;
+                while received < Self::BATCH {
+                    match poll_now(receiver) {
+                        Poll::Ready(Some(msg)) => received += usize::from(black_box(msg).is_ok()),
+                        Poll::Ready(None) => unreachable!(),
+                        Poll::Pending => yield_now().await,
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn poll_now<S: futures_core::Stream + Unpin>(stream: &mut S) -> Poll<Option<S::Item>> {
+    Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
 }
 
 library_benchmark_group!(
@@ -482,7 +682,9 @@ library_benchmark_group!(
         client_to_server,
         client,
         server,
-        route
+        published,
+        route,
+        pass_on
     ]
 );
 

@@ -18,8 +18,8 @@ use std::{
 };
 
 use kyneta_uds::{
-    Bytes, ChannelMsg, Client, DocEntry, DocId, Identity, Incoming, Interest, Offer,
-    ReconnectPolicy, ReplicaType, SchemaHash, Server, SwitchConfig, Version,
+    Bytes, ChannelMsg, Client, DocEntry, DocId, Identity, Incoming, Interest, Offer, Rate, Rates,
+    ReconnectPolicy, Relay, ReplicaType, SchemaHash, Server, SwitchConfig, Version,
 };
 use tokio::{runtime::Builder, sync::Notify};
 use tower::{Service, service_fn};
@@ -125,8 +125,13 @@ async fn relayed(documents: usize) -> Duration {
     let path = dir.path().join("bus.sock");
     let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
     let config = SwitchConfig::default().max_documents_of_member(documents);
+    let unbounded = Rate {
+        per_second: u32::MAX,
+        burst: u32::MAX,
+    };
+    let rates = Rates::default().interests(unbounded).presents(unbounded);
     let server = Server::builder(&path)
-        .relay(config)
+        .relay(Relay::from(config).rates(rates))
         .listen(ignore)
         .await
         .unwrap();

@@ -7,7 +7,8 @@ use std::{
 
 use futures_core::Stream;
 use kyneta_uds::{
-    Admission, Channel, ConnectionInfo, DisconnectReason, WireVersion, protocol::Run,
+    Admission, ByReference, Channel, ConnectionInfo, DisconnectReason, Inbound, Look, WireVersion,
+    protocol::Run,
 };
 use tower::Service;
 
@@ -103,5 +104,13 @@ impl<S: Channel<M>, M, const TRACE: bool> Channel<M> for Pass<S, TRACE> {
             return Ok(());
         }
         self.0.call_many(run)
+    }
+
+    #[inline]
+    fn look<L: Look<S::In>>(&mut self, look: &mut L) -> Option<Inbound<S::In>>
+    where
+        S::In: ByReference,
+    {
+        self.0.look(look)
     }
 }

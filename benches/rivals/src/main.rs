@@ -12,7 +12,7 @@ mod report;
 mod table;
 mod works;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -118,12 +118,20 @@ async fn take(half: Half) -> ExitCode {
 }
 
 async fn serve(seat: Seat) -> Result<(), BoxError> {
-    pin::settle(seat.task().work)?;
+    settle(seat.task().work)?;
     (seat.contender.serve)(&seat.path, seat.task(), || Report::Ready.tell()).await
 }
 
 async fn run(seat: Seat) -> Result<Report, BoxError> {
-    pin::settle(seat.task().work)?;
+    settle(seat.task().work)?;
     let took = (seat.contender.run)(&seat.path, seat.task()).await?;
     Ok(Report::Took(took))
+}
+
+/// A round trip runs with both processes on one core.
+fn settle(work: Work) -> io::Result<()> {
+    match work {
+        Work::Rtt => pin::to_one_core(),
+        _ => Ok(()),
+    }
 }

@@ -5,16 +5,11 @@
 
 use std::io;
 
-use crate::works::Work;
-
-/// Pins this process to a core, if the work requires it.
+/// Pins this process to one core.
 #[cfg(target_os = "linux")]
-pub(crate) fn settle(work: Work) -> io::Result<()> {
+pub(crate) fn to_one_core() -> io::Result<()> {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    if work != Work::Rtt {
-        return Ok(());
-    }
     let allowed = sched_getaffinity(None)?;
     let first = (0..CpuSet::MAX_CPU).find(|core| allowed.is_set(*core));
     let mut one = CpuSet::new();
@@ -24,6 +19,6 @@ pub(crate) fn settle(work: Work) -> io::Result<()> {
 
 /// On other platforms the kernel chooses.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn settle(_work: Work) -> io::Result<()> {
+pub(crate) fn to_one_core() -> io::Result<()> {
     Ok(())
 }
