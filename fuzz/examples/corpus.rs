@@ -83,6 +83,28 @@ fn documents() -> io::Result<()> {
             loro(several)?;
         }
     }
+    for case in recorded("exchange-yjs.json")? {
+        let steps = case["steps"].as_array().into_iter().flatten();
+        let sent = steps.flat_map(|step| step["sent"].as_array().into_iter().flatten());
+        let updates: Vec<_> = sent.map(|sent| text(&sent[4])).collect();
+        for several in updates.chunks(3) {
+            yjs(several)?;
+        }
+    }
+    Ok(())
+}
+
+/// Updates in hex, each behind its length.
+fn yjs(updates: &[String]) -> io::Result<()> {
+    let mut input = Vec::new();
+    for update in updates {
+        let bytes = hex::decode(update).unwrap_or_default();
+        input.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_le_bytes());
+        input.extend_from_slice(&bytes);
+    }
+    for how in [0, 1, 8] {
+        write("yjs", &[&[how], input.as_slice()].concat())?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Target `decode`: decodes any payload. Both decoders agree; a decoded message can be encoded and decoded again,
+//! Target `decode`: decodes any payload. Both decoders agree, and so does what is looked at; a decoded message can be encoded and decoded again,
 //! equals what ciborium reads, and retains little more of the payload than it counts.
 //!
 //! Input: options (1 byte), then a payload, or several payloads, each after its length (2 bytes).
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use ciborium::Value;
-use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};
+use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, Looked, SerdeCodec};
 use kyneta_uds_core::{ChannelMsg, DocId, Message as _, Payload, Rejection, WireVersion, WriteBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -71,9 +71,11 @@ fn of_channel(how: u8, read: &Bytes) {
 
     let mut codec = ChannelCodec::new().limits(limits);
     let mut general = codec.clone();
+    let mut looking = codec.clone();
     for range in payloads(read, several) {
         let payload = Payload::new(read, range);
         let decoded = codec.decode(on(payload, wire));
+        assert_agree(&decoded, &look(&mut looking, on(payload, wire)));
         // With tight limits one more key may be too many.
         if !tight {
             let bytes = for_general_decoder(payload.as_slice());
@@ -116,6 +118,15 @@ fn payloads(read: &[u8], several: bool) -> impl Iterator<Item = Range<usize>> {
         at = start + usize::from(u16::from_be_bytes([high, low]));
         Some(start..at.min(end))
     })
+}
+
+/// What a look is shown, by value, or what it is not shown.
+fn look(codec: &mut ChannelCodec, payload: Payload<'_>) -> Result<ChannelMsg, Rejection> {
+    let mut seen = None;
+    match codec.look(payload, |msg| seen = Some(msg.to_message())) {
+        Looked::Seen => Ok(seen.unwrap()),
+        Looked::Decoded(decoded) => decoded,
+    }
 }
 
 /// The same payload in a form that the `general` decoder reads, if possible.

@@ -1,7 +1,7 @@
 //! The fuzz targets as plain functions: each takes an input and panics when it finds a fault. They touch nothing.
 //!
-//! `fuzz_targets` calls them from libFuzzer, `tests/corpus.rs` of the workspace with the corpus. The target `loro` is
-//! included by its own fuzz target and by `layers/loro/tests/corpus.rs`: its library takes minutes to build.
+//! `fuzz_targets` calls them from libFuzzer, `tests/corpus.rs` of the workspace with the corpus. The targets `loro`
+//! and `yjs` are included by their own fuzz targets and by `tests/corpus.rs` of their crates, because of their libraries.
 
 #![forbid(unsafe_code)]
 mod bus;

@@ -4,7 +4,7 @@ use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use kyneta_uds_core::{
     BoundedStr, ByteString, ChannelMsg, Data, DocEntry, DocId, Encoding, Establish, Features,
-    Identity, Interest, Lineage, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion,
+    Identity, Interest, Lineage, Observe, Offer, PayloadKind, PeerId, PeerType, ProtocolVersion,
     ReplicaType, SchemaHash, SyncMode,
 };
 
@@ -38,6 +38,7 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<ChannelMsg> {
             version: short(u)?,
             reciprocate: u.arbitrary()?,
             lineage: option(u, |u| Ok(Lineage::new(text(u)?).unwrap()))?,
+            base: option(u, |u| short(u).map(Box::new))?,
         }),
     })
 }
@@ -63,6 +64,10 @@ pub(crate) fn establish(u: &mut Unstructured<'_>) -> Result<Establish> {
             Ok(ProtocolVersion::new(major, minor).unwrap())
         })?
         .unwrap_or_default(),
+        observe: option(u, |u| {
+            let all = [Observe::Members, Observe::Messages, Observe::Documents];
+            u.choose(&all).copied()
+        })?,
     })
 }
 

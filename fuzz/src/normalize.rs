@@ -43,6 +43,7 @@ pub(crate) fn normalize(msg: &ChannelMsg, wire: Option<WireVersion>) -> ChannelM
                 .lineage
                 .as_ref()
                 .map(|lineage| Lineage::new(text(lineage.as_str())).unwrap()),
+            base: msg.base.as_deref().map(version).map(Box::new),
             ..*msg
         }),
         ChannelMsg::Dismiss(id) => ChannelMsg::Dismiss(doc(id)),
@@ -67,6 +68,7 @@ fn establish(msg: &Establish, wire: Option<WireVersion>) -> Establish {
             Some(WireVersion::V2) => ProtocolVersion::default(),
             _ => msg.protocol,
         },
+        observe: msg.observe,
     }
 }
 

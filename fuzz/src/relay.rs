@@ -39,6 +39,7 @@ pub fn relay(data: &[u8]) {
     for &event in events {
         let mut effects = Vec::new();
         step(&mut switch, &mut there, event, &mut effects);
+        switch.follow_up(&mut effects);
         for effect in effects {
             if let Effect::Send { to, .. } = effect {
                 assert!(there.contains(&to), "{event:?}: {to:?} is not there");
@@ -109,13 +110,14 @@ fn step(
             let mut offer = Offer::json(id, version, ByteString::from_static("[]"));
             offer.kind = PayloadKind::Since;
             offer.reciprocate = reciprocate;
+            let base = || Box::new(Version::new(ByteString::from_static("1")).unwrap());
+            offer.base = (kind & 32 != 0).then(base);
             ChannelMsg::Offer(offer)
         }
         10 => ChannelMsg::Dismiss(id),
         _ => ChannelMsg::Vacant(id),
     };
-    let base = (kind & 32 != 0).then(|| Version::new(ByteString::from_static("1")).unwrap());
-    switch.received(member, msg, base, effects);
+    switch.received(member, msg, effects);
 }
 
 /// An entry of the document's class; some values make it another schema, another type or another class.
