@@ -15,21 +15,18 @@ const LINES: usize = 500;
 const LONGEST: usize = 1_000;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 24;
-/// Names that are taken from the listener.
-const NAMES: usize = 100;
 
 /// Keys and news of the bus.
 pub(crate) enum Input {
     Key(KeyEvent),
     Role(Role),
-    /// A process has connected to us, or its connection has ended.
-    Peer {
+    /// Another one has joined, or has left.
+    Member {
         who: String,
         here: bool,
         how: &'static str,
     },
-    /// The names that the listener reports.
-    Present(Vec<String>),
+    Notice(String),
     Said {
         who: String,
         text: String,
@@ -56,10 +53,8 @@ pub(crate) struct App {
     pub(crate) lines: VecDeque<Line>,
     /// The line that is being typed.
     pub(crate) typed: String,
-    /// Names of processes that we are connected to.
-    connected: BTreeSet<String>,
-    /// Names that the listener reports.
-    reported: BTreeSet<String>,
+    /// The names of the others.
+    others: BTreeSet<String>,
 }
 
 impl App {
@@ -70,8 +65,7 @@ impl App {
             role: Role::Negotiating,
             lines: VecDeque::new(),
             typed: String::new(),
-            connected: BTreeSet::new(),
-            reported: BTreeSet::new(),
+            others: BTreeSet::new(),
         }
     }
 
@@ -79,26 +73,19 @@ impl App {
         match input {
             Input::Key(key) => return self.key(key),
             Input::Role(role) => {
-                if role == Role::Listener {
-                    self.reported.clear(); // we are the listener now
-                }
                 self.role = role;
                 self.show(&format!("your role: {role}"), true);
             }
-            Input::Peer { who, here, how } => {
+            Input::Member { who, here, how } => {
                 let who = clean(&who, LONGEST_NAME);
                 self.show(&format!("{who} {how}"), true);
                 if here {
-                    self.connected.insert(who);
+                    self.others.insert(who);
                 } else {
-                    self.reported.remove(&who);
-                    self.connected.remove(&who);
+                    self.others.remove(&who);
                 }
             }
-            Input::Present(names) => {
-                let names = names.iter().take(NAMES);
-                self.reported = names.map(|name| clean(name, LONGEST_NAME)).collect();
-            }
+            Input::Notice(text) => self.show(&text, true),
             Input::Said { who, text } => {
                 let who = clean(&who, LONGEST_NAME);
                 self.show(&format!("{who}: {text}"), false);
@@ -109,7 +96,7 @@ impl App {
 
     /// All names, our own among them.
     pub(crate) fn here(&self) -> BTreeSet<&str> {
-        let others = self.connected.union(&self.reported).map(String::as_str);
+        let others = self.others.iter().map(String::as_str);
         others.chain([self.me.as_str()]).collect()
     }
 
@@ -158,9 +145,9 @@ mod tests {
         }
     }
 
-    fn peer(who: &str, here: bool) -> Input {
+    fn member(who: &str, here: bool) -> Input {
         let (who, how) = (who.to_owned(), "has moved");
-        Input::Peer { who, here, how }
+        Input::Member { who, here, how }
     }
 
     fn last(app: &App) -> (&str, bool) {
@@ -191,26 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_our_connections_and_those_that_the_listener_reports() {
-        let reported =
-            |all: &[&str]| Input::Present(all.iter().map(|&name| name.to_owned()).collect());
+    fn names_are_our_own_and_those_of_the_members_that_are_there() {
         let mut app = App::new("bob", 7);
         for (input, expected) in [
             (Input::Role(Role::Connector), &["bob"][..]),
-            (peer("alice", true), &["alice", "bob"]),
-            (
-                reported(&["alice", "bob", "carol"]),
-                &["alice", "bob", "carol"],
-            ),
-            (
-                reported(&["alice", "bob", "dave"]),
-                &["alice", "bob", "dave"],
-            ),
-            // The listener leaves; until there is another one, the other names stay.
-            (peer("alice", false), &["bob", "dave"]),
-            (Input::Role(Role::Negotiating), &["bob", "dave"]),
-            (Input::Role(Role::Listener), &["bob"]),
-            (peer("dave", true), &["bob", "dave"]),
+            (member("alice", true), &["alice", "bob"]),
+            (member("carol", true), &["alice", "bob", "carol"]),
+            (member("alice", false), &["bob", "carol"]),
+            // Until there is another listener, and with it, the others stay.
+            (Input::Role(Role::Negotiating), &["bob", "carol"]),
+            (Input::Role(Role::Listener), &["bob", "carol"]),
         ] {
             assert_eq!(app.update(input), None);
             assert_eq!(Vec::from_iter(app.here()), expected);
@@ -226,7 +203,7 @@ mod tests {
         };
         app.update(said("bo\u{7}b", "\u{1b}[2Jboo\r\n\u{9b}31m"));
         assert_eq!(last(&app), ("bob: [2Jboo31m", false));
-        app.update(peer("ca\u{1b}rol", true));
+        app.update(member("ca\u{1b}rol", true));
         assert_eq!(last(&app), ("carol has moved", true));
         assert!(app.here().contains("carol"));
 
@@ -236,9 +213,9 @@ mod tests {
         }
         assert_eq!(app.lines.len(), LINES);
         assert_eq!(last(&app).0.len(), LONGEST);
-        let names = (0..2 * NAMES).map(|n| format!("{n}{long}"));
-        app.update(Input::Present(names.collect()));
-        assert_eq!(app.here().len(), NAMES + 2); // and alice, and carol
+        app.update(Input::Notice(long.clone()));
+        assert_eq!(last(&app).0.len(), LONGEST);
+        app.update(member(&long, true));
         assert!(app.here().iter().all(|name| name.len() <= LONGEST_NAME));
         type_in(&mut app, &"y".repeat(LONGEST + 1));
         assert_eq!(app.typed.len(), LONGEST);

@@ -13,7 +13,7 @@
 //! Enter sends a line. Esc, Ctrl-C and SIGTERM leave, which the others see. (After `kill -9` restore the
 //! terminal with Ctrl-J, `reset`, Ctrl-J.)
 //!
-//! `bus` turns messages into inputs, `app` is the state of the screen, `ui` draws it.
+//! `bus` turns messages and events into inputs, `app` is the state of the screen, `ui` draws it.
 
 mod app;
 mod bus;
@@ -59,7 +59,7 @@ async fn chat(terminal: &mut DefaultTerminal, bus: &mut Bus, mut app: App) -> Re
                 _ => None, // a new size is drawn
             },
             _ = terminate.recv() => return Ok(()),
-            news = bus.news() => bus.take(news.ok_or("the bus has ended")?).await?,
+            input = bus.next() => Some(input.ok_or("the bus has ended")?),
         };
         match input.and_then(|input| app.update(input)) {
             Some(Wish::Say(text)) => bus.say(text).await?,

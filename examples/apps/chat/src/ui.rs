@@ -95,9 +95,9 @@ mod tests {
         app
     }
 
-    fn peer(who: &str, here: bool, how: &'static str) -> Input {
+    fn member(who: &str, here: bool, how: &'static str) -> Input {
         let who = who.to_owned();
-        Input::Peer { who, here, how }
+        Input::Member { who, here, how }
     }
 
     fn said(who: &str, text: &str) -> Input {
@@ -111,7 +111,7 @@ mod tests {
     fn a_change_of_role_is_seen() {
         let mut app = updated([
             Input::Role(Role::Connector),
-            peer("alice", true, "is here"),
+            member("alice", true, "is here"),
             said("alice", "hello, bob"),
         ]);
         assert_eq!(
@@ -132,7 +132,7 @@ mod tests {
         let colour = |app: &App| screen(app).0.cell((16, 0)).unwrap().fg;
         assert_eq!(colour(&app), Color::Cyan);
 
-        app.update(peer("alice", false, "was cut off"));
+        app.update(member("alice", false, "has left"));
         app.update(Input::Role(Role::Negotiating));
         assert_eq!(colour(&app), Color::Yellow);
         app.update(Input::Role(Role::Listener));
@@ -143,7 +143,7 @@ mod tests {
                 "┌ bob (pid 7): listener ───────────────┐┌ 1 here ──────────┐",
                 "│alice is here                         ││bob               │",
                 "│alice: hello, bob                     ││                  │",
-                "│alice was cut off                     ││                  │",
+                "│alice has left                        ││                  │",
                 "│your role: negotiating                ││                  │",
                 "│your role: listener                   ││                  │",
                 "└──────────────────────────────────────┘└──────────────────┘",

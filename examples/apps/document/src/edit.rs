@@ -23,12 +23,13 @@ impl Edit {
             .unwrap_or_else(|| Self::Append(line.to_owned()))
     }
 
-    /// The position, the number of characters to remove there, and the text to insert.
+    /// The position, the number of UTF-16 units to remove there, and the text to insert.
     pub(crate) fn of(&self, text: &str) -> (usize, usize, String) {
-        let lines = || text.split_inclusive('\n').map(|line| line.chars().count());
+        let units = |text: &str| text.encode_utf16().count();
+        let lines = || text.split_inclusive('\n').map(units);
         let before = |number: usize| lines().take(number.saturating_sub(1)).sum();
         match self {
-            Self::Append(line) => (text.chars().count(), 0, format!("{line}\n")),
+            Self::Append(line) => (units(text), 0, format!("{line}\n")),
             Self::Insert(number, line) => (before(*number), 0, format!("{line}\n")),
             Self::Remove(number) => {
                 let length = lines().nth(number.saturating_sub(1)).unwrap_or_default();
@@ -67,21 +68,15 @@ mod tests {
             ("öl\nei\n", "+99 milk", "öl\nei\nmilk\n"),
             ("öl\nei\n", "-1", "ei\n"),
             ("öl\nei\n", "-2", "öl\n"),
+            ("öl\n🥚\n", "milk", "öl\n🥚\nmilk\n"),
             ("öl\nei\n", "-3", "öl\nei\n"),
             ("öl\nei\n", "-0", "ei\n"),
         ] {
             let (at, away, put) = Edit::parse(line).of(text);
-            let chars: Vec<char> = text.chars().collect();
-            let applied = [
-                &chars[..at],
-                &put.chars().collect::<Vec<_>>(),
-                &chars[at + away..],
-            ];
-            assert_eq!(
-                applied.concat().iter().collect::<String>(),
-                expected,
-                "{line}"
-            );
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let put: Vec<u16> = put.encode_utf16().collect();
+            let applied = [&units[..at], &put, &units[at + away..]].concat();
+            assert_eq!(String::from_utf16(&applied).unwrap(), expected, "{line}");
         }
     }
 }

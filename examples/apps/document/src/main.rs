@@ -1,5 +1,6 @@
 //! "Several processes edit one document": a text kept by [loro](https://loro.dev). A process that is killed
-//! and started again catches up from the others.
+//! and started again catches up from the others. A TypeScript service on the same path takes part with
+//! `loro.bind(Schema.struct({ text: Schema.text() }))`.
 //!
 //! In examples/apps, one line in each of three terminals:
 //!
@@ -11,52 +12,43 @@
 //!
 //! Type in any of them: `milk` appends a line, `+1 eggs` inserts one before the first, `-2` removes the
 //! second. Kill one with Ctrl-\ or `kill -9`, type in the others, start it again. Ctrl-C and
-//! Ctrl-D leave. The messages go to stderr: `present` (I have this document), `interest` (I want it, from
-//! this version on), `offer` (here it is).
+//! Ctrl-D leave.
 //!
-//! `replica` holds the document and its messages, `schema` its identity for TypeScript peers, `edit` parses a
-//! line, `bus` is the socket.
+//! `shared` is the document on the socket, `edit` parses a line.
 
-mod bus;
 mod edit;
-mod replica;
-mod schema;
+mod shared;
 
-use std::{io, thread};
+use std::{error::Error, io, thread};
 
-use kyneta_uds::BoxError;
 use tokio::{signal::ctrl_c, sync::mpsc};
 
-use crate::{bus::Bus, edit::Edit};
+use crate::{edit::Edit, shared::Shared};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut args = std::env::args().skip(1);
     let (Some(path), Some(name)) = (args.next(), args.next()) else {
         return Err("usage: document PATH NAME".into());
     };
-    let mut bus = Bus::join(&path, &name).await?;
+    let shared = Shared::join(&path, &name).await?;
+    let mut changes = shared.changes();
     let mut typed = typed();
-    let mut shown = String::new();
     loop {
+        println!("---");
+        for (number, line) in (1..).zip(shared.text()?.lines()) {
+            println!("{number} {}", line.replace(char::is_control, "\u{fffd}"));
+        }
         tokio::select! {
             line = typed.recv() => match line {
-                Some(line) => bus.edit(&Edit::parse(&line)).await?,
+                Some(line) => shared.edit(&Edit::parse(&line))?,
                 None => break,
             },
-            news = bus.news() => bus.take(news.ok_or("the bus has ended")?).await?,
+            change = changes.next() => if change.is_none() { break },
             _ = ctrl_c() => break,
         }
-        let text = bus.replica().text();
-        if text != shown {
-            println!("---");
-            for (number, line) in (1..).zip(text.lines()) {
-                println!("{number} {}", line.replace(char::is_control, "\u{fffd}"));
-            }
-            shown = text;
-        }
     }
-    bus.leave().await;
+    shared.leave().await;
     Ok(())
 }
 
