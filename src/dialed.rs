@@ -247,6 +247,16 @@ impl<H: Look<Incoming>> Look<Incoming> for NoteSender<H> {
         self.note(msg.shared_peer());
         self.handler.look(msg);
     }
+
+    #[inline]
+    fn round_begins(&mut self) {
+        self.handler.round_begins();
+    }
+
+    #[inline]
+    fn round_over(&mut self) {
+        self.handler.round_over();
+    }
 }
 
 /// The span of a dialed connection, from the first attempt on. It has the fields of an accepted one's

@@ -34,4 +34,14 @@ pub trait Look<M: ByReference> {
 
     /// A message, which is not shown again.
     fn look(&mut self, msg: M::Ref<'_>);
+
+    /// A round of reading begins: what has arrived follows, by either way. A handler may collect it until the end of the
+    /// [round](Self::round_over). Without this call nothing ends a round. Does nothing by default.
+    #[inline]
+    fn round_begins(&mut self) {}
+
+    /// Nothing more is read for now. Called after each [`round_begins`](Self::round_begins) unless the handler is dropped
+    /// before, also when the handler waits. Does nothing by default.
+    #[inline]
+    fn round_over(&mut self) {}
 }

@@ -59,6 +59,12 @@ impl<M> MessageBatch<M> {
     }
 }
 
+impl<M> MessageBatch<M> {
+    pub(crate) const fn waiting(&mut self) -> &mut Batch<M> {
+        &mut self.waiting
+    }
+}
+
 impl<M: Message> MessageBatch<M> {
     /// Adds a message at the end.
     #[inline]

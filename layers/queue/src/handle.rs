@@ -12,6 +12,7 @@ use kyneta_uds_core::{DisconnectReason, Message, SmallOffer};
 use tower_service::Service;
 
 use crate::{
+    batch::MessageBatch,
     counts::QueueCounts,
     current_handler,
     error::{NotQueued, SendError},
@@ -227,6 +228,33 @@ impl<M: Message> Handle<M> {
         let has_room = send_queue.has_room();
         drop(send_queue);
         wake_driver(pushed);
+        Ok(has_room)
+    }
+
+    /// Queues all of `batch` at once, in order, as [`queue_now`](Self::queue_now) does each: under one lock. True while
+    /// there is room for more.
+    ///
+    /// ```
+    /// # use kyneta_uds_core::ChannelMsg;
+    /// # use kyneta_uds_queue::{Handle, MessageBatch, SendError};
+    /// # fn pass_on(handle: &Handle<ChannelMsg>, msgs: Vec<ChannelMsg>) -> Result<bool, SendError> {
+    /// handle.queue_all_now(&mut msgs.into_iter().collect())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The end of the connection; all messages are left in the batch.
+    pub fn queue_all_now(&self, batch: &mut MessageBatch<M>) -> Result<bool, SendError> {
+        let mut send_queue = self.shared.lock();
+        if send_queue.is_closed() {
+            return Err(send_queue.disconnected(false));
+        }
+        let driver = send_queue.push_all_now(batch.waiting());
+        let has_room = send_queue.has_room();
+        drop(send_queue);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
         Ok(has_room)
     }
 

@@ -23,6 +23,9 @@ use tower::Service;
 struct Seen {
     all: Vec<u32>,
     shown: usize,
+    /// Messages of each round that is over, and whether one has begun.
+    rounds: Vec<usize>,
+    in_round: bool,
     closed: bool,
     panics_on: Option<u32>,
 }
@@ -79,6 +82,19 @@ impl Look<Num> for Looking {
     fn look(&mut self, num: &Num) {
         self.see(num.0, true);
     }
+
+    fn round_begins(&mut self) {
+        self.0.lock().unwrap().in_round = true;
+    }
+
+    fn round_over(&mut self) {
+        let mut seen = self.0.lock().unwrap();
+        assert!(seen.in_round);
+        let earlier: usize = seen.rounds.iter().sum();
+        let count = seen.all.len() - earlier;
+        seen.rounds.push(count);
+        seen.in_round = false;
+    }
 }
 
 fn start(pipe: &Pipe, config: QueueConfig) -> (Looking, Handle<Num>, JoinHandle<()>) {
@@ -106,6 +122,29 @@ async fn what_is_shown_and_what_is_called_with_keeps_its_order() {
     assert!((300..900).contains(&shown), "{shown}");
 }
 
+/// Nothing is left in a round that does not end: also where the handler waits.
+#[tokio::test]
+async fn each_message_is_in_a_round_that_ends() {
+    let pipe = Pipe::default();
+    deliver(&pipe, 0..100);
+    let (looking, _handle, _task) = start(&pipe, QueueConfig::default());
+    looking.all(100).await;
+    yield_now().await;
+    let seen = |looking: &Looking| {
+        let seen = looking.0.lock().unwrap();
+        (seen.rounds.iter().sum::<usize>(), seen.rounds.len())
+    };
+    let (messages, rounds) = seen(&looking);
+    assert_eq!(messages, 100);
+    assert!((2..10).contains(&rounds), "{rounds}");
+    looking.0.lock().unwrap().closed = true;
+    deliver(&pipe, 100..110);
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert!(!looking.0.lock().unwrap().in_round);
+}
+
 #[tokio::test]
 async fn a_driver_by_value_shows_nothing() {
     let pipe = Pipe::default();
@@ -115,7 +154,8 @@ async fn a_driver_by_value_shows_nothing() {
     let drive = driver.drive(pipe.clone(), looking.clone());
     let _task = tokio::spawn(async move { drop(drive.await) });
     assert_eq!(looking.all(100).await, (0..100).collect::<Vec<_>>());
-    assert_eq!(looking.0.lock().unwrap().shown, 0);
+    let seen = looking.0.lock().unwrap();
+    assert_eq!((seen.shown, seen.rounds.len()), (0, 0));
 }
 
 #[tokio::test]

@@ -20,6 +20,14 @@ pub struct ByRef;
 pub trait Reading<C: Channel<M>, H, M>: sealed::Sealed {
     #[doc(hidden)]
     fn look(channel: &mut C, handler: &mut H, round: Round<'_>) -> Option<Inbound<C::In>>;
+
+    /// A round begins.
+    #[doc(hidden)]
+    fn begins(_: &mut H) {}
+
+    /// It is over.
+    #[doc(hidden)]
+    fn over(_: &mut H) {}
 }
 
 mod sealed {
@@ -64,6 +72,16 @@ where
             is_handling: false,
             round,
         })
+    }
+
+    #[inline(always)]
+    fn begins(handler: &mut H) {
+        handler.round_begins();
+    }
+
+    #[inline(always)]
+    fn over(handler: &mut H) {
+        handler.round_over();
     }
 }
 

@@ -54,15 +54,28 @@ where
     ) -> Step<Read> {
         let before = self.channel.worked();
         let (messages, bytes, mut count) = (turn.messages, turn.bytes, 0);
-        let read = self
-            .as_mut()
-            .guarded(|this| this.hand_over::<false>(cx, messages, before, bytes, &mut count));
+        let read = self.as_mut().guarded(|mut this| {
+            this.as_mut().round(S::begins);
+            let read = this
+                .as_mut()
+                .hand_over::<false>(cx, messages, before, bytes, &mut count);
+            this.round(S::over);
+            read
+        });
         // Lower than before on a new connection: that uses up the budget.
         let worked = self.channel.worked().wrapping_sub(before);
         turn.bytes = bytes.saturating_sub(worked.max(LEAST * count as u64));
         turn.messages = messages.saturating_mul(2).min(MOST);
         turn.read |= count > 0;
         read
+    }
+
+    /// Tells the handler of a round. Its panic there costs what it is at work on.
+    #[inline(always)]
+    fn round(self: Pin<&mut Self>, tell: impl FnOnce(&mut H)) {
+        let this = self.project();
+        *this.running = Running::Message;
+        tell(this.handler);
     }
 
     /// Hands over `budget` messages at most, `count` of which have been. No more once `left` bytes were

@@ -247,6 +247,23 @@ impl<M> SendQueue<M> {
         self.accept(Some(msg), size)
     }
 
+    /// Queues all of `msgs`, as [`push_now`](Self::push_now) does each. The driver's waker, if it is to be woken.
+    pub(crate) fn push_all_now(&mut self, msgs: &mut Batch<M>) -> Option<Waker> {
+        let driver = match self.count_all(msgs) {
+            Some(driver) => driver,
+            None => {
+                let mut driver = None;
+                for size in msgs.sizes() {
+                    driver = self.count(size).or(driver);
+                }
+                driver
+            }
+        };
+        self.queue.take_from(msgs, usize::MAX);
+        self.most = self.most.max(self.queue.len());
+        driver
+    }
+
     /// As [`push`](Self::push), of the first message of `msgs`.
     pub(crate) fn push_first(
         &mut self,
