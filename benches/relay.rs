@@ -34,13 +34,15 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Default)]
 struct Arrived {
     offers: AtomicU64,
+    wanted: AtomicU64,
     presents: AtomicU64,
     some: Notify,
 }
 
 impl Arrived {
     async fn offers(&self, count: u64) {
-        self.until(|| self.offers.load(Ordering::Acquire) >= count)
+        self.wanted.store(count, Ordering::SeqCst);
+        self.until(|| self.offers.load(Ordering::SeqCst) >= count)
             .await;
     }
 
@@ -67,8 +69,8 @@ impl Arrived {
         service_fn(move |incoming: Incoming| {
             match &incoming.message {
                 ChannelMsg::Offer(_) => {
-                    let before = self.offers.fetch_add(1, Ordering::AcqRel);
-                    if (before + 1).is_multiple_of(RECEIVERS * 100) {
+                    let arrived = self.offers.fetch_add(1, Ordering::SeqCst) + 1;
+                    if arrived == self.wanted.load(Ordering::SeqCst) {
                         self.some.notify_waiters();
                     }
                 }

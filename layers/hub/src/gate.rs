@@ -15,11 +15,18 @@ use kyneta_uds_core::ignore_poison;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_relay::MemberKey;
 
-/// How many messages of one member may wait while another task routes.
+/// How many messages of one member may wait while another task routes; the last [round](crate::round) may exceed it.
 const MAX_MESSAGES: usize = 32;
 
-/// How many bytes they may hold; the last one may exceed it.
+/// How many bytes they may hold; the last round may exceed it.
 const MAX_BYTES: usize = 256 << 10;
+
+/// What waits in the line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
 
 /// One member's.
 #[derive(Debug)]
@@ -51,20 +58,20 @@ impl<M> Gate<M> {
         }
     }
 
-    /// A message waits in the line.
-    pub(crate) fn handed_in(&self, size: usize) {
+    /// Messages wait in the line.
+    pub(crate) fn handed_in(&self, waiting: Waiting) {
         let mut state = self.lock();
         self.is_busy.store(true, Ordering::Release);
-        state.messages += 1;
-        state.bytes = state.bytes.saturating_add(size);
+        state.messages += waiting.messages;
+        state.bytes = state.bytes.saturating_add(waiting.bytes);
     }
 
-    /// A message is routed, after it has `waited` with this size or has not; it has filled these queues.
-    pub(crate) fn routed(&self, waited: Option<usize>, full: &mut Vec<(MemberKey, Handle<M>)>) {
+    /// Messages are routed, after they have `waited` or have not; they have filled these queues.
+    pub(crate) fn routed(&self, waited: Option<Waiting>, full: &mut Vec<(MemberKey, Handle<M>)>) {
         let mut state = self.lock();
-        if let Some(size) = waited {
-            state.messages = state.messages.saturating_sub(1);
-            state.bytes = state.bytes.saturating_sub(size);
+        if let Some(Waiting { messages, bytes }) = waited {
+            state.messages = state.messages.saturating_sub(messages);
+            state.bytes = state.bytes.saturating_sub(bytes);
         }
         for (key, handle) in full.drain(..) {
             if !state.full.iter().any(|(known, _)| *known == key) {

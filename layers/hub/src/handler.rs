@@ -25,7 +25,7 @@ use crate::{member::Member, rates::Metered};
 /// # fn relay(hub: &Hub<ChannelMsg>, facts: MemberFacts, handle: Handle<ChannelMsg>) {
 /// let print = service_fn(async |msg: ChannelMsg| Ok::<_, std::io::Error>(println!("{msg:?}")));
 /// let handler = RelayHandler::new(print, hub.enter(facts, handle));
-/// // for `driver.drive(channel, handler)`
+/// // for `driver.drive_looking(channel, handler)`, or `driver.drive(..)`: then each message is routed alone
 /// # }
 /// ```
 pub struct RelayHandler<H, M: Metered> {
@@ -79,7 +79,8 @@ where
     }
 }
 
-/// Without a hub the handler below is shown messages by reference. A hub passes on messages by value.
+/// Without a hub the handler below is shown messages by reference. A hub passes on messages by value, those of a round
+/// of reading together.
 impl<H, M, In> Look<In> for RelayHandler<H, M>
 where
     H: Look<In>,
@@ -94,6 +95,22 @@ where
     #[inline]
     fn look(&mut self, msg: In::Ref<'_>) {
         self.handler.look(msg);
+    }
+
+    #[inline]
+    fn round_begins(&mut self) {
+        if let Some(member) = &mut self.member {
+            member.round_begins();
+        }
+        self.handler.round_begins();
+    }
+
+    #[inline]
+    fn round_over(&mut self) {
+        self.handler.round_over();
+        if let Some(member) = &mut self.member {
+            member.round_over();
+        }
     }
 }
 

@@ -20,10 +20,11 @@ use crate::{
     gate::Gate,
     member::Member,
     rates::{Metered, Rates},
+    round::Sent,
     routing::{Event, OnEvent, Routing},
 };
 
-/// How many events one task routes for others before a task of its own goes on with them.
+/// How many messages one task routes for others before a task of its own goes on with them.
 const MAX_TURNS: usize = 64;
 
 /// How long a status waits for the task that routes at this moment.
@@ -172,16 +173,21 @@ impl<M: Message> Inner<M> {
         (self.on_event)(event);
     }
 
-    /// A member has sent a message.
-    pub(crate) fn received(self: &Arc<Self>, from: MemberKey, msg: M, gate: &Arc<Gate<M>>) {
+    /// A member has sent messages. Their memory, if they are routed already.
+    pub(crate) fn received(
+        self: &Arc<Self>,
+        from: MemberKey,
+        sent: Sent<M>,
+        gate: &Arc<Gate<M>>,
+    ) -> Vec<M> {
         let waits = None;
         let gate = Some(gate.clone());
         self.submit(Event::Received {
             from,
-            msg,
+            sent,
             waits,
             gate,
-        });
+        })
     }
 
     /// A member is gone.
@@ -189,45 +195,52 @@ impl<M: Message> Inner<M> {
         self.submit(Event::Left(key));
     }
 
-    /// Routes an event and those that come meanwhile; or puts it in the line, if another task is at work.
-    fn submit(self: &Arc<Self>, event: Event<M>) {
+    /// Routes an event and those that come meanwhile; or puts it in the line, if another task is at work. Returns memory of
+    /// messages that were routed.
+    fn submit(self: &Arc<Self>, event: Event<M>) -> Vec<M> {
         let mut line = self.lock();
         if line.is_closed {
             drop(line);
             drop(event);
-            return;
+            return Vec::new();
         }
         if line.is_held {
             line.events.push_back(event.waiting());
-            return;
+            return Vec::new();
         }
         match (line.events.is_empty(), line.routing.take()) {
             (true, Some(routing)) => {
                 drop(line);
-                self.work(routing, Some(event));
+                self.work(routing, Some(event))
             }
             (_, routing) => {
                 line.events.push_back(event.waiting());
                 drop(line);
-                if let Some(routing) = routing {
-                    self.work(routing, None);
-                }
+                routing.map_or_else(Vec::new, |routing| self.work(routing, None))
             }
         }
     }
 
-    pub(crate) fn work(self: &Arc<Self>, routing: Box<Routing<M>>, mut first: Option<Event<M>>) {
+    pub(crate) fn work(
+        self: &Arc<Self>,
+        routing: Box<Routing<M>>,
+        mut first: Option<Event<M>>,
+    ) -> Vec<M> {
         let mut at_work = AtWork {
             inner: self,
             routing: Some(routing),
         };
-        let mut turns = 0;
+        let (mut turns, mut memory) = (0, Vec::new());
         while let Some(event) = first.take().or_else(|| at_work.next(turns)) {
-            turns += 1;
+            turns += event.messages();
             if let Some(routing) = &mut at_work.routing {
-                routing.turn(event, &*self.make_router, &self.on_event);
+                let emptied = routing.turn(event, &*self.make_router, &self.on_event);
+                if memory.capacity() == 0 {
+                    memory = emptied;
+                }
             }
         }
+        memory
     }
 
     /// Goes on with the line in a task of its own.

@@ -42,7 +42,8 @@
 //! # Order, threads, panics
 //!
 //! Events are routed one after the other, those of a member in the order in which they were read, by the task that
-//! brings them: no task of the hub's own runs but for a router's timer. The router runs without a lock. If it
+//! brings them. What a member's driver reads in one round ([`Look::round_over`](kyneta_uds_core::Look::round_over)) is
+//! routed in two turns: the first message at once, the others together, 32 at most: no task of the hub's own runs but for a router's timer. The router runs without a lock. If it
 //! panics, all members are disconnected ([`HubEvent::RouterPanicked`]) and the hub goes on with a new router.
 //!
 //! | | |
@@ -59,8 +60,10 @@ mod handler;
 mod hub;
 mod local;
 mod member;
+mod outgoing;
 mod rates;
 mod resume;
+mod round;
 mod routing;
 
 pub use event::{HubEvent, RouterPanicked};

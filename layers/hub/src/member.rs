@@ -21,6 +21,7 @@ use crate::{
     gate::Gate,
     hub::Inner,
     rates::{Load, Meter, Metered, Rates},
+    round::{Round, Sent},
 };
 
 /// One member of a [`Hub`](crate::Hub), for what reads its messages; dropping it is its leave. Usually inside a
@@ -44,6 +45,7 @@ pub struct Member<M: Metered> {
     hub: Arc<Inner<M>>,
     gate: Arc<Gate<M>>,
     meter: Meter,
+    round: Round<M>,
     /// Queues that its messages have filled.
     full: Vec<(MemberKey, Handle<M>)>,
     /// It has sent more than it may.
@@ -63,6 +65,7 @@ impl<M: Metered> Member<M> {
             hub,
             gate: Arc::new(Gate::new()),
             meter: Meter::new(rates),
+            round: Round::new(),
             full: Vec::new(),
             pause: None,
         }
@@ -91,14 +94,37 @@ impl<M: Metered> Member<M> {
         Poll::Ready(())
     }
 
-    /// It has sent a message.
+    /// It has sent a message. After the first one between [`round_begins`](Self::round_begins) and
+    /// [`round_over`](Self::round_over) it may wait for others, at most 31 or 64 KiB of them; else it is routed at once.
     #[inline]
     pub fn received(&mut self, msg: M) {
         let load = msg.load();
         if load != Load::default() {
             self.meter(load);
         }
-        self.hub.received(self.key, msg, &self.gate);
+        let sent = self.round.add(msg);
+        self.hand_in(sent);
+    }
+
+    /// More will be received before [`round_over`](Self::round_over).
+    #[inline]
+    pub const fn round_begins(&mut self) {
+        self.round.begins();
+    }
+
+    /// Nothing more is received for now: what waits is routed.
+    #[inline]
+    pub fn round_over(&mut self) {
+        let sent = self.round.over();
+        self.hand_in(sent);
+    }
+
+    #[inline]
+    fn hand_in(&mut self, sent: Option<Sent<M>>) {
+        if let Some(sent) = sent {
+            let memory = self.hub.received(self.key, sent, &self.gate);
+            self.round.give_back(memory);
+        }
     }
 
     fn meter(&mut self, load: Load) {
@@ -114,6 +140,7 @@ impl<M: Metered> Member<M> {
 
 impl<M: Metered> Drop for Member<M> {
     fn drop(&mut self) {
+        self.round_over();
         self.hub.left(self.key);
     }
 }

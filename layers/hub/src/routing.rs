@@ -3,6 +3,7 @@
 //! In: events. Out: messages in the members' queues, reports. May touch: those queues.
 
 use std::{
+    any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -10,13 +11,15 @@ use std::{
 };
 
 use kyneta_uds_core::Message;
-use kyneta_uds_queue::Handle;
+use kyneta_uds_queue::{Handle, MessageBatch};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, MemberMap, Router};
 
 use crate::{
     event::{HubEvent, RouterPanicked},
-    gate::Gate,
+    gate::{Gate, Waiting},
     hub::HubStatus,
+    outgoing::{Outgoing, Place},
+    round::Sent,
 };
 
 /// What happens to a hub.
@@ -30,11 +33,11 @@ pub(crate) enum Event<M> {
     /// It has sent something.
     Received {
         from: MemberKey,
-        msg: M,
+        sent: Sent<M>,
         /// What holds it back; absent while the event is routed.
         gate: Option<Arc<Gate<M>>>,
-        /// Its size, if it has waited in the line.
-        waits: Option<usize>,
+        /// What it was, if it has waited in the line.
+        waits: Option<Waiting>,
     },
     /// It is gone.
     Left(MemberKey),
@@ -50,19 +53,30 @@ impl<M: Message> Event<M> {
     /// It waits in the line: a message holds its member back.
     pub(crate) fn waiting(mut self) -> Self {
         if let Self::Received {
-            msg,
+            sent,
             gate: Some(gate),
             waits,
             ..
         } = &mut self
         {
-            let size = msg.size();
-            gate.handed_in(size);
-            *waits = Some(size);
+            let waiting = sent.waiting();
+            gate.handed_in(waiting);
+            *waits = Some(waiting);
         }
         self
     }
+
+    /// How many messages it is about; one without any counts as one.
+    pub(crate) const fn messages(&self) -> usize {
+        match self {
+            Self::Received { sent, .. } => sent.len(),
+            _ => 1,
+        }
+    }
 }
+
+/// What a panic of the router said, if there was one.
+type Routed = Result<(), Box<dyn Any + Send>>;
 
 pub(crate) type OnEvent = Arc<dyn Fn(&HubEvent) + Send + Sync>;
 
@@ -70,6 +84,7 @@ pub(crate) struct Routing<M> {
     router: Box<dyn Router<M>>,
     members: MemberMap<Member<M>>,
     effects: Vec<Effect<M>>,
+    outgoing: Outgoing<M>,
     /// The queues that the present event has filled.
     full: Vec<(MemberKey, Handle<M>)>,
     /// Messages queued for members since the start.
@@ -79,6 +94,7 @@ pub(crate) struct Routing<M> {
 struct Member<M> {
     facts: Arc<MemberFacts>,
     handle: Handle<M>,
+    place: Place,
 }
 
 impl<M: Message> Routing<M> {
@@ -87,6 +103,7 @@ impl<M: Message> Routing<M> {
             router,
             members: MemberMap::default(),
             effects: Vec::new(),
+            outgoing: Outgoing::new(),
             full: Vec::new(),
             sent: 0,
         }
@@ -102,7 +119,7 @@ impl<M: Message> Routing<M> {
 
     /// A member that the router knows.
     pub(crate) fn enter(&mut self, key: MemberKey, facts: Arc<MemberFacts>, handle: Handle<M>) {
-        self.members.insert(key, Member { facts, handle });
+        self.members.insert(key, Member::new(facts, handle));
     }
 
     pub(crate) fn wake_after(&self) -> Option<Duration> {
@@ -116,30 +133,38 @@ impl<M: Message> Routing<M> {
         }
     }
 
-    /// Routes one event. A router that panics is replaced by a new one, without members.
+    /// Routes one event. Returns the memory of its messages.
     pub(crate) fn turn(
         &mut self,
         mut event: Event<M>,
         make_router: &(dyn Fn() -> Box<dyn Router<M>> + Send + Sync),
         on_event: &OnEvent,
-    ) {
+    ) -> Vec<M> {
+        let mut memory = Vec::new();
         let sender = match &mut event {
             Event::Received { waits, gate, .. } => gate.take().map(|gate| (*waits, gate)),
             _ => None,
         };
-        let routed = catch_unwind(AssertUnwindSafe(|| self.route(event)));
-        match routed {
-            Ok(()) => self.carry_out(on_event),
-            Err(panic) => {
-                self.effects.clear();
-                for member in mem::take(&mut self.members).into_values() {
-                    member.handle.abort();
-                }
-                self.router = make_router();
-                let panic = RouterPanicked::new(&*panic);
-                tracing::error!(%panic, "all members are disconnected");
-                on_event(&HubEvent::RouterPanicked(panic));
+        let routed = match event {
+            // A member is not known after a panic of the router: it is about to leave.
+            Event::Received { from, .. } if !self.members.contains_key(&from) => Ok(()),
+            Event::Received {
+                from,
+                sent: Sent::Several(msgs),
+                ..
+            } => {
+                memory = msgs;
+                self.route_all(from, &mut memory, on_event)
             }
+            event => {
+                let routed = self.route(event);
+                self.carry_out(on_event, Self::send);
+                routed
+            }
+        };
+        self.queue_all();
+        if let Err(panic) = routed {
+            self.start_anew(make_router(), &*panic, on_event);
         }
         if let Some((waited, gate)) = sender
             && (waited.is_some() || !self.full.is_empty())
@@ -148,41 +173,73 @@ impl<M: Message> Routing<M> {
         }
         // Nothing waits for what other events have filled.
         self.full.clear();
+        memory
     }
 
-    fn route(&mut self, event: Event<M>) {
-        let Self {
-            router,
-            members,
-            effects,
-            ..
-        } = self;
-        match event {
+    /// Routes messages in order. The effects of each are carried out before the next: so there are never more of them.
+    fn route_all(&mut self, from: MemberKey, msgs: &mut Vec<M>, on_event: &OnEvent) -> Routed {
+        for msg in msgs.drain(..) {
+            self.call(|router, _, effects| router.received(from, msg, effects))?;
+            self.carry_out(on_event, Self::collect);
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, event: Event<M>) -> Routed {
+        self.call(|router, members, effects| match event {
             Event::Established { key, facts, handle } => {
                 router.established(key, &facts, effects);
-                members.insert(key, Member { facts, handle });
+                members.insert(key, Member::new(facts, handle));
             }
-            // A member is not known after a panic of the router: it is about to leave.
-            Event::Received { from, msg, .. } if members.contains_key(&from) => {
-                router.received(from, msg, effects);
-            }
+            Event::Received {
+                from,
+                sent: Sent::One(msg),
+                ..
+            } => router.received(from, msg, effects),
             Event::Left(key) if members.remove(&key).is_some() => router.left(key, effects),
             Event::Received { .. } | Event::Left(_) => {}
             Event::Woken => router.woken(effects),
-            Event::Inspect(look) => look(&**router),
-        }
+            Event::Inspect(look) => look(router),
+        })
     }
 
-    fn carry_out(&mut self, on_event: &OnEvent) {
+    /// Calls the router, and forgets what it wanted if it panics.
+    #[inline]
+    fn call(
+        &mut self,
+        call: impl FnOnce(&mut dyn Router<M>, &mut MemberMap<Member<M>>, &mut Vec<Effect<M>>),
+    ) -> Routed {
+        let (router, members, effects) = (&mut *self.router, &mut self.members, &mut self.effects);
+        let called = catch_unwind(AssertUnwindSafe(|| call(router, members, effects)));
+        if called.is_err() {
+            self.effects.clear();
+        }
+        called
+    }
+
+    /// A router that has panicked is replaced by a new one, without members.
+    fn start_anew(
+        &mut self,
+        router: Box<dyn Router<M>>,
+        panic: &(dyn Any + Send),
+        on_event: &OnEvent,
+    ) {
+        for member in mem::take(&mut self.members).into_values() {
+            member.handle.abort();
+        }
+        self.router = router;
+        let panic = RouterPanicked::new(panic);
+        tracing::error!(%panic, "all members are disconnected");
+        on_event(&HubEvent::RouterPanicked(panic));
+    }
+
+    #[inline]
+    fn carry_out(&mut self, on_event: &OnEvent, send: impl Fn(&mut Self, MemberKey, M)) {
         let mut effects = mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Send { to, msg, .. } => self.send(to, msg),
-                Effect::Close { member } => {
-                    if let Some(member) = self.members.get(&member) {
-                        member.handle.close();
-                    }
-                }
+                Effect::Send { to, msg, .. } => send(self, to, msg),
+                Effect::Close { member } => self.close(member),
                 Effect::Report {
                     diagnostic,
                     member,
@@ -205,16 +262,78 @@ impl<M: Message> Routing<M> {
         self.effects = effects;
     }
 
+    /// Queues a message for a member whose connection has not ended: else it is about to leave.
     fn send(&mut self, to: MemberKey, msg: M) {
-        let Some(member) = self.members.get(&to) else {
-            return;
-        };
-        // A member whose connection has ended is about to leave.
-        if let Ok(has_room) = member.handle.queue_now(msg) {
+        if let Some(member) = self.members.get(&to)
+            && let Ok(has_room) = member.handle.queue_now(msg)
+        {
             self.sent += 1;
-            if !has_room && !self.full.iter().any(|(known, _)| *known == to) {
-                self.full.push((to, member.handle.clone()));
+            note_full(&mut self.full, to, &member.handle, has_room);
+        }
+    }
+
+    /// A message to be queued at the end of the turn.
+    #[inline]
+    fn collect(&mut self, to: MemberKey, msg: M) {
+        if let Some(member) = self.members.get_mut(&to) {
+            self.outgoing.push(to, &mut member.place, msg);
+        }
+    }
+
+    fn close(&mut self, member: MemberKey) {
+        if let Some(member) = self.members.get(&member) {
+            if let Some(batch) = self.outgoing.batch(member.place) {
+                self.sent += queue(&member.handle, batch).0;
+            }
+            member.handle.close();
+        }
+    }
+
+    /// Queues what was collected.
+    fn queue_all(&mut self) {
+        while let Some((to, batch)) = self.outgoing.last() {
+            if let Some(member) = self.members.get_mut(&to) {
+                member.place = Place::default();
+                let (sent, has_room) = queue(&member.handle, batch);
+                self.sent += sent;
+                note_full(&mut self.full, to, &member.handle, has_room);
             }
         }
+        self.outgoing.rest();
+    }
+}
+
+impl<M> Member<M> {
+    fn new(facts: Arc<MemberFacts>, handle: Handle<M>) -> Self {
+        let place = Place::default();
+        Self {
+            facts,
+            handle,
+            place,
+        }
+    }
+}
+
+/// How many messages were queued, and whether there is room for more.
+fn queue<M: Message>(handle: &Handle<M>, batch: &mut MessageBatch<M>) -> (u64, bool) {
+    let count = batch.len() as u64;
+    match handle.queue_all_now(batch) {
+        Ok(has_room) => (count, has_room),
+        // Its connection has ended: it is about to leave.
+        Err(_) => {
+            *batch = MessageBatch::new();
+            (0, true)
+        }
+    }
+}
+
+fn note_full<M>(
+    full: &mut Vec<(MemberKey, Handle<M>)>,
+    to: MemberKey,
+    handle: &Handle<M>,
+    has_room: bool,
+) {
+    if !has_room && !full.iter().any(|(known, _)| *known == to) {
+        full.push((to, handle.clone()));
     }
 }

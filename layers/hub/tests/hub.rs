@@ -9,10 +9,11 @@ use std::{
 
 use futures_util::StreamExt as _;
 use kyneta_uds_core::{
-    ChannelMsg, DocEntry, DocId, Inbound, Interest, ReplicaType, SchemaHash, WireVersion,
+    ChannelMsg, DocEntry, DocId, Inbound, Interest, Offer, ReplicaType, SchemaHash, Version,
+    WireVersion,
 };
 use kyneta_uds_hub::{Hub, HubEvent, LocalChannel, Rate, Rates, Router};
-use kyneta_uds_queue::{Overflow, QueueConfig};
+use kyneta_uds_queue::{Overflow, QueueConfig, queue};
 use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use tokio::time::{Instant, timeout};
 use tower::{Service as _, ServiceExt as _};
@@ -109,6 +110,57 @@ async fn each_message_reaches_each_other_member_once_and_in_its_senders_order() 
     let status = hub.status();
     assert_eq!(status.members, MEMBERS);
     assert_eq!(status.routed, (MEMBERS * EACH * (MEMBERS - 1)) as u64);
+}
+
+/// In a round the first message goes at once, then thirty-two when they are there, the last one at the end of the round,
+/// or when the member leaves. Outside of a round each goes at once.
+#[tokio::test]
+async fn what_is_received_in_a_round_is_routed_together() {
+    let hub = hub();
+    let mut reader = join(&hub, QueueConfig::default());
+    let (handle, _driver) = queue(QueueConfig::default());
+    let mut member = hub.enter(MemberFacts::local(WireVersion::V3), handle);
+    let routed = || hub.status().routed;
+    member.received(numbered(0, 0));
+    assert_eq!(routed(), 1);
+    member.round_begins();
+    for number in 1..=32 {
+        member.received(numbered(0, number));
+        assert_eq!(routed(), 2);
+    }
+    member.received(numbered(0, 33));
+    assert_eq!(routed(), 34);
+    member.received(numbered(0, 34));
+    assert_eq!(routed(), 34);
+    member.round_over();
+    assert_eq!(routed(), 35);
+    member.round_begins();
+    member.received(numbered(0, 35));
+    member.received(numbered(0, 36));
+    assert_eq!(routed(), 36);
+    drop(member);
+    for number in 0..=36 {
+        assert_eq!(receive(&mut reader).await.unwrap(), numbered(0, number));
+    }
+}
+
+/// 64 KiB are routed before the round is over.
+#[tokio::test]
+async fn a_round_is_bounded_in_bytes() {
+    let hub = hub();
+    let _reader = join(&hub, QueueConfig::default());
+    let (handle, _driver) = queue(QueueConfig::default());
+    let mut member = hub.enter(MemberFacts::local(WireVersion::V3), handle);
+    member.round_begins();
+    let offer = |bytes| {
+        let doc = DocId::new("d").unwrap();
+        Offer::binary(doc, Version::new("1").unwrap(), vec![0; bytes]).into()
+    };
+    member.received(offer(1 << 10));
+    member.received(offer(1 << 10));
+    assert_eq!(hub.status().routed, 1);
+    member.received(offer(64 << 10));
+    assert_eq!(hub.status().routed, 3);
 }
 
 /// A member does not read: the sender waits, the queue stays within its bound and one message, and after the
