@@ -8,7 +8,7 @@ use std::sync::Once;
 use kyneta_uds_core::{Bytes, DocId, Offer, PayloadKind, Version, WireVersion};
 use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Replica, Take};
 use kyneta_uds_loro::{LoroLimits, LoroReplica};
-use kyneta_uds_schema::Schema;
+use kyneta_uds_schema::{Expand, Schema};
 use xxhash_rust::xxh32::xxh32;
 
 const WIRE: WireVersion = WireVersion::V3;
@@ -32,6 +32,10 @@ pub fn loro(data: &[u8]) {
         ("r", Schema::record(Schema::number())),
         ("s", Schema::string()),
         ("c", Schema::counter()),
+        ("j", Schema::record(Schema::any()).json().unwrap()),
+        ("e", Schema::set(Schema::any())),
+        ("n", Schema::tree(Schema::any())),
+        ("b", Schema::rich_text([("x", Expand::None)]).unwrap()),
     ])
     .unwrap();
     let mut limits = LoroLimits::default();

@@ -6,6 +6,8 @@ use kyneta_uds_exchange::{Json, Object};
 use kyneta_uds_schema::{Kind, Scalar, Schema};
 use loro::LoroValue;
 
+use crate::claims::MAX_DEPTH;
+
 /// Integers up to here are integers in Loro too, as the reference's binding makes them.
 const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
 
@@ -68,8 +70,17 @@ pub(crate) fn plain(value: &Json) -> LoroValue {
 }
 
 /// The JSON value of a plain value. Bytes are what JavaScript writes of them; keys come in order; `__proto__` is
-/// left out, by which JavaScript would reach other objects.
+/// left out, by which JavaScript would reach other objects. What is nested deeper than values may be is null: containers
+/// may be, and JSON is read and dropped by recursion.
 pub(crate) fn to_json(value: &LoroValue) -> Json {
+    to_depth(value, MAX_DEPTH)
+}
+
+fn to_depth(value: &LoroValue, depth: usize) -> Json {
+    let to_json = |value| match depth.checked_sub(1) {
+        Some(depth) => to_depth(value, depth),
+        None => Json::Null,
+    };
     match value {
         LoroValue::Null | LoroValue::Container(_) => Json::Null,
         LoroValue::Bool(value) => Json::Bool(*value),

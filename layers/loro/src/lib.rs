@@ -31,8 +31,10 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod claims;
 mod container;
 mod convert;
+mod deep;
 mod edit;
 mod kind;
 mod place;

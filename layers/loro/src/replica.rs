@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kyneta_uds_core::{Bytes, Data, Encoding, Lineage, Offer, PayloadKind, WireVersion};
 use kyneta_uds_exchange::{
-    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take, library::Library,
+    Edit, EditError, ImportError, Imported, Json, Object, Payload, Replica, Take,
+    library::{Library, Quarantined},
     values::edit_object,
 };
 use kyneta_uds_schema::{
@@ -15,7 +16,7 @@ use kyneta_uds_schema::{
 };
 use loro::{ExpandType, ExportMode, LoroDoc, StyleConfig, StyleConfigMap, VersionVector};
 
-use crate::place::Layout;
+use crate::{claims, deep, place::Layout};
 
 /// The largest Loro peer id that JavaScript reads as a number.
 const MAX_PEER: u64 = (1 << 53) - 1;
@@ -28,6 +29,7 @@ const LINEAGE: &str = "kyneta.genesis";
 #[non_exhaustive]
 pub struct LoroLimits {
     /// The most bytes of the document with its history, as it is sent whole. 64 MiB by default.
+    /// What is sent whole is packed: unpacked it may have four times as many, or 1 MiB.
     pub max_bytes: usize,
 }
 
@@ -50,6 +52,8 @@ pub struct LoroReplica {
     version: LoroVersion,
     limits: LoroLimits,
     library: Library,
+    /// How many containers have come in offers, each time they came. Edits add a few to each other alone.
+    containers: usize,
 }
 
 impl LoroReplica {
@@ -78,6 +82,7 @@ impl LoroReplica {
             version: LoroVersion::default(),
             limits: LoroLimits::default(),
             library: Library::new("Loro", Substrate::Loro),
+            containers: 0,
         }
     }
 
@@ -93,7 +98,7 @@ impl LoroReplica {
             return Object::new();
         };
         let read = || layout.read(&layout.root());
-        match self.library.call("its value", read) {
+        match self.call("its value", read) {
             Ok(Some(Json::Object(object))) => object,
             _ => Object::new(),
         }
@@ -111,7 +116,9 @@ impl LoroReplica {
 
     /// The bytes of the document with its history, counted anew.
     pub fn measure(&mut self) -> usize {
-        self.library.measure(|| size(&self.doc))
+        let (doc, containers) = (&self.doc, self.containers);
+        self.library
+            .measure(|| deep::call(containers, || size(doc)))
     }
 
     /// Makes edits as one batch. `false` when there is nothing to do.
@@ -133,7 +140,7 @@ impl LoroReplica {
         let Some(layout) = self.layout() else {
             return Err(EditError::NoSchema);
         };
-        let made = self.library.call("an edit", || make(layout, edits))?;
+        let made = self.call("an edit", || make(layout, edits))?;
         self.look();
         made?;
         self.library.grew(grows);
@@ -144,8 +151,15 @@ impl LoroReplica {
     /// only measured near the limit.
     fn room(&mut self, more: usize) -> Result<(), (usize, usize)> {
         let limit = self.limits.max_bytes;
-        let room = self.library.room(more, limit, || size(&self.doc));
+        let (doc, containers) = (&self.doc, self.containers);
+        let measure = || deep::call(containers, || size(doc));
+        let room = self.library.room(more, limit, measure);
         room.map_err(|bytes| (bytes, limit))
+    }
+
+    /// Calls the library on the document, with a stack for all that is nested in it.
+    fn call<T>(&self, on: &str, call: impl FnOnce() -> T) -> Result<T, Quarantined> {
+        self.library.call(on, || deep::call(self.containers, call))
     }
 
     fn layout(&self) -> Option<Layout<'_>> {
@@ -160,7 +174,7 @@ impl LoroReplica {
 
     /// Takes the version from the library.
     fn look(&mut self) {
-        if let Ok(vector) = self.library.call("its version", || self.doc.oplog_vv()) {
+        if let Ok(vector) = self.call("its version", || self.doc.oplog_vv()) {
             let counters = vector.iter().map(|(peer, counter)| (*peer, *counter));
             self.version = counters.collect();
         }
@@ -263,7 +277,7 @@ impl Replica for LoroReplica {
                 }
             }
         };
-        let (kind, bytes) = self.library.call("what is sent", export).ok()??;
+        let (kind, bytes) = self.call("what is sent", export).ok()??;
         let lineage = match (kind, wire) {
             (PayloadKind::Entirety, WireVersion::V3) => Lineage::new(LINEAGE).ok(),
             _ => None,
@@ -302,10 +316,14 @@ impl LoroReplica {
     fn take(&mut self, bytes: &[u8]) -> Result<Imported, ImportError> {
         self.room(bytes.len())
             .map_err(|(bytes, limit)| ImportError::TooLarge { bytes, limit })?;
+        let containers = self
+            .library
+            .read(|| claims::check(bytes, self.limits.max_bytes))?;
+        self.containers = self.containers.saturating_add(containers);
         // What makes the library fail here does no harm to the document.
         self.library
             .read(|| LoroDoc::decode_import_blob_meta(bytes, true))?;
-        let taken = self.library.call("an offer", || self.doc.import(bytes))?;
+        let taken = self.call("an offer", || self.doc.import(bytes))?;
         self.look();
         let status = taken.map_err(|error| self.library.refused(&error))?;
         self.library.grew(bytes.len());

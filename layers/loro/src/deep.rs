@@ -1,0 +1,25 @@
+//! Room on the stack for what the library does by recursion.
+//!
+//! In: a call of the library, and how deep a document may be nested. Out: what the call returns. Touches the stack: where
+//! this one is too short, another one, for as long as the call takes.
+//!
+//! The library counts how deep a container is by a call for each one around it, and its values as deep. A stack that is
+//! used up ends the process, and no `catch_unwind` prevents it.
+
+/// The library knows none that is deeper.
+const DEEPEST: usize = u16::MAX as usize;
+
+/// More than the library takes for a container, without optimization. It is reserved, not used.
+const FRAME: usize = 4 << 10;
+
+/// What everything else takes.
+const BASE: usize = 512 << 10;
+
+/// Calls, with a stack for so many containers in each other.
+///
+/// # Panics
+/// When there can be no such stack. Nothing was called then.
+pub(crate) fn call<T>(containers: usize, call: impl FnOnce() -> T) -> T {
+    let stack = BASE + containers.min(DEEPEST) * FRAME;
+    stacker::maybe_grow(stack, stack, call)
+}
