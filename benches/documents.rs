@@ -1,4 +1,4 @@
-//! What documents cost: joining where there are 10,000, an edit among 100 and among 10,000, many edits, and nothing.
+//! What documents cost: joining where there are 10,000, an edit among 10, 10,000 and 50,000, many edits, and nothing.
 //!
 //! `cargo bench -p kyneta-uds --features store --bench documents`: exchanges of one path in one process with two worker
 //! threads, plain JSON documents of 1 KiB. The relay's bounds are raised: by default a member presents 4,096 documents at
@@ -351,7 +351,7 @@ fn main() {
             return tokio::spawn(joining_again(count)).await.unwrap();
         }
         tokio::spawn(joining(count)).await.unwrap();
-        for count in [100, count] {
+        for count in [10, count, 5 * count] {
             tokio::spawn(one_edit(count)).await.unwrap();
         }
         for with_store in [false, true] {

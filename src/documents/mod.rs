@@ -25,6 +25,8 @@ mod outgoing;
 mod room;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod sessions;
+#[cfg(test)]
 mod simulation;
 mod table;
 mod task;

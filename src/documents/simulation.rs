@@ -412,3 +412,41 @@ async fn an_empty_document_is_in_sync_with_the_answer_and_a_serialized_one_after
     world.nodes[0].engine.settle();
     assert!(is_synced(&world, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_one_offer_to_each_peer_that_has_the_document_however_many_there_are() {
+    for count in [1, 10_000] {
+        let mut world = World::new(1);
+        let ids: Vec<_> = (0..count)
+            .map(|number| DocId::new(format!("document-{number}")).unwrap())
+            .collect();
+        // The third node has none of them.
+        for node in &mut world.nodes[..2] {
+            for id in &ids {
+                let (cell, _) = node.table.open(id, Substrate::Plain, &schema()).unwrap();
+                node.engine.opened(&cell);
+            }
+        }
+        for (a, b) in [(0, 1), (1, 2), (0, 2)] {
+            world.connect(a, b);
+        }
+        while world.deliver() {}
+        let moment = Moment {
+            now_ms: 1,
+            random: 1,
+        };
+        world.nodes[0].edit(&ids[count / 2], Edit::push("items", "x"), moment);
+        world.nodes[0].writer.step();
+        world.collect(0);
+        let queued = |to: usize| &world.links[&(0, to)].queue;
+        let [ChannelMsg::Offer(offer)] = queued(1).iter().collect::<Vec<_>>()[..] else {
+            panic!("{:?}", queued(1));
+        };
+        assert_eq!(offer.doc, ids[count / 2]);
+        assert!(queued(2).is_empty(), "{:?}", queued(2));
+        // It goes no further than to those that have it.
+        let before = world.trace.len();
+        while world.deliver() {}
+        assert_eq!(world.trace[before..].len(), 1);
+    }
+}
