@@ -57,7 +57,8 @@ pub enum OpenError {
     /// The store has it as another kind of document, or with a schema that this one is no later version of.
     #[error(
         "{doc} cannot be opened: the store has it as {stored} with the schema {stored_schema}, and it was to be opened as \
-         {kind} with the schema {schema}"
+         {kind} with the schema {schema}: give the kind and the schema that it has, or a later version of it, or another \
+         store"
     )]
     OtherStored {
         /// Which document.

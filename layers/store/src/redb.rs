@@ -73,7 +73,14 @@ impl Redb {
         };
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(dir);
-        made.map_err(|source| open(dir, source))?;
+        made.map_err(|source| match source.kind() {
+            // The directory itself may be there already: what is there is none.
+            io::ErrorKind::AlreadyExists => {
+                let why = "it is a file, and a store is a directory";
+                open(dir, io::Error::new(io::ErrorKind::NotADirectory, why))
+            }
+            _ => open(dir, source),
+        })?;
         let path = dir.join(FILE);
         let file = private(&path).map_err(|source| open(&path, source))?;
         let database = Builder::new().set_cache_size(CACHE).create_file(file);

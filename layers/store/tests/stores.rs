@@ -132,7 +132,13 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
     assert!(other.contains("is no store of documents"), "{other}");
 
     fs::write(path("file"), "").unwrap();
-    assert!(matches!(error("file"), StoreError::Open { .. }));
+    let file = error("file");
+    assert!(matches!(file, StoreError::Open { .. }));
+    let file = file.to_string();
+    assert!(
+        file.ends_with("it is a file, and a store is a directory"),
+        "{file}"
+    );
 }
 
 /// What `tests/format-1.redb` holds. It was written by the first version, and every later one must read it.
