@@ -63,7 +63,7 @@ struct End {
     member: OnceLock<MemberKey>,
 }
 
-type Aside = (std::os::fd::OwnedFd, kyneta_uds_core::Saved);
+type Aside = (std::os::fd::OwnedFd, kyneta_uds_core::SavedBytes);
 
 impl End {
     #[inline]
@@ -149,7 +149,6 @@ impl Connection {
         let _ = self.end.member.set(key);
     }
 
-    #[cfg(target_os = "linux")]
     pub(crate) fn member(&self) -> Option<MemberKey> {
         self.end.member.get().copied()
     }

@@ -300,7 +300,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
         let (Some(save), Some(connection)) = (self.save, &self.connection) else {
             return false;
         };
-        match save(&self.inner) {
+        match save(&self.inner, connection.member()) {
             Ok(state) => connection.set_aside(state),
             Err(error) => {
                 tracing::warn!(%error, "the stream of a connection cannot be copied");

@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
-use kyneta_uds_core::Saved;
+use kyneta_uds_core::{Saved, SavedBytes};
 use kyneta_uds_handoff::{Asking, Frozen, HandOver, Outcome, Refusal};
 use kyneta_uds_negotiate::{Held, RoleWatch};
 use tokio::{
@@ -32,7 +32,7 @@ pub(crate) trait Freeze {
 /// What is handed over of what is frozen.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) connections: Vec<(OwnedFd, Saved)>,
+    pub(crate) connections: Vec<(OwnedFd, SavedBytes)>,
     /// Of the process, by name.
     pub(crate) parts: Vec<(&'static str, Saved)>,
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{Channel, ChannelMsg, Resume, Saved};
+use kyneta_uds_core::{Channel, ChannelMsg, Resume, Saved, SavedBytes};
 use kyneta_uds_handoff::Refusal;
 use kyneta_uds_handshake::{Established, Handshake};
 use kyneta_uds_hub::Hub;
@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     Halts, HandoffPolicy, MEMBER, RELAY, VERSION,
     hand_over::{Freeze, State},
+    in_parallel::in_parallel,
     take_over::Pause,
 };
 use crate::{
@@ -103,12 +104,8 @@ impl Members {
         state.connections.reserve(still.len());
         for (connection, frozen) in still.into_iter().zip(frozen.answers()) {
             let aside = connection.take_aside().filter(|_| frozen == Some(true));
-            if let Some((stream, saved)) = aside {
-                let saved = match connection.member() {
-                    Some(key) => saved.with(MEMBER, key.0),
-                    None => saved,
-                };
-                state.connections.push((stream, saved));
+            if let Some(aside) = aside {
+                state.connections.push(aside);
             } else if connection.is_connected() {
                 let why = format!(
                     "the connection of {} does not give its state",
@@ -232,17 +229,21 @@ pub(crate) struct PrepareMembers<S> {
 
 impl<S> PrepareMembers<S>
 where
-    S: MakeChannel<In = ChannelMsg> + Resume<UnixStream, Resumed = <S as MakeChannel>::Channel>,
+    S: MakeChannel<In = ChannelMsg>
+        + Resume<UnixStream, Resumed = <S as MakeChannel>::Channel>
+        + Sync,
+    <S as MakeChannel>::Channel: Send,
 {
     pub(crate) fn prepare(
         &self,
         listener: &Listener,
         state: &Saved,
-        connections: Vec<(OwnedFd, Saved)>,
+        connections: Vec<(OwnedFd, SavedBytes)>,
     ) -> Result<TakenMembers<<S as MakeChannel>::Channel>, Refusal> {
-        let _inside = self.runtime.enter();
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
-        let resume = |(descriptor, saved): (OwnedFd, Saved)| {
+        let resume = |(descriptor, saved): (OwnedFd, SavedBytes)| {
+            let _inside = self.runtime.enter();
+            let saved = saved.decode().map_err(|error| unusable(&error))?;
             saved
                 .check("a connection", 1..=VERSION)
                 .map_err(|error| unusable(&error))?;
@@ -259,8 +260,7 @@ where
             let channel = channel.map_err(|error| unusable(&error))?;
             Ok((channel, permit, key.map(MemberKey)))
         };
-        let connections: Result<_, Refusal> = connections.into_iter().map(resume).collect();
-        let connections: Vec<Connected<_>> = connections?;
+        let connections: Vec<Connected<_>> = in_parallel(connections, resume)?;
         let router = match state.get(RELAY) {
             Some(_) => {
                 let members = connections.iter();

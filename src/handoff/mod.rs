@@ -10,6 +10,8 @@ mod halts;
 #[cfg(target_os = "linux")]
 mod hand_over;
 #[cfg(target_os = "linux")]
+mod in_parallel;
+#[cfg(target_os = "linux")]
 mod members;
 #[cfg(target_os = "linux")]
 mod offering;
@@ -32,9 +34,10 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{BoxError, Save, Saved, SharedError};
+use kyneta_uds_core::{BoxError, Save, Saved, SavedBytes, SharedError};
 use kyneta_uds_handoff::Limits;
 use kyneta_uds_handshake::Established;
+use kyneta_uds_relay::MemberKey;
 use tokio::net::UnixStream;
 
 use crate::{event::Event, event_sender::EventSender};
@@ -58,6 +61,9 @@ pub use self::{take_over::ListenError, taking_over::TakingOver};
 /// Of the parts of a process's state.
 const VERSION: u32 = 1;
 const LISTENER: &str = "listener";
+/// For how long the predecessor leaves the processor to its successor, before it takes its connections apart.
+#[cfg(target_os = "linux")]
+const YIELD: Duration = Duration::from_millis(20);
 const RELAY: &str = "relay";
 /// Of a connection: its key in the relay.
 const MEMBER: &str = "member";
@@ -101,8 +107,9 @@ impl HandoffPolicy {
     }
 }
 
-/// The state of a connection, with a copy of its stream.
-pub(crate) type SaveFn<C> = fn(&Established<C>) -> io::Result<(OwnedFd, Saved)>;
+/// The state of a connection, with a copy of its stream. By its key a relay knows it.
+pub(crate) type SaveFn<C> =
+    fn(&Established<C>, Option<MemberKey>) -> io::Result<(OwnedFd, SavedBytes)>;
 
 /// That a role offers a handoff. The type of its channels is known where the offer was made.
 #[derive(Clone)]
@@ -140,7 +147,15 @@ pub(crate) fn not_handed_over(events: &EventSender, error: impl Into<BoxError>) 
     events.send(Event::NotHandedOver { error });
 }
 
-fn save<C: Save<Io = UnixStream>>(channel: &Established<C>) -> io::Result<(OwnedFd, Saved)> {
+/// In the connection's own task: those of many connections are encoded by all threads of the runtime.
+fn save<C: Save<Io = UnixStream>>(
+    channel: &Established<C>,
+    member: Option<MemberKey>,
+) -> io::Result<(OwnedFd, SavedBytes)> {
     let copy = channel.stream().as_fd().try_clone_to_owned()?;
-    Ok((copy, channel.save(Saved::new(VERSION, 1))))
+    let mut saved = channel.save(Saved::new(VERSION, 1));
+    if let Some(key) = member {
+        saved = saved.with(MEMBER, key.0);
+    }
+    Ok((copy, SavedBytes::from(&saved)))
 }

@@ -11,12 +11,12 @@ use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::Listener;
 use tokio::{
     sync::{Mutex, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
-    HandoffPolicy, Offering, TakenMembers,
+    HandoffPolicy, Offering, TakenMembers, YIELD,
     hand_over::{Freeze, Handover, State},
     members::Members,
     not_handed_over,
@@ -104,6 +104,7 @@ impl PeerHandoffs {
 
     /// Ends: no file is removed, no lock given up, no connection shut down.
     async fn leave(&self, held: Held) {
+        sleep(YIELD).await;
         self.members.abort();
         held.leave();
         self.handle.abort();

@@ -9,11 +9,13 @@ use kyneta_uds_handoff::{Asking, Refusal};
 use kyneta_uds_negotiate::{AcceptHandler, Acceptor, MakeChannel};
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{Offering, TakenMembers, hand_over::Handover, members::Members, not_handed_over};
+use super::{
+    Offering, TakenMembers, YIELD, hand_over::Handover, members::Members, not_handed_over,
+};
 use crate::{accept_handler::RoleAcceptHandler, handler::MakeHandler, server::Server};
 
 /// How long the connection tasks may take to end: they have nothing more to do.
@@ -109,6 +111,7 @@ impl Handoffs {
         S: MakeChannel,
         A: AcceptHandler<S::Channel, S::MakeError, ChannelMsg>,
     {
+        sleep(YIELD).await;
         if let Some(listener) = acceptor.into_listener() {
             listener.leave();
         }

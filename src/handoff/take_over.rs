@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_core::{Saved, SocketPath, SocketPathError};
+use kyneta_uds_core::{Saved, SavedBytes, SocketPath, SocketPathError};
 use kyneta_uds_handoff::{Received, Refusal, TakeOver, TakeOverError, take_over as ask};
 use kyneta_uds_unix::{BindError, Listener, ListenerOptions};
 use tokio::{runtime, task::spawn_blocking};
@@ -95,7 +95,7 @@ pub(crate) async fn take_over<T: Send + 'static>(
     path: &SocketPath,
     options: ListenerOptions,
     policy: HandoffPolicy,
-    prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, Saved)>) -> Result<T, Refusal>
+    prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, SavedBytes)>) -> Result<T, Refusal>
     + Send
     + 'static,
 ) -> Result<Option<TakenOver<T>>, ListenError> {
@@ -182,7 +182,7 @@ impl Resuming {
     fn prepare<T>(
         &self,
         mut received: Received,
-        prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, Saved)>) -> Result<T, Refusal>,
+        prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, SavedBytes)>) -> Result<T, Refusal>,
     ) -> Result<(Unserved, OwnedFd, T), Refusal> {
         let _inside = self.runtime.enter();
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());

@@ -6,6 +6,7 @@
 mod observers;
 mod peer;
 mod refused;
+mod releases;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

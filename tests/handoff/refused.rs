@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fs, future::ready, os::fd::AsFd as _, path::Path, time::Duration};
 
 use kyneta_uds::{HandoffPolicy, Incoming, ListenError, Listener, Server};
-use kyneta_uds_core::Saved;
+use kyneta_uds_core::{Saved, SavedBytes};
 use kyneta_uds_handoff::{Frozen, HandOver, Limits, Offer, Outcome, Refusal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::UnixStream, task::spawn_blocking, time::sleep};
@@ -30,7 +30,7 @@ impl HandOver for Other {
         let copy = self.connection.try_clone().unwrap();
         Ok(Frozen {
             process: self.process.clone(),
-            connections: vec![(copy.into(), self.state.clone())],
+            connections: vec![(copy.into(), SavedBytes::from(&self.state))],
         })
     }
     fn thaw(&mut self, _: Option<Frozen>) {}

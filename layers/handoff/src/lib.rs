@@ -8,7 +8,7 @@
 //! # #[cfg(target_os = "linux")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::os::{fd::{AsFd, BorrowedFd}, unix::net::{UnixListener, UnixStream}};
-//! use kyneta_uds_core::Saved;
+//! use kyneta_uds_core::{Saved, SavedBytes};
 //! use kyneta_uds_handoff::{
 //!     Frozen, HandOver, Limits, Offer, Outcome, Refusal, TakeOver, take_over,
 //! };
@@ -25,7 +25,7 @@
 //!     }
 //!     fn freeze(&mut self) -> Result<Frozen, Refusal> {
 //!         let copy = self.connection.try_clone().map_err(|error| Refusal::Other(error.to_string()))?;
-//!         let state = Saved::new(1, 1).with("count", self.count);
+//!         let state = SavedBytes::from(&Saved::new(1, 1).with("count", self.count));
 //!         Ok(Frozen { process: Saved::new(1, 1), connections: vec![(copy.into(), state)] })
 //!     }
 //!     fn thaw(&mut self, _: Option<Frozen>) {} // it reads and writes in this thread alone
@@ -43,7 +43,8 @@
 //! let successor = std::thread::spawn(move || {
 //!     take_over(&path, Limits::default(), |received| {
 //!         let (connection, state) = &received.connections[0];
-//!         let count = state.number("count").map_err(|error| Refusal::Other(error.to_string()))?;
+//!         let count = state.decode().and_then(|state| state.number("count"));
+//!         let count = count.map_err(|error| Refusal::Other(error.to_string()))?;
 //!         Ok((received.shared.len(), connection.try_clone(), count))
 //!     })
 //! });

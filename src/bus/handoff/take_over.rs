@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use kyneta_uds_cbor::{Cbor, CborChannel, CborLayer};
-use kyneta_uds_core::{BoxError, Channel, Frames, Resume, Save, Saved, SharedError};
+use kyneta_uds_core::{BoxError, Channel, Frames, Resume, Save, Saved, SavedBytes, SharedError};
 use kyneta_uds_framing::Framing;
 use kyneta_uds_handoff::Refusal;
 use kyneta_uds_negotiate::Role;
@@ -304,7 +304,7 @@ where
         mut self,
         listener: &Listener,
         state: &Saved,
-        connections: Vec<(OwnedFd, Saved)>,
+        connections: Vec<(OwnedFd, SavedBytes)>,
     ) -> Result<TakenMembers<CborChannel<S::Resumed, BusCodec>>, Refusal> {
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
         let saved = state.part(BUS).map_err(|error| unusable(&error))?;
@@ -321,6 +321,7 @@ where
         let mut inner = Vec::with_capacity(connections.len());
         let mut states = Vec::with_capacity(connections.len());
         for (descriptor, saved) in connections {
+            let saved = saved.decode().map_err(|error| unusable(&error))?;
             let stream = ForeignStream::from(descriptor);
             // tokio panics on one that blocks.
             let stream = stream.set_nonblocking(true).map(|()| stream);

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use kyneta_uds_bus::{ConnectionKey, Hub, HubEvent, Member, MemberId, SeqNo, SlowPolicy};
-use kyneta_uds_core::{Credentials, PeerId, Saved, SavedError, SavedValue};
+use kyneta_uds_core::{Credentials, PeerId, Saved, SavedBytes, SavedError, SavedValue};
 use kyneta_uds_queue::{Driver, Handle, queue};
 
 use super::{
@@ -129,7 +129,7 @@ impl Shared {
 
     /// What is handed over, when all connections are aside and the handler is held: the state, and the connections. One
     /// that is not aside has ended.
-    pub(crate) fn freeze(&self) -> Option<(Saved, Vec<Aside>)> {
+    pub(crate) fn freeze(&self) -> Option<(Saved, Vec<(OwnedFd, SavedBytes)>)> {
         let mut core = self.lock();
         core.hub.as_ref()?;
         self.frozen.store(true, Ordering::Release);
@@ -137,7 +137,8 @@ impl Shared {
         let aside = std::mem::take(&mut core.aside);
         let aside = aside.into_iter().filter_map(|(key, (stream, saved))| {
             let connection = core.save_connection(key)?;
-            Some((stream, saved.with(CONNECTION, connection)))
+            let saved = saved.with(CONNECTION, connection);
+            Some((stream, SavedBytes::from(&saved)))
         });
         let aside = aside.collect();
         let open = self.open_requests(&core).into_iter();

@@ -5,6 +5,7 @@
 //! A saved value describes itself: it is one CBOR map with its version and the lowest version of a reader that
 //! may use it. A layer saves its part as such a value, and a connection is a value whose fields are the parts.
 
+mod bytes;
 mod cbor;
 mod error;
 mod fields;
@@ -12,8 +13,9 @@ mod layers;
 
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 
+pub use self::bytes::SavedBytes;
 use self::fields::Fields;
 pub use error::SavedError;
 pub use layers::{Resume, Save};

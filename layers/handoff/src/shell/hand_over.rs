@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_core::Saved;
+use kyneta_uds_core::{Saved, SavedBytes};
 
 use super::{
     channel::{Arrived, Channel, NotSent},
@@ -48,8 +48,8 @@ pub trait HandOver {
 pub struct Frozen {
     /// What belongs to no one connection.
     pub process: Saved,
-    /// The connections.
-    pub connections: Vec<(OwnedFd, Saved)>,
+    /// The connections. Who has them encodes their states, and can do so in several threads.
+    pub connections: Vec<(OwnedFd, SavedBytes)>,
 }
 
 /// How a handoff has ended.

@@ -3,8 +3,9 @@
 //! In: the state of the process and of each connection. Out: a descriptor, and from it the state. May touch: that
 //! file.
 //!
-//! It is a sequence of values: that of the process, then one for each connection. It is read at offsets, because both
-//! processes share the file's position.
+//! Version 1 is a CBOR sequence (RFC 8742) of [`Saved`] values: a head with the state of the process and the lengths of
+//! the others in bytes, then the state of each connection. So each of them can be read by itself. It is read at offsets,
+//! because both processes share the file's position.
 
 use std::{
     fs::File,
@@ -15,13 +16,16 @@ use std::{
     },
 };
 
-use kyneta_uds_core::{Saved, SavedError};
+use bytes::Bytes;
+use kyneta_uds_core::{Saved, SavedBytes, SavedError, SavedValue};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 use crate::Refusal;
 
-/// The version of the file's first value.
+/// The version of the file, which its head has. A reader of another one refuses it.
 const VERSION: u32 = 1;
+const PROCESS: &str = "process";
+const LENGTHS: &str = "lengths";
 
 /// What is written at once at least, in bytes: a state of 100 MiB is not held twice.
 const CHUNK: usize = 256 << 10;
@@ -37,25 +41,27 @@ const SEALS: SealFlags = SealFlags::WRITE
 /// The file, and its size.
 pub(super) fn seal<'a>(
     process: Saved,
-    connections: impl Iterator<Item = &'a Saved>,
+    connections: impl Iterator<Item = &'a SavedBytes> + Clone,
 ) -> io::Result<(OwnedFd, u64)> {
     let file = memfd_create(
         "kyneta-uds-handoff",
         MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
     )?;
     let mut file = File::from(file);
+    let mut chunk = head(process, connections.clone());
     let mut size = 0;
-    let mut chunk = Vec::with_capacity(2 * CHUNK);
-    Saved::new(VERSION, VERSION)
-        .with("process", process)
-        .encode_to(&mut chunk);
-    for connection in connections {
-        if chunk.len() >= CHUNK {
+    for connection in connections.map(AsRef::as_ref) {
+        if chunk.len() + connection.len() > CHUNK {
             file.write_all(&chunk)?;
             size += chunk.len() as u64;
             chunk.clear();
         }
-        connection.encode_to(&mut chunk);
+        if connection.len() > CHUNK {
+            file.write_all(connection)?;
+            size += connection.len() as u64;
+        } else {
+            chunk.extend_from_slice(connection);
+        }
     }
     file.write_all(&chunk)?;
     size += chunk.len() as u64;
@@ -63,8 +69,18 @@ pub(super) fn seal<'a>(
     Ok((file.into(), size))
 }
 
+fn head<'a>(process: Saved, connections: impl Iterator<Item = &'a SavedBytes>) -> Vec<u8> {
+    let length = |of: &SavedBytes| SavedValue::from(of.as_ref().len() as u64);
+    let head = Saved::new(VERSION, VERSION)
+        .with(PROCESS, process)
+        .with(LENGTHS, connections.map(length).collect::<Vec<_>>());
+    let mut bytes = Vec::with_capacity(CHUNK);
+    head.encode_to(&mut bytes);
+    bytes
+}
+
 /// The state of the process, and of each connection in order.
-pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<Saved>), Refusal> {
+pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<SavedBytes>), Refusal> {
     let other = |why: &str| Refusal::Other(why.to_owned());
     let failed = |error: io::Error| Refusal::Other(format!("the state cannot be read: {error}"));
     let seals = fcntl_get_seals(&file).map_err(|error| failed(error.into()))?;
@@ -79,17 +95,32 @@ pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<Saved>), Refu
     }
     let mut bytes = vec![0; size as usize];
     file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-    read(&bytes).map_err(|error| Refusal::Other(error.to_string()))
+    read(bytes.into()).map_err(|error| Refusal::Other(error.to_string()))
 }
 
-fn read(mut bytes: &[u8]) -> Result<(Saved, Vec<Saved>), SavedError> {
-    let first = Saved::decode_first(&mut bytes)?;
-    first.check("the handoff", VERSION..=VERSION)?;
+fn read(bytes: Bytes) -> Result<(Saved, Vec<SavedBytes>), SavedError> {
+    let mut rest = bytes.as_ref();
+    let head = Saved::decode_first(&mut rest)?;
+    head.check("the handoff", VERSION..=VERSION)?;
+    let mut rest = bytes.slice_ref(rest);
     let mut connections = Vec::new();
-    while !bytes.is_empty() {
-        connections.push(Saved::decode_first(&mut bytes)?);
+    for length in head.list(LENGTHS)? {
+        let length = match length {
+            SavedValue::Number(length) => usize::try_from(*length).unwrap_or(usize::MAX),
+            _ => return Err(SavedError::invalid(LENGTHS, "one is no number")),
+        };
+        if length > rest.len() {
+            return Err(SavedError::invalid(
+                LENGTHS,
+                "they are more than the file has",
+            ));
+        }
+        connections.push(rest.split_to(length).into());
     }
-    Ok((first.part("process")?.clone(), connections))
+    if !rest.is_empty() {
+        return Err(SavedError::invalid(LENGTHS, "the file has more"));
+    }
+    Ok((head.part(PROCESS)?.clone(), connections))
 }
 
 #[cfg(test)]
@@ -98,17 +129,21 @@ mod tests {
 
     #[test]
     fn a_state_is_read_as_it_was_sealed_and_cannot_be_changed() {
-        let (process, connection) = (Saved::new(1, 1).with("here", 2_u64), Saved::new(3, 2));
-        let (file, size) = seal(process.clone(), [&connection; 2].into_iter()).unwrap();
+        let process = Saved::new(1, 1).with("here", 2_u64);
+        let connections = [1, CHUNK - 9, 2 * CHUNK, 0, 7].map(|length| {
+            let unsent = vec![7; length];
+            SavedBytes::from(&Saved::new(3, 2).with("unsent", unsent))
+        });
+        let (file, size) = seal(process.clone(), connections.iter()).unwrap();
         let copy = File::from(file.try_clone().unwrap());
         assert!(copy.write_at(b"x", 0).is_err());
         assert!(copy.set_len(0).is_err());
-        assert_eq!(open(file, size).unwrap(), (process, vec![connection; 2]));
+        assert_eq!(open(file, size).unwrap(), (process, connections.to_vec()));
     }
 
     #[test]
     fn a_file_that_is_not_sealed_or_has_another_size_is_refused() {
-        let (file, size) = seal(Saved::new(1, 1), [].into_iter()).unwrap();
+        let (file, size) = seal(Saved::new(1, 1), [].iter()).unwrap();
         let error = open(file, size + 1).unwrap_err();
         assert!(error.to_string().contains("another size than was said"));
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -121,8 +156,55 @@ mod tests {
     fn a_state_of_an_unknown_version_is_refused_with_a_sentence() {
         let later = Saved::new(9, 9).encode();
         assert_eq!(
-            read(&later).unwrap_err().to_string(),
+            read(later.into()).unwrap_err().to_string(),
             "the saved state of the handoff has version 9, for readers from version 9 on; this is version 1"
         );
+    }
+
+    #[test]
+    fn a_file_whose_lengths_are_not_its_own_is_refused_with_a_sentence() {
+        let of = |lengths: Vec<SavedValue>| {
+            let head = Saved::new(VERSION, VERSION).with(PROCESS, Saved::new(1, 1));
+            let mut file = head.with(LENGTHS, lengths).encode();
+            file.extend_from_slice(b"four");
+            read(file.into()).unwrap_err().to_string()
+        };
+        let lengths = |of: &[u64]| of.iter().map(|length| SavedValue::from(*length)).collect();
+        for (lengths, why) in [
+            (lengths(&[2, u64::MAX]), "they are more than the file has"),
+            (lengths(&[2, 1]), "the file has more"),
+            (vec!["four".into()], "one is no number"),
+        ] {
+            let error = of(lengths);
+            assert!(error.ends_with(why), "{error}");
+        }
+    }
+
+    /// What the releases have sealed is read, and this one seals the same (tests/vectors/saved-process.json).
+    #[test]
+    fn the_files_of_all_releases_are_read() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/vectors/saved-process.json"
+        );
+        let vectors = std::fs::read_to_string(path).unwrap();
+        let mut files = 0;
+        for (_, rest) in [r#""server":""#, r#""bus":""#].iter().flat_map(|name| {
+            vectors
+                .match_indices(name)
+                .map(|(at, _)| vectors.split_at(at + name.len()))
+        }) {
+            let digits = rest.split('"').next().unwrap();
+            let bytes = (0..digits.len()).step_by(2);
+            let bytes = bytes.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+            let bytes: Vec<u8> = bytes.collect();
+            let (process, connections) = read(bytes.clone().into()).unwrap();
+            let (file, size) = seal(process, connections.iter()).unwrap();
+            let mut sealed = vec![0; size as usize];
+            File::from(file).read_exact_at(&mut sealed, 0).unwrap();
+            assert_eq!(sealed, bytes);
+            files += 1;
+        }
+        assert!(files >= 2);
     }
 }

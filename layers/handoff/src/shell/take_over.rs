@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_core::Saved;
+use kyneta_uds_core::{Saved, SavedBytes};
 use rustix::{
     io::Errno,
     net::{
@@ -42,8 +42,8 @@ pub struct Received {
     pub shared: Vec<OwnedFd>,
     /// What belongs to no one connection.
     pub process: Saved,
-    /// The connections, with their states.
-    pub connections: Vec<(OwnedFd, Saved)>,
+    /// The connections, with their states. They can be read in several threads.
+    pub connections: Vec<(OwnedFd, SavedBytes)>,
     /// The predecessor's process.
     pub pid: u32,
 }

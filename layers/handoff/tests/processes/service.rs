@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_core::{Saved, SavedError};
+use kyneta_uds_core::{Saved, SavedBytes, SavedError};
 use kyneta_uds_handoff::{
     Frozen, HandOver, Limits, Offer, Outcome, Received, Refusal, TakeOver, take_over,
 };
@@ -149,6 +149,7 @@ fn prepare(path: &Path, faults: &str, received: Received) -> Result<Service, Ref
         .map_err(refused)?;
     let mut service = shared_parts(path, faults, received.shared)?;
     for (descriptor, state) in received.connections {
+        let state = state.decode().map_err(refused)?;
         service.connections.push(Connection {
             stream: descriptor.into(),
             questions: state.number("questions").map_err(refused)?,
@@ -248,7 +249,10 @@ impl HandOver for Service {
             let state = Saved::new(1, 1)
                 .with("questions", connection.questions)
                 .with("arriving", connection.arriving.clone());
-            (connection.stream.try_clone().unwrap().into(), state)
+            (
+                connection.stream.try_clone().unwrap().into(),
+                SavedBytes::from(&state),
+            )
         });
         Ok(Frozen {
             process: Saved::new(1, 1),
