@@ -27,6 +27,8 @@ mod handoff;
 #[cfg(feature = "machines")]
 mod machines;
 mod messages;
+#[cfg(target_os = "linux")]
+mod mixed_handoff;
 mod path_conflicts;
 mod peer;
 mod relay;
