@@ -1,7 +1,7 @@
 //! What a message of a bus costs: published to one and to seven others, awaited, asked.
 //!
 //! `cargo bench -p kyneta-uds --bench bus`: all members in one process with two worker threads; the listener is a member
-//! that neither publishes nor is asked. Prints medians of five runs.
+//! that neither publishes nor is asked. Prints medians of five runs. `looked at`: the others have a handler that looks.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds::{Bus, BusIncoming, Identity, bus::Delivery};
+use kyneta_uds::{
+    Bus, BusIncoming, Identity,
+    bus::{BusIncomingRef, Delivery, Looking, Responder, look},
+};
 use tokio::{runtime::Builder, sync::Notify};
 use tower::{Service, ServiceExt as _, service_fn};
 
@@ -39,17 +42,28 @@ impl Arrived {
     > + Send
     + 'static {
         service_fn(move |incoming: BusIncoming<String>| {
-            match incoming.request {
-                Some(request) => request.answer(&incoming.message).unwrap(),
-                None => {
-                    let before = self.messages.fetch_add(1, Ordering::AcqRel);
-                    if before.is_multiple_of(64) {
-                        self.some.notify_waiters();
-                    }
-                }
-            }
+            self.one(&incoming.message, incoming.request);
             ready(Ok(()))
         })
+    }
+
+    fn looking(self: Arc<Self>) -> Looking<String> {
+        look(move |incoming: BusIncomingRef<'_, String>| {
+            self.one(incoming.message, incoming.request);
+            Ok::<_, Infallible>(())
+        })
+    }
+
+    fn one(&self, message: &str, request: Option<Responder>) {
+        match request {
+            Some(request) => request.answer(&message).unwrap(),
+            None => {
+                let before = self.messages.fetch_add(1, Ordering::AcqRel);
+                if before.is_multiple_of(64) {
+                    self.some.notify_waiters();
+                }
+            }
+        }
     }
 
     async fn until(&self, count: u64) {
@@ -59,27 +73,35 @@ impl Arrived {
     }
 }
 
-async fn join(path: &Path, id: &str, arrived: &Arc<Arrived>, delivery: Delivery) -> Bus<String> {
-    Bus::builder(path)
+/// What the members of a run do.
+#[derive(Debug, Clone, Copy, Default)]
+struct How {
+    delivery: Delivery,
+    looks: bool,
+}
+
+async fn join(path: &Path, id: &str, arrived: &Arc<Arrived>, how: How) -> Bus<String> {
+    let builder = Bus::builder(path)
         .identity(Identity::service(id).unwrap())
-        .delivery(delivery)
-        .join(arrived.clone().handler())
-        .await
-        .unwrap()
+        .delivery(how.delivery);
+    match how.looks {
+        true => builder.join(arrived.clone().looking()).await.unwrap(),
+        false => builder.join(arrived.clone().handler()).await.unwrap(),
+    }
 }
 
 /// A listener, a publisher and `others`.
 async fn members(
     path: &Path,
     others: usize,
-    delivery: Delivery,
+    how: How,
 ) -> (Vec<Bus<String>>, Bus<String>, Arc<Arrived>) {
     let arrived = Arc::<Arrived>::default();
-    let mut all = vec![join(path, "listener", &Arc::default(), delivery).await];
+    let mut all = vec![join(path, "listener", &Arc::default(), how).await];
     for number in 0..others {
-        all.push(join(path, &format!("other-{number}"), &arrived, delivery).await);
+        all.push(join(path, &format!("other-{number}"), &arrived, how).await);
     }
-    let publisher = join(path, "publisher", &Arc::default(), delivery).await;
+    let publisher = join(path, "publisher", &Arc::default(), how).await;
     while publisher.members().len() < others + 1 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -87,10 +109,10 @@ async fn members(
 }
 
 /// Messages a second that each of the others receives.
-async fn published(others: usize, size: usize, count: u64, delivery: Delivery) -> f64 {
+async fn published(others: usize, size: usize, count: u64, how: How) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let (all, mut publisher, arrived) = members(&path, others, delivery).await;
+    let (all, mut publisher, arrived) = members(&path, others, how).await;
     let message = "x".repeat(size);
     let start = Instant::now();
     for _ in 0..count {
@@ -106,7 +128,7 @@ async fn published(others: usize, size: usize, count: u64, delivery: Delivery) -
 async fn awaited(asks: bool, count: u32) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let (all, mut publisher, _) = members(&path, 1, Delivery::Once).await;
+    let (all, mut publisher, _) = members(&path, 1, How::default()).await;
     let mut other = publisher.member("other-0").unwrap();
     let mut times = Vec::new();
     for _ in 0..count {
@@ -145,15 +167,16 @@ fn main() {
     for (size, count) in [(64, 200_000), (1 << 10, 100_000), (64 << 10, 4_000)] {
         for others in [1, 7] {
             let count = count / others as u64;
-            let once = median(&runtime, async || {
-                published(others, size, count, Delivery::Once).await
-            });
-            let fast = median(&runtime, async || {
-                published(others, size, count, Delivery::Fast).await
-            });
+            let rate = |delivery, looks| {
+                let how = How { delivery, looks };
+                median(&runtime, async || published(others, size, count, how).await)
+            };
             println!(
-                "{size:>6} B to {others} others: {:8.0} a second, fast {:8.0}",
-                once, fast
+                "{size:>6} B to {others} others: {:8.0} a second, looked at {:8.0}, fast {:8.0}, looked at {:8.0}",
+                rate(Delivery::Once, false),
+                rate(Delivery::Once, true),
+                rate(Delivery::Fast, false),
+                rate(Delivery::Fast, true),
             );
         }
     }

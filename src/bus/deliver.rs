@@ -25,6 +25,7 @@ use super::{
     inbox::Delivery,
     incoming::{BusIncoming, Responder},
     info::MemberInfo,
+    looking::Shown,
     shared::Shared,
     trace::TraceParent,
     usual,
@@ -154,9 +155,13 @@ where
                         true => open.take_request(&shared),
                         false => open.take(message.body.at_once),
                     }
+                    let is_last = left == 0;
+                    let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
+                    let Some(of) = look_at(&handler, of, &shared, &mut hand_over) else {
+                        continue;
+                    };
                     if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                        let is_last = left == 0;
-                        open.hand_over(&shared, is_last && !is_request);
+                        hand_over();
                         let mut handled = pin!(handler.handle(incoming, &shared));
                         let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
                         let handled = match first {
@@ -198,8 +203,13 @@ where
                                 responder: None,
                             };
                             open.take(message.body.at_once);
+                            let is_last = more == 0 && inside.is_empty();
+                            let mut hand_over = || open.hand_over(&shared, is_last);
+                            let Some(of) = look_at(&handler, of, &shared, &mut hand_over) else {
+                                continue;
+                            };
                             if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                                open.hand_over(&shared, more == 0 && inside.is_empty());
+                                hand_over();
                                 let handled = handler.handle(incoming, &shared).await;
                                 handled.unwrap_or_else(|error| failed(&shared, &from, error));
                             }
@@ -247,15 +257,36 @@ impl<'a> Inside<'a> {
 }
 
 /// A message that is to be understood.
-struct Of<'a> {
-    from: &'a Arc<MemberInfo>,
-    seq: SeqNo,
-    to_me: bool,
+pub(super) struct Of<'a> {
+    pub(super) from: &'a Arc<MemberInfo>,
+    pub(super) seq: SeqNo,
+    pub(super) to_me: bool,
     /// What it says, and the body that this is a part of.
-    data: &'a [u8],
+    pub(super) data: &'a [u8],
     whole: &'a Bytes,
-    trace: Option<TraceParent>,
-    responder: Option<Responder>,
+    pub(super) trace: Option<TraceParent>,
+    pub(super) responder: Option<Responder>,
+}
+
+/// Shows a message to a handler that looks. Gives it back if it is to be handled by value.
+#[inline(always)]
+fn look_at<'a, M, H: Handlers<M>>(
+    handler: &H,
+    of: Of<'a>,
+    shared: &Shared,
+    hand_over: &mut dyn FnMut(),
+) -> Option<Of<'a>> {
+    let Some(looking) = handler.looking(of.from) else {
+        return Some(of);
+    };
+    let from = of.from;
+    match looking.show(of, hand_over) {
+        Shown::Handled(handled) => {
+            handled.unwrap_or_else(|error| failed(shared, from, error));
+            None
+        }
+        Shown::Not(of) => Some(of),
+    }
 }
 
 impl Of<'_> {

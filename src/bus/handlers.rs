@@ -3,6 +3,7 @@
 //! In: messages, members that have left. Out: calls of the user's services. May touch: those services.
 
 use std::{
+    any::Any,
     collections::{HashMap, hash_map::Entry},
     future::{Future, poll_fn},
     panic::AssertUnwindSafe,
@@ -18,6 +19,7 @@ use super::{
     hand_over::{HandOver, panicked},
     incoming::BusIncoming,
     info::MemberInfo,
+    looking::Looking,
     shared::Shared,
 };
 
@@ -32,6 +34,9 @@ pub(crate) trait Handlers<M>: Send + 'static {
         incoming: BusIncoming<M>,
         shared: &Shared,
     ) -> impl Future<Output = Result<(), SharedError>> + Send;
+
+    /// The handler of a member, if it is there and looks.
+    fn looking(&self, from: &MemberInfo) -> Option<&Looking<M>>;
 
     /// A member has left: nothing more of it comes.
     fn left(&mut self, member: &MemberInfo);
@@ -52,6 +57,12 @@ where
         _: &Shared,
     ) -> impl Future<Output = Result<(), SharedError>> + Send {
         HandOver::new(&mut self.0, incoming)
+    }
+
+    // The compiler knows which one it is.
+    #[inline(always)]
+    fn looking(&self, _: &MemberInfo) -> Option<&Looking<M>> {
+        (&self.0 as &dyn Any).downcast_ref()
     }
 
     fn left(&mut self, _: &MemberInfo) {}
@@ -118,6 +129,13 @@ where
             .map_err(SharedError::new)?
             .handle(incoming, shared)
             .await
+    }
+
+    fn looking(&self, from: &MemberInfo) -> Option<&Looking<M>> {
+        let (incarnation, one) = self.handlers.get(&from.id)?;
+        (*incarnation == from.incarnation)
+            .then_some(one)?
+            .looking(from)
     }
 
     fn left(&mut self, member: &MemberInfo) {

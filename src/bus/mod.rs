@@ -70,6 +70,7 @@ mod input;
 pub(crate) mod links;
 mod load;
 mod look;
+mod looking;
 mod make;
 mod member;
 mod newest;
@@ -97,6 +98,7 @@ pub use self::{
     incoming::{BusIncoming, Responder},
     info::MemberInfo,
     look::{Look, LookError, Passed, PathKind, Present, holdings, tap, who},
+    looking::{BusIncomingRef, Looking, look},
     member::{BusMember, UnknownMember},
     own_stack::BusOverFrames,
     refusal::NotAdmittedToBus,

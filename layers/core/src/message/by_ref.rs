@@ -43,6 +43,24 @@ impl ByReference for ChannelMsg {
     }
 }
 
+impl ByReference for String {
+    type Ref<'a> = &'a str;
+
+    #[inline]
+    fn reference(&self) -> &str {
+        self
+    }
+}
+
+impl ByReference for Bytes {
+    type Ref<'a> = &'a [u8];
+
+    #[inline]
+    fn reference(&self) -> &[u8] {
+        self
+    }
+}
+
 /// A [`ChannelMsg`] by reference. An offer, the most frequent message, is read without being built.
 ///
 /// ```
