@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_cbor::{ChannelCodec, Codec as _, EncodeError};
-use kyneta_uds_core::{ChannelMsg, ConnectionInfo, Frame, WireVersion, WriteBuf};
+use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
+use kyneta_uds_core::{ConnectionInfo, Frame, WireVersion, WriteBuf};
 use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, FramingError};
 
 use crate::{
@@ -28,12 +28,12 @@ const HIGH_WATER: usize = 64 << 10;
 const MAX_SLICES: usize = 64;
 
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Connection<C = ChannelCodec> {
     io: UnixStream,
     parser: FrameParser,
     writer: FrameWriter,
     out: WriteBuf,
-    codec: ChannelCodec,
+    codec: C,
     /// Read into, because safe code reads only into initialised memory.
     chunk: Box<[u8]>,
     /// What is set at the socket; the outer `None`: not known.
@@ -41,14 +41,14 @@ pub(crate) struct Connection {
     write_timeout: Option<Option<Duration>>,
 }
 
-impl Connection {
+impl<C: Codec + Default> Connection<C> {
     pub(crate) fn new(io: UnixStream, framing: &FramingConfig) -> Self {
         Self {
             io,
             parser: FrameParser::new(framing.wire_mode(), framing.frame_limit()).strict(),
             writer: FrameWriter::new(framing.frame_limit()),
             out: WriteBuf::default(),
-            codec: ChannelCodec::new(),
+            codec: C::default(),
             chunk: vec![0; READ].into(),
             read_timeout: None,
             write_timeout: None,
@@ -70,7 +70,7 @@ impl Connection {
     }
 
     /// Adds a message to the write buffer, once there is room.
-    pub(crate) fn queue(&mut self, msg: &ChannelMsg, deadline: &mut Deadline) -> Result<(), Error> {
+    pub(crate) fn queue(&mut self, msg: &C::Message, deadline: &mut Deadline) -> Result<(), Error> {
         if self.out.len() >= HIGH_WATER {
             self.flush(deadline)?;
         }
@@ -118,16 +118,44 @@ impl Connection {
     }
 
     /// The next message.
-    pub(crate) fn next(&mut self, deadline: &mut Deadline) -> Result<ChannelMsg, Error> {
+    pub(crate) fn next(&mut self, deadline: &mut Deadline) -> Result<C::Message, Error> {
+        loop {
+            match self.arrived()? {
+                Some(msg) => return Ok(msg),
+                None => self.fill(deadline)?,
+            }
+        }
+    }
+
+    /// Waits for the empty frame by which a listener of a connection without a handshake says that it has accepted it.
+    pub(crate) fn admitted(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        loop {
+            match self.parser.next_frame()? {
+                Some(Frame::Payload(payload)) if payload.as_slice().is_empty() => return Ok(()),
+                // What listens says something else first.
+                Some(Frame::Payload(_)) => return Err(Error::NotAdmitted),
+                Some(Frame::Skipped(fault)) => return Err(Error::Rejected(fault.into())),
+                Some(_) => {}
+                None => self.fill(deadline)?,
+            }
+        }
+    }
+
+    /// The next message, if it has been read.
+    pub(crate) fn arrived(&mut self) -> Result<Option<C::Message>, Error> {
         loop {
             match self.parser.next_frame()? {
                 Some(Frame::Payload(payload)) => {
-                    return self.codec.decode(payload).map_err(Error::Rejected);
+                    return self
+                        .codec
+                        .decode(payload)
+                        .map(Some)
+                        .map_err(Error::Rejected);
                 }
                 Some(Frame::Skipped(fault)) => return Err(Error::Rejected(fault.into())),
                 // Counted in `info`.
                 Some(_) => {}
-                None => self.fill(deadline)?,
+                None => return Ok(None),
             }
         }
     }

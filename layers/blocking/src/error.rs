@@ -70,6 +70,9 @@ pub enum Error {
         /// How many are kept for `recv`.
         limit: usize,
     },
+    /// Of a [`BusMember`](crate::BusMember): what listens at the path does not admit as a bus does. It is another program.
+    #[error("what listens at the path is no bus")]
+    NotAdmitted,
     /// The peer has ended the connection, in good order.
     #[error("the peer has closed the connection")]
     Closed,

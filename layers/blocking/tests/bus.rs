@@ -1,0 +1,289 @@
+//! A blocking member among async ones, on a real bus.
+
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
+
+use std::{convert::Infallible, thread, time::Duration};
+
+use kyneta_uds::{Bus, BusIncoming};
+use kyneta_uds_blocking::{BusError, BusMember, Error};
+use kyneta_uds_core::{Identity, SocketPath};
+use tempfile::TempDir;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+};
+use tower::{Service as _, ServiceExt as _, service_fn};
+
+const SOON: Option<Duration> = Some(Duration::from_secs(10));
+
+/// A place for a bus, and a runtime for its async members.
+struct Place {
+    runtime: Runtime,
+    path: SocketPath,
+    _dir: TempDir,
+}
+
+/// An async member that notes what it gets, and answers requests.
+struct One {
+    bus: Bus<String>,
+    said: mpsc::UnboundedReceiver<(String, bool, String)>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let mut runtime = Builder::new_multi_thread();
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            runtime: runtime.worker_threads(1).enable_all().build().unwrap(),
+            path: SocketPath::new(dir.path().join("bus.sock")).unwrap(),
+            _dir: dir,
+        }
+    }
+
+    fn one(&self, id: &str) -> One {
+        let (sender, said) = mpsc::unbounded_channel();
+        let handler = service_fn(move |incoming: BusIncoming<String>| {
+            let (from, text) = (incoming.from.id.as_str().to_owned(), incoming.message);
+            match (incoming.request, text.as_str()) {
+                (None, _) => drop(sender.send((from, incoming.to_me, text))),
+                (Some(request), "fail") => request.fail("as it was asked to"),
+                (Some(request), "wait") => {
+                    let sender = sender.clone();
+                    tokio::spawn(async move {
+                        request.cancelled().await;
+                        sender.send((from, true, "taken back".to_owned()))
+                    });
+                }
+                (Some(request), _) => request.answer(&format!("{text} yourself")).unwrap(),
+            }
+            std::future::ready(Ok::<_, Infallible>(()))
+        });
+        let builder = Bus::builder(self.path.as_pathname().unwrap())
+            .identity(Identity::service(id).unwrap())
+            .regroup(Duration::from_secs(2));
+        let bus = self.runtime.block_on(builder.join(handler)).unwrap();
+        One { bus, said }
+    }
+
+    fn blocking(&self, id: &str) -> BusMember<String> {
+        let identity = Identity::service(id).unwrap();
+        BusMember::builder(self.path.clone(), identity)
+            .connect()
+            .unwrap()
+    }
+
+    fn publish(&self, one: &mut One, text: &str) {
+        self.runtime.block_on(async {
+            drop(one.bus.ready().await.unwrap().call(text.to_owned()));
+        });
+    }
+
+    /// Waits until the async member lists another one.
+    fn met(&self, one: &One, id: &str) {
+        let mut watch = one.bus.watch_members();
+        let lists = || {
+            one.bus
+                .members()
+                .iter()
+                .any(|member| member.id.as_str() == id)
+        };
+        self.runtime.block_on(async {
+            while !lists() {
+                watch.changed().await.unwrap();
+            }
+        });
+    }
+
+    fn heard(&self, one: &mut One) -> (String, bool, String) {
+        let said = async { tokio::time::timeout(Duration::from_secs(10), one.said.recv()).await };
+        self.runtime.block_on(said).unwrap().unwrap()
+    }
+}
+
+fn said(from: &str, to_me: bool, text: &str) -> (String, bool, String) {
+    (from.to_owned(), to_me, text.to_owned())
+}
+
+fn ids(member: &BusMember<String>) -> Vec<String> {
+    let members = member.members();
+    members.iter().map(|id| id.as_str().to_owned()).collect()
+}
+
+#[test]
+fn what_is_published_and_sent_reaches_all_and_one_in_both_directions() {
+    let place = Place::new();
+    let (mut a, mut b) = (place.one("a"), place.one("b"));
+    let mut c = place.blocking("c");
+    assert_eq!(ids(&c), ["a", "b"]);
+    let delivered = c.publish(&"to all".to_owned(), SOON).unwrap();
+    assert_eq!((delivered.seq, delivered.missed.len()), (1, 0));
+    let delivered = c.send("b", &"to one".to_owned(), SOON).unwrap();
+    assert_eq!((delivered.seq, delivered.missed.len()), (2, 0));
+    assert_eq!(place.heard(&mut a), said("c", false, "to all"));
+    assert_eq!(place.heard(&mut b), said("c", false, "to all"));
+    assert_eq!(place.heard(&mut b), said("c", true, "to one"));
+    place.met(&b, "c");
+    // In bundles, and one that is large.
+    let large = "x".repeat(1 << 20);
+    for n in 0..500 {
+        let text = if n == 250 {
+            large.clone()
+        } else {
+            n.to_string()
+        };
+        place.publish(&mut b, &text);
+    }
+    for n in 0..500 {
+        let incoming = c.recv(SOON).unwrap();
+        assert_eq!((incoming.from.as_str(), incoming.to_me), ("b", false));
+        let text = if n == 250 {
+            large.clone()
+        } else {
+            n.to_string()
+        };
+        assert!(incoming.message == text && incoming.seq == n + 1);
+    }
+    let error = c.recv(Some(Duration::from_millis(10))).unwrap_err();
+    assert!(matches!(
+        error,
+        BusError::Connection(Error::TimedOut { .. })
+    ));
+    let error = c.send("d", &String::new(), SOON).unwrap_err();
+    assert_eq!(error.to_string(), r#"no member "d" is on the bus"#);
+    c.leave().unwrap();
+}
+
+#[test]
+fn requests_are_answered_failed_or_taken_back_in_both_directions() {
+    let place = Place::new();
+    let mut a = place.one("a");
+    let mut b = place.blocking("b");
+    let answer = b.request("a", &"hi".to_owned(), SOON).unwrap();
+    assert_eq!(answer, "hi yourself");
+    let error = b.request("a", &"fail".to_owned(), SOON).unwrap_err();
+    assert_eq!(error.to_string(), "a does not answer: as it was asked to");
+    let soon = Some(Duration::from_millis(20));
+    let error = b.request("a", &"wait".to_owned(), soon).unwrap_err();
+    assert!(matches!(
+        error,
+        BusError::Connection(Error::TimedOut { .. })
+    ));
+    b.publish(&"next".to_owned(), SOON).unwrap();
+    let mut heard = [place.heard(&mut a), place.heard(&mut a)];
+    heard.sort();
+    assert_eq!(
+        heard,
+        [said("b", false, "next"), said("b", true, "taken back")]
+    );
+
+    let answering = thread::spawn(move || {
+        for (text, answer) in [("one", Ok("1")), ("two", Err("unknown"))] {
+            let incoming = b.recv(SOON).unwrap();
+            assert_eq!((incoming.message.as_str(), incoming.to_me), (text, true));
+            let request = incoming.request.unwrap();
+            match answer {
+                Ok(answer) => b.answer(request, &answer.to_owned(), SOON).unwrap(),
+                Err(why) => b.fail(request, why, SOON).unwrap(),
+            }
+        }
+        b.leave().unwrap();
+    });
+    place.met(&a, "b");
+    place.runtime.block_on(async {
+        let mut ask = a.bus.member("b").unwrap();
+        assert_eq!(ask.request("one".into()).await.unwrap(), "1");
+        let error = ask.request("two".into()).await.unwrap_err();
+        assert_eq!(error.to_string(), "unknown");
+    });
+    answering.join().unwrap();
+}
+
+#[test]
+fn when_the_listener_ends_it_goes_on_with_the_next_one_and_nothing_is_lost_or_repeated() {
+    let place = Place::new();
+    let (a, mut b) = (place.one("a"), place.one("b"));
+    let mut c = place.blocking("c");
+    c.publish(&"before".to_owned(), SOON).unwrap();
+    place.met(&b, "c");
+    place.publish(&mut b, "before");
+    // It waits for the ends of its connections, and the blocking member reads its own in its next call.
+    let disposed = place.runtime.spawn(async move { a.bus.dispose().await });
+    c.publish(&"after".to_owned(), SOON).unwrap();
+    place.publish(&mut b, "after");
+    for text in ["before", "after"] {
+        assert_eq!(place.heard(&mut b), said("c", false, text));
+        assert_eq!(c.recv(SOON).unwrap().message, text);
+    }
+    assert_eq!(ids(&c), ["b"]);
+    place.runtime.block_on(disposed).unwrap();
+}
+
+#[test]
+fn two_that_publish_to_each_other_do_not_wait_for_each_other_s_recv() {
+    let place = Place::new();
+    let _listener = place.one("listener");
+    let mut threads = Vec::new();
+    let mut members = [place.blocking("a"), place.blocking("b")];
+    // Each has met the other.
+    for member in &mut members {
+        member.publish(&"hello".to_owned(), SOON).unwrap();
+    }
+    for mut member in members {
+        threads.push(thread::spawn(move || {
+            for n in 0..100 {
+                member.publish(&n.to_string(), SOON).unwrap();
+            }
+            let mut got = Vec::new();
+            while got.last().is_none_or(|last| last != "99") {
+                got.push(member.recv(SOON).unwrap().message);
+            }
+            got.retain(|text| text != "hello");
+            assert!(got.into_iter().eq((0..100).map(|n| n.to_string())));
+            member
+        }));
+    }
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap().leave().unwrap());
+}
+
+#[test]
+fn another_protocol_is_refused_and_what_is_no_message_is_named() {
+    let place = Place::new();
+    let mut a = place.one("a");
+    let identity = || Identity::service("b").unwrap();
+    let refused = BusMember::<String>::builder(place.path.clone(), identity())
+        .protocol("other/2")
+        .connect();
+    let Err(BusError::NotAdmitted { code, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(code, "protocol");
+    let mut b = BusMember::<u32>::builder(place.path.clone(), identity())
+        .max_message(4)
+        .connect()
+        .unwrap();
+    place.met(&a, "b");
+    place.publish(&mut a, "seven");
+    let error = b.recv(SOON).unwrap_err();
+    assert_eq!(error.to_string(), "message 1 of a is not understood");
+    b.leave().unwrap();
+    let mut c = BusMember::<String>::builder(place.path.clone(), identity())
+        .max_message(4)
+        .connect()
+        .unwrap();
+    let error = c.publish(&"seven".to_owned(), SOON).unwrap_err();
+    assert!(matches!(error, BusError::Encode(_)), "{error}");
+    place.met(&a, "b");
+    let asked = {
+        let mut ask = a.bus.member("b");
+        place
+            .runtime
+            .spawn(async move { ask.as_mut().unwrap().request("x".into()).await })
+    };
+    let incoming = c.recv(SOON).unwrap();
+    drop(c);
+    drop(incoming);
+    assert!(place.runtime.block_on(asked).unwrap().is_err());
+}
