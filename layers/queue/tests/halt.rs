@@ -8,11 +8,12 @@ use std::{
     convert::Infallible,
     future::ready,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use kyneta_uds_core::Inbound;
 use kyneta_uds_queue::{Handle, QueueConfig, queue};
-use support::{BUFFER, Num, Pipe};
+use support::{BUFFER, Num, OnCall, Pipe};
 use tokio::sync::{Notify, oneshot};
 use tower::service_fn;
 
@@ -69,7 +70,7 @@ async fn the_handler_finishes_before_it_is_quiet_and_nothing_more_is_read() {
         async move { quiet(&handle).await }
     });
     // Paused time moves on when nothing else can run.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waits.is_finished());
     go.notify_one();
     assert!(waits.await.unwrap());
@@ -89,7 +90,7 @@ async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_th
     for n in 0..20 {
         handle.queue(Num(n)).await.unwrap();
     }
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(pipe.0.lock().unwrap().buffer.len(), BUFFER);
     assert!(quiet(&handle).await && frozen(&handle).await);
     assert!(pipe.0.lock().unwrap().aside);
@@ -97,7 +98,7 @@ async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_th
 
     handle.queue(Num(20)).await.unwrap();
     pipe.make_room(100);
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(pipe.taken().len(), 0);
     handle.thaw();
     handle.flushed().await.unwrap();
@@ -123,4 +124,21 @@ async fn a_connection_that_ends_or_cannot_be_put_aside_does_not_halt() {
     handle.abort();
     handle.closed().await;
     assert!(!frozen(&handle).await);
+}
+
+/// Whenever one message is encoded another one waits, as where another thread sends as fast as the driver encodes.
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_never_stops_holds_no_halt_up() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven(&pipe);
+    let another = {
+        let handle = handle.clone();
+        OnCall(Arc::new(move |num| drop(handle.queue_now(num))))
+    };
+    pipe.0.lock().unwrap().on_call = Some(another);
+    handle.queue(Num(0)).await.unwrap();
+    let halts = async { quiet(&handle).await && frozen(&handle).await };
+    let halted = tokio::time::timeout(Duration::from_secs(1), halts).await;
+    assert_eq!(halted, Ok(true));
+    pipe.0.lock().unwrap().on_call = None;
 }

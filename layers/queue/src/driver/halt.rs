@@ -56,13 +56,22 @@ where
         Some(step)
     }
 
-    /// Lets the handler finish with what was read. Encoding goes on: it makes room, which handlers may wait for.
+    /// Lets the handler finish with what was read. Encoding goes on beyond the channel's room: it makes room in the queue,
+    /// which handlers may wait for. But no further than as many bytes as may wait in the queue.
     fn quiet(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
         let mut count = 0;
         let read = self
             .as_mut()
             .guarded(|this| this.hand_over::<true>(cx, usize::MAX, 0, u64::MAX, &mut count))?;
-        self.as_mut().write::<true>(cx)?;
+        if self.channel.buffered() < self.shared.config.max_bytes {
+            self.as_mut().write::<true>(cx)?;
+            if self.shared.lock().level().messages > 0 {
+                // What came meanwhile has woken no task.
+                cx.waker().wake_by_ref();
+            }
+        } else {
+            self.as_mut().write::<false>(cx)?;
+        }
         if self.phase != Phase::Open {
             self.shared.cannot_halt();
         } else if !read.held && self.ahead.is_none() && self.handling.is_none() {

@@ -23,7 +23,8 @@ where
     M: Message,
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.
-    /// `BEYOND` its room, too: then all is encoded that waits.
+    /// `BEYOND` its room, too: then all is encoded that waits at first. What others send meanwhile, as fast as it is
+    /// encoded, stays in the queue.
     pub(super) fn write<const BEYOND: bool>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -41,6 +42,7 @@ where
             return Continue(Wrote::default());
         }
         let (mut encoded, mut moved) = (false, false);
+        let mut has_taken = false;
         let (held, taken) = (this.channel.buffered(), *this.taken);
         loop {
             let (mut messages, mut bytes) = (0, 0_usize);
@@ -129,8 +131,9 @@ where
                 *this.taken = *this.encoded;
             }
             let progressed = send_queue.progress(messages, bytes, *this.taken);
-            if this.batch.is_empty() {
+            if this.batch.is_empty() && !(BEYOND && has_taken) {
                 send_queue.take(this.batch);
+                has_taken = true;
             }
             let idle = !pending && this.batch.is_empty();
             if (pending || idle) && !again {
