@@ -7,7 +7,7 @@ use std::{
 
 use kyneta_uds::bus::BusIncoming;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 use super::{args::SendArgs, line::plain};
@@ -16,22 +16,22 @@ use crate::{failure::Failure, stdout::print_line};
 /// Joins, sends, and leaves when the message is delivered.
 pub(crate) async fn send(args: SendArgs) -> Result<(), Failure> {
     let text = text(&args.text)?;
-    let sending = send_text(&args, text);
-    match timeout(args.timeout(), sending).await {
-        Ok(sent) => sent,
-        Err(_) => {
-            let what = format!("not delivered within {} ms", args.timeout().as_millis());
-            Err(Failure::work(what))
-        }
-    }
-}
-
-async fn send_text(args: &SendArgs, text: String) -> Result<(), Failure> {
+    let (timeout, start) = (args.timeout(), Instant::now());
     let ignore = service_fn(async |_: BusIncoming<Value>| Ok::<_, Infallible>(()));
-    let bus = args.joining.builder("send")?.join(ignore).await?;
-    let sent = deliver(args, &bus, text.into()).await;
-    bus.dispose().await;
-    sent
+    // An error says why it could not be joined.
+    let joining = args.joining.builder("send")?.join_timeout(timeout);
+    let bus = joining.join(ignore).await?;
+    let sending = async {
+        let sent = deliver(&args, &bus, text.into()).await;
+        bus.dispose().await;
+        sent
+    };
+    timeout_at(start + timeout, sending)
+        .await
+        .unwrap_or_else(|_| {
+            let what = format!("not delivered within {} ms", timeout.as_millis());
+            Err(Failure::work(what))
+        })
 }
 
 async fn deliver(

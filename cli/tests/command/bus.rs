@@ -319,3 +319,19 @@ fn the_status_of_a_bus_has_its_members_what_waits_and_its_counts() {
         process.stop();
     }
 }
+
+#[test]
+fn a_message_for_a_path_of_another_kind_fails_with_the_reason() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut listener = start(&["listen", path, "--json"]);
+    listener.until(&json!({"event": "listening"}));
+    let (code, out, err) = run(&["send", path, "hello", "--timeout", "2000"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    let why = "a process listens at the path and does not introduce itself";
+    assert!(
+        err.contains("could not be joined within 2s") && err.contains(why),
+        "{err}"
+    );
+    listener.stop();
+}
