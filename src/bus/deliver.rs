@@ -25,7 +25,7 @@ use super::{
     inbox::Delivery,
     incoming::{BusIncoming, Responder},
     info::MemberInfo,
-    looking::Shown,
+    looking::{Looking, Shown},
     shared::Shared,
     trace::TraceParent,
     usual,
@@ -156,12 +156,18 @@ where
                         false => open.take(message.body.at_once),
                     }
                     let is_last = left == 0;
-                    let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
-                    let Some(of) = look_at(&handler, of, &shared, &mut hand_over) else {
-                        continue;
+                    let of = match handler.looking(&from) {
+                        None => of,
+                        Some(looking) => {
+                            let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
+                            match look_at(looking, of, &shared, &mut hand_over) {
+                                None => continue,
+                                Some(of) => of,
+                            }
+                        }
                     };
                     if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                        hand_over();
+                        open.hand_over(&shared, is_last && !is_request);
                         let mut handled = pin!(handler.handle(incoming, &shared));
                         let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
                         let handled = match first {
@@ -204,12 +210,18 @@ where
                             };
                             open.take(message.body.at_once);
                             let is_last = more == 0 && inside.is_empty();
-                            let mut hand_over = || open.hand_over(&shared, is_last);
-                            let Some(of) = look_at(&handler, of, &shared, &mut hand_over) else {
-                                continue;
+                            let of = match handler.looking(&from) {
+                                None => of,
+                                Some(looking) => {
+                                    let mut hand_over = || open.hand_over(&shared, is_last);
+                                    match look_at(looking, of, &shared, &mut hand_over) {
+                                        None => continue,
+                                        Some(of) => of,
+                                    }
+                                }
                             };
                             if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                                hand_over();
+                                open.hand_over(&shared, is_last);
                                 let handled = handler.handle(incoming, &shared).await;
                                 handled.unwrap_or_else(|error| failed(&shared, &from, error));
                             }
@@ -269,16 +281,13 @@ pub(super) struct Of<'a> {
 }
 
 /// Shows a message to a handler that looks. Gives it back if it is to be handled by value.
-#[inline(always)]
-fn look_at<'a, M, H: Handlers<M>>(
-    handler: &H,
+#[inline]
+fn look_at<'a, M>(
+    looking: &Looking<M>,
     of: Of<'a>,
     shared: &Shared,
     hand_over: &mut dyn FnMut(),
 ) -> Option<Of<'a>> {
-    let Some(looking) = handler.looking(of.from) else {
-        return Some(of);
-    };
     let from = of.from;
     match looking.show(of, hand_over) {
         Shown::Handled(handled) => {
