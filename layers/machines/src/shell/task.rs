@@ -34,7 +34,7 @@ use crate::{
 /// How many arrivals may say what they want at a time.
 const ARRIVALS: usize = 64;
 
-/// How many unknown keys are reported; more are refused, and logged alone.
+/// How many unknown keys are reported and logged, each once; more are refused, and logged as details.
 const UNKNOWN_KEYS: usize = 64;
 
 /// What this side is, for all tasks.
@@ -435,13 +435,15 @@ where
 
     async fn refused(&mut self, key: MachineKey, refusal: Refusal, here: bool) {
         let machine = self.others.get(&key).map(|other| other.name.clone());
-        tracing::warn!(%key, ?machine, %refusal, here, "a link is refused");
         if machine.is_none() {
+            // It dials again and again, and must not fill the log.
             if self.unknown.contains(&key) || self.unknown.len() == UNKNOWN_KEYS {
-                return;
+                return tracing::debug!(%key, %refusal, "a link is refused again");
             }
             self.unknown.push(key);
         }
+        let known_as = machine.as_ref().map(tracing::field::display);
+        tracing::warn!(%key, machine = known_as, %refusal, here, "a link is refused");
         let event = LinkEvent::Refused {
             key,
             machine,
