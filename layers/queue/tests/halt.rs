@@ -126,6 +126,20 @@ async fn a_connection_that_ends_or_cannot_be_put_aside_does_not_halt() {
     assert!(!frozen(&handle).await);
 }
 
+/// What a channel holds of another process goes out although nothing is sent here.
+#[tokio::test(start_paused = true)]
+async fn what_was_encoded_in_another_process_is_written_as_the_kernel_makes_room() {
+    let pipe = Pipe::with_room(1);
+    pipe.0.lock().unwrap().buffer.extend((0..20).map(Num));
+    let _handle = driven(&pipe);
+    for room in [4, 100] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        pipe.make_room(room);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(pipe.taken(), (0..20).collect::<Vec<_>>());
+}
+
 /// Whenever one message is encoded another one waits, as where another thread sends as fast as the driver encodes.
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_never_stops_holds_no_halt_up() {

@@ -105,7 +105,8 @@ where
             // What stands before one that a layer of the user's holds back goes out all the same.
             let held_back = u64::from(this.calling.is_some());
             let given = *this.encoded - held_back;
-            if *this.taken < given || (!pending && alone) {
+            // A channel that goes on in another process may hold bytes of messages that were called there.
+            if *this.taken < given || held > 0 || (!pending && alone) {
                 let before = this.channel.buffered();
                 match this.channel.poll_flush(cx) {
                     Poll::Pending => {}
