@@ -20,6 +20,7 @@ use tokio::{
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 use crate::{
+    full,
     process::{PART, PATH},
     support::raise_descriptor_limit,
 };
@@ -27,7 +28,7 @@ use crate::{
 /// How often each side of a connection sends.
 const EVERY: Duration = Duration::from_millis(10);
 
-fn say(what: impl std::fmt::Display) {
+pub(crate) fn say(what: impl std::fmt::Display) {
     println!("> {what}");
 }
 
@@ -42,6 +43,8 @@ async fn part() {
         Some(("server", sends)) => server(&path, sends == "sends").await,
         Some(("idle", count)) => idle(&path, count.parse().unwrap()).await,
         Some(("pinging", count)) => pinging(&path, count.parse().unwrap()).await,
+        Some(("full-server", size)) => full::server(&path, size.parse().unwrap()).await,
+        Some(("full-clients", size)) => full::clients(&path, size.parse().unwrap()).await,
         _ => panic!("no such part: {part}"),
     }
 }
@@ -116,13 +119,13 @@ async fn server(path: &Path, sends: bool) {
     say(gone_out);
 }
 
-type Input = Lines<BufReader<Stdin>>;
+pub(crate) type Input = Lines<BufReader<Stdin>>;
 
-fn input() -> Input {
+pub(crate) fn input() -> Input {
     BufReader::new(tokio::io::stdin()).lines()
 }
 
-fn client(path: &Path, id: &str) -> kyneta_uds::ClientBuilder {
+pub(crate) fn client(path: &Path, id: &str) -> kyneta_uds::ClientBuilder {
     let identity = Identity::service(id).unwrap();
     let builder = Client::builder(path).identity(identity);
     builder.reconnect(ReconnectPolicy::off())
