@@ -4,6 +4,7 @@ use kyneta_uds::{
     CborLayer, ChannelMsg, FramingLayer, HandshakeLayer, Identity, NegotiateLayer, QueueLayer,
     SocketPath, UnixConnector, connect, join,
 };
+use tower::limit::RateLimitLayer as _; // so that it compiles with no tower that lacks what the other cases use
 use tower::{ServiceBuilder, service_fn};
 
 fn main() {
