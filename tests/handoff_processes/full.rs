@@ -52,7 +52,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const BASE: u64 = 64 << 20;
 
 /// A full queue is there as messages, as encoded bytes, as the state of its connection, and in the sealed file. Each
-/// handover encodes another one, which waits in the successor until the client has read it.
+/// handover encodes two more, one while it becomes quiet, which wait in the successor until the client has read them.
 const COPIES: usize = 5;
 
 /// By the bytes alone: how many messages wait is no bound here.
@@ -326,7 +326,7 @@ fn full(size: usize) {
         }
     }
     pauses.sort();
-    let bound = BASE + (CLIENTS * waits(size) * (COPIES + handovers)) as u64;
+    let bound = BASE + (CLIENTS * waits(size) * (COPIES + 2 * handovers)) as u64;
     println!(
         "{CLIENTS} connections with full queues of {} MiB, {size} bytes a message, {handovers} handovers in \
          {:.1?}: frozen {:.1?} (median), {:.1?} (longest); a server held {} MiB at most, of {} MiB",
