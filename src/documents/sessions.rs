@@ -70,7 +70,7 @@ struct Link {
     up: [bool; 2],
 }
 
-/// From whom, to whom, and what.
+/// Sender, receiver, and the message.
 type Sent = (String, String, Value);
 
 enum Wire {
