@@ -292,12 +292,15 @@ impl<M: Message> Routing<M> {
     /// Queues what was collected.
     fn queue_all(&mut self) {
         while let Some((to, batch)) = self.outgoing.last() {
-            if let Some(member) = self.members.get_mut(&to) {
-                member.place = Place::default();
-                let (sent, has_room) = queue(&member.handle, batch);
-                self.sent += sent;
-                note_full(&mut self.full, to, &member.handle, has_room);
-            }
+            let Some(member) = self.members.get_mut(&to) else {
+                // It has left since a turn that a panic of `on_event` has ended. Its place will be another member's.
+                *batch = MessageBatch::new();
+                continue;
+            };
+            member.place = Place::default();
+            let (sent, has_room) = queue(&member.handle, batch);
+            self.sent += sent;
+            note_full(&mut self.full, to, &member.handle, has_room);
         }
         self.outgoing.rest();
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use kyneta_uds_core::{
 };
 use kyneta_uds_hub::{Hub, HubEvent, LocalChannel, Rate, Rates, Router};
 use kyneta_uds_queue::{Overflow, QueueConfig, queue};
-use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
+use kyneta_uds_relay::{Diagnostic, Effect, MemberFacts, MemberKey, Switch, SwitchConfig};
 use tokio::time::{Instant, timeout};
 use tower::{Service as _, ServiceExt as _};
 
@@ -161,6 +162,57 @@ async fn a_round_is_bounded_in_bytes() {
     assert_eq!(hub.status().routed, 1);
     member.received(offer(64 << 10));
     assert_eq!(hub.status().routed, 3);
+}
+
+/// Passes each message to the first member that is there, and reports `vacant`.
+#[derive(Default)]
+struct ToTheFirst(Vec<MemberKey>);
+
+impl Router<ChannelMsg> for ToTheFirst {
+    fn established(&mut self, member: MemberKey, _: &MemberFacts, _: &mut Vec<Effect>) {
+        self.0.push(member);
+    }
+    fn received(&mut self, from: MemberKey, msg: ChannelMsg, out: &mut Vec<Effect>) {
+        match msg {
+            ChannelMsg::Vacant(_) => out.push(Effect::Report {
+                diagnostic: Diagnostic::ChangedEntry,
+                member: from,
+                doc: None,
+            }),
+            msg => out.extend(self.0.first().map(|first| Effect::send(*first, msg))),
+        }
+    }
+    fn left(&mut self, member: MemberKey, _: &mut Vec<Effect>) {
+        self.0.retain(|known| *known != member);
+    }
+}
+
+/// A panic of `on_event` ends a turn, and the member that it had messages for leaves: no other member gets them.
+#[tokio::test]
+async fn what_a_member_that_has_left_was_to_get_reaches_no_other() {
+    let panics = |_: &HubEvent| panic!("as the test wants it");
+    let hub = Hub::with(|| Box::new(ToTheFirst::default()), Rates::default(), panics);
+    let enter = || {
+        let (handle, driver) = queue(QueueConfig::default());
+        let facts = MemberFacts::local(WireVersion::V3);
+        (hub.enter(facts, handle.clone()), handle, driver)
+    };
+    let (first, _handle, _driver) = enter();
+    let (_second, second_gets, _driver) = enter();
+    let (mut sender, _handle, _driver) = enter();
+    sender.round_begins();
+    sender.received(numbered(0, 0));
+    sender.received(numbered(0, 1));
+    sender.received(ChannelMsg::Vacant(DocId::new("d").unwrap()));
+    let ended = catch_unwind(AssertUnwindSafe(|| sender.round_over()));
+    assert!(ended.is_err());
+    drop(first);
+    sender.round_begins();
+    for number in 2..=4 {
+        sender.received(numbered(0, number));
+    }
+    sender.round_over();
+    assert_eq!(second_gets.queued().0, 3);
 }
 
 /// A member does not read: the sender waits, the queue stays within its bound and one message, and after the
