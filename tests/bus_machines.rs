@@ -8,32 +8,23 @@
 )] // Helpers stand beside the tests.
 
 mod support;
+#[path = "support/machines.rs"]
+mod world;
 
-use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use kyneta_uds::{
-    BoxError, Bus, BusIncoming,
+    Bus, BusIncoming,
     bus::{BusEvent, BusEventReader, who},
-    machines::{
-        LinkChange, LinkSettings, Links, Machine, MachineKey, Machines, Reason, memory::Network,
-    },
+    machines::{LinkChange, LinkSettings, Reason},
 };
 use support::{service, soon};
-use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
+use world::World;
 
-const NAMES: [&str; 3] = ["oslo", "rome", "lima"];
-
-fn key(machine: usize) -> MachineKey {
-    MachineKey::from([u8::try_from(machine).unwrap() + 1; 32])
-}
-
-struct World {
-    dir: TempDir,
-    network: Network,
-    machines: usize,
-}
+/// Between two attempts at a link: shorter than the grace times of these tests.
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
 struct One {
     bus: Bus<String>,
@@ -42,38 +33,6 @@ struct One {
 }
 
 impl World {
-    fn new(machines: usize) -> Self {
-        let (dir, network) = (tempfile::tempdir().unwrap(), Network::new());
-        Self {
-            dir,
-            network,
-            machines,
-        }
-    }
-
-    fn path(&self, machine: usize) -> PathBuf {
-        self.dir.path().join(format!("{machine}.sock"))
-    }
-
-    fn links(&self, machine: usize) -> Machines {
-        let (network, count) = (self.network.clone(), self.machines);
-        Machines::new(move || {
-            let network = network.clone();
-            async move {
-                let me = key(machine);
-                // Shorter than the grace times of these tests.
-                let settings = LinkSettings::default().max_delay(Duration::from_millis(500));
-                let builder = Links::builder(NAMES[machine].parse()?, me);
-                let mut builder = builder.settings(settings);
-                for other in (0..count).filter(|other| *other != machine) {
-                    let name = NAMES[other].parse()?;
-                    builder = builder.machine(Machine::new(name, key(other), key(other)));
-                }
-                Ok::<_, BoxError>(builder.start(network.dialer(me), network.listen(me))?)
-            }
-        })
-    }
-
     async fn join(&self, machine: usize, id: &str) -> One {
         self.join_with(machine, id, "test/1", Duration::from_secs(5))
             .await
@@ -113,7 +72,7 @@ impl World {
             .identity(service(id))
             .protocol(protocol)
             .regroup(regroup)
-            .machines(self.links(machine));
+            .machines(self.links(machine, LinkSettings::default().max_delay(MAX_DELAY)));
         let events = builder.events();
         let bus = match takes_over {
             #[cfg(target_os = "linux")]
@@ -121,14 +80,6 @@ impl World {
             _ => soon(builder.join(handler)).await.unwrap(),
         };
         One { bus, events, said }
-    }
-
-    fn cut(&self, a: usize, b: usize) {
-        self.network.cut(key(a), key(b));
-    }
-
-    fn heal(&self, a: usize, b: usize) {
-        self.network.heal(key(a), key(b));
     }
 }
 

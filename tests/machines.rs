@@ -7,62 +7,25 @@
     clippy::indexing_slicing
 )] // Helpers stand beside the tests.
 
+#[path = "support/machines.rs"]
+mod world;
+
 use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use kyneta_uds::{
     BoxError, ChannelMsg, Client, DocEntry, DocId, Event, Events, Identity, Incoming, Interest,
     Offer, Peer, ReplicaType, SchemaHash, Version,
-    machines::{LinkChange, Links, Machine, MachineKey, Machines, memory::Network},
+    machines::{LinkChange, LinkSettings},
 };
-use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
-
-const NAMES: [&str; 3] = ["oslo", "rome", "lima"];
-
-fn key(machine: usize) -> MachineKey {
-    MachineKey::from([u8::try_from(machine).unwrap() + 1; 32])
-}
-
-struct World {
-    dir: TempDir,
-    network: Network,
-    machines: usize,
-}
+use world::World;
 
 impl World {
-    fn new(machines: usize) -> Self {
-        let (dir, network) = (tempfile::tempdir().unwrap(), Network::new());
-        Self {
-            dir,
-            network,
-            machines,
-        }
-    }
-
-    fn path(&self, machine: usize) -> PathBuf {
-        self.dir.path().join(format!("{machine}.sock"))
-    }
-
     /// A peer of a machine that runs links when it listens.
     async fn peer(&self, machine: usize) -> (Peer, Events) {
-        let (network, count) = (self.network.clone(), self.machines);
-        let machines = Machines::new(move || {
-            let network = network.clone();
-            async move {
-                let me = key(machine);
-                let mut builder = Links::builder(NAMES[machine].parse()?, me);
-                for other in (0..count).filter(|other| *other != machine) {
-                    builder = builder.machine(Machine::new(
-                        NAMES[other].parse()?,
-                        key(other),
-                        key(other),
-                    ));
-                }
-                Ok::<_, BoxError>(builder.start(network.dialer(me), network.listen(me))?)
-            }
-        });
-        let builder = Peer::builder(self.path(machine)).machines(machines);
+        let links = self.links(machine, LinkSettings::default());
+        let builder = Peer::builder(self.path(machine)).machines(links);
         let events = builder.events();
         let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
         (builder.join(ignore).await.unwrap(), events)
@@ -150,7 +113,7 @@ async fn a_concurrent_document_passes_between_machines_that_hold_it_when_their_l
     let world = World::new(3);
     let pairs = [(0, 1), (0, 2), (1, 2)];
     for (one, other) in pairs {
-        world.network.cut(key(one), key(other));
+        world.cut(one, other);
     }
     let mut peers = Vec::new();
     for machine in 0..3 {
@@ -160,7 +123,7 @@ async fn a_concurrent_document_passes_between_machines_that_hold_it_when_their_l
     let (_b, mut to_b) = holder(world.path(1), "vb").await;
     let (mut c, mut to_c) = holder(world.path(2), "vc").await;
     for (one, other) in pairs {
-        world.network.heal(key(one), key(other));
+        world.heal(one, other);
     }
     for (inbox, others) in [
         (&mut to_a, ["vb", "vc"]),
@@ -179,10 +142,10 @@ async fn a_concurrent_document_passes_between_machines_that_hold_it_when_their_l
     offers_of(&mut to_a, &["vc2"]).await;
 
     while to_b.try_recv().is_ok() {}
-    world.network.cut(key(0), key(1));
+    world.cut(0, 1);
     link(&mut peers[1].1, LinkChange::Down).await;
     assert!(peers[1].0.links().iter().any(|link| !link.up));
-    world.network.heal(key(0), key(1));
+    world.heal(0, 1);
     link(&mut peers[1].1, LinkChange::Up).await;
     offers_of(&mut to_b, &["va"]).await;
 }
