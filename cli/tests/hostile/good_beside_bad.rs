@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use crate::{
     MIB,
     bad_peers::{self, Bad},
-    good_peers::{GoodPeers, Trip},
+    good_peers::GoodPeer,
+    paced::{Paced, Trip},
     service::QUEUED,
     size,
     support::durations::Durations,
@@ -38,7 +39,10 @@ fn good_peers_are_served_beside_bad_ones() {
     let stall = Duration::from_secs(size(2, 10));
     let alone = Duration::from_secs(size(1, 10));
     let target = Target::echo(stall, size(64, 1024));
-    let good = GoodPeers::start(&target.path, GOOD, EVERY);
+    let path = target.path.clone();
+    let good = Paced::start(GOOD, EVERY, async move |number| {
+        GoodPeer::connect(&path, number).await
+    });
     let (open, before) = (target.descriptors(), target.resident());
     sleep(alone);
 
@@ -89,6 +93,6 @@ fn good_peers_are_served_beside_bad_ones() {
 }
 
 fn figures(trips: &[Trip], when: impl Fn(Instant) -> bool) -> Durations {
-    let trips = trips.iter().filter(|(due, _)| when(*due));
-    trips.map(|(_, took)| *took).collect()
+    let trips = trips.iter().filter(|trip| when(trip.due));
+    trips.map(|trip| trip.took).collect()
 }

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::{
     MIB,
     hostile_member::{self, Fate, Says},
-    members::{Members, Trip},
+    members::Pair,
+    paced::{Paced, Trip},
     relay_service::{Kept, max_documents},
     size,
     support::durations::Durations,
@@ -89,7 +90,10 @@ fn members_are_served_beside_a_hostile_one_of_each_kind() {
 
 fn run(says: Says, seen: Seen, failed: &mut String) {
     let target = Target::relay(STALL, QUEUE);
-    let members = Members::start(&target.path, PAIRS, EVERY);
+    let path = target.path.clone();
+    let members = Paced::start(PAIRS, EVERY, async move |number| {
+        Pair::join(&path, number).await
+    });
     // The first round trips are those of a process that has just begun.
     sleep(Duration::from_millis(500));
     let (start, before) = (Instant::now(), target.resident());
@@ -132,7 +136,7 @@ fn run(says: Says, seen: Seen, failed: &mut String) {
 
     let affected: &dyn Fn(&Trip) -> bool = match seen {
         // Those that share a document with it wait until it is disconnected, each time.
-        Seen::Disconnected => &|trip| trip.pair > 0,
+        Seen::Disconnected => &|trip| trip.of > 0,
         _ => &|_| true,
     };
     let figures = |when: &dyn Fn(Instant) -> bool| -> Durations {

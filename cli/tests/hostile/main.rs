@@ -20,6 +20,7 @@ mod bad_peers;
 mod good_peers;
 mod hostile_member;
 mod members;
+mod paced;
 mod raw_peer;
 mod relay_service;
 mod service;
