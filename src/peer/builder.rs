@@ -1,6 +1,7 @@
 //! How a peer joins a path.
 //!
-//! In: settings, a handler; what a predecessor has handed over. Out: a [`Peer`], whose tasks run.
+//! In: settings, a handler; what a predecessor has handed over. Out: a [`Peer`], whose tasks run. May
+//! touch: the path, tasks of tokio's.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
 //! `--take-over` and `--offer-handoff`: a restart that no peer sees.
+//!
+//! In: the options, a builder of a role. Out: the role, taken over or begun anew. May touch: what the role touches.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,6 @@
 //! A store in memory, for tests and for programs that only move their documents.
+//!
+//! In: what is to be stored. Out: the same. May touch: a lock of its own.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,6 @@
 //! Reads items of CBOR from one payload.
+//!
+//! In: a payload. Out: its items one by one, or why it is rejected. Touches nothing.
 
 use kyneta_uds_core::{Payload, Rejection};
 use serde::de::DeserializeOwned;

@@ -1,4 +1,6 @@
 //! Writes items of CBOR.
+//!
+//! In: numbers, texts, bytes. Out: the same at the end of a buffer. Touches nothing.
 
 use kyneta_uds_cbor::EncodeError;
 use kyneta_uds_core::PayloadWriter;

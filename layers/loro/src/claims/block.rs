@@ -1,4 +1,6 @@
 //! A block of changes.
+//!
+//! In: its bytes, what may still be claimed. Out: whether the library may read it, and what is left. Touches nothing.
 
 use super::{
     Refused, Room,

@@ -1,4 +1,6 @@
 //! Tables by columns: what is the same in several rows stands there once, with a count.
+//!
+//! In: the bytes of a table. Out: its runs, and how many rows it claims. Touches nothing.
 
 use super::{Refused, walk::Walk};
 

@@ -1,4 +1,6 @@
 //! A whole document: its changes, its state, and the state that its changes start from.
+//!
+//! In: its bytes, what may still be claimed. Out: whether the library may read it, and what is left. Touches nothing.
 
 use super::{
     Refused, Room, block,

@@ -1,4 +1,6 @@
 //! A table of keys and values, whose blocks may be packed.
+//!
+//! In: its bytes, how many may be unpacked. Out: each key with its value, or why it is refused. Touches nothing.
 
 use std::io::Read as _;
 

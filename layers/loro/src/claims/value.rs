@@ -1,4 +1,6 @@
 //! Plain values, with all that is nested in them: as changes hold them, and as states do.
+//!
+//! In: bytes that begin with a value. Out: those behind it, or why it is refused. Touches nothing.
 
 use super::{Refused, Room, walk::Walk};
 

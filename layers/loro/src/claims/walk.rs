@@ -1,4 +1,6 @@
 //! Bytes, read from the front.
+//!
+//! In: bytes. Out: numbers and parts of them, or that they end too early. Touches nothing.
 
 use super::Refused;
 

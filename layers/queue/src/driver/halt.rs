@@ -2,7 +2,8 @@
 //!
 //! In: an order. Out: whether it is carried out. Quiet: nothing is read, and the handler is at work on nothing. Frozen:
 //! all that waited is encoded, whether the channel had room or not, and the channel is put aside; nothing is polled
-//! until the driver is thawed. A connection that is ending does not halt.
+//! until the driver is thawed. A connection that is ending does not halt. May touch: the
+//! channel, the handler, the send queue.
 
 use std::{
     ops::ControlFlow::{Break, Continue},
