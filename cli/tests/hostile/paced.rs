@@ -21,8 +21,6 @@ use tokio::{
 /// A round trip.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trip {
-    /// Which one of those that do them.
-    pub(crate) of: u32,
     /// When it was due.
     pub(crate) due: Instant,
     /// How long it took from then on.
@@ -62,10 +60,10 @@ impl Paced {
                 ready.send(()).unwrap();
                 let start = Instant::now();
                 let mut all = JoinSet::new();
-                for (of, one) in (0..).zip(made) {
+                for (number, one) in (0..).zip(made) {
                     // Spread over the interval.
-                    let first = start + every * of / count;
-                    all.spawn(round_trips(one, of, first, every, until.clone()));
+                    let first = start + every * number / count;
+                    all.spawn(round_trips(one, first, every, until.clone()));
                 }
                 all.join_all().await.concat()
             })
@@ -85,7 +83,6 @@ impl Paced {
 /// that begins late because this thread was late does not.
 async fn round_trips(
     mut one: impl RoundTrips,
-    of: u32,
     mut due: Instant,
     every: Duration,
     until: Arc<AtomicBool>,
@@ -100,7 +97,7 @@ async fn round_trips(
         let began = if late { due } else { Instant::now() };
         one.round_trip(number).await;
         let took = began.elapsed();
-        trips.push(Trip { of, due, took });
+        trips.push(Trip { due, took });
         due += every;
     }
     trips

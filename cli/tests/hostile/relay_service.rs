@@ -36,7 +36,10 @@ fn rates() -> Rates {
         per_second: 500,
         burst: 500,
     };
-    let short = Rates::default().interests(rate).presents(rate);
+    let short = Rates::default()
+        .interests(rate)
+        .presents(rate)
+        .reports(rate);
     size(short, Rates::default())
 }
 

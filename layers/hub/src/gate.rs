@@ -1,4 +1,5 @@
-//! What holds a member back: its messages that are not routed yet, and the queues that they have filled.
+//! What holds a member back: its messages that are not routed yet, the queues that they have filled, and what was
+//! reported of them.
 //!
 //! In: messages that are handed in and routed. Out: whether more may be read. May touch: the lock of one member;
 //! no code of a user runs under it.
@@ -28,6 +29,26 @@ pub(crate) struct Waiting {
     pub(crate) bytes: usize,
 }
 
+/// What its last messages have led to.
+#[derive(Debug)]
+pub(crate) struct After<M> {
+    /// The queues that have no room since.
+    pub(crate) full: Vec<(MemberKey, Handle<M>)>,
+    /// How many reports the router made of them.
+    pub(crate) reports: u32,
+}
+
+impl<M> After<M> {
+    pub(crate) const NOTHING: Self = Self {
+        full: Vec::new(),
+        reports: 0,
+    };
+
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.full.is_empty() && self.reports == 0
+    }
+}
+
 /// One member's.
 #[derive(Debug)]
 pub(crate) struct Gate<M> {
@@ -40,8 +61,7 @@ pub(crate) struct Gate<M> {
 struct State<M> {
     messages: usize,
     bytes: usize,
-    /// The queues that have no room since its last messages.
-    full: Vec<(MemberKey, Handle<M>)>,
+    after: After<M>,
     waker: Option<Waker>,
 }
 
@@ -52,7 +72,7 @@ impl<M> Gate<M> {
             state: Mutex::new(State {
                 messages: 0,
                 bytes: 0,
-                full: Vec::new(),
+                after: After::NOTHING,
                 waker: None,
             }),
         }
@@ -66,18 +86,20 @@ impl<M> Gate<M> {
         state.bytes = state.bytes.saturating_add(waiting.bytes);
     }
 
-    /// Messages are routed, after they have `waited` or have not; they have filled these queues.
-    pub(crate) fn routed(&self, waited: Option<Waiting>, full: &mut Vec<(MemberKey, Handle<M>)>) {
+    /// Messages are routed, after they have `waited` or have not. What they have led to is taken out of `after`.
+    pub(crate) fn routed(&self, waited: Option<Waiting>, after: &mut After<M>) {
         let mut state = self.lock();
         if let Some(Waiting { messages, bytes }) = waited {
             state.messages = state.messages.saturating_sub(messages);
             state.bytes = state.bytes.saturating_sub(bytes);
         }
-        for (key, handle) in full.drain(..) {
-            if !state.full.iter().any(|(known, _)| *known == key) {
-                state.full.push((key, handle));
+        for (key, handle) in after.full.drain(..) {
+            if !state.after.full.iter().any(|(known, _)| *known == key) {
+                state.after.full.push((key, handle));
             }
         }
+        let reports = std::mem::take(&mut after.reports);
+        state.after.reports = state.after.reports.saturating_add(reports);
         self.note(&state);
         let waker = state.waker.take();
         drop(state);
@@ -86,24 +108,24 @@ impl<M> Gate<M> {
         }
     }
 
-    /// Ready when another message may be handed in, with the queues to wait for first.
+    /// Ready when another message may be handed in, once the member has waited for what the last ones have led to.
     #[inline]
-    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<Vec<(MemberKey, Handle<M>)>> {
+    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<After<M>> {
         match self.is_busy.load(Ordering::Acquire) {
             true => self.poll_busy(cx),
-            false => Poll::Ready(Vec::new()),
+            false => Poll::Ready(After::NOTHING),
         }
     }
 
     #[cold]
-    fn poll_busy(&self, cx: &mut Context<'_>) -> Poll<Vec<(MemberKey, Handle<M>)>> {
+    fn poll_busy(&self, cx: &mut Context<'_>) -> Poll<After<M>> {
         // Cloned, and the former one dropped, without the lock.
         let waker = cx.waker().clone();
         let mut state = self.lock();
         if state.messages < MAX_MESSAGES && state.bytes < MAX_BYTES {
-            let full = std::mem::take(&mut state.full);
+            let after = std::mem::replace(&mut state.after, After::NOTHING);
             self.note(&state);
-            return Poll::Ready(full);
+            return Poll::Ready(after);
         }
         let former = state.waker.replace(waker);
         drop(state);
@@ -112,7 +134,7 @@ impl<M> Gate<M> {
     }
 
     fn note(&self, state: &State<M>) {
-        let is_busy = state.messages > 0 || !state.full.is_empty();
+        let is_busy = state.messages > 0 || !state.after.is_nothing();
         self.is_busy.store(is_busy, Ordering::Release);
     }
 

@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use kyneta_uds_queue::Handle;
@@ -18,7 +19,7 @@ use tower_service::Service as _;
 
 use crate::{
     event::HubEvent,
-    gate::Gate,
+    gate::{After, Gate},
     hub::Inner,
     rates::{Load, Meter, Metered, Rates},
     round::{Round, Sent},
@@ -79,12 +80,16 @@ impl<M: Metered> Member<M> {
     /// Ready when the next message may be read: the queues that the last ones have filled have room again, and
     /// the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.full.is_empty() {
+            let After { full, reports } = ready!(self.gate.poll_open(cx));
+            self.full = full;
+            if reports > 0 {
+                self.meter(|meter, now| meter.take_reports(reports, now));
+            }
+        }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
-        }
-        if self.full.is_empty() {
-            self.full = ready!(self.gate.poll_open(cx));
         }
         while let Some((_, handle)) = self.full.last_mut() {
             // An error is its end. A permit goes back with the clone.
@@ -100,7 +105,7 @@ impl<M: Metered> Member<M> {
     pub fn received(&mut self, msg: M) {
         let load = msg.load();
         if load != Load::default() {
-            self.meter(load);
+            self.meter(|meter, now| meter.take(load, now));
         }
         let sent = self.round.add(msg);
         self.hand_in(sent);
@@ -127,9 +132,12 @@ impl<M: Metered> Member<M> {
         }
     }
 
-    fn meter(&mut self, load: Load) {
-        let pause = self.meter.take(load, Instant::now().into_std());
-        if pause.is_zero() {
+    /// Nothing is read as long as the meter says.
+    fn meter(&mut self, take: impl FnOnce(&mut Meter, Instant) -> Duration) {
+        let now = Instant::now();
+        let pause = take(&mut self.meter, now);
+        let ends_later = |former: &Pin<Box<Sleep>>| former.deadline() >= now + pause;
+        if pause.is_zero() || self.pause.as_ref().is_some_and(ends_later) {
             return;
         }
         self.pause = Some(Box::pin(sleep(pause)));

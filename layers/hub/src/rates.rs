@@ -1,10 +1,11 @@
-//! How many interests and presents a member may send: a token bucket for each.
+//! How many interests, presents and messages without effect a member may send: a token bucket for each.
 //!
-//! In: a message and the time. Out: for how long nothing more is to be read. Touches nothing.
+//! In: a message, or reports about some, and the time. Out: for how long nothing more is to be read. Touches nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kyneta_uds_core::{ChannelMsg, Message, TokenBucket};
+use tokio::time::Instant;
 
 /// What a message makes other members do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,11 +58,12 @@ pub struct Rate {
 pub struct Rates {
     interests: Rate,
     presents: Rate,
+    reports: Rate,
 }
 
 impl Default for Rates {
-    /// At once, as much as a member does that comes with 4,096 documents, the most that a switch lets it present. A
-    /// member that does so without end must leave the others their share of a processor.
+    /// At once, as much as a member does that comes with 4,096 documents, the most that a switch lets it present, or as
+    /// is reported of it. A member that does so without end must leave the others their share of a processor.
     fn default() -> Self {
         Self {
             interests: Rate {
@@ -69,6 +71,10 @@ impl Default for Rates {
                 burst: 8_192,
             },
             presents: Rate {
+                per_second: 1_000,
+                burst: 4_096,
+            },
+            reports: Rate {
                 per_second: 1_000,
                 burst: 4_096,
             },
@@ -88,6 +94,13 @@ impl Rates {
         self.presents = rate;
         self
     }
+
+    /// Reports ([`Effect::Report`](kyneta_uds_relay::Effect::Report)) that the router makes of what a member sends: each is
+    /// an event and a line in the log. 1,000 a second by default, 4,096 at once.
+    pub fn reports(mut self, rate: Rate) -> Self {
+        self.reports = rate;
+        self
+    }
 }
 
 /// The buckets of one member.
@@ -95,6 +108,7 @@ impl Rates {
 pub(crate) struct Meter {
     interests: TokenBucket,
     presents: TokenBucket,
+    reports: TokenBucket,
 }
 
 impl Meter {
@@ -103,13 +117,20 @@ impl Meter {
         Self {
             interests: bucket(rates.interests),
             presents: bucket(rates.presents),
+            reports: bucket(rates.reports),
         }
     }
 
     /// Takes what a message costs; for how long nothing is to be read then.
     pub(crate) fn take(&mut self, load: Load, now: Instant) -> Duration {
+        let now = now.into_std();
         let interests = self.interests.overdraw(load.interests, now);
         interests.max(self.presents.overdraw(load.presents, now))
+    }
+
+    /// Takes what was reported; for how long nothing is to be read then.
+    pub(crate) fn take_reports(&mut self, reports: u32, now: Instant) -> Duration {
+        self.reports.overdraw(reports, now.into_std())
     }
 }
 

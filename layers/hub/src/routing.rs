@@ -16,7 +16,7 @@ use kyneta_uds_relay::{Effect, MemberFacts, MemberKey, MemberMap, Router};
 
 use crate::{
     event::{HubEvent, RouterPanicked},
-    gate::{Gate, Waiting},
+    gate::{After, Gate, Waiting},
     hub::HubStatus,
     outgoing::{Outgoing, Place},
     round::Sent,
@@ -85,8 +85,8 @@ pub(crate) struct Routing<M> {
     members: MemberMap<Member<M>>,
     effects: Vec<Effect<M>>,
     outgoing: Outgoing<M>,
-    /// The queues that the present event has filled.
-    full: Vec<(MemberKey, Handle<M>)>,
+    /// What the present event has led to.
+    after: After<M>,
     /// Messages queued for members since the start.
     sent: u64,
 }
@@ -104,7 +104,7 @@ impl<M: Message> Routing<M> {
             members: MemberMap::default(),
             effects: Vec::new(),
             outgoing: Outgoing::new(),
-            full: Vec::new(),
+            after: After::NOTHING,
             sent: 0,
         }
     }
@@ -167,12 +167,13 @@ impl<M: Message> Routing<M> {
             self.start_anew(make_router(), &*panic, on_event);
         }
         if let Some((waited, gate)) = sender
-            && (waited.is_some() || !self.full.is_empty())
+            && (waited.is_some() || !self.after.is_nothing())
         {
-            gate.routed(waited, &mut self.full);
+            gate.routed(waited, &mut self.after);
         }
-        // Nothing waits for what other events have filled.
-        self.full.clear();
+        // Nothing waits for what other events have led to.
+        self.after.full.clear();
+        self.after.reports = 0;
         memory
     }
 
@@ -245,6 +246,7 @@ impl<M: Message> Routing<M> {
                     member,
                     doc,
                 } => {
+                    self.after.reports = self.after.reports.saturating_add(1);
                     if let Some(member) = self.members.get(&member) {
                         let member = member.facts.clone();
                         on_event(&HubEvent::Diagnostic {
@@ -268,7 +270,7 @@ impl<M: Message> Routing<M> {
             && let Ok(has_room) = member.handle.queue_now(msg)
         {
             self.sent += 1;
-            note_full(&mut self.full, to, &member.handle, has_room);
+            note_full(&mut self.after.full, to, &member.handle, has_room);
         }
     }
 
@@ -300,7 +302,7 @@ impl<M: Message> Routing<M> {
             member.place = Place::default();
             let (sent, has_room) = queue(&member.handle, batch);
             self.sent += sent;
-            note_full(&mut self.full, to, &member.handle, has_room);
+            note_full(&mut self.after.full, to, &member.handle, has_room);
         }
         self.outgoing.rest();
     }

@@ -277,6 +277,46 @@ async fn a_member_over_its_rate_is_read_more_slowly_and_loses_nothing() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_member_of_whose_messages_too_much_is_reported_is_read_more_slowly() {
+    let rate = Rate {
+        per_second: 10,
+        burst: 5,
+    };
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = events.clone();
+    let hub = Hub::with(
+        || Box::new(Switch::new(SwitchConfig::default())),
+        Rates::default().reports(rate),
+        move |event| seen.lock().unwrap().push(event.clone()),
+    );
+    let mut sender = join(&hub, QueueConfig::default());
+    let start = Instant::now();
+    for _ in 0..25 {
+        send(&mut sender, numbered(0, 0)).await;
+    }
+    let is_report = |event: &HubEvent| match event {
+        HubEvent::Diagnostic { diagnostic, .. } => *diagnostic == Diagnostic::DismissUnknown,
+        _ => false,
+    };
+    let reports = || {
+        events
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|event| is_report(event))
+            .count()
+    };
+    while reports() < 25 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let took = start.elapsed();
+    assert!((1_900..2_100).contains(&took.as_millis()), "{took:?}");
+    let events = events.lock().unwrap();
+    let held_back = |event: &HubEvent| matches!(event, HubEvent::HeldBack { .. });
+    assert!(events.iter().any(held_back), "{events:?}");
+}
+
 #[tokio::test]
 async fn a_router_that_panics_costs_the_connections_and_the_hub_goes_on() {
     let events = Arc::new(Mutex::new(Vec::new()));
