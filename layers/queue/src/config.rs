@@ -75,8 +75,8 @@ impl QueueConfig {
     }
 
     /// How many bytes may wait, by [`Message::size`](kyneta_uds_core::Message::size). A message is
-    /// accepted while fewer wait, so the last one of each sender may exceed it. 16 MiB by default,
-    /// at least 1.
+    /// accepted while fewer wait, so the last one of each sender may exceed it. What a process before this one had
+    /// encoded and not written counts, too. 16 MiB by default, at least 1.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes.max(1);
         self

@@ -143,7 +143,8 @@ impl<M> Handle<M> {
         self.shared.lock().is_closed()
     }
 
-    /// How many messages wait, and how many bytes they hold.
+    /// How many messages wait, and how many bytes: theirs, and those that a process before this one had encoded and not
+    /// written when it handed the connection over.
     pub fn queued(&self) -> (usize, usize) {
         let level = self.shared.lock().level();
         (level.messages, level.bytes)

@@ -35,8 +35,12 @@ async fn frozen(handle: &Handle<Num>) -> bool {
 
 /// Driven with a handler that ignores all.
 fn driven(pipe: &Pipe) -> Handle<Num> {
+    driven_with(pipe, QueueConfig::default())
+}
+
+fn driven_with(pipe: &Pipe, config: QueueConfig) -> Handle<Num> {
     pipe.0.lock().unwrap().can_be_aside = true;
-    let (handle, driver) = queue(QueueConfig::default());
+    let (handle, driver) = queue(config);
     let ignore = service_fn(|_: Num| ready(Ok::<_, Infallible>(())));
     tokio::spawn(driver.drive(pipe.clone(), ignore));
     handle
@@ -138,6 +142,37 @@ async fn what_was_encoded_in_another_process_is_written_as_the_kernel_makes_room
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(pipe.taken(), (0..20).collect::<Vec<_>>());
+}
+
+/// The pipe counts a message that it holds as one byte.
+#[tokio::test(start_paused = true)]
+async fn what_was_encoded_in_another_process_or_for_a_halt_counts_against_the_bound() {
+    let pipe = Pipe::with_room(0);
+    pipe.0.lock().unwrap().buffer.extend((0..20).map(Num));
+    let config = QueueConfig::default().max_bytes(10);
+    let mut handle = driven_with(&pipe, config);
+    let mut waits = tokio_test::task::spawn(async move {
+        handle.queue(Num(20)).await.unwrap();
+        handle
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(waits.poll().is_pending());
+    pipe.make_room(10);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(!waits.is_woken());
+    pipe.make_room(1);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let handle = waits.await;
+    assert_eq!(handle.queued(), (1, 109));
+
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    handle.thaw();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(handle.queued(), (0, 10));
+    pipe.make_room(100);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(handle.queued(), (0, 0));
+    assert_eq!(pipe.taken(), (0..21).collect::<Vec<_>>());
 }
 
 /// Whenever one message is encoded another one waits, as where another thread sends as fast as the driver encodes.

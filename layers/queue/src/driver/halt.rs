@@ -45,6 +45,7 @@ where
             self.shared.cannot_halt();
             return None;
         }
+        *self.as_mut().project().uncounted = true;
         let step = match order {
             order::QUIET => self.as_mut().quiet(cx),
             _ if self.shared.is_halting(order) => self.as_mut().freeze(cx),
@@ -103,5 +104,14 @@ where
         *this.waker = Some(cx.waker().clone());
         this.shared.lock().register_driver(this.waker, true);
         Continue(())
+    }
+
+    /// What the channel holds when it begins, or goes on, counts against the queue's bound.
+    #[cold]
+    pub(super) fn carry(self: Pin<&mut Self>) {
+        let this = self.project();
+        let held = this.channel.buffered();
+        (*this.carries, *this.uncounted) = (held > 0, false);
+        this.shared.lock().carry(held);
     }
 }

@@ -151,6 +151,8 @@ impl<M: Message> Driver<M> {
             shared,
             handler_ready: false,
             running: Running::Channel,
+            carries: false,
+            uncounted: true,
             batch: Batch::new(),
             encoded: 0,
             taken: 0,
@@ -192,6 +194,9 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M, R = ByValue> {
     shared: Arc<Shared<M>>,
     handler_ready: bool,
     running: Running,
+    /// What the channel holds counts as bytes that wait; what it holds is to be counted.
+    carries: bool,
+    uncounted: bool,
     batch: Batch<M>,
     /// Messages given to the channel.
     encoded: u64,
@@ -244,6 +249,9 @@ where
         };
         if let Some(step) = self.as_mut().ordered(cx) {
             return step;
+        }
+        if self.uncounted {
+            self.as_mut().carry();
         }
         loop {
             let read = self.as_mut().read(cx, &mut turn)?;

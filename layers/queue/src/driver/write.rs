@@ -131,6 +131,10 @@ where
                 forgotten = send_queue.lose(*this.taken..*this.encoded, reason);
                 *this.taken = *this.encoded;
             }
+            if *this.carries {
+                bytes = bytes.saturating_add(send_queue.carries_at_most(this.channel.buffered()));
+                *this.carries = send_queue.carries();
+            }
             let progressed = send_queue.progress(messages, bytes, *this.taken);
             if this.batch.is_empty() && !(BEYOND && has_taken) {
                 send_queue.take(this.batch);

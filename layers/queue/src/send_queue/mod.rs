@@ -42,6 +42,8 @@ pub(crate) struct SendQueue<M> {
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
     bytes: usize,
+    /// Of these bytes, those that the channel holds beyond its room.
+    carried: usize,
     /// Size of the last message queued.
     last_size: usize,
     /// Permits that are granted and not used yet, and the bytes that they reserve.
@@ -157,6 +159,7 @@ impl<M> SendQueue<M> {
             most: 0,
             messages: 0,
             bytes: 0,
+            carried: 0,
             last_size: 0,
             reserved: 0,
             reserved_bytes: 0,
@@ -528,7 +531,26 @@ impl<M> SendQueue<M> {
         matches!(self.state, State::Closing(_))
     }
 
-    /// `messages` of `bytes` have been encoded; the kernel has taken all before `taken`.
+    /// The channel holds `bytes`, some beyond its room: encoded in another process, or for a halt. They count as bytes that
+    /// wait until it has written them, or else each handover would add a queue.
+    pub(crate) fn carry(&mut self, bytes: usize) {
+        let queued = self.bytes.saturating_sub(self.carried);
+        self.carried = bytes;
+        self.hold(self.messages, queued.saturating_add(bytes));
+    }
+
+    /// The channel holds `bytes` now. How many it does not carry any more, for [`progress`](Self::progress).
+    pub(crate) fn carries_at_most(&mut self, bytes: usize) -> usize {
+        let written = self.carried.saturating_sub(bytes);
+        self.carried -= written;
+        written
+    }
+
+    pub(crate) const fn carries(&self) -> bool {
+        self.carried > 0
+    }
+
+    /// `messages` of `bytes` have been encoded, or were carried and are written; the kernel has taken all before `taken`.
     pub(crate) fn progress(&mut self, messages: usize, bytes: usize, taken: u64) -> Progress {
         let was_filled = self.filled;
         self.hold(
@@ -572,6 +594,7 @@ impl<M> SendQueue<M> {
 
     fn stop(&mut self, encoded: u64, state: State) -> Remains<M> {
         self.encoded = encoded;
+        self.carried = 0;
         self.hold(0, 0);
         let mut wakes = Wakes::default();
         self.wake_waiters(&mut wakes);

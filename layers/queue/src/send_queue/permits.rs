@@ -123,7 +123,8 @@ impl<M> SendQueue<M> {
     }
 
     fn reserve(&mut self, size: Option<usize>) -> Permit {
-        let average = self.bytes.checked_div(self.messages).unwrap_or(0);
+        let queued = self.bytes.saturating_sub(self.carried);
+        let average = queued.checked_div(self.messages).unwrap_or(0);
         let bytes = size.unwrap_or(average.max(self.last_size));
         self.reserved += 1;
         self.reserved_bytes = self.reserved_bytes.saturating_add(bytes);
