@@ -290,3 +290,36 @@ fn another_protocol_is_refused_and_what_is_no_message_is_named() {
     drop(incoming);
     assert!(place.runtime.block_on(asked).unwrap().is_err());
 }
+
+#[test]
+fn a_request_that_is_dropped_is_answered_by_the_next_call() {
+    let place = Place::new();
+    let a = place.one("a");
+    let mut b = place.blocking("b");
+    place.met(&a, "b");
+    let ask = |text: &str| {
+        let (mut ask, text) = (a.bus.member("b").unwrap(), text.to_owned());
+        place
+            .runtime
+            .spawn(async move { ask.request(text).await.unwrap_err().to_string() })
+    };
+    let told = "the request was not answered";
+    // The call waits for what comes next, or has that already.
+    for _ in 0..2 {
+        let first = ask("first");
+        drop(b.recv(SOON).unwrap());
+        let error = b.recv(Some(Duration::from_millis(50))).unwrap_err();
+        assert!(matches!(
+            error,
+            BusError::Connection(Error::TimedOut { .. })
+        ));
+        assert_eq!(place.runtime.block_on(first).unwrap(), told);
+    }
+    let (first, second) = (ask("first"), ask("second"));
+    b.publish(&"both have come".to_owned(), SOON).unwrap();
+    while b.recv(SOON).unwrap().message != "first" {}
+    assert_eq!(b.recv(SOON).unwrap().message, "second");
+    assert_eq!(place.runtime.block_on(first).unwrap(), told);
+    b.leave().unwrap();
+    assert_eq!(place.runtime.block_on(second).unwrap(), told);
+}

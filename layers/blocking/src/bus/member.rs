@@ -18,6 +18,7 @@ use super::{
     builder::BusBuilder,
     error::BusError,
     link::{Link, Up},
+    request::{BusRequest, Unanswered},
     wire::{Body, Down, Kind, MachineNames},
 };
 use crate::{deadline::Deadline, error::Error};
@@ -94,6 +95,8 @@ pub struct BusMember<M> {
     waits: SeqNo,
     resolved: Option<Vec<MemberId>>,
     answer: Option<(MemberId, Kind, Bytes)>,
+    /// Of others, that are not answered.
+    unanswered: Unanswered,
     message: PhantomData<fn(M) -> M>,
 }
 
@@ -130,16 +133,8 @@ pub struct BusIncoming<M> {
     pub to_me: bool,
     /// The message.
     pub message: M,
-    /// Of a request: for [`BusMember::answer`] or [`BusMember::fail`]. The asker waits until one of them is called.
+    /// Of a request: for [`BusMember::answer`] or [`BusMember::fail`].
     pub request: Option<BusRequest>,
-}
-
-/// Which request an answer is for.
-#[derive(Debug)]
-#[must_use = "the asker waits for an answer"]
-pub struct BusRequest {
-    from: MemberId,
-    seq: SeqNo,
 }
 
 impl<M> BusMember<M> {
@@ -168,6 +163,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             waits: SeqNo(0),
             resolved: None,
             answer: None,
+            unanswered: Unanswered::default(),
             message: PhantomData,
         };
         this.connect(&mut deadline)?;
@@ -254,6 +250,9 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
     /// [`BusError::NotUnderstood`]: the next one is no `M`. [`BusError::Missed`]. Any other: see [`BusError`].
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<BusIncoming<M>, BusError> {
         let mut deadline = Deadline::after(timeout);
+        if !self.unanswered.is_empty() {
+            self.flush(&mut deadline)?;
+        }
         loop {
             match self.held.pop_front() {
                 Some(Held::Message { from, message }) => return self.give(from, message),
@@ -268,7 +267,8 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
     /// Answers a request. Without effect when the asker has left or does not wait any more.
     ///
     /// # Errors
-    /// [`BusError::Encode`]: the asker is told so. [`Error::TimedOut`]: the answer is kept and is sent by the next call.
+    /// [`BusError::Encode`]: the asker is told so. [`Error::TimedOut`] and [`BusError::Unread`]: the answer is kept and is sent
+    /// by the next call; but if 4,096 messages or 16 MiB wait for acknowledgements, the asker is told that there is none.
     pub fn answer(
         &mut self,
         request: BusRequest,
@@ -276,17 +276,12 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         timeout: Option<Duration>,
     ) -> Result<(), BusError> {
         let mut deadline = Deadline::after(timeout);
+        let answer = Kind::Answer(request.seq.0);
         match self.encode(message) {
-            Ok(data) => self.reply(
-                request.from,
-                Kind::Answer(request.seq.0),
-                data,
-                &mut deadline,
-            ),
+            Ok(data) => self.reply(request, answer, data, &mut deadline),
             Err(error) => {
-                let why = error.to_string();
                 let failure = Kind::Failure(request.seq.0);
-                self.reply(request.from, failure, why.into(), &mut deadline)?;
+                self.reply(request, failure, error.to_string().into(), &mut deadline)?;
                 Err(error)
             }
         }
@@ -304,7 +299,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
     ) -> Result<(), BusError> {
         let failure = Kind::Failure(request.seq.0);
         let why = Bytes::copy_from_slice(why.as_bytes());
-        self.reply(request.from, failure, why, &mut Deadline::after(timeout))
+        self.reply(request, failure, why, &mut Deadline::after(timeout))
     }
 
     /// Leaves in good order: what is written arrives, and the others see at once that this member has left. Takes a second at
@@ -314,6 +309,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
     /// [`BusError::Connection`]: the listener has not ended the connection in time, or it has failed.
     pub fn leave(mut self) -> Result<(), BusError> {
         let mut deadline = Deadline::after(Some(LEAVE_TIMEOUT));
+        self.tell_unanswered();
         if let Some(mut link) = self.link.take() {
             link.push(Up::Frame(UpFrame::Bye));
             link.flush(&self.member, &self.settings, &mut deadline)?;
@@ -385,29 +381,46 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
 
     fn reply(
         &mut self,
-        to: MemberId,
+        request: BusRequest,
         kind: Kind,
         data: Bytes,
         deadline: &mut Deadline,
     ) -> Result<(), BusError> {
-        match self.accept(Some(to), kind, data, deadline) {
-            Ok(_) => self.flush(deadline),
+        let accepted = self.accept(Some(request.from.clone()), kind, data, deadline);
+        match accepted {
+            Ok(_) => {
+                request.answered();
+                self.flush(deadline)
+            }
             // The asker has left.
-            Err(BusError::Unknown(_)) => Ok(()),
+            Err(BusError::Unknown(_)) => Ok(request.answered()),
             Err(error) => Err(error),
         }
     }
 
-    /// The answer to a request is not wanted any more. It is said with what is written next.
+    /// The answer to a request is not wanted any more.
     fn take_back(&mut self, to: MemberId, seq: SeqNo) {
+        // Where there is no room, the other one will see no use in its answer itself.
+        self.say(to, Kind::Cancel(seq.0), Bytes::new());
+    }
+
+    /// Tells askers why there is no answer, as long as there is room.
+    fn tell_unanswered(&mut self) {
+        while let Some((asker, seq, why)) = self.unanswered.next(|size| self.member.has_room(size))
+        {
+            self.say(asker, Kind::Failure(seq.0), why);
+        }
+    }
+
+    /// Says something that no call waits for, with what is written next. Nothing if the other one has left.
+    fn say(&mut self, to: MemberId, kind: Kind, data: Bytes) {
+        let (mut out, size) = (Vec::new(), data.len());
         let body = Body {
-            kind: Kind::Cancel(seq.0),
+            kind,
             at_once: false,
-            data: Bytes::new(),
+            data,
         };
-        let mut out = Vec::new();
-        // Where there is no room, or the other one has left, it will see no use in its answer itself.
-        if self.member.accept(Some(to), body, 0, &mut out).is_ok() {
+        if self.member.accept(Some(to), body, size, &mut out).is_ok() {
             self.run(out);
         }
     }
@@ -450,7 +463,9 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         self.flush(deadline)
     }
 
+    /// Writes what waits.
     fn flush(&mut self, deadline: &mut Deadline) -> Result<(), BusError> {
+        self.tell_unanswered();
         let Some(link) = &mut self.link else {
             return Ok(());
         };
@@ -549,10 +564,13 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             }
             // To a request that was taken back.
             Kind::Answer(_) | Kind::Failure(_) => {}
-            Kind::Cancel(of) => self.held.retain(|held| {
-                !matches!(held, Held::Message { from: asker, message }
+            Kind::Cancel(of) => {
+                self.unanswered.taken_back(&from, SeqNo(of));
+                self.held.retain(|held| {
+                    !matches!(held, Held::Message { from: asker, message }
                     if *asker == from && message.n.0 == of && message.body.kind == Kind::Request)
-            }),
+                });
+            }
         }
     }
 
@@ -565,15 +583,12 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
                 seq: n.0,
                 to_me: addressed,
                 message,
-                request: is_request.then_some(BusRequest { from, seq: n }),
+                request: is_request.then(|| BusRequest::new(from, n, self.unanswered.clone())),
             }),
             Err(error) => {
                 if is_request {
                     let why = format!("{} does not understand the message", self.member.id().peer);
-                    let mut at_once = Deadline::after(Some(Duration::ZERO));
-                    let failure = Kind::Failure(n.0);
-                    // It is written with what is written next.
-                    let _ = self.accept(Some(from), failure, why.into(), &mut at_once);
+                    self.unanswered.add(from, n, why.into());
                 }
                 Err(error)
             }

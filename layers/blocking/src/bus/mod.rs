@@ -4,10 +4,12 @@ mod builder;
 mod error;
 mod link;
 mod member;
+mod request;
 mod wire;
 
 pub use self::{
     builder::BusBuilder,
     error::BusError,
-    member::{BusIncoming, BusMember, BusRequest, Delivered},
+    member::{BusIncoming, BusMember, Delivered},
+    request::BusRequest,
 };
