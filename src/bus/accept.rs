@@ -2,7 +2,7 @@
 //!
 //! In: accepted channels, reports. Out: a task for each channel; events. May touch: the state of the bus.
 
-use std::{convert::Infallible, future::ready, sync::Arc};
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use kyneta_uds_core::{BoxError, Channel, SharedError};
@@ -14,6 +14,10 @@ use tower_service::Service;
 
 use super::{channel::BusChannel, event::BusEvent, input::Input, shared::Shared, wire::Wire};
 use crate::waiting::Waiting;
+
+/// How long the end of an accepted connection may take. What it does not bring in this time, its sender sends again to the
+/// next listener; so a member that does not read is not waited for any longer.
+const END_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Registers each accepted connection with the hub.
 #[derive(Debug, Clone)]
@@ -31,7 +35,8 @@ where
         mut channel: BusChannel<C>,
         permit: ConnectionPermit,
     ) -> Option<Handle<Wire>> {
-        let (handle, driver) = queue(config(&self.shared));
+        let config = config(&self.shared).drain_timeout(END_TIMEOUT);
+        let (handle, driver) = queue(config);
         let credentials = channel.connection().credentials;
         let (key, outbox) = self.shared.accepted(handle.clone(), credentials);
         channel.register(key, outbox);

@@ -3,7 +3,11 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
 
-use std::{convert::Infallible, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    thread,
+    time::{Duration, Instant},
+};
 
 use kyneta_uds::{Bus, BusIncoming};
 use kyneta_uds_blocking::{BusError, BusMember, Error};
@@ -322,4 +326,19 @@ fn a_request_that_is_dropped_is_answered_by_the_next_call() {
     assert_eq!(place.runtime.block_on(first).unwrap(), told);
     b.leave().unwrap();
     assert_eq!(place.runtime.block_on(second).unwrap(), told);
+}
+
+#[test]
+fn a_listener_that_ends_does_not_wait_for_an_idle_member() {
+    let place = Place::new();
+    let a = place.one("a");
+    let mut b = place.blocking("b");
+    let start = Instant::now();
+    place.runtime.block_on(a.bus.dispose());
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let c = place.one("c");
+    b.publish(&"goes on".to_owned(), SOON).unwrap();
+    assert_eq!(ids(&b), ["c"]);
+    place.met(&c, "b");
 }
