@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use kyneta_uds::{PeerType, SocketPath, WireMode, WireVersion};
+use kyneta_uds::{PeerType, SocketPath, SocketPathError, WireMode, WireVersion};
 
 pub(crate) fn wire_mode() -> impl TypedValueParser<Value = WireMode> {
     PossibleValuesParser::new(["auto", "2", "3"]).map(|text| match text.as_str() {
@@ -21,7 +21,13 @@ pub(crate) fn wire_version() -> impl TypedValueParser<Value = WireVersion> {
 }
 
 pub(crate) fn socket_path(text: &str) -> Result<SocketPath, String> {
-    SocketPath::new(text).map_err(|error| error.to_string())
+    SocketPath::new(text).map_err(|error| match error {
+        // clap says which path.
+        SocketPathError::TooLong { len, limit, .. } => {
+            format!("it has {len} bytes; this platform allows {limit}")
+        }
+        other => other.to_string(),
+    })
 }
 
 pub(crate) fn peer_type(text: &str) -> Result<PeerType, String> {
@@ -73,6 +79,14 @@ pub(crate) fn bytes(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_too_long_is_not_said_twice() {
+        let path = "x".repeat(SocketPath::limit() + 1);
+        let (len, limit) = (path.len(), SocketPath::limit());
+        let expected = format!("it has {len} bytes; this platform allows {limit}");
+        assert_eq!(socket_path(&path), Err(expected));
+    }
 
     #[test]
     fn sizes_are_read() {

@@ -271,7 +271,7 @@ async fn run(
             match line {
                 Ok(Command::Quit) => return Ok(()),
                 Ok(command) => execute(command, bus, reporter, &sent).await,
-                Err(what) => reporter.writer.put(&Line::error("not-understood", what)),
+                Err(what) => reporter.writer.put(&Line::error("bad-input", what)),
             }
         }
         std::future::pending().await

@@ -21,8 +21,8 @@ pub(super) struct Fault {
 
 /// The answer to a line that was not understood.
 #[derive(Serialize)]
-struct BadLine {
-    error: Fault,
+struct BadLine<E> {
+    error: E,
 }
 
 /// The direction of a line, and its two ends.
@@ -58,18 +58,23 @@ pub(super) fn each_line(
     max_frame: u32,
     mut answer: impl FnMut(&Json<'_>, &mut Vec<u8>) -> Result<(), JsonError>,
 ) -> Result<(), Failure> {
-    each_text(max_frame, |line, out| answer(&Json::parse(line)?, out))
+    let bad = |error: JsonError| Fault {
+        code: "bad-input",
+        message: error.to_string(),
+    };
+    each_text(max_frame, |line, out| answer(&Json::parse(line)?, out), bad)
 }
 
 /// Reads all lines, lets `answer` append one line for each, and prints it. A line that is not
-/// understood is answered with an error, and the command fails at the end of stdin.
-pub(super) fn each_text(
+/// understood is answered with what `bad` makes of the error, and the command fails at the end of stdin.
+pub(super) fn each_text<E: Serialize>(
     max_frame: u32,
     mut answer: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), JsonError>,
+    bad: impl Fn(JsonError) -> E,
 ) -> Result<(), Failure> {
     let mut lines = LineReader::new(stdin(), line_limit(max_frame));
     let mut stdout = stdout();
-    let mut bad = 0u64;
+    let mut count = 0u64;
     let mut out = Vec::new();
     while let Some(line) = lines.next()? {
         out.clear();
@@ -81,12 +86,9 @@ pub(super) fn each_text(
             Line::Whole(line) => answer(line, &mut out),
         };
         if let Err(error) = answered {
-            bad += 1;
+            count += 1;
             out.clear();
-            let error = Fault {
-                code: "bad-input",
-                message: error.to_string(),
-            };
+            let error = bad(error);
             serde_json::to_writer(&mut out, &BadLine { error })?;
         }
         out.push(b'\n');
@@ -96,13 +98,13 @@ pub(super) fn each_text(
         }
     }
     stdout.flush().map_err(broken_is_quiet)?;
-    match bad {
+    match count {
         0 => Ok(()),
         1 => Err(Failure::work(
             "one line was not understood; its answer says why",
         )),
         _ => Err(Failure::work(format!(
-            "{bad} lines were not understood; their answers say why"
+            "{count} lines were not understood; their answers say why"
         ))),
     }
 }

@@ -3,7 +3,7 @@
 //! In: a schema a line, as in tests/vectors/exchange-schema.json. Out: for each, what both releases make of it, or
 //! why it cannot be.
 
-use std::str;
+use std::{fmt::Display, str};
 
 use kyneta_uds::WireVersion;
 use kyneta_uds_schema::Schema;
@@ -17,16 +17,16 @@ const MAX_SCHEMA: u32 = 1 << 20;
 
 /// Lines of schemas to lines of `{"v1", "v2", ...}` or `{"error"}`.
 pub(crate) fn schema() -> Result<(), Failure> {
-    each_text(MAX_SCHEMA, |line, out| {
-        let parsed = str::from_utf8(line)
-            .map_err(|error| error.to_string())
-            .and_then(|text| Schema::parse(text).map_err(|error| error.to_string()));
-        match parsed {
-            Ok(schema) => serde_json::to_writer(out, &Answer::of(&schema)),
-            Err(error) => serde_json::to_writer(out, &Refused { error }),
-        }
-        .map_err(|error| JsonError::new(error.to_string()))
-    })
+    let answer = |line: &[u8], out: &mut Vec<u8>| {
+        let text = str::from_utf8(line).map_err(told)?;
+        let schema = Schema::parse(text).map_err(told)?;
+        serde_json::to_writer(out, &Answer::of(&schema)).map_err(told)
+    };
+    each_text(MAX_SCHEMA, answer, |error| error.to_string())
+}
+
+fn told(error: impl Display) -> JsonError {
+    JsonError::new(error.to_string())
 }
 
 #[derive(Serialize)]
@@ -55,9 +55,4 @@ impl Answer {
             identities: identities.iter().map(owned).collect(),
         }
     }
-}
-
-#[derive(Serialize)]
-struct Refused {
-    error: String,
 }

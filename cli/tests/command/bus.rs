@@ -91,7 +91,7 @@ fn one_can_be_sent_to_and_asked() {
     b.until(&json!({"event": "answer", "id": 10}));
     assert_eq!(c.end().code, 0);
     b.write_line("rubbish");
-    b.until(&json!({"event": "error", "code": "not-understood"}));
+    b.until(&json!({"event": "error", "code": "bad-input"}));
     for process in [b, a] {
         process.stop();
     }

@@ -131,10 +131,7 @@ fn each_command_does_what_it_says() {
         ),
         (json!({"doc": "config", "set": ["mode", 1]}), "not-edited"),
         (json!({"doc": "other", "get": true}), "no-document"),
-        (
-            json!({"doc": "config", "sett": ["mode", 1]}),
-            "not-understood",
-        ),
+        (json!({"doc": "config", "sett": ["mode", 1]}), "bad-input"),
     ] {
         a.write_line(&line);
         a.until(&json!({"event": "error", "code": code}));

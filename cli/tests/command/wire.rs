@@ -282,20 +282,19 @@ fn every_recorded_schema_has_its_hashes_and_identities() {
 
 #[test]
 fn a_schema_that_cannot_be_is_answered_with_the_reason() {
-    let answers = run(
-        &["wire", "schema"],
-        ["rubbish\n", "\u{feff}\n", "{\"k\":\"tex\"}\n"]
-            .map(str::to_owned)
-            .into(),
-    );
-    let reasons = answers
-        .iter()
-        .map(|answer| answer["error"].as_str().unwrap());
+    let mut process = start(&["wire", "schema"]);
     let not_json = "the schema is not JSON: expected value at line 1 column 1";
-    assert_eq!(
-        reasons.collect::<Vec<_>>(),
-        [not_json, not_json, "schema: there is no kind \"tex\""]
-    );
+    for (line, expected) in [
+        ("rubbish", not_json),
+        ("\u{feff}", not_json),
+        ("{\"k\":\"tex\"}", "schema: there is no kind \"tex\""),
+    ] {
+        process.write_line(line);
+        assert_eq!(process.next(), json!({ "error": expected }));
+    }
+    let end = process.finish();
+    let summary = "kyneta-uds: 3 lines were not understood; their answers say why\n";
+    assert_eq!((end.code, end.stderr.as_str()), (1, summary));
 }
 
 #[test]

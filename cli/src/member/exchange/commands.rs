@@ -81,7 +81,7 @@ impl<'a> Commands<'a> {
         let (id, action) = match line {
             Ok(Command::Quit) => return Ok(true),
             Ok(Command::Doc(id, action)) => (id, action),
-            Err(what) => return self.error("not-understood", what).await.map(|()| false),
+            Err(what) => return self.error("bad-input", what).await.map(|()| false),
         };
         let Some(doc) = self.exchange.get(&id) else {
             let what = format!("there is no document {id}");
