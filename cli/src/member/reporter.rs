@@ -286,7 +286,8 @@ fn code(error: &(dyn Error + 'static)) -> &'static str {
             return "too-many-errors";
         }
         match error.downcast_ref() {
-            Some(FramingError::Io(_)) | None => {}
+            // What was cut by the end of a process is no fault in what it said.
+            Some(FramingError::Io(_) | FramingError::Truncated { .. }) | None => {}
             Some(FramingError::OverBudget { .. }) => return "over-budget",
             Some(_) => return "reassembly-failed",
         }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::Shutdown,
     os::unix::net::UnixListener,
     thread,
     time::{Duration, Instant},
@@ -73,6 +74,22 @@ fn a_listener_that_does_not_answer_is_named_in_the_error() {
         end.stderr.contains("wire") && end.stderr.contains('2'),
         "{end:?}"
     );
+}
+
+/// As of a process that is killed while it writes.
+#[test]
+fn a_connection_that_ends_inside_a_frame_has_failed_and_said_nothing_wrong() {
+    let (bus, mut listener) = listener(&[]);
+    let mut raw = RawPeer::established(&bus, 3, "cut");
+    listener.until(&json!({"event": "peer", "peer": "cut", "change": "established"}));
+    let frame = raw::frame(3, 2, &[0x60; 1000]);
+    raw.write(&frame[..500]);
+    raw.stream.shutdown(Shutdown::Write).unwrap();
+    let error = listener.until(&json!({"event": "error", "peer": "cut"}));
+    assert_eq!(error["code"], "connection-failed", "{error}");
+    let text = error["message"].as_str().unwrap();
+    assert!(text.contains("ended inside a frame"), "{error}");
+    listener.stop();
 }
 
 #[test]
