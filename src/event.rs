@@ -156,7 +156,8 @@ pub enum Event {
         /// What has happened.
         change: crate::machines::LinkChange,
     },
-    /// The links of this machine could not be started, and why. It is tried again every second.
+    /// The links of this machine could not be started, and why: each error once in a row. It is tried again every second;
+    /// [`Peer::links_failure`](crate::Peer::links_failure) counts the attempts.
     #[cfg(feature = "machines")]
     MachinesFailed {
         /// The engine's error.

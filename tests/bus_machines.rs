@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 use kyneta_uds::{
     Bus, BusIncoming,
     bus::{BusEvent, BusEventReader, who},
-    machines::{LinkChange, LinkSettings, Reason},
+    machines::{DownReason, LinkChange, LinkSettings, Reason},
 };
 use support::{service, soon};
 use tokio::{sync::mpsc, time::timeout};
@@ -254,7 +254,8 @@ async fn a_cut_beyond_the_grace_time_is_told_to_both_sides_and_ends() {
     a.until_members(&["c@rome"]).await;
     c.until_members(&["a@oslo"]).await;
     world.cut(0, 1);
-    a.until_link(|change| *change == LinkChange::Down).await;
+    a.until_link(|change| matches!(change, LinkChange::Down(DownReason::Closed(_))))
+        .await;
     a.until_link(|change| matches!(change, LinkChange::Absent(Reason::Unreachable(_))))
         .await;
     let state = a.bus.links().remove(0);
@@ -289,7 +290,8 @@ async fn the_grace_time_begins_anew_with_each_cut() {
     c.until_members(&["a@oslo"]).await;
     for _ in 0..4 {
         world.cut(0, 1);
-        a.until_link(|change| *change == LinkChange::Down).await;
+        a.until_link(|change| matches!(change, LinkChange::Down(_)))
+            .await;
         tokio::time::sleep(Duration::from_millis(600)).await;
         world.heal(0, 1);
         a.until_link(|change| *change == LinkChange::Up).await;

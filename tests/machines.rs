@@ -15,7 +15,7 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 use kyneta_uds::{
     BoxError, ChannelMsg, Client, DocEntry, DocId, Event, Events, Identity, Incoming, Interest,
     Offer, Peer, ReplicaType, SchemaHash, Version,
-    machines::{LinkChange, LinkSettings},
+    machines::{DownReason, LinkChange, LinkSettings},
 };
 use tokio::{sync::mpsc, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -32,11 +32,11 @@ impl World {
     }
 }
 
-async fn link(events: &mut Events, wanted: LinkChange) {
+async fn link(events: &mut Events, wanted: impl Fn(&LinkChange) -> bool) {
     let found = timeout(Duration::from_secs(20), async {
         loop {
             match events.recv().await {
-                Some(Event::Link { change, .. }) if change == wanted => return,
+                Some(Event::Link { change, .. }) if wanted(&change) => return,
                 Some(_) => {}
                 None => panic!("no more events"),
             }
@@ -143,10 +143,17 @@ async fn a_concurrent_document_passes_between_machines_that_hold_it_when_their_l
 
     while to_b.try_recv().is_ok() {}
     world.cut(0, 1);
-    link(&mut peers[1].1, LinkChange::Down).await;
-    assert!(peers[1].0.links().iter().any(|link| !link.up));
+    let is_closed = |reason: &DownReason| matches!(reason, DownReason::Closed(_));
+    link(
+        &mut peers[1].1,
+        |change| matches!(change, LinkChange::Down(reason) if is_closed(reason)),
+    )
+    .await;
+    let links = peers[1].0.links();
+    let down = links.iter().find(|link| !link.up).unwrap();
+    assert!(down.last_down.as_ref().is_some_and(is_closed), "{down:?}");
     world.heal(0, 1);
-    link(&mut peers[1].1, LinkChange::Up).await;
+    link(&mut peers[1].1, |change| *change == LinkChange::Up).await;
     offers_of(&mut to_b, &["va"]).await;
 }
 
@@ -156,10 +163,10 @@ async fn the_next_listener_of_a_path_takes_the_links_over() {
     let (_far, _far_events) = world.peer(1).await;
     let (first, mut events) = world.peer(0).await;
     let (second, mut second_events) = world.peer(0).await;
-    link(&mut events, LinkChange::Up).await;
+    link(&mut events, |change| *change == LinkChange::Up).await;
     assert!(first.links().iter().all(|link| link.up && link.opened == 1));
     assert!(second.links().is_empty(), "a connector has none");
     first.dispose().await;
-    link(&mut second_events, LinkChange::Up).await;
+    link(&mut second_events, |change| *change == LinkChange::Up).await;
     assert!(second.links().iter().all(|link| link.up));
 }

@@ -49,7 +49,7 @@ impl<'a> LinkFields<'a> {
     pub(crate) fn new(machine: &'a str, change: &LinkChange) -> Self {
         let (change, reason) = match change {
             LinkChange::Up => ("up", None),
-            LinkChange::Down => ("down", None),
+            LinkChange::Down(reason) => ("down", Some(reason.to_string())),
             LinkChange::Replaced => ("replaced", None),
             LinkChange::Refused { refusal, here } => {
                 let by = if *here { "here" } else { "there" };

@@ -85,7 +85,8 @@ pub enum BusEvent {
         /// How.
         change: crate::machines::LinkChange,
     },
-    /// The links to other machines could not be started. It is tried again.
+    /// The links to other machines could not be started, and why: each error once in a row. It is tried again every second;
+    /// [`Bus::links_failure`](crate::Bus::links_failure) counts the attempts.
     #[cfg(feature = "machines")]
     MachinesFailed {
         /// Why.

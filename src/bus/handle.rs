@@ -167,6 +167,13 @@ impl<M> Bus<M> {
         links.map(crate::machines::Host::status).unwrap_or_default()
     }
 
+    /// Why the links to other machines cannot be started while this member listens, such as an address that another process
+    /// has. `None` when they are started, and where there are to be none.
+    #[cfg(feature = "machines")]
+    pub fn links_failure(&self) -> Option<crate::machines::LinksFailure> {
+        self.links.as_ref()?.failure()
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.guard.shared
     }

@@ -9,15 +9,18 @@ use std::{
 };
 
 use kyneta_uds_core::{SharedError, ignore_poison};
-use kyneta_uds_machines::{LinkEvent, LinkWatch, Links, MachineName, Reason, Refusal};
+use kyneta_uds_machines::{DownReason, LinkEvent, LinkWatch, Links, MachineName, Reason, Refusal};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::side::{Queue, Side};
+use super::{
+    failing::{Failing, LinksFailure},
+    side::{Queue, Side},
+};
 
 /// How a link has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +28,8 @@ use super::side::{Queue, Side};
 pub enum LinkChange {
     /// It is up.
     Up,
-    /// It is down: what was on its way is lost, and asked anew with the next one.
-    Down,
+    /// It is down, and why: what was on its way is lost, and asked anew with the next one.
+    Down(DownReason),
     /// The other machine has opened a newer one, which takes its place.
     Replaced,
     /// A process has no link, because a machine refuses it.
@@ -50,6 +53,8 @@ pub struct LinkState {
     pub up: bool,
     /// Why it is not, as far as that is known.
     pub reason: Option<Reason>,
+    /// Why the one before it is down; `None` for the first one.
+    pub last_down: Option<DownReason>,
     /// How long the other machine takes to answer, while the link is up. On a bus it is asked each second; with documents
     /// it is what the engine measures, where [`Links::round_trip`] says how.
     pub round_trip: Option<Duration>,
@@ -67,6 +72,7 @@ const END: Duration = Duration::from_millis(500);
 pub(crate) struct Host {
     side: Side,
     present: Arc<Mutex<Present>>,
+    failing: Arc<Mutex<Failing>>,
     /// No link comes any more.
     finished: CancellationToken,
 }
@@ -80,6 +86,8 @@ struct Present {
     number: u64,
     /// Why links to a machine do not become links of this role, and will not.
     faults: BTreeMap<MachineName, Reason>,
+    /// Why the last link to a machine is down.
+    downs: BTreeMap<MachineName, DownReason>,
 }
 
 /// A link that is up.
@@ -94,6 +102,7 @@ impl Host {
         Self {
             side,
             present: Arc::default(),
+            failing: Arc::default(),
             finished: CancellationToken::new(),
         }
     }
@@ -109,12 +118,22 @@ impl Host {
                 queued: up.map_or((0, 0), |up| up.queue.queued()),
                 up: up.is_some(),
                 reason: link.reason.or_else(fault),
+                last_down: present.downs.get(&link.machine).cloned(),
                 round_trip: up.and_then(|up| up.queue.round_trip()).or(link.round_trip),
                 opened: link.opened,
                 machine: link.machine,
             }
         };
         links.into_iter().flatten().map(state).collect()
+    }
+
+    /// That they cannot be started, and why.
+    pub(crate) fn failure(&self) -> Option<LinksFailure> {
+        self.failing().failure(Instant::now())
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Failing> {
+        ignore_poison(self.failing.lock())
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -134,20 +153,19 @@ impl Host {
     }
 
     /// A link that was up has ended.
-    pub(super) fn is_down(&self, machine: &MachineName, number: u64) {
+    pub(super) fn is_down(&self, machine: &MachineName, number: u64, reason: DownReason) {
         let is_this =
             |present: &Present| present.up.get(machine).map(|up| up.number) == Some(number);
         let mut present = self.present();
-        let ended = is_this(&present).then(|| present.up.remove(machine));
+        let ended = is_this(&present).then(|| present.ended(machine, &reason));
         drop(present);
         if ended.is_some() {
-            self.report(machine.to_string(), LinkChange::Down);
+            self.report(machine.to_string(), LinkChange::Down(reason));
         }
     }
 
-    /// A link does not become one of this role, and the next one will not either.
-    pub(super) fn is_unfit(&self, machine: &MachineName, why: &dyn std::error::Error) {
-        let reason = Reason::Protocol(why.to_string());
+    /// A link has not become one of this role.
+    pub(super) fn is_unfit(&self, machine: &MachineName, reason: Reason) {
         let last = self
             .present()
             .faults
@@ -158,9 +176,13 @@ impl Host {
     }
 
     /// The engine has ended a link.
-    fn ended(&self, machine: MachineName, change: LinkChange) {
-        let ended = self.present().up.remove(&machine);
+    fn ended(&self, machine: MachineName, reason: DownReason) {
+        let ended = self.present().ended(&machine, &reason);
         if ended.is_some() {
+            let change = match reason {
+                DownReason::Replaced => LinkChange::Replaced,
+                reason => LinkChange::Down(reason),
+            };
             self.report(machine.to_string(), change);
         }
     }
@@ -172,9 +194,10 @@ impl Host {
     {
         let watch = links.watch();
         if let Err(error) = self.side.may_link(&watch) {
-            self.failed(error);
+            self.tell_failure(error);
             return stop.cancelled().await;
         }
+        self.failing().end();
         self.present().watch = Some(watch);
         let me = links.name().clone();
         let mut tasks = JoinSet::new();
@@ -192,8 +215,8 @@ impl Host {
                     let (host, me) = (self.clone(), me.clone());
                     tasks.spawn(self.side.clone().link(host, me, machine, role, io));
                 }
-                LinkEvent::Down { machine } => self.ended(machine, LinkChange::Down),
-                LinkEvent::Replaced { machine } => self.ended(machine, LinkChange::Replaced),
+                LinkEvent::Down { machine, reason } => self.ended(machine, reason),
+                LinkEvent::Replaced { machine } => self.ended(machine, DownReason::Replaced),
                 LinkEvent::Refused {
                     key,
                     machine,
@@ -224,6 +247,11 @@ impl Host {
         drop(before);
     }
 
+    /// The role is another one: it is not tried any more to start links.
+    pub(super) fn stop_trying(&self) {
+        self.failing().end();
+    }
+
     /// There is no link any more, and will be none.
     pub(super) fn finish(&self) {
         self.forget();
@@ -240,9 +268,27 @@ impl Host {
         self.side.report(machine, change);
     }
 
-    /// The links could not be started.
-    pub(super) fn failed(&self, error: SharedError) {
+    /// The links could not be started. After how long to try again.
+    pub(super) fn failed(&self, error: SharedError) -> Duration {
+        let (pause, is_news) = self.failing().failed(error.clone(), Instant::now());
+        match is_news {
+            true => self.tell_failure(error),
+            false => tracing::debug!(%error, "the links to other machines could not be started"),
+        }
+        pause
+    }
+
+    fn tell_failure(&self, error: SharedError) {
         tracing::warn!(%error, "the links to other machines could not be started");
         self.side.failed(error);
+    }
+}
+
+impl Present {
+    /// A link is down. The answer is what it was, if it was up.
+    fn ended(&mut self, machine: &MachineName, reason: &DownReason) -> Option<Up> {
+        let up = self.up.remove(machine)?;
+        self.downs.insert(machine.clone(), reason.clone());
+        Some(up)
     }
 }

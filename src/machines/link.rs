@@ -11,9 +11,9 @@ use std::{
 };
 
 use kyneta_uds_cbor::CborLayer;
-use kyneta_uds_core::{ChannelMsg, Identity, Redial, WireVersion};
+use kyneta_uds_core::{ChannelMsg, DisconnectReason, Identity, Redial, WireVersion};
 use kyneta_uds_framing::{FramingLayer, WireMode};
-use kyneta_uds_handshake::HandshakeLayer;
+use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
 use kyneta_uds_hub::{Hub, RelayHandler};
 use kyneta_uds_machines::{LinkIo, MachineName, Role};
 use kyneta_uds_queue::{Overflow, QueueConfig, queue};
@@ -42,7 +42,10 @@ impl<Io> Redial for Once<Io> {
     }
 }
 
-/// Makes the link a member of the hub until it ends; `up` is called when it is one.
+/// Makes the link a member of the hub until it ends, and says why it has ended; `up` is called when it is one.
+///
+/// # Errors
+/// The handshake's: it has become no member.
 pub(super) async fn link<Io>(
     hub: Hub<ChannelMsg>,
     me: MachineName,
@@ -50,16 +53,15 @@ pub(super) async fn link<Io>(
     role: Role,
     io: LinkIo<Io>,
     up: impl FnOnce(Queue),
-) where
+) -> Result<DisconnectReason, HandshakeError>
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // The name of a machine is shorter than any limit of an id.
-    let (Ok(identity), Ok(theirs)) = (
-        Identity::service(me.as_str()),
-        Identity::service(machine.as_str()),
-    ) else {
-        return;
+    let named = |name: &MachineName| {
+        Identity::service(name.as_str()).map_err(|error| HandshakeError::Make(error.into()))
     };
+    let (identity, theirs) = (named(&me)?, named(&machine)?);
     let once = service_fn(|target: Once<Io>| {
         let again = || io::Error::other("a link is dialed by the engine alone");
         ready(target.io.ok_or_else(again))
@@ -68,27 +70,17 @@ pub(super) async fn link<Io>(
     let stack = CborLayer::new().layer(framing.layer(once));
     let io = Some(io);
     let target = Once { io, role };
-    let channel = match HandshakeLayer::new(identity)
-        .layer(stack)
-        .oneshot(target)
-        .await
-    {
-        Ok(channel) => channel,
-        Err(error) => {
-            tracing::warn!(%machine, %error, "the handshake over a link failed");
-            return;
-        }
-    };
+    let handshake = HandshakeLayer::new(identity).layer(stack);
+    let channel = handshake.oneshot(target).await?;
     let peer = channel.peer().clone();
     let config = QueueConfig::default().overflow(Overflow::Disconnect { after: FULL });
     let (handle, driver) = queue(config);
     up(Queue::Documents(handle.clone()));
     let facts = MemberFacts::link(peer.wire()).identity(theirs); // whatever it calls itself
     let member = hub.enter(facts, handle);
-    let reason = driver
+    Ok(driver
         .drive(channel, RelayHandler::new(Ignore, member))
-        .await;
-    tracing::debug!(%machine, %reason, "a link has ended");
+        .await)
 }
 
 /// What comes over a link goes to the router alone.

@@ -100,34 +100,60 @@
 //!
 //! A link of documents whose queue stays full for a second is ended, so that it delays the members of this machine once;
 //! it comes back, and all documents are asked anew. After a cut each side goes on by itself.
+//!
+//! # Why there is no link
+//!
+//! Each end of a link has a [`DownReason`], and each absence a [`Reason`], as an event and in [`LinkState`]. Links that
+//! cannot be started are a [`LinksFailure`].
+//!
+//! ```
+//! use kyneta_uds::{Event, Peer, machines::{DownReason, LinkChange}};
+//!
+//! fn look(event: &Event) {
+//!     match event {
+//!         Event::Link { machine, change: LinkChange::Down(DownReason::IdleTimeout(_)) } => {
+//!             println!("{machine} is gone, or cut off");
+//!         }
+//!         Event::Link { machine, change: LinkChange::Down(reason) } => println!("{machine}: {reason}"),
+//!         Event::Link { machine, change: LinkChange::Absent(reason) } => println!("{machine}: {reason}"),
+//!         _ => {}
+//!     }
+//! }
+//!
+//! fn links(peer: &Peer) {
+//!     for link in peer.links().iter().filter(|link| !link.up) {
+//!         println!("{}: {:?}, before {:?}", link.machine, link.reason, link.last_down);
+//!     }
+//!     if let Some(failure) = peer.links_failure() {
+//!         println!("no links after {} attempts in {:?}: {}", failure.attempts, failure.elapsed, failure.error);
+//!     }
+//! }
+//! ```
 
+mod failing;
 mod host;
 mod link;
 mod side;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use kyneta_uds_core::{BoxError, SharedError};
 use kyneta_uds_negotiate::{Role, RoleWatch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{host::Host, side::Side};
+pub use failing::LinksFailure;
 pub use host::{LinkChange, LinkState};
 #[doc(no_inline)]
 pub use kyneta_uds_machines::{
-    Accept, Accepted, LinkEvent, LinkIo, LinkSettings, Links, LinksBuilder, Machine, MachineError,
-    MachineKey, MachineName, Reason, Refusal, Remote, memory,
+    Accept, Accepted, DownReason, EndWatch, LinkEvent, LinkIo, LinkSettings, Links, LinksBuilder,
+    Machine, MachineError, MachineKey, MachineName, Reason, Refusal, Remote, memory,
 };
-
-/// The pause before links that could not be started are started again. For the first second it is a short one, and there is
-/// no report: a predecessor that ends holds the address for a moment.
-const RETRY: Duration = Duration::from_secs(1);
-const FIRST_RETRIES: Duration = Duration::from_millis(20);
 
 /// What starts the links of a machine, for [`PeerBuilder::machines`](crate::roles::PeerBuilder::machines) and
 /// [`BusBuilder::machines`](crate::bus::BusBuilder::machines). See the [module](self).
@@ -141,7 +167,7 @@ type Serve =
 
 impl Machines {
     /// `start` is called each time that the peer begins to listen, and again while it fails: each 20 ms for a second, in
-    /// which a predecessor may still hold the address, then each second, with a report. Only then may a key file be opened
+    /// which a predecessor may still hold the address, then each second, with a report of each error once in a row. Only then may a key file be opened
     /// and an address be bound: of the processes at a path one listens at a time.
     pub fn new<F, Io, E>(start: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -172,8 +198,10 @@ impl Machines {
     }
 
     async fn run(self, host: Host, roles: RoleWatch) {
-        let mut failing: Option<Instant> = None;
         loop {
+            if roles.role() != Role::Listener {
+                host.stop_trying();
+            }
             let may_link = |role| matches!(role, Role::Listener | Role::Disposed);
             if roles.wait_for(may_link).await == Role::Disposed {
                 return host.finish();
@@ -190,16 +218,9 @@ impl Machines {
             };
             host.forget();
             let Some(error) = not_started else {
-                failing = None;
                 continue;
             };
-            let pause = match failing.get_or_insert_with(Instant::now).elapsed() < RETRY {
-                true => FIRST_RETRIES,
-                false => {
-                    host.failed(SharedError::new(error));
-                    RETRY
-                }
-            };
+            let pause = host.failed(SharedError::new(error));
             // A role that has ended is not waited for.
             let ended = roles.wait_for(|role| role == Role::Disposed);
             let _ = timeout(pause, ended).await;

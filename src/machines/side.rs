@@ -4,9 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kyneta_uds_core::{ChannelMsg, SharedError};
+use kyneta_uds_core::{Chain, ChannelMsg, SharedError};
 use kyneta_uds_hub::Hub;
-use kyneta_uds_machines::{LinkIo, LinkWatch, MachineName, Role};
+use kyneta_uds_machines::{LinkIo, LinkWatch, MachineName, Reason, Role};
 use kyneta_uds_queue::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     bus::{
         BusEvent,
-        links::{LinkBox, run},
+        links::{LinkBox, LinkFault, run},
         shared::Shared,
     },
     event::Event,
@@ -89,22 +89,30 @@ impl Side {
     ) where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let end = io.end();
         let mut number = None;
         let mut up = |queue| number = Some(host.is_up(&machine, queue));
-        match self {
-            Self::Documents(hub, _) => link(hub, me, machine.clone(), role, io, up).await,
+        let (why, is_of_another_protocol) = match self {
+            Self::Documents(hub, _) => match link(hub, me, machine.clone(), role, io, up).await {
+                Ok(reason) => (reason.to_string(), false),
+                Err(error) => (Chain(&error).to_string(), false),
+            },
             Self::Bus(shared) => {
-                let ended = run(shared, machine.clone(), io, |outbox| up(Queue::Bus(outbox)));
-                if let Err(fault) = ended.await {
-                    tracing::warn!(%machine, %fault, "a link does not become one of the bus");
-                    if fault.lasts() {
-                        host.is_unfit(&machine, &fault);
-                    }
+                match run(shared, machine.clone(), io, |outbox| up(Queue::Bus(outbox))).await {
+                    Ok(end) => (end.to_string(), false),
+                    Err(LinkFault::NotListening) => return,
+                    Err(fault) => (fault.to_string(), fault.lasts()),
                 }
             }
-        }
-        if let Some(number) = number {
-            host.is_down(&machine, number);
+        };
+        // Of a link that another one has taken the place of, an event of the engine says so.
+        let Some(reason) = end.reason(&why) else {
+            return;
+        };
+        match number {
+            Some(number) => host.is_down(&machine, number, reason),
+            None if is_of_another_protocol => host.is_unfit(&machine, Reason::Protocol(why)),
+            None => host.is_unfit(&machine, Reason::EndedEarly(why)),
         }
     }
 

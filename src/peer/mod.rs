@@ -347,6 +347,13 @@ impl Peer {
         links.map(crate::machines::Host::status).unwrap_or_default()
     }
 
+    /// Why the links to other machines cannot be started while this peer listens, such as an address that another process
+    /// has. `None` when they are started, and where there are to be none.
+    #[cfg(feature = "machines")]
+    pub fn links_failure(&self) -> Option<crate::machines::LinksFailure> {
+        self.guard.links.as_ref()?.failure()
+    }
+
     /// A member of this peer's hub inside this process: as [`Server::local_member`](crate::Server::local_member).
     /// While this peer is a connector its hub has no other members; those of the path are members of the
     /// listener's. `None` where nothing is [relayed](crate::Builder::relay).

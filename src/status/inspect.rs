@@ -11,7 +11,7 @@ use kyneta_uds_queue::Handle;
 use kyneta_uds_reconnect::StateKind;
 
 #[cfg(feature = "machines")]
-use super::snapshot::LinkStatus;
+use super::snapshot::{LinkStatus, LinksFailureStatus};
 use super::snapshot::{PeerStatus, Queued, RelayStatus, Snapshot, Standing, WaitingStatus};
 use crate::{
     bus::{Bus, MemberInfo},
@@ -52,17 +52,22 @@ impl Inspect for Peer {
         let role = self.role().into();
         let status = of(role, self.peers(), Some(self.handle()), self.waiting());
         #[cfg(feature = "machines")]
-        let status = with_links(status, self.links());
+        let status = with_links(status, self.links(), self.links_failure());
         with_relay(status, self.hub())
     }
 }
 
 #[cfg(feature = "machines")]
-fn with_links(mut snapshot: Snapshot, links: Vec<crate::machines::LinkState>) -> Snapshot {
+fn with_links(
+    mut snapshot: Snapshot,
+    links: Vec<crate::machines::LinkState>,
+    failure: Option<crate::machines::LinksFailure>,
+) -> Snapshot {
     let link = |link: crate::machines::LinkState| LinkStatus {
         machine: link.machine.to_string(),
         up: link.up,
         reason: link.reason.map(|reason| reason.to_string()),
+        last_down: link.last_down.map(|reason| reason.to_string()),
         round_trip_us: link
             .round_trip
             .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
@@ -73,6 +78,11 @@ fn with_links(mut snapshot: Snapshot, links: Vec<crate::machines::LinkState>) ->
         },
     };
     snapshot.links = links.into_iter().map(link).collect();
+    snapshot.links_failure = failure.map(|failure| LinksFailureStatus {
+        why: failure.error.to_string(),
+        attempts: failure.attempts,
+        for_ms: millis(failure.elapsed),
+    });
     snapshot
 }
 
@@ -107,7 +117,7 @@ impl<M> Inspect for Bus<M> {
         });
         snapshot.peers = members.collect();
         #[cfg(feature = "machines")]
-        let snapshot = with_links(snapshot, self.links());
+        let snapshot = with_links(snapshot, self.links(), self.links_failure());
         snapshot
     }
 }

@@ -266,7 +266,14 @@ fn linked(snapshot: &Snapshot) -> impl Iterator<Item = Row> {
         ),
     ];
     let is_linked = !links.is_empty();
-    rows.into_iter().filter(move |_| is_linked)
+    let failed = gauge(
+        "kyneta_uds.links.failed_starts",
+        "Attempts in a row to start the links that have failed, 0 when they are started",
+        snapshot.links_failure.as_ref().map_or(0, |of| of.attempts) as f64,
+    );
+    let is_shown = is_linked || snapshot.links_failure.is_some();
+    let rows = rows.into_iter().filter(move |_| is_linked);
+    rows.chain(is_shown.then_some(failed))
 }
 
 #[cfg(test)]
@@ -274,7 +281,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::{
-        super::snapshot::{Queued, tests::example},
+        super::snapshot::{LinksFailureStatus, Queued, tests::example},
         *,
     };
 
@@ -310,6 +317,7 @@ mod tests {
             machine: machine.into(),
             up,
             reason: None,
+            last_down: None,
             round_trip_us,
             opened,
             queued: Queued {
@@ -334,9 +342,23 @@ mod tests {
             "kyneta_uds_links_queued_messages 2",
             "kyneta_uds_links_queued_bytes 200",
             "kyneta_uds_links_round_trip_seconds 0.0015",
+            "kyneta_uds_links_failed_starts 0",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn links_that_cannot_be_started_are_counted_although_there_are_none() {
+        let mut snapshot = example();
+        snapshot.links_failure = Some(LinksFailureStatus {
+            why: "in use".into(),
+            attempts: 51,
+            for_ms: 2_000,
+        });
+        let text = prometheus(&snapshot);
+        assert!(text.contains("kyneta_uds_links_failed_starts 51"), "{text}");
+        assert!(!text.contains("kyneta_uds_links_up"), "{text}");
     }
 
     #[test]

@@ -48,7 +48,8 @@ mod snapshot;
 pub use endpoint::Endpoint;
 pub use inspect::Inspect;
 pub use snapshot::{
-    LinkStatus, PeerStatus, Queued, RelayStatus, Snapshot, Standing, Unhealthy, WaitingStatus,
+    LinkStatus, LinksFailureStatus, PeerStatus, Queued, RelayStatus, Snapshot, Standing, Unhealthy,
+    WaitingStatus,
 };
 
 pub(crate) use about::About;

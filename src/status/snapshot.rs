@@ -44,6 +44,9 @@ pub struct Snapshot {
     /// The links to other machines that a listener runs, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
+    /// Why the links of a listener cannot be started; `None` when they are, and where there are to be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links_failure: Option<LinksFailureStatus>,
     /// How often each limit was reached, and other failures.
     pub counts: Counts,
 }
@@ -59,6 +62,9 @@ pub struct LinkStatus {
     /// Why it is not, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why the one before it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_down: Option<String>,
     /// How long the other machine takes to answer now, microseconds; `None` while it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,
@@ -66,6 +72,18 @@ pub struct LinkStatus {
     pub opened: u64,
     /// What waits to be sent on it.
     pub queued: Queued,
+}
+
+/// Why the links of a listener cannot be started. It is tried again each second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LinksFailureStatus {
+    /// The last reason, with its causes.
+    pub why: String,
+    /// How many attempts have failed in a row.
+    pub attempts: u64,
+    /// For how long, milliseconds.
+    pub for_ms: u64,
 }
 
 /// Why a role waits: see [`Server::waiting`](crate::Server::waiting),
@@ -240,6 +258,7 @@ impl Snapshot {
             relay: None,
             bus: None,
             links: Vec::new(),
+            links_failure: None,
             counts: Counts::default(),
         }
     }

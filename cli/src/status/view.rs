@@ -77,10 +77,19 @@ impl View<'_> {
             if let Some(micros) = link.round_trip_us {
                 write!(f, ", round trip {micros} us")?;
             }
-            match &link.reason {
-                Some(reason) => writeln!(f, ", {}", Escaped(reason))?,
+            if let Some(reason) = &link.reason {
+                write!(f, ", {}", Escaped(reason))?;
+            }
+            match &link.last_down {
+                Some(reason) => writeln!(f, "; last down: {}", Escaped(reason))?,
                 None => writeln!(f)?,
             }
+        }
+        if let Some(failure) = &self.snapshot.links_failure {
+            let (attempts, time) = (failure.attempts, Time(failure.for_ms));
+            let what = format!("no links after {attempts} attempts in {time}");
+            let why = Escaped(&failure.why);
+            writeln!(f, "{}: {why}", self.style.paint(Color::Bad, what))?;
         }
         Ok(())
     }

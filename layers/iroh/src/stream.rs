@@ -64,6 +64,15 @@ impl IrohStream {
         move || connection.upgrade()?.rtt(PathId::ZERO)
     }
 
+    /// What the connection says of its end says more than what the stream says. The kind is as
+    /// [`Accept::Io`](kyneta_uds_machines::Accept::Io) has it.
+    fn lost<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        done.map_err(|error| match self.connection.close_reason() {
+            Some(reason) => io::Error::from(reason),
+            None => error,
+        })
+    }
+
     fn send(&mut self) -> io::Result<Pin<&mut SendStream>> {
         let send = self.send.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         Ok(Pin::new(send))
@@ -76,7 +85,8 @@ impl AsyncRead for IrohStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.recv), cx, buf)
+        let read = AsyncRead::poll_read(Pin::new(&mut self.recv), cx, buf);
+        self.lost(read)
     }
 }
 
@@ -86,11 +96,13 @@ impl AsyncWrite for IrohStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self.send()?, cx, bytes)
+        let written = AsyncWrite::poll_write(self.send()?, cx, bytes);
+        self.lost(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self.send()?, cx)
+        let flushed = AsyncWrite::poll_flush(self.send()?, cx);
+        self.lost(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,7 +17,7 @@ use std::{
 
 use kyneta_uds_iroh::{IrohEngine, IrohSettings, IrohStream, SecretKey};
 use kyneta_uds_machines::{
-    Accept as _, LinkEvent, LinkIo, Links, Machine, MachineKey, Refusal, Remote,
+    Accept as _, DownReason, LinkEvent, LinkIo, Links, Machine, MachineKey, Refusal, Remote,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -70,6 +70,31 @@ async fn up(links: &mut Links<IrohStream>) -> LinkIo<IrohStream> {
     }
 }
 
+/// The next link that is down, and why.
+async fn down(links: &mut Links<IrohStream>) -> DownReason {
+    match next(links).await {
+        LinkEvent::Down { reason, .. } => reason,
+        event => panic!("{event:?}"),
+    }
+}
+
+/// What the other side is told when it closes a connection whose stream was not finished.
+#[tokio::test]
+async fn a_machine_that_closes_its_engine_at_once_is_seen_as_closed_with_its_words() {
+    let [a, b] = keys();
+    let (a, b) = (bind(&a, 0).await, bind(&b, 0).await);
+    let mut oslo = links(&a, "oslo", "rome", b.key(), b.address());
+    let mut rome = links(&b, "rome", "oslo", a.key(), a.address());
+    let (mut io, _held) = (up(&mut oslo).await, up(&mut rome).await);
+    b.close().await;
+    assert!(io.read_u8().await.is_err());
+    drop(io);
+    let DownReason::Closed(words) = down(&mut oslo).await else {
+        panic!("it has closed")
+    };
+    println!("{words}");
+}
+
 #[tokio::test]
 async fn what_was_written_arrives_although_the_stream_is_dropped_at_once() {
     let [a, b] = keys();
@@ -120,7 +145,7 @@ async fn closed_links_send_what_was_written_say_so_at_once_and_free_the_address(
     let (read, took) = tokio::join!(read, close);
     assert!(read == bytes, "{} of {} bytes", read.len(), bytes.len());
     drop(to);
-    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    assert_eq!(down(&mut oslo).await, DownReason::Finished);
     println!("closed after {took:?}, down after {:?}", start.elapsed());
     assert!(start.elapsed() < IDLE / 2, "{:?}", start.elapsed());
     let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -143,7 +168,7 @@ async fn the_round_trip_of_a_link_is_in_its_status_while_it_is_up() {
         "{shown:?}"
     );
     drop(io);
-    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    assert!(matches!(down(&mut oslo).await, DownReason::EndedHere(_)));
     assert_eq!(oslo.status()[0].round_trip, None);
 }
 
@@ -297,7 +322,7 @@ async fn a_process_that_is_killed_without_a_successor_is_down_after_the_idle_tim
     let killed = Instant::now();
     assert!(io.read_u8().await.is_err());
     drop(io);
-    assert!(matches!(next(&mut links).await, LinkEvent::Down { .. }));
+    assert!(matches!(down(&mut links).await, DownReason::IdleTimeout(_)));
     println!("down after {:?} of {IDLE:?}", killed.elapsed());
     assert!(killed.elapsed() < IDLE + Duration::from_millis(500));
 }

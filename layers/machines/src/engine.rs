@@ -46,7 +46,9 @@ impl<A> Remote<A> {
 /// }
 /// ```
 pub trait Accept: Send + 'static {
-    /// The byte streams. Dropping one must not lose what was written and shut down before.
+    /// The byte streams. Dropping one must not lose what was written and shut down before. The kind of an error says why a
+    /// link is down: `TimedOut`, the other side gave no sign of life for too long; `ConnectionReset` and
+    /// `ConnectionAborted`, the other side has closed it; any other one, the stream has failed.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection; `None` when no more come: links that stand go on. The future may be dropped before it is ready: no connection may

@@ -62,7 +62,9 @@ mod shell;
 
 pub use admission::{Admission, SameKey};
 pub use engine::{Accept, Accepted, Remote};
-pub use link::{Conn, Effect, Hello, Incarnation, Input, Knock, Link, Reason, Refusal, Role};
+pub use link::{
+    Conn, DownReason, Effect, Hello, Incarnation, Input, Knock, Link, Reason, Refusal, Role,
+};
 pub use name::{KeyError, Machine, MachineError, MachineKey, MachineName, NameError};
 pub use settings::LinkSettings;
-pub use shell::{LinkEvent, LinkIo, LinkStatus, LinkWatch, Links, LinksBuilder};
+pub use shell::{EndWatch, LinkEvent, LinkIo, LinkStatus, LinkWatch, Links, LinksBuilder};

@@ -16,7 +16,8 @@ use std::{
 };
 
 use kyneta_uds_machines::{
-    Accept, Accepted, LinkEvent, LinkIo, Links, Machine, MachineKey, Reason, Refusal, Remote,
+    Accept, Accepted, DownReason, LinkEvent, LinkIo, Links, Machine, MachineKey, Reason, Refusal,
+    Remote,
     memory::{Listener, Network, Stream},
 };
 use tokio::{
@@ -58,6 +59,14 @@ async fn up(links: &mut Links<Stream>) -> LinkIo<Stream> {
     }
 }
 
+/// The next link that is down, and why.
+async fn down(links: &mut Links<Stream>) -> DownReason {
+    match next(links).await {
+        LinkEvent::Down { reason, .. } => reason,
+        event => panic!("{event:?}"),
+    }
+}
+
 async fn passes(a: &mut LinkIo<Stream>, b: &mut LinkIo<Stream>) {
     let mut bytes = [0; 7];
     a.write_all(b"payload").await.unwrap();
@@ -79,8 +88,9 @@ async fn a_link_comes_back_after_each_cut_and_bytes_pass_both_ways() {
         network.cut(key(1), key(2));
         assert!(a.read_u8().await.is_err() && b.read_u8().await.is_err());
         drop((a, b));
-        assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
-        assert!(matches!(next(&mut rome).await, LinkEvent::Down { .. }));
+        for links in [&mut oslo, &mut rome] {
+            assert!(matches!(down(links).await, DownReason::Closed(_)));
+        }
         let LinkEvent::Absent { reason, .. } = next(&mut oslo).await else {
             panic!("a cut is reported")
         };
@@ -102,7 +112,7 @@ async fn a_successor_with_the_larger_key_knocks_and_is_dialed_at_once() {
     // The first one still seems to be alive: nothing has ended its stream.
     let mut successor = start(&network, 2, "rome", &[(1, "oslo")]);
     let since = tokio::time::Instant::now();
-    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    assert_eq!(down(&mut oslo).await, DownReason::Knocked);
     let (mut a, mut b) = (up(&mut oslo).await, up(&mut successor).await);
     assert!(since.elapsed() < Duration::from_millis(100));
     passes(&mut a, &mut b).await;
@@ -116,13 +126,17 @@ async fn a_key_that_is_used_twice_is_reported_at_both_ends_and_the_newest_keeps_
     let (_a, mut old) = (up(&mut first).await, up(&mut rome).await);
     let mut second = start(&network, 1, "oslo", &[(2, "rome")]);
     let mut a = up(&mut second).await;
+    let end = old.end();
     assert!(matches!(next(&mut rome).await, LinkEvent::Replaced { .. }));
+    assert_eq!(end.reason("unused"), None, "the event says it");
+    assert_eq!(rome.status()[0].last_down, Some(DownReason::Replaced));
     let mut b = up(&mut rome).await;
     assert!(old.read_u8().await.is_err(), "the old link is not read");
     drop((old, _a)); // the first one dials again
     passes(&mut a, &mut b).await;
     let twice = |event, expected: bool| matches!(event, LinkEvent::Refused { refusal: Refusal::KeyUsedTwice, here, .. } if here == expected);
-    assert!(matches!(next(&mut first).await, LinkEvent::Down { .. }));
+    let dropped = DownReason::EndedHere("its stream was dropped".into());
+    assert_eq!(down(&mut first).await, dropped);
     assert!(twice(next(&mut first).await, false));
     assert!(twice(next(&mut rome).await, true));
     passes(&mut a, &mut b).await;
@@ -320,9 +334,12 @@ async fn closing_ends_links_that_were_yielded_and_closes_the_engine_within_two_s
     let ended = a.read_u8().await.unwrap_err();
     assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionAborted);
     drop(a);
+    let end = b.end();
     assert!(b.read_u8().await.is_err());
     drop(b);
-    assert!(matches!(next(&mut rome).await, LinkEvent::Down { .. }));
+    assert_eq!(end.reason("unused"), Some(DownReason::Finished));
+    assert_eq!(down(&mut rome).await, DownReason::Finished);
+    assert_eq!(rome.status()[0].last_down, Some(DownReason::Finished));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,8 @@
 use std::collections::{HashSet, VecDeque};
 
 use kyneta_uds_machines::{
-    Conn, Effect, Hello, Incarnation, Input, Knock, Link, LinkSettings, Reason, Refusal, Role,
+    Conn, DownReason, Effect, Hello, Incarnation, Input, Knock, Link, LinkSettings, Reason,
+    Refusal, Role,
 };
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -113,7 +114,7 @@ impl World {
                     );
                     self.nodes[at].up = Some(conn);
                 }
-                Effect::Down { conn } | Effect::Replaced { conn } => {
+                Effect::Down { conn, .. } | Effect::Replaced { conn } => {
                     assert_eq!(self.nodes[at].up.take(), Some(conn));
                 }
                 Effect::Refused { .. } | Effect::Absent { .. } => {}
@@ -209,7 +210,8 @@ impl World {
     fn notice(&mut self, place: usize, at: usize) {
         let conn = self.pipes[place].conn;
         self.close(at, conn);
-        self.step(at, Input::Ended { conn });
+        let reason = DownReason::Finished;
+        self.step(at, Input::Ended { conn, reason });
     }
 
     fn crash(&mut self, at: usize) {

@@ -35,12 +35,14 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// Its kind is as [`Accept::Io`](kyneta_uds_machines::Accept::Io) has it.
     fn error(self) -> io::Error {
         let kind = match self {
             Self::Reset => io::ErrorKind::ConnectionReset,
-            Self::Silent(_) | Self::Lost(_) => io::ErrorKind::TimedOut,
+            Self::Silent(_) => io::ErrorKind::TimedOut,
             Self::Overrun => io::ErrorKind::InvalidData,
-            Self::Replaced | Self::Closed => io::ErrorKind::ConnectionAborted,
+            // The other machine has no part in these.
+            Self::Lost(_) | Self::Replaced | Self::Closed => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)
     }

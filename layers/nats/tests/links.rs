@@ -12,7 +12,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use kyneta_uds_machines::{Accept as _, LinkEvent, LinkIo, Links, Reason, Refusal, Remote};
+use kyneta_uds_machines::{
+    Accept as _, DownReason, LinkEvent, LinkIo, Links, Reason, Refusal, Remote,
+};
 use kyneta_uds_nats::{ConnectError, NatsEngine, NatsSettings, NatsStream};
 use support::Server;
 use tokio::{
@@ -171,7 +173,12 @@ async fn closed_links_send_what_was_written_and_say_so_at_once() {
     to.read_to_end(&mut read).await.unwrap();
     assert_eq!(read, b"the last");
     drop(to);
-    assert!(matches!(next(&mut oslo).await, LinkEvent::Down { .. }));
+    let down = next(&mut oslo).await;
+    let is_finished = |reason: &DownReason| *reason == DownReason::Finished;
+    assert!(
+        matches!(&down, LinkEvent::Down { reason, .. } if is_finished(reason)),
+        "{down:?}"
+    );
     println!("down after {:?}", start.elapsed());
     assert!(
         start.elapsed() < Duration::from_secs(2),

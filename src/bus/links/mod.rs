@@ -12,4 +12,7 @@ mod tests;
 mod wire;
 
 pub(super) use self::names::LinkInput;
-pub(crate) use self::{open::run, outbox::LinkBox};
+pub(crate) use self::{
+    open::{LinkFault, run},
+    outbox::LinkBox,
+};

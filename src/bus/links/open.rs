@@ -67,7 +67,7 @@ impl LinkFault {
     }
 }
 
-/// Runs the link until it ends; `up` is called when frames pass.
+/// Runs the link until it ends, and says why it has ended; `up` is called when frames pass.
 ///
 /// # Errors
 /// [`LinkFault`]: it has not become a link of the bus.
@@ -76,7 +76,7 @@ pub(crate) async fn run<Io>(
     machine: MachineName,
     io: LinkIo<Io>,
     up: impl FnOnce(Arc<LinkBox>),
-) -> Result<(), LinkFault>
+) -> Result<LinkEnd, LinkFault>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -103,11 +103,11 @@ where
     };
     up(outbox);
     let end = pump.run().await;
-    tracing::info!(%machine, %end, "a link of the bus has ended");
-    if let LinkEnd::Protocol(error) = end {
+    if let LinkEnd::Protocol(error) = &end {
+        let error = error.clone();
         shared.events.send(BusEvent::Rejected { error });
     }
-    Ok(())
+    Ok(end)
 }
 
 fn broken(error: impl Into<BoxError>) -> LinkFault {

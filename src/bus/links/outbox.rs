@@ -21,8 +21,8 @@ use crate::bus::wire::Body;
 
 /// How many frames, and bytes of messages, may wait for a link. What waits is kept by its senders too, so a link that
 /// is ended for it loses nothing.
-const MAX_FRAMES: usize = 1 << 18;
-const MAX_BYTES: usize = 256 << 20;
+pub(super) const MAX_FRAMES: usize = 1 << 18;
+pub(super) const MAX_BYTES: usize = 256 << 20;
 
 /// How many acknowledgements at the end of the queue are looked at for one to join with.
 const JOINED: usize = 32;
@@ -41,6 +41,7 @@ struct State {
     frames: VecDeque<LinkFrame<Body>>,
     bytes: usize,
     is_closed: bool,
+    is_overfull: bool,
     is_finished: bool,
 }
 
@@ -61,9 +62,10 @@ impl LinkBox {
         state.bytes += bytes(&frame);
         state.frames.push_back(frame);
         if state.frames.len() > MAX_FRAMES || state.bytes > MAX_BYTES {
+            state.is_overfull = true;
             state.close();
             drop(state);
-            tracing::warn!("too much waits for a link: it is ended");
+            self.waker.wake();
         }
     }
 
@@ -95,6 +97,11 @@ impl LinkBox {
 
     pub(super) fn is_finished(&self) -> bool {
         self.lock().is_finished
+    }
+
+    /// It is closed because too much waited.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.lock().is_overfull
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -198,7 +205,7 @@ mod tests {
         for _ in 0..=MAX_FRAMES {
             outbox.push(LinkFrame::Gone(gone.clone()));
         }
-        assert!(outbox.is_closed());
+        assert!(outbox.is_closed() && outbox.is_overfull());
         assert_eq!(outbox.queued(), (0, 0));
     }
 }

@@ -15,7 +15,11 @@ use kyneta_uds_bus::MachineId;
 use kyneta_uds_core::{Channel, Inbound, SharedError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::{names::Names, outbox::LinkBox, wire::LinkWire};
+use super::{
+    names::Names,
+    outbox::{LinkBox, MAX_BYTES, MAX_FRAMES},
+    wire::LinkWire,
+};
 use crate::bus::shared::Shared;
 
 /// How many payloads are read under one lock of the state, and before what waits is written.
@@ -40,10 +44,12 @@ pub(super) struct Pump<C> {
 
 /// Why a link has ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkEnd {
-    /// It was replaced, this process does not listen any more, or too much waits for it.
-    #[error("this side has ended it")]
+pub(crate) enum LinkEnd {
+    /// It was replaced, or this process does not listen any more.
+    #[error("this process does not listen any more, or the bus has another link")]
     Ours,
+    #[error("more waits to be sent on it than {MAX_FRAMES} frames or {MAX_BYTES} bytes")]
+    TooMuch,
     #[error("the other machine has ended it")]
     Theirs,
     #[error("it is broken: {0}")]
@@ -79,7 +85,10 @@ impl<C: Channel<LinkWire, In = LinkWire>> Pump<C> {
         }
         for _ in 0..TURNS {
             if self.outbox.is_closed() {
-                return Poll::Ready(LinkEnd::Ours);
+                return Poll::Ready(match self.outbox.is_overfull() {
+                    true => LinkEnd::TooMuch,
+                    false => LinkEnd::Ours,
+                });
             }
             match self.poll_write(beat, cx) {
                 Poll::Ready(Ok(())) if self.outbox.is_finished() => {

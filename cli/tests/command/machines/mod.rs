@@ -8,6 +8,7 @@ mod kills;
 mod namespaces;
 #[cfg(all(target_os = "linux", feature = "nats"))]
 mod nats;
+mod reasons;
 #[cfg(target_os = "linux")]
 mod tally;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 
 use super::{
     Knocked, Link, Live,
-    event::{Conn, Effect, Incarnation, Knock, Refusal, Role},
+    event::{Conn, DownReason, Effect, Incarnation, Knock, Refusal, Role},
 };
 
 impl Link {
@@ -52,7 +52,8 @@ impl Link {
             Some(live) => {
                 self.up = None;
                 let conn = live.conn;
-                out.extend([Effect::Close { conn }, Effect::Down { conn }]);
+                let reason = DownReason::Knocked;
+                out.extend([Effect::Close { conn }, Effect::Down { conn, reason }]);
                 self.dial_for(knock, out);
             }
             None => self.dial_for(knock, out),

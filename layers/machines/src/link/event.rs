@@ -84,6 +84,8 @@ pub enum Input {
     Ended {
         /// Which.
         conn: Conn,
+        /// Why.
+        reason: DownReason,
     },
 }
 
@@ -134,6 +136,8 @@ pub enum Effect {
     Down {
         /// Over which connection it was.
         conn: Conn,
+        /// Why.
+        reason: DownReason,
     },
     /// A newer link takes the place of this one.
     Replaced {
@@ -189,6 +193,41 @@ pub enum Reason {
     OtherName(String),
     /// It has heard that it is to dial, and does not.
     NotDialed,
+    /// A connection was opened, and has ended before both sides had said what they pass over it.
+    EndedEarly(String),
+}
+
+/// Why a link that was up is down.
+///
+/// ```
+/// use kyneta_uds_machines::DownReason;
+/// let reason = DownReason::IdleTimeout("timed out".into());
+/// assert_eq!(reason.to_string(), "nothing came from the other machine for too long: timed out");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// The other machine gave no sign of life for the engine's idle timeout: it is gone, or the way to it is cut.
+    #[error("nothing came from the other machine for too long: {0}")]
+    IdleTimeout(String),
+    /// The other machine has ended it in good order: its listener ends, or gives this link up.
+    #[error("the other machine has ended it in good order")]
+    Finished,
+    /// The other machine has closed or reset it, and what it says.
+    #[error("the other machine has closed it: {0}")]
+    Closed(String),
+    /// The other machine asks for a new link: it has lost this one, or another process listens there.
+    #[error("the other machine has lost it, or has a new listener, and asks for a new one")]
+    Knocked,
+    /// A newer link has taken its place. In a status alone: the event is [`LinkEvent::Replaced`](crate::LinkEvent::Replaced).
+    #[error("a newer link has taken its place")]
+    Replaced,
+    /// This machine has ended it, and why.
+    #[error("this machine has ended it: {0}")]
+    EndedHere(String),
+    /// The engine's stream has failed.
+    #[error("its stream has failed: {0}")]
+    Failed(String),
 }
 
 impl fmt::Display for Reason {
@@ -199,6 +238,7 @@ impl fmt::Display for Reason {
             Self::Refused(refusal) => write!(f, "it refuses this machine: {refusal}"),
             Self::Protocol(error) => write!(f, "what it says cannot be read: {error}"),
             Self::OtherName(name) => write!(f, "it calls itself {name:?}"),
+            Self::EndedEarly(why) => write!(f, "what was opened has ended at its first words: {why}"),
             Self::NotDialed => f.write_str(
                 "it was asked to dial and does not: its configuration may lack this machine's address, or another process has its key",
             ),

@@ -6,7 +6,9 @@ mod answers;
 mod dials;
 mod event;
 
-pub use event::{Conn, Effect, Hello, Incarnation, Input, Knock, Reason, Refusal, Role};
+pub use event::{
+    Conn, DownReason, Effect, Hello, Incarnation, Input, Knock, Reason, Refusal, Role,
+};
 
 use std::time::Duration;
 
@@ -111,7 +113,7 @@ impl Link {
             Input::Failed { attempt, reason } => self.failed(attempt, reason, random, out),
             Input::Accepted { conn, hello } => self.accepted(conn, hello, out),
             Input::Knocked { knock } => self.knocked(knock, out),
-            Input::Ended { conn } => self.ended(conn, random, out),
+            Input::Ended { conn, reason } => self.ended(conn, reason, random, out),
         }
     }
 
@@ -190,13 +192,13 @@ impl Link {
     }
 
     /// A connection has ended. The next dial goes out at once if the link had stood for some time.
-    fn ended(&mut self, conn: Conn, random: u64, out: &mut Vec<Effect>) {
+    fn ended(&mut self, conn: Conn, reason: DownReason, random: u64, out: &mut Vec<Effect>) {
         if self.up() != Some(conn) {
             return;
         }
         self.up = None;
         self.former.clear();
-        out.push(Effect::Down { conn });
+        out.push(Effect::Down { conn, reason });
         match (self.role, self.failures) {
             (Role::Dials, 0) => {
                 self.failures = 1;

@@ -13,7 +13,7 @@ use kyneta_uds_core::ignore_poison;
 
 use super::{RoundTrip, io::LinkIo};
 use crate::{
-    link::{Reason, Refusal, Role},
+    link::{DownReason, Reason, Refusal, Role},
     name::{MachineKey, MachineName},
 };
 
@@ -33,6 +33,8 @@ pub enum LinkEvent<Io> {
     Down {
         /// To which machine.
         machine: MachineName,
+        /// Why.
+        reason: DownReason,
     },
     /// The other machine has opened a newer link; this one has ended. An `Up` follows.
     Replaced {
@@ -63,7 +65,7 @@ impl<Io> fmt::Debug for LinkEvent<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { machine, .. } => write!(f, "Up({machine})"),
-            Self::Down { machine } => write!(f, "Down({machine})"),
+            Self::Down { machine, reason } => write!(f, "Down({machine}: {reason})"),
             Self::Replaced { machine } => write!(f, "Replaced({machine})"),
             Self::Refused {
                 key,
@@ -84,8 +86,10 @@ pub struct LinkStatus {
     pub machine: MachineName,
     /// True while the link is up.
     pub up: bool,
-    /// Why it is not, as far as that is known.
+    /// Why there is none, as far as that is known.
     pub reason: Option<Reason>,
+    /// Why the one before is down; `None` for the first one.
+    pub last_down: Option<DownReason>,
     /// How long the dial took, from the engine's connection to the answer: about two round trips. Absent where the
     /// other machine dials.
     pub opened_in: Option<Duration>,
@@ -113,6 +117,7 @@ impl LinkWatch {
                 machine,
                 up: false,
                 reason: None,
+                last_down: None,
                 opened_in: None,
                 round_trip: None,
                 opened: 0,

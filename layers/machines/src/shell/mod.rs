@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use event::{LinkEvent, LinkStatus, LinkWatch};
-pub use io::LinkIo;
+pub use io::{EndWatch, LinkIo};
 
 use task::{Shell, Us};
 

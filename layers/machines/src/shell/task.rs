@@ -25,7 +25,7 @@ use super::{
 use crate::{
     admission::Admission,
     engine::{Accept, Accepted, Remote},
-    link::{Conn, Effect, Hello, Incarnation, Input, Link, Reason, Refusal},
+    link::{Conn, DownReason, Effect, Hello, Incarnation, Input, Link, Reason, Refusal},
     name::{Machine, MachineKey, MachineName},
     preface::Opening,
     settings::LinkSettings,
@@ -276,8 +276,8 @@ where
     async fn step(&mut self, key: MachineKey, input: Input) {
         let mut effects = Vec::new();
         if let Some(other) = self.others.get_mut(&key) {
-            if let Input::Ended { conn } = input {
-                other.conns.remove(&conn);
+            if let Input::Ended { conn, .. } = &input {
+                other.conns.remove(conn);
             }
             other.link.step(input, fastrand::u64(..), &mut effects);
         }
@@ -333,15 +333,14 @@ where
                     self.welcomed(key, conn, io).await;
                 }
             }
-            Effect::Down { conn } | Effect::Replaced { conn } => {
-                // Of a link whose answer could not be written nothing was told.
-                if other.told.take_if(|told| *told == conn).is_some() {
-                    self.board.change(&machine, |status| status.up = false);
-                    self.tell(match effect {
-                        Effect::Replaced { .. } => LinkEvent::Replaced { machine },
-                        _ => LinkEvent::Down { machine },
-                    })
-                    .await;
+            Effect::Down { conn, reason } => {
+                if self.is_down(key, conn, &reason) {
+                    self.tell(LinkEvent::Down { machine, reason }).await;
+                }
+            }
+            Effect::Replaced { conn } => {
+                if self.is_down(key, conn, &DownReason::Replaced) {
+                    self.tell(LinkEvent::Replaced { machine }).await;
                 }
             }
             Effect::Refused { refusal } => self.refused(key, refusal, true).await,
@@ -354,6 +353,21 @@ where
                 }
             }
         }
+    }
+
+    /// Whether it was told as up: of a link whose answer could not be written nothing was told.
+    fn is_down(&mut self, key: MachineKey, conn: Conn, reason: &DownReason) -> bool {
+        let Some(other) = self.others.get_mut(&key) else {
+            return false;
+        };
+        let was_told = other.told.take_if(|told| *told == conn).is_some();
+        if was_told {
+            self.board.change(&other.name, |status| {
+                status.up = false;
+                status.last_down = Some(reason.clone());
+            });
+        }
+        was_told
     }
 
     /// Dials or knocks, in a task of its own.
@@ -402,9 +416,14 @@ where
         let (us, to_me) = (self.us.clone(), self.to_me.clone());
         self.tasks.spawn(async move {
             let answered = timeout(us.open_timeout, answer(&us, &mut io, Ok(us.me)));
+            let failed = |error: String| {
+                let reason = DownReason::Failed(error);
+                Word::Plain(Input::Ended { conn, reason })
+            };
             let word = match answered.await {
                 Ok(Ok(())) => Word::Welcomed { conn, io },
-                _ => Word::Plain(Input::Ended { conn }),
+                Ok(Err(error)) => failed(error.to_string()),
+                Err(late) => failed(late.to_string()),
             };
             drop(to_me.send((key, word)));
         });
@@ -422,8 +441,9 @@ where
         let role = other.link.role();
         let machine = other.name.clone();
         let (to_me, cut) = (self.to_me.clone(), held.cut.clone());
-        let io = LinkIo::new(io, cut, move || {
-            drop(to_me.send((key, Word::Plain(Input::Ended { conn }))));
+        let io = LinkIo::new(io, cut, move |reason| {
+            let ended = Input::Ended { conn, reason };
+            drop(to_me.send((key, Word::Plain(ended))));
         });
         self.board.change(&machine, |status| {
             status.up = true;
