@@ -15,8 +15,11 @@ use kyneta_uds_core::{
     ByteString, ChannelMsg, Data, DocId, Encoding, Identity, Lineage, Offer, PayloadKind, SyncMode,
     Version, WireVersion,
 };
-use kyneta_uds_exchange::{DocLimits, Edit, EphemeralKind, Json, JsonKind, Moment};
-use kyneta_uds_schema::{Schema, Substrate};
+use kyneta_uds_exchange::{
+    DocKind, DocLimits, DocReplica, Edit, EphemeralKind, Json, JsonKind, Moment, PlainLimits,
+    PlainReplica,
+};
+use kyneta_uds_schema::{Schema, Substrate, SubstrateError};
 use kyneta_uds_sync::{ChannelKey, Policy, Resolve};
 use serde_json::{Value, json};
 
@@ -51,6 +54,54 @@ const DIFFERENT: &[(&str, u64, &str)] = &[
     ("random/5014", 1, ANEW),
     ("random/5035", 1, ANEW),
 ];
+
+/// Of these, those that end with the same values nevertheless.
+const EQUAL_AT_THE_END: &[(&str, u64)] = &[
+    ("config/deny-share-to-b", 2),
+    ("config/deny-reset", 2),
+    ("presence/triangle", 1),
+    ("presence/triangle", 2),
+    ("random/5025", 2),
+];
+
+/// Bytes of history that are kept, by session. What the reference drops when it is told to, ours drops when there is no
+/// more room: so much that the same batches are gone.
+const HISTORIES: &[(&str, usize)] = &[
+    ("config/compact-then-late-reader", 150),
+    ("config/compact-past-a-lagging-peer", 1 << 20),
+];
+
+/// Plain JSON documents with so many bytes of history.
+#[derive(Debug)]
+struct History(usize);
+
+impl History {
+    fn limits(&self, max_bytes: usize) -> PlainLimits {
+        let mut limits = PlainLimits::default();
+        (limits.max_bytes, limits.max_log_bytes) = (max_bytes, self.0);
+        limits
+    }
+}
+
+impl DocKind for History {
+    fn substrate(&self) -> Substrate {
+        Substrate::Plain
+    }
+
+    fn open(
+        &self,
+        schema: &Schema,
+        limits: DocLimits,
+        _: u64,
+    ) -> Result<Box<dyn DocReplica>, SubstrateError> {
+        let replica = PlainReplica::open(schema.clone())?;
+        Ok(Box::new(replica.limits(self.limits(limits.max_bytes))))
+    }
+
+    fn headless(&self, limits: DocLimits, _: u64) -> Box<dyn DocReplica> {
+        Box::new(PlainReplica::headless().limits(self.limits(limits.max_bytes)))
+    }
+}
 
 /// A type of documents.
 #[derive(Clone)]
@@ -183,8 +234,15 @@ impl<'s> World<'s> {
         }
         let builder = builder.policy(policy);
         let machines = WIRES.map(|wire| builder.machine(wire));
+        let history = HISTORIES
+            .iter()
+            .find(|it| it.0 == text(self.session, "name"));
+        let json: Arc<dyn DocKind> = match history {
+            Some((_, bytes)) => Arc::new(History(*bytes)),
+            None => Arc::new(JsonKind),
+        };
         let table = Table::new(
-            vec![Arc::new(JsonKind), Arc::new(EphemeralKind)],
+            vec![json, Arc::new(EphemeralKind)],
             Vec::new(),
             DocLimits::default(),
             usize::MAX,
@@ -355,8 +413,26 @@ impl<'s> World<'s> {
             }
             "start" => self.start(&peer),
             "run" => self.run(),
+            // `HISTORIES` says what it leaves.
+            "compact" => {}
             other => panic!("no such step: {other}"),
         }
+    }
+
+    /// The first value that is not as the session's at its end.
+    fn different_value(&self) -> Option<String> {
+        for (name, docs) in self.session["final"].as_object().unwrap() {
+            for (doc, theirs) in docs.as_object().unwrap() {
+                let id = DocId::new(doc.as_str()).unwrap();
+                let ours = self.nodes[name].table.get(&id);
+                let ours = ours.map(|cell| cell.value().to_string());
+                let ours: Option<Value> = ours.map(|text| serde_json::from_str(&text).unwrap());
+                if ours.as_ref() != Some(theirs) {
+                    return Some(format!("{name} ends with {ours:?} in {doc}, not {theirs}"));
+                }
+            }
+        }
+        None
     }
 }
 
@@ -403,7 +479,7 @@ fn as_json(msg: &ChannelMsg) -> Value {
 
 fn offer_of(msg: &Value) -> ChannelMsg {
     let version = Version::new(text(msg, "version")).unwrap();
-    let data = ByteString::from(text(msg, "data"));
+    let data = ByteString::from(msg["data"].as_str().unwrap_or_default());
     let mut offer = Offer::json(doc_id(msg), version, data);
     if msg["encoding"] == "binary" {
         offer.encoding = Encoding::Binary;
@@ -461,9 +537,19 @@ impl Lineages {
     }
 }
 
-/// The first difference, if there is one.
-fn difference(session: &Value, types: &HashMap<String, Type>) -> Option<String> {
+/// How a session of ours differs from one of the reference.
+#[derive(Default)]
+struct Difference {
+    /// The first message that does, with the step.
+    message: Option<String>,
+    /// The first value at the end.
+    value: Option<String>,
+}
+
+/// Replays a session to its end.
+fn difference(session: &Value, types: &HashMap<String, Type>) -> Difference {
     let mut world = World::new(session, types);
+    let mut first = None;
     let mut lineages = Lineages::default();
     let mut ephemeral = Vec::new();
     for (number, step) in list(&session["steps"]).iter().enumerate() {
@@ -497,11 +583,11 @@ fn difference(session: &Value, types: &HashMap<String, Type>) -> Option<String> 
                 }
                 _ => false,
             };
-            if !is_equal {
+            if !is_equal && first.is_none() {
                 let show = |sent: Option<&Sent>| {
                     sent.map(|(from, to, msg)| format!("{from} to {to}: {msg}"))
                 };
-                return Some(format!(
+                first = Some(format!(
                     "step {number} ({}), message {at}:\n    ours   {:?}\n    theirs {:?}",
                     text(step, "do"),
                     show(ours),
@@ -510,20 +596,10 @@ fn difference(session: &Value, types: &HashMap<String, Type>) -> Option<String> 
             }
         }
     }
-    let ends = session["final"].as_object().unwrap();
-    for (name, docs) in ends {
-        for (doc, theirs) in docs.as_object().unwrap() {
-            let cell = world.nodes[name]
-                .table
-                .get(&DocId::new(doc.as_str()).unwrap());
-            let ours = cell.map(|cell| cell.value().to_string());
-            let ours: Option<Value> = ours.map(|text| serde_json::from_str(&text).unwrap());
-            if ours.as_ref() != Some(theirs) {
-                return Some(format!("{name} ends with {ours:?} in {doc}, not {theirs}"));
-            }
-        }
+    Difference {
+        message: first,
+        value: world.different_value(),
     }
-    None
 }
 
 fn types(all: &Value) -> HashMap<String, Type> {
@@ -573,7 +649,15 @@ async fn sessions_of_the_reference_have_the_same_messages_and_values() {
         }
         let (name, release) = (text(session, "name"), session["release"].as_u64().unwrap());
         let known = DIFFERENT.iter().find(|it| (it.0, it.1) == (name, release));
-        match (difference(session, &types), known) {
+        let it = difference(session, &types);
+        let ends_equal = known.is_none() || EQUAL_AT_THE_END.contains(&(name, release));
+        let value = it.value;
+        assert_eq!(
+            ends_equal,
+            value.is_none(),
+            "{name}, release {release}: {value:?}"
+        );
+        match (it.message, known) {
             (None, None) => equal += 1,
             (Some(_), Some(known)) => different.push(known),
             (Some(difference), None) => panic!("{name}, release {release}: {difference}"),
@@ -582,6 +666,6 @@ async fn sessions_of_the_reference_have_the_same_messages_and_values() {
     }
     assert_eq!(
         (equal, different.len()),
-        (110 - DIFFERENT.len(), DIFFERENT.len())
+        (114 - DIFFERENT.len(), DIFFERENT.len())
     );
 }

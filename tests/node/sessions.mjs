@@ -212,6 +212,8 @@ const [, types, ...sessions] = JSON.parse(readFileSync(process.argv[2], "utf8"))
 const equal = {};
 let messages = 0;
 for (const session of sessions) {
+  // Its documents keep all of their history.
+  if (session.steps.some((step) => step.do === "compact")) continue;
   const differs = replay(session, types[session.release]);
   const kind = `${session.name.split("/")[0]}, release ${session.release}`;
   if (differs) {
