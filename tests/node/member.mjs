@@ -1,7 +1,8 @@
 // A member of a bus that shares documents: a process as one with an Exchange of the reference.
 //
-//   node member.mjs connect|join PATH 2|3 ID
+//   node member.mjs connect|join PATH 2|3 ID [DIRECTORY]
 //
+// With a directory, Loro and Yjs documents are in the libraries that are installed there (exchange/libraries.mjs).
 // `connect` comes again 20 ms after its connection has ended. `join` does so too, and listens where no process
 // does, as a leaderless peer of the reference: then it passes on what it imports.
 //
@@ -22,11 +23,13 @@ import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { Channel } from "./channel.mjs";
 import { Exchange } from "./exchange/exchange.mjs";
-import { TYPES } from "./exchange/types.mjs";
+import { load } from "./exchange/libraries.mjs";
+import { BINDINGS, TYPES } from "./exchange/types.mjs";
 import { fromWire, toWire } from "./exchange/wire.mjs";
 
-const [role, path, wireText, id] = process.argv.slice(2);
+const [role, path, wireText, id, directory] = process.argv.slice(2);
 const wire = Number(wireText);
+for (const [bind, Content] of Object.entries(directory ? load(directory) : {})) BINDINGS[bind].Content = Content;
 const PAUSE = 20;
 
 const report = (event) => process.stdout.write(JSON.stringify(event) + "\n");

@@ -20,6 +20,8 @@ mod demo;
 mod exchange;
 mod exchange_handoff;
 mod exchange_kills;
+#[cfg(all(feature = "loro", feature = "yjs"))]
+mod exchange_libraries;
 mod exchange_store;
 mod exit;
 #[cfg(target_os = "linux")]

@@ -22,6 +22,7 @@ export const bindingOf = ({ replica: [name, major], mode }) =>
 
 const struct = (fields) => ({ k: "struct", fields: Object.entries(fields) });
 const [text, string, number, boolean] = ["text", "string", "number", "boolean"].map((k) => ({ k }));
+const counter = { k: "counter" };
 const list = (item) => ({ k: "list", item });
 const record = (item) => ({ k: "record", item });
 
@@ -34,6 +35,19 @@ export const TYPES = Object.fromEntries(
       "013fbde8421f24f0836b3396166bd76adc",
       "02cd0629243854b7d6f39abbc4ace6f345",
     ]),
+    type(
+      "board",
+      "loro",
+      struct({
+        text,
+        hits: counter,
+        items: list(string),
+        mode: string,
+        meta: struct({ owner: string, n: number }),
+        tags: record(boolean),
+      }),
+      ["01538ebe79353daea2894985eac0185080", "02037b83c8dad1a77a3db086e1ae0cfcda"],
+    ),
     type(
       "pad",
       "yjs",
