@@ -250,10 +250,48 @@ fn a_person_lists_shows_and_sets_documents() {
     let (code, _, stderr) = doc(&documents, &["other"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("there is no document other"), "{stderr}");
+
+    let file = documents.bus.path.with_file_name("other.json");
+    fs::write(&file, r#"{"k":"struct","fields":[["x",{"k":"number"}]]}"#).unwrap();
+    let other = file.to_str().unwrap();
+    let (code, stdout, stderr) = doc(&documents, &["config", "x", "1", "--schema", other]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    let told = "config has another schema: hash ";
+    assert!(stderr.contains(told), "{stderr}");
+    for part in [config.as_str(), documents.bus.at(), "02", "01", other] {
+        assert!(stderr.contains(part), "{stderr} without {part}");
+    }
+    // A member that holds another document of that id is the one that is edited with its schema.
+    let mut c = documents.start("c", &["--open", &format!("config=json:{other}")]);
+    c.until(&json!({"event": "role", "role": "connector"}));
+    let set = doc(&documents, &["config", "x", "1", "--schema", other]);
+    assert_eq!(set, (0, "1\n".to_owned(), String::new()));
+    until_value(&mut c, "config", "x", &json!(1));
+    c.stop();
     b.stop();
     a.stop();
     let (code, _, stderr) = doc(&documents, &[]);
     assert_eq!(code, 1, "{stderr}");
+}
+
+#[test]
+fn a_person_is_told_that_there_is_no_document() {
+    let documents = Documents::new();
+    let path = documents.bus.path.display();
+    let told = (
+        0,
+        String::new(),
+        format!("there is no document at {path}\n"),
+    );
+    // The second one cannot be asked, and presents nothing.
+    for options in [&["exchange"][..], &["peer", "--no-relay"]] {
+        let (name, rest) = options.split_first().unwrap();
+        let at = documents.bus.at();
+        let mut a = start(&[&[*name, at, "--json", "--stay"], rest].concat());
+        a.until(&json!({"event": "role", "role": "listener"}));
+        assert_eq!(doc(&documents, &[]), told);
+        a.stop();
+    }
 }
 
 #[test]

@@ -5,14 +5,15 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    slice,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use clap::{Args, ValueHint};
 use kyneta_uds::{
-    Client, DocEntry, DocId, Identity, ReconnectPolicy, SocketPath, State,
+    Client, DocEntry, DocId, Identity, ReconnectPolicy, SocketPath, State, WireVersion,
     documents::{Document, Exchange, Json, Policy, Resolve, Schema},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -68,8 +69,8 @@ pub(crate) struct DocArgs {
     watch: bool,
 }
 
-/// The documents that the others have presented.
-type Presented = Arc<Mutex<BTreeMap<DocId, DocEntry>>>;
+/// The documents that the others have presented: of one id, there may be several.
+type Presented = Arc<Mutex<BTreeMap<DocId, Vec<DocEntry>>>>;
 
 /// How a look ended.
 enum End {
@@ -116,7 +117,7 @@ async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Fail
     if wanted.is_none()
         && let Some(lines) = listed::told(&args.path).await?
     {
-        return list(lines);
+        return list(lines, &args.path);
     }
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
     let presented = Presented::default();
@@ -124,7 +125,10 @@ async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Fail
     let keeps = schema.is_none();
     let resolve = move |entry: &DocEntry, _: &Identity| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(entry.doc.clone(), entry.clone());
+        let of_it = seen.entry(entry.doc.clone()).or_default();
+        if !of_it.contains(entry) {
+            of_it.push(entry.clone());
+        }
         // The content of others is of no use.
         let is_wanted = keeps && only.as_ref() == Some(&entry.doc);
         Some(if is_wanted {
@@ -150,8 +154,11 @@ pub(super) async fn connect(
     Ok(builder(identity).policy(policy).client_with(client).await?)
 }
 
-/// Prints the list.
-fn list(lines: Vec<String>) -> Result<End, Failure> {
+/// Prints the list, or that it is empty.
+fn list(lines: Vec<String>, path: &SocketPath) -> Result<End, Failure> {
+    if lines.is_empty() {
+        eprintln!("there is no document at {path}");
+    }
     let mut lines = lines.into_iter();
     lines.try_for_each(|text| line(format_args!("{text}")))?;
     Ok(End::Done)
@@ -172,31 +179,20 @@ async fn look(
             .clone()
     };
     let Some(id) = wanted else {
-        settled(|| entries().len()).await;
-        return list(listed::presented(entries().values()));
+        settled(|| entries().values().flatten().count()).await;
+        let lines = listed::presented(entries().values().flatten());
+        return list(lines, &args.path);
     };
-    let presented = async {
-        loop {
-            if let Some(entry) = entries().remove(&id) {
-                return entry;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let Ok(entry) = timeout(LIMIT, presented).await else {
-        return Err(Failure::work(format!(
-            "there is no document {id} at {}",
-            args.path
-        )));
-    };
-    let document = match (schema, substrate(&entry)) {
+    let of_it = || entries().remove(&id).unwrap_or_default();
+    let entry = found(args, &id, schema.as_ref(), of_it).await?;
+    let document = match (&schema, substrate(&entry)) {
         (Some(schema), Some(substrate)) => exchange
-            .open(id.clone(), substrate, &schema)
+            .open(id.clone(), substrate, schema)
             .map_err(|error| Failure::work(Chain(&error).to_string()))?,
         _ => kept(exchange, &id).await?,
     };
     if timeout(LIMIT, document.synced()).await.is_err() {
-        let what = format!("{id} has not come within {LIMIT:?}: is the schema that of the others?");
+        let what = format!("{id} has not come within {LIMIT:?}: the member that holds it may hang");
         return Err(Failure::work(what));
     }
     if let (Some(field), Some(value), None) = (&args.field, &args.value, &shown) {
@@ -204,7 +200,7 @@ async fn look(
         if let Some(edit) = edit(document.schema(), Action::Set(field.clone(), value)) {
             let edited = document.edit(&[edit]);
             edited.map_err(|error| Failure::work(Chain(&error).to_string()))?;
-            passed_on(&args.path, &document).await?;
+            passed_on(&args.path, &document, &entry).await?;
         }
     }
     let mut changes = document.changes();
@@ -221,6 +217,61 @@ async fn look(
             _ = client.wait_for(|state| matches!(state, State::Disconnected { .. })) => return Ok(End::Lost),
         }
     }
+}
+
+/// The document as a member presents it; with a schema, as one that can be read with it.
+async fn found(
+    args: &DocArgs,
+    id: &DocId,
+    schema: Option<&Schema>,
+    entries: impl Fn() -> Vec<DocEntry>,
+) -> Result<DocEntry, Failure> {
+    let fitting = || {
+        let is_of_it = |entry: &DocEntry| schema.is_none_or(|schema| is_of(schema, entry));
+        entries().into_iter().find(is_of_it)
+    };
+    let any = async {
+        while entries().is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if timeout(LIMIT, any).await.is_err() {
+        let what = format!("there is no document {id} at {}", args.path);
+        return Err(Failure::work(what));
+    }
+    if fitting().is_none() {
+        settled(|| entries().len()).await;
+    }
+    fitting().ok_or_else(|| {
+        let theirs: Vec<_> = entries().iter().map(|it| it.schema.to_string()).collect();
+        let text = |schema: &Schema, wire| schema.hash(wire).map(|hash| hash.to_string());
+        let own = schema.map(|schema| hashes(schema, text));
+        let file = args.schema.as_deref().unwrap_or(Path::new(""));
+        Failure::work(format!(
+            "{id} has another schema: hash {} at {}, {} in {}",
+            theirs.join(" or "),
+            args.path,
+            own.unwrap_or_default().join(" or "),
+            file.display()
+        ))
+    })
+}
+
+/// Whether a document that is presented so can be read with a schema.
+fn is_of(schema: &Schema, entry: &DocEntry) -> bool {
+    let theirs = match &entry.supported {
+        Some(all) => all.as_slice(),
+        None => slice::from_ref(&entry.schema),
+    };
+    let own = hashes(schema, Schema::supported_hashes);
+    let mut own = own.iter().flatten();
+    own.any(|hash| theirs.contains(hash))
+}
+
+/// What a schema has of both releases.
+fn hashes<T>(schema: &Schema, of: impl Fn(&Schema, WireVersion) -> Option<T>) -> Vec<T> {
+    let releases = [WireVersion::V3, WireVersion::V2].into_iter();
+    releases.filter_map(|wire| of(schema, wire)).collect()
 }
 
 /// The document without its schema.
