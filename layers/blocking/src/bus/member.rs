@@ -393,7 +393,10 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
                 self.flush(deadline)
             }
             // The asker has left.
-            Err(BusError::Unknown(_)) => Ok(request.answered()),
+            Err(BusError::Unknown(_)) => {
+                request.answered();
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
