@@ -39,32 +39,37 @@ const SEALS: SealFlags = SealFlags::WRITE
     .union(SealFlags::SEAL);
 
 /// The file, and its size.
+///
+/// # Errors
+/// No file could be made or written, or the state is over 1 GiB, which a successor would not read.
 pub(super) fn seal<'a>(
     process: Saved,
     connections: impl Iterator<Item = &'a SavedBytes> + Clone,
 ) -> io::Result<(OwnedFd, u64)> {
+    let mut chunk = head(process, connections.clone());
+    let lengths = connections.clone().map(|of| of.as_ref().len() as u64);
+    let size = lengths.fold(chunk.len() as u64, u64::saturating_add);
+    if size > MAX_SIZE {
+        let why = format!("it has {size} bytes; at most {MAX_SIZE} are handed over");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
     let file = memfd_create(
         "kyneta-uds-handoff",
         MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
     )?;
     let mut file = File::from(file);
-    let mut chunk = head(process, connections.clone());
-    let mut size = 0;
     for connection in connections.map(AsRef::as_ref) {
         if chunk.len() + connection.len() > CHUNK {
             file.write_all(&chunk)?;
-            size += chunk.len() as u64;
             chunk.clear();
         }
         if connection.len() > CHUNK {
             file.write_all(connection)?;
-            size += connection.len() as u64;
         } else {
             chunk.extend_from_slice(connection);
         }
     }
     file.write_all(&chunk)?;
-    size += chunk.len() as u64;
     fcntl_add_seals(&file, SEALS)?;
     Ok((file.into(), size))
 }
@@ -150,6 +155,18 @@ mod tests {
         let open_file = memfd_create("unsealed", flags).unwrap();
         let error = open(open_file, 0).unwrap_err();
         assert_eq!(error.to_string(), "the file with the state is not sealed");
+    }
+
+    #[test]
+    fn a_state_that_no_successor_reads_is_not_written() {
+        let connection = SavedBytes::from(Bytes::from(vec![0; 1 << 20]));
+        let connections = std::iter::repeat_n(&connection, 1024);
+        let error = seal(Saved::new(1, 1), connections).unwrap_err();
+        let why = error.to_string();
+        assert!(
+            why.ends_with("bytes; at most 1073741824 are handed over"),
+            "{why}"
+        );
     }
 
     #[test]
