@@ -1,13 +1,23 @@
 //! Many connections halt at once.
 //!
-//! In: how each is told to halt. Out: which of them have. Touches nothing.
+//! In: how each is told to halt. Out: which of them have. Touches nothing but tokio's clock.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use kyneta_uds_queue::Handle;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// After how long a handler that is still at work may be waiting for room in the queue of another connection.
+const ROOM_AFTER: Duration = Duration::from_millis(5);
 
 const WAITED_FOR: u8 = 0;
 const HALTED: u8 = 1;
@@ -51,6 +61,19 @@ impl Halts {
         if self.0.missing.load(Ordering::Acquire) > 0 {
             self.0.all_are_in.notified().await;
         }
+    }
+
+    /// Waits until all are quiet, at most until `deadline`; after 5 ms, room is made in the queues. Whether all have answered.
+    pub(crate) async fn all_quiet<'a, M: 'a>(
+        &self,
+        handles: impl Iterator<Item = &'a Handle<M>>,
+        deadline: Instant,
+    ) -> bool {
+        if timeout(ROOM_AFTER, self.all()).await.is_ok() {
+            return true;
+        }
+        handles.for_each(Handle::make_room);
+        timeout_at(deadline, self.all()).await.is_ok()
     }
 
     /// Whether each of them has halted, in order; `None` where it has not answered.

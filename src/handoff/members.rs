@@ -77,8 +77,9 @@ impl Members {
         let quiet = Halts::of(&connections, |connection, answer| {
             connection.handle().quiesce(|is_quiet| answer.is(is_quiet));
         });
+        let handles = connections.iter().map(Connection::handle);
         // Those that have not answered are looked for below.
-        let _ = timeout_at(deadline, quiet.all()).await;
+        let _ = quiet.all_quiet(handles, deadline).await;
         let mut still = Vec::with_capacity(connections.len());
         for (connection, quiet) in connections.iter().zip(quiet.answers()) {
             match quiet {

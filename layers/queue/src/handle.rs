@@ -104,8 +104,7 @@ impl<M> Handle<M> {
     }
 
     /// For a handoff: nothing more is read, and the handler finishes with what was. `done` is told `true` when it has,
-    /// and `false` if the connection ends. What is sent is still encoded, also beyond the room of the channel. Until
-    /// [`thaw`](Self::thaw) it stays so.
+    /// and `false` if the connection ends. What is sent is still written. Until [`thaw`](Self::thaw) it stays so.
     ///
     /// ```
     /// # use kyneta_uds_core::ChannelMsg;
@@ -113,6 +112,7 @@ impl<M> Handle<M> {
     /// # async fn hand_over(handle: Handle<ChannelMsg>) {
     /// let (done, is_quiet) = tokio::sync::oneshot::channel();
     /// handle.quiesce(|is_quiet| { let _ = done.send(is_quiet); });
+    /// handle.make_room(); // after some time, if the handlers of others do not finish
     /// if is_quiet.await == Ok(true) {
     ///     let (done, is_frozen) = tokio::sync::oneshot::channel();
     ///     handle.freeze(|is_frozen| { let _ = done.send(is_frozen); });
@@ -124,6 +124,12 @@ impl<M> Handle<M> {
     /// ```
     pub fn quiesce(&self, done: impl FnOnce(bool) + Send + 'static) {
         self.shared.halt(order::QUIET, Box::new(done));
+    }
+
+    /// After [`quiesce`](Self::quiesce), for handlers of other connections that wait for room in this queue: what is sent is
+    /// encoded beyond the room of the channel, too, up to as many bytes as may wait in the queue.
+    pub fn make_room(&self) {
+        self.shared.make_room();
     }
 
     /// After [`quiesce`](Self::quiesce): encodes all that waits, and [puts the channel

@@ -27,6 +27,8 @@ pub(crate) mod order {
     pub(crate) const QUIET: u8 = 2;
     /// Encode all, and put the channel aside.
     pub(crate) const FREEZE: u8 = 3;
+    /// As `QUIET`, and encode beyond the channel's room.
+    pub(crate) const ROOM: u8 = 4;
 }
 
 pub(crate) struct Shared<M> {
@@ -109,6 +111,17 @@ impl<M> Shared<M> {
         }
     }
 
+    /// Where the driver is to be quiet, it makes room in the queue.
+    pub(crate) fn make_room(&self) {
+        let (is, with_room) = (order::QUIET, order::ROOM);
+        let changed =
+            self.order
+                .compare_exchange(is, with_room, Ordering::AcqRel, Ordering::Acquire);
+        if changed.is_ok() {
+            self.lock().take_driver().wake();
+        }
+    }
+
     /// Goes on, whatever halt was asked for.
     pub(crate) fn thaw(&self) {
         self.cannot_halt();
@@ -122,6 +135,10 @@ impl<M> Shared<M> {
 
     /// True while the halt by this order is asked for, and not reached.
     pub(crate) fn is_halting(&self, order: u8) -> bool {
+        let order = match order {
+            order::ROOM => order::QUIET,
+            order => order,
+        };
         let by = self.lock().halting().as_ref().map(|halting| halting.order);
         by == Some(order)
     }

@@ -130,6 +130,27 @@ async fn a_connection_that_ends_or_cannot_be_put_aside_does_not_halt() {
     assert!(!frozen(&handle).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_another_handler_waits_for_room_it_is_made() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven_with(&pipe, QueueConfig::default().max_messages(2));
+    for n in 0..BUFFER + 2 {
+        handle.queue(Num(n as u32)).await.unwrap();
+    }
+    let mut waits = tokio_test::task::spawn({
+        let mut handle = handle.clone();
+        async move { handle.queue(Num(100)).await }
+    });
+    assert!(waits.poll().is_pending());
+    assert!(quiet(&handle).await);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(!waits.is_woken());
+    handle.make_room();
+    waits.await.unwrap();
+    assert!(frozen(&handle).await);
+    assert_eq!(pipe.0.lock().unwrap().buffer.len(), BUFFER + 3);
+}
+
 /// What a channel holds of another process goes out although nothing is sent here.
 #[tokio::test(start_paused = true)]
 async fn what_was_encoded_in_another_process_is_written_as_the_kernel_makes_room() {

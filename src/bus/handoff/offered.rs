@@ -113,7 +113,7 @@ impl Freeze for FrozenBus<'_> {
         let quiet = Halts::of(&handles, |handle, answer| {
             handle.quiesce(|is_quiet| answer.is(is_quiet));
         });
-        if timeout_at(deadline, quiet.all()).await.is_err() {
+        if !quiet.all_quiet(handles.iter(), deadline).await {
             return Err(late("a connection is at work"));
         }
         let frozen = Halts::of(&handles, |handle, answer| {

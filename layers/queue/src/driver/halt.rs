@@ -47,7 +47,8 @@ where
         }
         *self.as_mut().project().uncounted = true;
         let step = match order {
-            order::QUIET => self.as_mut().quiet(cx),
+            order::QUIET => self.as_mut().quiet(cx, false),
+            order::ROOM => self.as_mut().quiet(cx, true),
             _ if self.shared.is_halting(order) => self.as_mut().freeze(cx),
             _ => self.as_mut().rest(cx),
         };
@@ -58,14 +59,14 @@ where
         Some(step)
     }
 
-    /// Lets the handler finish with what was read. Encoding goes on beyond the channel's room: it makes room in the queue,
-    /// which handlers may wait for. But no further than as many bytes as may wait in the queue.
-    fn quiet(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Step {
+    /// Lets the handler finish with what was read. `makes_room`: encodes beyond the channel's room, but no further than as
+    /// many bytes as may wait in the queue. A handler may wait for room in the queue of another connection.
+    fn quiet(mut self: Pin<&mut Self>, cx: &mut Context<'_>, makes_room: bool) -> Step {
         let mut count = 0;
         let read = self
             .as_mut()
             .guarded(|this| this.hand_over::<true>(cx, usize::MAX, 0, u64::MAX, &mut count))?;
-        if self.channel.buffered() < self.shared.config.max_bytes {
+        if makes_room && self.channel.buffered() < self.shared.config.max_bytes {
             self.as_mut().write::<true>(cx)?;
             if self.shared.lock().level().messages > 0 {
                 // What came meanwhile has woken no task.
