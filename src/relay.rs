@@ -74,7 +74,7 @@ impl Relay {
         }
     }
 
-    /// How many interests, presents and messages without effect a member may send. [`Rates::default`] by default.
+    /// How many interests, presents and messages that are refused a member may send. [`Rates::default`] by default.
     pub fn rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
         self

@@ -39,7 +39,7 @@ fn rates() -> Rates {
     let short = Rates::default()
         .interests(rate)
         .presents(rate)
-        .reports(rate);
+        .refusals(rate);
     size(short, Rates::default())
 }
 

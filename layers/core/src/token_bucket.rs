@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
-    per_second: f64,
-    burst: f64,
+    per_second: u32,
+    burst: u32,
     /// Below zero after an overdraft.
     tokens: f64,
     /// When `tokens` was right. Absent before the first use.
@@ -30,8 +30,8 @@ impl TokenBucket {
     /// A full one: `burst` tokens at once, `per_second` from then on.
     pub fn new(per_second: u32, burst: u32) -> Self {
         Self {
-            per_second: f64::from(per_second),
-            burst: f64::from(burst),
+            per_second,
+            burst,
             tokens: f64::from(burst),
             at: None,
         }
@@ -56,20 +56,21 @@ impl TokenBucket {
         if owed <= 0.0 {
             return Duration::ZERO;
         }
-        let seconds = (owed / self.per_second).min(DAY);
+        let seconds = (owed / f64::from(self.per_second)).min(DAY);
         Duration::from_secs_f64(seconds)
     }
 
     /// True when it holds as much as it can: it is as good as a new one.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.tokens >= self.burst
+        self.tokens >= f64::from(self.burst)
     }
 
     fn refill(&mut self, now: Instant) {
         if let Some(at) = self.at {
-            let flowed = now.saturating_duration_since(at).as_secs_f64() * self.per_second;
-            self.tokens = (self.tokens + flowed).min(self.burst);
+            let flowed =
+                now.saturating_duration_since(at).as_secs_f64() * f64::from(self.per_second);
+            self.tokens = (self.tokens + flowed).min(f64::from(self.burst));
         }
         // The clock does not go back; if it did, nothing would be given.
         self.at = self.at.max(Some(now));

@@ -1,5 +1,5 @@
 //! What holds a member back: its messages that are not routed yet, the queues that they have filled, and what was
-//! reported of them.
+//! refused of them.
 //!
 //! In: messages that are handed in and routed. Out: whether more may be read. May touch: the lock of one member;
 //! no code of a user runs under it.
@@ -34,18 +34,18 @@ pub(crate) struct Waiting {
 pub(crate) struct After<M> {
     /// The queues that have no room since.
     pub(crate) full: Vec<(MemberKey, Handle<M>)>,
-    /// How many reports the router made of them.
-    pub(crate) reports: u32,
+    /// How often the router has refused something of them.
+    pub(crate) refusals: u32,
 }
 
 impl<M> After<M> {
     pub(crate) const NOTHING: Self = Self {
         full: Vec::new(),
-        reports: 0,
+        refusals: 0,
     };
 
     pub(crate) const fn is_nothing(&self) -> bool {
-        self.full.is_empty() && self.reports == 0
+        self.full.is_empty() && self.refusals == 0
     }
 }
 
@@ -98,8 +98,8 @@ impl<M> Gate<M> {
                 state.after.full.push((key, handle));
             }
         }
-        let reports = std::mem::take(&mut after.reports);
-        state.after.reports = state.after.reports.saturating_add(reports);
+        let refusals = std::mem::take(&mut after.refusals);
+        state.after.refusals = state.after.refusals.saturating_add(refusals);
         self.note(&state);
         let waker = state.waker.take();
         drop(state);

@@ -81,10 +81,10 @@ impl<M: Metered> Member<M> {
     /// the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.full.is_empty() {
-            let After { full, reports } = ready!(self.gate.poll_open(cx));
+            let After { full, refusals } = ready!(self.gate.poll_open(cx));
             self.full = full;
-            if reports > 0 {
-                self.meter(|meter, now| meter.take_reports(reports, now));
+            if refusals > 0 {
+                self.meter(|meter, now| meter.take_refusals(refusals, now));
             }
         }
         if let Some(pause) = &mut self.pause {

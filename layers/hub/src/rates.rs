@@ -1,6 +1,6 @@
-//! How many interests, presents and messages without effect a member may send: a token bucket for each.
+//! How many interests, presents and messages that are refused a member may send: a token bucket for each.
 //!
-//! In: a message, or reports about some, and the time. Out: for how long nothing more is to be read. Touches nothing.
+//! In: a message, or refusals of some, and the time. Out: for how long nothing more is to be read. Touches nothing.
 
 use std::time::Duration;
 
@@ -58,12 +58,12 @@ pub struct Rate {
 pub struct Rates {
     interests: Rate,
     presents: Rate,
-    reports: Rate,
+    refusals: Rate,
 }
 
 impl Default for Rates {
-    /// At once, as much as a member does that comes with 4,096 documents, the most that a switch lets it present, or as
-    /// is reported of it. A member that does so without end must leave the others their share of a processor.
+    /// At once, as much as a member does that comes with 4,096 documents, the most that a switch lets it present, even if
+    /// each is refused. A member that does so without end must leave the others their share of a processor.
     fn default() -> Self {
         Self {
             interests: Rate {
@@ -74,7 +74,7 @@ impl Default for Rates {
                 per_second: 1_000,
                 burst: 4_096,
             },
-            reports: Rate {
+            refusals: Rate {
                 per_second: 1_000,
                 burst: 4_096,
             },
@@ -95,10 +95,10 @@ impl Rates {
         self
     }
 
-    /// Reports ([`Effect::Report`](kyneta_uds_relay::Effect::Report)) that the router makes of what a member sends: each is
-    /// an event and a line in the log. 1,000 a second by default, 4,096 at once.
-    pub fn reports(mut self, rate: Rate) -> Self {
-        self.reports = rate;
+    /// [Refusals](kyneta_uds_relay::Diagnostic::is_refusal) of what a member sends: each is an event and a count. 1,000 a
+    /// second by default, 4,096 at once.
+    pub fn refusals(mut self, rate: Rate) -> Self {
+        self.refusals = rate;
         self
     }
 }
@@ -108,7 +108,7 @@ impl Rates {
 pub(crate) struct Meter {
     interests: TokenBucket,
     presents: TokenBucket,
-    reports: TokenBucket,
+    refusals: TokenBucket,
 }
 
 impl Meter {
@@ -117,7 +117,7 @@ impl Meter {
         Self {
             interests: bucket(rates.interests),
             presents: bucket(rates.presents),
-            reports: bucket(rates.reports),
+            refusals: bucket(rates.refusals),
         }
     }
 
@@ -128,9 +128,9 @@ impl Meter {
         interests.max(self.presents.overdraw(load.presents, now))
     }
 
-    /// Takes what was reported; for how long nothing is to be read then.
-    pub(crate) fn take_reports(&mut self, reports: u32, now: Instant) -> Duration {
-        self.reports.overdraw(reports, now.into_std())
+    /// Takes what was refused; for how long nothing is to be read then.
+    pub(crate) fn take_refusals(&mut self, refusals: u32, now: Instant) -> Duration {
+        self.refusals.overdraw(refusals, now.into_std())
     }
 }
 

@@ -173,7 +173,7 @@ impl<M: Message> Routing<M> {
         }
         // Nothing waits for what other events have led to.
         self.after.full.clear();
-        self.after.reports = 0;
+        self.after.refusals = 0;
         memory
     }
 
@@ -246,7 +246,9 @@ impl<M: Message> Routing<M> {
                     member,
                     doc,
                 } => {
-                    self.after.reports = self.after.reports.saturating_add(1);
+                    if diagnostic.is_refusal() {
+                        self.after.refusals = self.after.refusals.saturating_add(1);
+                    }
                     if let Some(member) = self.members.get(&member) {
                         let member = member.facts.clone();
                         on_event(&HubEvent::Diagnostic {

@@ -95,6 +95,33 @@ impl Diagnostic {
             Self::Other(code) => code,
         }
     }
+
+    /// True where the hub refuses what only a member that takes part in its documents sends. An offer or a `dismiss` of a
+    /// document that was not presented is none: peers without documents send such messages to the handler alone.
+    ///
+    /// ```
+    /// use kyneta_uds_relay::Diagnostic;
+    /// assert!(Diagnostic::WriteNotPermitted.is_refusal());
+    /// assert!(!Diagnostic::OfferWithoutPresent.is_refusal());
+    /// ```
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Self::MismatchReplicaType
+            | Self::MismatchSyncMode
+            | Self::MismatchSchemaHash
+            | Self::ChangedEntry
+            | Self::MemberDocsLimit
+            | Self::DocsLimit
+            | Self::AnswerWithoutAsk
+            | Self::NotPermitted
+            | Self::WriteNotPermitted => true,
+            Self::NotEstablished
+            | Self::OfferWithoutPresent
+            | Self::StaysUnequal
+            | Self::DismissUnknown
+            | Self::Other(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Diagnostic {
