@@ -261,12 +261,16 @@ fn a_person_lists_shows_and_sets_documents() {
     for part in [config.as_str(), documents.bus.at(), "02", "01", other] {
         assert!(stderr.contains(part), "{stderr} without {part}");
     }
-    // A member that holds another document of that id is the one that is edited with its schema.
+    // A member holds another document of that id.
     let mut c = documents.start("c", &["--open", &format!("config=json:{other}")]);
-    c.until(&json!({"event": "role", "role": "connector"}));
-    let set = doc(&documents, &["config", "x", "1", "--schema", other]);
-    assert_eq!(set, (0, "1\n".to_owned(), String::new()));
-    until_value(&mut c, "config", "x", &json!(1));
+    c.until(&json!({"event": "diagnostic", "code": "schema-hash-mismatch"}));
+    let (code, _, stderr) = doc(&documents, &["config", "x", "1", "--schema", other]);
+    assert_eq!(code, 1);
+    let told = "config is not set: members at ";
+    assert!(
+        stderr.contains(told) && stderr.contains(config.as_str()),
+        "{stderr}"
+    );
     c.stop();
     b.stop();
     a.stop();

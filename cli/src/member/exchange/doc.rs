@@ -196,11 +196,19 @@ async fn look(
         return Err(Failure::work(what));
     }
     if let (Some(field), Some(value), None) = (&args.field, &args.value, &shown) {
+        let several = of_it();
+        if several.len() > 1 {
+            return Err(Failure::work(format!(
+                "{id} is not set: members at {} hold different documents of that id, with the schemas {}",
+                args.path,
+                schemas(&several, " and ")
+            )));
+        }
         let value = Json::parse(value).unwrap_or_else(|_| value.as_str().into());
         if let Some(edit) = edit(document.schema(), Action::Set(field.clone(), value)) {
             let edited = document.edit(&[edit]);
             edited.map_err(|error| Failure::work(Chain(&error).to_string()))?;
-            passed_on(&args.path, &document, &entry).await?;
+            passed_on(&args.path, &document).await?;
         }
     }
     let mut changes = document.changes();
@@ -243,18 +251,23 @@ async fn found(
         settled(|| entries().len()).await;
     }
     fitting().ok_or_else(|| {
-        let theirs: Vec<_> = entries().iter().map(|it| it.schema.to_string()).collect();
+        let theirs = schemas(&entries(), " or ");
         let text = |schema: &Schema, wire| schema.hash(wire).map(|hash| hash.to_string());
         let own = schema.map(|schema| hashes(schema, text));
         let file = args.schema.as_deref().unwrap_or(Path::new(""));
         Failure::work(format!(
-            "{id} has another schema: hash {} at {}, {} in {}",
-            theirs.join(" or "),
+            "{id} has another schema: hash {theirs} at {}, {} in {}",
             args.path,
             own.unwrap_or_default().join(" or "),
             file.display()
         ))
     })
+}
+
+/// The hashes of their schemas.
+fn schemas(entries: &[DocEntry], between: &str) -> String {
+    let hashes: Vec<_> = entries.iter().map(|it| it.schema.as_str()).collect();
+    hashes.join(between)
 }
 
 /// Whether a document that is presented so can be read with a schema.

@@ -18,16 +18,10 @@ use super::doc::{LIMIT, connect};
 use crate::failure::Failure;
 
 /// Waits until the others are sent an edit.
-///
-/// `presented`: the document as a member has it. Others may hold another one of that id.
-pub(super) async fn passed_on(
-    path: &SocketPath,
-    document: &Document,
-    presented: &DocEntry,
-) -> Result<(), Failure> {
-    let wanted = presented.clone();
+pub(super) async fn passed_on(path: &SocketPath, document: &Document) -> Result<(), Failure> {
+    let wanted = document.id().clone();
     let resolve = move |entry: &DocEntry, _: &Identity| {
-        let is_wanted = entry.doc == wanted.doc && entry.schema == wanted.schema;
+        let is_wanted = entry.doc == wanted;
         Some(if is_wanted {
             Resolve::Replicate
         } else {
