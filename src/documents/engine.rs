@@ -354,6 +354,7 @@ impl Engine {
                 Effect::Document { doc, event } => {
                     self.report(ExchangeEvent::Document { doc, event });
                 }
+                Effect::Report(diagnostic) if self.is_of_both_releases(side, &diagnostic) => {}
                 Effect::Report(mut diagnostic) => {
                     self.fill_in_texts(side, &mut diagnostic);
                     self.report(ExchangeEvent::Diagnostic(diagnostic));
@@ -362,6 +363,28 @@ impl Engine {
                 _ => {}
             }
         }
+    }
+
+    /// Whether another document is the one here as it is for peers of the other release: edits go from each to the other.
+    fn is_of_both_releases(&self, side: usize, diagnostic: &Diagnostic) -> bool {
+        let Diagnostic::Mismatch {
+            what: Mismatch::SchemaHash,
+            local,
+            remote,
+            ..
+        } = diagnostic
+        else {
+            return false;
+        };
+        let Some(cell) = self.docs.get(&local.doc) else {
+            return false;
+        };
+        let sides = WIRES.into_iter().zip(self.channels).enumerate();
+        let mut others = sides.filter(|(other, (_, channels))| *other != side && *channels > 0);
+        others.any(|(_, (wire, _))| {
+            let entry = cell.entry(wire);
+            entry.is_some_and(|entry| is_read_by(&entry, remote))
+        })
     }
 
     /// What the two hashes are of, as far as it is known here.
@@ -582,4 +605,14 @@ impl Engine {
     fn report(&self, event: ExchangeEvent) {
         self.table.reports.send(event);
     }
+}
+
+/// Whether what is presented is a document that the holder of an entry can read.
+fn is_read_by(entry: &DocEntry, presented: &DocEntry) -> bool {
+    let supported = entry.supported.iter().flatten();
+    entry.replica.name == presented.replica.name
+        && entry.mode == presented.mode
+        && supported
+            .chain([&entry.schema])
+            .any(|hash| *hash == presented.schema)
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use kyneta_uds::{
     DocId, Identity, WireVersion,
-    documents::{Document, Edit, Exchange, Schema, Substrate},
+    documents::{Diagnostic, Document, Edit, Exchange, ExchangeEvent, Schema, Substrate},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -65,6 +66,7 @@ async fn equal(doc: &Document, members: &[&Member], field: &str, expected: Value
 /// Edits by each, a late joiner and a restart of the Rust side.
 async fn converge(path: &std::path::Path, member: &mut Member, start: impl Fn(&str) -> Member) {
     let (rust, docs) = exchange(path).await;
+    let mut events = rust.events();
     let [config, presence] = docs.as_slice() else {
         panic!("two documents")
     };
@@ -103,6 +105,15 @@ async fn converge(path: &std::path::Path, member: &mut Member, start: impl Fn(&s
     late.edit("config", json!(["push", ["hosts"], "late"]))
         .await;
     equal(config, &[member, &late], "hosts", json!(["node", "late"])).await;
+
+    // It holds each for both releases, which is no disagreement.
+    while let Some(Some(event)) = events.recv().now_or_never() {
+        let is_mismatch = matches!(
+            event,
+            ExchangeEvent::Diagnostic(Diagnostic::Mismatch { .. })
+        );
+        assert!(!is_mismatch, "{event:?}");
+    }
 
     rust.dispose().await;
     let (rust, docs) = exchange(path).await;
