@@ -41,6 +41,16 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The file was cut off, or parts of it were changed by something else.
+    #[error(
+        "the store {path:?} is damaged ({why}): put a copy in its place, or give another directory"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What the library says.
+        why: String,
+    },
     /// What is stored of a document cannot be read.
     #[error("what is stored of the document {doc:?} cannot be read: {why}")]
     Damaged {

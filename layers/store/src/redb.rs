@@ -4,14 +4,17 @@
 
 use std::{
     fmt,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io,
     ops::RangeInclusive,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
-use kyneta_uds_core::{DocId, SavedError};
+use kyneta_uds_core::{DocId, SavedError, panic_text};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError,
     Table, TableDefinition, WriteTransaction,
@@ -44,7 +47,7 @@ const CACHE: usize = 8 << 20;
 ///
 /// The file is made with mode 0600, the directory, if it is not there, with 0700. Every [`write`](Store::write) is
 /// one transaction, which is on the disk (fsync) when it returns; after a crash the file is as the last one has left
-/// it. Opening and all methods block.
+/// it. Opening and all methods block. A panic of the library, as of a file that was cut off, is [`StoreError::Corrupt`].
 ///
 /// ```
 /// use kyneta_uds_store::{Redb, Store};
@@ -64,7 +67,7 @@ impl Redb {
     ///
     /// # Errors
     /// [`StoreError`]: the directory cannot be used, another process has the store, a later version has written it,
-    /// or its file is something else.
+    /// its file is something else, or is damaged.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         let open = |path: &Path, source| StoreError::Open {
@@ -83,19 +86,16 @@ impl Redb {
         })?;
         let path = dir.join(FILE);
         let file = private(&path).map_err(|source| open(&path, source))?;
-        let database = Builder::new().set_cache_size(CACHE).create_file(file);
-        let database = database.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
-            DatabaseError::Storage(StorageError::Io(error))
-                if error.kind() == io::ErrorKind::InvalidData =>
-            {
-                StoreError::NotAStore { path: path.clone() }
-            }
-            other => StoreError::failed(other),
-        })?;
-        let store = Self { path, database };
-        store.check()?;
-        Ok(store)
+        guarded(&path, || {
+            let database = Builder::new().set_cache_size(CACHE).create_file(file);
+            let database = database.map_err(|error| unopened(error, &path))?;
+            let store = Self {
+                path: path.clone(),
+                database,
+            };
+            store.check()?;
+            Ok(store)
+        })
     }
 
     /// The file.
@@ -149,20 +149,69 @@ impl Redb {
     }
 }
 
+/// Why the library does not open the file.
+fn unopened(error: DatabaseError, path: &Path) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData =>
+        {
+            StoreError::NotAStore { path }
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::UnexpectedEof =>
+        {
+            let why = "it was cut off".to_owned();
+            StoreError::Corrupt { path, why }
+        }
+        DatabaseError::Storage(StorageError::Io(source)) => StoreError::Open { path, source },
+        DatabaseError::Storage(StorageError::Corrupted(why)) => StoreError::Corrupt { path, why },
+        other => StoreError::failed(other),
+    }
+}
+
+/// Calls the library, which panics on some files that are damaged.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            why: panic_text(&*panic).unwrap_or("it panicked").to_owned(),
+        })
+    })
+}
+
 /// The file, made if it is not there, for its user alone.
 fn private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
     let file = options.mode(0o600).open(path)?;
-    let mode = file.metadata()?.permissions().mode();
+    let about = file.metadata()?;
+    let (mode, user) = (about.mode() & 0o7777, about.uid());
     if mode & 0o077 != 0 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        let set = file.set_permissions(Permissions::from_mode(0o600));
+        set.map_err(|error| {
+            let why = format!(
+                "it is of user {user}, who alone can keep others from it (mode {mode:04o}): {error}"
+            );
+            io::Error::new(error.kind(), why)
+        })?;
     }
     Ok(file)
 }
 
 impl Store for Redb {
     fn load(&mut self) -> Result<Vec<Stored>, StoreError> {
+        guarded(&self.path, || self.stored())
+    }
+
+    fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        guarded(&self.path, || self.commit(writes))
+    }
+}
+
+impl Redb {
+    fn stored(&self) -> Result<Vec<Stored>, StoreError> {
         let transaction = self.database.begin_read().map_err(StoreError::failed)?;
         let heads = transaction.open_table(HEADS).map_err(StoreError::failed)?;
         let offers = transaction.open_table(OFFERS).map_err(StoreError::failed)?;
@@ -191,7 +240,7 @@ impl Store for Redb {
         Ok(all)
     }
 
-    fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let transaction = self.begin()?;
         {
             let heads = transaction.open_table(HEADS);

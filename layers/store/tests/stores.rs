@@ -191,3 +191,33 @@ fn a_store_of_format_1_is_read() {
         by_id(expected.load().unwrap())
     );
 }
+
+#[test]
+fn a_file_that_was_cut_off_or_changed_is_an_error_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let documents: Vec<_> = (0..100)
+        .map(|at| replace(&format!("doc-{at}"), &"content ".repeat(100)))
+        .collect();
+    Redb::open(dir.path()).unwrap().write(&documents).unwrap();
+    let file = dir.path().join("documents.redb");
+    let whole = fs::read(&file).unwrap();
+    let reopened = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let mut store = Redb::open(dir.path())?;
+        store.load()?;
+        store.write(&[replace("new", "x")])
+    };
+    for length in [1, 100, 5_000, whole.len() / 2, whole.len() - 1] {
+        let error = reopened(&whole[..length]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("documents.redb"), "{length} bytes: {text}");
+    }
+    // Some of these bytes are of no page that is in use.
+    for turn in 0..100_usize {
+        let mut bytes = whole.clone();
+        let at = turn * 7_919 % bytes.len();
+        bytes[at] ^= 0x55;
+        let _ = reopened(&bytes);
+    }
+    reopened(&whole).unwrap();
+}
