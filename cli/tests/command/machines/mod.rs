@@ -10,6 +10,8 @@ mod namespaces;
 mod nats;
 mod reasons;
 #[cfg(target_os = "linux")]
+mod stalled;
+#[cfg(target_os = "linux")]
 mod tally;
 #[cfg(target_os = "linux")]
 mod three;

@@ -13,7 +13,7 @@ use super::{Machine, link};
 use crate::process::{Process, Signal, start};
 
 impl Machine {
-    fn status_path(&self) -> String {
+    pub(super) fn status_path(&self) -> String {
         let path = self.dir.path().join("status.sock");
         path.to_str().unwrap().to_owned()
     }
