@@ -35,14 +35,7 @@ pub(crate) enum Up {
 
 impl Up {
     /// Takes in a message to the same receivers that follows this item. False if it may not: then nothing is changed.
-    fn takes(&mut self, next: &Self) -> bool {
-        let Self::Frame(UpFrame::Msg {
-            to: to_next,
-            message: next,
-        }) = next
-        else {
-            return false;
-        };
+    fn takes(&mut self, to_next: &Recipients, next: &Message<Body>) -> bool {
         match self {
             Self::Bundle(to, bundle) => to == to_next && bundle.add(next),
             Self::Frame(UpFrame::Msg { to, message }) if to == to_next => {
@@ -67,11 +60,23 @@ pub(crate) struct UpBox {
 }
 
 impl UpBox {
-    pub(crate) fn push(&self, item: Up) {
+    /// True when nothing was there: the connection is to be [woken](Self::wake). Else it has been.
+    pub(crate) fn push(&self, item: Up) -> bool {
         let mut items = ignore_poison(self.items.lock());
-        if !items.back_mut().is_some_and(|last| last.takes(&item)) {
-            items.push_back(item);
+        let was_empty = items.is_empty();
+        if let (Some(last), Up::Frame(UpFrame::Msg { to, message })) = (items.back_mut(), &item)
+            && last.takes(to, message)
+        {
+            return false;
         }
+        items.push_back(item);
+        was_empty
+    }
+
+    /// Takes a message into the last item, which the connection has been woken for. False if that may not take it.
+    pub(crate) fn takes(&self, to: &Recipients, message: &Message<Body>) -> bool {
+        let mut items = ignore_poison(self.items.lock());
+        items.back_mut().is_some_and(|last| last.takes(to, message))
     }
 
     /// Moves all to an empty list, whose memory is used from now on.
@@ -249,5 +254,54 @@ impl DownBox {
 
     fn lock(&self) -> MutexGuard<'_, DownState> {
         ignore_poison(self.state.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kyneta_uds_bus::SeqNo;
+
+    use super::*;
+
+    fn message(n: u64) -> Message<Body> {
+        Message {
+            n: SeqNo(n),
+            addressed: false,
+            body: Body {
+                kind: Kind::Plain,
+                at_once: false,
+                data: vec![n as u8; 8].into(),
+                trace: None,
+            },
+        }
+    }
+
+    fn frame(n: u64) -> Up {
+        let (to, message) = (Recipients::All, message(n));
+        Up::Frame(UpFrame::Msg { to, message })
+    }
+
+    #[test]
+    fn a_connection_is_woken_for_the_first_item_and_finds_all() {
+        let outbox = UpBox::default();
+        // Nothing is there, so there is nothing to take it into.
+        assert!(!outbox.takes(&Recipients::All, &message(1)));
+        assert!(outbox.push(frame(1)));
+        assert!(!outbox.push(frame(2)));
+        assert!(outbox.takes(&Recipients::All, &message(3)));
+        assert!(!outbox.takes(&Recipients::Listed(Vec::new()), &message(4)));
+        assert!(!outbox.push(Up::Frame(UpFrame::Bye)));
+        assert!(!outbox.takes(&Recipients::All, &message(4)));
+        let mut taken = VecDeque::new();
+        outbox.take(&mut taken);
+        assert!(outbox.push(frame(4)));
+        let Some(Up::Bundle(Recipients::All, bundle)) = taken.pop_front() else {
+            panic!("{taken:?}");
+        };
+        let numbers = bundle::each(&bundle.into_message())
+            .map(|of| of.n.0)
+            .collect::<Vec<_>>();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert!(matches!(taken.make_contiguous(), [Up::Frame(UpFrame::Bye)]));
     }
 }

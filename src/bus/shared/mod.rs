@@ -222,7 +222,12 @@ impl Shared {
             trace: trace.map(Arc::new),
         };
         let mut out = std::mem::take(&mut core.member_out);
-        let accepted = core.member.accept(to.clone(), body, size, &mut out);
+        let Core { member, up, .. } = &mut *core;
+        let takes = |to: &_, message: &_| match up {
+            Some((_, outbox)) => outbox.takes(to, message),
+            None => false,
+        };
+        let accepted = member.accept_showing(to.clone(), body, size, takes, &mut out);
         let accepted = accepted.map(|seq| {
             let receipt = core.receipts.give(seq, has_slot);
             if let (Some(request), Some(to)) = (request, to) {
@@ -347,7 +352,7 @@ impl Shared {
 }
 
 impl Core {
-    /// If the only effect is a frame for the hub, sends it. The outbox is to be woken.
+    /// If the only effect is a frame for the hub, sends it. The outbox that is to be woken.
     fn send_up(&self, effects: &mut Vec<MemberEffect<Body>>) -> Option<Arc<UpBox>> {
         let (_, outbox) = self.up.as_ref()?;
         if !matches!(**effects, [MemberEffect::Send(_)]) {
@@ -356,8 +361,7 @@ impl Core {
         let Some(MemberEffect::Send(frame)) = effects.pop() else {
             return None;
         };
-        outbox.push(Up::Frame(frame));
-        Some(outbox.clone())
+        outbox.push(Up::Frame(frame)).then(|| outbox.clone())
     }
 
     fn is_up(&self, number: u64) -> bool {

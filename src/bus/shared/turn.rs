@@ -72,8 +72,9 @@ impl Turn<'_> {
     }
 
     pub(super) fn up(&mut self, outbox: &Arc<UpBox>, item: Up) {
-        outbox.push(item);
-        self.after.up = Some(outbox.clone());
+        if outbox.push(item) {
+            self.after.up = Some(outbox.clone());
+        }
     }
 
     pub(super) fn deliver(&mut self, delivery: Delivery) {
@@ -117,6 +118,10 @@ impl Shared {
     }
 
     fn carry_out(self: &Arc<Self>, after: After) {
+        // First: it is woken once for all that wait, whatever becomes of the rest.
+        if let Some(outbox) = after.up {
+            outbox.wake();
+        }
         if after.slots > 0 {
             self.window.add_permits(after.slots);
             self.room.notify_waiters();
@@ -124,9 +129,6 @@ impl Shared {
         after.wakers.into_iter().for_each(Waker::wake);
         after.answered.into_iter().for_each(Answered::tell);
         after.cancelled.iter().for_each(CancellationToken::cancel);
-        if let Some(outbox) = after.up {
-            outbox.wake();
-        }
         after.downs.iter().for_each(|outbox| outbox.wake());
         #[cfg(feature = "machines")]
         after.links.values().for_each(|outbox| outbox.wake());

@@ -171,6 +171,43 @@ impl<B: Clone> Member<B> {
         size: usize,
         out: &mut Vec<MemberEffect<B>>,
     ) -> Result<SeqNo, NotAccepted> {
+        self.accept_showing(to, body, size, |_, _| false, out)
+    }
+
+    /// As [`accept`](Self::accept). What goes to the hub is shown to `takes` first: if that returns true, it has taken the
+    /// message into what it sends behind all effects so far, and there is no effect that sends it. So a shell that gathers
+    /// small messages needs no clone of each.
+    ///
+    /// ```
+    /// use kyneta_uds_bus::{Incarnation, Member, MemberConfig, MemberEvent, MemberId, MemberEffect};
+    /// use kyneta_uds_core::PeerId;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let me = MemberId::new(PeerId::new("shop")?, Incarnation(1));
+    /// let mut member = Member::new(me, MemberConfig::default());
+    /// let (mut gathered, mut out) = (Vec::new(), Vec::new());
+    /// let takes = |_: &_, message: &kyneta_uds_bus::Message<&str>| {
+    ///     gathered.push(message.body);
+    ///     true
+    /// };
+    /// member.accept_showing(None, "sold", 4, takes, &mut out)?;
+    /// // Nobody is connected: it is shown nothing, and the message, owed to nobody, is resolved.
+    /// assert!(gathered.is_empty());
+    /// assert!(matches!(*out, [MemberEffect::Resolved { .. }]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_showing(
+        &mut self,
+        to: Option<MemberId>,
+        body: B,
+        size: usize,
+        takes: impl FnOnce(&Recipients, &Message<B>) -> bool,
+        out: &mut Vec<MemberEffect<B>>,
+    ) -> Result<SeqNo, NotAccepted> {
         let passes = match &to {
             None => self.audience.any_live(),
             Some(id) => match self.audience.get(id) {
@@ -195,8 +232,10 @@ impl<B: Clone> Member<B> {
         let owed = self.audience.owed(self.last, to.as_ref());
         if self.connected && passes {
             let to = to.clone().map_or(Recipients::All, Recipients::one);
-            let message = message.clone();
-            out.push(MemberEffect::Send(UpFrame::Msg { to, message }));
+            if !takes(&to, &message) {
+                let message = message.clone();
+                out.push(MemberEffect::Send(UpFrame::Msg { to, message }));
+            }
         }
         if owed == 0 {
             let (n, left) = (self.last, Vec::new());
