@@ -191,7 +191,7 @@ impl<B: Clone> Member<B> {
     ///     true
     /// };
     /// member.accept_showing(None, "sold", 4, takes, &mut out)?;
-    /// // Nobody is connected: it is shown nothing, and the message, owed to nobody, is resolved.
+    /// // It is not connected: nothing is shown, and the message, which no member is owed, is resolved.
     /// assert!(gathered.is_empty());
     /// assert!(matches!(*out, [MemberEffect::Resolved { .. }]));
     /// # Ok(())
