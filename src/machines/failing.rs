@@ -58,7 +58,7 @@ impl Failing {
         (RETRY, is_news)
     }
 
-    /// They are started, or nobody wants them any more.
+    /// They are started, or not wanted any more.
     pub(super) fn end(&mut self) {
         self.0 = None;
     }

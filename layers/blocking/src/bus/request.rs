@@ -58,7 +58,7 @@ impl fmt::Debug for BusRequest {
 #[derive(Clone, Default)]
 pub(super) struct Unanswered(Arc<Mutex<VecDeque<Failed>>>);
 
-/// A request without an answer: of whom, which one, and why.
+/// A request without an answer: who asked, which one, and why.
 pub(super) type Failed = (MemberId, SeqNo, Bytes);
 
 impl Unanswered {
