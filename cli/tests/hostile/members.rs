@@ -8,7 +8,7 @@ use kyneta_uds::{
     Version,
 };
 use tokio::sync::mpsc;
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 use crate::{paced::RoundTrips, support::common::service};
 
@@ -16,6 +16,9 @@ use crate::{paced::RoundTrips, support::common::service};
 pub(crate) const SHARED: &str = "shared-0";
 /// The schema of these documents.
 pub(crate) const SCHEMA: &str = "02aa";
+
+/// The version of all that a holder has.
+const ALL: &str = "all";
 
 /// Bytes of a change, and of all that a holder answers.
 const DATA: usize = 64;
@@ -46,15 +49,10 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) async fn join(path: &Path, number: u32) -> Self {
         let id = format!("shared-{number}");
-        let (sender, answered) = mpsc::unbounded_channel();
-        let (ours, answers) = (id.clone(), id.clone());
-        let caller = service_fn(move |incoming: Incoming| {
-            if let ChannelMsg::Offer(offer) = &incoming.message {
-                let _ = sender.send(offer.version.to_string());
-            }
-            answer(ours.clone(), incoming, "")
-        });
-        let answering = service_fn(move |incoming| answer(answers.clone(), incoming, "call "));
+        let (sender, mut answered) = mpsc::unbounded_channel();
+        let (called, mut was_called) = mpsc::unbounded_channel();
+        let caller = handler(&id, sender, "");
+        let answering = handler(&id, called, "call ");
         let name = |role: &str| service(&format!("{role}-{number}"));
         let mut members = Vec::new();
         let client = Client::builder(path).identity(name("answers"));
@@ -66,6 +64,10 @@ impl Pair {
             member.queue(present).await.unwrap();
             let interest = Interest::new(doc(&id));
             member.queue(interest.into()).await.unwrap();
+        }
+        // The hub knows what each of them wants when it has what the other holds.
+        for versions in [&mut answered, &mut was_called] {
+            while versions.recv().await.unwrap() != ALL {}
         }
         let [_answers, calls] = <[Client; 2]>::try_from(members).unwrap();
         Self {
@@ -86,11 +88,28 @@ impl RoundTrips for Pair {
     }
 }
 
+/// The handler of a holder of `id`. It tells the versions that it receives.
+fn handler(
+    id: &str,
+    versions: mpsc::UnboundedSender<String>,
+    calls: &'static str,
+) -> impl Service<Incoming, Response = (), Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    let id = id.to_owned();
+    service_fn(move |incoming: Incoming| {
+        if let ChannelMsg::Offer(offer) = &incoming.message {
+            // One that answers needs them only until it has joined.
+            let _ = versions.send(offer.version.to_string());
+        }
+        answer(id.clone(), incoming, calls)
+    })
+}
+
 /// What a holder does with a message: it answers each interest, and each change whose version begins with `calls`.
 async fn answer(id: String, incoming: Incoming, calls: &str) -> Result<(), Infallible> {
     let answer = match &incoming.message {
         ChannelMsg::Interest(interest) if interest.doc.as_str() == id => {
-            Some(change(&id, "all".to_owned()).reciprocate(false))
+            Some(change(&id, ALL.to_owned()).reciprocate(false))
         }
         ChannelMsg::Offer(offer) if !calls.is_empty() => {
             let number = offer.version.strip_prefix(calls);
