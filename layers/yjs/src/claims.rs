@@ -4,8 +4,11 @@
 //!
 //! The library makes room for as many parts as a count says, and reads nested values by recursion: a few hundred bytes
 //! would take hundreds of megabytes, and a stack that is used up ends the process, which no `catch_unwind` prevents. Here
-//! all counts together are held against the bytes there are, and the depth against a limit. Everything else is left to
-//! the library.
+//! all counts together are held against the bytes there are, and the depth against a limit. Nor may a client come twice:
+//! the library (yrs 0.28.1) reads memory that is no block's, if its later operations come first. Everything else is left
+//! to the library.
+
+use std::collections::HashSet;
 
 /// How deep values may be nested.
 const MAX_DEPTH: usize = 128;
@@ -26,9 +29,13 @@ pub(crate) fn check(update: &[u8]) -> Result<usize, Refused> {
         containers: 0,
     };
     let clients = walk.count(3)?;
+    let mut known = HashSet::new();
     for _ in 0..clients {
         let blocks = walk.count(2)?;
-        walk.numbers(2)?;
+        if !known.insert(walk.number()?) {
+            return Err("a client comes twice");
+        }
+        walk.numbers(1)?;
         for _ in 0..blocks {
             walk.block()?;
         }
@@ -226,6 +233,16 @@ mod tests {
         let nested = [[117, 1].repeat(100_000), vec![120]].concat();
         let deep = Err("a value is nested too deep");
         assert_eq!(check(&block(&values(&nested))), deep);
+    }
+
+    #[test]
+    fn a_client_that_comes_twice_is_refused() {
+        // One block of each: nothing, seven long.
+        let update = |client| [3, 1, 1, 0, 0, 7, 1, client, 0, 0, 7, 1, 3, 0, 0, 7, 0];
+        assert_eq!(check(&update(2)), Ok(0));
+        for client in [1, 3] {
+            assert_eq!(check(&update(client)), Err("a client comes twice"));
+        }
     }
 
     #[test]
