@@ -29,8 +29,12 @@ pub(crate) async fn send(args: SendArgs) -> Result<(), Failure> {
     timeout_at(start + timeout, sending)
         .await
         .unwrap_or_else(|_| {
-            let what = format!("not delivered within {} ms", timeout.as_millis());
-            Err(Failure::work(what))
+            let what = match args.request {
+                true => "no answer",
+                false => "not delivered",
+            };
+            let within = timeout.as_millis();
+            Err(Failure::work(format!("{what} within {within} ms")))
         })
 }
 
