@@ -57,6 +57,12 @@ pub enum BusEvent {
         /// Why.
         error: SharedError,
     },
+    /// The listener does not admit this member, or no more: mostly a newer process has its id. It is tried again, and the
+    /// same reason is reported once.
+    NotAdmitted {
+        /// Why.
+        error: NotAdmittedToBus,
+    },
     /// As the listener: a process was not admitted, or a member of another machine is not taken.
     Refused {
         /// The id that it claims, cut at 256 characters.

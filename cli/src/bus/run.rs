@@ -115,6 +115,9 @@ impl Reporter {
                 self.writer
                     .put(&Line::error_of(from.id.as_str(), "handler-failed", error));
             }
+            BusEvent::NotAdmitted { error } => {
+                self.writer.put(&Line::error(&error.code, &error.why));
+            }
             BusEvent::Refused { id, error } => {
                 self.writer
                     .put(&Line::error_of(id, &error.code, &error.why));
@@ -280,11 +283,22 @@ async fn run(
         quit.wait().await;
         sleep(SHUTDOWN_TIMEOUT).await;
     };
+    let mut events = bus.events();
+    let not_admitted = async {
+        loop {
+            match events.recv().await {
+                Some(BusEvent::NotAdmitted { error }) => return error,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    };
     let end = tokio::select! {
         biased;
         () = signals.recv() => Ok(()),
         // Before the end: what was read and is not sent is reported.
         end = commands => end.map_err(|error: BusJoinError| Failure::from(error)),
+        why = not_admitted => Err(Failure::work(format!("{} cannot be joined: {why}", bus.path()))),
         () = quit_timeout => Ok(()),
         failure = reporter.writer.broken() => Err(failure),
         () = bus.closed() => match bus.handed_over_to() {

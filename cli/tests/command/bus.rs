@@ -115,6 +115,25 @@ fn another_protocol_is_refused_with_both_names() {
 }
 
 #[test]
+fn a_member_whose_id_a_newer_process_has_ends_with_the_reason() {
+    let bus = Bus::new();
+    let [a, b, mut c] = three(&bus);
+    // A member that has connected, and the listener.
+    for (id, mut older) in [("b", b), ("a", a)] {
+        let mut newer = join(&bus, id);
+        older.until(&json!({"event": "error", "code": "replaced"}));
+        let end = older.end();
+        assert_eq!(end.code, 1);
+        assert!(end.stderr.contains("cannot be joined"), "{}", end.stderr);
+        newer.until(&member("c", "joined"));
+        newer.write_line(json!({"publish": "mine"}));
+        c.until(&message(id, "all", &json!("mine")));
+        newer.stop();
+    }
+    c.stop();
+}
+
+#[test]
 fn text_lines_are_heard_as_text() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();

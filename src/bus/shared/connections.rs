@@ -188,6 +188,7 @@ impl Core {
             DownInput::Welcome(welcome) => {
                 let Welcome { hub, present, .. } = *welcome;
                 self.welcomed = Some(present);
+                turn.after.welcomed = true;
                 if let Ok(peer) = PeerId::new(hub.0) {
                     let hub = MemberId::new(peer, Incarnation(hub.1));
                     turn.member(frame(DownFrame::Welcome { hub, present }));

@@ -244,6 +244,7 @@ impl Core {
                     turn.member(MemberEvent::Frame(frame));
                 }
                 HubEffect::Send { to, frame } => self.send_down(to, frame, turn),
+                HubEffect::Close(OWN) => self.own_member_is_out(turn),
                 HubEffect::Close(key) => turn.after.closed.extend(self.remove(key)),
                 HubEffect::Awaited(member) => {
                     // An earlier wait, from which it has come back, does not count any more.

@@ -97,7 +97,7 @@ pub(crate) struct Shared {
     pub(crate) encoder: Mutex<Encoder>,
     pub(crate) events: BusEvents,
     pub(crate) present: watch::Sender<Present>,
-    /// Why this member was not admitted.
+    /// Why this member is not admitted.
     pub(crate) refused: watch::Sender<Option<NotAdmittedToBus>>,
     /// Cancelled when it has ended.
     pub(crate) ended: CancellationToken,

@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use kyneta_uds_bus::{HubEvent, MemberEvent};
+use kyneta_uds_bus::{HubEvent, MemberEvent, MemberId, Refusal};
 
 use super::{core::Core, turn::Turn};
-use crate::bus::{event::BusEvent, stall::Stall};
+use crate::bus::{event::BusEvent, refusal, stall::Stall};
 
 /// How the own member does at the hub of this process.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Own {
     pub(super) stall: Stall,
     /// Its senders do not wait for it.
     pub(super) keeps_newest: bool,
-    /// It was stuck, and is not on the bus.
+    /// It was stuck, or a newer process has its id: it is not on the bus.
     is_out: bool,
 }
 
@@ -51,6 +51,18 @@ impl Core {
         turn.after.events.push(BusEvent::Stalled(self.info(&me)));
         turn.member(MemberEvent::Disconnected);
         turn.hub(HubEvent::Removed(me));
+    }
+
+    /// The hub has removed the own member. If a newer process has its id, it stays away.
+    pub(super) fn own_member_is_out(&mut self, turn: &mut Turn<'_>) {
+        let me = self.member.id().clone();
+        let is_newer = |of: &MemberId| of.is_same_peer(&me) && of.incarnation > me.incarnation;
+        if self.own.is_out || !self.members.keys().any(is_newer) {
+            return;
+        }
+        self.own.is_out = true;
+        turn.after.refused = Some(refusal::of_hub(Refusal::Replaced).into());
+        turn.member(MemberEvent::Disconnected);
     }
 
     /// The handler has gone on.

@@ -58,6 +58,7 @@ pub(super) struct After {
     pub(super) events: Vec<BusEvent>,
     pub(super) present: Option<Present>,
     pub(super) refused: Option<NotAdmittedToBus>,
+    pub(super) welcomed: bool,
     pub(super) delivered: bool,
     pub(super) watch_stalls: bool,
 }
@@ -146,8 +147,18 @@ impl Shared {
         for event in after.events {
             self.events.send(event);
         }
-        if let Some(refused) = after.refused {
-            self.refused.send_replace(Some(refused));
+        if after.welcomed {
+            self.refused.send_if_modified(|last| last.take().is_some());
+        }
+        if let Some(error) = after.refused {
+            let is_new = self.refused.send_if_modified(|last| {
+                let is_new = last.as_ref() != Some(&error);
+                *last = Some(error.clone());
+                is_new
+            });
+            if is_new {
+                self.events.send(BusEvent::NotAdmitted { error });
+            }
         }
         if after.delivered {
             self.inbox.wake();
