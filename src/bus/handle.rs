@@ -167,6 +167,11 @@ impl<M> Bus<M> {
         links.map(crate::machines::Host::status).unwrap_or_default()
     }
 
+    #[cfg(all(feature = "machines", feature = "status"))]
+    pub(crate) fn host(&self) -> Option<&crate::machines::Host> {
+        self.links.as_ref()
+    }
+
     /// Why the links to other machines cannot be started while this member listens, such as an address that another process
     /// has. `None` when they are started, and where there are to be none.
     #[cfg(feature = "machines")]

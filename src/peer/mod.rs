@@ -347,6 +347,11 @@ impl Peer {
         links.map(crate::machines::Host::status).unwrap_or_default()
     }
 
+    #[cfg(all(feature = "machines", feature = "status"))]
+    pub(crate) fn host(&self) -> Option<&crate::machines::Host> {
+        self.guard.links.as_ref()
+    }
+
     /// Why the links to other machines cannot be started while this peer listens, such as an address that another process
     /// has. `None` when they are started, and where there are to be none.
     #[cfg(feature = "machines")]

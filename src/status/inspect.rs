@@ -52,17 +52,16 @@ impl Inspect for Peer {
         let role = self.role().into();
         let status = of(role, self.peers(), Some(self.handle()), self.waiting());
         #[cfg(feature = "machines")]
-        let status = with_links(status, self.links(), self.links_failure());
+        let status = with_links(status, self.host());
         with_relay(status, self.hub())
     }
 }
 
 #[cfg(feature = "machines")]
-fn with_links(
-    mut snapshot: Snapshot,
-    links: Vec<crate::machines::LinkState>,
-    failure: Option<crate::machines::LinksFailure>,
-) -> Snapshot {
+fn with_links(mut snapshot: Snapshot, host: Option<&crate::machines::Host>) -> Snapshot {
+    let Some(host) = host else {
+        return snapshot;
+    };
     let link = |link: crate::machines::LinkState| LinkStatus {
         machine: link.machine.to_string(),
         up: link.up,
@@ -77,8 +76,9 @@ fn with_links(
             bytes: link.queued.1,
         },
     };
-    snapshot.links = links.into_iter().map(link).collect();
-    snapshot.links_failure = failure.map(|failure| LinksFailureStatus {
+    snapshot.links = host.status().into_iter().map(link).collect();
+    snapshot.links_by_listener = snapshot.role == Standing::Connector;
+    snapshot.links_failure = host.failure().map(|failure| LinksFailureStatus {
         why: failure.error.to_string(),
         attempts: failure.attempts,
         for_ms: millis(failure.elapsed),
@@ -117,7 +117,7 @@ impl<M> Inspect for Bus<M> {
         });
         snapshot.peers = members.collect();
         #[cfg(feature = "machines")]
-        let snapshot = with_links(snapshot, self.links(), self.links_failure());
+        let snapshot = with_links(snapshot, self.host());
         snapshot
     }
 }

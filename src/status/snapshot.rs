@@ -44,6 +44,10 @@ pub struct Snapshot {
     /// The links to other machines that a listener runs, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
+    /// True where links to other machines are configured, and this process does not listen: then the listener of the path
+    /// runs links, if it has the same configuration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub links_by_listener: bool,
     /// Why the links of a listener cannot be started; `None` when they are, and where there are to be none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links_failure: Option<LinksFailureStatus>,
@@ -258,6 +262,7 @@ impl Snapshot {
             relay: None,
             bus: None,
             links: Vec::new(),
+            links_by_listener: false,
             links_failure: None,
             counts: Counts::default(),
         }

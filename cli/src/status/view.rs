@@ -85,6 +85,12 @@ impl View<'_> {
                 None => writeln!(f)?,
             }
         }
+        if self.snapshot.links_by_listener {
+            writeln!(
+                f,
+                "links to other machines: those of the listener of this path, if it has the same options"
+            )?;
+        }
         if let Some(failure) = &self.snapshot.links_failure {
             let (attempts, time) = (failure.attempts, Time(failure.for_ms));
             let what = format!("no links after {attempts} attempts in {time}");

@@ -292,3 +292,85 @@ impl Names {
 fn unknown() -> Rejection {
     invalid("a member that was not announced")
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::bus::wire::{Kind, WireMessage};
+
+    fn introduction(id: &str, machine: Option<&str>) -> Introduction {
+        Introduction {
+            id: id.into(),
+            inc: 1,
+            name: None,
+            kind: "service".into(),
+            machine: machine.map(Into::into),
+            pid: Some(1),
+            uid: Some(0),
+            since_ms: None,
+            waits: None,
+        }
+    }
+
+    fn message(mine: Alias) -> LinkWire {
+        let data = Bytes::from_static(b"data");
+        let (kind, at_once, trace) = (Kind::Plain, false, None);
+        LinkWire::Message {
+            mine,
+            to: Vec::new(),
+            message: WireMessage {
+                n: 1,
+                addressed: false,
+                body: Body {
+                    kind,
+                    at_once,
+                    data,
+                    trace,
+                },
+            },
+        }
+    }
+
+    /// The other machine may be hostile: whatever it announces, its members have its name here, and it sends for no other.
+    #[test]
+    fn a_link_cannot_speak_for_a_member_of_this_machine_or_of_a_third_one() {
+        let mut names = Names::new(Name::new("rome").unwrap());
+        let ann = introduction("ann", None);
+        let member = MemberInfo::read(&ann).unwrap().member_id();
+        let announce = LinkFrame::Announce {
+            member,
+            session: Session(1),
+            keeps_newest: false,
+        };
+        let Some(LinkWire::Announce { mine: ours, .. }) = names.wire(announce, |_| ann) else {
+            panic!("ann is announced to rome")
+        };
+        // By the number that ann has on the link.
+        assert!(names.input(message(ours)).is_err());
+        // By ann's id, as a member of oslo, and as one of lima.
+        for (number, id, machine) in [
+            (11, "ann", None),
+            (12, "ann", Some("oslo")),
+            (13, "ann@lima", Some("lima")),
+        ] {
+            let announced = LinkWire::Announce {
+                mine: number,
+                session: 1,
+                keeps_newest: false,
+                introduction: Box::new(introduction(id, machine)),
+            };
+            let Ok(LinkInput::Announced(info, _)) = names.input(announced) else {
+                panic!("{id} is announced")
+            };
+            assert_eq!(info.id.as_str(), format!("{id}@rome"));
+            assert_eq!(info.machine.as_ref().map(|of| of.as_str()), Some("rome"));
+            let Ok(LinkInput::Frame(LinkFrame::Msg { sender, .. })) = names.input(message(number))
+            else {
+                panic!("{id} sends")
+            };
+            assert_eq!(sender, info.member_id());
+        }
+    }
+}

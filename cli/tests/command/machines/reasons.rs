@@ -124,6 +124,29 @@ fn an_address_that_another_process_has_is_one_event_and_counted_in_the_status() 
     );
 }
 
+/// Also where the listener has no key, and so runs none.
+#[test]
+fn a_process_that_does_not_listen_says_that_its_links_are_those_of_the_listener() {
+    let (oslo, rome) = (Machine::new(), Machine::new());
+    let mut ann = oslo.shown("bus", &rome.named("rome"));
+    let path = rome.dir.path().join("bus.sock");
+    let mut keyless = start(&["bus", path.to_str().unwrap(), "--json"]);
+    keyless.until(&json!({"event": "role", "role": "listener"}));
+    let mut keyed = rome.shown("bus", &oslo.named("oslo"));
+    keyed.until(&json!({"event": "role", "role": "connector"}));
+    let (json, text) = rome.status();
+    assert_eq!(json["links_by_listener"], true, "{json}");
+    assert!(text.contains("those of the listener"), "{text}");
+    // The other machine has an event, and a line with the reason.
+    let absent = link(&mut ann, "rome", "absent");
+    let (json, _) = oslo.status();
+    assert_eq!(json["links"][0]["reason"], absent["reason"], "{json}");
+    // The link comes up as soon as one with a key listens.
+    keyless.signal(Signal::TERM);
+    link(&mut keyed, "oslo", "up");
+    assert_eq!(rome.status().0["links_by_listener"], Value::Null);
+}
+
 #[test]
 fn a_bus_and_documents_at_the_two_ends_are_absent_with_a_reason_at_both() {
     let (oslo, rome) = (Machine::new(), Machine::new());
