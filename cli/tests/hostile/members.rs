@@ -1,14 +1,14 @@
 //! Members of a hub that do round trips through it: of each pair one offers a change of a document that both hold, and the
 //! other answers with a change of its own.
 
-use std::{convert::Infallible, path::Path};
+use std::{convert::Infallible, path::Path, time::Duration};
 
 use kyneta_uds::{
     ChannelMsg, Client, DocEntry, DocId, Incoming, Interest, Offer, ReplicaType, SchemaHash,
     Version,
 };
-use tokio::sync::mpsc;
-use tower::{Service, service_fn};
+use tokio::{sync::mpsc, time::timeout};
+use tower::service_fn;
 
 use crate::{paced::RoundTrips, support::common::service};
 
@@ -17,8 +17,8 @@ pub(crate) const SHARED: &str = "shared-0";
 /// The schema of these documents.
 pub(crate) const SCHEMA: &str = "02aa";
 
-/// The version of all that a holder has.
-const ALL: &str = "all";
+/// After how long a pair that has just joined calls once more.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Bytes of a change, and of all that a holder answers.
 const DATA: usize = 64;
@@ -49,10 +49,15 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) async fn join(path: &Path, number: u32) -> Self {
         let id = format!("shared-{number}");
-        let (sender, mut answered) = mpsc::unbounded_channel();
-        let (called, mut was_called) = mpsc::unbounded_channel();
-        let caller = handler(&id, sender, "");
-        let answering = handler(&id, called, "call ");
+        let (sender, answered) = mpsc::unbounded_channel();
+        let (ours, answers) = (id.clone(), id.clone());
+        let caller = service_fn(move |incoming: Incoming| {
+            if let ChannelMsg::Offer(offer) = &incoming.message {
+                let _ = sender.send(offer.version.to_string());
+            }
+            answer(ours.clone(), incoming, "")
+        });
+        let answering = service_fn(move |incoming| answer(answers.clone(), incoming, "call "));
         let name = |role: &str| service(&format!("{role}-{number}"));
         let mut members = Vec::new();
         let client = Client::builder(path).identity(name("answers"));
@@ -65,51 +70,38 @@ impl Pair {
             let interest = Interest::new(doc(&id));
             member.queue(interest.into()).await.unwrap();
         }
-        // The hub knows what each of them wants when it has what the other holds.
-        for versions in [&mut answered, &mut was_called] {
-            while versions.recv().await.unwrap() != ALL {}
-        }
         let [_answers, calls] = <[Client; 2]>::try_from(members).unwrap();
-        Self {
+        let mut this = Self {
             id,
             calls,
             _answers,
             answered,
-        }
+        };
+        // A change that comes before the other's interest is not passed on.
+        while timeout(AGAIN, this.is_answered("first")).await.is_err() {}
+        this
+    }
+
+    /// Calls, and waits for the answer.
+    async fn is_answered(&mut self, call: &str) {
+        let change = change(&self.id, format!("call {call}"));
+        self.calls.queue(change.into()).await.unwrap();
+        let expected = format!("back {call}");
+        while self.answered.recv().await.unwrap() != expected {}
     }
 }
 
 impl RoundTrips for Pair {
     async fn round_trip(&mut self, number: u32) {
-        let call = change(&self.id, format!("call {number}"));
-        self.calls.queue(call.into()).await.unwrap();
-        let expected = format!("back {number}");
-        while self.answered.recv().await.unwrap() != expected {}
+        self.is_answered(&number.to_string()).await;
     }
-}
-
-/// The handler of a holder of `id`. It tells the versions that it receives.
-fn handler(
-    id: &str,
-    versions: mpsc::UnboundedSender<String>,
-    calls: &'static str,
-) -> impl Service<Incoming, Response = (), Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-    let id = id.to_owned();
-    service_fn(move |incoming: Incoming| {
-        if let ChannelMsg::Offer(offer) = &incoming.message {
-            // One that answers needs them only until it has joined.
-            let _ = versions.send(offer.version.to_string());
-        }
-        answer(id.clone(), incoming, calls)
-    })
 }
 
 /// What a holder does with a message: it answers each interest, and each change whose version begins with `calls`.
 async fn answer(id: String, incoming: Incoming, calls: &str) -> Result<(), Infallible> {
     let answer = match &incoming.message {
         ChannelMsg::Interest(interest) if interest.doc.as_str() == id => {
-            Some(change(&id, ALL.to_owned()).reciprocate(false))
+            Some(change(&id, "all".to_owned()).reciprocate(false))
         }
         ChannelMsg::Offer(offer) if !calls.is_empty() => {
             let number = offer.version.strip_prefix(calls);
