@@ -186,7 +186,7 @@ impl<B: Clone> Member<B> {
     /// let me = MemberId::new(PeerId::new("shop")?, Incarnation(1));
     /// let mut member = Member::new(me, MemberConfig::default());
     /// let (mut gathered, mut out) = (Vec::new(), Vec::new());
-    /// let takes = |_: &_, message: &kyneta_uds_bus::Message<&str>| {
+    /// let takes = |_: &_, message: &kyneta_uds_bus::Message<&'static str>| {
     ///     gathered.push(message.body);
     ///     true
     /// };
