@@ -123,7 +123,14 @@ impl Run {
             thread::sleep(Duration::from_millis(10));
         }
         let drained = start.elapsed();
-        let checked = account::check(&self.members, &self.ends);
+        // What is delivered may wait in the stdout of a process that is read slowly.
+        let checked = loop {
+            match account::check(&self.members, &self.ends) {
+                Ok(checked) => break checked,
+                Err(lost) => assert!(start.elapsed() < END, "{lost}"),
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
         let memory = self.members.iter().map(Member::memory).max();
         let kills = self.killed.len();
         self.members.append(&mut self.gone);
