@@ -1,9 +1,12 @@
-//! A document of three machines with three replicas each, all of which edit: all replicas become equal, and no edit of a
-//! process that stayed is lost.
+//! Two documents of three machines with three replicas each. One is edited by all: all replicas become equal, and no edit of
+//! a process that stayed is lost. The other is authoritative, and one process at a time edits it: all become equal to its
+//! last edit.
 
 use std::{
+    cell::Cell,
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -19,42 +22,86 @@ use crate::process::Process;
 /// The document: of a kind that is edited everywhere at once.
 const DOC: &str = "counts";
 
+/// The authoritative document.
+const STEPS: &str = "steps";
+
 /// Between two edits of each process.
 const PACE: Duration = Duration::from_millis(200);
 
-/// A replica. It counts up under its own name.
+/// For how long the process that edits the authoritative document has been silent when another one takes its place.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// A replica. It counts up under its own name, and the steps if no other process does.
 #[derive(Default)]
 struct Replica {
-    opening: String,
+    openings: [String; 2],
     name: String,
     count: u32,
     value: Value,
+    steps: Option<u64>,
+    writer: Rc<Cell<Option<Writer>>>,
     errors: Vec<Value>,
+}
+
+/// Which process edits the authoritative document.
+#[derive(Clone, Copy)]
+struct Writer {
+    number: usize,
+    step: u64,
+    at: Instant,
 }
 
 impl Replica {
     fn new(machines: &Machines<Self, Net>) -> Self {
+        let [all, steps] = schemas(machines.dir.path());
+        let first = machines.all.first();
         Self {
-            opening: format!("{DOC}=loro:{}", schema(machines.dir.path()).display()),
+            openings: [
+                format!("{DOC}=loro:{}", all.display()),
+                format!("{STEPS}=json:{}", steps.display()),
+            ],
             name: format!("n{}", machines.all.len()),
+            writer: first
+                .map(|one| one.member.writer.clone())
+                .unwrap_or_default(),
             ..Self::default()
         }
     }
+
+    fn number(&self) -> usize {
+        self.name[1..].parse().unwrap()
+    }
+
+    /// The next step, if this is the process that edits, or takes its place.
+    fn step(&mut self) -> Option<u64> {
+        let number = self.number();
+        let step = match (self.writer.get(), self.steps) {
+            (None, _) if number == 0 => 1,
+            (Some(writer), _) if writer.number == number => writer.step + 1,
+            (Some(writer), Some(steps)) if writer.at.elapsed() > SILENT => steps + 1,
+            _ => return None,
+        };
+        let at = Instant::now();
+        self.writer.set(Some(Writer { number, step, at }));
+        Some(step)
+    }
 }
 
-fn schema(dir: &Path) -> PathBuf {
-    dir.join("schema.json")
+fn schemas(dir: &Path) -> [PathBuf; 2] {
+    ["all.json", "steps.json"].map(|file| dir.join(file))
 }
 
 impl Member for Replica {
     fn command(&self) -> Vec<String> {
-        ["exchange", "--open", &self.opening]
+        let [all, steps] = &self.openings;
+        ["exchange", "--open", all, "--open", steps]
             .map(str::to_owned)
             .into()
     }
 
     fn heard(&mut self, event: &Value) {
         match event["event"].as_str() {
+            Some("doc") if event["doc"] == STEPS => self.steps = event["value"]["n"].as_u64(),
             Some("doc") => self.value = event["value"].clone(),
             // Listeners are killed.
             Some("error") if event["code"] == "connection-failed" => {}
@@ -64,23 +111,32 @@ impl Member for Replica {
     }
 
     fn shown(&self) -> String {
-        format!("counts {}", self.count)
+        format!("counts {}, sees step {:?}", self.count, self.steps)
     }
 
     fn turn(&mut self, process: &mut Process) {
         self.count += 1;
         let path = format!("all.{}", self.name);
         process.write_line(json!({"doc": DOC, "set": [path, self.count]}));
+        if let Some(step) = self.step() {
+            process.write_line(json!({"doc": STEPS, "set": ["n", step]}));
+        }
     }
 }
 
-/// All show the same, with the last edit of each.
+/// All show the same, with the last edit of each, and the last step, unless its process was killed meanwhile.
 fn are_equal(machines: &Machines<Replica, Net>) -> bool {
     let mut alive = machines.alive();
-    let first = &machines.alive().next().unwrap().member.value;
+    let first = &machines.alive().next().unwrap().member;
+    let writer = first.writer.get();
+    let writes = |one: &Replica| writer.filter(|of| of.number == one.number());
+    let last = machines.alive().find_map(|one| writes(&one.member));
     alive.all(|one| {
         let member = &one.member;
-        first["all"][&member.name] == member.count && member.value == *first
+        first.value["all"][&member.name] == member.count
+            && member.value == first.value
+            && member.steps == first.steps
+            && last.is_none_or(|last| member.steps == Some(last.step))
     })
 }
 
@@ -96,9 +152,13 @@ fn until_equal(machines: &mut Machines<Replica, Net>) -> Duration {
 fn replicas_of_three_machines_become_equal_soon_whatever_happened_between_them() {
     let Some(net) = Net::new() else { return };
     let mut machines = Machines::new(net, PACE);
-    let all = json!({"k": "record", "item": {"k": "number"}});
-    let text = json!({"k": "struct", "fields": [["all", all]]}).to_string();
-    fs::write(schema(machines.dir.path()), text).unwrap();
+    let number = json!({"k": "number"});
+    let all = json!({"k": "record", "item": number.clone()});
+    let fields: [[Value; 2]; 2] = [["all".into(), all], ["n".into(), number]];
+    for (file, field) in schemas(machines.dir.path()).iter().zip(fields) {
+        let text = json!({"k": "struct", "fields": [field]}).to_string();
+        fs::write(file, text).unwrap();
+    }
     machines.is_quiet = true;
     let begin = Instant::now();
     for machine in (0..3).flat_map(|machine| [machine; 3]) {
