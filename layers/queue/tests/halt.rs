@@ -196,6 +196,25 @@ async fn what_was_encoded_in_another_process_or_for_a_halt_counts_against_the_bo
     assert_eq!(pipe.taken(), (0..21).collect::<Vec<_>>());
 }
 
+/// It is a layer of the user's that says what is held.
+#[tokio::test(start_paused = true)]
+async fn a_channel_may_look_at_the_queue_when_it_is_asked_what_it_holds() {
+    let pipe = Pipe::with_room(0);
+    pipe.0.lock().unwrap().buffer.extend((0..20).map(Num));
+    let handle = driven(&pipe);
+    let looks = {
+        let handle = handle.clone();
+        OnCall(Arc::new(move |_| {
+            let _ = handle.queued();
+        }))
+    };
+    pipe.0.lock().unwrap().on_buffered = Some(looks);
+    pipe.make_room(100);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(pipe.taken(), (0..20).collect::<Vec<_>>());
+    pipe.0.lock().unwrap().on_buffered = None;
+}
+
 /// Whenever one message is encoded another one waits, as where another thread sends as fast as the driver encodes.
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_never_stops_holds_no_halt_up() {

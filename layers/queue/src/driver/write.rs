@@ -121,6 +121,7 @@ where
                 // What the channel was at work on went with the rest.
                 this.calling.set(None);
             }
+            let carried = this.carries.then(|| this.channel.buffered());
 
             let mut send_queue = this.shared.lock();
             let again = lost.is_some();
@@ -131,8 +132,8 @@ where
                 forgotten = send_queue.lose(*this.taken..*this.encoded, reason);
                 *this.taken = *this.encoded;
             }
-            if *this.carries {
-                bytes = bytes.saturating_add(send_queue.carries_at_most(this.channel.buffered()));
+            if let Some(left) = carried {
+                bytes = bytes.saturating_add(send_queue.carries_at_most(left));
                 *this.carries = send_queue.carries();
             }
             let progressed = send_queue.progress(messages, bytes, *this.taken);
