@@ -609,10 +609,7 @@ impl Engine {
 
 /// Whether what is presented is a document that the holder of an entry can read.
 fn is_read_by(entry: &DocEntry, presented: &DocEntry) -> bool {
-    let supported = entry.supported.iter().flatten();
     entry.replica.name == presented.replica.name
         && entry.mode == presented.mode
-        && supported
-            .chain([&entry.schema])
-            .any(|hash| *hash == presented.schema)
+        && entry.readable().contains(&presented.schema)
 }

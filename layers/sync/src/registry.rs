@@ -2,7 +2,7 @@
 
 use kyneta_uds_core::{DocEntry, ReplicaType, SchemaHash, SyncMode};
 
-use crate::program::{schemas, shares_schema};
+use crate::program::shares_schema;
 
 /// A schema that documents are opened with when a peer presents one.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +100,7 @@ impl Registry {
             .find(|schema| schema.hash == entry.schema)
             .or_else(|| {
                 of_its_kind()
-                    .find(|schema| schemas(&schema.entry_like(entry)).contains(&entry.schema))
+                    .find(|schema| schema.entry_like(entry).readable().contains(&entry.schema))
             })
             .or_else(|| {
                 of_its_kind().find(|schema| shares_schema(&schema.entry_like(entry), entry))

@@ -6,7 +6,6 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    slice,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -272,10 +271,7 @@ fn schemas(entries: &[DocEntry], between: &str) -> String {
 
 /// Whether a document that is presented so can be read with a schema.
 fn is_of(schema: &Schema, entry: &DocEntry) -> bool {
-    let theirs = match &entry.supported {
-        Some(all) => all.as_slice(),
-        None => slice::from_ref(&entry.schema),
-    };
+    let theirs = entry.readable();
     let own = hashes(schema, Schema::supported_hashes);
     let mut own = own.iter().flatten();
     own.any(|hash| theirs.contains(hash))

@@ -31,6 +31,25 @@ impl DocEntry {
             supported: None,
         }
     }
+
+    /// The schemas that the sender can read. A list says all of them, also an empty one.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{DocEntry, DocId, ReplicaType, SchemaHash};
+    ///
+    /// let loro = ReplicaType::new("loro", 1.0, 0.0)?;
+    /// let mut entry = DocEntry::new(DocId::new("d")?, loro, SchemaHash::new("02ab")?);
+    /// assert_eq!(entry.readable(), [SchemaHash::new("02ab")?]);
+    /// entry.supported = Some(Vec::new());
+    /// assert_eq!(entry.readable(), []);
+    /// # Ok::<(), kyneta_uds_core::TextTooLong>(())
+    /// ```
+    pub fn readable(&self) -> &[SchemaHash] {
+        match &self.supported {
+            Some(all) => all,
+            None => std::slice::from_ref(&self.schema),
+        }
+    }
 }
 
 /// The software that replicates a document: a name and two numbers. The transport does not interpret them.

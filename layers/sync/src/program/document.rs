@@ -1,6 +1,6 @@
 //! A document as a program knows it: its entry, and what is here of it.
 
-use kyneta_uds_core::{DocEntry, SchemaHash, SyncMode, Version};
+use kyneta_uds_core::{DocEntry, SyncMode, Version};
 
 /// What a replica is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,14 +86,6 @@ pub fn mismatch(local: &DocEntry, remote: &DocEntry) -> Option<Mismatch> {
 
 /// True when there is a schema that both sides can read.
 pub(crate) fn shares_schema(local: &DocEntry, remote: &DocEntry) -> bool {
-    let theirs = schemas(remote);
-    schemas(local).iter().any(|hash| theirs.contains(hash))
-}
-
-/// The schemas that the sender of an entry can read. A list says all of them, also an empty one.
-pub(crate) fn schemas(entry: &DocEntry) -> &[SchemaHash] {
-    match &entry.supported {
-        Some(all) => all,
-        None => std::slice::from_ref(&entry.schema),
-    }
+    let theirs = remote.readable();
+    local.readable().iter().any(|hash| theirs.contains(hash))
 }

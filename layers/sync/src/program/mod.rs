@@ -20,7 +20,7 @@ pub use effect::Effect;
 pub use input::Input;
 pub use peer::PeerState;
 
-pub(crate) use document::{schemas, shares_schema};
+pub(crate) use document::shares_schema;
 
 /// Which peer may be told of which document, and whose offers are taken.
 pub trait Gates {
