@@ -273,7 +273,7 @@ impl<M> Bus<M> {
     }
 
     /// Leaves the bus: waits for what is not acknowledged yet, for 5 s at most, says so to the others, and gives up
-    /// the path if it listens. A member that does not read its end is waited for for 500 ms; a listener, 5 s.
+    /// the path if it listens. It waits 500 ms for a member that does not read its end, and 5 s for a listener.
     pub async fn dispose(&self) {
         let shared = self.shared();
         let kept = async {

@@ -167,8 +167,8 @@ type Serve =
 
 impl Machines {
     /// `start` is called each time that the peer begins to listen, and again while it fails: each 20 ms for a second, in
-    /// which a predecessor may still hold the address, then each second, with a report of each error once in a row. Only then may a key file be opened
-    /// and an address be bound: of the processes at a path one listens at a time.
+    /// which a predecessor may still hold the address, then each second, with a report of each error once in a row. Only
+    /// then may a key file be opened and an address be bound: of the processes at a path one listens at a time.
     pub fn new<F, Io, E>(start: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Links<Io>, E>> + Send + 'static,

@@ -11,7 +11,7 @@ use crate::support::durations::Durations;
 /// A member that lives so long after a kill has its part in the pause.
 const STAYS: Duration = Duration::from_millis(300);
 
-/// Each message exactly once and in order at each member that stayed, and nobody reported as left who had not ended.
+/// Each message exactly once and in order at each member that stayed, and no member reported as left that has not ended.
 /// Returns how many messages were looked at, or which one a member does not have.
 pub(super) fn check(members: &[Member], ends: &HashMap<String, usize>) -> Result<usize, String> {
     let mut checked = 0;

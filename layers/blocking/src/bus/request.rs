@@ -5,11 +5,12 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
 use kyneta_uds_bus::{MemberId, SeqNo};
+use kyneta_uds_core::ignore_poison;
 
 /// Which request an answer is for. When it is dropped without one, the next call of its [`BusMember`](crate::BusMember)
 /// tells the asker that there is none.
@@ -63,8 +64,7 @@ pub(super) type Failed = (MemberId, SeqNo, Bytes);
 
 impl Unanswered {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Failed>> {
-        // Nothing under it can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        ignore_poison(self.0.lock())
     }
 
     pub(super) fn add(&self, from: MemberId, seq: SeqNo, why: Bytes) {
