@@ -95,7 +95,7 @@ impl<C: Channel<LinkWire, In = LinkWire>> Pump<C> {
                     let closed = ready!(self.channel.poll_close(cx));
                     return Poll::Ready(closed.map_or_else(broken, |()| LinkEnd::Ours));
                 }
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Ready(Err(end)) => return Poll::Ready(self.read_rest(end, beat, cx)),
                 _ => {}
             }
             match self.poll_read(beat, cx) {
@@ -134,6 +134,18 @@ impl<C: Channel<LinkWire, In = LinkWire>> Pump<C> {
         let flushed = self.channel.poll_flush(cx).map_err(broken)?;
         beat.written(flushed.is_ready());
         flushed.map(Ok)
+    }
+
+    /// Writing has failed. The other machine may have ended in good order, after its last words: then it takes no more.
+    fn read_rest(&mut self, end: LinkEnd, beat: &mut Beat, cx: &mut Context<'_>) -> LinkEnd {
+        for _ in 0..TURNS {
+            match self.poll_read(beat, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(LinkEnd::Theirs)) => return LinkEnd::Theirs,
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        end
     }
 
     /// Reads for one turn of the lock. Ready when there may be more.

@@ -31,12 +31,20 @@ pub struct LinkIo<Io> {
 /// Why the stream of a link has ended, seen from outside. Cloneable; it stays after the stream was dropped.
 #[derive(Debug, Clone)]
 pub struct EndWatch {
-    seen: Arc<OnceLock<DownReason>>,
+    seen: Arc<Seen>,
     cut: CancellationToken,
 }
 
+/// What reads and writes have met, the first end of each. That of reads counts: a machine that ends in good order takes no
+/// more, so writes may fail before what it has said is read to the end.
+#[derive(Debug, Default)]
+struct Seen {
+    read: OnceLock<DownReason>,
+    written: OnceLock<DownReason>,
+}
+
 impl EndWatch {
-    /// Why the link is down, if its stream is not used any more: what its reads and writes have met, or else that this
+    /// Why the link is down, if its stream is not used any more: what its reads have met, or else its writes, or else that this
     /// machine has ended it, with `why`. `None` if it was replaced or [knocked](DownReason::Knocked) away: then an event
     /// of the links says so.
     ///
@@ -55,21 +63,31 @@ impl EndWatch {
     /// }
     /// ```
     pub fn reason(&self, why: impl fmt::Display) -> Option<DownReason> {
-        match self.seen.get() {
+        match self.seen.read.get().or_else(|| self.seen.written.get()) {
             Some(seen) => Some(seen.clone()),
             None if self.cut.is_cancelled() => None,
             None => Some(DownReason::EndedHere(why.to_string())),
         }
     }
 
-    /// The first end counts: what comes after it follows from it.
-    fn met(&self, reason: impl FnOnce() -> DownReason) {
-        self.seen.get_or_init(reason);
+    /// A write, or a flush.
+    fn written<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &done {
+            self.seen.written.get_or_init(|| of_error(error));
+        }
+        done
     }
 
-    fn failed<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &done {
-            self.met(|| of_error(error));
+    /// A read; `is_end`: it has come to the end.
+    fn read(&self, done: Poll<io::Result<()>>, is_end: bool) -> Poll<io::Result<()>> {
+        match &done {
+            Poll::Ready(Err(error)) => {
+                self.seen.read.get_or_init(|| of_error(error));
+            }
+            Poll::Ready(Ok(())) if is_end => {
+                self.seen.read.get_or_init(|| DownReason::Finished);
+            }
+            _ => {}
         }
         done
     }
@@ -135,11 +153,9 @@ impl<Io: AsyncRead> AsyncRead for LinkIo<Io> {
         let this = self.project();
         alive(this.cut, cx)?;
         let (before, room) = (buf.filled().len(), buf.remaining());
-        let read = this.end.failed(this.io.poll_read(cx, buf));
-        if matches!(read, Poll::Ready(Ok(()))) && room > 0 && buf.filled().len() == before {
-            this.end.met(|| DownReason::Finished);
-        }
-        read
+        let done = this.io.poll_read(cx, buf);
+        this.end
+            .read(done, room > 0 && buf.filled().len() == before)
     }
 }
 
@@ -151,7 +167,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
         alive(this.cut, cx)?;
-        this.end.failed(this.io.poll_write(cx, bytes))
+        this.end.written(this.io.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -161,7 +177,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
         alive(this.cut, cx)?;
-        this.end.failed(this.io.poll_write_vectored(cx, bytes))
+        this.end.written(this.io.poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -171,7 +187,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
         alive(this.cut, cx)?;
-        this.end.failed(this.io.poll_flush(cx))
+        this.end.written(this.io.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -194,5 +210,25 @@ impl<Io> PinnedDrop for LinkIo<Io> {
 impl<Io> fmt::Debug for LinkIo<Io> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LinkIo").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_test::io::Builder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_what_is_read_says_more_than_a_write_that_fails_before_it() {
+        let stopped = io::Error::from(io::ErrorKind::ConnectionReset);
+        let io = Builder::new().write_error(stopped).build();
+        let mut link = LinkIo::new(io, CancellationToken::new(), |_| {});
+        let end = link.end();
+        link.write_all(b"more").await.unwrap_err();
+        assert!(matches!(end.reason("unused"), Some(DownReason::Closed(_))));
+        assert_eq!(link.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(end.reason("unused"), Some(DownReason::Finished));
     }
 }
