@@ -66,10 +66,12 @@ impl Member {
         thread::spawn({
             let seen = seen.clone();
             move || {
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    seen.lock()
-                        .unwrap()
-                        .note(&serde_json::from_str(&line).unwrap());
+                let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
+                // A line without an end was cut by a kill.
+                while stdout.read_line(&mut line).is_ok() && line.ends_with('\n') {
+                    let event = serde_json::from_str(&line).unwrap();
+                    seen.lock().unwrap().note(&event);
+                    line.clear();
                     thread::sleep(pace.read);
                 }
             }
