@@ -2,6 +2,7 @@
 //!
 //! In: a channel, or a frame transport and the saved state. Out: the same, the other way round. Touches nothing.
 
+use bytes::Bytes;
 use kyneta_uds_core::{Resume, Save, Saved, SavedError};
 
 use crate::{Cbor, CborChannel, Codec, SerdeCodec};
@@ -58,6 +59,10 @@ impl<F: Save, C: SaveCodec> Save for CborChannel<F, C> {
 
     fn save(&self, saved: Saved) -> Saved {
         self.get_ref().save(saved.with(PART, self.codec().save()))
+    }
+
+    fn save_ahead(&mut self) -> Vec<Bytes> {
+        self.get_mut().save_ahead()
     }
 }
 

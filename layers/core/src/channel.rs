@@ -126,6 +126,14 @@ pub trait Channel<M>:
         false
     }
 
+    /// Gives its owner the bytes that the stream has not taken, for another process to have them before this one
+    /// [puts](Self::put_aside) the rest aside ([`Save::save_ahead`](crate::Save::save_ahead)); the channel goes on. Before
+    /// that `call` may be made without `poll_ready`. False, and without effect, for a channel that cannot. Provided, as
+    /// `put_aside`.
+    fn put_ahead(&mut self) -> bool {
+        false
+    }
+
     /// Asks to keep the memory of large messages for the next ones, from now on. True while some is kept: then
     /// [`free_kept`](Self::free_kept) is to be called after a while, again and again. Called after each turn of reading.
     ///

@@ -62,7 +62,7 @@ pub use path::{SocketPath, SocketPathError};
 pub use poison::ignore_poison;
 pub use rate_limit::RateLimit;
 pub use rejection::{AliasFault, FrameFault, Rejection};
-pub use saved::{Resume, Save, Saved, SavedBytes, SavedError, SavedValue};
+pub use saved::{AHEAD, Resume, Save, Saved, SavedBytes, SavedError, SavedValue};
 pub use target::{Redial, Target};
 pub use text::{
     BoundedRef, BoundedStr, DocId, Lineage, Name, PeerId, ReplicaName, SchemaHash, TextTooLong,

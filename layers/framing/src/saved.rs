@@ -5,7 +5,8 @@
 //!
 //! Whole frames that were read and not yielded are saved as bytes, with the frame that is arriving.
 
-use kyneta_uds_core::{Resume, Save, Saved, SavedError, WireVersion};
+use bytes::Bytes;
+use kyneta_uds_core::{AHEAD, Resume, Save, Saved, SavedError, WireVersion};
 
 use crate::{
     config::FramingConfig, parser::FrameParser, service::Framing, stream::ByteStream,
@@ -14,7 +15,11 @@ use crate::{
 
 /// The name of this layer's part.
 const PART: &str = "framing";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Of a transport whose bytes have not gone ahead.
+const WHOLE: u32 = 1;
+/// How many of the bytes that went ahead are to be written.
+const AHEAD_LEFT: &str = "ahead-left";
 
 impl<Io: ByteStream> Save for FrameTransport<Io> {
     type Io = Io;
@@ -24,10 +29,21 @@ impl<Io: ByteStream> Save for FrameTransport<Io> {
     }
 
     fn save(&self, saved: Saved) -> Saved {
-        let (parser, writer, unsent) = self.parts();
-        let part = parser.save(Saved::new(VERSION, 1));
-        let part = writer.save(part).with("unsent", unsent);
-        saved.with(PART, part)
+        let (parser, writer, out) = self.parts();
+        let (part, unsent) = match saved.get(AHEAD) {
+            None => (Saved::new(WHOLE, WHOLE), out.to_vec()),
+            Some(_) => {
+                let part = Saved::new(VERSION, VERSION);
+                let left = out.shared() as u64;
+                (part.with(AHEAD_LEFT, left), out.unshared())
+            }
+        };
+        let part = writer.save(parser.save(part));
+        saved.with(PART, part.with("unsent", unsent))
+    }
+
+    fn save_ahead(&mut self) -> Vec<Bytes> {
+        self.share()
     }
 }
 
@@ -52,7 +68,7 @@ impl<Io: ByteStream> FrameTransport<Io> {
         let part = saved.part(PART)?;
         part.check(PART, 1..=VERSION)?;
         let mut transport = Self::new(io, config);
-        transport.restore(part)?;
+        transport.restore(part, ahead(part, saved)?)?;
         Ok(transport)
     }
 }
@@ -67,6 +83,20 @@ where
         let io = self.get_ref().resume(io, saved)?;
         FrameTransport::resume(io, self.config().clone(), saved)
     }
+}
+
+/// What is to be written of the bytes that went ahead.
+fn ahead(part: &Saved, saved: &Saved) -> Result<Bytes, SavedError> {
+    let left = part.number_or_zero(AHEAD_LEFT)?;
+    if left == 0 {
+        return Ok(Bytes::new());
+    }
+    let bytes = saved.bytes(AHEAD)?;
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    let why = "they are more than went ahead";
+    let written = bytes.len().checked_sub(left);
+    let written = written.ok_or(SavedError::invalid(AHEAD_LEFT, why))?;
+    Ok(bytes.slice(written..))
 }
 
 impl FrameWriter {

@@ -72,6 +72,10 @@ impl<C> Established<C> {
         &self.inner
     }
 
+    pub(crate) const fn inner_mut(&mut self) -> &mut C {
+        &mut self.inner
+    }
+
     /// The inner channel, without what is known of the peer.
     pub fn into_inner(self) -> C {
         self.inner

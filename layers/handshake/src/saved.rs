@@ -5,8 +5,8 @@
 //! The peer's credentials are not saved: the kernel still knows them. A peer that was admitted is not asked again.
 
 use kyneta_uds_core::{
-    Channel, ChannelMsg, Establish, Features, Identity, Name, PeerId, PeerType, ProtocolVersion,
-    Resume, Save, Saved, SavedError,
+    Bytes, Channel, ChannelMsg, Establish, Features, Identity, Name, PeerId, PeerType,
+    ProtocolVersion, Resume, Save, Saved, SavedError,
 };
 
 use crate::{
@@ -33,6 +33,10 @@ impl<C: Save> Save for Established<C> {
             .with("we-connected", handshake.side() == Side::Connecting)
             .with("departing", peer.is_departing());
         self.get_ref().save(saved.with(PART, part))
+    }
+
+    fn save_ahead(&mut self) -> Vec<Bytes> {
+        self.inner_mut().save_ahead()
     }
 }
 

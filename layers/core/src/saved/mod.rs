@@ -18,7 +18,7 @@ use ::bytes::Bytes;
 pub use self::bytes::SavedBytes;
 use self::fields::Fields;
 pub use error::SavedError;
-pub use layers::{Resume, Save};
+pub use layers::{AHEAD, Resume, Save};
 
 /// The name of the field with the version.
 const VERSION: &str = "version";

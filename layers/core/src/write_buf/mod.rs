@@ -47,6 +47,8 @@ pub struct WriteBuf {
     attached_len: usize,
     /// How many bytes were removed from the front of `small`: positions stay valid when it is shortened.
     base: u64,
+    /// How many bytes at the front were shared and are not written.
+    shared: usize,
     /// The most copied bytes that it has held since the last release.
     peak: usize,
     /// How many of them it had held when it was released, up to `REGROW`; 0 once they are allocated again.
@@ -132,16 +134,71 @@ impl WriteBuf {
 
     /// A copy of the bytes not yet written.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len());
+        self.copy(0)
+    }
+
+    /// A copy of the bytes not yet written that were not [shared](Self::share).
+    pub fn unshared(&self) -> Vec<u8> {
+        self.copy(self.shared)
+    }
+
+    fn copy(&self, mut skip: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len().saturating_sub(skip));
+        let mut put = |run: &[u8]| {
+            bytes.extend_from_slice(run.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(run.len());
+        };
         let mut from = self.sent;
         for (at, attached) in &self.attached {
             let at = self.index(*at);
-            bytes.extend_from_slice(self.small.get(from..at).unwrap_or_default());
-            bytes.extend_from_slice(attached);
+            put(self.small.get(from..at).unwrap_or_default());
+            put(attached);
             from = at;
         }
-        bytes.extend_from_slice(self.small.get(from..).unwrap_or_default());
+        put(self.small.get(from..).unwrap_or_default());
         bytes
+    }
+
+    /// The bytes not yet written, in pieces, without a copy: they are written on. See [`shared`](Self::shared).
+    ///
+    /// ```
+    /// use kyneta_uds_core::WriteBuf;
+    ///
+    /// let mut buf = WriteBuf::default();
+    /// buf.writer().put_slice(b"ahead");
+    /// assert_eq!(buf.share(), ["ahead"]);
+    /// buf.writer().put_slice(b" and after");
+    /// buf.advance(2);
+    /// assert_eq!((buf.shared(), buf.front()), (3, b"ead".as_slice()));
+    /// assert_eq!(buf.unshared(), b" and after");
+    /// ```
+    pub fn share(&mut self) -> Vec<Bytes> {
+        let small = Bytes::from(std::mem::take(&mut self.small));
+        let (mut from, mut pieces) = (self.sent, Vec::with_capacity(2 * self.attached.len() + 1));
+        let mut put = |piece: Bytes| {
+            if !piece.is_empty() {
+                pieces.push(piece);
+            }
+        };
+        for (at, attached) in std::mem::take(&mut self.attached) {
+            let at = self.index(at);
+            put(small.slice(from..at));
+            put(attached);
+            from = at;
+        }
+        put(small.slice(from..));
+        self.base += small.len() as u64;
+        self.sent = 0;
+        self.shared = pieces.iter().map(Bytes::len).sum();
+        self.attached_len = self.shared;
+        // All of them before what is copied from now on.
+        self.attached = pieces.iter().map(|of| (self.base, of.clone())).collect();
+        pieces
+    }
+
+    /// How many bytes at the front were given by the last [`share`](Self::share), and are not written.
+    pub fn shared(&self) -> usize {
+        self.shared
     }
 
     /// Fills `slices` with the bytes to be written next; returns how many slices were filled.
@@ -190,6 +247,7 @@ impl WriteBuf {
     /// Removes `n` written bytes from the front. When that empties a buffer that has grown large, its memory
     /// is freed.
     pub fn advance(&mut self, mut n: usize) {
+        self.shared = self.shared.saturating_sub(n);
         while let Some((at, _)) = self.attached.front() {
             let before = self.index(*at) - self.sent;
             if n < before {

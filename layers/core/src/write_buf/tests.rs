@@ -54,6 +54,34 @@ fn every_way_of_writing_gives_the_same_bytes() {
 }
 
 #[test]
+fn what_is_shared_is_written_on_and_is_not_among_the_rest() {
+    for written in [0, 1, 3, 4, ATTACH + 2, 2 * ATTACH + 15, 3 * ATTACH + 15] {
+        let (mut buf, mut want) = mixed();
+        buf.advance(2);
+        want.drain(..2);
+        let shared = buf.share();
+        assert!(shared.concat() == want && buf.to_vec() == want);
+        assert_eq!((buf.shared(), buf.unshared().len()), (want.len(), 0));
+        // Behind it, also without small bytes between.
+        let more = [large(8), Bytes::from_static(b"more"), large(9)];
+        for bytes in &more {
+            buf.writer().put_bytes(bytes);
+        }
+        let written = written.min(want.len());
+        buf.advance(written);
+        assert_eq!(buf.shared(), want.len() - written);
+        assert!(buf.unshared() == more.concat());
+        want.drain(..written);
+        want.extend(more.concat());
+        // A second time, some of it is shared again.
+        assert!(buf.share().concat() == want);
+        assert!(drain(&mut buf, 16, usize::MAX) == want);
+        assert_eq!(buf.shared(), 0);
+    }
+    assert!(WriteBuf::default().share().is_empty());
+}
+
+#[test]
 fn large_payloads_are_attached_and_small_ones_copied() {
     let (below, at) = (Bytes::from(vec![1; ATTACH - 1]), large(2));
     let mut buf = WriteBuf::default();

@@ -65,6 +65,45 @@ fn handed_over(transport: FrameTransport<DuplexStream>) -> FrameTransport<Duplex
     FrameTransport::resume(io, config(), &saved).unwrap()
 }
 
+/// With these bytes ahead.
+fn handed_over_after(
+    transport: FrameTransport<DuplexStream>,
+    ahead: Bytes,
+) -> FrameTransport<DuplexStream> {
+    let saved = transport.save(Saved::new(1, 1).with(AHEAD, 7_u64));
+    let io = transport.into_inner();
+    let saved = Saved::decode(&saved.encode()).unwrap().with(AHEAD, ahead);
+    FrameTransport::resume(io, config(), &saved).unwrap()
+}
+
+#[tokio::test]
+async fn bytes_that_went_ahead_are_to_be_there() {
+    let (_theirs, ours) = duplex(1);
+    let mut transport = FrameTransport::new(ours, config());
+    let write = |out: &mut kyneta_uds_core::PayloadWriter<'_>| {
+        out.put_slice(b"hello");
+        Ok(())
+    };
+    transport.write_frame(write, |_, _| "too large").unwrap();
+    assert_eq!(transport.save_ahead().concat().len(), 15);
+    let saved = transport.save(Saved::new(1, 1).with(AHEAD, 7_u64));
+    let resume = |saved: &Saved| FrameTransport::resume(duplex(1).0, config(), saved).err();
+    let error = |saved: &Saved| resume(saved).unwrap().to_string();
+    assert_eq!(
+        error(&saved),
+        "a saved state has no field `ahead` that is bytes"
+    );
+    let few = saved.clone().with(AHEAD, vec![0; 14]);
+    assert_eq!(
+        error(&few),
+        "the field `ahead-left` of a saved state has a value that cannot be: they are more than went ahead"
+    );
+    assert!(resume(&saved.with(AHEAD, vec![0; 15])).is_none());
+    // A version that knows nothing of them does not read what is left.
+    let part = transport.save(Saved::new(1, 1).with(AHEAD, 7_u64));
+    assert_eq!(part.part(PART).unwrap().lowest(), 2);
+}
+
 #[tokio::test]
 async fn wherever_the_bytes_are_cut_the_next_process_yields_what_this_one_would_have() {
     let bytes = stream();
@@ -125,15 +164,23 @@ async fn what_the_kernel_has_not_taken_goes_out_in_order_with_the_next_numbers()
         expected.extend(seq.to_be_bytes());
         expected.extend(vec![seq as u8; size]);
     }
-    for stops in 0..sizes.len() {
+    for (stops, goes_ahead) in
+        (0..sizes.len()).flat_map(|stops| [(stops, 7), (stops, 0), (stops, 2)])
+    {
         let (mut theirs, ours) = duplex(1000);
-        let mut transport = FrameTransport::new(ours, config());
+        let (mut transport, mut ahead) = (FrameTransport::new(ours, config()), None);
         for (seq, size) in (1_u8..).zip(sizes) {
+            if usize::from(seq) == goes_ahead + 1 {
+                ahead = Some(transport.save_ahead().concat());
+            }
             if usize::from(seq) == stops + 1 {
                 // The pipe takes the first part of it.
                 let mut cx = Context::from_waker(Waker::noop());
                 let _ = transport.poll_flush(&mut cx);
-                transport = handed_over(transport);
+                transport = match ahead.take() {
+                    None => handed_over(transport),
+                    Some(ahead) => handed_over_after(transport, ahead.into()),
+                };
             }
             write(&mut transport, seq, size);
         }
@@ -145,7 +192,7 @@ async fn what_the_kernel_has_not_taken_goes_out_in_order_with_the_next_numbers()
         read.unwrap();
         assert!(
             received == expected,
-            "handed over before frame {}",
+            "handed over before frame {}, {goes_ahead} frames ahead",
             stops + 1
         );
     }
@@ -154,10 +201,10 @@ async fn what_the_kernel_has_not_taken_goes_out_in_order_with_the_next_numbers()
 #[test]
 fn a_state_of_another_version_is_refused_with_a_sentence() {
     let resume = |saved: Saved| FrameTransport::resume(duplex(1).0, config(), &saved).unwrap_err();
-    let later = Saved::new(1, 1).with(PART, Saved::new(2, 2));
+    let later = Saved::new(1, 1).with(PART, Saved::new(3, 3));
     assert_eq!(
         resume(later).to_string(),
-        "the saved state of framing has version 2, for readers from version 2 on; this is version 1"
+        "the saved state of framing has version 3, for readers from version 3 on; this is version 2"
     );
     assert_eq!(
         resume(Saved::new(1, 1)).to_string(),

@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use kyneta_uds_core::{
     ConnectionInfo, Credentials, Frame, Frames, Payload, PayloadWriter, Saved, SavedError,
     WireVersion, WriteBuf,
@@ -94,14 +95,20 @@ impl<Io: ByteStream> FrameTransport<Io> {
     }
 
     /// Both directions, and the bytes that the stream has not taken.
-    pub(crate) fn parts(&self) -> (&FrameParser, &FrameWriter, Vec<u8>) {
-        (&self.parser, &self.writer, self.out.to_vec())
+    pub(crate) fn parts(&self) -> (&FrameParser, &FrameWriter, &WriteBuf) {
+        (&self.parser, &self.writer, &self.out)
     }
 
-    /// Goes on where a transport was taken apart.
-    pub(crate) fn restore(&mut self, part: &Saved) -> Result<(), SavedError> {
+    /// The bytes that the stream has not taken, which are written on.
+    pub(crate) fn share(&mut self) -> Vec<Bytes> {
+        self.out.share()
+    }
+
+    /// Goes on where a transport was taken apart. `ahead` is to be written before the rest.
+    pub(crate) fn restore(&mut self, part: &Saved, ahead: Bytes) -> Result<(), SavedError> {
         self.parser.restore(part)?;
         self.writer.go_on_with(part.number32("next-seq-out")?);
+        self.out.writer().put_bytes(&ahead);
         self.out.writer().put_bytes(part.bytes("unsent")?);
         self.unflushed = true; // perhaps: flushing once more costs nothing
         Ok(())
