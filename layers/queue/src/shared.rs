@@ -29,6 +29,10 @@ pub(crate) mod order {
     pub(crate) const FREEZE: u8 = 3;
     /// As `QUIET`, and encode beyond the channel's room.
     pub(crate) const ROOM: u8 = 4;
+    /// Encode beyond the channel's room, give out what is not written, and go on.
+    pub(crate) const AHEAD: u8 = 5;
+    /// Go on, but let less wait: something has gone ahead, and a halt follows.
+    pub(crate) const IS_AHEAD: u8 = 6;
 }
 
 pub(crate) struct Shared<M> {
@@ -131,6 +135,23 @@ impl<M> Shared<M> {
                 (now != order::ABORT).then_some(order::RUN)
             });
         self.lock().take_driver().wake();
+    }
+
+    /// What was to go ahead has, or cannot: the driver goes on, if no other order has come.
+    pub(crate) fn is_ahead(&self, has_gone: bool) {
+        let is = order::AHEAD;
+        let next = if has_gone {
+            order::IS_AHEAD
+        } else {
+            order::RUN
+        };
+        let _ = self
+            .order
+            .compare_exchange(is, next, Ordering::AcqRel, Ordering::Acquire);
+        match has_gone {
+            true => self.halted(is),
+            false => self.cannot_halt(),
+        }
     }
 
     /// True while the halt by this order is asked for, and not reached.

@@ -87,6 +87,58 @@ async fn the_handler_finishes_before_it_is_quiet_and_nothing_more_is_read() {
     }
 }
 
+/// Whether what waits has gone ahead.
+async fn ahead(handle: &Handle<Num>) -> bool {
+    let (done, reached) = oneshot::channel();
+    handle.send_ahead(|is| {
+        let _ = done.send(is);
+    });
+    reached.await.unwrap()
+}
+
+/// The pipe counts a message that it holds as one byte, so nothing is large here: all goes ahead in one turn.
+#[tokio::test(start_paused = true)]
+async fn what_waits_goes_ahead_everything_goes_on_and_what_comes_later_waits() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven(&pipe);
+    for n in 0..20 {
+        handle.queue(Num(n)).await.unwrap();
+    }
+    assert!(ahead(&handle).await);
+    assert_eq!(pipe.0.lock().unwrap().ahead, (0..20).collect::<Vec<_>>());
+    pipe.make_room(7);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(pipe.taken(), (0..7).collect::<Vec<_>>());
+    // It was given out, so it counts until it is known whether it is handed over.
+    assert_eq!(handle.queued(), (0, 20));
+    handle.queue(Num(20)).await.unwrap();
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    assert_eq!(pipe.0.lock().unwrap().buffer.len(), 14);
+    handle.thaw();
+    pipe.make_room(100);
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken(), (0..21).collect::<Vec<_>>());
+    assert_eq!(handle.queued(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_gives_nothing_out_goes_on_as_before() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven(&pipe);
+    pipe.0.lock().unwrap().can_be_aside = false;
+    for n in 0..20 {
+        handle.queue(Num(n)).await.unwrap();
+    }
+    assert!(!ahead(&handle).await);
+    pipe.make_room(100);
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken(), (0..20).collect::<Vec<_>>());
+    pipe.0.lock().unwrap().follows = true;
+    handle.close();
+    handle.closed().await;
+    assert!(!ahead(&handle).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_the_thaw() {
     let pipe = Pipe::with_room(0);

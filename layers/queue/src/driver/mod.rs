@@ -153,6 +153,7 @@ impl<M: Message> Driver<M> {
             running: Running::Channel,
             carries: false,
             uncounted: true,
+            is_ahead: false,
             batch: Batch::new(),
             encoded: 0,
             taken: 0,
@@ -197,6 +198,8 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M, R = ByValue> {
     /// What the channel holds counts as bytes that wait; what it holds is to be counted.
     carries: bool,
     uncounted: bool,
+    /// Something has gone ahead, and counts as carried until the driver goes on.
+    is_ahead: bool,
     batch: Batch<M>,
     /// Messages given to the channel.
     encoded: u64,
@@ -255,7 +258,7 @@ where
         }
         loop {
             let read = self.as_mut().read(cx, &mut turn)?;
-            let wrote = self.as_mut().write::<false>(cx)?;
+            let wrote = self.as_mut().write::<false>(cx, 0)?;
             // Looked at again: before write() registers the waker, an order wakes no task.
             self.check_order(cx)?;
             turn.encoded |= wrote.encoded;

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use super::{
     Drive,
+    halt::still_carried,
     in_place::InPlace,
     state::{Phase, Step, Wrote},
 };
@@ -23,11 +24,12 @@ where
     M: Message,
 {
     /// Encodes what waits and flushes, until the channel is pending or nothing waits.
-    /// `BEYOND` its room, too: then all is encoded that waits at first. What others send meanwhile, as fast as it is
-    /// encoded, stays in the queue.
+    /// `BEYOND` its room, too: then all is encoded that waits at first, until the channel holds `beyond` bytes. What others
+    /// send meanwhile, as fast as it is encoded, stays in the queue.
     pub(super) fn write<const BEYOND: bool>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        beyond: usize,
     ) -> Step<Wrote> {
         let mut this = self.as_mut().project();
         if !this
@@ -63,7 +65,7 @@ where
                     break false;
                 }
                 match this.channel.poll_ready(cx) {
-                    Poll::Pending if BEYOND => {}
+                    Poll::Pending if BEYOND && this.channel.buffered() < beyond => {}
                     Poll::Pending => break true,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return self.write_failed(cx, error.into()),
@@ -121,7 +123,10 @@ where
                 // What the channel was at work on went with the rest.
                 this.calling.set(None);
             }
-            let carried = this.carries.then(|| this.channel.buffered());
+            let carried = this.carries.then(|| {
+                let (most, held) = (this.shared.config.max_bytes, this.channel.buffered());
+                still_carried(*this.is_ahead, most, held)
+            });
 
             let mut send_queue = this.shared.lock();
             let again = lost.is_some();
