@@ -1,7 +1,13 @@
 //! Which format of the handoff both sides understand.
 
 /// The newest format of the handoff that this version speaks.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The oldest one.
+const OLDEST: u32 = 1;
+
+/// The first in which bytes go [ahead](crate::Word::Ahead).
+pub(super) const WITH_AHEAD: u32 = 2;
 
 /// The formats that a process understands, from the oldest to the newest.
 ///
@@ -22,7 +28,7 @@ pub struct Formats {
 impl Formats {
     /// Those of this version.
     pub const OURS: Self = Self {
-        oldest: FORMAT,
+        oldest: OLDEST,
         newest: FORMAT,
     };
 

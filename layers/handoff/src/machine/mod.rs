@@ -6,6 +6,8 @@
 //!  Hello(formats, free descriptors) ---->   serves on
 //!                                   <----   Welcome(format, connections), or Refused
 //!                                   <----   Shared: the descriptors of listener and lock
+//!  Have(2)                          ---->
+//!                                   <----   Ahead: what waits for slow readers, while it is still written (from format 2 on)
 //!  Have(2)                          ---->   freezes: reads and writes no connection any more
 //!                                   <----   Batch: up to 253 connections, again and again
 //!  Have(2 + n)                      ---->

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{BATCH, Formats, Limits, Refusal, Word};
+use super::{BATCH, Formats, Limits, Refusal, Word, format::WITH_AHEAD};
 
 /// The process that listens and hands over.
 ///
@@ -16,7 +16,7 @@ use super::{BATCH, Formats, Limits, Refusal, Word};
 /// let hello = Word::Hello { formats: Formats::OURS, free: 1_000 };
 /// effects.clear();
 /// predecessor.input(PredecessorInput::Heard(hello), &mut effects);
-/// assert_eq!(effects[0], PredecessorEffect::Say(Word::Welcome { format: 1, connections: 100 }));
+/// assert_eq!(effects[0], PredecessorEffect::Say(Word::Welcome { format: 2, connections: 100 }));
 /// assert!(!predecessor.is_frozen());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,8 +34,12 @@ pub struct Predecessor {
 enum State {
     /// Connected; nothing was said.
     Asked,
-    /// Listener and lock are on their way.
-    Sharing,
+    /// Listener and lock are on their way. So many connections may give bytes ahead.
+    Sharing { ahead: u32 },
+    /// The shell collects what goes ahead.
+    Collecting,
+    /// Bytes are on their way, ahead of the rest.
+    Ahead,
     /// The shell freezes the connections.
     Freezing,
     /// Some of the connections are on their way.
@@ -59,6 +63,11 @@ pub enum PredecessorInput {
     Closed,
     /// Something could not be sent.
     Failed(Refusal),
+    /// [`PredecessorEffect::SendAhead`] is done.
+    SentAhead {
+        /// The bytes of so many connections; with 0 no word was sent.
+        connections: u32,
+    },
     /// [`PredecessorEffect::Freeze`] is done: so many connections, none of which is read or written.
     Frozen {
         /// How many.
@@ -83,6 +92,11 @@ pub enum PredecessorEffect {
     Wait(Duration),
     /// Send [`Word::Shared`] with the descriptors of listener and lock.
     Share,
+    /// Send [`Word::Ahead`], with a sealed file for each connection that has many bytes to write, which it does meanwhile.
+    SendAhead {
+        /// How many at most.
+        at_most: u32,
+    },
     /// Read and write no connection any more, and collect their state.
     Freeze,
     /// Send [`Word::Batch`] with the connections from `first` on.
@@ -96,12 +110,21 @@ pub enum PredecessorEffect {
     SendState,
     /// Shut down the reading half of the channel, then receive what is in the queue.
     Revoke,
-    /// Serve the connections again.
+    /// Serve the connections again, as before anything of them went ahead.
     Thaw,
     /// The successor serves: close all descriptors, and unlink, unlock and shut down nothing.
     Leave,
     /// The handoff has not taken place. Close the channel, after what was said; serve on.
     Stay(Refusal),
+}
+
+impl State {
+    const fn is_before_freeze(&self) -> bool {
+        matches!(
+            self,
+            Self::Asked | Self::Sharing { .. } | Self::Collecting | Self::Ahead
+        )
+    }
 }
 
 use PredecessorEffect as Effect;
@@ -129,7 +152,7 @@ impl Predecessor {
 
     /// True while no connection may be read or written.
     pub const fn is_frozen(&self) -> bool {
-        !matches!(self.state, State::Asked | State::Sharing | State::Ended)
+        !self.state.is_before_freeze() && !self.has_ended()
     }
 
     /// True when the handoff has ended, one way or the other.
@@ -144,9 +167,24 @@ impl Predecessor {
             (State::Asked, Input::Heard(Word::Hello { formats, free })) => {
                 self.hello(formats, free, effects);
             }
-            (State::Sharing, Input::Heard(Word::Have(have))) if have == self.shared => {
-                self.state = State::Freezing;
-                effects.extend([Effect::Wait(self.limits.frozen), Effect::Freeze]);
+            (
+                State::Sharing {
+                    ahead: at_most @ 1..,
+                },
+                Input::Heard(Word::Have(have)),
+            ) if have == self.shared => {
+                self.state = State::Collecting;
+                let wait = Effect::Wait(self.limits.answer);
+                effects.extend([Effect::SendAhead { at_most }, wait]);
+            }
+            (State::Collecting, Input::SentAhead { connections: 1.. }) => {
+                self.state = State::Ahead;
+            }
+            (State::Collecting, Input::SentAhead { connections: 0 }) => self.freeze(effects),
+            (State::Sharing { ahead: 0 } | State::Ahead, Input::Heard(Word::Have(have)))
+                if have == self.shared =>
+            {
+                self.freeze(effects);
             }
             (State::Freezing, Input::Frozen { connections }) => self.send(connections, 0, effects),
             (State::Freezing, Input::NotFrozen(why)) => {
@@ -181,7 +219,12 @@ impl Predecessor {
             None => Refusal::Format { ours, theirs },
             Some(_) if free < needed => Refusal::Descriptors { needed, free },
             Some(format) => {
-                self.state = State::Sharing;
+                let ahead = if format < WITH_AHEAD {
+                    0
+                } else {
+                    BATCH.min(free.saturating_sub(self.shared))
+                };
+                self.state = State::Sharing { ahead };
                 let connections = self.expected;
                 let welcome = Effect::Say(Word::Welcome {
                     format,
@@ -192,6 +235,11 @@ impl Predecessor {
         };
         let said = Effect::Say(Word::Refused(refusal.clone()));
         effects.extend([said, Effect::Stay(refusal)]);
+    }
+
+    fn freeze(&mut self, effects: &mut Vec<Effect>) {
+        self.state = State::Freezing;
+        effects.extend([Effect::Wait(self.limits.frozen), Effect::Freeze]);
     }
 
     /// The next batch, or the state after the last.
@@ -208,24 +256,32 @@ impl Predecessor {
     }
 
     fn give_up(&mut self, state: State, input: &Input, effects: &mut Vec<Effect>) {
-        let limit = match state {
-            State::Asked | State::Sharing => self.limits.answer,
-            _ => self.limits.frozen,
+        let limit = match state.is_before_freeze() {
+            true => self.limits.answer,
+            false => self.limits.frozen,
         };
         let why = match input {
             Input::Timeout => Refusal::Late(limit.as_millis().try_into().unwrap_or(u64::MAX)),
             Input::Closed => Refusal::Closed,
             Input::Heard(Word::Refused(why)) | Input::Failed(why) => why.clone(),
             Input::Heard(word) => Refusal::Unexpected(word.name()),
-            Input::Frozen { .. } | Input::NotFrozen(_) | Input::ShutDown { .. } => {
+            Input::SentAhead { .. }
+            | Input::Frozen { .. }
+            | Input::NotFrozen(_)
+            | Input::ShutDown { .. } => {
                 self.state = state; // not asked for
                 return;
             }
         };
         match state {
             // The successor may hold the listener: it must not take a closed channel for a dead predecessor.
-            State::Asked | State::Sharing => {
+            State::Asked | State::Sharing { .. } => {
                 effects.extend([Effect::Say(Word::Revoked), Effect::Stay(why)]);
+            }
+            // What went ahead holds its connections back.
+            State::Collecting | State::Ahead => {
+                let said = Effect::Say(Word::Revoked);
+                effects.extend([said, Effect::Thaw, Effect::Stay(why)]);
             }
             state => {
                 let offered = matches!(state, State::Offered);

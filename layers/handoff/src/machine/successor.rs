@@ -126,6 +126,13 @@ impl Successor {
             (
                 State::Receiving {
                     shared: shared @ 1..,
+                    connections: 0,
+                },
+                Input::Heard(Word::Ahead { descriptors }),
+            ) if (1..=BATCH).contains(&descriptors) => self.received(shared, 0, effects),
+            (
+                State::Receiving {
+                    shared: shared @ 1..,
                     connections,
                 },
                 Input::Heard(Word::Batch { descriptors }),

@@ -46,6 +46,8 @@ fn predecessor_after(steps: usize) -> Predecessor {
     let inputs = [
         PIn::Heard(HELLO),
         PIn::Heard(Word::Have(2)),
+        PIn::SentAhead { connections: 7 },
+        PIn::Heard(Word::Have(2)),
         PIn::Frozen { connections: 300 },
         PIn::Heard(Word::Have(255)),
         PIn::Heard(Word::Have(302)),
@@ -83,8 +85,13 @@ fn a_handoff_sends_batches_that_are_acknowledged_then_the_state_then_leaves() {
     let table = [
         (
             PIn::Heard(HELLO),
-            vec![P::Say(welcome(1)), P::Share, P::Wait(limits.answer)],
+            vec![P::Say(welcome(2)), P::Share, P::Wait(limits.answer)],
         ),
+        (
+            PIn::Heard(Word::Have(2)),
+            vec![P::SendAhead { at_most: 253 }, P::Wait(limits.answer)],
+        ),
+        (PIn::SentAhead { connections: 7 }, vec![]),
         (
             PIn::Heard(Word::Have(2)),
             vec![P::Wait(limits.frozen), P::Freeze],
@@ -114,6 +121,45 @@ fn a_handoff_sends_batches_that_are_acknowledged_then_the_state_then_leaves() {
 }
 
 #[test]
+fn nothing_goes_ahead_where_nothing_waits_or_the_successor_does_not_know_of_it() {
+    let freezes = [P::Wait(Limits::default().frozen), P::Freeze];
+    let mut machine = predecessor_after(2);
+    assert_eq!(
+        hear(&mut machine, PIn::SentAhead { connections: 0 }),
+        freezes
+    );
+
+    let (mut machine, formats) = (
+        predecessor(300),
+        Formats {
+            oldest: 1,
+            newest: 1,
+        },
+    );
+    let effects = hear(
+        &mut machine,
+        PIn::Heard(Word::Hello {
+            formats,
+            free: 1000,
+        }),
+    );
+    assert_eq!(effects[0], P::Say(welcome(1)));
+    assert_eq!(hear(&mut machine, PIn::Heard(Word::Have(2))), freezes);
+
+    // As many as it can open beside the listener and the lock.
+    let mut machine = predecessor(3);
+    hear(
+        &mut machine,
+        PIn::Heard(Word::Hello {
+            formats: Formats::OURS,
+            free: 9,
+        }),
+    );
+    let effects = hear(&mut machine, PIn::Heard(Word::Have(2)));
+    assert_eq!(effects[0], P::SendAhead { at_most: 7 });
+}
+
+#[test]
 fn a_predecessor_that_gives_up_serves_on_and_says_so_first() {
     let inputs = [
         PIn::Timeout,
@@ -122,7 +168,7 @@ fn a_predecessor_that_gives_up_serves_on_and_says_so_first() {
         PIn::Heard(Word::Have(9999)),
         PIn::Heard(Word::Refused(Refusal::Closed)),
     ];
-    for steps in 0..=5 {
+    for steps in 0..=7 {
         for input in &inputs {
             let mut machine = predecessor_after(steps);
             let frozen = machine.is_frozen();
@@ -135,6 +181,7 @@ fn a_predecessor_that_gives_up_serves_on_and_says_so_first() {
             }
             assert_eq!(effects[0], P::Say(Word::Revoked), "{steps} {input:?}");
             assert!(matches!(effects.last(), Some(P::Stay(_))));
+            assert_eq!(effects.contains(&P::Thaw), steps >= 2, "{steps} {input:?}");
             assert!(machine.has_ended() && !machine.is_frozen());
         }
     }
@@ -142,7 +189,7 @@ fn a_predecessor_that_gives_up_serves_on_and_says_so_first() {
 
 #[test]
 fn taken_that_was_said_before_the_channel_was_shut_counts_and_only_after_the_state() {
-    for (steps, counts) in [(2, false), (3, false), (4, false), (5, true)] {
+    for (steps, counts) in [(4, false), (5, false), (6, false), (7, true)] {
         let mut machine = predecessor_after(steps);
         assert_eq!(hear(&mut machine, PIn::Timeout), [P::Revoke]);
         let effects = hear(&mut machine, PIn::ShutDown { taken: true });
@@ -153,8 +200,8 @@ fn taken_that_was_said_before_the_channel_was_shut_counts_and_only_after_the_sta
 #[test]
 fn a_successor_that_is_not_fit_is_refused_with_a_sentence_before_anything_is_frozen() {
     let other = Formats {
-        oldest: 2,
-        newest: 3,
+        oldest: 3,
+        newest: 4,
     };
     let table = [
         (
@@ -162,7 +209,7 @@ fn a_successor_that_is_not_fit_is_refused_with_a_sentence_before_anything_is_fro
                 formats: other,
                 free: 1000,
             },
-            "the other process hands over in formats 2 to 3, this one in 1 to 1",
+            "the other process hands over in formats 3 to 4, this one in 1 to 2",
         ),
         (
             Word::Hello {
@@ -188,7 +235,7 @@ fn a_successor_that_is_not_fit_is_refused_with_a_sentence_before_anything_is_fro
 #[test]
 fn connections_that_cannot_be_frozen_are_served_on() {
     let why = Refusal::Other("a layer of the stack cannot hand over".into());
-    let effects = hear(&mut predecessor_after(2), PIn::NotFrozen(why.clone()));
+    let effects = hear(&mut predecessor_after(4), PIn::NotFrozen(why.clone()));
     assert_eq!(
         effects,
         [P::Say(Word::Refused(why.clone())), P::Thaw, P::Stay(why)]
@@ -214,6 +261,13 @@ fn what_a_successor_does_when_the_channel_ends_depends_on_what_it_has() {
 }
 
 #[test]
+fn what_comes_ahead_is_acknowledged_as_the_listener_was() {
+    let ahead = SIn::Heard(Word::Ahead { descriptors: 253 });
+    let said = [S::Say(Word::Have(2))];
+    assert_eq!(take(&mut successor_after(2), ahead), said);
+}
+
+#[test]
 fn a_successor_gives_up_when_it_is_told_so_or_waits_too_long_and_never_after_the_commit() {
     for steps in [0, 1, 2, 3, 6] {
         for input in [SIn::Heard(Word::Revoked), SIn::Timeout] {
@@ -236,6 +290,10 @@ fn what_does_not_belong_is_refused_with_a_sentence() {
         (0, Word::Taken),
         (1, Word::Shared { descriptors: 0 }),
         (1, Word::Batch { descriptors: 3 }), // before the listener
+        (1, Word::Ahead { descriptors: 3 }),
+        (2, Word::Ahead { descriptors: 0 }),
+        (2, Word::Ahead { descriptors: 254 }),
+        (3, Word::Ahead { descriptors: 3 }),  // too late
         (2, Word::Shared { descriptors: 2 }), // twice
         (2, Word::Batch { descriptors: 254 }),
         (
@@ -267,6 +325,7 @@ fn every_word_is_read_as_it_was_said() {
         HELLO,
         welcome(3),
         Word::Shared { descriptors: 2 },
+        Word::Ahead { descriptors: 253 },
         Word::Batch { descriptors: 253 },
         Word::Have(u32::MAX),
         Word::State {

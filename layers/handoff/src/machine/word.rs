@@ -35,6 +35,11 @@ pub enum Word {
         /// How many.
         descriptors: u32,
     },
+    /// With the descriptors of sealed files: bytes of connections, which the predecessor still writes.
+    Ahead {
+        /// How many, at most [`BATCH`](crate::BATCH).
+        descriptors: u32,
+    },
     /// With the descriptors of connections, which the predecessor does not read or write any more.
     Batch {
         /// How many.
@@ -117,6 +122,7 @@ impl Word {
             Self::Hello { .. } => "hello",
             Self::Welcome { .. } => "welcome",
             Self::Shared { .. } => "shared",
+            Self::Ahead { .. } => "ahead",
             Self::Batch { .. } => "batch",
             Self::Have(_) => "have",
             Self::State { .. } => "state",
@@ -129,7 +135,9 @@ impl Word {
     /// How many descriptors go with it.
     pub const fn descriptors(&self) -> u32 {
         match self {
-            Self::Shared { descriptors } | Self::Batch { descriptors } => *descriptors,
+            Self::Shared { descriptors }
+            | Self::Ahead { descriptors }
+            | Self::Batch { descriptors } => *descriptors,
             Self::State { .. } => 1,
             _ => 0,
         }
@@ -150,6 +158,7 @@ impl Word {
                 .with("format", *format)
                 .with("connections", *connections),
             Self::Shared { descriptors }
+            | Self::Ahead { descriptors }
             | Self::Batch { descriptors }
             | Self::Have(descriptors) => word.with("descriptors", *descriptors),
             Self::State { size, connections } => {
@@ -190,6 +199,9 @@ impl Word {
                 },
             },
             "shared" => Self::Shared {
+                descriptors: word.number32("descriptors")?,
+            },
+            "ahead" => Self::Ahead {
                 descriptors: word.number32("descriptors")?,
             },
             "batch" => Self::Batch {

@@ -5,10 +5,12 @@
 
 use std::{
     collections::VecDeque,
+    io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use kyneta_uds_core::{Saved, SavedBytes};
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
     credentials::same_user,
     descriptors,
     offer::Asking,
-    sealed::seal,
+    sealed::{seal, seal_bytes},
 };
 use crate::{
     Formats, Limits, Predecessor, PredecessorEffect as Effect, PredecessorInput as Input, Refusal,
@@ -32,6 +34,13 @@ pub trait HandOver {
 
     /// How many connections there are.
     fn connections(&self) -> usize;
+
+    /// Bytes that are to be written to connections and still are, of at most so many of them, in pieces. The successor has
+    /// them before the freeze, by their place in this list. What is given after `within` is too late.
+    fn ahead(&mut self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
+        let _ = (at_most, within);
+        Vec::new()
+    }
 
     /// Stops reading and writing, and collects the state. It is on the way of the pause that peers see.
     ///
@@ -168,6 +177,7 @@ impl<W: HandOver> Shell<'_, W> {
                 let word = Word::Shared { descriptors };
                 failed(self.channel.send(&word, &shared, self.deadline))
             }
+            Effect::SendAhead { at_most } => Some(self.send_ahead(at_most)),
             Effect::Freeze => Some(self.freeze()),
             Effect::Send { first, count } => {
                 let connections = self.frozen.iter().flat_map(|frozen| &frozen.connections);
@@ -198,6 +208,31 @@ impl<W: HandOver> Shell<'_, W> {
             }
             Effect::Leave | Effect::Stay(_) => None, // the ends, above
         }
+    }
+
+    fn send_ahead(&mut self, at_most: u32) -> Input {
+        // The successor waits longer than that.
+        let within = self.limits.answer / 2;
+        let ahead = self.what.ahead(at_most as usize, within);
+        let files = ahead.iter().take(at_most as usize).map(|of| seal_bytes(of));
+        let files = match files.collect::<io::Result<Vec<_>>>() {
+            Ok(files) => files,
+            Err(error) => {
+                let why = format!("what goes ahead could not be written: {error}");
+                return Input::Failed(Refusal::Other(why));
+            }
+        };
+        let connections = files.len().try_into().unwrap_or(u32::MAX);
+        if connections == 0 {
+            return Input::SentAhead { connections };
+        }
+        let word = Word::Ahead {
+            descriptors: connections,
+        };
+        let files: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
+        let deadline = Instant::now() + self.limits.answer;
+        let sent = self.channel.send(&word, &files, deadline);
+        failed(sent).unwrap_or(Input::SentAhead { connections })
     }
 
     fn freeze(&mut self) -> Input {

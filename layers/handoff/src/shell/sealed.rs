@@ -1,6 +1,6 @@
-//! The state as a sealed file in memory: neither side can change it afterwards.
+//! The state as a sealed file in memory: neither side can change it afterwards. What goes ahead, too.
 //!
-//! In: the state of the process and of each connection. Out: a descriptor, and from it the state. May touch: that
+//! In: the state of the process and of each connection; bytes. Out: a descriptor, and from it the same. May touch: that
 //! file.
 //!
 //! Version 1 is a CBOR sequence (RFC 8742) of [`Saved`] values: a head with the state of the process and the lengths of
@@ -46,32 +46,46 @@ pub(super) fn seal<'a>(
     process: Saved,
     connections: impl Iterator<Item = &'a SavedBytes> + Clone,
 ) -> io::Result<(OwnedFd, u64)> {
-    let mut chunk = head(process, connections.clone());
+    let chunk = head(process, connections.clone());
     let lengths = connections.clone().map(|of| of.as_ref().len() as u64);
     let size = lengths.fold(chunk.len() as u64, u64::saturating_add);
     if size > MAX_SIZE {
         let why = format!("it has {size} bytes; at most {MAX_SIZE} are handed over");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
+    let file = sealed(chunk, connections.map(AsRef::as_ref))?;
+    Ok((file, size))
+}
+
+/// A file of these bytes alone.
+///
+/// # Errors
+/// No file could be made or written.
+pub(super) fn seal_bytes(pieces: &[Bytes]) -> io::Result<OwnedFd> {
+    sealed(Vec::with_capacity(CHUNK), pieces.iter().map(AsRef::as_ref))
+}
+
+/// A file of a beginning, whose memory is used again, and the rest.
+fn sealed<'a>(mut chunk: Vec<u8>, rest: impl Iterator<Item = &'a [u8]>) -> io::Result<OwnedFd> {
     let file = memfd_create(
         "kyneta-uds-handoff",
         MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
     )?;
     let mut file = File::from(file);
-    for connection in connections.map(AsRef::as_ref) {
-        if chunk.len() + connection.len() > CHUNK {
+    for part in rest {
+        if chunk.len() + part.len() > CHUNK {
             file.write_all(&chunk)?;
             chunk.clear();
         }
-        if connection.len() > CHUNK {
-            file.write_all(connection)?;
+        if part.len() > CHUNK {
+            file.write_all(part)?;
         } else {
-            chunk.extend_from_slice(connection);
+            chunk.extend_from_slice(part);
         }
     }
     file.write_all(&chunk)?;
     fcntl_add_seals(&file, SEALS)?;
-    Ok((file.into(), size))
+    Ok(file.into())
 }
 
 fn head<'a>(process: Saved, connections: impl Iterator<Item = &'a SavedBytes>) -> Vec<u8> {
@@ -86,6 +100,16 @@ fn head<'a>(process: Saved, connections: impl Iterator<Item = &'a SavedBytes>) -
 
 /// The state of the process, and of each connection in order.
 pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<SavedBytes>), Refusal> {
+    let bytes = open_bytes(file)?;
+    if bytes.len() as u64 != size {
+        let why = "the file with the state has another size than was said";
+        return Err(Refusal::Other(why.to_owned()));
+    }
+    read(bytes).map_err(|error| Refusal::Other(error.to_string()))
+}
+
+/// What is in a sealed file.
+pub(super) fn open_bytes(file: OwnedFd) -> Result<Bytes, Refusal> {
     let other = |why: &str| Refusal::Other(why.to_owned());
     let failed = |error: io::Error| Refusal::Other(format!("the state cannot be read: {error}"));
     let seals = fcntl_get_seals(&file).map_err(|error| failed(error.into()))?;
@@ -93,14 +117,13 @@ pub(super) fn open(file: OwnedFd, size: u64) -> Result<(Saved, Vec<SavedBytes>),
         return Err(other("the file with the state is not sealed"));
     }
     let file = File::from(file);
-    if size > MAX_SIZE || file.metadata().map_err(failed)?.size() != size {
-        return Err(other(
-            "the file with the state has another size than was said, or is over 1 GiB",
-        ));
+    let size = file.metadata().map_err(failed)?.size();
+    if size > MAX_SIZE {
+        return Err(other("the file with the state is over 1 GiB"));
     }
     let mut bytes = vec![0; size as usize];
     file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-    read(bytes.into()).map_err(|error| Refusal::Other(error.to_string()))
+    Ok(bytes.into())
 }
 
 fn read(bytes: Bytes) -> Result<(Saved, Vec<SavedBytes>), SavedError> {

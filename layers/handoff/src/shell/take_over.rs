@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use kyneta_uds_core::{Saved, SavedBytes};
 use rustix::{
     io::Errno,
@@ -44,6 +45,8 @@ pub struct Received {
     pub process: Saved,
     /// The connections, with their states. They can be read in several threads.
     pub connections: Vec<(OwnedFd, SavedBytes)>,
+    /// Bytes that came ahead, in the order of [`HandOver::ahead`](super::HandOver::ahead). Some of them are written.
+    pub ahead: Vec<Bytes>,
     /// The predecessor's process.
     pub pid: u32,
 }
@@ -127,6 +130,7 @@ pub fn take_over<T>(
         prepared: None,
         shared: Vec::new(),
         connections: Vec::new(),
+        ahead: Vec::new(),
         state: None,
         memory: Memory::default(),
         deadline: Instant::now() + limits.successor,
@@ -143,11 +147,12 @@ struct Shell<T, P> {
     prepared: Option<T>,
     shared: Vec<OwnedFd>,
     connections: Vec<OwnedFd>,
+    ahead: Vec<Bytes>,
     /// The sealed file, and its size.
     state: Option<(OwnedFd, u64)>,
     memory: Memory,
     deadline: Instant,
-    /// When it acknowledged the listener: the predecessor freezes after that.
+    /// When it last acknowledged the listener, or what came ahead: the predecessor freezes after that.
     asked_at: Instant,
     pid: u32,
 }
@@ -222,6 +227,7 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
                 shared: std::mem::take(&mut self.shared),
                 process,
                 connections: self.connections.drain(..).zip(states).collect(),
+                ahead: std::mem::take(&mut self.ahead),
                 pid: self.pid,
             })
         });
@@ -237,10 +243,10 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
     /// What the predecessor says next.
     fn listen(&mut self) -> Input {
         match self.channel.receive(self.deadline) {
-            Arrived::Word(word, descriptors) => {
-                self.keep(&word, descriptors);
-                Input::Heard(word)
-            }
+            Arrived::Word(word, descriptors) => match self.keep(&word, descriptors) {
+                Ok(()) => Input::Heard(word),
+                Err(why) => Input::Unusable(why),
+            },
             Arrived::Unusable(why) => Input::Unusable(why),
             Arrived::Closed => Input::Closed,
             Arrived::Timeout => Input::Timeout,
@@ -249,7 +255,7 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
 
     /// Keeps the descriptors that came with a word. One that has no meaning where it was said ends the handoff, which
     /// closes them.
-    fn keep(&mut self, word: &Word, descriptors: Vec<OwnedFd>) {
+    fn keep(&mut self, word: &Word, descriptors: Vec<OwnedFd>) -> Result<(), Refusal> {
         match word {
             // Its predecessor still serves.
             Word::Welcome { connections, .. } => {
@@ -261,11 +267,18 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
                 self.memory.use_it();
                 self.asked_at = Instant::now();
             }
+            Word::Ahead { .. } => {
+                for file in descriptors {
+                    self.ahead.push(sealed::open_bytes(file)?);
+                }
+                self.asked_at = Instant::now();
+            }
             Word::Batch { .. } => self.connections.extend(descriptors),
             Word::State { size, .. } => {
                 self.state = descriptors.into_iter().next().map(|file| (file, *size));
             }
             _ => {}
         }
+        Ok(())
     }
 }

@@ -198,6 +198,7 @@ impl World {
         let mut step = |change: &dyn Fn(&mut Self) -> bool| self.step(change, &mut next);
         step(&Self::old_acknowledges);
         step(&Self::old_works);
+        step(&Self::old_sends_nothing_ahead);
         step(&Self::old_fails_to_freeze);
         step(&Self::old_hears);
         step(&Self::old_waits_too_long);
@@ -249,6 +250,10 @@ impl World {
             Old::Share => channel.to_new.push_back(Word::Shared {
                 descriptors: SHARED,
             }),
+            Old::SendAhead { .. } => {
+                channel.to_new.push_back(Word::Ahead { descriptors: 1 });
+                self.old_input(OldInput::SentAhead { connections: 1 });
+            }
             Old::Freeze => {
                 self.old.is_frozen = true;
                 let connections = self.connections;
@@ -301,6 +306,16 @@ impl World {
         self.old.with = Some((self.old.heard, machine));
         self.old.heard += 1;
         true
+    }
+
+    fn old_sends_nothing_ahead(&mut self) -> bool {
+        let next = self.old.effects.front();
+        let may = self.old.is_alive && matches!(next, Some(Old::SendAhead { .. }));
+        if may {
+            self.old.effects.pop_front();
+            self.old_input(OldInput::SentAhead { connections: 0 });
+        }
+        may
     }
 
     fn old_fails_to_freeze(&mut self) -> bool {

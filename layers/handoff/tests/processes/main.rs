@@ -222,7 +222,7 @@ fn a_successor_that_dies_at_hello_or_speaks_another_format_is_refused() {
     let Word::Refused(why) = Word::decode(&bytes[..length]).unwrap() else {
         panic!("another word");
     };
-    let sentence = "the other process hands over in formats 8 to 9, this one in 1 to 1";
+    let sentence = "the other process hands over in formats 8 to 9, this one in 1 to 2";
     assert_eq!(why.to_string(), sentence);
     assert_eq!(
         scene.first.line(),
