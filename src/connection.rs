@@ -10,7 +10,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{ChannelMsg, DisconnectReason, Message, MessageRef, PeerId, ignore_poison};
+use kyneta_uds_core::{
+    Bytes, ChannelMsg, DisconnectReason, Message, MessageRef, PeerId, ignore_poison,
+};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Enqueue, Handle, MessageBatch, NotQueued, SendError, SendFuture};
 use kyneta_uds_relay::MemberKey;
@@ -57,10 +59,21 @@ struct End {
     is_dialed: bool,
     #[cfg(feature = "status")]
     traffic: Traffic,
-    /// Its state, while it is handed over.
-    aside: Mutex<Option<Box<Aside>>>,
+    /// What is there of it for another process, while it is handed over.
+    handed: Mutex<Option<Box<Handed>>>,
     /// The key under which the router of a hub knows it.
     member: OnceLock<MemberKey>,
+}
+
+/// How far a connection is handed over.
+#[derive(Debug)]
+enum Handed {
+    /// Bytes that are still written here are given to the other process.
+    Ahead(Vec<Bytes>),
+    /// The other process has them, under this number.
+    IsAhead(u64),
+    /// It is frozen, and this is its state.
+    Aside(Aside),
 }
 
 type Aside = (std::os::fd::OwnedFd, kyneta_uds_core::SavedBytes);
@@ -116,7 +129,7 @@ impl Connection {
             is_dialed: true,
             #[cfg(feature = "status")]
             traffic: Traffic::after(self.handle.gone_out()),
-            aside: Mutex::default(),
+            handed: Mutex::default(),
             member: OnceLock::new(),
         });
         self
@@ -153,19 +166,53 @@ impl Connection {
         self.end.member.get().copied()
     }
 
+    fn set_handed(&self, handed: Option<Handed>) -> Option<Handed> {
+        let former = {
+            let mut place = ignore_poison(self.end.handed.lock());
+            std::mem::replace(&mut *place, handed.map(Box::new))
+        };
+        former.map(|former| *former)
+    }
+
+    /// Bytes that the stream has not taken, and that are written on.
+    pub(crate) fn set_ahead(&self, bytes: Vec<Bytes>) {
+        self.set_handed(Some(Handed::Ahead(bytes)));
+    }
+
+    /// They go to the other process, under this number.
+    pub(crate) fn take_ahead(&self, number: u64) -> Option<Vec<Bytes>> {
+        match self.set_handed(Some(Handed::IsAhead(number))) {
+            Some(Handed::Ahead(bytes)) => Some(bytes),
+            _ => {
+                self.set_handed(None);
+                None
+            }
+        }
+    }
+
+    /// The number under which the other process has bytes of it.
+    pub(crate) fn is_ahead(&self) -> Option<u64> {
+        match ignore_poison(self.end.handed.lock()).as_deref() {
+            Some(Handed::IsAhead(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// It is frozen, and this is its state.
     pub(crate) fn set_aside(&self, state: Aside) {
-        *ignore_poison(self.end.aside.lock()) = Some(Box::new(state));
+        self.set_handed(Some(Handed::Aside(state)));
     }
 
     pub(crate) fn take_aside(&self) -> Option<Aside> {
-        let aside = ignore_poison(self.end.aside.lock()).take();
-        aside.map(|aside| *aside)
+        match self.set_handed(None) {
+            Some(Handed::Aside(aside)) => Some(aside),
+            _ => None,
+        }
     }
 
     /// It was not handed over.
     pub(crate) fn thaw(&self) {
-        drop(self.take_aside());
+        self.set_handed(None);
         self.handle.thaw();
     }
 

@@ -15,7 +15,7 @@ use crate::{
     connection::{Connection, Incoming},
     event_sender::EventSender,
     handler::Handler,
-    handoff::SaveFn,
+    handoff::SaveFns,
     peer_channel::PeerChannel,
     peers::PeerEntry,
 };
@@ -46,7 +46,7 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> ConnectionTask<C> {
     }
 
     /// Its state may be taken so, for a handoff.
-    pub(crate) fn saved_by(mut self, save: Option<SaveFn<C>>) -> Self {
+    pub(crate) fn saved_by(mut self, save: Option<SaveFns<C>>) -> Self {
         self.channel = self.channel.saved_by(save);
         self
     }

@@ -23,7 +23,7 @@ use crate::{
     connection::{Connection, Incoming},
     dialed::{Dialed, DialedEntry},
     event_sender::EventSender,
-    handoff::SaveFn,
+    handoff::SaveFns,
     looking::IncomingRef,
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct PeerChannel<C> {
     /// Boxed, because an accepted channel has none.
     dialed: Option<Box<Entry>>,
     /// How its state is taken, if it may be handed over.
-    save: Option<SaveFn<C>>,
+    save: Option<SaveFns<C>>,
 }
 
 /// The entry of a dialed channel in the peers.
@@ -86,7 +86,7 @@ impl<C> PeerChannel<C> {
     }
 
     /// Its state may be taken so.
-    pub(crate) fn saved_by(mut self, save: Option<SaveFn<C>>) -> Self {
+    pub(crate) fn saved_by(mut self, save: Option<SaveFns<C>>) -> Self {
         self.save = save;
         self
     }
@@ -300,13 +300,22 @@ impl<C: Channel<ChannelMsg, In = ChannelMsg>> Channel<ChannelMsg> for PeerChanne
         let (Some(save), Some(connection)) = (self.save, &self.connection) else {
             return false;
         };
-        match save(&self.inner, connection.member()) {
+        let is_ahead = connection.is_ahead();
+        match (save.save)(&self.inner, connection.member(), is_ahead) {
             Ok(state) => connection.set_aside(state),
             Err(error) => {
                 tracing::warn!(%error, "the stream of a connection cannot be copied");
                 return false;
             }
         }
+        true
+    }
+
+    fn put_ahead(&mut self) -> bool {
+        let (Some(save), Some(connection)) = (self.save, &self.connection) else {
+            return false;
+        };
+        connection.set_ahead((save.save_ahead)(&mut self.inner));
         true
     }
 

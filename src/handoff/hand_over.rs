@@ -3,11 +3,13 @@
 //! In: a successor that asks, and what is to be frozen. Out: whether it has taken over. May touch: a blocking thread.
 
 use std::{
+    future::ready,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
-use kyneta_uds_core::{Saved, SavedBytes};
+use kyneta_uds_core::{Bytes, Saved, SavedBytes};
 use kyneta_uds_handoff::{Asking, Frozen, HandOver, Outcome, Refusal};
 use kyneta_uds_negotiate::{Held, RoleWatch};
 use tokio::{
@@ -21,6 +23,16 @@ use super::{HandoffPolicy, LISTENER, Offering, VERSION};
 pub(crate) trait Freeze {
     /// How many connections there are.
     fn connection_count(&self) -> usize;
+
+    /// Bytes of at most so many connections, which are written on: for the successor, before the freeze.
+    fn ahead(
+        &self,
+        at_most: usize,
+        within: Duration,
+    ) -> impl Future<Output = Vec<Vec<Bytes>>> + Send {
+        let _ = (at_most, within);
+        ready(Vec::new())
+    }
 
     /// From now on nothing is read or written. [`thaw`](Self::thaw) is called also if it fails.
     fn freeze(&self, policy: HandoffPolicy) -> impl Future<Output = Result<State, Refusal>> + Send;
@@ -52,6 +64,7 @@ struct Thread {
 }
 
 enum Ask {
+    Ahead(usize, Duration, oneshot::Sender<Vec<Vec<Bytes>>>),
     Freeze(oneshot::Sender<Result<State, Refusal>>),
     Thaw,
 }
@@ -98,6 +111,9 @@ impl Handover {
                 biased;
                 Some(ask) = asked.recv() => match ask {
                     // The thread may have gone: then it thaws, too.
+                    Ask::Ahead(at_most, within, reply) => {
+                        drop(reply.send(what.ahead(at_most, within).await));
+                    }
                     Ask::Freeze(reply) => drop(reply.send(what.freeze(policy).await)),
                     Ask::Thaw => what.thaw(),
                 },
@@ -122,6 +138,14 @@ impl HandOver for Thread {
 
     fn connections(&self) -> usize {
         self.connections
+    }
+
+    fn ahead(&mut self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
+        let (reply, ahead) = oneshot::channel();
+        let asked = self.asks.blocking_send(Ask::Ahead(at_most, within, reply));
+        // A role that has ended freezes nothing, either.
+        let ahead = asked.ok().and_then(|()| ahead.blocking_recv().ok());
+        ahead.unwrap_or_default()
     }
 
     fn freeze(&mut self) -> Result<Frozen, Refusal> {

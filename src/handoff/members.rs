@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{Channel, ChannelMsg, Resume, Saved, SavedBytes};
+use kyneta_uds_core::{AHEAD, Bytes, Channel, ChannelMsg, Resume, Saved, SavedBytes, SavedError};
 use kyneta_uds_handoff::Refusal;
 use kyneta_uds_handshake::{Established, Handshake};
 use kyneta_uds_hub::Hub;
@@ -26,7 +26,7 @@ use super::{
     Halts, HandoffPolicy, MEMBER, RELAY, VERSION,
     hand_over::{Freeze, State},
     in_parallel::in_parallel,
-    take_over::Pause,
+    take_over::{Pause, Received},
 };
 use crate::{
     accept_handler::RoleAcceptHandler,
@@ -38,6 +38,12 @@ use crate::{
     relay::{LAST_KEY, ROUTER, Relay, ResumedRouter, facts},
     stack::MakeChannel,
 };
+
+/// A connection that has less to write, in bytes, gives it with its state: that takes less than a millisecond.
+const AHEAD_FROM: usize = 256 << 10;
+
+/// What all of them may give ahead, in bytes: 1 GiB, as much as a state may be large.
+const MOST_AHEAD: usize = 1 << 30;
 
 /// After how long a router that was at work is asked again.
 const AGAIN: Duration = Duration::from_millis(1);
@@ -63,6 +69,36 @@ impl Members {
         for connection in self.connections() {
             connection.handle().abort();
         }
+    }
+
+    /// What waits for slow readers is encoded, and given to the successor while it is written: to copy it would take most of
+    /// a pause.
+    pub(crate) async fn ahead(&self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
+        let deadline = Instant::now() + within;
+        let mut left = MOST_AHEAD;
+        let mut slow = self.connections();
+        slow.retain(|connection| {
+            let (_, waits) = connection.handle().queued();
+            let goes = (AHEAD_FROM..=left).contains(&waits);
+            left -= if goes { waits } else { 0 };
+            goes
+        });
+        slow.truncate(at_most);
+        let are_ahead = Halts::of(&slow, |connection, answer| {
+            connection
+                .handle()
+                .send_ahead(|is_ahead| answer.is(is_ahead));
+        });
+        let _ = timeout_at(deadline, are_ahead.all()).await;
+        let mut ahead = Vec::with_capacity(slow.len());
+        for connection in &slow {
+            match connection.take_ahead(ahead.len() as u64) {
+                Some(bytes) => ahead.push(bytes),
+                // Too late, or it is ending.
+                None => connection.thaw(),
+            }
+        }
+        ahead
     }
 
     /// First all are quiet, so that what one's handler sends to another is in the other's state; then it waits for
@@ -132,6 +168,10 @@ impl Members {
 impl Freeze for Members {
     fn connection_count(&self) -> usize {
         self.count()
+    }
+
+    async fn ahead(&self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
+        Self::ahead(self, at_most, within).await
     }
 
     async fn freeze(&self, policy: HandoffPolicy) -> Result<State, Refusal> {
@@ -238,13 +278,18 @@ where
     pub(crate) fn prepare(
         &self,
         listener: &Listener,
-        state: &Saved,
-        connections: Vec<(OwnedFd, SavedBytes)>,
+        received: Received,
     ) -> Result<TakenMembers<<S as MakeChannel>::Channel>, Refusal> {
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
+        let Received {
+            process: state,
+            connections,
+            ahead,
+        } = received;
         let resume = |(descriptor, saved): (OwnedFd, SavedBytes)| {
             let _inside = self.runtime.enter();
-            let saved = saved.decode().map_err(|error| unusable(&error))?;
+            let saved = saved.decode().and_then(|saved| with_ahead(saved, &ahead));
+            let saved = saved.map_err(|error| unusable(&error))?;
             saved
                 .check("a connection", 1..=VERSION)
                 .map_err(|error| unusable(&error))?;
@@ -279,4 +324,14 @@ where
             ..TakenMembers::none()
         })
     }
+}
+
+/// The state of a connection with its bytes that came ahead, if it has some.
+fn with_ahead(saved: Saved, ahead: &[Bytes]) -> Result<Saved, SavedError> {
+    let Some(number) = saved.number_if_any(AHEAD)? else {
+        return Ok(saved);
+    };
+    let bytes = usize::try_from(number).ok().and_then(|at| ahead.get(at));
+    let bytes = bytes.ok_or(SavedError::invalid(AHEAD, "they have not come"))?;
+    Ok(saved.with(AHEAD, bytes.clone()))
 }

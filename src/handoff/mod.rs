@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{BoxError, Save, Saved, SavedBytes, SharedError};
+use kyneta_uds_core::{AHEAD, BoxError, Bytes, Save, Saved, SavedBytes, SharedError};
 use kyneta_uds_handoff::Limits;
 use kyneta_uds_handshake::Established;
 use kyneta_uds_relay::MemberKey;
@@ -52,7 +52,7 @@ pub(crate) use self::{
     offering::Offering,
     peer::{PeerHandoffs, TakenRole},
     served::{Handoffs, Taken},
-    take_over::{TakenOver, take_over},
+    take_over::{Received, TakenOver, take_over},
     while_listening::WhileListening,
 };
 #[cfg(target_os = "linux")]
@@ -107,9 +107,32 @@ impl HandoffPolicy {
     }
 }
 
-/// The state of a connection, with a copy of its stream. By its key a relay knows it.
-pub(crate) type SaveFn<C> =
-    fn(&Established<C>, Option<MemberKey>) -> io::Result<(OwnedFd, SavedBytes)>;
+/// How the channels of a role give their state.
+pub(crate) struct SaveFns<C> {
+    /// The state of a connection, with a copy of its stream. By its key a relay knows it. Some of its bytes may have gone
+    /// ahead.
+    pub(crate) save: SaveFn<C>,
+    pub(crate) save_ahead: fn(&mut Established<C>) -> Vec<Bytes>,
+}
+
+type SaveFn<C> = fn(&Established<C>, Option<MemberKey>, Option<u64>) -> io::Result<Aside>;
+
+/// A copy of the stream of a connection, and its state.
+type Aside = (OwnedFd, SavedBytes);
+
+impl<C> Clone for SaveFns<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for SaveFns<C> {}
+
+impl<C> fmt::Debug for SaveFns<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaveFns").finish_non_exhaustive()
+    }
+}
 
 /// That a role offers a handoff. The type of its channels is known where the offer was made.
 #[derive(Clone)]
@@ -120,7 +143,10 @@ pub(crate) struct Handoff {
 
 impl Handoff {
     fn new<C: Save<Io = UnixStream> + 'static>(policy: HandoffPolicy) -> Self {
-        let save: SaveFn<C> = save;
+        let save: SaveFns<C> = SaveFns {
+            save,
+            save_ahead: Save::save_ahead,
+        };
         Self {
             policy,
             save: Arc::new(save),
@@ -128,7 +154,7 @@ impl Handoff {
     }
 
     /// `None` for a stack that was chosen after the offer.
-    pub(crate) fn save<C: 'static>(&self) -> Option<SaveFn<C>> {
+    pub(crate) fn save<C: 'static>(&self) -> Option<SaveFns<C>> {
         self.save.downcast_ref().copied()
     }
 }
@@ -151,9 +177,14 @@ pub(crate) fn not_handed_over(events: &EventSender, error: impl Into<BoxError>) 
 fn save<C: Save<Io = UnixStream>>(
     channel: &Established<C>,
     member: Option<MemberKey>,
-) -> io::Result<(OwnedFd, SavedBytes)> {
+    is_ahead: Option<u64>,
+) -> io::Result<Aside> {
     let copy = channel.stream().as_fd().try_clone_to_owned()?;
-    let mut saved = channel.save(Saved::new(VERSION, 1));
+    let mut saved = Saved::new(VERSION, 1);
+    if let Some(number) = is_ahead {
+        saved = saved.with(AHEAD, number);
+    }
+    let mut saved = channel.save(saved);
     if let Some(key) = member {
         saved = saved.with(MEMBER, key.0);
     }

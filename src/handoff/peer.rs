@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kyneta_uds_core::{Channel, ChannelMsg, SocketPath};
+use kyneta_uds_core::{Bytes, Channel, ChannelMsg, SocketPath};
 use kyneta_uds_handoff::{Asking, Refusal};
 use kyneta_uds_negotiate::{Held, Role, RoleWatch};
 use kyneta_uds_queue::Handle;
@@ -126,6 +126,10 @@ struct PeerMembers<'a> {
 impl Freeze for PeerMembers<'_> {
     fn connection_count(&self) -> usize {
         self.members.count()
+    }
+
+    async fn ahead(&self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
+        self.members.ahead(at_most, within).await
     }
 
     async fn freeze(&self, policy: HandoffPolicy) -> Result<State, Refusal> {

@@ -10,8 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds_core::{Saved, SavedBytes, SocketPath, SocketPathError};
-use kyneta_uds_handoff::{Received, Refusal, TakeOver, TakeOverError, take_over as ask};
+use kyneta_uds_core::{Bytes, Saved, SavedBytes, SocketPath, SocketPathError};
+use kyneta_uds_handoff::{
+    Received as ReceivedAll, Refusal, TakeOver, TakeOverError, take_over as ask,
+};
 use kyneta_uds_unix::{BindError, Listener, ListenerOptions};
 use tokio::{runtime, task::spawn_blocking};
 
@@ -26,6 +28,15 @@ pub(crate) struct TakenOver<T> {
     pub(crate) prepared: Option<T>,
     pub(crate) pid: u32,
     pub(crate) frozen: Pause,
+}
+
+/// What a process gives to the one that takes over, beside its listener.
+pub(crate) struct Received {
+    /// What belongs to no one connection.
+    pub(crate) process: Saved,
+    pub(crate) connections: Vec<(OwnedFd, SavedBytes)>,
+    /// Bytes of some of them.
+    pub(crate) ahead: Vec<Bytes>,
 }
 
 /// How long connections are frozen.
@@ -89,15 +100,13 @@ impl From<SocketPathError> for ListenError {
 }
 
 /// Takes over from the process that listens at `path`; `None` if none offers it. `prepare` is called on a thread that may
-/// block, with the listener, what belongs to no one connection, and the connections. What it makes must close without a
+/// block, with the listener and what else was received. What it makes must close without a
 /// shutdown when it is dropped: the predecessor may have given up meanwhile.
 pub(crate) async fn take_over<T: Send + 'static>(
     path: &SocketPath,
     options: ListenerOptions,
     policy: HandoffPolicy,
-    prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, SavedBytes)>) -> Result<T, Refusal>
-    + Send
-    + 'static,
+    prepare: impl FnOnce(&Listener, Received) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<Option<TakenOver<T>>, ListenError> {
     let Some(at) = path.as_pathname() else {
         return Ok(None); // an abstract name has no lock that could be handed over
@@ -181,8 +190,8 @@ struct Resuming {
 impl Resuming {
     fn prepare<T>(
         &self,
-        mut received: Received,
-        prepare: impl FnOnce(&Listener, &Saved, Vec<(OwnedFd, SavedBytes)>) -> Result<T, Refusal>,
+        mut received: ReceivedAll,
+        prepare: impl FnOnce(&Listener, Received) -> Result<T, Refusal>,
     ) -> Result<(Unserved, OwnedFd, T), Refusal> {
         let _inside = self.runtime.enter();
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
@@ -199,7 +208,12 @@ impl Resuming {
             .resume(self.path.clone(), received.shared, saved);
         let listener = Unserved(Some(listener.map_err(|error| unusable(&error))?));
         let of = listener.0.as_ref().ok_or(Refusal::Unexpected("shared"))?;
-        let prepared = prepare(of, state, received.connections)?;
+        let received = Received {
+            process: received.process,
+            connections: received.connections,
+            ahead: received.ahead,
+        };
+        let prepared = prepare(of, received)?;
         Ok((listener, offer, prepared))
     }
 

@@ -106,7 +106,7 @@ where
             path,
             settings.listener.clone(),
             policy.unwrap_or_default(),
-            move |listener, state, connections| prepare.prepare(listener, state, connections),
+            move |listener, received| prepare.prepare(listener, received),
         )
         .await
     }

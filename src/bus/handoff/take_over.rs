@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream as ForeignStream},
+    os::unix::net::UnixStream as ForeignStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use kyneta_uds_cbor::{Cbor, CborChannel, CborLayer};
-use kyneta_uds_core::{BoxError, Channel, Frames, Resume, Save, Saved, SavedBytes, SharedError};
+use kyneta_uds_core::{BoxError, Channel, Frames, Resume, Save, SharedError};
 use kyneta_uds_framing::Framing;
 use kyneta_uds_handoff::Refusal;
 use kyneta_uds_negotiate::Role;
@@ -40,7 +40,7 @@ use crate::{
         shared::{Resumed, Settings, Shared, whose},
         wire::Wire,
     },
-    handoff::{HandoffPolicy, Offering, TakenOver, take_over},
+    handoff::{HandoffPolicy, Offering, Received, TakenOver, take_over},
 };
 
 /// The bus of another process, over channels of the type `C`.
@@ -214,12 +214,9 @@ where
         };
         let is_another = prepare.is_another.clone();
         let policy = policy.unwrap_or_default();
-        let taken = take_over(
-            &path,
-            listener,
-            policy,
-            move |listener, state, connections| prepare.prepare(listener, state, connections),
-        );
+        let taken = take_over(&path, listener, policy, move |listener, received| {
+            prepare.prepare(listener, received)
+        });
         let events = builder.events.clone();
         let not_taken_over =
             move |error: SharedError| events.send(BusEvent::NotTakenOver { error });
@@ -303,11 +300,13 @@ where
     fn prepare(
         mut self,
         listener: &Listener,
-        state: &Saved,
-        connections: Vec<(OwnedFd, SavedBytes)>,
+        received: Received,
     ) -> Result<TakenMembers<CborChannel<S::Resumed, BusCodec>>, Refusal> {
         let unusable = |error: &dyn std::fmt::Display| Refusal::Other(error.to_string());
-        let saved = state.part(BUS).map_err(|error| unusable(&error))?;
+        let saved = received
+            .process
+            .part(BUS)
+            .map_err(|error| unusable(&error))?;
         let whose = whose(saved).map_err(|error| unusable(&error))?;
         if self.is_named && whose.id != self.settings.me.id {
             let (theirs, ours) = (whose.id.as_str(), self.settings.me.id.as_str());
@@ -318,6 +317,8 @@ where
             return Err(Refusal::Other(why));
         }
         self.settings.me.continues(&whose);
+        // The bus bounds what waits for a member, so nothing goes ahead.
+        let connections = received.connections;
         let mut inner = Vec::with_capacity(connections.len());
         let mut states = Vec::with_capacity(connections.len());
         for (descriptor, saved) in connections {
