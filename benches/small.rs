@@ -1,8 +1,9 @@
 //! A stream of small messages beside a bare tokio socket: throughput, and processor time a message of each side.
 //!
 //! `cargo bench --manifest-path benches/counts/Cargo.toml --bench small [-- ROUNDS SIZE,SIZE...]`, sizes in bytes: by
-//! value, in batches (`queue_all`), by reference at both ends (`queue_ref`, `look`), and both. The bare socket copies
-//! frames together, writes from 64 KiB on, and reads 64 KiB at a time.
+//! value, in batches (`queue_all`), in batches that the receiver looks at (`look`), by reference at both ends
+//! (`queue_ref`, `look`), and so in batches. The bare socket copies frames together, writes from 64 KiB on, and reads
+//! 64 KiB at a time.
 
 #![allow(clippy::unwrap_used)] // A bench panics when it fails.
 
@@ -31,6 +32,7 @@ fn main() {
         for (name, how) in [
             ("by value", How::ByValue),
             ("in batches", How::InBatches),
+            ("in batches, looked at", How::InBatchesLookedAt),
             ("by reference", How::ByReference),
             ("by reference in batches", How::ByReferenceInBatches),
         ] {

@@ -77,13 +77,8 @@ impl<M: Message> MessageBatch<M> {
 
 impl MessageBatch<ChannelMsg> {
     #[inline]
-    pub(crate) fn push_small(
-        &mut self,
-        offer: &SmallOffer<'_>,
-        size: usize,
-        by_value: ByValue<ChannelMsg>,
-    ) {
-        self.waiting.push_small(offer, size, by_value);
+    pub(crate) fn push_small(&mut self, offer: &SmallOffer<'_>, by_value: ByValue<ChannelMsg>) {
+        self.waiting.push_small(offer, by_value);
     }
 }
 

@@ -88,7 +88,7 @@ impl MessageBatch<ChannelMsg> {
     pub fn push_ref<'a>(&mut self, msg: impl Into<MessageRef<'a>>) {
         let msg = msg.into();
         match small(&msg) {
-            Some((offer, size)) => self.push_small(&offer, size, by_value),
+            Some((offer, _)) => self.push_small(&offer, by_value),
             None => self.extend(other(&msg).0),
         }
     }

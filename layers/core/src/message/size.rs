@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{ChannelMsg, DocEntry, OfferRef};
+use super::{ChannelMsg, DocEntry, OfferRef, SmallOffer};
 use crate::{
     identity::Identity,
     text::{Lineage, SchemaHash},
@@ -118,6 +118,15 @@ impl OfferRef<'_> {
             + shared_text(self.doc.as_str())
             + self.lineage.map_or(0, lineage)
             + self.base.map_or(0, |base| base.as_bytes().len())
+    }
+}
+
+impl SmallOffer<'_> {
+    /// The [size](Message::size) of its message by value.
+    #[inline]
+    pub fn size(&self) -> usize {
+        let doc = shared_text(self.doc.as_str());
+        size_of::<ChannelMsg>() + self.data.len() + self.version.len() + doc
     }
 }
 

@@ -118,6 +118,8 @@ pub struct SmallOffers {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     doc: u32,
+    /// Of its message by value.
+    size: u32,
     data: u16,
     version: u16,
     kind: PayloadKind,
@@ -126,9 +128,16 @@ struct Entry {
     reciprocate: Option<bool>,
 }
 
+impl Entry {
+    const fn bytes(&self) -> usize {
+        self.data as usize + self.version as usize
+    }
+}
+
 impl SmallOffers {
     /// Adds a copy at the end.
-    #[inline]
+    // Always: the small fields would go through memory, one by one, and be read together, which takes 5 ns.
+    #[inline(always)]
     pub fn push(&mut self, offer: &SmallOffer<'_>) {
         if !self.docs.last().is_some_and(|last| last.same(offer.doc)) {
             self.add_doc(offer.doc);
@@ -137,6 +146,7 @@ impl SmallOffers {
         self.bytes.extend_from_slice(offer.version);
         self.entries.push(Entry {
             doc: (self.docs.len() - 1) as u32,
+            size: offer.size() as u32,
             data: offer.data.len() as u16,
             version: offer.version.len() as u16,
             kind: offer.kind,
@@ -168,16 +178,23 @@ impl SmallOffers {
         })
     }
 
-    /// Removes the first one. When that was the last, the memory is used again from its beginning.
+    /// Removes the first one: its [size](SmallOffer::size). When that was the last, the memory is used again from its
+    /// beginning.
     #[inline]
-    pub fn pop(&mut self) {
-        if let Some(entry) = self.entries.get(self.first) {
-            self.start += usize::from(entry.data) + usize::from(entry.version);
-            self.first += 1;
-            if self.first == self.entries.len() {
-                self.clear();
-            }
+    pub fn pop(&mut self) -> Option<usize> {
+        let entry = *self.entries.get(self.first)?;
+        self.start += entry.bytes();
+        self.first += 1;
+        if self.first == self.entries.len() {
+            self.clear();
         }
+        Some(entry.size as usize)
+    }
+
+    /// The [size](SmallOffer::size) of each that waits, in order.
+    pub fn sizes(&self) -> impl DoubleEndedIterator<Item = usize> {
+        let waiting = self.entries.get(self.first..).unwrap_or_default();
+        waiting.iter().map(|entry| entry.size as usize)
     }
 
     /// Moves the first `count` of `others` to the end of these.
@@ -186,10 +203,33 @@ impl SmallOffers {
             std::mem::swap(self, others);
             return;
         }
-        for _ in 0..count {
-            let Some(offer) = others.front() else { return };
-            self.push(&offer);
-            others.pop();
+        let end = others.first + count.min(others.len());
+        let moved = others.entries.get(others.first..end).unwrap_or_default();
+        let [Some(first), Some(last)] = [moved.first(), moved.last()] else {
+            return;
+        };
+        let docs = others.docs.get(first.doc as usize..=last.doc as usize);
+        let bytes = moved.iter().map(Entry::bytes).sum::<usize>();
+        let bytes = others.start..others.start + bytes;
+        let (Some(mut docs), Some(data)) = (docs, others.bytes.get(bytes.clone())) else {
+            return;
+        };
+        // The document of the first one may be that of the last one here.
+        let mut at = self.docs.len();
+        if let (Some(last), [next, rest @ ..]) = (self.docs.last(), docs)
+            && last.same(next)
+        {
+            (at, docs) = (at - 1, rest);
+        }
+        self.docs.extend_from_slice(docs);
+        self.bytes.extend_from_slice(data);
+        self.entries.extend(moved.iter().map(|entry| Entry {
+            doc: (entry.doc - first.doc) + at as u32,
+            ..*entry
+        }));
+        (others.first, others.start) = (end, bytes.end);
+        if others.is_empty() {
+            others.clear();
         }
     }
 
@@ -314,6 +354,9 @@ mod tests {
     fn an_offer_has_the_size_of_its_message() {
         for offer in offers() {
             let size = OfferRef::from(&offer).size();
+            if let Some(small) = small(&offer) {
+                assert_eq!(small.size(), size);
+            }
             assert_eq!(size, crate::Message::size(&ChannelMsg::from(offer)));
         }
     }

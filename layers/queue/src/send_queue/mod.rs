@@ -12,6 +12,7 @@ mod completion;
 mod failures;
 mod losses;
 mod permits;
+mod turns;
 mod wakes;
 
 use std::{collections::BTreeMap, task::Waker};
@@ -316,8 +317,7 @@ impl<M> SendQueue<M> {
         by_value: ByValue<M>,
     ) -> Pushed {
         let number = self.next;
-        self.make_place();
-        self.queue.push_small(offer, size, by_value);
+        self.queue.push_small(offer, by_value);
         self.most = self.most.max(self.queue.len());
         let driver = self.count(size);
         Pushed { number, driver }
@@ -327,7 +327,7 @@ impl<M> SendQueue<M> {
     /// it once more.
     #[inline]
     fn make_place(&mut self) {
-        if self.queue.len() == self.queue.capacity() {
+        if self.queue.is_at_capacity() {
             self.grow();
         }
     }
@@ -357,7 +357,7 @@ impl<M> SendQueue<M> {
     fn count_all(&mut self, msgs: &Batch<M>) -> Option<Option<Waker>> {
         let last_size = msgs.last_size()?;
         let messages = self.messages + msgs.len();
-        let bytes = msgs.sizes().fold(self.bytes, usize::saturating_add);
+        let bytes = self.bytes.saturating_add(msgs.size());
         let leaves_room = messages < self.max_messages && bytes < self.max_bytes;
         if !leaves_room || !self.has_room() || self.reserved > 0 {
             return None;
@@ -396,7 +396,7 @@ impl<M> SendQueue<M> {
     fn accept(&mut self, msg: Option<M>, size: usize) -> Pushed {
         let number = self.next;
         self.queue.push(msg, size);
-        self.most = self.most.max(self.queue.len());
+        self.most = self.most.max(self.queue.values());
         let driver = self.count(size);
         Pushed { number, driver }
     }
