@@ -477,11 +477,19 @@ async fn a_peer_of_kyneta_s_on_a_bus_is_named_by_its_protocol() {
     let a = One::join(&bus.path, "a").await;
     let mut events = a.bus.events();
     let ignore = service_fn(async |_: kyneta_uds::Incoming| Ok::<_, Infallible>(()));
-    let client = kyneta_uds::Client::builder(&bus.path).connect(ignore);
-    let connecting = tokio::spawn(client);
+    let client = kyneta_uds::Client::builder(&bus.path).identity(service("till"));
+    let connecting = tokio::spawn(client.connect(ignore));
     loop {
-        if let BusEvent::Rejected { error } = soon(events.recv()).await.unwrap() {
-            assert!(error.to_string().contains("kyneta"), "{error}");
+        if let BusEvent::Refused { id, error } = soon(events.recv()).await.unwrap() {
+            assert_eq!(
+                (id.as_str(), error.code.as_str()),
+                ("till", "other-protocol")
+            );
+            let why = error.to_string();
+            assert!(
+                why.contains("kyneta's protocol") && why.contains("a bus of"),
+                "{why}"
+            );
             break;
         }
     }

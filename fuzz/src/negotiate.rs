@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kyneta_uds_negotiate::machine::{Bind, Effect, Input, Negotiation, Probe, Role};
 
-const PROBES: [Probe; 7] = [
+const PROBES: [Probe; 8] = [
     Probe::Joined,
     Probe::NoListener,
     Probe::Busy,
@@ -15,6 +15,7 @@ const PROBES: [Probe; 7] = [
     Probe::Denied,
     Probe::Rejected,
     Probe::NotAllowed,
+    Probe::Foreign,
 ];
 const BINDS: [Bind; 3] = [Bind::Done, Bind::InUse, Bind::Denied];
 
@@ -50,7 +51,7 @@ fn random(byte: u8) -> f64 {
 fn anything(inputs: &[[u8; 2]]) {
     let mut machine = Negotiation::new();
     for &[what, number] in inputs {
-        let input = match what % 24 {
+        let input = match what % 25 {
             0 => Input::Start,
             probe @ 1..=5 => Input::Probed(PROBES[usize::from(probe - 1)]),
             bind @ 6..=8 => Input::Bound(BINDS[usize::from(bind - 6)]),
@@ -88,7 +89,7 @@ fn step(machine: &mut Negotiation, input: Input, number: u8) -> Vec<Effect> {
             Effect::Waiting(why) => assert_eq!(machine.why(), Some(*why)),
             Effect::Report => assert!(matches!(
                 input,
-                Input::Probed(Probe::Denied | Probe::NotAllowed)
+                Input::Probed(Probe::Denied | Probe::NotAllowed | Probe::Foreign)
                     | Input::Bound(Bind::Denied)
                     | Input::Restored(Bind::Denied)
             )),

@@ -25,6 +25,8 @@ impl kyneta_uds_core::Message for Input {
 /// From a member.
 #[derive(Debug)]
 pub(crate) enum UpInput {
+    /// It speaks kyneta's protocol, and has this id there.
+    Kyneta(Option<String>),
     Greet(Box<Greeting>),
     Observe(Box<Observation>),
     Acks(Vec<(MemberId, SeqNo)>),

@@ -9,7 +9,7 @@ use super::wire::Refused;
 #[error("{why}")]
 #[non_exhaustive]
 pub struct NotAdmittedToBus {
-    /// A name for programs: `protocol`, `version`, `replaced`, `full`, `id-of-another-user`, `not-a-bus`,
+    /// A name for programs: `protocol`, `other-protocol`, `version`, `replaced`, `full`, `id-of-another-user`, `not-a-bus`,
     /// `beyond-window`.
     pub code: String,
     /// A sentence of the listener's.

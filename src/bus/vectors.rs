@@ -128,7 +128,7 @@ where
             assert_eq!(decoded(codec, &bytes).unwrap(), means, "{name}: {hex}");
         }
         let bytes = payload(&written);
-        for end in 0..bytes.len() {
+        for end in 1..bytes.len() {
             assert!(
                 decoded(codec, &bytes.slice(..end)).is_err(),
                 "{name}, cut at {end}"

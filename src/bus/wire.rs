@@ -19,6 +19,10 @@ pub(crate) type Alias = u64;
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(test, derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub(crate) enum Wire {
+    /// Down, and up if it does not come: the empty first frame, by which the listener admits the connection.
+    Admission,
+    /// Up, of a process that speaks kyneta's protocol: a message of that, and the id in it.
+    Kyneta(Option<String>),
     /// Up: the first payload of a member's connection.
     Greet(Box<Greeting>),
     /// Up: the first payload of a connection that only looks on.

@@ -1,6 +1,6 @@
 //! A bus of JSON values: `bus`, `send`, `who` and `tap`.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -158,12 +158,12 @@ fn scripts_send_ask_and_look_on() {
     let (code, _, stderr) = run(&["send", path, "to no member"]);
     assert_eq!(code, 1);
     assert!(stderr.contains("no other member is on the bus"), "{stderr}");
-    let (code, _, stderr) = run(&["who", path]);
-    assert_eq!(
-        (code, stderr.contains("cannot be asked")),
-        (1, true),
-        "{stderr}"
-    );
+    for look in ["who", "tap", "doc"] {
+        let (code, _, stderr) = run(&[look, path]);
+        let is_named_once = stderr.matches(path).count() == 1;
+        let is_said = stderr.contains("no listener can be asked");
+        assert!(code == 1 && is_said && is_named_once, "{stderr}");
+    }
 
     let [mut a, mut b, c] = three(&bus);
     let raw = bus.path.with_file_name("raw");
@@ -347,10 +347,90 @@ fn a_message_for_a_path_of_another_kind_fails_with_the_reason() {
     listener.until(&json!({"event": "listening"}));
     let (code, out, err) = run(&["send", path, "hello", "--timeout", "2000"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    let why = "a process listens at the path and does not introduce itself";
-    assert!(
-        err.contains("could not be joined within 2s") && err.contains(why),
-        "{err}"
-    );
+    let why = "cannot be joined: the connection failed: the listener speaks kyneta's protocol";
+    assert!(err.contains(why), "{err}");
     listener.stop();
+}
+
+#[test]
+fn a_bus_at_a_kyneta_path_is_refused_and_both_sides_say_why() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    for role in ["peer", "listen"] {
+        let mut listener = start(&[role, path, "--json"]);
+        listener.until(&json!({"event": if role == "peer" { "role" } else { "listening" }}));
+        let (code, out, err) = run(&["bus", path, "--json"]);
+        assert_eq!(code, 1, "{out}");
+        assert!(
+            err.contains("the listener speaks kyneta's protocol"),
+            "{err}"
+        );
+        let refused = listener.until(&json!({"event": "error", "code": "connection-failed"}));
+        let why = refused["message"].as_str().unwrap();
+        assert!(
+            why.contains("does not speak kyneta's protocol: it is of a bus"),
+            "{why}"
+        );
+        listener.stop();
+    }
+}
+
+#[test]
+fn a_kyneta_peer_at_the_path_of_a_bus_is_refused_and_both_sides_say_why() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let mut listener = start(&["bus", path, "--json", "--protocol", "shop/1"]);
+    listener.until(&json!({"event": "role", "role": "listener"}));
+    let why = "does not speak kyneta's protocol: it is of a bus";
+    for args in [
+        &["peer", path][..],
+        &["peer", path, "--wire", "2"],
+        &["connect", path, "--no-reconnect"],
+        &["exchange", path],
+    ] {
+        let (code, _, err) = run(&[args, &["--json", "--id", "till"]].concat());
+        assert!(code == 1 && err.contains(why), "{args:?}: {code} {err}");
+    }
+    let refused = listener.until(&json!({"event": "error", "code": "other-protocol"}));
+    assert_eq!(refused["peer"], "till");
+    assert_eq!(
+        refused["message"],
+        "the peer speaks kyneta's protocol, and the listener is a bus of \"shop/1\""
+    );
+    let (code, _, err) = run(&["doc", path]);
+    assert!(code == 1 && err.contains("its listener is a bus"), "{err}");
+    listener.stop();
+}
+
+#[test]
+fn a_look_by_another_user_is_refused_and_says_why() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can change the uid");
+        return;
+    }
+    for role in ["bus", "listen"] {
+        let bus = Bus::new();
+        let path = bus.path.to_str().unwrap();
+        // The mode of the file allows it, the policy does not.
+        let mut listener = start(&[role, path, "--json", "--mode", "666"]);
+        listener.until(&json!({"event": if role == "bus" { "role" } else { "listening" }}));
+        while !bus.path.exists() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let dir = bus.path.parent().unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        for look in ["who", "tap", "doc"] {
+            let mut other = std::process::Command::new("setpriv");
+            let uid = ["--reuid", "4321", "--clear-groups"];
+            let other = other.args(uid).arg(env!("CARGO_BIN_EXE_kyneta-uds"));
+            let Ok(refused) = other.args([look, path]).output() else {
+                println!("skipped: there is no `setpriv`");
+                return;
+            };
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains("does not allow this process"), "{said}");
+        }
+        listener.stop();
+    }
 }

@@ -24,6 +24,6 @@ pub enum AdmissionError {
     Closed,
     /// The listener's first frame is a message. Other programs, and releases before this one, do not send an
     /// admission frame.
-    #[error("the listener's first frame is not an admission: it is a program of another kind")]
+    #[error("the listener speaks kyneta's protocol, or is a program of another kind")]
     Foreign,
 }

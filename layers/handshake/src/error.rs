@@ -28,6 +28,14 @@ pub enum HandshakeError {
         /// Of the kind [`PermissionDenied`](io::ErrorKind::PermissionDenied), for callers that check the kind.
         source: io::Error,
     },
+    /// The peer sends the admission frame of a connection without a handshake ([`Channel::poll_admission`]): the path
+    /// of one side is kyneta's, and the other side is a bus, or has messages of its own.
+    ///
+    /// [`Channel::poll_admission`]: kyneta_uds_core::Channel::poll_admission
+    #[error(
+        "the peer does not speak kyneta's protocol: it is of a bus, or has messages of its own"
+    )]
+    OtherProtocol,
     /// The peer has sent more frames and messages than allowed before its `establish`.
     #[error("the peer sent more than {limit} frames or messages before establish")]
     TooManyEarlyMessages {

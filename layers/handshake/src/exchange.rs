@@ -4,7 +4,9 @@
 
 use std::{future::poll_fn, io, pin::Pin};
 
-use kyneta_uds_core::{Channel, ChannelMsg, Establish, Inbound};
+use kyneta_uds_core::{
+    Channel, ChannelMsg, Establish, FrameFault, Inbound, Rejection, WireVersion,
+};
 use tokio::task::yield_now;
 
 use crate::{
@@ -26,6 +28,7 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
     }
     let mut early_messages = 0;
     let mut worked = channel.worked();
+    let before_first = worked;
     loop {
         if channel.worked().wrapping_sub(worked) >= MAX_WORKED_PER_POLL {
             yield_now().await;
@@ -40,6 +43,11 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
         let msg = match inbound {
             Some(Ok(Inbound::Message(msg))) => msg,
             Some(Ok(Inbound::Rejected(rejection))) => {
+                let read = channel.worked().wrapping_sub(before_first);
+                if early_messages == 1 && is_admission(&rejection, read, channel.connection().wire)
+                {
+                    return Err(other_protocol(channel, handshake.side()).await);
+                }
                 tracing::debug!(%rejection, "message rejected during the handshake");
                 continue;
             }
@@ -69,13 +77,38 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
     }
 }
 
+/// True of the frame that a side without a handshake sends first (wire section 3): it is empty, so `read` is its
+/// header. Until that side has read a frame, it writes in its own wire version.
+fn is_admission(rejection: &Rejection, read: u64, wire: Option<WireVersion>) -> bool {
+    let wire = match rejection {
+        Rejection::Decode { .. } => wire,
+        Rejection::Frame(FrameFault::OtherVersion { got, .. }) => Some(*got),
+        _ => None,
+    };
+    wire.is_some_and(|wire| read <= wire.header_len() as u64)
+}
+
+/// A side that connects and is not admitted asks with an empty frame. Any message tells it what is spoken here, and
+/// `depart` makes no peer known.
+async fn other_protocol<C: Channel<ChannelMsg>>(channel: &mut C, side: Side) -> HandshakeError {
+    if side == Side::Accepting {
+        // It may have closed the connection.
+        let _ = send(channel, ChannelMsg::Depart).await;
+    }
+    HandshakeError::OtherProtocol
+}
+
 /// Sends this side's `establish`. A peer may have closed the connection before or after that.
 async fn send_establish<C: Channel<ChannelMsg, In = ChannelMsg>>(
     channel: &mut C,
     establish: Establish,
 ) -> Result<(), HandshakeError> {
-    let broke = |error: C::Error| HandshakeError::Channel(error.into()).closed_if_broken_pipe();
-    poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broke)?;
-    channel.call(establish.into()).await.map_err(broke)?;
-    poll_fn(|cx| channel.poll_flush(cx)).await.map_err(broke)
+    let sent = send(channel, establish.into()).await;
+    sent.map_err(|error| HandshakeError::Channel(error.into()).closed_if_broken_pipe())
+}
+
+async fn send<C: Channel<ChannelMsg>>(channel: &mut C, msg: ChannelMsg) -> Result<(), C::Error> {
+    poll_fn(|cx| channel.poll_ready(cx)).await?;
+    channel.call(msg).await?;
+    poll_fn(|cx| channel.poll_flush(cx)).await
 }

@@ -43,6 +43,7 @@ fn all() -> Vec<Box<dyn Error + Send + Sync>> {
             credentials: None::<Credentials>,
             source,
         }),
+        Box::new(HandshakeError::OtherProtocol),
         Box::new(HandshakeError::TooManyEarlyMessages { limit: 1 }),
         Box::new(HandshakeError::Unanswered {
             tried: vec![WireVersion::V2],

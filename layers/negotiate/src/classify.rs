@@ -34,11 +34,15 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
         if error.is::<NotAllowed>() {
             return Probe::NotAllowed;
         }
-        if let Some(AdmissionError::Closed) = error.downcast_ref() {
-            return Probe::Rejected;
+        match error.downcast_ref() {
+            Some(AdmissionError::Closed) => return Probe::Rejected,
+            Some(AdmissionError::Foreign) => return Probe::Foreign,
+            _ => {}
         }
-        if let Some(HandshakeError::Closed) = error.downcast_ref() {
-            return Probe::Rejected;
+        match error.downcast_ref() {
+            Some(HandshakeError::Closed) => return Probe::Rejected,
+            Some(HandshakeError::OtherProtocol) => return Probe::Foreign,
+            _ => {}
         }
         // A connector of the user's returns the kernel's error.
         if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -95,7 +99,7 @@ mod tests {
     fn what_a_layer_wraps_is_found() {
         let path = SocketPath::new("/run/a.sock").unwrap();
         let kernel = |kind: io::ErrorKind| -> BoxError { io::Error::from(kind).into() };
-        let table: [(BoxError, Probe); 13] = [
+        let table: [(BoxError, Probe); 14] = [
             (no_listener(&path).into(), Probe::NoListener),
             (busy(&path).into(), Probe::Busy),
             (not_a_directory(&path).into(), Probe::Denied),
@@ -106,8 +110,9 @@ mod tests {
             (ConnectError::Symlink { path }.into(), Probe::Denied),
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
             (AdmissionError::Closed.into(), Probe::Rejected),
-            (AdmissionError::Foreign.into(), Probe::Silent),
+            (AdmissionError::Foreign.into(), Probe::Foreign),
             (HandshakeError::Closed.into(), Probe::Rejected),
+            (HandshakeError::OtherProtocol.into(), Probe::Foreign),
             (kernel(io::ErrorKind::ConnectionReset), Probe::Rejected),
             (kernel(io::ErrorKind::ConnectionRefused), Probe::NoListener),
             (kernel(io::ErrorKind::TimedOut), Probe::Silent),

@@ -109,6 +109,8 @@ pub enum Only {
 pub enum WaitReason {
     /// A process listens and does not complete the handshake: it is stopped, overloaded, or another program.
     ListenerSilent,
+    /// A process listens and speaks another protocol: this side's is kyneta's and the other's a bus's, or the reverse.
+    OtherProtocol,
     /// A process listens and does not accept: its backlog is full.
     ListenerBusy,
     /// The process that listens closes our connections at once: this process is not allowed there,
@@ -128,6 +130,7 @@ impl std::fmt::Display for WaitReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ListenerSilent => "a process listens at the path and does not introduce itself",
+            Self::OtherProtocol => "the process that listens at the path speaks another protocol",
             Self::ListenerBusy => "a process listens at the path and its backlog is full",
             Self::Rejected => "the process that listens at the path closes our connections at once",
             Self::ListenerNotAllowed => "the process that listens at the path is not allowed",
@@ -150,6 +153,8 @@ pub enum Probe {
     Busy,
     /// A process accepted the connection, or will, but did not complete the handshake.
     Silent,
+    /// The listener speaks another protocol: does not go away by itself.
+    Foreign,
     /// The listener closed the connection before it sent anything.
     Rejected,
     /// The process that listens is not allowed.
@@ -445,6 +450,9 @@ impl Negotiating {
                 WaitReason::ListenerSilent,
                 listener_wait(self.tries, random),
             ),
+            (Step::Probing, Input::Probed(Probe::Foreign)) => {
+                self.denied(WaitReason::OtherProtocol)
+            }
             (Step::Probing, Input::Probed(Probe::Rejected)) => {
                 self.wait(WaitReason::Rejected, listener_wait(self.tries, random))
             }

@@ -5,7 +5,7 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use kyneta_uds_core::{Admission, BoxError, Channel as _, SocketPath};
+use kyneta_uds_core::{Admission, BoxError, Channel, SocketPath};
 use kyneta_uds_unix::{AccessPolicy, NotAllowed, replacement::Sighting};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
@@ -14,6 +14,9 @@ use crate::make_channel::MakeChannel;
 
 /// How long a listener may take to admit a connection.
 const ADMISSION: Duration = Duration::from_secs(5);
+
+/// After this long without an admission the listener is asked whether it speaks another protocol.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 
 /// The listener has accepted the connection and not admitted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,10 +37,21 @@ pub(crate) async fn probe<S: MakeChannel<M>, M>(
     if !allow.allows(credentials) {
         return Err(NotAllowed { credentials }.into());
     }
-    let admission = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
-    match timeout(ADMISSION, admission).await {
+    match timeout(ADMISSION, admission(&mut channel)).await {
         Ok(admitted) => admitted.map_err(Into::into)?,
         Err(_) => return Err(NotAdmitted.into()),
     }
     Ok((channel, before))
+}
+
+/// Waits for the admission. A listener of kyneta's waits for `establish` meanwhile: asked with an empty frame, which no
+/// message is, it answers with one of its own.
+async fn admission<C: Channel<M>, M>(channel: &mut C) -> Result<(), C::Error> {
+    let admitted = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
+    if let Ok(admitted) = timeout(ASK_AFTER, admitted).await {
+        return admitted;
+    }
+    poll_fn(|cx| channel.poll_admission(cx, Admission::Grant)).await?;
+    poll_fn(|cx| channel.poll_flush(cx)).await?;
+    poll_fn(|cx| channel.poll_admission(cx, Admission::Await)).await
 }

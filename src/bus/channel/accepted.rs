@@ -212,6 +212,7 @@ impl Accepted {
     fn parse(&mut self, wire: Wire) -> Result<UpInput, Rejection> {
         let member = |alias: &Alias| self.members.get(alias).cloned().ok_or_else(unknown);
         let frame = match wire {
+            Wire::Kyneta(id) => return Ok(UpInput::Kyneta(id)),
             Wire::Greet(greeting) => return Ok(UpInput::Greet(greeting)),
             Wire::Observe(observation) => return Ok(UpInput::Observe(observation)),
             Wire::Acks(acks) => {

@@ -228,6 +228,7 @@ impl Dialed {
                 upto: SeqNo(upto),
                 count,
             },
+            Wire::Kyneta(_) => return Err(invalid("a message of kyneta's, on a bus")),
             _ => return Err(invalid("a payload that members send")),
         };
         Ok(DownInput::Frame(frame))

@@ -137,6 +137,10 @@ impl<C: Channel<Wire, In = Wire>> BusChannel<C> {
 
     /// Adds a payload to the present input.
     fn add(&mut self, wire: Wire) -> Result<(), Rejection> {
+        // A member that has waited long for it has sent one, too.
+        if matches!(wire, Wire::Admission) {
+            return Ok(());
+        }
         match &mut self.side {
             Side::Dialed(Some(dialed)) => dialed.add(wire),
             Side::Accepted(Some(accepted)) => accepted.add(wire),

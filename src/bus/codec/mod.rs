@@ -9,6 +9,7 @@ pub(super) mod write;
 
 use kyneta_uds_cbor::{Codec, EncodeError};
 use kyneta_uds_core::{Payload, PayloadWriter, Rejection};
+use serde::Deserialize;
 
 use self::{
     message::{body, flags, what_for, with_trace},
@@ -46,6 +47,8 @@ impl Codec for BusCodec {
 
     fn encode(&mut self, msg: &Wire, out: &mut PayloadWriter<'_>) -> Result<(), EncodeError> {
         match msg {
+            // A frame without content.
+            Wire::Admission => Ok(()),
             Wire::Greet(greeting) => with_map(out, kind::GREET, &**greeting),
             Wire::Observe(observation) => with_map(out, kind::OBSERVE, &**observation),
             Wire::Welcome(welcome) => with_map(out, kind::WELCOME, &**welcome),
@@ -138,11 +141,21 @@ fn encode_frame(msg: &Wire, out: &mut PayloadWriter<'_>) {
     }
 }
 
+/// What is read of a message of kyneta's: in `establish`, the id of the peer.
+#[derive(Deserialize)]
+struct KynetaMessage {
+    id: Option<String>,
+}
+
 impl Reader<'_> {
     fn wire(&mut self) -> Result<Wire, Rejection> {
+        if self.is_at_end() {
+            return Ok(Wire::Admission);
+        }
         // A map is what kyneta's own messages are.
         if self.next_is(MAP) {
-            return Err(self.fail("a message of kyneta's, and this is a bus of another protocol"));
+            let message: KynetaMessage = self.map()?;
+            return Ok(Wire::Kyneta(message.id));
         }
         let items = self.head(ARRAY)?;
         if items == 0 {

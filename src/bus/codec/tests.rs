@@ -32,6 +32,7 @@ fn examples() -> Vec<Wire> {
         },
     };
     vec![
+        Wire::Admission,
         Wire::Greet(Box::new(Greeting {
             bus: "kyneta-bus".into(),
             lo: 1,
@@ -118,11 +119,14 @@ fn a_payload_that_is_cut_or_changed_is_refused_or_another_one() {
 }
 
 #[test]
-fn a_message_of_kyneta_s_is_named() {
-    let establish = Bytes::from_static(b"\xa1\x61t\x01");
-    let said = codec_checks::decoded(BusCodec, &establish);
-    let said = said.unwrap_err().to_string();
-    assert!(said.contains("kyneta"), "{said}");
+fn a_message_of_kyneta_s_is_known_with_the_id_of_its_peer() {
+    for (payload, id) in [
+        (&b"\xa1\x61t\x01"[..], None),
+        (b"\xa2\x61t\x01\x62id\x62p1", Some("p1".to_owned())),
+    ] {
+        let known = codec_checks::decoded(BusCodec, &Bytes::from_static(payload));
+        assert_eq!(known, Ok(Wire::Kyneta(id)));
+    }
 }
 
 #[test]

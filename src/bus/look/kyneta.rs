@@ -52,6 +52,12 @@ impl KynetaLook {
         let channel = match handshake.layer(stack).oneshot(path.clone().into()).await {
             Ok(channel) => channel,
             Err(HandshakeError::Unanswered { .. }) => return Ok(None),
+            Err(HandshakeError::OtherProtocol) => {
+                return Err(LookError::OtherProtocol { path: path.clone() });
+            }
+            Err(HandshakeError::Closed) => {
+                return Err(LookError::Rejected { path: path.clone() });
+            }
             Err(HandshakeError::Make(error)) => return Err(not_connected(path, error)),
             Err(_) => return Err(no_bus()),
         };

@@ -7,10 +7,11 @@ mod bus;
 mod holdings;
 mod kyneta;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use kyneta_uds_core::{BoxError, Observe, PeerId, SharedError, SocketPath};
+use kyneta_uds_unix::ConnectError;
 
 pub use self::holdings::holdings;
 use self::{bus::BusLook, kyneta::KynetaLook};
@@ -18,6 +19,7 @@ use super::{
     info::MemberInfo,
     wire::{Introduction, Kind, Passed as WirePassed},
 };
+use crate::counts::chain;
 
 /// The listener of a bus speaks first. After this long it is tried whether the listener is one of kyneta's.
 const FIRST_WORD: Duration = Duration::from_millis(200);
@@ -29,13 +31,21 @@ const ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookError {
-    /// No process listens there, or it does not let this one in.
-    #[error("{path} cannot be asked")]
+    /// No process listens there, or the connection broke.
+    #[error("{}", CannotBeAsked(path, source))]
     NotConnected {
         /// The path.
         path: SocketPath,
         /// Why.
         source: SharedError,
+    },
+    /// The listener closed the connection at once.
+    #[error(
+        "{path} cannot be asked: its listener closes the connection at once, since it does not allow this process, or has no room, or is another program"
+    )]
+    Rejected {
+        /// The path.
+        path: SocketPath,
     },
     /// The listener is a peer of kyneta's that does not tell what it was asked for: one of another implementation, or of
     /// an older version, or a stack without a role.
@@ -48,6 +58,12 @@ pub enum LookError {
         /// The listener.
         listener: PeerId,
     },
+    /// The listener is a bus, or has messages of its own, and was asked for what only one of kyneta's protocol has.
+    #[error("{path} has no documents: its listener is a bus, or has messages of its own")]
+    OtherProtocol {
+        /// The path.
+        path: SocketPath,
+    },
     /// What listens there speaks neither protocol.
     #[error(
         "{path} cannot be asked: its listener is neither a bus nor a kyneta peer, or has not answered within {ANSWER:?}"
@@ -56,6 +72,18 @@ pub enum LookError {
         /// The path.
         path: SocketPath,
     },
+}
+
+/// Names the path, unless the cause does.
+struct CannotBeAsked<'a>(&'a SocketPath, &'a SharedError);
+
+impl fmt::Display for CannotBeAsked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chain(self.1.get_ref()).any(|cause| cause.is::<ConnectError>()) {
+            true => f.write_str("no listener can be asked"),
+            false => write!(f, "{} cannot be asked", self.0),
+        }
+    }
 }
 
 /// What the listener of a path speaks.
@@ -193,7 +221,7 @@ async fn look(path: SocketPath, tap: bool) -> Result<Look, LookError> {
             present,
             channel: LookChannel::Kyneta(Box::new(channel)),
         }),
-        Ok(None) => look_at_bus(&path, tap, ANSWER).await,
+        Ok(None) | Err(LookError::OtherProtocol { .. }) => look_at_bus(&path, tap, ANSWER).await,
         Err(error) => Err(error),
     }
 }

@@ -5,10 +5,14 @@
 use std::sync::Arc;
 
 use kyneta_uds_bus::{ConnectionKey, Hello, HubEvent, UpFrame};
+use kyneta_uds_core::SharedError;
 
-use super::{core::Core, turn::Turn};
+use super::{
+    core::{Connection, Core},
+    turn::Turn,
+};
 use crate::bus::{
-    channel::{MAGIC, hello},
+    channel::{MAGIC, convert::invalid, hello},
     event::BusEvent,
     info::MemberInfo,
     refusal::refused,
@@ -25,9 +29,35 @@ impl Core {
             }
             Err(why) => why,
         };
-        tracing::info!(member = ?greeting.me.id, why = %why.why, "a member is not admitted");
+        self.refuse(key, &greeting.me.id, why, turn);
+    }
+
+    /// A connection speaks kyneta's protocol. In the middle of ours it is one more payload that is not understood.
+    pub(super) fn refuse_kyneta(
+        &mut self,
+        key: ConnectionKey,
+        id: Option<String>,
+        turn: &mut Turn<'_>,
+    ) {
+        let is_member = |of: &Connection| of.member.is_some();
+        if self.connections.get(&key).is_some_and(is_member) {
+            let error =
+                SharedError::new(invalid("a message of kyneta's, from a member of this bus"));
+            turn.after.events.push(BusEvent::Rejected { error });
+            return;
+        }
+        let why = format!(
+            "the peer speaks kyneta's protocol, and the listener is a bus of {}",
+            names(turn.shared.protocols())
+        );
+        let id = id.unwrap_or_default();
+        self.refuse(key, &id, refused("other-protocol", why), turn);
+    }
+
+    fn refuse(&self, key: ConnectionKey, id: &str, why: Refused, turn: &mut Turn<'_>) {
+        tracing::info!(member = ?id, why = %why.why, "a member is not admitted");
         turn.after.events.push(BusEvent::Refused {
-            id: greeting.me.id.chars().take(256).collect(),
+            id: id.chars().take(256).collect(),
             error: why.clone().into(),
         });
         if let Some(connection) = self.connections.get(&key) {

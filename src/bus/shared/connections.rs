@@ -166,6 +166,7 @@ impl Core {
             return;
         };
         match input {
+            UpInput::Kyneta(id) => self.refuse_kyneta(from, id, turn),
             UpInput::Greet(greeting) => self.greet(from, &greeting, turn),
             UpInput::Observe(observation) => self.observe(from, &observation, turn),
             UpInput::Acks(acks) => {

@@ -8,13 +8,14 @@ use kyneta_uds_negotiate::machine::{
     WaitReason,
 };
 
-const INPUTS: [Input; 24] = [
+const INPUTS: [Input; 25] = [
     Input::Start,
     Input::TakenOver,
     Input::Probed(Probe::Joined),
     Input::Probed(Probe::NoListener),
     Input::Probed(Probe::Busy),
     Input::Probed(Probe::Silent),
+    Input::Probed(Probe::Foreign),
     Input::Probed(Probe::Rejected),
     Input::Probed(Probe::NotAllowed),
     Input::Probed(Probe::Denied),
@@ -110,7 +111,7 @@ fn expected(state: &str, input: Input) -> Option<(Role, Effects)> {
         ("probing", Input::Probed(Probe::Busy | Probe::Silent | Probe::Rejected)) => {
             to(Negotiating, &[FIRST])
         }
-        ("probing", Input::Probed(Probe::Denied | Probe::NotAllowed)) => {
+        ("probing", Input::Probed(Probe::Denied | Probe::NotAllowed | Probe::Foreign)) => {
             to(Negotiating, &[Report, LONG])
         }
         ("binding", Input::Bound(Bind::Done)) => to(Listener, &[Announce(Listener)]),
@@ -337,6 +338,7 @@ fn the_reason_is_reported_after_a_second_and_after_pauses_as_long_as_the_time_th
     for (probe, why) in [
         (Probe::Busy, WaitReason::ListenerBusy),
         (Probe::Silent, WaitReason::ListenerSilent),
+        (Probe::Foreign, WaitReason::OtherProtocol),
         (Probe::Rejected, WaitReason::Rejected),
         (Probe::NotAllowed, WaitReason::ListenerNotAllowed),
         (Probe::Denied, WaitReason::InTheWay),

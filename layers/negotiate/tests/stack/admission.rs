@@ -68,7 +68,7 @@ async fn an_admitted_connector_is_answered_and_receives_nothing_but_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_does_not_admit_is_reported_and_gets_nothing() {
+async fn a_listener_that_does_not_admit_is_reported_and_gets_no_message() {
     let place = Place::new();
     let foreign = UnixListener::bind(place.file()).unwrap();
     let mut peer = join(&place, |layer| layer).await;
@@ -84,7 +84,11 @@ async fn a_listener_that_does_not_admit_is_reported_and_gets_nothing() {
     );
     let mut got = Vec::new();
     first.read_to_end(&mut got).await.unwrap();
-    assert_eq!(got, [], "nothing was sent");
+    assert_eq!(
+        got,
+        frame(1, &[]),
+        "it was asked what it speaks, and no more"
+    );
     drop(sent);
 }
 
