@@ -179,6 +179,8 @@ fn a_successor_that_dies_while_it_receives_descriptors_is_given_up() {
 fn a_successor_that_cannot_open_what_it_is_sent_refuses() {
     let mut scene = Scene::new("waits-frozen");
     let clients = scene.clients(50);
+    // All are accepted: more than the successor can open.
+    clients.progress();
     let mut successor = scene.successor("limits-later");
     assert_eq!(scene.first.line(), "frozen");
     successor.tell();
