@@ -5,11 +5,12 @@ use std::{
     fs,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io::Write as _,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
 
 use super::{
@@ -112,6 +113,64 @@ fn what_was_reported_is_there_after_each_of_twelve_kills() {
         all.extend(reported(&end.rest));
     }
     assert!(all.len() > 50, "{} were reported only", all.len());
+}
+
+/// A limit on the size of files stands for a full disk.
+#[test]
+fn a_store_goes_on_when_a_full_disk_has_room_again() {
+    let documents = documents();
+    let store = documents.bus.path.with_file_name("store");
+    let inner = command([
+        "exchange",
+        documents.bus.path.to_str().unwrap(),
+        "--json",
+        "--open",
+        &documents.opening("log", "json"),
+        "--store",
+        store.to_str().unwrap(),
+    ]);
+    // Writing beyond the limit is then an error, and no signal.
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = Process::of(shell);
+    let push = |process: &mut Process, item: &str, event: &str| {
+        process.write_line(json!({"doc": "log", "push": ["items", item]}));
+        process.until(&json!({"event": event}))
+    };
+    push(&mut process, "before", "stored");
+    let pid = Pid::from_raw(process.pid() as i32);
+    let limit = |current| {
+        let maximum = None;
+        prlimit(pid, Resource::Fsize, Rlimit { current, maximum }).unwrap();
+    };
+    let size = fs::metadata(store.join("documents.redb")).unwrap().len();
+    limit(Some(size));
+    let large = "x".repeat(4 << 20);
+    let full = push(&mut process, &large, "error");
+    assert_eq!(full["code"], "not-stored", "{full}");
+    limit(None);
+    process.until(&json!({"event": "stored", "doc": "log"}));
+    push(&mut process, "after", "stored");
+    process.stop();
+
+    let mut again = documents.start(
+        "a",
+        &[
+            "--open",
+            &documents.opening("log", "json"),
+            "--store",
+            store.to_str().unwrap(),
+        ],
+    );
+    again.until(&json!({"event": "role", "role": "listener"}));
+    assert_eq!(held(&get(&mut again)), ["before", &large, "after"]);
+    again.stop();
 }
 
 /// Three processes with stores edit one document. One after the other is killed, then all at once.

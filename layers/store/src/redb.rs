@@ -47,7 +47,7 @@ const CACHE: usize = 8 << 20;
 ///
 /// The file is made with mode 0600, the directory, if it is not there, with 0700. Every [`write`](Store::write) is
 /// one transaction, which is on the disk (fsync) when it returns; after a crash the file is as the last one has left
-/// it. Opening and all methods block. A panic of the library, as of a file that was cut off, is [`StoreError::Corrupt`].
+/// it. After one that fails, as on a full disk, the file is opened anew. Opening and all methods block. A panic of the library, as of a file that was cut off, is [`StoreError::Corrupt`].
 ///
 /// ```
 /// use kyneta_uds_store::{Redb, Store};
@@ -59,7 +59,8 @@ const CACHE: usize = 8 << 20;
 /// ```
 pub struct Redb {
     path: PathBuf,
-    database: Database,
+    /// Absent after a failure, until it can be opened again.
+    database: Option<Database>,
 }
 
 impl Redb {
@@ -85,17 +86,12 @@ impl Redb {
             _ => open(dir, source),
         })?;
         let path = dir.join(FILE);
-        let file = private(&path).map_err(|source| open(&path, source))?;
-        guarded(&path, || {
-            let database = Builder::new().set_cache_size(CACHE).create_file(file);
-            let database = database.map_err(|error| unopened(error, &path))?;
-            let store = Self {
-                path: path.clone(),
-                database,
-            };
-            store.check()?;
-            Ok(store)
-        })
+        let mut store = Self {
+            path,
+            database: None,
+        };
+        guarded(&store.path.clone(), || store.check())?;
+        Ok(store)
     }
 
     /// The file.
@@ -103,8 +99,24 @@ impl Redb {
         &self.path
     }
 
+    /// The database of the file, opened if it is not.
+    fn database(&mut self) -> Result<&Database, StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => {
+                let file = private(&self.path).map_err(|source| StoreError::Open {
+                    path: self.path.clone(),
+                    source,
+                })?;
+                let database = Builder::new().set_cache_size(CACHE).create_file(file);
+                database.map_err(|error| unopened(error, &self.path))?
+            }
+        };
+        Ok(self.database.insert(database))
+    }
+
     /// Makes the tables of a new file, and looks at the format of another.
-    fn check(&self) -> Result<(), StoreError> {
+    fn check(&mut self) -> Result<(), StoreError> {
         let transaction = self.begin()?;
         let is_new = transaction
             .list_tables()
@@ -144,8 +156,8 @@ impl Redb {
         }
     }
 
-    fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        self.database.begin_write().map_err(StoreError::failed)
+    fn begin(&mut self) -> Result<WriteTransaction, StoreError> {
+        self.database()?.begin_write().map_err(StoreError::failed)
     }
 }
 
@@ -202,17 +214,28 @@ fn private(path: &Path) -> io::Result<File> {
 
 impl Store for Redb {
     fn load(&mut self) -> Result<Vec<Stored>, StoreError> {
-        guarded(&self.path, || self.stored())
+        guarded(&self.path.clone(), || self.stored())
     }
 
     fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        guarded(&self.path, || self.commit(writes))
+        let path = self.path.clone();
+        let written = guarded(&path, || self.commit(writes));
+        if let Err(StoreError::Failed(_)) = &written {
+            // After an error of the device the library refuses all that follows. The file is opened again at once, so
+            // that no other process takes it meanwhile; if it cannot be, the next write opens it or says why not.
+            let _ = guarded(&path, || {
+                self.database = None;
+                self.database().map(drop)
+            });
+        }
+        written
     }
 }
 
 impl Redb {
-    fn stored(&self) -> Result<Vec<Stored>, StoreError> {
-        let transaction = self.database.begin_read().map_err(StoreError::failed)?;
+    fn stored(&mut self) -> Result<Vec<Stored>, StoreError> {
+        let transaction = self.database()?.begin_read();
+        let transaction = transaction.map_err(StoreError::failed)?;
         let heads = transaction.open_table(HEADS).map_err(StoreError::failed)?;
         let offers = transaction.open_table(OFFERS).map_err(StoreError::failed)?;
         let mut all = Vec::new();
@@ -240,7 +263,7 @@ impl Redb {
         Ok(all)
     }
 
-    fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let transaction = self.begin()?;
         {
             let heads = transaction.open_table(HEADS);
