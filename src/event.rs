@@ -1,4 +1,6 @@
 //! Events: peers that connect and disconnect, messages that are lost, connections that are rejected.
+//!
+//! Values alone. Touches nothing: `event_sender` sends them.
 
 use std::{
     fmt::{self, Display},

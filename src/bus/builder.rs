@@ -1,4 +1,7 @@
 //! The settings of a bus, and how it is joined.
+//!
+//! In: a path, settings, a handler. Out: a [`Bus`](crate::Bus). May touch: what the stack touches, the path, and two tasks of
+//! tokio's.
 
 use std::{marker::PhantomData, num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,6 @@
 //! What happens on a bus, and how often.
+//!
+//! In: events, from any thread. Out: the same to each reader, and counts. Touches nothing; a reader that is slow misses some.
 
 use std::{
     sync::{

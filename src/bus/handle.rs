@@ -1,4 +1,7 @@
 //! The handle of a bus: publishes, and sees the others.
+//!
+//! In: messages, questions about the members. Out: futures of deliveries, the members, the status. May touch: the state of
+//! the bus, under its lock; tokio's clock.
 
 #[cfg(feature = "status")]
 use std::collections::HashMap;

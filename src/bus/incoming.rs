@@ -1,4 +1,6 @@
 //! A received message, with its sender, and the way to answer it.
+//!
+//! In: a message, and for a request its number. Out: the answer. May touch: the state of the bus.
 
 use std::{fmt, sync::Arc};
 

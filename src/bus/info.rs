@@ -1,4 +1,6 @@
 //! Members, as others see them.
+//!
+//! In: what a member, its kernel or its machine says. Out: values. May touch: the clock, for the time since.
 
 use std::{fmt, time::Instant};
 

@@ -1,4 +1,6 @@
 //! One other member of a bus: messages to it, and requests.
+//!
+//! In: messages to a member. Out: deliveries, answers. May touch: the state of the bus.
 
 use std::{
     fmt,

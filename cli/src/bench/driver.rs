@@ -1,5 +1,8 @@
 //! Runs the two processes of each measurement, round by round, ours and the bare socket in turn, and takes
 //! the medians.
+//!
+//! In: options. Out: a row or a JSON line for each measurement. May touch: processes of this program, a directory for their
+//! sockets.
 
 use std::{io, path::Path, process::Stdio};
 

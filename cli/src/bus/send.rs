@@ -1,4 +1,6 @@
 //! `send`: one message to a bus, from a script.
+//!
+//! In: options. Out: an answer on stdout, or a failure. May touch: the path, stdin or the file of the message.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,6 @@
 //! One process of the demo.
+//!
+//! In: what to start, lines for it. Out: its lines, with the time. May touch: that process, stdout.
 
 use std::{
     ffi::OsStr,

@@ -1,4 +1,6 @@
 //! What all members do once they are set up: serve stdin until it is time to end, then end in good order.
+//!
+//! In: lines of stdin, signals. Out: what each line asks for; how it ended. May touch: stdin, stdout, the member.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
 //! What members, hubs and links say to each other.
+//!
+//! Values alone. Pure.
 
 use std::num::NonZeroU32;
 

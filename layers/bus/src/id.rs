@@ -1,4 +1,6 @@
 //! Who a member is, and the numbers that the frames carry.
+//!
+//! Values alone. Pure.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! Edits: what a user does, checked against the schema and the document, and then made on its containers.
+//!
+//! In: a document, its schema, an edit. Out: an error, or nothing. May touch: that document; an edit that is not allowed leaves
+//! it as it was.
 
 use kyneta_uds_exchange::{
     Action, Edit, EditError, Json,

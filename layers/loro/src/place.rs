@@ -3,6 +3,8 @@
 //! Fields of the root are root containers, named by their identities; what is a plain value stands in the root map
 //! `_props`. A struct that is reached through structs alone is a map with identities as keys; below a list or a
 //! record, names are plain.
+//!
+//! In: a document, its schema, names on the way. Out: places. May touch: that document, where a container is made.
 
 use kyneta_uds_schema::{Identities, Kind, Schema};
 use loro::{

@@ -1,4 +1,6 @@
 //! A document as JSON, by its schema. What is missing reads as the zero of its kind.
+//!
+//! In: a place of a document. Out: its value. Touches nothing.
 
 use kyneta_uds_exchange::{
     Json, Object,

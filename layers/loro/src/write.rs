@@ -1,4 +1,6 @@
 //! New values: a value of a schema becomes containers and plain values.
+//!
+//! In: a place, its schema, a value. Out: an error of the library, or nothing. May touch: the document of that place.
 
 use kyneta_uds_exchange::{
     Json,

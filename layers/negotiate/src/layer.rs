@@ -1,4 +1,6 @@
 //! The layer and its settings.
+//!
+//! In: settings. Out: a make service of [`Negotiated`](crate::Negotiated). Touches nothing.
 
 use std::{marker::PhantomData, time::Duration};
 

@@ -1,4 +1,6 @@
 //! The layer: a policy, and the watch of its channels' states.
+//!
+//! In: a policy. Out: a make service of [`Reconnecting`](crate::Reconnecting). Touches nothing.
 
 use std::{fmt, marker::PhantomData};
 

@@ -1,4 +1,6 @@
 //! What a store keeps, and what is written to it.
+//!
+//! Values, and the trait of a store. Touches nothing.
 
 use std::fmt;
 

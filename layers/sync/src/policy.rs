@@ -1,4 +1,7 @@
 //! Policies: which peer may do what with which document.
+//!
+//! In: rules, and questions about a peer and a document. Out: the answers, of all policies together. Touches nothing but
+//! the user's functions.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,6 @@
 //! Which kinds of documents there are here: replica types, and schemas of them.
+//!
+//! In: replica types and schemas; what a peer presents. Out: the schema for it, or that it can be passed on. Touches nothing.
 
 use kyneta_uds_core::{DocEntry, ReplicaType, SchemaHash, SyncMode};
 

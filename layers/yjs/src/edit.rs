@@ -1,4 +1,6 @@
 //! Edits: what a user does, checked against the schema and the document, and then made on its containers.
+//!
+//! In: a transaction, the document's schema, an edit. Out: an error, or nothing. May touch: that transaction.
 
 use kyneta_uds_exchange::{
     Action, Edit, EditError, Json,

@@ -2,6 +2,8 @@
 //!
 //! Everything lies in the root map `root`. A struct that is reached through structs alone is a map with identities as
 //! keys; below a list or a record, names are plain.
+//!
+//! In: a document, its schema, names on the way. Out: places. May touch: that document, where a container is made.
 
 use kyneta_uds_schema::{Identities, Kind, Schema};
 use yrs::{

@@ -1,4 +1,6 @@
 //! New values: a value of a schema becomes containers and plain values.
+//!
+//! In: a transaction, a place, its schema, a value. Touches that transaction alone.
 
 use kyneta_uds_exchange::{
     Json,

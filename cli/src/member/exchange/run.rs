@@ -1,4 +1,6 @@
 //! `exchange`: joins, opens documents, and does what stdin says until it is time to end.
+//!
+//! In: options, lines of stdin, signals. Out: events on stdout. May touch: the path, the store, the files of schemas.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
 //! The first frame of a connection: a member is admitted, and each pair that it makes meets anew.
+//!
+//! In: the `hello` of a connection. Out: a welcome or a refusal, and places. Pure.
 
 use crate::{
     frame::{DownFrame, Hello, LinkFrame, Place, Refusal},

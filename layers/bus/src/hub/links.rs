@@ -1,5 +1,7 @@
 //! Links to the hubs of other machines. A link is a route to the members behind it; what comes over one goes to
 //! members of this machine only.
+//!
+//! In: links that come up, go down, and their frames. Out: effects of the hub. Pure.
 
 use crate::{
     frame::{DownFrame, LinkFrame, Message, PeerPlace, Recipients},

@@ -1,4 +1,6 @@
 //! What goes into a member and what comes out.
+//!
+//! Values alone. Pure.
 
 use crate::{
     frame::{DownFrame, Message, Refusal, UpFrame},

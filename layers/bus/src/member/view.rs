@@ -1,4 +1,6 @@
 //! What a member holds, for a status and for tests.
+//!
+//! In: a member. Out: values, which borrow from it. Pure.
 
 use crate::{
     frame::Place,

@@ -1,4 +1,6 @@
 //! JSON text to a value.
+//!
+//! In: a text. Out: its value, or where it is no JSON. Pure.
 
 use std::{borrow::Cow, cell::Cell, fmt};
 

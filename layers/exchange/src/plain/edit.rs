@@ -1,4 +1,6 @@
 //! Edits of a plain JSON document: what a user does, checked against the schema, becomes a change.
+//!
+//! In: a schema, a value, edits. Out: the value with them, and the change; or the first fault, and nothing has changed. Pure.
 
 use kyneta_uds_schema::{Kind, Literal, Scalar, Schema};
 
