@@ -84,6 +84,11 @@ fn step(
             switch.established(member, facts, effects);
             return;
         }
+        // A part of its leave.
+        1 if value & 1 != 0 => {
+            switch.leaving(member, usize::from(value % 8), effects);
+            return;
+        }
         1 => {
             there.remove(&member);
             switch.left(member, effects);

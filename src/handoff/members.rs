@@ -186,7 +186,7 @@ impl Freeze for Members {
 /// After all that quiet members have sent: it is routed then, and in their queues.
 async fn save_hub(hub: &Hub<ChannelMsg>, deadline: Instant) -> Result<Saved, Refusal> {
     loop {
-        if let Some(router) = hub.inspect(|router| router.save()) {
+        if let Some(router) = hub.inspect_whole(|router| router.save()) {
             let why = "its router does not give its state (`Router::save`)";
             let router = router.ok_or_else(|| Refusal::Other(why.to_owned()))?;
             let saved = Saved::new(VERSION, 1).with(LAST_KEY, hub.last_key().0);

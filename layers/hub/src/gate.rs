@@ -17,7 +17,7 @@ use kyneta_uds_queue::Handle;
 use kyneta_uds_relay::MemberKey;
 
 /// How many messages of one member may wait while another task routes; the last [round](crate::round) may exceed it.
-const MAX_MESSAGES: usize = 32;
+pub(crate) const MAX_MESSAGES: usize = 32;
 
 /// How many bytes they may hold; the last round may exceed it.
 const MAX_BYTES: usize = 256 << 10;

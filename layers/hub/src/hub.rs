@@ -21,11 +21,14 @@ use crate::{
     member::Member,
     rates::{Metered, Rates},
     round::Sent,
-    routing::{Event, OnEvent, Routing},
+    routing::{Event, Inspect, OnEvent, Routing},
 };
 
 /// How many messages one task routes for others before a task of its own goes on with them.
 const MAX_TURNS: usize = 64;
+
+/// While documents are shown, before others are.
+pub(crate) const PART_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a status waits for the task that routes at this moment.
 const INSPECT_TIMEOUT: Duration = Duration::from_millis(20);
@@ -46,6 +49,9 @@ type MakeRouter<M> = dyn Fn() -> Box<dyn Router<M>> + Send + Sync;
 
 pub(crate) struct Line<M> {
     events: VecDeque<Event<M>>,
+    /// Messages of which not all parts are routed, and what waits for that.
+    in_parts: usize,
+    after_parts: Vec<Event<M>>,
     /// Absent while a task is at work.
     pub(crate) routing: Option<Box<Routing<M>>>,
     /// Nothing is routed until all members of another process have entered.
@@ -79,6 +85,8 @@ impl<M: Metered> Hub<M> {
             inner: Arc::new(Inner {
                 line: Mutex::new(Line {
                     events: VecDeque::new(),
+                    in_parts: 0,
+                    after_parts: Vec::new(),
                     routing: Some(routing),
                     is_held: false,
                     next_key: 0,
@@ -128,7 +136,8 @@ impl<M: Metered> Hub<M> {
         let events = std::mem::take(&mut line.events);
         let routing = line.routing.take();
         drop(line);
-        drop((events, routing));
+        drop(routing);
+        events.into_iter().for_each(Event::give_up);
     }
 
     /// What it has and has done. What the router keeps is [`Router::counts`], by [`inspect`](Self::inspect).
@@ -142,8 +151,34 @@ impl<M: Metered> Hub<M> {
         &self,
         look: impl FnOnce(&dyn Router<M>) -> R + Send + 'static,
     ) -> Option<R> {
+        self.seen(look, Event::Inspect)
+    }
+
+    /// As [`inspect`](Self::inspect), but between two whole messages: when a member shows many documents in one message, the
+    /// router gets it in parts, with other events between. `None` also as long as it has not got all of them.
+    ///
+    /// ```
+    /// use kyneta_uds_hub::Hub;
+    /// use kyneta_uds_relay::{Switch, SwitchConfig};
+    ///
+    /// let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+    /// let state = hub.inspect_whole(|router| router.save()).flatten();
+    /// assert!(state.is_some()); // for another process
+    /// ```
+    pub fn inspect_whole<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Router<M>) -> R + Send + 'static,
+    ) -> Option<R> {
+        self.seen(look, Event::InspectWhole)
+    }
+
+    fn seen<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Router<M>) -> R + Send + 'static,
+        event: impl FnOnce(Box<Inspect<M>>) -> Event<M>,
+    ) -> Option<R> {
         let (seen, result) = mpsc::sync_channel(1);
-        self.inner.submit(Event::Inspect(Box::new(move |router| {
+        self.inner.submit(event(Box::new(move |router| {
             let _ = seen.try_send(look(router));
         })));
         result.recv_timeout(INSPECT_TIMEOUT).ok()
@@ -164,6 +199,28 @@ impl<M: Metered> Hub<M> {
     }
 }
 
+impl<M: Message> Line<M> {
+    /// What looks at the router between whole messages comes after all parts of one.
+    #[cold]
+    fn put_off(&mut self) {
+        while self.events.front().is_some_and(Event::is_after_parts) {
+            self.after_parts.extend(self.events.pop_front());
+        }
+    }
+
+    const fn puts_off(&self, event: &Event<M>) -> bool {
+        self.in_parts > 0 && event.is_after_parts()
+    }
+
+    /// The last part of a message is routed.
+    fn ends_parts(&mut self) {
+        self.in_parts -= 1;
+        if self.in_parts == 0 {
+            self.events.extend(self.after_parts.drain(..));
+        }
+    }
+}
+
 impl<M: Message> Inner<M> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Line<M>> {
         ignore_poison(self.line.lock())
@@ -171,6 +228,11 @@ impl<M: Message> Inner<M> {
 
     pub(crate) fn report(&self, event: &HubEvent) {
         (self.on_event)(event);
+    }
+
+    /// How many members there are, as of the last time that nothing was routed.
+    pub(crate) fn members(&self) -> usize {
+        self.lock().status.members
     }
 
     /// A member has sent messages. Their memory, if they are routed already.
@@ -190,6 +252,23 @@ impl<M: Message> Inner<M> {
         })
     }
 
+    /// A member has sent a message that is routed in parts.
+    pub(crate) fn received_parts(
+        self: &Arc<Self>,
+        from: MemberKey,
+        parts: Vec<M>,
+        gate: &Arc<Gate<M>>,
+    ) {
+        let event = Event::Received {
+            from,
+            sent: Sent::Parts(parts.into()),
+            waits: None,
+            gate: Some(gate.clone()),
+        };
+        self.lock().in_parts += 1;
+        self.submit(event.waiting());
+    }
+
     /// A member is gone.
     pub(crate) fn left(self: &Arc<Self>, key: MemberKey) {
         self.submit(Event::Left(key));
@@ -201,7 +280,7 @@ impl<M: Message> Inner<M> {
         let mut line = self.lock();
         if line.is_closed {
             drop(line);
-            drop(event);
+            event.give_up();
             return Vec::new();
         }
         if line.is_held {
@@ -209,7 +288,7 @@ impl<M: Message> Inner<M> {
             return Vec::new();
         }
         match (line.events.is_empty(), line.routing.take()) {
-            (true, Some(routing)) => {
+            (true, Some(routing)) if !line.puts_off(&event) => {
                 drop(line);
                 self.work(routing, Some(event))
             }
@@ -233,14 +312,44 @@ impl<M: Message> Inner<M> {
         let (mut turns, mut memory) = (0, Vec::new());
         while let Some(event) = first.take().or_else(|| at_work.next(turns)) {
             turns += event.messages();
+            let is_part = event.is_in_parts();
             if let Some(routing) = &mut at_work.routing {
                 let emptied = routing.turn(event, &*self.make_router, &self.on_event);
+                match routing.take_rest() {
+                    Some(rest) => first = self.put_off(*rest),
+                    None if is_part => self.ends_parts(),
+                    None => {}
+                }
                 if memory.capacity() == 0 {
                     memory = emptied;
                 }
             }
         }
         memory
+    }
+
+    #[cold]
+    fn ends_parts(&self) {
+        self.lock().ends_parts();
+    }
+
+    /// Goes on with a part of an event later, in a task of its own. Without a runtime what is in parts are members that leave
+    /// with it: gives the event back, for now.
+    #[cold]
+    fn put_off(self: &Arc<Self>, rest: Event<M>) -> Option<Event<M>> {
+        let Ok(runtime) = runtime::Handle::try_current() else {
+            return Some(rest);
+        };
+        let inner = self.clone();
+        runtime.spawn(async move {
+            match rest.is_in_parts() {
+                // The members that it shows documents to read them meanwhile.
+                true => sleep(PART_PAUSE).await,
+                false => yield_now().await,
+            }
+            inner.submit(rest);
+        });
+        None
     }
 
     /// Goes on with the line in a task of its own.
@@ -294,8 +403,12 @@ impl<M: Message> AtWork<'_, M> {
         if line.is_closed {
             let events = std::mem::take(&mut line.events);
             drop(line);
-            drop((events, self.routing.take()));
+            drop(self.routing.take());
+            events.into_iter().for_each(Event::give_up);
             return None;
+        }
+        if line.in_parts > 0 {
+            line.put_off();
         }
         if turns < MAX_TURNS
             && let Some(event) = line.events.pop_front()

@@ -20,10 +20,21 @@ use tower_service::Service as _;
 use crate::{
     event::HubEvent,
     gate::{After, Gate},
-    hub::Inner,
+    hub::{Inner, PART_PAUSE},
     rates::{Load, Meter, Metered, Rates},
     round::{Round, Sent},
 };
+
+/// How many documents are shown at once, each counted once a member: .4 ms of the hub, and about as much of the members
+/// that read them. A message that shows more is routed in parts; after messages that show as many nothing is read from
+/// their sender for a moment.
+const MAX_SHOWN: usize = 1024;
+
+/// What a message counts besides its documents: each member is woken for it.
+const MESSAGE: usize = 3;
+
+/// Messages of so many documents are never divided.
+const MIN_PART: usize = 16;
 
 /// One member of a [`Hub`](crate::Hub), for what reads its messages; dropping it is its leave. Usually inside a
 /// [`RelayHandler`](crate::RelayHandler).
@@ -51,6 +62,8 @@ pub struct Member<M: Metered> {
     full: Vec<(MemberKey, Handle<M>)>,
     /// It has sent more than it may.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Documents that it has shown since it waited last, each counted once a member.
+    shown: usize,
 }
 
 impl<M: Metered> Member<M> {
@@ -69,6 +82,7 @@ impl<M: Metered> Member<M> {
             round: Round::new(),
             full: Vec::new(),
             pause: None,
+            shown: 0,
         }
     }
 
@@ -100,15 +114,41 @@ impl<M: Metered> Member<M> {
     }
 
     /// It has sent a message. After the first one between [`round_begins`](Self::round_begins) and
-    /// [`round_over`](Self::round_over) it may wait for others, at most 31 or 64 KiB of them; else it is routed at once.
+    /// [`round_over`](Self::round_over) it may wait for others, at most 31 or 64 KiB of them; else it is routed at once. One
+    /// that shows many documents is routed in parts: the member is not ready before the last.
     #[inline]
     pub fn received(&mut self, msg: M) {
         let load = msg.load();
         if load != Load::default() {
             self.meter(|meter, now| meter.take(load, now));
+            match load.presents as usize {
+                0 => {}
+                presents @ 1..=MIN_PART => self.pace(presents),
+                _ => return self.show(msg),
+            }
         }
         let sent = self.round.add(msg);
         self.hand_in(sent);
+    }
+
+    /// It shows few documents, which are one of many messages perhaps.
+    fn pace(&mut self, presents: usize) {
+        self.shown += (presents + MESSAGE) * self.hub.members();
+        if self.shown >= MAX_SHOWN {
+            self.shown = 0;
+            self.pause
+                .get_or_insert_with(|| Box::pin(sleep(PART_PAUSE)));
+        }
+    }
+
+    /// It shows many documents: in parts, if the hub has many members.
+    #[cold]
+    fn show(&mut self, msg: M) {
+        let before = self.round.take();
+        self.hand_in(before);
+        let most = MAX_SHOWN / self.hub.members().max(1);
+        let parts = msg.divided(most.max(MIN_PART));
+        self.hub.received_parts(self.key, parts, &self.gate);
     }
 
     /// More will be received before [`round_over`](Self::round_over).

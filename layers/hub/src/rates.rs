@@ -7,6 +7,9 @@ use std::time::Duration;
 use kyneta_uds_core::{ChannelMsg, Message, TokenBucket};
 use tokio::time::Instant;
 
+/// Shorter pauses are put off until so much is owed: a member at 1,000 messages a second would wake all others for each.
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a message makes other members do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
@@ -20,6 +23,27 @@ pub struct Load {
 pub trait Metered: Message + Clone + AsRef<Self> {
     /// What it makes other members do.
     fn load(&self) -> Load;
+
+    /// The same as several messages, in order, each of which shows `presents` documents at most; itself alone, as by default,
+    /// where it cannot be divided. Asked of a message that shows more than 16.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, ReplicaType, SchemaHash};
+    /// use kyneta_uds_hub::Metered;
+    ///
+    /// let loro = ReplicaType::new("loro", 1.0, 0.0)?;
+    /// let entry = DocEntry::new(DocId::new("settings")?, loro, SchemaHash::new("02ab")?);
+    /// let parts = ChannelMsg::Present(vec![entry.clone(), entry.clone(), entry]).divided(2);
+    /// assert_eq!(parts.iter().map(|part| part.load().presents).collect::<Vec<_>>(), [2, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn divided(self, presents: usize) -> Vec<Self>
+    where
+        Self: Sized,
+    {
+        let _ = presents;
+        vec![self]
+    }
 }
 
 impl Metered for ChannelMsg {
@@ -36,6 +60,19 @@ impl Metered for ChannelMsg {
             },
             _ => Load::default(),
         }
+    }
+
+    fn divided(self, presents: usize) -> Vec<Self> {
+        let Self::Present(entries) = self else {
+            return vec![self];
+        };
+        let most = presents.max(1);
+        let mut parts = Vec::with_capacity(entries.len().div_ceil(most));
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            parts.push(Self::Present(entries.by_ref().take(most).collect()));
+        }
+        parts
     }
 }
 
@@ -125,12 +162,20 @@ impl Meter {
     pub(crate) fn take(&mut self, load: Load, now: Instant) -> Duration {
         let now = now.into_std();
         let interests = self.interests.overdraw(load.interests, now);
-        interests.max(self.presents.overdraw(load.presents, now))
+        let presents = self.presents.overdraw(load.presents, now);
+        unless_short(interests.max(presents))
     }
 
     /// Takes what was refused; for how long nothing is to be read then.
     pub(crate) fn take_refusals(&mut self, refusals: u32, now: Instant) -> Duration {
-        self.refusals.overdraw(refusals, now.into_std())
+        unless_short(self.refusals.overdraw(refusals, now.into_std()))
+    }
+}
+
+fn unless_short(pause: Duration) -> Duration {
+    match pause < MIN_PAUSE {
+        true => Duration::ZERO,
+        false => pause,
     }
 }
 
@@ -163,6 +208,10 @@ mod tests {
             (0, 0, 1_000, 0),
             (2, 5, 60_000, 0), // no more than the burst is saved
             (1, 0, 60_000, 100),
+            (0, 5, 120_000, 0),
+            (0, 1, 120_000, 10),
+            (0, 1, 120_018, 0), // what is owed is too little for a pause
+            (0, 1, 120_018, 12),
         ] {
             assert_eq!(
                 take(interests, presents, at),

@@ -4,9 +4,11 @@
 //!
 //! In: messages. Out: the same, together. Touches nothing.
 
+use std::collections::VecDeque;
+
 use kyneta_uds_core::Message;
 
-use crate::gate::Waiting;
+use crate::gate::{self, Waiting};
 
 /// The most messages of a turn, and the most bytes; the last message may exceed these. They bound how far a turn fills a
 /// queue beyond its room.
@@ -75,7 +77,8 @@ impl<M: Message> Round<M> {
         if is_full { self.take() } else { None }
     }
 
-    fn take(&mut self) -> Option<Sent<M>> {
+    /// What it has so far, before a message that is routed in parts.
+    pub(crate) fn take(&mut self) -> Option<Sent<M>> {
         self.bytes = 0;
         match self.msgs.len() {
             0 | 1 => self.msgs.pop().map(Sent::One),
@@ -89,24 +92,34 @@ impl<M: Message> Round<M> {
 pub(crate) enum Sent<M> {
     One(M),
     Several(Vec<M>),
+    /// One that is routed in parts, with other events between. Its member hands in nothing else until all are routed.
+    Parts(VecDeque<M>),
 }
 
 impl<M: Message> Sent<M> {
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
             Self::Several(msgs) => msgs.len(),
+            Self::Parts(parts) => parts.len(),
         }
     }
 
     pub(crate) fn waiting(&self) -> Waiting {
-        let bytes = match self {
-            Self::One(msg) => msg.size(),
-            Self::Several(msgs) => msgs
-                .iter()
-                .fold(0, |bytes: usize, msg| bytes.saturating_add(msg.size())),
-        };
-        let messages = self.len();
-        Waiting { messages, bytes }
+        let sum = |sum: usize, msg: &M| sum.saturating_add(msg.size());
+        match self {
+            Self::One(msg) => Waiting {
+                messages: 1,
+                bytes: msg.size(),
+            },
+            Self::Several(msgs) => Waiting {
+                messages: msgs.len(),
+                bytes: msgs.iter().fold(0, sum),
+            },
+            Self::Parts(parts) => Waiting {
+                messages: gate::MAX_MESSAGES,
+                bytes: parts.iter().fold(0, sum),
+            },
+        }
     }
 }

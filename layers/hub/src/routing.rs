@@ -45,6 +45,8 @@ pub(crate) enum Event<M> {
     Woken,
     /// Something looks at the router.
     Inspect(Box<Inspect<M>>),
+    /// The same, between whole messages.
+    InspectWhole(Box<Inspect<M>>),
 }
 
 pub(crate) type Inspect<M> = dyn FnOnce(&dyn Router<M>) + Send;
@@ -55,7 +57,7 @@ impl<M: Message> Event<M> {
         if let Self::Received {
             sent,
             gate: Some(gate),
-            waits,
+            waits: waits @ None,
             ..
         } = &mut self
         {
@@ -67,11 +69,39 @@ impl<M: Message> Event<M> {
     }
 
     /// How many messages it is about; one without any counts as one.
-    pub(crate) const fn messages(&self) -> usize {
+    pub(crate) fn messages(&self) -> usize {
         match self {
             Self::Received { sent, .. } => sent.len(),
             _ => 1,
         }
+    }
+
+    /// It is not routed, and holds its member back no more.
+    pub(crate) fn give_up(self) {
+        if let Self::Received {
+            gate: Some(gate),
+            waits,
+            ..
+        } = self
+        {
+            let mut nothing = After::NOTHING;
+            gate.routed(waits, &mut nothing);
+        }
+    }
+
+    /// The parts of a message.
+    pub(crate) const fn is_in_parts(&self) -> bool {
+        matches!(
+            self,
+            Self::Received {
+                sent: Sent::Parts(_),
+                ..
+            }
+        )
+    }
+
+    pub(crate) const fn is_after_parts(&self) -> bool {
+        matches!(self, Self::InspectWhole(_))
     }
 }
 
@@ -87,6 +117,8 @@ pub(crate) struct Routing<M> {
     outgoing: Outgoing<M>,
     /// What the present event has led to.
     after: After<M>,
+    /// What the present event has left to be done. Boxed: it is taken after each event.
+    rest: Option<Box<Event<M>>>,
     /// Messages queued for members since the start.
     sent: u64,
 }
@@ -105,6 +137,7 @@ impl<M: Message> Routing<M> {
             effects: Vec::new(),
             outgoing: Outgoing::new(),
             after: After::NOTHING,
+            rest: None,
             sent: 0,
         }
     }
@@ -133,7 +166,12 @@ impl<M: Message> Routing<M> {
         }
     }
 
-    /// Routes one event. Returns the memory of its messages.
+    /// What the last event has left to be done, after other events.
+    pub(crate) const fn take_rest(&mut self) -> Option<Box<Event<M>>> {
+        self.rest.take()
+    }
+
+    /// Routes one event, or a part of it. Returns the memory of its messages.
     pub(crate) fn turn(
         &mut self,
         mut event: Event<M>,
@@ -141,7 +179,7 @@ impl<M: Message> Routing<M> {
         on_event: &OnEvent,
     ) -> Vec<M> {
         let mut memory = Vec::new();
-        let sender = match &mut event {
+        let mut sender = match &mut event {
             Event::Received { waits, gate, .. } => gate.take().map(|gate| (*waits, gate)),
             _ => None,
         };
@@ -155,6 +193,38 @@ impl<M: Message> Routing<M> {
             } => {
                 memory = msgs;
                 self.route_all(from, &mut memory, on_event)
+            }
+            Event::Received {
+                from,
+                sent: Sent::Parts(mut parts),
+                waits,
+                ..
+            } => {
+                let routed = match parts.pop_front() {
+                    Some(part) => {
+                        self.call(|router, _, effects| router.received(from, part, effects))
+                    }
+                    None => Ok(()),
+                };
+                if let Some((waited, gate)) = sender
+                    .as_mut()
+                    .filter(|_| routed.is_ok() && !parts.is_empty())
+                {
+                    *waited = None;
+                    self.rest = Some(Box::new(Event::Received {
+                        from,
+                        sent: Sent::Parts(parts),
+                        gate: Some(gate.clone()),
+                        waits,
+                    }));
+                }
+                self.carry_out(on_event, Self::send);
+                routed
+            }
+            Event::Left(key) if self.members.contains_key(&key) => {
+                let routed = self.leave(key);
+                self.carry_out(on_event, Self::send);
+                routed
             }
             event => {
                 let routed = self.route(event);
@@ -197,11 +267,26 @@ impl<M: Message> Routing<M> {
                 sent: Sent::One(msg),
                 ..
             } => router.received(from, msg, effects),
-            Event::Left(key) if members.remove(&key).is_some() => router.left(key, effects),
             Event::Received { .. } | Event::Left(_) => {}
             Event::Woken => router.woken(effects),
-            Event::Inspect(look) => look(router),
+            Event::Inspect(look) | Event::InspectWhole(look) => look(router),
         })
+    }
+
+    /// A member leaves, or a part of it.
+    fn leave(&mut self, key: MemberKey) -> Routed {
+        let mut is_more = false;
+        let routed = self.call(|router, members, effects| {
+            is_more = router.leaving(key, effects);
+            if !is_more {
+                members.remove(&key);
+                router.left(key, effects);
+            }
+        });
+        if is_more {
+            self.rest = Some(Box::new(Event::Left(key)));
+        }
+        routed
     }
 
     /// Calls the router, and forgets what it wanted if it panics.

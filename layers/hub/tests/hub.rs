@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
@@ -145,6 +146,60 @@ async fn what_is_received_in_a_round_is_routed_together() {
     for number in 0..=36 {
         assert_eq!(receive(&mut reader).await.unwrap(), numbered(0, number));
     }
+}
+
+fn documents(of: std::ops::Range<usize>) -> Vec<DocEntry> {
+    let entry = |number| {
+        let replica = ReplicaType::new("loro", 1.0, 0.0).unwrap();
+        let schema = SchemaHash::new("00aa").unwrap();
+        DocEntry::new(DocId::new(format!("{number}")).unwrap(), replica, schema)
+    };
+    of.map(entry).collect()
+}
+
+/// What another member sends passes between the parts, what its sender sends afterwards comes after them, and a state for
+/// another process has all of them. Its leave is in parts, too.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_shows_many_documents_is_routed_in_parts() {
+    const PART: usize = 1024 / 3;
+    let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+    let enter = || {
+        let (handle, driver) = queue(QueueConfig::default());
+        let facts = MemberFacts::local(WireVersion::V3);
+        (hub.enter(facts, handle), driver)
+    };
+    let mut reader = join(&hub, QueueConfig::default());
+    let ((mut sender, _driver), (mut other, _other)) = (enter(), enter());
+    let kept = || {
+        let counts = hub.inspect(|router| router.counts());
+        counts.unwrap().documents
+    };
+    sender.received(ChannelMsg::Present(documents(0..3_000)));
+    assert_eq!(kept(), PART);
+    assert_eq!(hub.inspect_whole(|_| ()), None);
+    other.received(ChannelMsg::Present(documents(5_000..5_001)));
+    let is_ready = poll_fn(|cx| sender.poll_ready(cx));
+    assert!(timeout(Duration::ZERO, is_ready).await.is_err());
+    poll_fn(|cx| sender.poll_ready(cx)).await;
+    sender.received(ChannelMsg::Present(documents(3_000..3_001)));
+    let whole = hub.inspect_whole(|router| router.counts().documents);
+    assert_eq!(whole, Some(3_002));
+    let mut shown = Vec::new();
+    while shown.len() < 3_002 {
+        match receive(&mut reader).await {
+            Some(ChannelMsg::Present(entries)) => shown.extend(entries),
+            msg => panic!("{msg:?}"),
+        }
+    }
+    assert_eq!(shown.remove(PART).doc.as_str(), "5000");
+    assert_eq!(shown, documents(0..3_001));
+
+    drop(sender);
+    assert!((2..3_002).contains(&kept()), "{}", kept());
+    while kept() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hub.status().members, 2);
 }
 
 /// 64 KiB are routed before the round is over.

@@ -15,6 +15,10 @@ use crate::{
 /// How long the switch waits before it asks again where a document may have stayed unequal.
 const RECONCILE_AFTER: Duration = Duration::from_secs(1);
 
+/// How many records the switch looks at before it lets other events pass, while a member leaves: .3 ms. A member with 4,096
+/// documents, each of which 17 members had a record of, took 79 ms.
+const RECORDS: usize = 256;
+
 /// Decides which member gets what. The hub carries its effects out in order and drops none: a member whose
 /// queue stays full is disconnected instead. It is called with one event after the other, and by no two threads at
 /// once. What it keeps is its own to bound.
@@ -50,6 +54,14 @@ pub trait Router<M>: Send + 'static {
 
     /// A member is gone.
     fn left(&mut self, member: MemberKey, effects: &mut Vec<Effect<M>>);
+
+    /// A member is gone, and [`left`](Self::left) will be called. Does a part of what that takes; true when there is more:
+    /// then it is called again, after other events. What is sent to the member meanwhile reaches nothing. By default there is
+    /// nothing to do before.
+    fn leaving(&mut self, member: MemberKey, effects: &mut Vec<Effect<M>>) -> bool {
+        let _ = (member, effects);
+        false
+    }
 
     /// After how long it wants to be [`woken`](Self::woken); `None`: not at all. Asked after each event, and
     /// not again while a time runs.
@@ -135,6 +147,12 @@ impl Router<ChannelMsg> for Switch {
     fn left(&mut self, member: MemberKey, effects: &mut Vec<Effect>) {
         Self::left(self, member, effects);
         self.follow_up(effects);
+    }
+
+    fn leaving(&mut self, member: MemberKey, effects: &mut Vec<Effect>) -> bool {
+        let is_more = Self::leaving(self, member, RECORDS, effects);
+        self.follow_up(effects);
+        is_more
     }
 
     fn wake_after(&self) -> Option<Duration> {

@@ -208,6 +208,46 @@ impl Switch {
         }
     }
 
+    /// A member is gone, and [`left`](Self::left) will follow. Meanwhile it dismisses what it has spoken of or was told of, as
+    /// much as about `records` records take; true when there is more. Nothing of a link, whose interests may be kept.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, ReplicaType, SchemaHash, WireVersion::V3};
+    /// use kyneta_uds_relay::{MemberFacts, MemberKey, Switch, SwitchConfig};
+    ///
+    /// let (mut switch, alice) = (Switch::new(SwitchConfig::default()), MemberKey(1));
+    /// let out = &mut Vec::new();
+    /// switch.established(alice, MemberFacts::local(V3), out);
+    /// let loro = ReplicaType::new("loro", 1.0, 0.0)?;
+    /// for id in ["settings", "notes"] {
+    ///     let entry = DocEntry::new(DocId::new(id)?, loro.clone(), SchemaHash::new("02ab")?);
+    ///     switch.received(alice, ChannelMsg::Present(vec![entry]), out);
+    /// }
+    /// assert!(switch.leaving(alice, 1, out)); // one of two is dismissed
+    /// assert!(!switch.leaving(alice, 1, out));
+    /// switch.left(alice, out);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn leaving(&mut self, key: MemberKey, records: usize, out: &mut Vec<Effect>) -> bool {
+        let mut looked_at = 0;
+        while let Some(member) = self.members.get(&key)
+            && !member.reference.link
+            && let Some(order) = member.listed.first()
+        {
+            if looked_at >= records {
+                return true;
+            }
+            let (reference, id) = (member.reference, self.listed.get(order).cloned());
+            let Some(id) = id else { return false };
+            let doc = self.documents.get(&id);
+            looked_at += doc.map_or(1, |doc| doc.records.len());
+            if !self.drop_record(reference, &id, out) {
+                return false;
+            }
+        }
+        false
+    }
+
     /// True when [`reconcile`](Self::reconcile) has something to do.
     pub fn is_unsettled(&self) -> bool {
         !self.unsettled.is_empty()

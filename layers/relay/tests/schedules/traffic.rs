@@ -69,6 +69,24 @@ impl World {
         }
     }
 
+    /// Members that have gone leave on, each with this chance. True when one did.
+    pub(crate) fn leave_on(&mut self, percent: usize) -> bool {
+        let mut any = false;
+        for (at, key) in self.leaving.clone() {
+            if !self.random.percent(percent) {
+                continue;
+            }
+            any = true;
+            let mut is_gone = false;
+            self.at_hub(at, |hub, out| is_gone = !hub.leaving(key, 1, out));
+            if is_gone {
+                self.leaving.retain(|of| *of != (at, key));
+                self.at_hub(at, |hub, out| hub.left(key, out));
+            }
+        }
+        any
+    }
+
     /// The next message of a member's connection or of a link, in one direction or the other. False when there is
     /// none.
     pub(crate) fn pass_one(&mut self, at: usize) -> bool {
@@ -139,6 +157,9 @@ impl World {
                     self.print(|| format!("     to {to}: {msg:?}"));
                     let to = usize::try_from(to).unwrap();
                     self.check_gate(to, &msg);
+                    if self.leaving.contains(&(hub, key)) {
+                        continue;
+                    }
                     let link = self.members[to].link.as_mut();
                     link.filter(|link| link.key == key)
                         .expect("an effect to a member that is not there")
@@ -160,14 +181,14 @@ impl World {
         let max_messages = MESSAGES_OF_A_PAIR * pairs * documents;
         let (mut messages, mut rounds) = (0, 0);
         loop {
-            let mut any = false;
+            let mut any = self.leave_on(90);
             for at in 0..self.channels() {
                 while self.random.percent(90) && self.pass_one(at) {
                     any = true;
                     messages += 1;
                 }
             }
-            any |= self.is_under_way();
+            any |= self.is_under_way() || !self.leaving.is_empty();
             rounds += 1;
             if !any {
                 if !self.hubs.iter().any(Switch::is_unsettled) {
@@ -207,6 +228,7 @@ impl World {
                 self.link_down(link);
             }
         }
+        self.leaving.retain(|(at, _)| *at != hub);
         self.hubs[hub] = self.plan.switch(self.seed);
         let hubs = self.hubs.len();
         let members = self.members.iter_mut().enumerate();
@@ -218,7 +240,8 @@ impl World {
     /// A key that no session had before, where that matters.
     pub(crate) fn new_key(&mut self, number: u64) -> MemberKey {
         // An ask of a former session under the same key may reach holders of another variant. A hub gives no key twice.
-        self.sessions += u64::from(self.plan.variants > 1 || self.hubs.len() > 1);
+        let matters = self.plan.variants > 1 || self.hubs.len() > 1 || !self.leaving.is_empty();
+        self.sessions += u64::from(matters);
         MemberKey(self.sessions * KEYS + number)
     }
 }

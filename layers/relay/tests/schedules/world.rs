@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kyneta_uds_core::{DocEntry, DocId, Identity, SyncMode, WireVersion};
-use kyneta_uds_relay::{Access, MemberFacts, Switch};
+use kyneta_uds_relay::{Access, MemberFacts, MemberKey, Switch};
 
 use crate::{
     content::entry, edits::Edit, member::Member, outcome::Outcome, plan::Plan, random::Random,
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) hubs: Vec<Switch>,
     pub(crate) links: Vec<Link>,
     pub(crate) members: Vec<Member>,
+    /// Former connections, and their hubs, which leave them in parts.
+    pub(crate) leaving: Vec<(usize, MemberKey)>,
     pub(crate) docs: Vec<DocId>,
     /// The one member that may edit a variant of a serialized document.
     writers: BTreeMap<Variant, usize>,
@@ -69,6 +71,7 @@ impl World {
             hubs: (0..plan.hubs).map(|_| plan.switch(seed)).collect(),
             links: plan.links().into_iter().map(Link::down).collect(),
             members,
+            leaving: Vec::new(),
             docs,
             writers: BTreeMap::new(),
             edits: BTreeSet::new(),
@@ -112,6 +115,7 @@ impl World {
 
     fn step(&mut self) -> Result<(), String> {
         self.now += 1;
+        self.leave_on(60);
         let member = self.random.below(self.members.len());
         let doc = self.docs[self.random.below(self.docs.len())].clone();
         match self.random.below(100) {
@@ -228,7 +232,12 @@ impl World {
             return;
         };
         self.print(|| format!("{member} {how}"));
-        self.at_hub(self.hub_of(member), |hub, out| hub.left(link.key, out));
+        let hub = self.hub_of(member);
+        if self.random.percent(50) {
+            self.leaving.push((hub, link.key));
+        } else {
+            self.at_hub(hub, |hub, out| hub.left(link.key, out));
+        }
     }
 
     /// The process is killed and starts again without its documents.
