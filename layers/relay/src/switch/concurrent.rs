@@ -301,7 +301,11 @@ impl Turn<'_> {
             let holders: Vec<_> = doc.sources(at, self.config).collect();
             let interest = interest.reciprocate(false);
             for &holder in &holders {
-                self.forward(doc, holder, asker, class, interest.clone());
+                // The asker may have dismissed the document since, and be told of one of another class under this name: to
+                // that the version says nothing.
+                if interest.version.is_none() || doc.class_at(holder) == Some(class) {
+                    self.forward(doc, holder, asker, class, interest.clone());
+                }
             }
             if holders.is_empty() && !self.is_wanted_by_another(doc, at) {
                 self.vacant(doc, at);
