@@ -15,7 +15,7 @@ use crate::{batch::MessageBatch, error::SendError, handle::Handle};
 
 impl Handle<ChannelMsg> {
     /// As [`queue`](Self::queue), of a message that stays the caller's: for many small offers, whose parts lie in
-    /// buffers of the caller's. An offer of up to 256 bytes of data and version, without lineage and base, is copied into
+    /// buffers of the caller's. An offer of up to 4 KiB of data and version, without lineage and base, is copied into
     /// memory that the queue uses again: no allocation, no reference count, no move. Any other message is copied
     /// to one by value, which costs more than `queue` with a clone.
     ///

@@ -33,7 +33,7 @@ fn msg(n: u64) -> ChannelMsg {
     let version = Version::new(n.to_string()).unwrap();
     match n % 11 {
         3 => ChannelMsg::Dismiss(doc),
-        5 => Offer::binary(doc, version, vec![7; 2000]).into(),
+        5 => Offer::binary(doc, version, vec![7; 5000]).into(),
         7 => Offer::binary(doc, version, vec![7; 20])
             .lineage(Lineage::new("l").unwrap())
             .into(),
@@ -138,7 +138,7 @@ async fn the_bounds_are_those_of_messages_by_value() {
         (
             QueueConfig::default().max_bytes(size - 1),
             usize::MAX,
-            size + 2500,
+            size + 5500,
         ),
     ];
     for (config, most, most_bytes) in bounds {

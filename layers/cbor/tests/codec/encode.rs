@@ -58,13 +58,13 @@ fn an_offer_by_reference_has_the_bytes_of_its_message() {
 #[test]
 fn so_it_has_at_every_length_of_its_parts() {
     let doc = DocId::new("d".repeat(300)).unwrap();
-    for data in [0, 1, 23, 24, 100, 231, 232, 233, 255, 256] {
+    for data in [0, 1, 23, 24, 100, 255, 256, 3840, 4071, 4072, 4095, 4096] {
         for version in [0, 1, 16, 17, 23, 24, 25, 255, 256] {
             for reciprocate in [None, Some(false), Some(true)] {
                 let version = Version::new("v".repeat(version)).unwrap();
                 let mut offer = Offer::json(doc.clone(), version, "x".repeat(data)).delta();
                 offer.reciprocate = reciprocate;
-                let is_small = data + offer.version.as_bytes().len() <= 256;
+                let is_small = data + offer.version.as_bytes().len() <= SmallOffer::MAX;
                 let msg = ChannelMsg::from(offer);
                 let (mut ours, mut other) = (ChannelCodec::new(), ChannelCodec::new());
                 let bytes = encode(&mut ours, &msg);

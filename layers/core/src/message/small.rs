@@ -22,7 +22,7 @@ use crate::text::{DocId, VersionRef};
 /// assert_eq!((small.data, small.version), (&b"state"[..], &b"1"[..]));
 /// assert_eq!(small.to_offer(), offer);
 ///
-/// let large = Offer::binary(DocId::new("d")?, Version::new("1")?, vec![0; 1000]);
+/// let large = Offer::binary(DocId::new("d")?, Version::new("1")?, vec![0; 5000]);
 /// assert_eq!(SmallOffer::of(&(&large).into()), None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -46,9 +46,9 @@ pub struct SmallOffer<'a> {
 }
 
 impl<'a> SmallOffer<'a> {
-    /// The most that data and version have together, bytes. One of 1 KiB is cheaper by value: the copy costs more than the
-    /// reference counts that it saves.
-    pub const MAX: usize = 256;
+    /// The most that data and version have together, bytes. From here on a copy in memory that is used again is no cheaper
+    /// than a message by value.
+    pub const MAX: usize = 4096;
 
     /// The offer, if it is a small one.
     #[inline]
@@ -263,12 +263,13 @@ mod tests {
     /// Offers of all forms: sizes up to the limit and beyond, three documents.
     fn offers() -> Vec<Offer> {
         let mut offers = Vec::new();
+        let docs = ["d0", "d1", "d2"].map(|doc| DocId::new(doc).unwrap());
         for n in 0..300_usize {
-            let doc = DocId::new(format!("d{}", n / 7 % 3)).unwrap();
+            let doc = docs[n / 7 % 3].clone();
             let version = Version::new("v".repeat(n % 19)).unwrap();
             let mut offer = match n % 3 {
                 0 => Offer::json(doc, version, "é".repeat(n / 4)),
-                _ => Offer::binary(doc, version, vec![n as u8; n]),
+                _ => Offer::binary(doc, version, vec![n as u8; 20 * n]),
             };
             if n % 2 == 0 {
                 offer = offer.delta();
@@ -327,12 +328,13 @@ mod tests {
             }
             first.take_from(&mut second, count);
             assert_eq!((first.len(), second.len()), (here + count, there - count));
-            for waiting in [&mut first, &mut second] {
-                while !waiting.is_empty() {
-                    let offer = waiting.front().unwrap().to_offer();
-                    assert!(all.contains(&offer));
-                    waiting.pop();
+            let (here, there) = all.split_at(here + count);
+            for (waiting, due) in [(&mut first, here), (&mut second, there)] {
+                for offer in due {
+                    assert_eq!(waiting.front(), small(offer));
+                    assert_eq!(waiting.pop(), small(offer).map(|offer| offer.size()));
                 }
+                assert!(waiting.is_empty());
             }
         }
     }
