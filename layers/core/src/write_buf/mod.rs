@@ -47,7 +47,7 @@ pub struct WriteBuf {
     attached_len: usize,
     /// How many bytes were removed from the front of `small`: positions stay valid when it is shortened.
     base: u64,
-    /// How many bytes at the front were shared and are not written.
+    /// How many of the first attached pieces were shared.
     shared: usize,
     /// The most copied bytes that it has held since the last release.
     peak: usize,
@@ -139,7 +139,7 @@ impl WriteBuf {
 
     /// A copy of the bytes not yet written that were not [shared](Self::share).
     pub fn unshared(&self) -> Vec<u8> {
-        self.copy(self.shared)
+        self.copy(self.shared())
     }
 
     fn copy(&self, mut skip: usize) -> Vec<u8> {
@@ -189,8 +189,8 @@ impl WriteBuf {
         put(small.slice(from..));
         self.base += small.len() as u64;
         self.sent = 0;
-        self.shared = pieces.iter().map(Bytes::len).sum();
-        self.attached_len = self.shared;
+        self.shared = pieces.len();
+        self.attached_len = pieces.iter().map(Bytes::len).sum();
         // All of them before what is copied from now on.
         self.attached = pieces.iter().map(|of| (self.base, of.clone())).collect();
         pieces
@@ -198,7 +198,8 @@ impl WriteBuf {
 
     /// How many bytes at the front were given by the last [`share`](Self::share), and are not written.
     pub fn shared(&self) -> usize {
-        self.shared
+        let pieces = self.attached.iter().take(self.shared);
+        pieces.map(|(_, bytes)| bytes.len()).sum()
     }
 
     /// Fills `slices` with the bytes to be written next; returns how many slices were filled.
@@ -247,7 +248,6 @@ impl WriteBuf {
     /// Removes `n` written bytes from the front. When that empties a buffer that has grown large, its memory
     /// is freed.
     pub fn advance(&mut self, mut n: usize) {
-        self.shared = self.shared.saturating_sub(n);
         while let Some((at, _)) = self.attached.front() {
             let before = self.index(*at) - self.sent;
             if n < before {
@@ -266,6 +266,7 @@ impl WriteBuf {
                 return;
             }
             self.attached.pop_front();
+            self.shared = self.shared.saturating_sub(1);
         }
         self.sent = (self.sent + n).min(self.small.len());
         if self.is_empty() {
