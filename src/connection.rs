@@ -181,10 +181,12 @@ impl Connection {
 
     /// They go to the other process, under this number.
     pub(crate) fn take_ahead(&self, number: u64) -> Option<Vec<Bytes>> {
-        match self.set_handed(Some(Handed::IsAhead(number))) {
-            Some(Handed::Ahead(bytes)) => Some(bytes),
-            _ => {
-                self.set_handed(None);
+        let mut handed = ignore_poison(self.end.handed.lock());
+        let handed = handed.as_deref_mut()?;
+        match std::mem::replace(handed, Handed::IsAhead(number)) {
+            Handed::Ahead(bytes) => Some(bytes),
+            other => {
+                *handed = other;
                 None
             }
         }

@@ -111,11 +111,11 @@ impl Handover {
                 biased;
                 Some(ask) = asked.recv() => match ask {
                     // The thread may have gone: then it thaws, too.
+                    Ask::Freeze(reply) => drop(reply.send(what.freeze(policy).await)),
+                    Ask::Thaw => what.thaw(),
                     Ask::Ahead(at_most, within, reply) => {
                         drop(reply.send(what.ahead(at_most, within).await));
                     }
-                    Ask::Freeze(reply) => drop(reply.send(what.freeze(policy).await)),
-                    Ask::Thaw => what.thaw(),
                 },
                 outcome = &mut task => return match outcome {
                     Ok(Outcome::Left { pid, .. }) => Ok(pid),

@@ -128,9 +128,8 @@ impl<M> Handle<M> {
 
     /// Before [`quiesce`](Self::quiesce), where much waits: encodes it beyond the room of the channel, in turns of 1 MiB and up
     /// to as many bytes as may wait in the queue, and has the channel [give out](kyneta_uds_core::Channel::put_ahead) what is
-    /// not written. Everything goes on meanwhile; what was given out counts as waiting, except
-    /// for 256 KiB. `done` is told `true` then, and `false` if the connection ends, or has a
-    /// channel that cannot. [`thaw`](Self::thaw) takes it back.
+    /// not written. Everything goes on meanwhile; what was given out counts as waiting, except for 256 KiB. `done` is told
+    /// `true` then, and `false` if the connection ends, or has a channel that cannot. [`thaw`](Self::thaw) takes it back.
     pub fn send_ahead(&self, done: impl FnOnce(bool) + Send + 'static) {
         self.shared.halt(order::AHEAD, Box::new(done));
     }

@@ -33,6 +33,12 @@ async fn frozen(handle: &Handle<Num>) -> bool {
     reached.await.unwrap()
 }
 
+async fn queue_twenty(handle: &mut Handle<Num>) {
+    for n in 0..20 {
+        handle.queue(Num(n)).await.unwrap();
+    }
+}
+
 /// Driven with a handler that ignores all.
 fn driven(pipe: &Pipe) -> Handle<Num> {
     driven_with(pipe, QueueConfig::default())
@@ -101,9 +107,7 @@ async fn ahead(handle: &Handle<Num>) -> bool {
 async fn what_waits_goes_ahead_everything_goes_on_and_what_comes_later_waits() {
     let pipe = Pipe::with_room(0);
     let mut handle = driven(&pipe);
-    for n in 0..20 {
-        handle.queue(Num(n)).await.unwrap();
-    }
+    queue_twenty(&mut handle).await;
     assert!(ahead(&handle).await);
     assert_eq!(pipe.0.lock().unwrap().ahead, (0..20).collect::<Vec<_>>());
     pipe.make_room(7);
@@ -126,9 +130,7 @@ async fn a_channel_that_gives_nothing_out_goes_on_as_before() {
     let pipe = Pipe::with_room(0);
     let mut handle = driven(&pipe);
     pipe.0.lock().unwrap().can_be_aside = false;
-    for n in 0..20 {
-        handle.queue(Num(n)).await.unwrap();
-    }
+    queue_twenty(&mut handle).await;
     assert!(!ahead(&handle).await);
     pipe.make_room(100);
     handle.flushed().await.unwrap();
@@ -143,9 +145,7 @@ async fn a_channel_that_gives_nothing_out_goes_on_as_before() {
 async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_the_thaw() {
     let pipe = Pipe::with_room(0);
     let mut handle = driven(&pipe);
-    for n in 0..20 {
-        handle.queue(Num(n)).await.unwrap();
-    }
+    queue_twenty(&mut handle).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(pipe.0.lock().unwrap().buffer.len(), BUFFER);
     assert!(quiet(&handle).await && frozen(&handle).await);
