@@ -3,10 +3,7 @@
 //! In: the peers of a role; what another process has handed over of its own. Out: their state; connections. May touch:
 //! the connections and the hub. No byte of a connection before it is this process's.
 
-use std::{
-    os::{fd::OwnedFd, unix::net::UnixStream as ForeignStream},
-    time::Duration,
-};
+use std::time::Duration;
 
 use kyneta_uds_core::{AHEAD, Bytes, Channel, ChannelMsg, Resume, Saved, SavedBytes, SavedError};
 use kyneta_uds_handoff::Refusal;
@@ -219,7 +216,7 @@ impl<C> TakenMembers<C> {
             connections: Vec::new(),
             router: None,
             pid: 0,
-            frozen: Pause::none(),
+            frozen: Pause::default(),
         }
     }
 
@@ -286,18 +283,13 @@ where
             connections,
             ahead,
         } = received;
-        let resume = |(descriptor, saved): (OwnedFd, SavedBytes)| {
+        let resume = |(stream, saved): (UnixStream, SavedBytes)| {
             let _inside = self.runtime.enter();
             let saved = saved.decode().and_then(|saved| with_ahead(saved, &ahead));
             let saved = saved.map_err(|error| unusable(&error))?;
             saved
                 .check("a connection", 1..=VERSION)
                 .map_err(|error| unusable(&error))?;
-            let stream = ForeignStream::from(descriptor);
-            // tokio panics on one that blocks.
-            let stream = stream.set_nonblocking(true).map(|()| stream);
-            let stream = stream.and_then(UnixStream::from_std);
-            let stream = stream.map_err(|error| unusable(&error))?;
             let permit = listener.readmit(&stream);
             let channel = self.make.resume(stream, &saved);
             let key = saved

@@ -12,12 +12,12 @@ use std::{
 
 use kyneta_uds_core::{Bytes, Saved, SavedBytes, SocketPath, SocketPathError};
 use kyneta_uds_handoff::{
-    Received as ReceivedAll, Refusal, TakeOver, TakeOverError, take_over as ask,
+    Memory, Received as ReceivedAll, Refusal, TakeOver, TakeOverError, take_over as ask,
 };
 use kyneta_uds_unix::{BindError, Listener, ListenerOptions};
-use tokio::{runtime, task::spawn_blocking};
+use tokio::{net::UnixStream, runtime, task::spawn_blocking};
 
-use super::{HandoffPolicy, LISTENER, Offering, VERSION};
+use super::{HandoffPolicy, LISTENER, Offering, VERSION, registered::registered};
 
 /// What this process has taken over.
 pub(crate) struct TakenOver<T> {
@@ -34,31 +34,24 @@ pub(crate) struct TakenOver<T> {
 pub(crate) struct Received {
     /// What belongs to no one connection.
     pub(crate) process: Saved,
-    pub(crate) connections: Vec<(OwnedFd, SavedBytes)>,
+    /// Registered at the runtime, with their states.
+    pub(crate) connections: Vec<(UnixStream, SavedBytes)>,
     /// Bytes of some of them.
     pub(crate) ahead: Vec<Bytes>,
 }
 
-/// How long connections are frozen.
-#[derive(Debug, Clone, Copy)]
+/// How long connections are frozen, and what is kept until they are served.
+#[derive(Debug, Default)]
 pub(crate) struct Pause {
-    /// Up to the commit.
-    before: Duration,
-    committed: Instant,
+    /// Absent where none were.
+    since: Option<Instant>,
+    _memory: Memory,
 }
 
 impl Pause {
-    /// None were.
-    pub(crate) fn none() -> Self {
-        Self {
-            before: Duration::ZERO,
-            committed: Instant::now(),
-        }
-    }
-
     /// If the first connection is served again now.
-    pub(crate) fn until_now(self) -> Duration {
-        self.before + self.committed.elapsed()
+    pub(crate) fn until_now(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
@@ -126,10 +119,10 @@ pub(crate) async fn take_over<T: Send + 'static>(
             let taken = ask(&at, policy.limits, |received| {
                 resuming.prepare(received, prepare)
             });
-            (taken, resuming, Instant::now())
+            (taken, resuming)
         }
     });
-    let (taken, resuming, committed) = asking.await.map_err(|error| not_served(error.into()))?;
+    let (taken, resuming) = asking.await.map_err(|error| not_served(error.into()))?;
     let taken = taken.map_err(|source| ListenError::NotTakenOver {
         path: path.clone(),
         source,
@@ -138,15 +131,16 @@ pub(crate) async fn take_over<T: Send + 'static>(
         TakeOver::All {
             prepared: (mut listener, offer, prepared),
             pid,
-            pause,
+            since,
+            memory,
         } => TakenOver {
             listener: listener.taken().map_err(not_served)?,
             offering: Some(Offering::resume(offer, at, policy).map_err(not_served)?),
             prepared: Some(prepared),
             pid,
             frozen: Pause {
-                before: pause,
-                committed,
+                since: Some(since),
+                _memory: memory,
             },
         },
         TakeOver::Listener { shared, pid } => TakenOver {
@@ -154,7 +148,7 @@ pub(crate) async fn take_over<T: Send + 'static>(
             offering: None,
             prepared: None,
             pid,
-            frozen: Pause::none(),
+            frozen: Pause::default(),
         },
         _ => return Ok(None),
     };
@@ -208,9 +202,11 @@ impl Resuming {
             .resume(self.path.clone(), received.shared, saved);
         let listener = Unserved(Some(listener.map_err(|error| unusable(&error))?));
         let of = listener.0.as_ref().ok_or(Refusal::Unexpected("shared"))?;
+        let (descriptors, states): (Vec<_>, Vec<_>) = received.connections.into_iter().unzip();
+        let streams = registered(&self.runtime, descriptors).map_err(|error| unusable(&error))?;
         let received = Received {
             process: received.process,
-            connections: received.connections,
+            connections: streams.into_iter().zip(states).collect(),
             ahead: received.ahead,
         };
         let prepared = prepare(of, received)?;

@@ -136,7 +136,7 @@ fn not_taken_over(events: &EventSender, error: impl Into<BoxError>) {
 impl<C> TakenOver<TakenMembers<C>> {
     fn members(&mut self) -> TakenMembers<C> {
         let mut members = self.prepared.take().unwrap_or_else(TakenMembers::none);
-        (members.pid, members.frozen) = (self.pid, self.frozen);
+        (members.pid, members.frozen) = (self.pid, std::mem::take(&mut self.frozen));
         members
     }
 }

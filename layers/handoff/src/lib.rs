@@ -85,6 +85,6 @@ pub use machine::{
 };
 #[cfg(target_os = "linux")]
 pub use shell::{
-    Asking, Frozen, HandOver, Offer, Outcome, Received, TakeOver, TakeOverError, control_path,
-    take_over,
+    Asking, Frozen, HandOver, Memory, Offer, Outcome, Received, TakeOver, TakeOverError,
+    control_path, take_over,
 };

@@ -3,13 +3,9 @@
 //! In: a builder. Out: the bus, as that of another process or as always. May touch: what the predecessor gives; no byte of
 //! a connection before it is this process's.
 
-use std::{
-    io,
-    os::unix::net::UnixStream as ForeignStream,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures_util::FutureExt as _;
@@ -321,13 +317,8 @@ where
         let connections = received.connections;
         let mut inner = Vec::with_capacity(connections.len());
         let mut states = Vec::with_capacity(connections.len());
-        for (descriptor, saved) in connections {
+        for (stream, saved) in connections {
             let saved = saved.decode().map_err(|error| unusable(&error))?;
-            let stream = ForeignStream::from(descriptor);
-            // tokio panics on one that blocks.
-            let stream = stream.set_nonblocking(true).map(|()| stream);
-            let stream = stream.and_then(UnixStream::from_std);
-            let stream = stream.map_err(|error: io::Error| unusable(&error))?;
             let permit = listener.readmit(&stream);
             let channel = self.stack.resume(stream, &saved);
             let channel = channel.map_err(|error| unusable(&error))?;

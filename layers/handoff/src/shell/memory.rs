@@ -19,9 +19,9 @@ const BLOCK: usize = 32 << 10;
 /// At most, in bytes: 64 MiB.
 const MOST: usize = 64 << 20;
 
-/// Memory that was touched, of each thread.
+/// Memory that was made ready for the state of the connections, and is not given back to the kernel before this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Vec<OfThread>);
+pub struct Memory(Vec<OfThread>);
 
 #[derive(Debug)]
 struct OfThread {

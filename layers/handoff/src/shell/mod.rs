@@ -12,5 +12,6 @@ mod take_over;
 
 pub use error::TakeOverError;
 pub use hand_over::{Frozen, HandOver, Outcome};
+pub use memory::Memory;
 pub use offer::{Asking, Offer, control_path};
 pub use take_over::{Received, TakeOver, take_over};

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -62,8 +62,10 @@ pub enum TakeOver<T> {
         prepared: T,
         /// The predecessor's process.
         pid: u32,
-        /// How long the connections were frozen, at most.
-        pause: Duration,
+        /// Since when the connections have been frozen, at the earliest.
+        since: Instant,
+        /// To be dropped when they are served: the kernel takes a millisecond for each thousand to have it back.
+        memory: Memory,
     },
     /// The predecessor died before its state had arrived: its connections are lost. This process has what was shared:
     /// the listener with those that wait there, and the lock.
@@ -164,12 +166,12 @@ impl<T, P: FnOnce(Received) -> Result<T, Refusal>> Shell<T, P> {
         loop {
             let input = match effects.pop_front() {
                 Some(Effect::ServeAll) => {
-                    let (pid, pause) = (self.pid, self.asked_at.elapsed());
                     return match self.prepared {
                         Some(prepared) => Ok(TakeOver::All {
                             prepared,
-                            pid,
-                            pause,
+                            pid: self.pid,
+                            since: self.asked_at,
+                            memory: self.memory,
                         }),
                         None => Ok(TakeOver::Nothing), // not said before it is prepared
                     };

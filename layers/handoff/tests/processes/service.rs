@@ -100,13 +100,13 @@ fn successor(path: &Path, faults: &str) -> Option<Service> {
     });
     match taken {
         Ok(TakeOver::All {
-            prepared, pause, ..
+            prepared, since, ..
         }) => {
             listen(&prepared.listener, 128).unwrap();
             say(format_args!(
                 "took-over {} {}",
                 prepared.connections.len(),
-                pause.as_micros()
+                since.elapsed().as_micros()
             ));
             Some(prepared)
         }
