@@ -72,12 +72,6 @@ impl<M> Batch<M> {
         self.len() == 0
     }
 
-    /// How many messages by value it holds.
-    #[inline]
-    pub(crate) fn values(&self) -> usize {
-        self.values.len()
-    }
-
     /// Places for messages by value.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {

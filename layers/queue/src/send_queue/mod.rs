@@ -38,7 +38,7 @@ pub(crate) struct SendQueue<M> {
     lease: Option<Lease>,
 
     queue: Batch<M>,
-    /// Its greatest length since `shrink` last asked.
+    /// The most that were taken at once since `shrink` last asked.
     most: usize,
     /// Waiting: queued, or taken by the driver and not yet encoded.
     messages: usize,
@@ -264,7 +264,6 @@ impl<M> SendQueue<M> {
             }
         };
         self.queue.take_from(msgs, usize::MAX);
-        self.most = self.most.max(self.queue.len());
         driver
     }
 
@@ -278,7 +277,6 @@ impl<M> SendQueue<M> {
         self.unreserve(permit);
         let number = self.next;
         self.queue.take_from(msgs, 1);
-        self.most = self.most.max(self.queue.len());
         let driver = self.count(size);
         Pushed { number, driver }
     }
@@ -318,7 +316,6 @@ impl<M> SendQueue<M> {
     ) -> Pushed {
         let number = self.next;
         self.queue.push_small(offer, by_value);
-        self.most = self.most.max(self.queue.len());
         let driver = self.count(size);
         Pushed { number, driver }
     }
@@ -348,7 +345,6 @@ impl<M> SendQueue<M> {
             None => self.count_each(msgs),
         };
         self.queue.take_from(msgs, fit);
-        self.most = self.most.max(self.queue.len());
         driver
     }
 
@@ -396,7 +392,6 @@ impl<M> SendQueue<M> {
     fn accept(&mut self, msg: Option<M>, size: usize) -> Pushed {
         let number = self.next;
         self.queue.push(msg, size);
-        self.most = self.most.max(self.queue.values());
         let driver = self.count(size);
         Pushed { number, driver }
     }
@@ -408,10 +403,11 @@ impl<M> SendQueue<M> {
         self.messages += 1;
         self.bytes = self.bytes.saturating_add(size);
         self.last_size = size;
+        self.filled = self.messages >= self.max_messages || self.bytes >= self.max_bytes;
         if let Some(lease) = &mut self.lease {
             lease.grow(self.messages, self.bytes);
+            self.filled |= !lease.has_room(self.messages, self.bytes);
         }
-        self.filled = self.is_filled();
         let became_full = self.filled && !self.full;
         if became_full {
             self.full = true;
@@ -475,6 +471,7 @@ impl<M> SendQueue<M> {
 
     /// Moves all queued messages into `batch`, which must be empty.
     pub(crate) fn take(&mut self, batch: &mut Batch<M>) {
+        self.most = self.most.max(self.queue.len());
         std::mem::swap(&mut self.queue, batch);
     }
 
