@@ -10,7 +10,7 @@ use std::{
 };
 
 use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
-use kyneta_uds_core::{ConnectionInfo, Frame, WireVersion, WriteBuf};
+use kyneta_uds_core::{ConnectionInfo, Frame, FrameFault, PayloadWriter, WireVersion, WriteBuf};
 use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, FramingError};
 
 use crate::{
@@ -24,6 +24,9 @@ const READ: usize = 64 << 10;
 /// Bytes in the write buffer from which on they are written before another message is added.
 const HIGH_WATER: usize = 64 << 10;
 
+/// After this long without an admission the listener is asked whether it speaks another protocol.
+const ASK_AFTER: Duration = Duration::from_millis(500);
+
 /// Slices of one write at most.
 const MAX_SLICES: usize = 64;
 
@@ -36,6 +39,8 @@ pub(crate) struct Connection<C = ChannelCodec> {
     codec: C,
     /// Read into, because safe code reads only into initialised memory.
     chunk: Box<[u8]>,
+    /// Bytes read so far.
+    read: u64,
     /// What is set at the socket; the outer `None`: not known.
     read_timeout: Option<Option<Duration>>,
     write_timeout: Option<Option<Duration>>,
@@ -50,6 +55,7 @@ impl<C: Codec + Default> Connection<C> {
             out: WriteBuf::default(),
             codec: C::default(),
             chunk: vec![0; READ].into(),
+            read: 0,
             read_timeout: None,
             write_timeout: None,
         }
@@ -69,24 +75,38 @@ impl<C: Codec + Default> Connection<C> {
         }
     }
 
+    /// Bytes read so far.
+    pub(crate) const fn read(&self) -> u64 {
+        self.read
+    }
+
     /// Adds a message to the write buffer, once there is room.
     pub(crate) fn queue(&mut self, msg: &C::Message, deadline: &mut Deadline) -> Result<(), Error> {
         if self.out.len() >= HIGH_WATER {
             self.flush(deadline)?;
         }
+        let written = self.write(|codec, payload| codec.encode(msg, payload));
+        if written.is_err() {
+            self.codec.not_sent();
+        }
+        written
+    }
+
+    /// Adds a frame to the write buffer.
+    fn write(
+        &mut self,
+        encode: impl FnOnce(&mut C, &mut PayloadWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), Error> {
         let Self { writer, codec, .. } = self;
         let wire = self.parser.outbound_wire();
-        let written = writer.write(
+        writer.write(
             wire,
             &mut self.out,
-            |payload| codec.encode(msg, payload),
+            |payload| encode(codec, payload),
             |size, limit| EncodeError::TooLarge { size, limit },
-        );
-        match &written {
-            Ok(()) => self.parser.frame_written(wire),
-            Err(_) => codec.not_sent(),
-        }
-        Ok(written?)
+        )?;
+        self.parser.frame_written(wire);
+        Ok(())
     }
 
     pub(crate) fn unsent(&self) -> usize {
@@ -128,16 +148,37 @@ impl<C: Codec + Default> Connection<C> {
     }
 
     /// Waits for the empty frame by which a listener of a connection without a handshake says that it has accepted it.
+    /// A listener of kyneta's waits for `establish` meanwhile: asked with an empty frame, which no message is, it answers
+    /// with one of its own.
     pub(crate) fn admitted(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        match self.admission(&mut Deadline::after(Some(ASK_AFTER))) {
+            Err(Error::TimedOut { .. }) => {}
+            admitted => return admitted,
+        }
+        self.write(|_, _| Ok(()))?;
+        self.flush(deadline)?;
+        self.admission(deadline)
+    }
+
+    fn admission(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         loop {
-            match self.parser.next_frame()? {
+            let other = match self.parser.next_frame()? {
                 Some(Frame::Payload(payload)) if payload.as_slice().is_empty() => return Ok(()),
+                Some(Frame::Skipped(FrameFault::OtherVersion { got, .. })) => got,
                 // What listens says something else first.
-                Some(Frame::Payload(_)) => return Err(Error::NotAdmitted),
-                Some(Frame::Skipped(fault)) => return Err(Error::Rejected(fault.into())),
-                Some(_) => {}
-                None => self.fill(deadline)?,
-            }
+                Some(Frame::Payload(_) | Frame::Skipped(_)) => return Err(Error::NotAdmitted),
+                Some(_) => continue,
+                None => {
+                    self.fill(deadline)?;
+                    continue;
+                }
+            };
+            // Until a listener has read a frame, it writes in its own wire version. A frame of the other version is
+            // empty if only a header has arrived.
+            return match self.read <= other.header_len() as u64 {
+                true => Ok(()),
+                false => Err(Error::NotAdmitted),
+            };
         }
     }
 
@@ -176,6 +217,7 @@ impl<C: Codec + Default> Connection<C> {
                 Some((have, want)) => FramingError::Truncated { have, want }.into(),
             }),
             Ok(n) => {
+                self.read += n as u64;
                 buf.extend_from_slice(chunk.get(..n).unwrap_or_default());
                 Ok(())
             }

@@ -44,6 +44,14 @@ pub enum Error {
         /// The total time waited.
         waited: Duration,
     },
+    /// Of a [`Client`](crate::Client): the listener sends the empty frame that begins a connection without a handshake.
+    #[error(
+        "the listener at {path} does not speak kyneta's protocol: it is of a bus, or has messages of its own"
+    )]
+    OtherProtocol {
+        /// The path.
+        path: SocketPath,
+    },
     /// The peer has sent more messages than allowed before its `establish`.
     #[error("the peer sent more than {limit} messages before establish")]
     TooManyEarlyMessages {
@@ -70,8 +78,11 @@ pub enum Error {
         /// How many are kept for `recv`.
         limit: usize,
     },
-    /// Of a [`BusMember`](crate::BusMember): what listens at the path does not admit as a bus does. It is another program.
-    #[error("what listens at the path is no bus")]
+    /// Of a [`BusMember`](crate::BusMember): the listener's first frame is not that of a bus. It speaks kyneta's protocol, or
+    /// is another program.
+    #[error(
+        "what listens at the path is no bus: it speaks kyneta's protocol, or is another program"
+    )]
     NotAdmitted,
     /// The peer has ended the connection, in good order.
     #[error("the peer has closed the connection")]

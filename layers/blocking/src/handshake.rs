@@ -3,7 +3,7 @@
 //! In: the settings. Out: a connection whose peer is known. May touch: sockets, the clock.
 
 use kyneta_uds_core::{Establish, WireVersion};
-use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side};
+use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side, is_admission};
 
 use crate::{builder::Builder, connection::Connection, deadline::Deadline, error::Error, socket};
 
@@ -64,9 +64,16 @@ fn greet(
     let mut handshake = HandshakeMachine::new(Side::Connecting);
     connection.queue(&settings.establish.clone().into(), deadline)?;
     connection.flush(deadline)?;
-    for _ in 0..=MAX_EARLY {
+    for early in 0..=MAX_EARLY {
         let msg = match connection.next(deadline) {
             Ok(msg) => msg,
+            Err(Error::Rejected(rejection))
+                if early == 0
+                    && is_admission(&rejection, connection.read(), connection.info().wire) =>
+            {
+                let path = settings.path.clone();
+                return Err(Error::OtherProtocol { path });
+            }
             Err(Error::Rejected(_)) => continue,
             Err(error) => return Err(error),
         };

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kyneta_uds::{Bus, BusIncoming};
-use kyneta_uds_blocking::{BusError, BusMember, Error};
+use kyneta_uds::{Bus, BusIncoming, Incoming, Server};
+use kyneta_uds_blocking::{BusError, BusMember, Client, Error};
 use kyneta_uds_core::{Identity, SocketPath};
 use tempfile::TempDir;
 use tokio::{
@@ -293,6 +293,31 @@ fn another_protocol_is_refused_and_what_is_no_message_is_named() {
     drop(c);
     drop(incoming);
     assert!(place.runtime.block_on(asked).unwrap().is_err());
+}
+
+#[test]
+fn at_the_path_of_the_other_protocol_each_says_so_and_does_not_wait() {
+    let place = Place::new();
+    let at = |name: &str| SocketPath::new(place.path.as_pathname().unwrap().with_file_name(name));
+    let identity = || Identity::service("b").unwrap();
+    let _a = place.one("a");
+    let start = Instant::now();
+    let client = Client::builder(place.path.clone(), identity()).connect();
+    let error = client.unwrap_err();
+    assert!(matches!(&error, Error::OtherProtocol { path } if *path == place.path));
+    assert!(error.ends_connection());
+
+    let kyneta = at("kyneta.sock").unwrap();
+    let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+    let server = Server::builder(kyneta.as_pathname().unwrap()).listen(ignore);
+    let _server = place.runtime.block_on(server).unwrap();
+    let member = BusMember::<String>::builder(kyneta, identity()).connect();
+    let Err(BusError::Connection(error @ Error::NotAdmitted)) = member else {
+        panic!("{member:?}");
+    };
+    assert!(error.to_string().contains("is no bus"), "{error}");
+    // Both have 5 s.
+    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[test]

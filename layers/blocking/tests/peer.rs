@@ -128,6 +128,27 @@ fn a_peer_that_never_answers_is_given_up() {
 }
 
 #[test]
+fn an_empty_first_frame_is_of_another_protocol_and_garbage_is_not() {
+    let first: [(&[u8], bool); 3] = [
+        (&[2, 0, 0, 0, 0, 0], true),
+        (&[3, 0, 0, 0, 0, 0, 0, 0, 0, 1], true),
+        (&[2, 0, 0, 0, 0, 1, 0xff], false),
+    ];
+    for (bytes, is_other) in first {
+        let (client, task, _dir) = peer(move |listener| {
+            let (mut io, _) = listener.accept().unwrap();
+            io.write_all(bytes).unwrap();
+            let _ = io.read_to_end(&mut Vec::new());
+        });
+        let client = client.timeout(Duration::from_millis(200));
+        let error = client.connect().unwrap_err();
+        let says_so = matches!(error, Error::OtherProtocol { .. });
+        assert_eq!(says_so, is_other, "{bytes:?}: {error}");
+        task.join().unwrap();
+    }
+}
+
+#[test]
 fn a_peer_that_closes_during_the_handshake_is_said_so() {
     let (client, task, _dir) = peer(|listener| drop(listener.accept().unwrap()));
     let error = client.connect().unwrap_err();

@@ -4,12 +4,11 @@
 
 use std::{future::poll_fn, io, pin::Pin};
 
-use kyneta_uds_core::{
-    Channel, ChannelMsg, Establish, FrameFault, Inbound, Rejection, WireVersion,
-};
+use kyneta_uds_core::{Channel, ChannelMsg, Establish, Inbound};
 use tokio::task::yield_now;
 
 use crate::{
+    admission::is_admission,
     channel::MAX_WORKED_PER_POLL,
     config::HandshakeConfig,
     error::HandshakeError,
@@ -75,17 +74,6 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
             return Ok(peer);
         }
     }
-}
-
-/// True of the frame that a side without a handshake sends first (wire section 3): it is empty, so `read` is its
-/// header. Until that side has read a frame, it writes in its own wire version.
-fn is_admission(rejection: &Rejection, read: u64, wire: Option<WireVersion>) -> bool {
-    let wire = match rejection {
-        Rejection::Decode { .. } => wire,
-        Rejection::Frame(FrameFault::OtherVersion { got, .. }) => Some(*got),
-        _ => None,
-    };
-    wire.is_some_and(|wire| read <= wire.header_len() as u64)
 }
 
 /// A side that connects and is not admitted asks with an empty frame. Any message tells it what is spoken here, and

@@ -45,11 +45,12 @@
 //! | gives above | a make service of [`Established`] channels: the handshake is complete, the peer is known, and only messages about documents pass |
 //! | touches | the channel, tokio's clock; no task |
 //!
-//! Without the feature `tokio`, which is on by default, the crate has [`HandshakeMachine`] alone, and depends on no
-//! runtime.
+//! Without the feature `tokio`, which is on by default, the crate has [`HandshakeMachine`] and [`is_admission`] alone, and
+//! depends on no runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
 #[cfg(feature = "tokio")]
 mod channel;
 #[cfg(feature = "tokio")]
@@ -68,6 +69,7 @@ mod saved;
 #[cfg(feature = "tokio")]
 mod service;
 
+pub use admission::is_admission;
 #[cfg(feature = "tokio")]
 pub use channel::Established;
 #[cfg(feature = "tokio")]
