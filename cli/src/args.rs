@@ -179,8 +179,8 @@ Lines of stdin; PATH is \"a.b.c\", the names of fields, keys of records and indi
 
     /// Show the status of a running process: its role, peers, queues and error counts
     ///
-    /// Asks at the socket that `peer`, `listen` or `connect` was given with --status, or at the
-    /// status endpoint of your own service. The protocol is HTTP, so curl works, too. At the socket of a
+    /// Asks at the socket that `peer`, `listen`, `connect` or `bus` was given with --status, or at the
+    /// status endpoint of your own service, for 3 s at most. The protocol is HTTP, so curl works, too. At the socket of a
     /// bus or of a kyneta path it shows the members.
     #[command(after_help = "Examples:
   kyneta-uds status /tmp/status.sock

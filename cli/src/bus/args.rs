@@ -78,7 +78,7 @@ pub(crate) struct SendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhoArgs {
-    /// The socket of the bus
+    /// The socket of the bus, or of a kyneta listener
     #[arg(value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(super) path: SocketPath,
 
@@ -89,7 +89,7 @@ pub(crate) struct WhoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TapArgs {
-    /// The socket of the bus
+    /// The socket of the bus, or of a kyneta listener
     #[arg(value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(super) path: SocketPath,
 
@@ -113,8 +113,8 @@ pub(super) struct JoinArgs {
     #[arg(value_hint = ValueHint::FilePath, value_parser = socket_path)]
     pub(super) path: SocketPath,
 
-    /// The id of this member [default: the command and the process number, as bus-4711; with --take-over that of the
-    /// process that is replaced, if one is]
+    /// The id of this member [default: the command and the process number, as bus-4711; of `bus --take-over` that of
+    /// the process that is replaced, if one is]
     #[arg(long, value_parser = not_empty)]
     id: Option<String>,
 

@@ -191,7 +191,9 @@ impl Line<'_> {
                 connections,
                 pause_us,
             } => {
-                format!("* took {connections} connections over from process {pid} in {pause_us} us")
+                format!(
+                    "* took over from process {pid}: connections {connections}, pause {pause_us} us"
+                )
             }
             Self::Error(ErrorFields { code, message, .. }) => {
                 format!("! {} ({code})", Escaped(message))

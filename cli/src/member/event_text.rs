@@ -122,7 +122,9 @@ impl EventText for EventLine<'_> {
                 pid,
                 connections,
                 pause_us,
-            } => format!("took {connections} connections over from process {pid} in {pause_us} us"),
+            } => format!(
+                "took over from process {pid}: connections {connections}, pause {pause_us} us"
+            ),
             #[cfg(feature = "links")]
             Self::Link(LinkFields {
                 machine,

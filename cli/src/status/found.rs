@@ -1,6 +1,6 @@
 //! What is found at a path: a status endpoint, or the members of a bus or of a kyneta path.
 //!
-//! In: a path. Out: what answers there. Touches the socket, up to four times.
+//! In: a path. Out: what answers there. Touches the socket, up to four times; a silent process, once.
 
 use kyneta_uds::{
     SocketPath,
@@ -22,7 +22,7 @@ pub(super) enum Found {
 pub(super) async fn find(path: &SocketPath) -> Result<Found, Failure> {
     let other = match get_status(path).await {
         Ok(json) => return Ok(Found::Status(json)),
-        Err(NoStatus::Absent(failure)) => return Err(failure),
+        Err(NoStatus::Absent(failure) | NoStatus::Silent(failure)) => return Err(failure),
         Err(NoStatus::Other(why)) => why,
     };
     match who(path.clone()).await {

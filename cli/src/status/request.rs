@@ -2,7 +2,7 @@
 //!
 //! In: a path. Out: the body of the answer. Touches the socket.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{fmt, future::poll_fn, pin::Pin, time::Duration};
 
 use hyper::{
     Request, StatusCode,
@@ -18,7 +18,7 @@ use tower::ServiceExt as _;
 use crate::failure::{Chain, Failure};
 
 /// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The largest answer, bytes: some 16,000 peers with names of 4 KiB.
 const MAX_ANSWER: usize = 64 << 20;
@@ -28,7 +28,9 @@ const MAX_ANSWER: usize = 64 << 20;
 pub(super) enum NoStatus {
     /// No process listens there.
     Absent(Failure),
-    /// What listens there answers otherwise, or not at all.
+    /// What listens there does not answer at all.
+    Silent(Failure),
+    /// What listens there answers otherwise.
     Other(String),
 }
 
@@ -38,10 +40,26 @@ pub(super) async fn get_status(path: &SocketPath) -> Result<Vec<u8>, NoStatus> {
         Ok(stream) => stream,
         Err(error) => return Err(NoStatus::Absent(error.into())),
     };
+    let listener = Listener(stream.peer_cred().ok().and_then(|of| of.pid()));
     match timeout(TIMEOUT, get(stream)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => Err(NoStatus::Other(Chain(&*error).to_string())),
-        Err(_) => Err(NoStatus::Other(format!("no answer within {TIMEOUT:?}"))),
+        Err(_) => Err(NoStatus::Silent(Failure::work(format!(
+            "{path}: no answer within {TIMEOUT:?}: {listener} is stopped, overloaded, or another program"
+        )))),
+    }
+}
+
+/// The process that listens.
+struct Listener(Option<i32>);
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process that listens")?;
+        match self.0 {
+            Some(pid) => write!(f, " (pid {pid})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -189,6 +190,36 @@ fn a_path_that_is_no_status_endpoint_is_said_to_be_what_it_is() {
     let end = end.join().unwrap();
     assert_eq!(end.code, 1, "{end:?}");
     assert!(end.stderr.contains("neither a status endpoint"), "{end:?}");
+}
+
+#[test]
+fn a_process_that_is_stopped_is_named_within_seconds_however_it_is_asked() {
+    for role in ["bus", "listen"] {
+        let bus = Bus::new();
+        let (path, of_it) = (bus.path.to_str().unwrap(), beside(&bus, "status.sock"));
+        let mut listener = start(&[role, path, "--json", "--status", &of_it]);
+        listener.until(&json!({"event": if role == "bus" { "role" } else { "listening" }}));
+        while json_status(&of_it)["role"] != "listener" {}
+        listener.signal(Signal::STOP);
+        let asked_at = Instant::now();
+        let asked = [["status", &of_it], ["status", path], ["who", path]].map(|args| start(&args));
+        for mut asked in asked {
+            let End { code, rest, stderr } = asked.end();
+            assert_eq!((code, rest.len()), (1, 0), "{role}: {stderr}");
+            let names_it = stderr.contains(&format!("pid {}", listener.pid()));
+            assert!(names_it && stderr.contains("is stopped"), "{stderr}");
+        }
+        // 3 s, and the time that processes take to start.
+        assert!(asked_at.elapsed() < Duration::from_secs(6), "{role}");
+
+        // One that is only slow is waited for.
+        let mut who = start(&["who", path, "--json"]);
+        thread::sleep(Duration::from_secs(1));
+        listener.signal(Signal::CONT);
+        let End { code, rest, stderr } = who.end();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{role}: {rest:?}");
+        listener.stop();
+    }
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //!
 //! In: a path. Out: what the hub says. May touch: one connection.
 
-use std::{collections::VecDeque, future::poll_fn, time::Duration};
+use std::{collections::VecDeque, future::poll_fn};
 
 use futures_util::StreamExt as _;
 use kyneta_uds_bus::{Message, SeqNo};
 use kyneta_uds_cbor::{CborChannel, CborError, CborLayer};
-use kyneta_uds_core::{Admission, BoxError, Channel as _, Inbound, SocketPath};
+use kyneta_uds_core::{Admission, BoxError, Channel as _, Credentials, Inbound, SocketPath};
 use kyneta_uds_framing::{FrameTransport, FramingLayer};
 use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer, UnixConnector};
 use tokio::time::timeout;
@@ -36,25 +36,41 @@ pub(super) fn listeners() -> AccessPolicy {
     AccessPolicy::same_uid().or(AccessPolicy::uids([0]))
 }
 
-impl BusLook {
-    /// Connects and asks. The hub's first word has to come within `limit`.
-    pub(super) async fn new(
-        path: &SocketPath,
-        tap: bool,
-        limit: Duration,
-    ) -> Result<(Self, Vec<Present>), LookError> {
-        let no_bus = || LookError::NoBus { path: path.clone() };
+/// A connection to a listener that may be a hub.
+pub(super) struct Unadmitted {
+    channel: CborChannel<FrameTransport<tokio::net::UnixStream>, BusCodec>,
+}
+
+impl Unadmitted {
+    pub(super) async fn new(path: &SocketPath) -> Result<Self, LookError> {
         let stack = AuthorizeLayer::new(listeners()).layer(
             CborLayer::with_codec(BusCodec).layer(FramingLayer::new().layer(UnixConnector::new())),
         );
         let channel = stack.oneshot(path.clone().into()).await;
-        let mut channel = channel.map_err(|error| not_connected(path, error))?;
-        let admitted = poll_fn(|cx| channel.poll_admission(cx, Admission::Await));
-        match timeout(limit, admitted).await {
-            Ok(Ok(())) => {}
-            // Its first bytes are none of ours, or it has closed the connection.
-            Ok(Err(_)) | Err(_) => return Err(no_bus()),
-        }
+        let channel = channel.map_err(|error| not_connected(path, error))?;
+        Ok(Self { channel })
+    }
+
+    /// The process that listens.
+    pub(super) fn listener(&self) -> Option<Credentials> {
+        self.channel.connection().credentials
+    }
+
+    /// Waits for the first word of the listener: false if it is not that of a hub, or if there is none. Cancel safe.
+    pub(super) async fn is_admitted(&mut self) -> bool {
+        poll_fn(|cx| self.channel.poll_admission(cx, Admission::Await))
+            .await
+            .is_ok()
+    }
+
+    /// Asks the hub.
+    pub(super) async fn ask(
+        self,
+        path: &SocketPath,
+        tap: bool,
+    ) -> Result<(BusLook, Vec<Present>), LookError> {
+        let Self { mut channel } = self;
+        let no_bus = || LookError::NoBus { path: path.clone() };
         let observation = Observation {
             bus: MAGIC.to_owned(),
             lo: VERSIONS.0,
@@ -83,9 +99,11 @@ impl BusLook {
         };
         let present = members.iter().filter_map(Present::read).collect();
         let rest = VecDeque::new();
-        Ok((Self { channel, rest }, present))
+        Ok((BusLook { channel, rest }, present))
     }
+}
 
+impl BusLook {
     /// The next message that has passed.
     pub(super) async fn next(&mut self) -> Result<Option<Passed>, BoxError> {
         loop {

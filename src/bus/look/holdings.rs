@@ -49,9 +49,7 @@ use super::{ANSWER, LookError, Passed, kyneta::KynetaLook, not_connected};
 /// # Errors
 /// [`LookError`]; [`LookError::NotTold`] where the listener is of another implementation.
 pub async fn holdings(path: SocketPath) -> Result<Vec<Holdings>, LookError> {
-    let no_bus = || LookError::NoBus { path: path.clone() };
-    let look = KynetaLook::new(&path, Observe::Documents).await?;
-    let (mut look, _) = look.ok_or_else(no_bus)?;
+    let (mut look, _) = KynetaLook::new(&path, Observe::Documents).await?;
     let mut found: Vec<Holdings> = Vec::new();
     let told = async {
         while let Some(passed) = look.next().await? {
@@ -68,7 +66,7 @@ pub async fn holdings(path: SocketPath) -> Result<Vec<Holdings>, LookError> {
     match timeout(ANSWER, told).await {
         Ok(Ok(())) => Ok(found),
         Ok(Err(error)) => Err(not_connected(&path, error)),
-        Err(_) => Err(no_bus()),
+        Err(_) => Err(LookError::NoBus { path }),
     }
 }
 

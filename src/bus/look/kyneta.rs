@@ -15,16 +15,13 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 
-use super::{ANSWER, LookError, Passed, Present, bus::listeners, not_connected};
+use super::{ANSWER, LookError, Passed, Present, SILENCE, bus::listeners, not_connected};
 use crate::{
     builder::anonymous,
     bus::{info::MemberInfo, wire::Wire},
     observers::report,
     stack::default_stack,
 };
-
-/// How long the handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// A connection to a listener of kyneta's that only looks on.
 pub(super) struct KynetaLook {
@@ -38,20 +35,24 @@ impl std::fmt::Debug for KynetaLook {
 }
 
 impl KynetaLook {
-    /// Connects and asks. `None`: the listener is silent.
+    /// Connects and asks.
     pub(super) async fn new(
         path: &SocketPath,
         observe: Observe,
-    ) -> Result<Option<(Self, Vec<Present>)>, LookError> {
+    ) -> Result<(Self, Vec<Present>), LookError> {
         let no_bus = || LookError::NoBus { path: path.clone() };
         let handshake = HandshakeLayer::new(anonymous())
             .features(Features::default())
             .observe(observe)
-            .timeout(HANDSHAKE);
+            .timeout(SILENCE);
         let stack = AuthorizeLayer::new(listeners()).layer(default_stack(WireMode::Auto));
         let channel = match handshake.layer(stack).oneshot(path.clone().into()).await {
             Ok(channel) => channel,
-            Err(HandshakeError::Unanswered { .. }) => return Ok(None),
+            Err(HandshakeError::Unanswered { .. }) => {
+                let path = path.clone();
+                let listener = None;
+                return Err(LookError::Silent { path, listener });
+            }
             Err(HandshakeError::OtherProtocol) => {
                 return Err(LookError::OtherProtocol { path: path.clone() });
             }
@@ -88,7 +89,7 @@ impl KynetaLook {
         };
         let members = members.iter().filter_map(Present::read);
         let present = std::iter::once(itself(&listener)).chain(members).collect();
-        Ok(Some((look, present)))
+        Ok((look, present))
     }
 
     /// The next message that has passed.

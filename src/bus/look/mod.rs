@@ -1,6 +1,6 @@
 //! Looks at a path from outside: its members, and what passes, without joining.
 //!
-//! In: a path. Out: what its listener says. May touch: up to three connections, one after the other: it is not known
+//! In: a path. Out: what its listener says. May touch: up to three connections, two of them at once: it is not known
 //! beforehand which protocol the listener speaks.
 
 mod bus;
@@ -10,11 +10,15 @@ mod kyneta;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use kyneta_uds_core::{BoxError, Observe, PeerId, SharedError, SocketPath};
+use kyneta_uds_core::{BoxError, Credentials, Observe, PeerId, SharedError, SocketPath};
 use kyneta_uds_unix::ConnectError;
+use tokio::time::timeout;
 
 pub use self::holdings::holdings;
-use self::{bus::BusLook, kyneta::KynetaLook};
+use self::{
+    bus::{BusLook, Unadmitted},
+    kyneta::KynetaLook,
+};
 use super::{
     info::MemberInfo,
     wire::{Introduction, Kind, Passed as WirePassed},
@@ -23,6 +27,9 @@ use crate::counts::chain;
 
 /// The listener of a bus speaks first. After this long it is tried whether the listener is one of kyneta's.
 const FIRST_WORD: Duration = Duration::from_millis(200);
+
+/// How long the listener may say nothing at all.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long the listener may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -64,6 +71,14 @@ pub enum LookError {
         /// The path.
         path: SocketPath,
     },
+    /// The process that listens has said nothing for 3 s.
+    #[error("{path} cannot be asked: {}", Silent(*listener))]
+    Silent {
+        /// The path.
+        path: SocketPath,
+        /// That process, of [`who`] and [`tap`].
+        listener: Option<Credentials>,
+    },
     /// What listens there speaks neither protocol.
     #[error(
         "{path} cannot be asked: its listener is neither a bus nor a kyneta peer, or has not answered within {ANSWER:?}"
@@ -83,6 +98,21 @@ impl fmt::Display for CannotBeAsked<'_> {
             true => f.write_str("no listener can be asked"),
             false => write!(f, "{} cannot be asked", self.0),
         }
+    }
+}
+
+struct Silent(Option<Credentials>);
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its listener")?;
+        if let Some(credentials) = self.0 {
+            write!(f, ", {credentials},")?;
+        }
+        write!(
+            f,
+            " has said nothing within {SILENCE:?}: it is stopped, overloaded, or another program"
+        )
     }
 }
 
@@ -207,31 +237,49 @@ pub async fn tap(path: SocketPath) -> Result<Look, LookError> {
 }
 
 async fn look(path: SocketPath, tap: bool) -> Result<Look, LookError> {
-    match look_at_bus(&path, tap, FIRST_WORD).await {
-        Err(LookError::NoBus { .. }) => {}
-        found => return found,
+    let mut bus = Unadmitted::new(&path).await?;
+    let first_word = timeout(FIRST_WORD, bus.is_admitted()).await;
+    if first_word == Ok(true) {
+        return look_at_bus(bus, path, tap).await;
     }
+    let is_silent = first_word.is_err();
     let observe = match tap {
         true => Observe::Messages,
         false => Observe::Members,
     };
-    match KynetaLook::new(&path, observe).await {
-        Ok(Some((channel, present))) => Ok(Look {
+    let kyneta = tokio::select! {
+        biased;
+        // A slow hub: it is waited for while the other protocol is tried.
+        true = bus.is_admitted(), if is_silent => return look_at_bus(bus, path, tap).await,
+        kyneta = KynetaLook::new(&path, observe) => kyneta,
+    };
+    match kyneta {
+        Ok((channel, present)) => Ok(Look {
             path,
             present,
             channel: LookChannel::Kyneta(Box::new(channel)),
         }),
-        Ok(None) | Err(LookError::OtherProtocol { .. }) => look_at_bus(&path, tap, ANSWER).await,
+        Err(LookError::OtherProtocol { .. }) => {
+            match is_silent && timeout(ANSWER, bus.is_admitted()).await == Ok(true) {
+                true => look_at_bus(bus, path, tap).await,
+                false => Err(LookError::NoBus { path }),
+            }
+        }
+        Err(LookError::Silent { path, .. }) => {
+            let listener = bus.listener();
+            Err(LookError::Silent { path, listener })
+        }
         Err(error) => Err(error),
     }
 }
 
-async fn look_at_bus(path: &SocketPath, tap: bool, limit: Duration) -> Result<Look, LookError> {
-    let (channel, present) = BusLook::new(path, tap, limit).await?;
+async fn look_at_bus(bus: Unadmitted, path: SocketPath, tap: bool) -> Result<Look, LookError> {
+    let (channel, present) = bus.ask(&path, tap).await?;
+    let channel = LookChannel::Bus(Box::new(channel));
     Ok(Look {
-        path: path.clone(),
+        path,
         present,
-        channel: LookChannel::Bus(Box::new(channel)),
+        channel,
     })
 }
 
