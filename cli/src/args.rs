@@ -133,8 +133,8 @@ and a line of stdout is one of
   date | kyneta-uds send /tmp/chat.sock -
   kyneta-uds send /tmp/chat.sock 'how many?' --to stock --request --timeout 500
 
-Exit 0 when each member has it (with --request: when it is answered), 1 when a member has left meanwhile, none is
-there, or the time is over.")]
+Exit 0 when each member has it (with --request: when it is answered), 1 when a member has left meanwhile or does
+not answer, none is there, or the time is over.")]
     Send(SendArgs),
 
     /// Show the members of a bus or of a kyneta path, without joining it

@@ -1,13 +1,18 @@
 //! `send`: one message to a bus, from a script.
 //!
-//! In: options. Out: an answer on stdout, or a failure. May touch: the path, stdin or the file of the message.
+//! In: options. Out: an answer on stdout, or a failure. May touch: the path, by two connections, and stdin or the file of
+//! the message.
 
 use std::{
     convert::Infallible,
     io::{self, Read as _},
+    sync::Arc,
 };
 
-use kyneta_uds::bus::BusIncoming;
+use kyneta_uds::{
+    Bus, PeerId,
+    bus::{BusIncoming, MemberInfo, who},
+};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -40,13 +45,13 @@ pub(crate) async fn send(args: SendArgs) -> Result<(), Failure> {
         })
 }
 
-async fn deliver(
-    args: &SendArgs,
-    bus: &kyneta_uds::Bus<Value>,
-    value: Value,
-) -> Result<(), Failure> {
+async fn deliver(args: &SendArgs, bus: &Bus<Value>, value: Value) -> Result<(), Failure> {
+    let mut missed = match &args.to {
+        None => not_met(bus).await,
+        Some(_) => Vec::new(),
+    };
     let delivered = match &args.to {
-        None if bus.members().is_empty() => {
+        None if bus.members().is_empty() && missed.is_empty() => {
             let path = bus.path();
             return Err(Failure::work(format!(
                 "no other member is on the bus at {path}"
@@ -63,18 +68,32 @@ async fn deliver(
         }
         Some(to) => bus.member(to)?.send(value).await?,
     };
-    if delivered.missed.is_empty() {
+    missed.extend(delivered.missed);
+    if missed.is_empty() {
         return Ok(());
     }
-    let missed: Vec<_> = delivered
-        .missed
-        .iter()
-        .map(|id| format!("{id:?}"))
-        .collect();
-    let missed = missed.join(", ");
+    let missed: Vec<_> = missed.iter().map(|id| format!("{id:?}")).collect();
     Err(Failure::work(format!(
-        "not delivered to {missed}, which left meanwhile"
+        "not delivered to {}: left, or does not answer",
+        missed.join(", ")
     )))
+}
+
+/// The members that have not answered while this one joined: nothing is owed to them. Unknown, so none, where the
+/// listener cannot be asked.
+async fn not_met(bus: &Bus<Value>) -> Vec<PeerId> {
+    let Ok(look) = who(bus.path().clone()).await else {
+        return Vec::new();
+    };
+    let met = bus.members();
+    let there = look.present().iter().map(|present| &present.member);
+    let others = there.filter(|member| member.id != *bus.id());
+    let not_met = others.filter(|member| {
+        let is_it =
+            |met: &Arc<MemberInfo>| (&met.id, met.incarnation) == (&member.id, member.incarnation);
+        !met.iter().any(is_it)
+    });
+    not_met.map(|member| member.id.clone()).collect()
 }
 
 /// The message: itself, or what a file or stdin holds.

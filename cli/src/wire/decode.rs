@@ -83,12 +83,14 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
             return Err(Failure::work("the frames cannot be followed any further"));
         }
     }
-    match (decoder.parser.is_between_frames(), unread) {
-        (true, 0) => Ok(()),
-        (true, _) => Err(Failure::work(format!(
+    match (decoder.parser.partial_frame(), unread) {
+        (None, 0) => Ok(()),
+        (None, _) => Err(Failure::work(format!(
             "{unread} frames or payloads could not be read"
         ))),
-        (false, _) => Err(Failure::work("the bytes end inside a frame")),
+        (Some((have, want)), _) => Err(Failure::work(format!(
+            "the input ends inside a frame, after {have} of its {want} bytes: it was cut off, or holds no such frames"
+        ))),
     }
 }
 

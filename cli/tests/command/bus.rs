@@ -221,6 +221,22 @@ fn scripts_send_ask_and_look_on() {
 }
 
 #[test]
+fn a_script_is_told_of_a_member_that_does_not_answer() {
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let [mut a, b, c] = three(&bus);
+    c.signal(Signal::STOP);
+    let (code, _, stderr) = run(&["send", path, "hello", "--id", "script"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("not delivered to \"c\""), "{stderr}");
+    a.until(&message("script", "all", &json!("hello")));
+    c.signal(Signal::CONT);
+    for process in [c, b, a] {
+        process.stop();
+    }
+}
+
+#[test]
 fn a_kyneta_path_can_be_looked_at_without_joining_it() {
     let bus = Bus::new();
     let path = bus.path.to_str().unwrap();
