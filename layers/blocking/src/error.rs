@@ -1,4 +1,7 @@
 //! What can go wrong, and whether the connection goes on.
+//!
+//! In: errors of the socket, the frames and the codec. Out: one error, with what its reader can do: go on, repeat the
+//! call, or connect again. Pure.
 
 use std::{io, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Why a connection ended.
+//!
+//! One cause may concern many waiting futures, so errors are shared here, with their text complete. Pure.
 
 use std::{error::Error, fmt, sync::Arc};
 

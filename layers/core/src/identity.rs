@@ -1,4 +1,6 @@
 //! Who a peer is and what it supports: the contents of its `establish` (wire section 4).
+//!
+//! In: texts and numbers of any size. Out: values that `establish` can carry, or what is too long. Pure.
 
 use crate::text::{Name, PeerId, TextTooLong};
 

@@ -1,4 +1,6 @@
 //! What is known about a connection: its wire version, and the credentials of the peer process.
+//!
+//! In: bytes of a header, numbers of the kernel. Out: values that are displayed alike in events and errors. Pure.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Serde's cases of names: of a field, which is written in snake_case, and of a variant, which is in PascalCase.
+//!
+//! In: a case's name as serde writes it, a name in Rust. Out: the name that serde gives it. Pure.
 
 /// A rule of `rename_all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

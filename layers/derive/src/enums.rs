@@ -1,4 +1,6 @@
 //! The schema of an enum: a string with allowed values, a tagged union, or a union. It is set as a whole.
+//!
+//! In: an enum as syn reads it. Out: its `Described`, or an error at the variant that no schema can hold. Pure.
 
 use proc_macro2::TokenStream;
 use quote::quote;

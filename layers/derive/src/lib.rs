@@ -1,4 +1,7 @@
 //! The derive of a document's schema. Use it through `kyneta_uds_exchange::typed`, where it is described.
+//!
+//! In: a type with its attributes. Out: the code of its schema and of its handle; or compile errors, each where it
+//! belongs. It reads no file and no environment.
 
 mod attributes;
 mod case;

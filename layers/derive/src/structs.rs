@@ -1,4 +1,6 @@
 //! The schema of a struct: its fields by their names; and its handle: a struct of the handles of its fields.
+//!
+//! In: a struct as syn reads it. Out: its `Described` and the type of its handle, or an error at the field. Pure.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};

@@ -1,4 +1,7 @@
 //! What every kind of replica does: it has a version, makes payloads and takes offers.
+//!
+//! In: offers of peers, of any content. Out: payloads, and what became of an offer. An implementation may touch its
+//! CRDT library alone: no socket, store or clock.
 
 use kyneta_uds_core::{
     ByteString, Data, DocId, Encoding, Lineage, Offer, PayloadKind, TextTooLong, Version,

@@ -1,4 +1,6 @@
 //! The make service: wraps what the inner service makes in a frame transport.
+//!
+//! In: a target. Out: a transport of frames, before any byte has arrived. May touch: the inner service, alone.
 
 use std::task::{Context, Poll};
 

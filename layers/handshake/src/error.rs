@@ -1,4 +1,7 @@
 //! Why a handshake failed.
+//!
+//! In: errors of the layers below, and what the exchange has counted. Out: one error: how far the handshake came,
+//! with the numbers. Pure.
 
 use std::{error::Error, fmt, io, time::Duration};
 

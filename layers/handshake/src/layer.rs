@@ -1,4 +1,7 @@
 //! The layer: settings in, a [`Handshake`] service out.
+//!
+//! In: an identity and limits; the make service below. Out: a make service of established channels. Clones share the
+//! settings. Touches nothing.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,7 @@
 //! Why a message was not, or may not have been, sent.
+//!
+//! In: the state of a message when its queue ended. Out: errors that say whether its bytes may have left this
+//! process. Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! The layer: its handlers and bounds, and what it wraps.
+//!
+//! In: a handler, or what makes one for each connection; the make service below. Out: the make service of handles.
+//! Touches nothing.
 
 use std::{fmt, marker::PhantomData};
 

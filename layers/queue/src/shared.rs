@@ -1,5 +1,8 @@
 //! The send queue behind its lock, shared by handles, futures and the driver.
 //!
+//! In: messages, ends, halts, from any thread. Out: what the driver is to do, events. May touch: its lock, wakers,
+//! the log; the clock only to bound the log.
+//!
 //! No code of the user's runs under the lock: what is of the user's kind is made before it is taken, and
 //! woken or dropped after it is released.
 

@@ -1,4 +1,7 @@
 //! The bounds of a switch, its gate, and which schema hashes mean the same document.
+//!
+//! In: the setters. Out: limits with their defaults, and the class of a hash. A limit that is reached is a
+//! diagnostic, never an error. Pure.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,6 @@
 //! What comes out of a router: messages to members, and what it has to report.
+//!
+//! In: what a router has decided. Out: values, in the order in which a hub has to carry them out. Touches nothing.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! What the switch knows of a member.
+//!
+//! In: what the hub, the handshake and the kernel say of a connection. Out: facts that do not change while it lasts.
+//! Pure.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,7 @@
 //! The kinds of documents, and which schemas each can hold.
+//!
+//! In: a kind, a schema. Out: whether it holds it, or the path of the first field that it does not; and what is
+//! announced of it. Pure.
 
 use kyneta_uds_core::{ReplicaType, SyncMode, TextTooLong};
 

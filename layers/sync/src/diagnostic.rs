@@ -1,4 +1,6 @@
 //! What has no effect, or not the expected one, and why.
+//!
+//! In: what a machine has met. Out: a value with both sides of the difference, its code and its sentence. Pure.
 
 use kyneta_uds_core::{DocEntry, DocId, PeerId, Version};
 

@@ -1,4 +1,6 @@
 //! What comes out of a machine: messages to channels, work for replicas, and what it has to report.
+//!
+//! In: what a machine has decided. Out: values, in the order in which they have to be carried out. Touches nothing.
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Offer, PeerId, SchemaHash, Version};
 

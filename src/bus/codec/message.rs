@@ -1,4 +1,7 @@
 //! What is the same in each payload with a message of a user's.
+//!
+//! In: a message of the machine; a reader behind the first items. Out: the items of its envelope; the message again,
+//! or what is wrong. Its body is neither read nor copied. Pure.
 
 use std::sync::Arc;
 

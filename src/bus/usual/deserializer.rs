@@ -1,4 +1,7 @@
 //! What serde asks a reader for.
+//!
+//! In: a reader at an item, a visitor. Out: the value; or `Unusual`, where CBOR or type need ciborium, which then
+//! reads all of it again. It borrows what the type borrows. Pure.
 
 use serde::de::{self, Visitor};
 

@@ -1,4 +1,6 @@
 //! The items of an array or a map, or an enum's, one by one.
+//!
+//! In: a reader behind the head of an array or a map. Out: its items, no more than the head has said. Pure.
 
 use serde::de::{self, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 

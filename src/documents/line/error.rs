@@ -1,4 +1,7 @@
 //! What goes wrong with lines.
+//!
+//! In: what an outbox, an inbox or an exchange has met. Out: an error for each of opening, sending and receiving,
+//! with the documents of the line. Touches nothing.
 
 use kyneta_uds_core::{DocId, PeerId, TextTooLong};
 use kyneta_uds_exchange::{

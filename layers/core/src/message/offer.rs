@@ -1,4 +1,7 @@
 //! `offer`: a document's state.
+//!
+//! In: bytes or text of any size, shared with whatever they were read into. Out: one offer, whole unless it says that
+//! it is a delta. Copies nothing, and touches nothing.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -1,4 +1,6 @@
 //! `present`: the documents that a peer has.
+//!
+//! The transport compares and shows these values, and does not interpret them. Pure.
 
 use bytestring::ByteString;
 

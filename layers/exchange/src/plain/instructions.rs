@@ -1,4 +1,7 @@
 //! The instructions of a text, a list and a rich text: retain, insert, delete, format.
+//!
+//! In: JSON of a peer. Out: steps, or the place of the first one that is none; and JSON again. Counts are not held
+//! against the value here: that is done when they are applied. Pure.
 
 use kyneta_uds_schema::js;
 

@@ -1,4 +1,6 @@
 //! Rich texts: spans of text with marks, `[{"text": .., "marks": {..}?}]`.
+//!
+//! In: the spans of a value, instructions. Out: the spans after them, as the reference has them. Pure.
 
 use super::{instructions::RichInstruction, text};
 use crate::json::{Json, Object};

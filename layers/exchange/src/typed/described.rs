@@ -1,4 +1,6 @@
 //! The schema of a Rust type, and what edits a value of it.
+//!
+//! In: a Rust type. Out: its schema, or that it has no end; and the handle of a place of that type. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,7 @@
 //! What edits the parts of a document in a batch: each call adds an edit.
+//!
+//! In: calls of the user, with Rust values. Out: edits in the batch, in order; a value that is no JSON spoils the
+//! batch, and is reported when that is made. Touches the batch alone.
 
 use std::{cell::RefCell, fmt, marker::PhantomData};
 

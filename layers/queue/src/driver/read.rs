@@ -1,4 +1,7 @@
 //! Reading: what comes in goes to the handler, one message after the other.
+//!
+//! In: the channel, the messages that were read ahead, a budget of messages and bytes. Out: calls of the handler, and
+//! whether there is more. May touch: the channel, the handler, the clock only for a message that is none.
 
 use std::{
     ops::ControlFlow::{Break, Continue},

@@ -1,4 +1,7 @@
 //! Writing: what waits is encoded and flushed, and the send queue learns how far.
+//!
+//! In: the send queue, taken out whole. Out: bytes in the channel, completions. May touch: the channel; the lock of
+//! the queue once a turn, never while a message is encoded.
 
 use std::{
     ops::ControlFlow::{Break, Continue},

@@ -1,4 +1,7 @@
 //! One document: a record for each member that was told of it or speaks of it.
+//!
+//! In: members and entries, by the modules for each sync mode. Out: records, in the order of establishment, and which
+//! of them may hear of one another. Pure.
 
 mod saved;
 

@@ -1,4 +1,7 @@
 //! Why a schema cannot be.
+//!
+//! In: what the constructors and the parser have found. Out: errors with the place in the text, of which the first
+//! one is reported. Pure.
 
 /// A schema that makes no sense, or that would not be safe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,6 @@
 //! How the fields of a struct came to be: steps, oldest first, each undone or repeated on a set of names.
+//!
+//! In: the steps that a user or a text declares. Out: the origin of each field, of which its identity is made. Pure.
 
 /// One change of a struct's fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

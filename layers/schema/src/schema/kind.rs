@@ -1,4 +1,7 @@
 //! The kinds of a schema.
+//!
+//! In: names of the text form and of the hash. Out: values, with no rule of how they may stand in each other: that is
+//! checked where they are put together. Pure.
 
 use super::{Schema, Struct};
 

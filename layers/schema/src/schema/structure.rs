@@ -1,4 +1,7 @@
 //! Structs: named fields, and how they came to be.
+//!
+//! In: fields and steps in the order of declaration. Out: a struct that every peer hashes alike; or why there is
+//! none. Pure.
 
 use super::{
     Kind, Schema, SchemaError,

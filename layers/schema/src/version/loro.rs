@@ -1,4 +1,7 @@
 //! Loro's version vectors: how many operations of each peer.
+//!
+//! In: base64 of what the library exports, or counters. Out: a version that is compared and written without the
+//! library, and what two of them have in common. Pure.
 
 use std::{collections::BTreeMap, fmt};
 

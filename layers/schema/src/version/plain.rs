@@ -1,4 +1,6 @@
 //! The versions of plain JSON documents: a count of batches, and in release 2.x the lineage that they belong to.
+//!
+//! In: the text of either release. Out: a version that is compared and counted on. Pure.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! Yjs's state vectors, and the second part by which the reference tells deletions apart.
+//!
+//! In: the text of either release, or clocks and a snapshot. Out: a version that is compared and written without the
+//! library. Pure.
 
 use std::{collections::HashMap, fmt};
 

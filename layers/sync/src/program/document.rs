@@ -1,4 +1,7 @@
 //! A document as a program knows it: its entry, and what is here of it.
+//!
+//! In: entries of both sides. Out: what is shown of a document here, and why another one under its id is not it.
+//! Pure.
 
 use kyneta_uds_core::{DocEntry, SyncMode, Version};
 

@@ -1,4 +1,7 @@
 //! What goes into a program.
+//!
+//! In: nothing. Out: a value for each thing that can happen to a program; one that does not fit its state changes
+//! nothing.
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Identity, PeerId, Version};
 

@@ -1,4 +1,7 @@
 //! A document with its records as a value.
+//!
+//! In: a document; or a value of another process. Out: the value; or the document, or the field that is not as it
+//! must be. Fields that say nothing are left out. Pure.
 
 mod entries;
 

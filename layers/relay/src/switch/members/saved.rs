@@ -1,4 +1,7 @@
 //! A member as a value. What the handshake and the kernel say of it is not part: its connection knows that.
+//!
+//! In: a member; or a value of another process. Out: the value; or the member without its documents, which are linked
+//! to it later. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

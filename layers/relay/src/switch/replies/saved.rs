@@ -1,4 +1,7 @@
 //! What a member was sent and has not answered, as a value.
+//!
+//! In: the replies that are expected; or a value of another process. Out: the other of the two, or the field that is
+//! not as it must be. Pure.
 
 use kyneta_uds_core::{Saved, SavedError, SavedValue};
 

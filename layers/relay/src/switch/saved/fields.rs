@@ -1,4 +1,6 @@
 //! Fields of a saved state that are absent when there is nothing to say, and the values that many of them have.
+//!
+//! In: values of the switch. Out: fields, and errors that name the field of which the value is none. Pure.
 
 use kyneta_uds_core::{Saved, SavedError, SavedValue, Version};
 

@@ -1,4 +1,7 @@
 //! A position in a payload, for [`fast`](super::fast). Each method takes what it expects, or returns `None`.
+//!
+//! In: a payload. Out: items at the front of what is left, as ranges of the payload. After a `None` its position
+//! means nothing. Pure.
 
 use std::str::from_utf8;
 

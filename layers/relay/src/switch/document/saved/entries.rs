@@ -1,4 +1,6 @@
 //! The entries of a document, each kept once: records name them by their places.
+//!
+//! In: entries of records, mostly the same one again. Out: a list of them, and places in it. Pure.
 
 use std::{collections::HashMap, sync::Arc};
 
