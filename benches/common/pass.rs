@@ -1,4 +1,6 @@
 //! A pass-through layer, as a user would write it: it wraps a channel into a channel, or a handle into a service.
+//!
+//! It adds nothing, so what it costs is what a layer costs.
 
 use std::{
     pin::Pin,

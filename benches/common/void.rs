@@ -1,4 +1,7 @@
 //! A channel in memory that accepts every message at once, and yields nothing, or always the same message.
+//!
+//! In: messages, which it drops. Out: copies of one message. It has no socket, so what is measured over it is the
+//! layers.
 
 use std::{
     convert::Infallible,

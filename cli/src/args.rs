@@ -1,4 +1,7 @@
 //! The command line: what each command is for, with examples. Its options are in the command's folder.
+//!
+//! Pure values of clap: nothing is opened while options are read. The texts of `--help`, the completions and the
+//! manual pages are all made of it.
 
 use std::path::PathBuf;
 

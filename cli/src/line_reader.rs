@@ -1,4 +1,7 @@
-//! LineReader of bounded length, from any reader.
+//! Reads lines of bounded length, from any reader.
+//!
+//! In: bytes. Out: lines without their ends; of one over the limit, that it was too long, and the reader goes on
+//! behind it. May touch: the reader alone.
 
 use std::io::{self, BufRead, Read};
 

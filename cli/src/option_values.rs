@@ -1,4 +1,6 @@
 //! The values of options, parsed.
+//!
+//! In: one word. Out: a value, or a sentence that says what is expected. Pure.
 
 use std::time::Duration;
 

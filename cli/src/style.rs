@@ -1,4 +1,7 @@
 //! Colours on a terminal, and text from other processes made safe for it.
+//!
+//! In: text of any origin. Out: what a terminal may get. May touch: stdout and the environment, to see whether
+//! colours are wanted.
 
 use std::{
     fmt,

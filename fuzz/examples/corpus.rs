@@ -1,4 +1,7 @@
 //! Writes inputs made from the vectors into `fuzz/found`; `.ci/fuzz corpus` then keeps a set with the same coverage.
+//!
+//! In: `tests/vectors`. Out: files, named by their content, so that none is there twice. May touch: `fuzz/found`
+//! alone.
 
 use std::{fs, io, path::Path};
 

@@ -1,4 +1,7 @@
 //! Arbitrary valid messages, from any bytes.
+//!
+//! In: the bytes of an input. Out: messages of every kind and of any size that the wire carries; few names, so that
+//! documents and hashes come again. Pure.
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;

@@ -1,4 +1,6 @@
 //! A message as it arrives: without what the wire does not carry.
+//!
+//! In: a message as it was sent, the wire version. Out: the message that the other side has to get. Pure.
 
 use kyneta_uds_core::{
     ByteString, ChannelMsg, Data, DocEntry, DocId, Establish, Identity, Interest, Lineage, Name,

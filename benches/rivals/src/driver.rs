@@ -1,4 +1,7 @@
 //! Runs the processes, round by round, all contenders in turn, and computes the medians.
+//!
+//! In: a plan. Out: the scores, progress on stderr. May touch: processes that it starts and ends, their stdout, a
+//! directory of its own, the clock.
 
 use std::{io, path::Path, process::Stdio, time::Duration};
 

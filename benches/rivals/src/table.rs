@@ -1,4 +1,6 @@
 //! The figures as a Markdown table and as JSON lines.
+//!
+//! In: the scores. Out: text. The first contender of a column is what the others are divided by. Pure.
 
 use std::{fmt::Write, thread};
 

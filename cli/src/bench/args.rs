@@ -1,4 +1,7 @@
 //! The options of `bench` and of its two halves, the processes that it starts.
+//!
+//! In: the words of the command line, for `bench`; for its halves, those that `bench` has written. Out: a plan, or a
+//! half with its settings. Touches nothing.
 
 use std::{path::PathBuf, time::Duration};
 

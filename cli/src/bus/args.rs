@@ -1,4 +1,7 @@
 //! The options of `bus`, `send`, `who` and `tap`.
+//!
+//! In: the words of the command line. Out: the builder of a member, and what the commands do. Touches nothing but the
+//! number of this process, for an id.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 

@@ -1,4 +1,7 @@
 //! The events of a member of a bus: the JSON lines of stdout, and the lines for a person.
+//!
+//! In: what the bus reports, as the library has it. Out: one line for each. What other processes have said is escaped
+//! in lines for a person. Pure.
 
 #[cfg(feature = "links")]
 use kyneta_uds::machines::LinkChange;

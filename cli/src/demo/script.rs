@@ -1,4 +1,7 @@
 //! The scenes of the demo.
+//!
+//! In: a directory of its own. Out: scenes on stdout. May touch: that directory, processes that it starts, signals to
+//! them, the clock.
 
 use std::{path::Path, time::Duration};
 

@@ -1,4 +1,6 @@
 //! JSON to messages.
+//!
+//! In: a JSON value. Out: a message that can be sent, or the path of the first field that is not as it must be. Pure.
 
 use std::borrow::Cow;
 

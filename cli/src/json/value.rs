@@ -1,4 +1,7 @@
 //! A JSON value that borrows its texts from the line.
+//!
+//! In: a line. Out: its value, or where it stops being JSON. Keys keep their order, and come as often as in the line.
+//! Pure.
 
 use std::{borrow::Cow, fmt};
 

@@ -1,4 +1,7 @@
 //! Messages to JSON.
+//!
+//! In: a message, by reference. Out: the JSON that `read` takes back, written piece by piece: the hex of large data
+//! is never held as a whole. Pure.
 
 use std::fmt;
 

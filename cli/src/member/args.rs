@@ -1,4 +1,6 @@
 //! The options of `peer`, `listen` and `connect`, and those that `exchange` has too.
+//!
+//! In: the words of the command line. Out: the builders and settings of the three roles. Touches nothing.
 
 use clap::{Args, ValueHint};
 use kyneta_uds::{AccessPolicy, ListenerOptions, PeerType, SocketPath, WireMode};

@@ -1,4 +1,7 @@
 //! `connect`: a client of a path.
+//!
+//! In: options, lines of stdin. Out: events on stdout, an exit code. May touch: the path, the status socket, stdin
+//! and stdout.
 
 use std::{future::ready, time::Duration};
 

@@ -1,4 +1,7 @@
 //! The events of a member, as the JSON lines that go to stdout.
+//!
+//! In: what the library reports. Out: a value that serde writes as one line; absent fields are left out, never null.
+//! Pure.
 
 use std::time::Duration;
 

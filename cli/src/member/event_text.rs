@@ -1,4 +1,6 @@
 //! The events of a member, as text for a terminal.
+//!
+//! In: an event, whether colours are wanted. Out: a line. What other processes have said is escaped. Pure.
 
 use std::{fmt, time::Duration};
 

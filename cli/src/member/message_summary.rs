@@ -1,4 +1,6 @@
 //! A message in short, on one line.
+//!
+//! In: a message. Out: a line: long texts are cut, control characters escaped. Pure.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! Which connections a message goes to, in each role.
+//!
+//! In: the handle of a role, the id of a peer. Out: the queues that a message goes to. May touch: the role's table of
+//! peers; it waits where an earlier message would be overtaken.
 
 use kyneta_uds::{Client, Connection, DisconnectReason, Peer, PeerId, Role, Server};
 

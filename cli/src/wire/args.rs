@@ -1,4 +1,6 @@
 //! The options of `wire`.
+//!
+//! Pure values. What the commands read and print stands in the texts of their help, which are here.
 
 use clap::Subcommand;
 

@@ -1,4 +1,7 @@
 //! `wire decode`: bytes to messages.
+//!
+//! In: stdin, in pieces of any size. Out: on stdout what each frame holds, in order; a failure at the end if anything
+//! could not be read. May touch: stdin and stdout.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

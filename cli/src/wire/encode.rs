@@ -1,4 +1,7 @@
 //! `wire encode`: messages to bytes.
+//!
+//! In: JSON lines on stdin. Out: hex on stdout. Each direction has its own sequence numbers and aliases, as one
+//! connection would. May touch: stdin, stdout, and the log where the other end would refuse a message.
 
 use std::collections::HashMap;
 

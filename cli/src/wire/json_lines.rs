@@ -1,4 +1,7 @@
 //! JSON lines in, JSON lines out, and errors in a line, for all commands.
+//!
+//! In: stdin. Out: stdout, flushed when no line waits, so that a program can talk with the command. A line that is
+//! not understood costs that line. May touch: stdin and stdout.
 
 use std::io::{self, BufReader, BufWriter, StdinLock, StdoutLock, Write};
 

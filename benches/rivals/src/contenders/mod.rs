@@ -1,4 +1,6 @@
 //! The contenders. Each moves the same data through its idiomatic API with its default settings.
+//!
+//! In: a contender's name, a task. Out: its server or its client, in this process. May touch: the path of the task.
 
 mod cbor;
 mod delimited;

@@ -1,4 +1,7 @@
 //! tarpc: calls only, no one-way messages.
+//!
+//! In: a path, a task. Out: a server or a client. Each one-way message is a call whose answer is awaited, since it
+//! has no other kind.
 
 use std::{future::ready as at_once, path::Path};
 

@@ -1,4 +1,6 @@
 //! tonic: gRPC over HTTP/2. One-way work is a client-streaming call, the rest a bidirectional one.
+//!
+//! In: a path, a task. Out: a server or a client, of code that build.rs generates.
 
 use std::path::Path;
 

@@ -1,4 +1,7 @@
 //! By the size of a message.
+//!
+//! In: sizes, an effort. Out: the time of a message at each size, and what a byte costs. May touch: sockets in a
+//! directory of its own, the clock.
 
 use super::{DEPTH, at};
 use crate::{

@@ -1,4 +1,7 @@
 //! By the number of peers that one process sends to.
+//!
+//! In: numbers of peers, an effort. Out: the time of a message to all of them, and verdicts on the slope. May touch:
+//! sockets in a directory of its own, the clock.
 
 use super::{SMALL, at};
 use crate::{

@@ -1,4 +1,7 @@
 //! The options of `exchange`.
+//!
+//! In: the words of the command line. Out: the settings of an exchange, and its documents. May touch: the files of
+//! schemas, once the command begins.
 
 use std::{
     fs,

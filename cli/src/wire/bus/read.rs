@@ -1,4 +1,6 @@
 //! Events as the vectors write them.
+//!
+//! In: JSON of a walk. Out: events of the machines, or the field that is not as it must be. Pure.
 
 use std::num::NonZeroU32;
 

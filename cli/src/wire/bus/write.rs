@@ -1,4 +1,6 @@
 //! Effects as the vectors write them.
+//!
+//! In: effects of the machines. Out: JSON of a walk, without what the vectors do not have. Pure.
 
 use kyneta_uds_bus::{
     DownFrame, HubEffect, LinkFrame, MemberEffect, MemberId, PeerPlace, Recipients, UpFrame,

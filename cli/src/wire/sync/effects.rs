@@ -1,4 +1,6 @@
 //! The effects of a program, as the vectors write them.
+//!
+//! In: an effect, the wire version of the walk. Out: a line of JSON; nothing for what the vectors do not have. Pure.
 
 use kyneta_uds::{DocEntry, DocId, PeerId, SyncMode, WireVersion};
 use kyneta_uds_sync::{DocEvent, Mismatch, program::Effect};

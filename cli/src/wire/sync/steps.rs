@@ -1,4 +1,6 @@
 //! The steps of a walk: JSON to the inputs of a program.
+//!
+//! In: JSON of a step. Out: an input of the program, or the field that is not as it must be. Pure.
 
 use kyneta_uds::{DocEntry, DocId, Identity, PeerId, PeerType, SyncMode, WireVersion};
 use kyneta_uds_sync::{DocEvent, Held, program::Input};

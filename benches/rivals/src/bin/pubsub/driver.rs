@@ -1,4 +1,7 @@
 //! Runs the processes, round by round, all contenders in turn.
+//!
+//! In: a plan. Out: the figures of each run, progress on stderr. May touch: processes that it starts and ends, their
+//! stdout, a directory of its own, the clock.
 
 use std::{path::Path, time::Duration, time::Instant};
 

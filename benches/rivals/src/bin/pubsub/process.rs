@@ -1,4 +1,7 @@
 //! A process of a measurement, from inside and from outside: its reports, its processor time.
+//!
+//! In: lines between driver and process. Out: reports, processor time by proc(5). May touch: stdin and stdout of the
+//! process, /proc.
 
 use std::{
     fs,

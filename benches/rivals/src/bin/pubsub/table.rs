@@ -1,4 +1,6 @@
 //! The figures as a Markdown table: medians over the rounds, ratios to the floor of the same round.
+//!
+//! In: the runs. Out: text; of several rounds the median. Pure.
 
 use std::{fmt::Write as _, thread};
 

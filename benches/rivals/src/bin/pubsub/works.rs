@@ -1,4 +1,6 @@
 //! The works that are measured.
+//!
+//! In: a work, a size, a pace. Out: how many messages, and their content. Pure.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,7 @@
 //! The bus of kyneta-uds, with its default settings. The process that listens is a member like the others.
+//!
+//! In: a path, a task. Out: a process in each part: hub, receiver, sender, asker. May touch: the path, the clock for
+//! latencies.
 
 use std::{cell::RefCell, convert::Infallible, path::Path, rc::Rc, sync::Mutex, time::Duration};
 

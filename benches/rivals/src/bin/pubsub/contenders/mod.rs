@@ -1,4 +1,7 @@
 //! The contenders: each passes the same bytes from one process through a hub to the others.
+//!
+//! In: a contender's name, a part. Out: that part of it, in this process. What a reader of the table has to know of
+//! it is its `note`.
 
 mod bus;
 mod floor;

@@ -1,4 +1,7 @@
 //! ZeroMQ in pure Rust over `ipc://`: publishers and subscribers at a proxy.
+//!
+//! In: a path, a task. Out: a process in each part. May touch: two sockets beside the path; the clock, to wait until
+//! subscriptions have arrived, since nothing says so.
 
 use std::path::Path;
 
