@@ -1,4 +1,6 @@
 //! Peers that read slowly or not at all: what waits is bounded, and other peers are not held up.
+//!
+//! A failure says how many bytes waited at most, or why a peer was disconnected.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! A bus of messages of one's own, over real sockets.
+//!
+//! A failure shows the members that are listed, or what was heard instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! Bursts of small messages, which go as bundles, while listeners end without a word.
+//!
+//! A failure names the sender and the number at which the order breaks.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! tower's `Balance` over the members of a bus.
+//!
+//! A failure shows which members have answered.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

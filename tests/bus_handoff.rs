@@ -1,4 +1,6 @@
 //! A bus whose listener is replaced by another process: here by another member of this one, with the same id.
+//!
+//! A failure says the round, and shows the event that no member should have seen.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.

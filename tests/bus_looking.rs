@@ -1,4 +1,6 @@
 //! Handlers of a bus that look: what they are shown, in order, and what their errors cost.
+//!
+//! A failure shows the texts in the order in which they were shown.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 

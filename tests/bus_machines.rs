@@ -1,4 +1,7 @@
 //! A bus over several machines: presence, messages and requests across links, through cuts and dead listeners.
+//!
+//! The engine is one in memory, which the test cuts. A failure shows the members that are listed, or the event of a
+//! link.
 
 #![allow(
     clippy::unwrap_used,

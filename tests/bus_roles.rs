@@ -1,4 +1,6 @@
 //! A bus whose members have fixed roles: a server and its clients.
+//!
+//! A failure shows the error, or what was heard instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

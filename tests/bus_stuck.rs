@@ -1,4 +1,6 @@
 //! Members that are stuck, or send without end: what a listener does with them.
+//!
+//! The stall limit of one test is 200 ms. A failure shows the event that came instead, or what a member has missed.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! Trace context between the members of a bus.
+//!
+//! A failure shows the trace that the handler was given.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! A handler that fails, panics, is never ready or cannot be made, in each role.
+//!
+//! A failure shows the event, or the message that should have cost nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! The handshake over a real socket: wire versions, silence, features, timeouts.
+//!
+//! A failure shows the wire version, the time that it took, or the error.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! Handlers that look, in each role: what they are shown, in order, and what their panics cost.
+//!
+//! A failure shows the messages in the order in which they were shown.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 

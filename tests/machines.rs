@@ -1,4 +1,7 @@
 //! Peers on several machines: documents pass over links, through cuts and changes of the listener.
+//!
+//! The engine is one in memory, which the test cuts. A failure lists the offers that are missing, or shows the state
+//! of the links.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
 //! Peers on one path: which one listens, messages, and what survives a change of the listener.
+//!
+//! A failure shows the events so far, or the message that came instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

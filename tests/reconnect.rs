@@ -1,4 +1,6 @@
 //! A client whose server goes away, or whose path has an obstacle.
+//!
+//! A failure shows the state that the client was in instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! Documents pass between the clients of a server, and between peers.
+//!
+//! A failure shows the message that a client has got instead, or the diagnostic.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

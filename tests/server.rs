@@ -1,4 +1,6 @@
 //! A server and its clients on a real socket: messages, ids, broadcasts, departures.
+//!
+//! A failure shows the event or the message that came instead.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 

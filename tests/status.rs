@@ -1,4 +1,6 @@
 //! The status endpoint over real sockets, with requests as bytes.
+//!
+//! A failure shows the answer, byte by byte as curl would get it.
 #![cfg(feature = "status")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,6 @@
 //! How 100 status requests a second change the latency of a bus.
+//!
+//! It is `ignore`d: two minutes on a quiet machine. It prints the percentiles with and without requests.
 #![cfg(feature = "status")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // Helpers stand beside the test.
 

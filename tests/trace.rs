@@ -1,4 +1,6 @@
 //! `TraceLayer` on both ends of a real socket: which spans and events there are at each level.
+//!
+//! A failure shows the spans and events that were recorded.
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 
 mod support;

@@ -1,4 +1,6 @@
 //! A role that cannot do its work says why and since when: by a method, as an event, in the status.
+//!
+//! A failure shows the reason that was given instead, or that there was none.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

@@ -1,4 +1,7 @@
-//! Lines over real sockets: each message once and in order, whichever process comes late, starts again or stops listening.
+//! Lines over real sockets: each message once and in order, whichever process comes late, starts again or stops
+//! listening.
+//!
+//! A failure shows the message that came instead, or none within twenty seconds.
 
 use std::time::Duration;
 

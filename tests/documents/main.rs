@@ -1,4 +1,7 @@
-//! Exchanges over real sockets: documents become equal, whichever process edits, joins late, restarts or stops listening.
+//! Exchanges over real sockets: documents become equal, whichever process edits, joins late, restarts or stops
+//! listening.
+//!
+//! A failure prints the states of all exchanges, when they are not equal within twenty seconds.
 
 // Helpers stand beside the tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]

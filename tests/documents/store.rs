@@ -1,4 +1,6 @@
 //! What survives: a restart, a crash at any moment, a store that fails, is full, or holds something else.
+//!
+//! A failure lists the edits that were reported as stored and are not there.
 
 use std::{
     sync::{

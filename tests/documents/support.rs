@@ -1,4 +1,6 @@
 //! Paths, schemas, and waiting for documents to be equal.
+//!
+//! In: a directory of the test. Out: exchanges. What does not become equal within twenty seconds is printed.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,6 @@
 //! Much waits for a client that reads slowly while its server is replaced: it goes to the successor before the pause.
+//!
+//! A failure says how much went ahead, and which message came out of order.
 
 use std::{convert::Infallible, future::ready, path::Path, sync::Arc, time::Duration};
 

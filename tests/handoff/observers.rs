@@ -1,4 +1,6 @@
 //! Connections that only look on do not hold a handover up, and end with it.
+//!
+//! A failure says how long the handover took.
 
 use std::{convert::Infallible, future::ready, path::Path, time::Duration};
 

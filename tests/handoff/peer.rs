@@ -1,4 +1,6 @@
 //! A leaderless listener is replaced while the others talk.
+//!
+//! A failure shows the events of a connector, which should be none, or the message that is lost.
 
 use std::{
     convert::Infallible,

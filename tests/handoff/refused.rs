@@ -1,4 +1,6 @@
 //! A handover that one of the two refuses leaves the predecessor serving, with its path and its lock.
+//!
+//! A failure shows the error of the successor, in which the reason has to be.
 
 use std::{convert::Infallible, fs, future::ready, os::fd::AsFd as _, path::Path, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Both directions are full while the server is replaced: nothing is lost, twice, or out of order.
+//!
+//! A failure says how many were sent, called and read, by name of the direction.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,7 @@
 //! The processes that the tests with processes start: a server, and clients.
+//!
+//! In: which part, by the environment. Out: lines on stdout; a client that loses, repeats or reorders a message ends
+//! with that sentence.
 
 use std::{
     convert::Infallible,

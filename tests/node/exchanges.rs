@@ -1,4 +1,6 @@
 //! A Rust exchange and JavaScript ones, of both releases, either of them listening: their documents are equal.
+//!
+//! Without `node` it is skipped, and says so. A failure shows the document of each side.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! What listens at a path and passes documents between the members there: a server, or the first of two peers.
+//!
+//! In: which of the two, and the stack. Out: a path that documents pass through.
 
 use std::{convert::Infallible, path::PathBuf};
 

@@ -1,4 +1,7 @@
 //! A process in which `member.mjs` runs: its documents, as it last reported them.
+//!
+//! In: commands, as lines on its stdin. Out: the last value of each document. A wait that is in vain prints what it
+//! has reported.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,7 @@
 //! The two ends of a path: a Rust one and `peer.mjs` in a process of its own.
+//!
+//! In: what one end does. Out: what the other one sees of it, in whichever language each is. A wait that is in vain
+//! says for what.
 
 use std::{
     ffi::OsString,

@@ -1,4 +1,6 @@
 //! Obstacles at a path: a bind or a connect reports them with path and cause, and does not change them.
+//!
+//! A failure shows the sentence, of which path and cause are a part, or the obstacle that is gone.
 
 use std::{
     fs, io,

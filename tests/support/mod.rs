@@ -1,4 +1,7 @@
 //! What tests share: a socket in a directory of its own, messages, frames as bytes, the log.
+//!
+//! In: what a test wants at its path. Out: sockets, messages, what was logged. What does not come within twenty
+//! seconds ends the test.
 #![allow(dead_code)] // Each test uses its part.
 #![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 

@@ -1,4 +1,7 @@
 //! Tower's contract of readiness, which each layer keeps.
+//!
+//! Each layer stands around a make service that the test makes ready, call by call. A failure is at the call, or
+//! shows the error.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,6 @@
 //! What can be done with the public types.
+//!
+//! A failure is one of the compiler: a public type lacks a trait that it has promised.
 
 use std::fmt::Debug;
 

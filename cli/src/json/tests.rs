@@ -1,4 +1,6 @@
 //! Round trips of every message in the vectors, and the texts of errors.
+//!
+//! The vectors are those of the wire, so the command's JSON says all that the wire can. A failure shows the line.
 
 use std::path::Path;
 

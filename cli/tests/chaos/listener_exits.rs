@@ -1,4 +1,6 @@
 //! The listener ends on purpose.
+//!
+//! Numbered messages run meanwhile. A failure lists those that are lost or out of order, by sender.
 
 use std::time::{Duration, Instant};
 

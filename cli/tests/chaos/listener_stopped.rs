@@ -1,4 +1,7 @@
 //! The listener is stopped (SIGSTOP): alive, with its socket and its lock, but without progress.
+//!
+//! Held: no process takes its path, and what was sent meanwhile arrives when it goes on. A failure says which of the
+//! two, with the messages that are missing.
 
 use std::{
     io::Write as _,

@@ -1,4 +1,7 @@
 //! A bus of JSON values: `bus`, `send`, `who` and `tap`.
+//!
+//! What stdout, stderr and the exit code say, to a person and to a script. A failure shows the line that came
+//! instead, or all lines after twenty seconds without it.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 

@@ -1,4 +1,7 @@
 //! `bus --take-over`: a restart of the listener that no other member sees, and successors that are killed.
+//!
+//! Members publish all the while. A failure shows the event that no member should have seen, or the numbers that are
+//! missing.
 
 use std::{
     process::{Command, Stdio},

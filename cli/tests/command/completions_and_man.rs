@@ -1,4 +1,6 @@
 //! Completions and manual pages contain every command that --help lists.
+//!
+//! The list comes from `--help` itself, so a new command cannot be forgotten. A failure names the shell and the word.
 
 use std::{fs, process::Command};
 

@@ -1,4 +1,6 @@
 //! `connect` without a connection: its events, what waits, when it gives up.
+//!
+//! A failure shows the event that came instead of the awaited one, with all of its fields.
 
 use std::os::unix::net::UnixListener;
 

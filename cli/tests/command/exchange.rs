@@ -1,4 +1,7 @@
 //! Documents: `exchange`.
+//!
+//! Several processes at one path, their stdin and stdout. A failure shows the last values that a process has printed,
+//! or the sentence on stderr.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,7 @@
 //! `exchange --take-over`: the exchange that listens is replaced, and its documents with it.
+//!
+//! Held: after each replacement all processes print the same value, and none reports a lost connection. A failure
+//! shows the event or the value.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,7 @@
 //! Documents of a path whose listeners are killed, one after the other, while they are edited.
+//!
+//! Held: all processes print one value at last, which has every edit that its process has reported. A failure prints
+//! the values of all, and which of the two is not so.
 
 use std::{
     collections::{BTreeSet, HashMap},

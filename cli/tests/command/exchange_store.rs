@@ -1,4 +1,6 @@
 //! `exchange --store`: processes that are killed at any moment go on with what they have reported.
+//!
+//! A failure lists the edits that were reported as stored and are lost, beside all values.
 
 use std::{
     collections::BTreeSet,

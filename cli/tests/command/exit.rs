@@ -1,4 +1,6 @@
 //! How the command ends: on request, without a connection, without a reader; and what does not end it.
+//!
+//! A failure shows the code, the lines that were not read before, and stderr.
 
 use std::{
     io::Read as _,

@@ -1,4 +1,6 @@
 //! Messages between commands: of every size, in both wire versions, to one and to all.
+//!
+//! A failure says the size, and the beginning of the line that came instead.
 
 use serde_json::json;
 

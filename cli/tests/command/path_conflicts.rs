@@ -1,4 +1,6 @@
 //! Conflicts at the path: errors that name it, stale files, two listeners at once.
+//!
+//! Held: whose file it is afterwards, beside the error. A failure shows the arguments and the end of the process.
 
 use std::{
     fs,

@@ -1,4 +1,6 @@
 //! `peer`: the first listens, the rest connect, survivors take over.
+//!
+//! A failure shows the event that came instead of the awaited one, or the file that was left.
 
 use std::{
     fs,

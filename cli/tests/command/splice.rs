@@ -1,4 +1,7 @@
 //! A path of one machine at a path of another, on loopback ports.
+//!
+//! Bytes of any protocol pass, so the ends here are bare sockets and exchanges. A failure shows the reason that one
+//! end was told.
 
 use std::{
     io::{Read as _, Write as _},

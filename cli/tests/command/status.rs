@@ -1,4 +1,6 @@
 //! The status socket of `--status`, and `status`, which asks it.
+//!
+//! Requests are written as curl writes them. A failure shows the JSON, the text or the sentence that came instead.
 
 use std::{
     fs,

@@ -1,4 +1,6 @@
 //! An stdout and an stderr that no process reads.
+//!
+//! Held: it ends, and its peers are served, although its output waits. A failure is the time limit of the test.
 
 use std::{
     io::{self, Read as _, Write as _},

@@ -1,4 +1,6 @@
 //! `wire` with each of its commands, held against the vectors.
+//!
+//! A failure says wire version, direction and cut of a session, or the name of a walk, and shows both results.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,6 @@
 //! Peers with one wire version only, with invalid bytes, and without reads.
+//!
+//! The peers are bare sockets. A failure shows the event of the listener, or the bytes that it has sent.
 
 use std::{
     io::{Read as _, Write as _},

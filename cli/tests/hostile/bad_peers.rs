@@ -1,4 +1,7 @@
 //! Bad peers, many at once, and how long each stays connected. A disconnected one connects again.
+//!
+//! In: a kind of bad peer, how many, until when. Out: how often each was disconnected, and after what time. May
+//! touch: sockets, threads.
 
 use std::{
     io,

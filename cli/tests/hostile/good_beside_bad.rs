@@ -1,4 +1,7 @@
 //! Bad peers of every kind at once, and good peers beside them.
+//!
+//! Held: good peers get their answers, bad ones are disconnected in time, and memory stays bounded. A failure says
+//! which kind of bad peer stays, how long answers took, or how many bytes are held.
 
 use std::{thread::sleep, time::Duration};
 

@@ -1,4 +1,7 @@
 //! One hostile member of a hub: it says one thing as fast as it is read, until a given time.
+//!
+//! In: which thing, where, until when. Out: how often it was said, and how often it was disconnected. Its threads
+//! have the lowest priority, so that it slows others by what it says alone.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},

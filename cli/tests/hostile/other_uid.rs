@@ -1,4 +1,7 @@
 //! A process of another user.
+//!
+//! Without root and `setpriv` it cannot be tried; it says so. A failure shows stderr of that process, or the memory
+//! that rejected connections have left.
 
 use serde_json::{Value, json};
 

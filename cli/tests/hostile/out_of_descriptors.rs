@@ -1,4 +1,6 @@
 //! More connections than the process may have descriptors.
+//!
+//! The limit is that of the process, set low. A failure says how many were accepted, and what the others were told.
 
 use std::{
     io::Read as _,

@@ -1,4 +1,7 @@
 //! A peer that never reads the broadcasts.
+//!
+//! Held: one queue of memory, and the others' messages in order meanwhile. A failure says the bytes before, filled
+//! and at the peak.
 
 use std::{
     path::Path,

@@ -1,4 +1,6 @@
 //! A peer made of a bare socket, whose bytes are written by hand.
+//!
+//! In: bytes, right or wrong. Out: what is answered, or that the connection is closed in time.
 
 use std::{
     io::{self, Read as _, Write as _},

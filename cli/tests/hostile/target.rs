@@ -1,4 +1,7 @@
 //! The process under attack: the command, or a [`service`](crate::service), at a path of its own.
+//!
+//! In: how it is started. Out: its events, its memory and descriptors by proc(5). A wait that is in vain prints all
+//! its events and stderr.
 
 use std::{
     ffi::OsString,

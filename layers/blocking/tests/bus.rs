@@ -1,4 +1,7 @@
 //! A blocking member among async ones, on a real bus.
+//!
+//! The async members run on a runtime of the test's own, the blocking one on the test's thread. A failure shows what
+//! was said instead, or the error.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.

@@ -1,4 +1,6 @@
 //! A blocking client and a peer that is slow, old or wrong: a thread with a socket.
+//!
+//! A failure shows the error of the client, or the time that it took.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.

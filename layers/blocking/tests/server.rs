@@ -1,4 +1,6 @@
 //! A blocking client and the async server.
+//!
+//! A failure shows the error, or the number of the message at which the order breaks.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)] // Helpers of tests.

@@ -1,4 +1,6 @@
 //! Runs of messages come to the same as their frames one by one.
+//!
+//! Random worlds, each run twice. A failure says the seed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 

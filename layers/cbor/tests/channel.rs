@@ -1,4 +1,6 @@
 //! The layer over in-memory frame transports: what a channel guarantees.
+//!
+//! A failure shows the bytes on the wire, or the item that was yielded.
 
 // Tests and their helpers panic when they fail.
 #![allow(

@@ -1,4 +1,7 @@
 //! Lines as the reference speaks them: its offers are read, and our outboxes end as its do.
+//!
+//! The offers are those of `tests/vectors/exchange-lines.json`. A failure names the session, and shows the outbox
+//! that differs.
 
 // Helpers stand beside the tests.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

@@ -1,4 +1,6 @@
 //! Offers that the reference takes out of place, twice or without a bound; and ephemeral documents.
+//!
+//! A failure shows the value of the document, or the path of what was taken and should not have been.
 #![allow(clippy::unwrap_used)]
 
 use kyneta_uds_core::{

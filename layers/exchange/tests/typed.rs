@@ -1,4 +1,6 @@
 //! Derived schemas have the recorded hashes, handles make the edits, and a document is read as its type.
+//!
+//! A failure shows the hash, the edits or the JSON, beside what the reference has.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,7 @@
 //! The texts of errors and of their sources.
+//!
+//! Every error of the layers below a role, with all of its causes. A failure shows both texts of which one repeats
+//! the other.
 
 // Tests and their helpers panic when they fail.
 #![allow(clippy::expect_used)]

@@ -1,4 +1,6 @@
 //! A peer that sends many messages that the layer does not deliver does not starve other tasks.
+//!
+//! A failure says how many bytes one poll has worked on.
 
 // Tests and their helpers panic when they fail.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,6 @@
 //! A side that sends the admission frame has no handshake: the other one says so, and does not wait.
+//!
+//! Time is paused, so a wait would show. A failure shows the error that came instead.
 
 // Tests and their helpers panic when they fail.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,7 @@
 //! A hub over local members: order, backpressure, rates, panics, the end.
+//!
+//! The members are channels in memory, each with a handler that the test opens and shuts. A failure shows the
+//! message, or how many came.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! Two hubs with a link between them: documents pass, whichever side presents them last.
+//!
+//! A failure shows the message that came to the wrong member, or none.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 

@@ -1,4 +1,7 @@
 //! Links over iroh on loopback: bytes, bounds, keys, and processes that are killed or stopped.
+//!
+//! The engine is iroh's own, and processes are those of the test itself. A failure shows the event of a link, or how
+//! many bytes came.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
 //! Loro documents of exchanges over real sockets.
+//!
+//! A failure shows the documents of both sides.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 

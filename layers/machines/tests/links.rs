@@ -1,4 +1,6 @@
 //! Links over an engine in memory: cuts, successors, machines that may not have one.
+//!
+//! The engine is pairs of pipes which the test cuts, with paused time. A failure shows the event that came instead.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
 //! Messages that are queued together.
+//!
+//! A failure shows the order in which the channel has got them, or the permits that are left.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)] // Helpers of tests.

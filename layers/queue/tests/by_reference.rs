@@ -1,4 +1,6 @@
 //! Messages that are queued by reference, among those by value.
+//!
+//! Random mixtures of both kinds beside a list. A failure says the seed, or which message came in the wrong way.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used)] // Helpers of tests.

@@ -1,4 +1,6 @@
 //! The end: what senders, `flushed` and `closed` say of it, and when.
+//!
+//! A failure shows the error: whether a message may have been sent is in it.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers stand beside the tests.
 

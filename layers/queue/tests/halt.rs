@@ -1,4 +1,6 @@
 //! Halting for a handoff: quiet, frozen, thawed.
+//!
+//! A failure is a message in the wrong process: handled after the halt, written twice, or nowhere.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! The user's handler: what it may do, what it costs when it fails, and how much it gets in one poll.
+//!
+//! A failure says how many senders there were, and how many messages came of how many.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

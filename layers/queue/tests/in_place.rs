@@ -1,4 +1,6 @@
 //! Runs: a channel takes several waiting messages where they are.
+//!
+//! A failure shows the outcome of one message's future.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.

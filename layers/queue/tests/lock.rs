@@ -1,4 +1,6 @@
 //! No code of the user runs under the queue's lock, so it may use the queue wherever it runs.
+//!
+//! A failure is a deadlock: nothing has come after twenty seconds.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

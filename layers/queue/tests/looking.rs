@@ -1,4 +1,6 @@
 //! Handlers that look: shown by reference what the channel can show, called with the rest.
+//!
+//! A failure shows the list of what was shown and called, in order.
 
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.

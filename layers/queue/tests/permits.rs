@@ -1,4 +1,6 @@
 //! Room: what is promised to senders, and what is held for them.
+//!
+//! A failure shows the error of a sender that should have had room, or how long the queue was full.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! What the queue promises, over a channel that takes as many messages as the test allows.
+//!
+//! A failure is at the step of a table, or shows what the channel has got.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.
 

@@ -1,4 +1,6 @@
 //! The channel over connections that the test makes and breaks, with paused time.
+//!
+//! A failure shows the next item of the channel, its state, or how many connections were made.
 
 #![allow(
     clippy::unwrap_used,

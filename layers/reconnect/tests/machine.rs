@@ -1,4 +1,6 @@
 //! Every state with every input: the next state, and the effects.
+//!
+//! A failure shows the state and the name of the input.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
 //! Under a queue, over pipes: what is queued goes out on the next connection, in order.
+//!
+//! A failure shows the error of a message that should have gone out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

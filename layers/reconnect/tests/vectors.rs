@@ -1,4 +1,7 @@
 //! Replays the client's table (`tests/vectors/mealy-client.json`): every row, every walk.
+//!
+//! A failure names the row or the walk. Where this machine differs on purpose, the differences are a list that has to
+//! be exact.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
 //! Two documents of one id, with schemas that nothing makes equal: the switch keeps them apart.
+//!
+//! A failure shows which member was told or asked of which of the two.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::VecDeque;

@@ -1,4 +1,6 @@
 //! How far a history is undone, and what it makes of identities.
+//!
+//! A failure shows the list of hashes, or of identities.
 #![allow(clippy::unwrap_used)]
 
 use kyneta_uds_core::{SchemaHash, WireVersion};

@@ -1,4 +1,6 @@
 //! Schemas that cannot be: each error says where, and why.
+//!
+//! A failure shows the JSON, and the sentence.
 #![allow(clippy::unwrap_used)]
 
 use kyneta_uds_schema::{Expand, Schema, SchemaError};

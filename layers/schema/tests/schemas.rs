@@ -1,4 +1,6 @@
 //! The schemas of `tests/vectors/exchange-schema.json`: texts, hashes, identities and what each substrate refuses.
+//!
+//! A failure names the schema and the release.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{fs, path::Path};

@@ -1,4 +1,6 @@
 //! The versions of `tests/vectors/exchange-versions.json`: orders, bounds, texts, and what peers are called.
+//!
+//! A failure names the pair of versions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{collections::BTreeMap, fs, path::Path};

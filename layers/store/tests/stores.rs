@@ -1,4 +1,6 @@
 //! What every store does, and what the one in a file does with files that it cannot use.
+//!
+//! A failure shows what both stores hold, or the error.
 
 #![cfg(feature = "redb")]
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,6 @@
 //! The order of the steps that bind a path, and what ends them.
+//!
+//! A failure shows the step, and the answer that was given to it.
 #![allow(clippy::panic)]
 
 use kyneta_uds_unix::bind::{Answer, BindStep, FileId, InUseReason, Next};

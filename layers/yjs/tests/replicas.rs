@@ -1,4 +1,6 @@
 //! Replicas that edit and take each other's offers, and offers that no replica takes.
+//!
+//! A failure says the seed of the edits, or shows the document.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../../tests/support/documents/replicas.rs"]

@@ -1,3 +1,6 @@
+//! Payloads of a bus: what is written is read, and what a hostile member sends does no harm. A failure shows the
+//! payload.
+
 use bytes::Bytes;
 
 use super::*;

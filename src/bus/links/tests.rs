@@ -1,4 +1,6 @@
 //! Another machine with more members than a bus takes.
+//!
+//! The other machine is a link in memory that says 4,096 members. A failure shows the reason that it was told.
 
 use std::{convert::Infallible, future::poll_fn, pin::Pin};
 

@@ -1,4 +1,6 @@
 //! Holds it against ciborium.
+//!
+//! Values of every kind that serde knows, written by ciborium. A failure shows the value, or the bits of a number.
 
 use std::{collections::BTreeMap, fmt::Debug};
 

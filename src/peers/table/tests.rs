@@ -1,4 +1,6 @@
 //! Sequences of inputs with their times, and the changes that they report.
+//!
+//! By tables, and at random beside a simple model. A failure shows the step.
 
 use std::{
     collections::HashMap,

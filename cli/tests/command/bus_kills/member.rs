@@ -1,4 +1,7 @@
 //! One process on the bus: it publishes at a steady rate, and what it reports is noted.
+//!
+//! In: the lines of its stdout, on a thread of their own. Out: what it has accepted, delivered and received, and its
+//! memory by proc(5). A member that is told of missed messages ends the test with that line.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,7 @@
 //! `listen --take-over`: a restart that no client sees.
+//!
+//! Clients send and are answered all the while. A failure shows the first line at a client that is no answer, or what
+//! a successor has said.
 
 mod between;
 mod crashes;

@@ -1,4 +1,7 @@
 //! Documents that the exchanges of two machines share.
+//!
+//! Two listeners with keys of their own, linked over loopback. A failure shows what a process has printed until the
+//! end.
 
 use std::{fs, thread::sleep, time::Duration};
 

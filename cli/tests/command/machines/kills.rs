@@ -1,4 +1,7 @@
 //! A bus of two machines whose listeners end: killed with a successor and without, and in good order.
+//!
+//! Held: how soon the other machine's next message arrives, that it does once, and what the status says of the link.
+//! A failure lists the times, or the lines.
 
 use std::time::{Duration, Instant};
 

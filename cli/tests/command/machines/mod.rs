@@ -1,4 +1,6 @@
 //! Two machines on loopback ports: keys, links, what is reported.
+//!
+//! A failure shows the event of a link, or the end of a process that should have gone on.
 
 #[cfg(target_os = "linux")]
 mod buses;

@@ -1,4 +1,6 @@
 //! Why there is no link: the events and the status of both sides.
+//!
+//! A failure shows the sentence of one side, where a person would look for the reason.
 
 use std::{
     fs,

@@ -1,4 +1,7 @@
 //! A process of another machine that stands still: what the members of this machine notice, and what the status says.
+//!
+//! Round trips between members here are timed before and during the stall, in bursts of one kind. A failure prints
+//! both percentiles: on a busy machine compare them before you look for a fault.
 
 use std::{
     fs,

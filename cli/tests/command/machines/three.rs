@@ -1,4 +1,7 @@
 //! The processes of three machines: how they are started, and which of them listen.
+//!
+//! In: machines, the edits that they make. Out: who listens, what the documents hold. A failure after the time to
+//! settle prints the last lines of every process.
 
 use std::{
     path::PathBuf,

@@ -1,4 +1,7 @@
 //! Every order of everything, in small worlds with few faults.
+//!
+//! Each case names its faults and how many there may be. A failure prints the events that lead there, from the first
+//! one on; the number of states shows that a case is as large as it was.
 
 use std::time::Duration;
 

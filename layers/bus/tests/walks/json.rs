@@ -1,4 +1,6 @@
 //! Ids and frames as the vectors write them.
+//!
+//! In: values of the machines, JSON. Out: the other one. What the vectors do not have ends the test.
 
 use std::num::NonZeroU32;
 

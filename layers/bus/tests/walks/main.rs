@@ -1,4 +1,6 @@
 //! The walks of `tests/vectors/bus.json`: events in, each effect in order, and what is left in the end.
+//!
+//! A failure prints each walk that differs, with the step and both lists of effects.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod json;

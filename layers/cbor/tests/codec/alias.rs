@@ -1,4 +1,6 @@
 //! Aliases between two codecs: announced, resolved, limited.
+//!
+//! A failure shows the payload, in which an alias is one number and a name is text.
 
 use kyneta_uds_cbor::{Codec as _, DecodeLimits};
 use kyneta_uds_core::{

@@ -1,4 +1,6 @@
 //! Hostile payloads: deeply nested, large, or with wrong lengths.
+//!
+//! Held: each is an error with the limit and the size, in bounded time and memory. A failure shows the sentence.
 
 use bytes::Bytes;
 use kyneta_uds_cbor::{ChannelCodec, Codec, DecodeLimits, SerdeCodec};

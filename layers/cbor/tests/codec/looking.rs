@@ -1,4 +1,6 @@
 //! What is looked at equals what is decoded by value.
+//!
+//! A failure shows the view, and the message.
 
 use bytes::Bytes;
 use kyneta_uds_cbor::{ChannelCodec, Codec, Looked};

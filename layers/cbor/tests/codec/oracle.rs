@@ -1,4 +1,7 @@
 //! A message as ciborium's `Value`, written independently of the codec.
+//!
+//! In: a message. Out: what wire section 4 says it is. It shares no line with the codec, so that both cannot be wrong
+//! in one way.
 
 use bytes::Bytes;
 use ciborium::Value;

@@ -1,4 +1,6 @@
 //! Random messages from a fixed seed.
+//!
+//! In: a seed. Out: messages of every kind, the same ones in every run.
 
 use bytes::Bytes;
 use kyneta_uds_core::{

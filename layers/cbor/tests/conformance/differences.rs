@@ -1,4 +1,6 @@
 //! The intended differences from the reference: each case by name, with its reason.
+//!
+//! A difference that is not listed fails, and so does a listed one that is none any more: both are printed by name.
 
 use kyneta_uds_core::WireVersion;
 

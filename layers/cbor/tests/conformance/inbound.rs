@@ -1,4 +1,6 @@
 //! Bytes that a new receiver gets, and its results, wherever reads end.
+//!
+//! A failure names the case, and the place at which the bytes were cut.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,6 @@
 //! Messages and their JSON form, with the reference's field names.
+//!
+//! In: JSON of the vectors, results of the codec. Out: messages, JSON. What it does not know ends the test.
 
 use bytes::Bytes;
 use kyneta_uds_core::{

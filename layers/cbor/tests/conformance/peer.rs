@@ -1,4 +1,6 @@
 //! One side of a connection without a socket: a codec, a frame parser and a frame writer.
+//!
+//! In: messages, bytes. Out: bytes, results. Each message is looked at as well, which must not change a result.
 
 use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError, Looked};
 use kyneta_uds_core::{

@@ -1,4 +1,6 @@
 //! Sessions of two new peers: what each writes, and what the other decodes.
+//!
+//! A failure prints each session that differs, with both lists of bytes or results.
 
 use kyneta_uds_core::WireVersion;
 use serde_json::Value;

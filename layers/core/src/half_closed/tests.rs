@@ -1,4 +1,7 @@
 //! Each state against what the channel and the clock say.
+//!
+//! A channel that answers from a script, and a clock that the test moves. A failure names the case and the answer at
+//! which it went another way.
 
 use std::{
     future::{Ready, poll_fn, ready},

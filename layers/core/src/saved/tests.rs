@@ -1,3 +1,6 @@
+//! Saved values: equal ones have equal bytes, and no byte that another process sends does harm. A failure shows the
+//! bytes, or where they were cut.
+
 use super::*;
 
 fn example() -> Saved {

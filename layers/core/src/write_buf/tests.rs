@@ -1,3 +1,6 @@
+//! The write buffer against a plain list of bytes, however it is written and taken; and what it holds when it is
+//! idle. A failure says how many slices and bytes were taken at once.
+
 use super::*;
 
 fn large(byte: u8) -> Bytes {

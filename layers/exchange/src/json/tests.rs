@@ -1,3 +1,5 @@
+//! JSON as JavaScript reads and writes it, in pairs of text and result. A failure shows the text.
+
 use super::*;
 
 #[test]

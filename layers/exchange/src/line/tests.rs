@@ -1,4 +1,6 @@
 //! Both peers of a line over replicas, in random orders and with restarts; and what a peer may be told.
+//!
+//! A failure says the seed of the order.
 
 use super::*;
 use crate::{DocKind, DocLimits, DocReplica, Edit, Json, JsonKind, Moment, Take};

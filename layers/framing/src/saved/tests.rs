@@ -1,3 +1,6 @@
+//! A transport that goes on with the bytes of another one, cut at every place. A failure says where, and before which
+//! frame it was handed over.
+
 use std::{
     future::poll_fn,
     pin::pin,

@@ -1,3 +1,5 @@
+//! The headers that the writer completes, byte by byte as in wire section 2. A failure shows two lists of bytes.
+
 use WireVersion::{V2, V3};
 use bytes::Bytes;
 

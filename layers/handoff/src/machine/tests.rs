@@ -1,3 +1,6 @@
+//! Both machines of a handoff, input by input: the tables, and whole handoffs with each way to fail. A failure shows
+//! the step and the input, or the effects that came instead.
+
 use std::time::Duration;
 
 use super::{

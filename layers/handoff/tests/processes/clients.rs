@@ -1,4 +1,6 @@
 //! Clients that ask without a pause, and check each answer: nothing is lost, repeated or reordered.
+//!
+//! In: a path, how many. Out: how far they have come, and the first thing that is wrong, which ends the test.
 
 use std::{
     io::{Read as _, Write as _},

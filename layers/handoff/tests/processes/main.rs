@@ -1,4 +1,6 @@
 //! Handoffs between real processes, which crash at every step, while clients ask without a pause.
+//!
+//! A failure shows the line that a process has printed instead, or what a client has lost.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,7 @@
 //! A service of one thread that answers each question, with a lock, and that hands over.
+//!
+//! In: what it is to do at which step: go on, die, stop. Out: a line on stdout for each event. May touch: a path, its
+//! lock, its clients.
 
 use std::{
     fs::File,

@@ -1,4 +1,6 @@
 //! Both directions against each other, over a server that repeats, reorders, delays and loses.
+//!
+//! The server is a queue with faults from a seed. A failure says the seed, and how many bytes came of how many.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! A NATS server of the test's own, which can be killed and started again. The tests of the command use a part of it.
+//!
+//! In: nothing but the path of `nats-server`. Out: its URL. May touch: a port, a directory, the process.
 #![allow(dead_code)]
 
 use std::{

@@ -1,4 +1,7 @@
 //! Every state and every input.
+//!
+//! A row has a state, an input, the next state and the effects. A failure shows the row that differs, or the pair
+//! that has none.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Every order of every step, by a model checker.
+//!
+//! A failure names the property, and prints each step from the first to the one that breaks it, with the last state.
 
 use std::time::Instant;
 

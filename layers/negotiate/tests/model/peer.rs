@@ -1,4 +1,7 @@
 //! A peer: its machines, what it holds, and its next steps.
+//!
+//! In: a state of the world. Out: the steps that this peer may do next, among them that it crashes, and the world
+//! after each. Pure: the kernel is a value, too.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,6 @@
 //! A connector without a handshake: connect(2) succeeds before the listener has looked at it.
+//!
+//! A failure shows how a message of the rejected connection ended: it must be known not to have arrived.
 
 use std::time::Duration;
 

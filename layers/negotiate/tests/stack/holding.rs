@@ -1,4 +1,6 @@
 //! A listener that another process may take over from.
+//!
+//! A failure says which of the two it did: accept or send while it was held, or lose what waited.
 
 use std::time::Duration;
 

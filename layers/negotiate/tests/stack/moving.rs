@@ -1,4 +1,6 @@
 //! A connector whose listener has lost its path to another listener moves to that one.
+//!
+//! A failure shows the roles so far, or what the former listener has not read.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

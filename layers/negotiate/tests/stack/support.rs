@@ -1,4 +1,6 @@
 //! Typed peers on a path of their own.
+//!
+//! In: a path, a handler. Out: peers, their roles and what they have heard. May touch: a directory of the test.
 
 use std::{
     convert::Infallible,

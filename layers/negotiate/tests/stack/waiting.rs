@@ -1,4 +1,6 @@
 //! A peer that has no role reports why, and does not try ten times a second.
+//!
+//! Time is real: a listener that is silent is a socket. A failure shows the reports, with their times.
 
 use std::{
     fs::File,

@@ -1,4 +1,6 @@
 //! A channel of protocol messages that records what it takes, and how.
+//!
+//! In: messages and runs of them. Out: a list of what came, and by which method. It takes as many as it has room for.
 
 use std::{
     collections::VecDeque,

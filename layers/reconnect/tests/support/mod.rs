@@ -1,4 +1,6 @@
 //! A make service that counts what it makes, and channels whose other end is the test.
+//!
+//! In: a plan of which attempts fail. Out: the connections, to be read, ended and broken by the test.
 
 #![allow(clippy::unwrap_used)] // No test function stands here, but only tests call.
 

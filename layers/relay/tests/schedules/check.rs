@@ -1,4 +1,6 @@
 //! What must hold: of each message to a member, and of all replicas in the end.
+//!
+//! In: messages with their receivers, the world when all is quiet. Out: nothing, or what is broken, with the seed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! What a replica holds of a document, and how it merges: as the three classes of the reference do.
+//!
+//! In: edits, offers. Out: versions and offers. Each edit is a number, so that a lost one can be named. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

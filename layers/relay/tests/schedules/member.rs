@@ -1,4 +1,6 @@
 //! A member as the reference behaves above the channel: what it answers, and when it pushes.
+//!
+//! In: messages of its hub, edits. Out: messages. It is written after the reference, not after the switch. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -1,4 +1,6 @@
 //! What a run is about: which documents there are, and how the hubs are linked.
+//!
+//! In: random numbers of a seed. Out: the documents, gates and links of a run. Pure.
 
 use kyneta_uds_core::DocId;
 use kyneta_uds_relay::{Access, Gate, Switch, SwitchConfig};

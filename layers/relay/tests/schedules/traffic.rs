@@ -1,4 +1,6 @@
 //! What is on its way: between members and their hubs, and over the links between hubs.
+//!
+//! In: messages and effects. Out: the same, in order for each connection, in any order among several. Pure.
 
 use std::collections::VecDeque;
 

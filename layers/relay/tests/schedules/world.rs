@@ -1,4 +1,7 @@
 //! Hubs, their members, and what happens to them.
+//!
+//! In: a plan, random numbers of its seed. Out: one schedule: joins, edits, leaves, crashes, cuts, and the checks
+//! after them. With `KYNETA_SEED` each step is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,6 @@
 //! Messages as the vectors write them.
+//!
+//! In: JSON of the vectors, messages. Out: the other one. What it does not know ends the test.
 
 use kyneta_uds_core::{
     ByteString, Bytes, ChannelMsg, Data, DocEntry, DocId, Encoding, Interest, Offer, PayloadKind,

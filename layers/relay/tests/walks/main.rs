@@ -1,4 +1,7 @@
 //! The walks of `tests/vectors/relay.json`: events in, and each effect in order.
+//!
+//! The walks are the reference's; each is also run with a switch that is saved and resumed before every event. A
+//! failure prints the walks that differ.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod json;

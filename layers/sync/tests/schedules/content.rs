@@ -1,4 +1,6 @@
 //! What a replica holds of a document, and how it merges: a toy for each of the three sync modes.
+//!
+//! In: edits, offers. Out: versions and payloads. Each edit is a number, so that a lost one can be named. Pure.
 
 use std::{
     cmp::Ordering,

@@ -1,4 +1,7 @@
 //! A peer: a machine, its replicas, and the shell that carries out effects.
+//!
+//! In: messages, edits. Out: messages, in the order of the effects. Pure: its replicas are values, and there is no
+//! clock.
 
 use std::collections::{BTreeMap, VecDeque};
 

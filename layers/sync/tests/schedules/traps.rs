@@ -1,4 +1,6 @@
 //! Where the reference is wrong, and this side heals: each in a few steps, between two peers.
+//!
+//! A failure shows what the two hold when nothing is on its way any more, or that something always is.
 
 use kyneta_uds_core::{ChannelMsg, DocId, Interest, Version};
 use kyneta_uds_sync::{Answer, ChannelKey, Policy, SyncLimits};

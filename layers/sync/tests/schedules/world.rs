@@ -1,4 +1,7 @@
 //! Peers, how they are connected, and what happens to them.
+//!
+//! In: random numbers of a seed. Out: one schedule, and the checks after it. A failure says the seed, which runs
+//! alone with `KYNETA_SEED` and prints each step.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 

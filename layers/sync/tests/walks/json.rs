@@ -1,4 +1,6 @@
 //! Inputs and effects as the vectors write them.
+//!
+//! In: JSON of the vectors, effects. Out: inputs, JSON. What it does not know ends the test.
 
 use kyneta_uds_core::{
     ByteString, ChannelMsg, DocEntry, DocId, Identity, Interest, Offer, PayloadKind, PeerId,

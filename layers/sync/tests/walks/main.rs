@@ -1,4 +1,6 @@
 //! The walks of `tests/vectors/exchange-sync.json`: inputs in, and each effect in order, as the reference has them.
+//!
+//! A failure prints the walks that differ, with the step and both lists of effects.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod differences;

@@ -1,8 +1,7 @@
 //! Why a path could not be bound.
-
 //!
-//! In: an error of the system, and the file. Out: a [`BindError`]. Touches nothing; looks at the owners of a
-//! file that could not be removed.
+//! In: an error of the system, and the file. Out: a [`BindError`]. May touch: the owners of a file that could not be
+//! removed, which it reads, and of its directory.
 
 use std::{
     fs, io,

@@ -1,3 +1,6 @@
+//! A listener that goes over within one process: its path, its lock, and the connections that wait to be accepted. A
+//! failure says in which round a client was lost.
+
 use std::{fs, io::Write as _, os::unix::net::UnixStream as Client};
 
 use super::*;

@@ -1,4 +1,6 @@
 //! Binding a path: stale files, paths of all kinds, leftovers of a crash, foreign lock files.
+//!
+//! A failure shows the error, or the names that are left in the directory.
 
 use std::{
     fs,

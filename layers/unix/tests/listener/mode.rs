@@ -1,4 +1,6 @@
 //! The mode and group of the socket file, and what they permit other users.
+//!
+//! Without root no other user can be tried; those tests say that they are skipped. A failure shows the mode in octal.
 
 use std::{
     fs,

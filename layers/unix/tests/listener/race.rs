@@ -1,4 +1,6 @@
 //! Many processes bind a path at once: one gets it, and no process sees it half made.
+//!
+//! A failure says how many have bound the path, or what another process saw of it meanwhile.
 
 use std::{
     fs, io,

@@ -1,4 +1,6 @@
 //! A directory to look into, obstacles at a path, and a child process.
+//!
+//! In: what is to lie at the path. Out: a directory of the test's own, and the names in it afterwards.
 #![allow(dead_code)] // Each binary uses its part.
 
 use std::{

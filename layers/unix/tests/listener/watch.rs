@@ -1,4 +1,6 @@
 //! A listener notices that its path was lost, and restores it where it may.
+//!
+//! A failure shows the event that came instead, or how often the path was looked at.
 
 use std::{
     fs,

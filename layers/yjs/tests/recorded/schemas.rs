@@ -1,4 +1,6 @@
 //! A document of each schema.
+//!
+//! The reference's documents are in `tests/vectors`. A failure names the schema and the release.
 
 use kyneta_uds_core::{PayloadKind, PeerId, WireVersion};
 use kyneta_uds_exchange::{Imported, Replica, Take};

@@ -1,4 +1,7 @@
 //! With defaults, and with machines on loopback, no packet leaves a machine.
+//!
+//! nftables counts in a namespace with a network of its own; that it counts is held, too. Without root, `ip` or `nft`
+//! it is skipped, and says so.
 
 use std::{fs, process::Command, time::Duration};
 

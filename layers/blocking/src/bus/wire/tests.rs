@@ -1,4 +1,7 @@
-//! Holds payloads against the vectors of a bus: what a member sends is written as there, and what a hub sends is read.
+//! Holds payloads against the vectors of a bus: what a member sends is written as there, and what a hub sends is
+//! read.
+//!
+//! The async codec is held against the same vectors, so both write the same bytes. A failure names the vector.
 
 use std::fs;
 

@@ -1,4 +1,7 @@
 //! Repeated and missing frames.
+//!
+//! By tables, and by any numbers beside a model of wire section 9. A failure says the seed, or shows what was
+//! yielded.
 
 use super::*;
 

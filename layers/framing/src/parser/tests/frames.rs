@@ -1,4 +1,6 @@
 //! Frames out of a stream, wherever its reads end.
+//!
+//! A failure says the wire version and where the stream was cut.
 
 use super::*;
 

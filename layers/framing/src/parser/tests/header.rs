@@ -1,4 +1,6 @@
 //! What a frame header says.
+//!
+//! A failure shows the header's bytes, or the name of its case.
 
 use super::*;
 

@@ -1,4 +1,7 @@
 //! How much memory the parser holds.
+//!
+//! Held: bytes that are held at each moment, for frames that are large, small, cut, skipped and mixed. A failure says
+//! how many, and what had arrived.
 
 use bytes::BufMut as _;
 

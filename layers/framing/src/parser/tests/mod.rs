@@ -1,4 +1,6 @@
 //! Helpers: streams of frames, and what the parser makes of them.
+//!
+//! In: frames as bytes. Out: a list of what was yielded, to be compared as a whole.
 
 mod dedup;
 mod frames;

@@ -1,4 +1,6 @@
 //! How much one poll processes, and the budget that connections share.
+//!
+//! A failure says how many bytes one poll has worked on.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! The transport over in-memory and mock streams.
+//!
+//! A failure shows the bytes that were written, or the item that was read.
 
 mod limits;
 

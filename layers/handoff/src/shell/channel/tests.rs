@@ -1,3 +1,6 @@
+//! The control channel on real sockets: words keep their descriptors, and of a race at the commit there is one
+//! outcome. A failure names the word, or the number of the race.
+
 use std::{io::Read as _, os::unix::net::UnixStream, thread};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};

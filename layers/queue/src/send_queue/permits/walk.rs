@@ -1,4 +1,7 @@
 //! Random walks over the send queue, beside a count of the permits that each sender holds.
+//!
+//! Every step is checked against the count. A failure says what a sender got against its turn: a permit, a wake-up,
+//! or none.
 
 use std::{
     sync::{

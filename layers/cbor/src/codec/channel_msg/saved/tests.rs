@@ -1,3 +1,6 @@
+//! A codec that goes on with the aliases of another one, message by message beside one that was never saved. A
+//! failure shows the message at which the two part.
+
 use bytes::Bytes;
 use kyneta_uds_core::{
     ChannelMsg, DocEntry, DocId, Establish, Features, Identity, Payload, ReplicaType, SchemaHash,
