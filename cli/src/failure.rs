@@ -1,4 +1,6 @@
 //! Why a command failed, and its exit code.
+//!
+//! In: an error or a sentence. Out: one line on stderr, and 0, 1 or 2. May touch: stderr.
 
 use std::{error::Error, process::ExitCode};
 

@@ -1,4 +1,7 @@
 //! The signals that end the command.
+//!
+//! In: SIGINT, SIGTERM, SIGHUP. Out: a future that is ready at the first one. May touch: the signal handlers of the
+//! process.
 
 use std::{env, io};
 

@@ -1,4 +1,7 @@
 //! A user's message as bytes. Encoded once, by its sender.
+//!
+//! In: a message by reference. Out: its bytes, shared with the block that they lie in. May touch: the block that it
+//! keeps.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kyneta_uds_cbor::EncodeError;

@@ -1,4 +1,7 @@
 //! What connections bring.
+//!
+//! In: payloads, taken apart by a connection. Out: one message for the queue of the hub or the member, which knows
+//! its size. Pure.
 
 use kyneta_uds_bus::{ConnectionKey, DownFrame, MemberId, Message, SeqNo, UpFrame};
 

@@ -1,4 +1,6 @@
 //! Why a hub does not admit a member: on the wire, and as an error.
+//!
+//! In: a machine's reason. Out: a code for programs and a sentence for people, the same on both sides. Pure.
 
 use kyneta_uds_bus::Refusal;
 

@@ -1,4 +1,6 @@
 //! Why a client did not connect. No code but its text.
+//!
+//! In: the last attempt. Out: an error with the path, that says each cause once.
 
 use std::fmt;
 

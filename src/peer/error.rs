@@ -1,4 +1,6 @@
 //! Why a path could not be joined.
+//!
+//! In: the obstacle, or the last reason of a wait. Out: an error with the path. Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The result of a measurement.
+//!
+//! In: the times of a work. Out: one line of JSON, which the process prints and `bench` reads. May touch: the clock.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,7 @@
 //! Pins a process of the bench to a core.
+//!
+//! In: the number of a core. Out: nothing. May touch: this process's affinity; elsewhere than on Linux it does
+//! nothing.
 
 use std::io;
 

@@ -1,4 +1,6 @@
 //! A measurement as a row of a table.
+//!
+//! In: the medians of both implementations. Out: a line of text. Pure.
 
 use super::{figures::Figures, work::Task};
 

@@ -1,4 +1,7 @@
 //! An error in a piece of JSON: what, and in which field.
+//!
+//! In: what is wrong, then the names of the fields around it, from the inside. Out: `docs.1.rt: expected a list`.
+//! Pure.
 
 use std::{borrow::Cow, fmt};
 

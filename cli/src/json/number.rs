@@ -1,4 +1,6 @@
 //! Numbers as in JavaScript, including those that JSON cannot express.
+//!
+//! In: JSON, `f64`. Out: the other one; NaN, -0 and the infinities are objects with a name. Pure.
 
 use serde::{Serialize, Serializer};
 

@@ -1,4 +1,7 @@
 //! `listen`: the server of a path.
+//!
+//! In: options, lines of stdin. Out: events on stdout, an exit code. May touch: the path, its lock, the status
+//! socket, stdin and stdout.
 
 use std::future::ready;
 

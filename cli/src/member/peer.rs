@@ -1,4 +1,7 @@
 //! `peer`: a leaderless member of a path.
+//!
+//! In: options, lines of stdin. Out: events on stdout, an exit code. May touch: the path, its lock, the status
+//! socket, stdin and stdout.
 
 use kyneta_uds::{Peer, Role};
 

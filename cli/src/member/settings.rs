@@ -1,4 +1,6 @@
 //! What the options of a member ask for: its identity, its stack, its queue.
+//!
+//! In: options. Out: layers and bounds of the library. Touches nothing but the number of this process, for an id.
 
 use std::time::Duration;
 

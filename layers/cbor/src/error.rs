@@ -1,4 +1,7 @@
 //! The errors of a channel: a message that cannot be written, a connection that failed.
+//!
+//! In: errors of the codec and of the frames below. Out: whether the message alone has failed, or the connection.
+//! Pure.
 
 use kyneta_uds_core::BoxError;
 

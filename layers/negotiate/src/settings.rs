@@ -1,4 +1,6 @@
 //! The settings of a layer, and of each channel that it makes.
+//!
+//! In: the setters of the layer. Out: one value that all its channels share. Touches nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Which member may see and write which document.
+//!
+//! In: predicates of the user over members and documents. Out: the strictest answer. The predicates are called while
+//! the hub routes, so they should not wait. Pure, if they are.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,7 @@
 //! Why a store cannot be used.
+//!
+//! In: errors of the file system and of the library. Out: one error, with the file, and with what to do where
+//! something can be done. Pure.
 
 use std::{io, path::PathBuf};
 

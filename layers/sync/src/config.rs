@@ -1,4 +1,6 @@
 //! The bounds of a machine.
+//!
+//! In: the setters. Out: bounds with their defaults. Pure.
 
 /// Bounds. What is refused because of one is reported.
 ///

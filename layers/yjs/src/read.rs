@@ -1,4 +1,7 @@
 //! A document as JSON, by its schema. What is missing reads as the zero of its kind.
+//!
+//! In: a transaction of the library. Out: JSON; nothing if a container is not of its schema's kind. May touch: the
+//! document, to read it.
 
 use kyneta_uds_exchange::{
     Json,

@@ -1,4 +1,6 @@
 //! The greeting as a frame of the machines, and back.
+//!
+//! In: a greeting of the wire, or of the machine. Out: the other one. Pure.
 
 use kyneta_uds_bus::{
     Attempt, Hello, Incarnation, MachineId, MemberId, Place, SeqNo, SlowPolicy, Token,

@@ -1,4 +1,7 @@
 //! What can go wrong with a member of a bus.
+//!
+//! In: errors of the connection, words of the hub, what the machine says of a message. Out: one error of a call, in
+//! which stands whether its message is kept: if so, it arrives although the call has failed. Pure.
 
 use kyneta_uds_cbor::EncodeError;
 use kyneta_uds_core::{BoxError, PeerId};

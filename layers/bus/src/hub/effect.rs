@@ -1,4 +1,7 @@
 //! What goes into a hub and what comes out.
+//!
+//! In: one event at a time. Out: effects in the order in which they have to be carried out; the order between
+//! connections is part of the promise. Values alone.
 
 use crate::{
     frame::{DownFrame, LinkFrame, UpFrame},

@@ -1,4 +1,7 @@
 //! Why a saved value cannot be used.
+//!
+//! In: what a reader has met. Out: a sentence with the name of the state and of the field. Another version of this
+//! project may have written it, so each says which versions both sides know. Pure.
 
 /// Why a [`Saved`](super::Saved) value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,6 @@
 //! The state that the files of the driver share: the phase of the connection, and what one poll has done.
+//!
+//! In: what the parts of one poll have done. Out: what the next part, and the end of the poll, need of it. Pure.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,7 @@
 //! Entries of `present`: which of them are one document, and how one is shown to a member.
+//!
+//! In: entries of members, the classes of equal schemas. Out: whether two are one document, and the entry that a
+//! member is shown. Pure.
 
 use kyneta_uds_core::{DocEntry, SchemaHash, SyncMode, WireVersion};
 

@@ -1,4 +1,7 @@
 //! The members of a hub.
+//!
+//! In: facts of a connection. Out: what is kept of a member beside the documents: how many it holds, and which of its
+//! answers count no more. Pure.
 
 mod saved;
 

@@ -1,4 +1,6 @@
 //! What comes out of a program.
+//!
+//! In: what a program has decided. Out: values, in the order in which they have to be carried out. Touches nothing.
 
 use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Offer, PeerId, Version};
 
