@@ -28,10 +28,7 @@ use tokio::{
 };
 use tower::{Service as _, ServiceExt as _, service_fn};
 
-use crate::{
-    parts::{client, input, say},
-    process::Process,
-};
+use crate::parts::{client, input, say, start};
 
 const CLIENTS: usize = 4;
 
@@ -276,9 +273,9 @@ fn full(size: usize) {
     let handovers: usize = handovers.map_or(3, |number| number.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let mut server = Process::start(&format!("full-server {size}"), &path);
+    let mut server = start(&format!("full-server {size}"), &path);
     assert_eq!(server.line(), "listens");
-    let mut clients = Process::start(&format!("full-clients {size}"), &path);
+    let mut clients = start(&format!("full-clients {size}"), &path);
     assert_eq!(clients.line(), "connected");
     server.tell(&format!("flood {}", line([0; CLIENTS])));
     let (mut pauses, mut most, mut seen) = (Vec::new(), 0, vec![0; CLIENTS]);
@@ -286,7 +283,7 @@ fn full(size: usize) {
     for _ in 0..handovers {
         server.tell("full");
         assert_eq!(server.line(), "full");
-        let mut successor = Process::start(&format!("full-server {size}"), &path);
+        let mut successor = start(&format!("full-server {size}"), &path);
         let took = successor.numbers();
         assert_eq!(took[0], CLIENTS as u64);
         pauses.push(Duration::from_micros(took[1]));

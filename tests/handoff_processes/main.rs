@@ -7,6 +7,7 @@ mod full;
 mod many;
 mod parts;
 mod pings;
+#[path = "../support/process.rs"]
 mod process;
 #[path = "../support/mod.rs"]
 mod support;

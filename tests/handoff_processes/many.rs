@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::Process;
+use crate::parts::start;
 
 const HANDOVERS: usize = 20;
 
@@ -12,14 +12,14 @@ const HANDOVERS: usize = 20;
 fn frozen(clients: usize, target: Duration) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let mut server = Process::start("server answers", &path);
+    let mut server = start("server answers", &path);
     assert_eq!(server.line(), "listens 0");
-    let mut idle = Process::start(&format!("idle {clients}"), &path);
+    let mut idle = start(&format!("idle {clients}"), &path);
     assert_eq!(idle.line(), "connected");
     let mut pauses = Vec::new();
     for _ in 0..HANDOVERS {
         let began = Instant::now();
-        let mut successor = Process::start("server answers", &path);
+        let mut successor = start("server answers", &path);
         let took = successor.numbers();
         assert_eq!(took[0], clients as u64);
         assert_eq!(successor.line(), format!("listens {clients}"));

@@ -22,14 +22,22 @@ use tokio::{
 };
 use tower::{Service as _, ServiceExt as _, service_fn};
 
-use crate::{
-    full,
-    process::{PART, PATH},
-    support::raise_descriptor_limit,
-};
+use crate::{full, process::Process, support::raise_descriptor_limit};
+
+/// What a part is told by.
+const PART: &str = "KYNETA_HANDOFF_PART";
+const PATH: &str = "KYNETA_HANDOFF_PATH";
 
 /// How often each side of a connection sends.
 const EVERY: Duration = Duration::from_millis(10);
+
+/// A process that is `part`.
+pub(crate) fn start(part: &str, path: &Path) -> Process {
+    Process::of_test(
+        "parts::part",
+        [(PART, part.as_ref()), (PATH, path.as_os_str())],
+    )
+}
 
 pub(crate) fn say(what: impl std::fmt::Display) {
     println!("> {what}");

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::process::Process;
+use crate::{parts::start, process::Process};
 
 /// Between two handovers: so that less than one ping in a hundred meets one.
 const BETWEEN: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ fn javascript(path: &Path, count: usize) -> Option<Process> {
         "/tests/node/pinging.mjs"
     ));
     node.arg(path).arg(count.to_string());
-    Some(Process::of(node))
+    Some(Process::of(&mut node))
 }
 
 /// What the clients of each process say to `rounds`: the median, the 99th percentile and the longest time.
@@ -44,9 +44,9 @@ fn pings_of_both_sides_come_once_and_in_order_while_the_server_is_replaced() {
     let each = if handovers > 5 { 50 } else { 10 };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let mut server = Process::start("server sends", &path);
+    let mut server = start("server sends", &path);
     assert_eq!(server.line(), "listens 0");
-    let mut clients = vec![Process::start(&format!("pinging {each}"), &path)];
+    let mut clients = vec![start(&format!("pinging {each}"), &path)];
     match javascript(&path, each) {
         Some(node) => clients.push(node),
         None => println!("without a JavaScript peer: there is no `node` on the PATH"),
@@ -71,7 +71,7 @@ fn pings_of_both_sides_come_once_and_in_order_while_the_server_is_replaced() {
         } else {
             "server answers"
         };
-        let mut successor = Process::start(sends, &path);
+        let mut successor = start(sends, &path);
         let took = successor.numbers();
         assert_eq!(took[0], count as u64);
         pauses.push(took[1]);

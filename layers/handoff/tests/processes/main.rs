@@ -5,10 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod clients;
+#[path = "../../../../tests/support/process.rs"]
 mod process;
 mod service;
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clients::Clients;
 use kyneta_uds_handoff::{Formats, Word, control_path};
@@ -17,6 +22,15 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
     send, socket_with,
 };
+
+/// A service in a process of its own.
+fn start(path: &Path, faults: &str) -> Process {
+    let variables = [
+        ("KYNETA_HANDOFF_PATH", path.as_os_str()),
+        ("KYNETA_HANDOFF_FAULTS", faults.as_ref()),
+    ];
+    Process::of_test("child", variables)
+}
 
 /// A service with a path of its own, and its clients.
 struct Scene {
@@ -27,17 +41,17 @@ struct Scene {
 impl Scene {
     fn new(faults: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = Process::start(&dir.path().join("bus.sock"), faults);
+        let mut first = start(&dir.path().join("bus.sock"), faults);
         assert_eq!(first.line(), "bound");
         Self { dir, first }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    fn path(&self) -> PathBuf {
         self.dir.path().join("bus.sock")
     }
 
     fn successor(&self, faults: &str) -> Process {
-        Process::start(&self.path(), &format!("take,{faults}"))
+        start(&self.path(), &format!("take,{faults}"))
     }
 
     fn clients(&self, count: usize) -> Clients {
@@ -72,7 +86,7 @@ fn fifty_handovers_in_a_row_lose_nothing_of_a_hundred_clients() {
         );
         pauses.push(words.next().unwrap().parse::<u64>().unwrap());
         assert_eq!(scene.first.line(), "handed-over");
-        scene.first.ends();
+        scene.first.end();
         scene.first = next;
         clients.progress();
     }
@@ -90,7 +104,7 @@ fn connections_that_wait_to_be_accepted_are_taken_over_with_their_bytes() {
     let clients = scene.clients(20);
     let mut next = scene.successor("");
     assert!(next.line().starts_with("took-over 0 "));
-    scene.first.ends();
+    scene.first.end();
     clients.progress();
     clients.stop();
 }
@@ -155,7 +169,7 @@ fn a_successor_that_wakes_up_too_late_does_not_serve() {
     assert_eq!(late.line(), "prepares");
     assert!(scene.first.line().contains("took longer"));
     clients.progress();
-    late.tell();
+    late.tell("");
     assert!(
         late.line()
             .ends_with("the predecessor has given up, and serves on")
@@ -171,7 +185,7 @@ fn a_successor_that_dies_while_it_receives_descriptors_is_given_up() {
     let mut successor = scene.successor("");
     assert_eq!(scene.first.line(), "frozen");
     successor.kill();
-    scene.first.tell();
+    scene.first.tell("");
     assert!(scene.first.line().starts_with("stayed"));
     clients.progress();
     clients.stop();
@@ -185,9 +199,9 @@ fn a_successor_that_cannot_open_what_it_is_sent_refuses() {
     clients.progress();
     let mut successor = scene.successor("limits-later");
     assert_eq!(scene.first.line(), "frozen");
-    successor.tell();
+    successor.tell("");
     assert_eq!(successor.line(), "limited");
-    scene.first.tell();
+    scene.first.tell("");
     let line = scene.first.line();
     assert!(
         line.starts_with("stayed: descriptors were cut off"),
@@ -245,7 +259,7 @@ fn a_predecessor_that_dies_after_its_state_was_sent_is_succeeded_with_all_connec
     let mut successor = scene.successor("waits-in-prepare");
     assert_eq!(successor.line(), "prepares");
     scene.first.kill();
-    successor.tell();
+    successor.tell("");
     assert!(successor.line().starts_with("took-over 100 "));
     clients.progress();
     clients.stop();
@@ -262,9 +276,7 @@ fn a_predecessor_that_dies_frozen_leaves_listener_and_lock() {
     assert_eq!(successor.line(), "took-listener");
     clients.all_broken();
     assert!(
-        !Process::start(&scene.path(), "")
-            .line()
-            .starts_with("bound"),
+        !start(&scene.path(), "").line().starts_with("bound"),
         "the lock is held"
     );
     let clients = scene.clients(10);
@@ -277,7 +289,7 @@ fn a_predecessor_that_dies_at_hello_leaves_the_path_to_the_next_that_binds() {
     let mut scene = Scene::new("abort-at-hello");
     let mut successor = scene.successor("");
     assert_eq!(successor.line(), "bound");
-    scene.first.ends();
+    scene.first.end();
     let clients = scene.clients(10);
     clients.progress();
     clients.stop();
@@ -287,10 +299,10 @@ fn a_predecessor_that_dies_at_hello_leaves_the_path_to_the_next_that_binds() {
 fn where_nothing_offers_the_path_is_bound() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus.sock");
-    let mut process = Process::start(&path, "take");
+    let mut process = start(&path, "take");
     assert_eq!(process.line(), "bound");
     process.kill();
     assert!(fs::exists(control_path(&path)).unwrap()); // stale, and bound anew
     std::thread::sleep(Duration::from_millis(1));
-    assert_eq!(Process::start(&path, "take").line(), "bound");
+    assert_eq!(start(&path, "take").line(), "bound");
 }

@@ -1,14 +1,15 @@
-//! Processes of the tests: this program again, in another part, and what a part says to the test.
+//! A process of a test: this program again, in one of its tests, which says lines and is told some.
+//!
+//! In: the name of the test, variables; lines for its stdin. Out: its lines that begin with `> `; the harness has lines
+//! of its own. It is killed when it is dropped.
+
+#![allow(dead_code)] // Each test uses its part.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
-
-/// What a part is told by.
-pub(crate) const PART: &str = "KYNETA_HANDOFF_PART";
-pub(crate) const PATH: &str = "KYNETA_HANDOFF_PATH";
 
 pub(crate) struct Process {
     child: Child,
@@ -16,24 +17,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// This program, as what `part` names.
-    pub(crate) fn start(part: &str, path: &Path) -> Self {
+    /// This program, in one test alone.
+    pub(crate) fn of_test<'a>(
+        test: &str,
+        variables: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
+    ) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["--exact", "parts::part", "--nocapture"])
-            .env(PART, part)
-            .env(PATH, path);
-        Self::of(command)
+        command.args(["--exact", test, "--nocapture"]);
+        Self::of(command.envs(variables))
     }
 
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
-    /// The next line that it says as a part; the harness has lines of its own. Empty at its end.
+    /// The next line that it says. Empty at its end.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
@@ -59,8 +60,18 @@ impl Process {
         writeln!(stdin, "{what}").unwrap();
     }
 
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     pub(crate) fn ends(&mut self) {
-        assert!(self.child.wait().unwrap().success());
+        assert!(self.end().success());
     }
 }
 
