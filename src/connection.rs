@@ -306,6 +306,8 @@ impl Connection {
 
     /// Ready when the kernel has taken all messages of earlier calls.
     ///
+    /// Cancel safe.
+    ///
     /// # Errors
     /// [`SendError::Disconnected`] when the connection ended first.
     pub async fn flushed(&self) -> Result<(), SendError> {

@@ -67,6 +67,8 @@ impl<S: MakeChannel<In = ChannelMsg>> ServerBuilder<S> {
     /// Binds the path and serves it in a task of its own. Each connection gets a clone of `handler`,
     /// called with one message after the other.
     ///
+    /// Cancel safe: a dropped attempt leaves nothing at the path.
+    ///
     /// # Errors
     /// [`BindError`], with the path: in use, not permitted, not a socket.
     pub async fn listen(self, handler: impl Handler + Clone) -> Result<Server, BindError> {

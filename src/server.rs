@@ -137,12 +137,16 @@ impl Server {
 
     /// Sends a peer `depart` and what waits for it, and closes its connections. `None` when there is
     /// no such peer. It may connect again.
+    ///
+    /// If the future is dropped before a queue is closed, that connection goes on.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
         self.peers().disconnect(peer).await
     }
 
     /// Sends a message to every peer; ready when the kernel has taken or refused every copy. A peer
     /// whose queue is full delays its own copy and the end of this future, nothing else.
+    ///
+    /// If the future is dropped, the copies that are queued are sent all the same, the others are not.
     pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
         broadcast(self.connections(), msg).await
     }

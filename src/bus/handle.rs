@@ -277,6 +277,8 @@ impl<M> Bus<M> {
 
     /// Leaves the bus: waits for what is not acknowledged yet, for 5 s at most, says so to the others, and gives up
     /// the path if it listens. It waits 500 ms for a member that does not read its end, and 5 s for a listener.
+    ///
+    /// If the future is dropped while it waits for acknowledgements, the member stays; later it ends all the same.
     pub async fn dispose(&self) {
         let shared = self.shared();
         let kept = async {

@@ -101,6 +101,8 @@ impl<M: Serialize> BusMember<M> {
 
     /// Sends it a message as soon as there is room; the future of the answer is ready when it has it.
     ///
+    /// Cancel safe: dropped, it has sent nothing.
+    ///
     /// # Errors
     /// [`BusError::Ended`].
     pub async fn begin_send(&mut self, message: M) -> Result<Publish, BusError> {

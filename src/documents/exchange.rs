@@ -211,6 +211,8 @@ impl Exchange {
 
     /// Sends what is to be sent, and ends: the documents, and the role below. Takes at most two seconds more than the
     /// role does.
+    ///
+    /// If the future is dropped, the documents end all the same, and the role with its last clone.
     pub async fn dispose(&self) {
         let (done, ended) = oneshot::channel();
         if self.inner.commands.send(Command::End(done)).is_ok() {

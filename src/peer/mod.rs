@@ -231,6 +231,8 @@ impl Peer {
     /// Sends a message to every connected peer; ready when every kernel has taken or refused it. A
     /// peer whose queue is full delays its own copy and the end of this future, nothing else. Unlike
     /// `call`, it does not wait for peers to connect, and reports the peers that it did not reach.
+    ///
+    /// If the future is dropped, the copies that are queued are sent all the same, the others are not.
     pub async fn broadcast(&self, msg: ChannelMsg) -> Broadcast {
         broadcast(self.connections(), msg).await
     }
@@ -240,6 +242,8 @@ impl Peer {
     ///
     /// Of the listener that this peer is connected to, it ends this peer
     /// ([`Connection::dispose`]).
+    ///
+    /// If the future is dropped before a queue is closed, that connection goes on.
     pub async fn disconnect(&self, peer: &PeerId) -> Option<DisconnectReason> {
         self.guard.peers.disconnect(peer).await
     }

@@ -52,6 +52,8 @@ impl Endpoint {
 
     /// Binds a path and serves it.
     ///
+    /// Cancel safe: a dropped attempt leaves nothing at the path.
+    ///
     /// # Errors
     /// [`BindError`], with the path: in use, not permitted, not a socket.
     pub async fn bind<P>(
@@ -78,7 +80,8 @@ impl Endpoint {
         }
     }
 
-    /// Ends it; ready when the socket file is removed. Open connections are closed.
+    /// Ends it; ready when the socket file is removed. Open connections are closed. Dropping the future ends it, too,
+    /// without waiting for that.
     pub async fn close(self) {
         self.ending.cancel();
         // An error is a panic of a user's `Inspect`: the task has ended too.

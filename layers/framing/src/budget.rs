@@ -67,7 +67,8 @@ impl InboundBudget {
         }
     }
 
-    /// Limits the bytes that the connections of one user can use. Existing clones keep their limit.
+    /// Limits the bytes that the connections of one user can use. Default: three quarters of all. Existing clones keep
+    /// their limit.
     #[must_use]
     pub fn per_uid(mut self, bytes: usize) -> Self {
         self.uid_limit = bytes;

@@ -54,7 +54,7 @@ impl FramingConfig {
         }
     }
 
-    /// Sets how the wire version is determined.
+    /// Sets how the wire version is determined. Default: [`WireMode::Auto`].
     #[must_use]
     pub const fn wire(mut self, mode: WireMode) -> Self {
         self.wire = mode;
@@ -62,14 +62,15 @@ impl FramingConfig {
     }
 
     /// Limits a frame's payload, in bytes, in both directions. A larger inbound frame ends the connection, a
-    /// larger outbound one is an error of its message.
+    /// larger outbound one is an error of its message. Default: 64 MiB.
     #[must_use]
     pub const fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
         self
     }
 
-    /// Limits the memory for inbound frames of all connections that share `budget`.
+    /// Limits the memory for inbound frames of all connections that share `budget`. Default: no limit; `FramingLayer`
+    /// sets one.
     #[must_use]
     pub fn inbound_budget(mut self, budget: InboundBudget) -> Self {
         self.budget = Some(budget);

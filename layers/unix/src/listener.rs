@@ -79,6 +79,8 @@ impl ListenerOptions {
     /// that use the lock, and a live listener of any other process is never replaced. The path appears with
     /// its mode set and its listener ready.
     ///
+    /// Cancel safe: a dropped attempt leaves nothing at the path.
+    ///
     /// # Errors
     /// [`BindError`] says which obstacle is at the path. No file is changed except a stale socket file, and
     /// that one only unless [`cleanup`](Self::cleanup) is off.

@@ -46,6 +46,8 @@ use super::{ANSWER, LookError, Passed, kyneta::KynetaLook, not_connected};
 /// # }
 /// ```
 ///
+/// Cancel safe.
+///
 /// # Errors
 /// [`LookError`]; [`LookError::NotTold`] where the listener is of another implementation.
 pub async fn holdings(path: SocketPath) -> Result<Vec<Holdings>, LookError> {

@@ -219,6 +219,8 @@ enum LookChannel {
 /// # }
 /// ```
 ///
+/// It takes 5 s at most, 3 s where the listener says nothing. Cancel safe.
+///
 /// # Errors
 /// [`LookError`]
 pub async fn who(path: SocketPath) -> Result<Look, LookError> {
@@ -229,6 +231,8 @@ pub async fn who(path: SocketPath) -> Result<Look, LookError> {
 ///
 /// At the path of a bus, each message of a member is shown once. At that of a kyneta listener, each message that
 /// the listener gets and each one that it sends is.
+///
+/// Beginning to look takes as long as [`who`]. Cancel safe.
 ///
 /// # Errors
 /// [`LookError`]

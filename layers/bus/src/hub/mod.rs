@@ -67,7 +67,7 @@ impl Hub {
         }
     }
 
-    /// How many members may be present or awaited. More are refused, those of other machines
+    /// How many members may be present or awaited, 4,096 by default. More are refused, those of other machines
     /// with [`HubEffect::NotTaken`].
     pub const fn max_members(mut self, max: usize) -> Self {
         self.max_members = max;

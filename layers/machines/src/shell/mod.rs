@@ -151,7 +151,7 @@ impl<A: Clone + Send + 'static> LinksBuilder<A> {
         self
     }
 
-    /// How long links wait before they are tried again.
+    /// How long links wait before they are tried again. [`LinkSettings::default`] unless said otherwise.
     pub fn settings(mut self, settings: LinkSettings) -> Self {
         self.settings = settings;
         self

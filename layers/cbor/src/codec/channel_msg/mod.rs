@@ -88,7 +88,7 @@ impl ChannelCodec {
         Self::default()
     }
 
-    /// Sets the limits.
+    /// Sets the limits. [`DecodeLimits::default`] unless said otherwise.
     pub const fn limits(mut self, limits: DecodeLimits) -> Self {
         self.limits = limits;
         self
