@@ -7,11 +7,11 @@
 mod support;
 
 use fastrand::Rng;
-use kyneta_uds_core::{ByteString, Bytes, DocId, Offer, PayloadKind, Version};
+use kyneta_uds_core::{Bytes, DocId, Offer, PayloadKind, Version};
 use kyneta_uds_exchange::{Edit, EditError, ImportError, Imported, Json, Replica, Take};
 use kyneta_uds_loro::{LoroLimits, LoroReplica};
 use kyneta_uds_schema::Schema;
-use support::{ALL, WIRE, list_len, offer_since, pass, text_len};
+use support::{ALL, Kind, WIRE, list_len, offer_since, pass, text_len};
 
 fn schema() -> Schema {
     let card = Schema::structure([
@@ -37,6 +37,31 @@ fn schema() -> Schema {
         ("raw", Schema::record(Schema::any()).json().unwrap()),
     ])
     .unwrap()
+}
+
+/// For what the tests of both libraries share.
+struct Loro;
+
+impl Kind for Loro {
+    type Replica = LoroReplica;
+
+    fn open(number: u8) -> LoroReplica {
+        open(number.into())
+    }
+
+    fn headless() -> LoroReplica {
+        LoroReplica::headless()
+    }
+
+    fn bounded(number: u8, max_bytes: usize) -> LoroReplica {
+        let mut limits = LoroLimits::default();
+        limits.max_bytes = max_bytes;
+        open(number.into()).limits(limits)
+    }
+
+    fn quarantine(replica: &LoroReplica) -> Option<&str> {
+        replica.quarantine()
+    }
 }
 
 fn open(peer: u64) -> LoroReplica {
@@ -163,140 +188,31 @@ fn a_value_that_is_set_again_wins_over_older_ones() {
 
 #[test]
 fn a_push_after_a_lost_one_is_a_gap_that_the_whole_closes() {
-    let (mut writer, mut reader) = (open(1), open(2));
-    writer.edit(&[Edit::insert("notes", 0, "a")]).unwrap();
-    let lost = writer.version(WIRE);
-    writer.edit(&[Edit::insert("notes", 1, "b")]).unwrap();
-    let push = offer_since(&writer, &lost);
-    assert_eq!(reader.import(&push, WIRE, Take::Merge), Ok(Imported::Gap));
-    assert_eq!(reader.version(WIRE).to_string(), "AA==");
-    pass(&writer, &mut reader);
-    assert_eq!(reader.value(), writer.value());
+    support::a_push_after_a_lost_one_is_a_gap_that_the_whole_closes::<Loro>();
 }
 
 #[test]
 fn a_replica_without_a_schema_holds_and_forwards() {
-    let (mut writer, mut headless, mut reader) = (open(1), LoroReplica::headless(), open(2));
-    writer.edit(&[Edit::insert("notes", 0, "a")]).unwrap();
-    pass(&writer, &mut headless);
-    pass(&headless, &mut reader);
-    assert_eq!(reader.value(), writer.value());
-    let edit = headless.edit(&[Edit::set("title", "x")]);
-    assert_eq!(edit, Err(EditError::NoSchema));
-    // A reset begins anew.
-    let other = open(3);
-    let whole = other.export(None, WIRE).unwrap();
-    let whole = whole.offer(DocId::new("d").unwrap()).unwrap();
-    assert_eq!(headless.import(&whole, WIRE, Take::Replace), ALL);
-    assert_eq!(headless.version(WIRE).to_string(), "AA==");
+    support::a_replica_without_a_schema_holds_and_forwards::<Loro>();
 }
 
 #[test]
 fn edits_that_fail_take_back_those_before_them() {
-    let mut replica = open(1);
-    replica
-        .edit(&[Edit::push("order", 1.0), Edit::insert("notes", 0, "e😀")])
-        .unwrap();
-    let before = (replica.value(), replica.version(WIRE));
-    for (edit, expected) in [
-        (
-            Edit::set("title", 5.0),
-            "a number is no value for \"title\"",
-        ),
-        (Edit::set("x", 5.0), "there is nothing at \"x\""),
-        (Edit::set("order.7", 5.0), "there is nothing at \"order.7\""),
-        (
-            Edit::set("hits", 5.0),
-            "what is at \"hits\" is a counter, which has no \"set\"",
-        ),
-        (
-            Edit::insert("order", 9, 5.0),
-            "9 is behind the end of \"order\", which is 1 long",
-        ),
-        (
-            Edit::delete("notes", 2, 2),
-            "4 is behind the end of \"notes\", which is 3 long",
-        ),
-        (
-            Edit::put("tags", "__proto__", true),
-            "there is nothing at \"tags.__proto__\"",
-        ),
-        (
-            Edit::put("raw", "__proto__", true),
-            "there is nothing at \"raw.__proto__\"",
-        ),
-    ] {
-        let error = replica.edit(std::slice::from_ref(&edit)).unwrap_err();
-        assert_eq!(error.to_string(), expected);
-        assert_eq!((replica.value(), replica.version(WIRE)), before, "{edit:?}");
-    }
-    // In a batch the value in the middle of a character is only noticed by the library.
-    for edits in [
-        vec![Edit::push("order", 2.0), Edit::set("title", 5.0)],
-        vec![Edit::push("order", 2.0), Edit::insert("notes", 2, "x")],
-    ] {
-        assert!(replica.edit(&edits).is_err(), "{edits:?}");
-        assert_eq!(replica.value(), before.0);
-    }
-    assert_eq!(replica.edit(&[]), Ok(false));
+    let no_set = "what is at \"hits\" is a counter, which has no \"set\"";
+    support::edits_that_fail_take_back_those_before_them::<Loro>(&[(
+        Edit::set("hits", 5.0),
+        no_set,
+    )]);
 }
 
 #[test]
 fn a_document_over_its_bound_is_refused_and_stays_as_it_was() {
-    let mut limits = LoroLimits::default();
-    limits.max_bytes = 2_000;
-    let mut replica = open(1).limits(limits);
-    let long: String = (0..3_000)
-        .map(|at| char::from(b'a' + (at % 23) as u8))
-        .collect();
-    let refused = replica.edit(&[Edit::set("title", long.as_str())]);
-    assert!(matches!(
-        refused,
-        Err(EditError::TooLarge { limit: 2_000, .. })
-    ));
-    let mut writer = open(2);
-    writer.edit(&[Edit::set("title", long)]).unwrap();
-    let offer = offer_since(&writer, &replica.version(WIRE));
-    let taken = replica.import(&offer, WIRE, Take::Merge);
-    assert!(matches!(
-        taken,
-        Err(ImportError::TooLarge { limit: 2_000, .. })
-    ));
-    assert_eq!(replica.value(), open(3).value());
-    // Small edits go on, until the history is too long.
-    let fits = (0..2_000).take_while(|number| {
-        let edit = Edit::push("meta.log", format!("{number} {}", number * 7_919));
-        replica.edit(&[edit]).is_ok()
-    });
-    assert!((20..200).contains(&fits.count()));
+    support::a_document_over_its_bound_is_refused_and_stays_as_it_was::<Loro>();
 }
 
 #[test]
 fn offers_that_are_no_loro_data_are_errors() {
-    let mut replica = open(1);
-    replica.edit(&[Edit::set("title", "x")]).unwrap();
-    let before = (replica.value(), replica.version(WIRE));
-    let (doc, version) = (DocId::new("d").unwrap(), Version::new("AQEC").unwrap());
-    let json = Offer::json(doc.clone(), version.clone(), ByteString::from("{}"));
-    let error = replica.import(&json, WIRE, Take::Merge).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a loro document takes bytes, not JSON text"
-    );
-    let whole = replica.export(None, WIRE).unwrap();
-    let whole = whole.data.as_slice();
-    let cut = &whole[..whole.len() - 1];
-    for bytes in [&b""[..], b"loro", &[0; 22], cut] {
-        let offer = Offer::binary(doc.clone(), version.clone(), Bytes::copy_from_slice(bytes));
-        let error = replica.import(&offer, WIRE, Take::Merge).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("the loro library does not take the data: ")
-        );
-        assert_eq!((replica.value(), replica.version(WIRE)), before);
-        assert_eq!(replica.quarantine(), None);
-    }
+    support::offers_that_are_no_data_are_errors::<Loro>("loro", [b"loro", &[0; 22]]);
 }
 
 /// The library takes it, and fails at the next use of the document. Found by the fuzz target.
