@@ -1,6 +1,6 @@
 //! Looks at a path from outside: its members, and what passes, without joining.
 //!
-//! In: a path. Out: what its listener says. May touch: up to three connections, two of them at once: it is not known
+//! In: a path. Out: what its listener says. May touch: up to three connections, one after the other: it is not known
 //! beforehand which protocol the listener speaks.
 
 mod bus;
@@ -219,7 +219,7 @@ enum LookChannel {
 /// # }
 /// ```
 ///
-/// It takes 5 s at most, 3 s where the listener says nothing. Cancel safe.
+/// A listener that says nothing is given up after 3 s, one that answers has 5 s. Cancel safe.
 ///
 /// # Errors
 /// [`LookError`]
@@ -242,37 +242,31 @@ pub async fn tap(path: SocketPath) -> Result<Look, LookError> {
 
 async fn look(path: SocketPath, tap: bool) -> Result<Look, LookError> {
     let mut bus = Unadmitted::new(&path).await?;
-    let first_word = timeout(FIRST_WORD, bus.is_admitted()).await;
-    if first_word == Ok(true) {
+    let listener = bus.listener();
+    if timeout(FIRST_WORD, bus.is_admitted()).await == Ok(true) {
         return look_at_bus(bus, path, tap).await;
     }
-    let is_silent = first_word.is_err();
+    // A listener may serve one connection after the other.
+    drop(bus);
     let observe = match tap {
         true => Observe::Messages,
         false => Observe::Members,
     };
-    let kyneta = tokio::select! {
-        biased;
-        // A slow hub: it is waited for while the other protocol is tried.
-        true = bus.is_admitted(), if is_silent => return look_at_bus(bus, path, tap).await,
-        kyneta = KynetaLook::new(&path, observe) => kyneta,
-    };
-    match kyneta {
+    match KynetaLook::new(&path, observe).await {
         Ok((channel, present)) => Ok(Look {
             path,
             present,
             channel: LookChannel::Kyneta(Box::new(channel)),
         }),
+        // A hub that was slow.
         Err(LookError::OtherProtocol { .. }) => {
-            match is_silent && timeout(ANSWER, bus.is_admitted()).await == Ok(true) {
-                true => look_at_bus(bus, path, tap).await,
-                false => Err(LookError::NoBus { path }),
+            let mut bus = Unadmitted::new(&path).await?;
+            match timeout(ANSWER, bus.is_admitted()).await {
+                Ok(true) => look_at_bus(bus, path, tap).await,
+                _ => Err(LookError::NoBus { path }),
             }
         }
-        Err(LookError::Silent { path, .. }) => {
-            let listener = bus.listener();
-            Err(LookError::Silent { path, listener })
-        }
+        Err(LookError::Silent { path, .. }) => Err(LookError::Silent { path, listener }),
         Err(error) => Err(error),
     }
 }
