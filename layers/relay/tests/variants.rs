@@ -178,6 +178,96 @@ fn interest_of_the_switch() -> ChannelMsg {
     interest.reciprocate(false).into()
 }
 
+/// It edits before it is asked, with the version of the other document, and so has no answer: the version that it has
+/// named is not where its next push starts from.
+#[test]
+fn a_holder_that_is_first_asked_for_the_other_document_is_asked_where_its_pushes_start() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let mut effects = Vec::new();
+    // The second one opens the third one's document in the end. The other two hold another of this id.
+    for key in [1, 2, 3, 4] {
+        let facts = MemberFacts::local(WireVersion::V3);
+        switch.established(MemberKey(key), facts, &mut effects);
+    }
+    let present = |schema| ChannelMsg::Present(vec![entry(schema)]);
+    let since = |version| Interest::new(id()).since(Version::new(version).unwrap());
+    let ask = |version| ChannelMsg::from(since(version).reciprocate(false));
+    let push = |version| Offer::json(id(), Version::new(version).unwrap(), "[]").delta();
+    let answer = |version| ChannelMsg::from(push(version).reciprocate(false));
+    let (other, own) = ("02ab", "01cd");
+    for (from, said) in [
+        (1, present(other)),
+        (1, since("1").into()),
+        (4, present(other)),
+        (4, since("1").into()),
+        (3, present(own)),
+    ] {
+        switch.received(MemberKey(from), said, &mut effects);
+    }
+    effects.clear();
+    switch.received(MemberKey(3), since("0").into(), &mut effects);
+    assert_eq!(sent_to(3, &effects), [ChannelMsg::Vacant(id())]);
+    effects.clear();
+    switch.left(MemberKey(1), &mut effects);
+    assert_eq!(sent_to(3, &effects), [ask("1")]);
+
+    switch.received(MemberKey(2), present(own), &mut effects);
+    switch.received(MemberKey(2), since("0").into(), &mut effects);
+    effects.clear();
+    switch.received(MemberKey(3), push("2").into(), &mut effects);
+    assert_eq!(sent_to(2, &effects), [], "it may start from 1");
+
+    // It is asked once more, and says from where.
+    effects.clear();
+    switch.reconcile(&mut effects);
+    assert_eq!(sent_to(3, &effects), [present(own), present(own)]);
+    effects.clear();
+    for _ in 0..2 {
+        switch.received(MemberKey(3), since("2").into(), &mut effects);
+    }
+    assert!(sent_to(3, &effects).contains(&ask("0")));
+    effects.clear();
+    switch.received(MemberKey(3), answer("2"), &mut effects);
+    assert_eq!(sent_to(2, &effects), [answer("2")]);
+}
+
+/// It was asked when it had no other holder to be presented with, and said nothing, which the switch cannot see.
+#[test]
+fn a_holder_that_was_silent_when_it_was_alone_is_asked_for_what_a_newcomer_lacks() {
+    let mut switch = Switch::new(SwitchConfig::default());
+    let mut effects = Vec::new();
+    for key in [1, 2, 3] {
+        let facts = MemberFacts::local(WireVersion::V3);
+        switch.established(MemberKey(key), facts, &mut effects);
+    }
+    let present = |schema| ChannelMsg::Present(vec![entry(schema)]);
+    let since = |version| Interest::new(id()).since(Version::new(version).unwrap());
+    let ask = |version| ChannelMsg::from(since(version).reciprocate(false));
+    let (own, other) = ("02ab", "01cd");
+    effects.clear();
+    for (from, said) in [
+        (2, present(own)),
+        (2, since("3").into()),
+        (3, present(other)),
+    ] {
+        switch.received(MemberKey(from), said, &mut effects);
+    }
+    assert!(sent_to(2, &effects).contains(&ask("3")));
+    while switch.is_unsettled() {
+        switch.reconcile(&mut effects);
+    }
+
+    // The first one opens the document, and says nothing when it is asked for what it lacks itself.
+    switch.received(MemberKey(1), present(own), &mut effects);
+    effects.clear();
+    for _ in 0..4 {
+        switch.received(MemberKey(1), since("0").into(), &mut effects);
+    }
+    assert_eq!(sent_to(2, &effects), []);
+    switch.reconcile(&mut effects);
+    assert!(sent_to(2, &effects).contains(&present(own)), "a fence");
+}
+
 #[test]
 fn what_each_member_holds_is_what_it_has_presented_and_not_dismissed() {
     let mut switch = Switch::new(SwitchConfig::default());

@@ -22,7 +22,8 @@ const MAX_VAIN: usize = 64;
 pub(super) struct Replies {
     /// The version that it has when it has read all that it was sent; `None` while that is not known.
     pub(super) at: Option<Version>,
-    /// An answer that was not asked for has named another version than `at`: one of the two is out of date.
+    /// `at` may be out of date: an answer that was not asked for has named another version, or it has started to push
+    /// without saying where it is.
     pub(super) is_doubtful: bool,
     expected: VecDeque<Expected>,
     /// Offers delivered to it so far.

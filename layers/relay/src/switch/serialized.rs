@@ -277,7 +277,8 @@ impl Turn<'_> {
             let Some(record) = doc.records.get(member) else {
                 continue;
             };
-            let own = record.replies.at.as_ref().filter(|_| record.wants);
+            // While there is a doubt about its version nothing is delivered to it.
+            let own = record.replies.certain().filter(|_| record.wants);
             let versions: Vec<Option<Version>> = if record.member.link {
                 record.versions.wanted.clone()
             } else {
@@ -304,10 +305,10 @@ impl Turn<'_> {
             };
             if !of_authority.vain.contains(&version) {
                 if !of_authority.has_open_ask() {
+                    let was_asked = of_authority.is_asked;
                     self.ask(doc, authority, version.clone(), fences);
                     if !self.passes(doc, authority, member) {
-                        // The answer is not for it, and would be asked for without end.
-                        self.asked_in_vain(doc, authority, version);
+                        self.asked_for_another(doc, authority, version, was_asked);
                     }
                 } else if !of_authority.has_open_fence() {
                     // There was nothing to present: its silence would not be noticed.
@@ -333,16 +334,31 @@ impl Turn<'_> {
         }
     }
 
-    fn asked_in_vain(&self, doc: &mut Document, at: usize, version: Option<Version>) {
-        if let Some(record) = doc.records.get_mut(at) {
-            record.replies.is_in_vain(version);
+    /// A holder was asked with the version of another document of this id. Its answer is not for that one's member, and
+    /// would be asked for without end.
+    fn asked_for_another(
+        &mut self,
+        doc: &mut Document,
+        at: usize,
+        version: Option<Version>,
+        was_asked: bool,
+    ) {
+        let Some(record) = doc.records.get_mut(at) else {
+            return;
+        };
+        record.replies.is_in_vain(version);
+        if !was_asked {
+            // That makes it push. It may have edited before, and its silence does not say so.
+            record.replies.is_doubtful = true;
+            self.mark_unsettled(doc);
         }
     }
 
+    /// True when one of them will answer, or be silent. An ask without a fence may have been answered so already.
     fn is_asking(&self, doc: &Document, members: [usize; 2]) -> bool {
         members.into_iter().any(|at| {
-            let record = doc.records.get(at);
-            record.is_some_and(|record| record.replies.has_open_ask())
+            let replies = doc.records.get(at).map(|record| &record.replies);
+            replies.is_some_and(|of| of.has_open_ask() && of.has_open_fence())
         })
     }
 
