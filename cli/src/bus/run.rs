@@ -298,7 +298,7 @@ async fn run(
         () = signals.recv() => Ok(()),
         // Before the end: what was read and is not sent is reported.
         end = commands => end.map_err(|error: BusJoinError| Failure::from(error)),
-        why = not_admitted => Err(Failure::work(format!("{} cannot be joined: {why}", bus.path()))),
+        why = not_admitted => Err(Failure::work(format!("{} does not admit this member: {why}", bus.path()))),
         () = quit_timeout => Ok(()),
         failure = reporter.writer.broken() => Err(failure),
         () = bus.closed() => match bus.handed_over_to() {

@@ -127,7 +127,11 @@ fn a_member_whose_id_a_newer_process_has_ends_with_the_reason() {
         older.until(&json!({"event": "error", "code": "replaced"}));
         let end = older.end();
         assert_eq!(end.code, 1);
-        assert!(end.stderr.contains("cannot be joined"), "{}", end.stderr);
+        assert!(
+            end.stderr.contains("does not admit this member"),
+            "{}",
+            end.stderr
+        );
         newer.until(&member("c", "joined"));
         newer.write_line(json!({"publish": "mine"}));
         c.until(&message(id, "all", &json!("mine")));
