@@ -26,12 +26,16 @@ use crate::{
 };
 
 /// How many documents are shown at once, each counted once a member: .4 ms of the hub, and about as much of the members
-/// that read them. A message that shows more is routed in parts; after messages that show as many nothing is read from
-/// their sender for a moment.
+/// that read them. A message that shows more is routed in parts; after messages that show as many, or ask for half as many,
+/// nothing is read from their sender for a moment.
 const MAX_SHOWN: usize = 1024;
 
 /// What a message counts besides its documents: each member is woken for it.
 const MESSAGE: usize = 3;
+
+/// What an interest counts. Where two holders answer, as many answers wait for the member then as a queue has room for by
+/// default: while it is full, they are not read.
+const INTEREST: usize = 2;
 
 /// Messages of so many documents are never divided.
 const MIN_PART: usize = 16;
@@ -62,7 +66,7 @@ pub struct Member<M: Metered> {
     full: Vec<(MemberKey, Handle<M>)>,
     /// It has sent more than it may.
     pause: Option<Pin<Box<Sleep>>>,
-    /// Documents that it has shown since it waited last, each counted once a member.
+    /// Documents that it has shown since it waited last, each counted once a member, and interests.
     shown: usize,
 }
 
@@ -122,8 +126,10 @@ impl<M: Metered> Member<M> {
         if load != Load::default() {
             self.meter(|meter, now| meter.take(load, now));
             match load.presents as usize {
-                0 => {}
-                presents @ 1..=MIN_PART => self.pace(presents),
+                0 => self.pace(load.interests as usize * INTEREST),
+                presents @ 1..=MIN_PART => {
+                    self.pace((presents + MESSAGE) * self.hub.members());
+                }
                 _ => return self.show(msg),
             }
         }
@@ -131,9 +137,9 @@ impl<M: Metered> Member<M> {
         self.hand_in(sent);
     }
 
-    /// It shows few documents, which are one of many messages perhaps.
-    fn pace(&mut self, presents: usize) {
-        self.shown += (presents + MESSAGE) * self.hub.members();
+    /// It shows few documents or asks for one, which is one of many messages perhaps.
+    fn pace(&mut self, shown: usize) {
+        self.shown += shown;
         if self.shown >= MAX_SHOWN {
             self.shown = 0;
             self.pause

@@ -337,6 +337,25 @@ async fn a_member_over_its_rate_is_read_more_slowly_and_loses_nothing() {
     );
 }
 
+/// One that asks for few documents does not wait; one that asks for many does so for a millisecond after each 512.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_asks_for_much_leaves_the_others_time_to_answer() {
+    let hub = hub();
+    let mut sender = join(&hub, QueueConfig::default());
+    let mut reader = join(&hub, QueueConfig::default());
+    let interest = || ChannelMsg::from(Interest::new(DocId::new("d").unwrap()));
+    let start = Instant::now();
+    for (more, pauses) in [(512, 0), (1, 1), (511, 1), (1_025, 4)] {
+        for _ in 0..more {
+            send(&mut sender, interest()).await;
+            assert_eq!(receive(&mut reader).await.unwrap(), interest());
+        }
+        // Tokio's timers round up.
+        let took = start.elapsed().as_millis();
+        assert!((pauses..=2 * pauses).contains(&took), "{more}: {took} ms");
+    }
+}
+
 /// Offers what the gate lets it read: each is refused. Then what it has not presented: this is not held back.
 #[tokio::test(start_paused = true)]
 async fn a_member_of_which_much_is_refused_is_read_more_slowly() {
