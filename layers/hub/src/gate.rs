@@ -36,16 +36,19 @@ pub(crate) struct After<M> {
     pub(crate) full: Vec<(MemberKey, Handle<M>)>,
     /// How often the router has refused something of them.
     pub(crate) refusals: u32,
+    /// How many documents the router has shown for few of them, each counted once a member, and what each message counts.
+    pub(crate) shown: usize,
 }
 
 impl<M> After<M> {
     pub(crate) const NOTHING: Self = Self {
         full: Vec::new(),
         refusals: 0,
+        shown: 0,
     };
 
     pub(crate) const fn is_nothing(&self) -> bool {
-        self.full.is_empty() && self.refusals == 0
+        self.full.is_empty() && self.refusals == 0 && self.shown == 0
     }
 }
 
@@ -100,6 +103,7 @@ impl<M> Gate<M> {
         }
         let refusals = std::mem::take(&mut after.refusals);
         state.after.refusals = state.after.refusals.saturating_add(refusals);
+        state.after.shown += std::mem::take(&mut after.shown);
         self.note(&state);
         let waker = state.waker.take();
         drop(state);

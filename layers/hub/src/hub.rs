@@ -221,7 +221,7 @@ impl<M: Message> Line<M> {
     }
 }
 
-impl<M: Message> Inner<M> {
+impl<M: Metered> Inner<M> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Line<M>> {
         ignore_poison(self.line.lock())
     }
@@ -389,12 +389,12 @@ impl<M: Message> Inner<M> {
 }
 
 /// The task at work has the router. Puts it back, whatever happens.
-struct AtWork<'a, M: Message> {
+struct AtWork<'a, M: Metered> {
     inner: &'a Arc<Inner<M>>,
     routing: Option<Box<Routing<M>>>,
 }
 
-impl<M: Message> AtWork<'_, M> {
+impl<M: Metered> AtWork<'_, M> {
     /// The next event; `None` when there is none, or when a task of its own goes on.
     fn next(&mut self, turns: usize) -> Option<Event<M>> {
         let routing = self.routing.as_ref()?;
@@ -431,7 +431,7 @@ impl<M: Message> AtWork<'_, M> {
     }
 }
 
-impl<M: Message> Drop for AtWork<'_, M> {
+impl<M: Metered> Drop for AtWork<'_, M> {
     fn drop(&mut self) {
         if let Some(routing) = self.routing.take() {
             self.inner.lock().routing = Some(routing);

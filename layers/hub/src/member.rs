@@ -30,9 +30,6 @@ use crate::{
 /// nothing is read from their sender for a moment.
 const MAX_SHOWN: usize = 1024;
 
-/// What a message counts besides its documents: each member is woken for it.
-const MESSAGE: usize = 3;
-
 /// What an interest counts. Where two holders answer, as many answers wait for the member then as a queue has room for by
 /// default: while it is full, they are not read.
 const INTEREST: usize = 2;
@@ -99,8 +96,13 @@ impl<M: Metered> Member<M> {
     /// the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.full.is_empty() {
-            let After { full, refusals } = ready!(self.gate.poll_open(cx));
+            let After {
+                full,
+                refusals,
+                shown,
+            } = ready!(self.gate.poll_open(cx));
             self.full = full;
+            self.pace(shown);
             if refusals > 0 {
                 self.meter(|meter, now| meter.take_refusals(refusals, now));
             }
@@ -125,19 +127,16 @@ impl<M: Metered> Member<M> {
         let load = msg.load();
         if load != Load::default() {
             self.meter(|meter, now| meter.take(load, now));
-            match load.presents as usize {
-                0 => self.pace(load.interests as usize * INTEREST),
-                presents @ 1..=MIN_PART => {
-                    self.pace((presents + MESSAGE) * self.hub.members());
-                }
-                _ => return self.show(msg),
+            if load.presents as usize > MIN_PART {
+                return self.show(msg);
             }
+            self.pace(load.interests as usize * INTEREST);
         }
         let sent = self.round.add(msg);
         self.hand_in(sent);
     }
 
-    /// It shows few documents or asks for one, which is one of many messages perhaps.
+    /// It has shown few documents or asks for one, in one of many messages perhaps.
     fn pace(&mut self, shown: usize) {
         self.shown += shown;
         if self.shown >= MAX_SHOWN {

@@ -19,8 +19,12 @@ use crate::{
     gate::{After, Gate, Waiting},
     hub::HubStatus,
     outgoing::{Outgoing, Place},
+    rates::Metered,
     round::Sent,
 };
+
+/// What a message counts besides the documents that it shows: its member is woken for it.
+const MESSAGE: usize = 3;
 
 /// What happens to a hub.
 pub(crate) enum Event<M> {
@@ -129,7 +133,7 @@ struct Member<M> {
     place: Place,
 }
 
-impl<M: Message> Routing<M> {
+impl<M: Metered> Routing<M> {
     pub(crate) fn new(router: Box<dyn Router<M>>) -> Self {
         Self {
             router,
@@ -244,20 +248,26 @@ impl<M: Message> Routing<M> {
         // Nothing waits for what other events have led to.
         self.after.full.clear();
         self.after.refusals = 0;
+        self.after.shown = 0;
         memory
     }
 
     /// Routes messages in order. The effects of each are carried out before the next: so there are never more of them.
     fn route_all(&mut self, from: MemberKey, msgs: &mut Vec<M>, on_event: &OnEvent) -> Routed {
         for msg in msgs.drain(..) {
+            let shows = msg.load().presents > 0;
             self.call(|router, _, effects| router.received(from, msg, effects))?;
+            if shows {
+                self.note_shown();
+            }
             self.carry_out(on_event, Self::collect);
         }
         Ok(())
     }
 
     fn route(&mut self, event: Event<M>) -> Routed {
-        self.call(|router, members, effects| match event {
+        let shows = matches!(&event, Event::Received { sent: Sent::One(msg), .. } if msg.load().presents > 0);
+        let routed = self.call(|router, members, effects| match event {
             Event::Established { key, facts, handle } => {
                 router.established(key, &facts, effects);
                 members.insert(key, Member::new(facts, handle));
@@ -270,7 +280,22 @@ impl<M: Message> Routing<M> {
             Event::Received { .. } | Event::Left(_) => {}
             Event::Woken => router.woken(effects),
             Event::Inspect(look) | Event::InspectWhole(look) => look(router),
-        })
+        });
+        if shows {
+            self.note_shown();
+        }
+        routed
+    }
+
+    /// How much the router shows because of a message.
+    fn note_shown(&mut self) {
+        for effect in &self.effects {
+            if let Effect::Send { msg, .. } = effect
+                && let presents @ 1.. = msg.load().presents
+            {
+                self.after.shown += presents as usize + MESSAGE;
+            }
+        }
     }
 
     /// A member leaves, or a part of it.
