@@ -272,6 +272,8 @@ impl ExchangeBuilder {
 
     /// Joins a path: the first process there listens, and takes part in its own hub.
     ///
+    /// A dropped attempt leaves nothing at the path.
+    ///
     /// # Errors
     /// [`JoinError`], as of [`PeerBuilder::join`].
     pub async fn join<P>(self, path: P) -> Result<Exchange, JoinError>
@@ -312,6 +314,8 @@ impl ExchangeBuilder {
     }
 
     /// Connects to a listener.
+    ///
+    /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
     /// # Errors
     /// [`ClientError`], as of [`ClientBuilder::connect`].
@@ -355,6 +359,8 @@ impl ExchangeBuilder {
     }
 
     /// Listens at a path, and takes part in the hub there.
+    ///
+    /// A dropped attempt leaves nothing at the path.
     ///
     /// # Errors
     /// [`BindError`], as of [`ServerBuilder::listen`].
@@ -400,6 +406,8 @@ impl ExchangeBuilder {
     /// The exchange that was replaced stores what it has when it is [disposed of](Exchange::dispose), which is to be done
     /// when its role has ended ([`Peer::closed`]). Without a store nothing is taken over: the exchange joins as always, and
     /// [`Event::NotTakenOver`](crate::Event::NotTakenOver) says so.
+    ///
+    /// A dropped attempt may have taken over already, and then ends the connections.
     ///
     /// ```
     /// use kyneta_uds::{DocId, Identity, Peer, Role, documents::{Edit, Exchange, MemoryStore, Schema, Substrate}};

@@ -149,6 +149,7 @@ where
     <S as MakeChannel>::Channel: Save<Io = UnixStream>,
 {
     /// Takes over or binds, and serves in a task of its own. Each connection gets a clone of `handler`.
+    /// A dropped attempt may have taken over already, and then ends the connections.
     ///
     /// # Errors
     /// [`ListenError`]. The process that listens serves on.

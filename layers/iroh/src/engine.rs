@@ -29,6 +29,8 @@ pub struct IrohEngine {
 impl IrohEngine {
     /// Binds a UDP address. Port 0 is any free one.
     ///
+    /// Cancel safe: a dropped attempt leaves nothing bound.
+    ///
     /// # Errors
     /// [`BindError`], with the address.
     pub async fn bind(

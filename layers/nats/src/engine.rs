@@ -36,6 +36,8 @@ impl NatsEngine {
     /// Connects to a server, such as `nats://127.0.0.1:4222` or `tls://user:password@nats.example.org`. A server that is gone
     /// later is dialed again, and again.
     ///
+    /// Cancel safe: a dropped attempt leaves nothing behind.
+    ///
     /// # Errors
     /// [`ServerError`]: it cannot be reached, or does not take this client.
     pub async fn connect(
@@ -81,7 +83,7 @@ impl NatsEngine {
     /// Takes the name of this machine at the server: makes the stream if there is none, and the consumer of this machine
     /// anew. A process that has had the name has no session any more.
     ///
-    /// It must be called inside a tokio runtime.
+    /// It must be called inside a tokio runtime. A dropped attempt may have taken the name already.
     ///
     /// # Errors
     /// [`ServerError`]: the server has no JetStream, or no room for the stream; this client may not use it.
