@@ -15,7 +15,7 @@ use crate::{
 fn join(bus: &Bus, id: &str) -> Process {
     let path = bus.path.to_str().unwrap();
     let mut process = start(&["bus", path, "--json", "--id", id]);
-    process.until(&json!({"event": "role"}));
+    process.settled();
     process
 }
 
@@ -381,7 +381,10 @@ fn a_bus_at_a_kyneta_path_is_refused_and_both_sides_say_why() {
     let path = bus.path.to_str().unwrap();
     for role in ["peer", "listen"] {
         let mut listener = start(&[role, path, "--json"]);
-        listener.until(&json!({"event": if role == "peer" { "role" } else { "listening" }}));
+        match role {
+            "listen" => drop(listener.until(&json!({"event": "listening"}))),
+            _ => assert_eq!(listener.settled(), "listener"),
+        }
         let (code, out, err) = run(&["bus", path, "--json"]);
         assert_eq!(code, 1, "{out}");
         assert!(
@@ -436,7 +439,10 @@ fn a_look_by_another_user_is_refused_and_says_why() {
         let path = bus.path.to_str().unwrap();
         // The mode of the file allows it, the policy does not.
         let mut listener = start(&[role, path, "--json", "--mode", "666"]);
-        listener.until(&json!({"event": if role == "bus" { "role" } else { "listening" }}));
+        match role {
+            "listen" => drop(listener.until(&json!({"event": "listening"}))),
+            _ => assert_eq!(listener.settled(), "listener"),
+        }
         while !bus.path.exists() {
             thread::sleep(Duration::from_millis(1));
         }

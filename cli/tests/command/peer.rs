@@ -59,17 +59,6 @@ fn another(bus: &Bus, id: &str, hub: (&mut Process, &str)) -> Process {
     process
 }
 
-/// Its next role other than negotiating.
-fn settled(process: &mut Process) -> String {
-    loop {
-        let event = process.until(&json!({"event": "role"}));
-        let role = event["role"].as_str().unwrap();
-        if role != "negotiating" {
-            return role.to_owned();
-        }
-    }
-}
-
 /// True if the directory of the path is empty.
 fn is_clean(bus: &Bus) -> bool {
     let directory = bus.path.parent().unwrap();
@@ -147,7 +136,7 @@ fn the_survivors_are_one_bus_again_and_messages_sent_meanwhile_arrive() {
             b.write_line(json!({"send": msg(&i.to_string())}));
         }
         c.until(&change("a", end_of_a));
-        let mut roles = [settled(&mut b), settled(&mut c)];
+        let mut roles = [b.settled(), c.settled()];
         b.until(&change("c", "established"));
         c.until(&change("b", "established"));
         for i in 0..MANY {
@@ -178,7 +167,7 @@ fn peers_that_start_and_end_at_once_have_one_listener_and_leave_no_file() {
     let path = bus.path.to_str().unwrap();
     for _ in 0..3 {
         let mut all = [(); 4].map(|()| start(&["peer", path, "--json"]));
-        let roles = all.each_mut().map(settled);
+        let roles = all.each_mut().map(Process::settled);
         let listeners = roles.iter().filter(|role| *role == "listener").count();
         assert_eq!(listeners, 1, "{roles:?}");
         for process in &all {

@@ -13,7 +13,7 @@ use std::{
 
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, process::binary};
 
@@ -182,6 +182,17 @@ impl Process {
             }
         }
         panic!("no event {fields} within {DEADLINE:?}, but {passed:#?}")
+    }
+
+    /// Its next role other than negotiating.
+    pub(crate) fn settled(&mut self) -> String {
+        loop {
+            let event = self.until(&json!({"event": "role"}));
+            let role = event["role"].as_str().unwrap();
+            if role != "negotiating" {
+                return role.to_owned();
+            }
+        }
     }
 
     /// True if it has a handler for the signal (proc(5)).
