@@ -10,7 +10,7 @@ use std::{
 };
 
 use kyneta_uds_cbor::{ChannelCodec, Codec, EncodeError};
-use kyneta_uds_core::{ConnectionInfo, Frame, FrameFault, PayloadWriter, WireVersion, WriteBuf};
+use kyneta_uds_core::{ConnectionInfo, Frame, PayloadWriter, WireVersion, WriteBuf};
 use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, FramingError};
 
 use crate::{
@@ -162,23 +162,14 @@ impl<C: Codec + Default> Connection<C> {
 
     fn admission(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         loop {
-            let other = match self.parser.next_frame()? {
+            match self.parser.next_frame()? {
                 Some(Frame::Payload(payload)) if payload.as_slice().is_empty() => return Ok(()),
-                Some(Frame::Skipped(FrameFault::OtherVersion { got, .. })) => got,
+                Some(Frame::Skipped(fault)) if fault.is_admission(self.read) => return Ok(()),
                 // What listens says something else first.
                 Some(Frame::Payload(_) | Frame::Skipped(_)) => return Err(Error::NotAdmitted),
-                Some(_) => continue,
-                None => {
-                    self.fill(deadline)?;
-                    continue;
-                }
-            };
-            // Until a listener has read a frame, it writes in its own wire version. A frame of the other version is
-            // empty if only a header has arrived.
-            return match self.read <= other.header_len() as u64 {
-                true => Ok(()),
-                false => Err(Error::NotAdmitted),
-            };
+                Some(_) => {}
+                None => self.fill(deadline)?,
+            }
         }
     }
 

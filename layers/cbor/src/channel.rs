@@ -13,7 +13,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds_core::{
     Admission, AdmissionError, ByReference, Channel, ConnectionInfo, DisconnectReason, Frame,
-    FrameFault, Frames, Inbound, Look, Rejection, Run, WireVersion,
+    Frames, Inbound, Look, Rejection, Run, WireVersion,
 };
 use tower_service::Service;
 
@@ -152,19 +152,17 @@ impl<F: Frames, C: Codec> Channel<C::Message> for CborChannel<F, C> {
                 Poll::Ready(empty.map_err(CborError::Encode))
             }
             Admission::Await => loop {
-                let other = match ready!(self.frames.poll_frame(cx)) {
+                let fault = match ready!(self.frames.poll_frame(cx)) {
                     Some(Ok(Frame::Noticed(_))) => continue,
-                    Some(Ok(Frame::Payload(payload))) if payload.as_slice().is_empty() => None,
-                    Some(Ok(Frame::Skipped(FrameFault::OtherVersion { got, .. }))) => Some(got),
+                    Some(Ok(Frame::Payload(payload))) if payload.as_slice().is_empty() => {
+                        return Poll::Ready(Ok(()));
+                    }
+                    Some(Ok(Frame::Skipped(fault))) => fault,
                     Some(Ok(_)) => return Poll::Ready(Err(transport(AdmissionError::Foreign))),
                     Some(Err(error)) => return Poll::Ready(Err(transport(error))),
                     None => return Poll::Ready(Err(transport(AdmissionError::Closed))),
                 };
-                // Until a listener has read a frame, it writes in its own wire version. A frame of the other
-                // version is empty if only a header has arrived.
-                let is_empty =
-                    other.is_none_or(|wire| self.frames.worked() <= wire.header_len() as u64);
-                return Poll::Ready(match is_empty {
+                return Poll::Ready(match fault.is_admission(self.frames.worked()) {
                     true => Ok(()),
                     false => Err(transport(AdmissionError::Foreign)),
                 });

@@ -105,6 +105,25 @@ pub enum FrameFault {
     },
 }
 
+impl FrameFault {
+    /// True of the empty frame by which a listener admits a connection without a handshake (wire section 3), in its own wire
+    /// version: until it has read a frame, it writes in that. `read`: the bytes of the connection so far. Only then are they
+    /// no more than a header.
+    ///
+    /// ```
+    /// use kyneta_uds_core::{FrameFault, WireVersion};
+    ///
+    /// let fault = FrameFault::OtherVersion { got: WireVersion::V2, expected: WireVersion::V3 };
+    /// assert!(fault.is_admission(6) && !fault.is_admission(7));
+    /// ```
+    pub const fn is_admission(&self, read: u64) -> bool {
+        match self {
+            Self::OtherVersion { got, .. } => read <= got.header_len() as u64,
+            _ => false,
+        }
+    }
+}
+
 /// Why an alias or an announced text cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
