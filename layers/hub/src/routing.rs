@@ -200,6 +200,15 @@ impl<M: Metered> Routing<M> {
             }
             Event::Received {
                 from,
+                sent: Sent::One(msg),
+                ..
+            } => {
+                let routed = self.receive(from, msg);
+                self.carry_out(on_event, Self::send);
+                routed
+            }
+            Event::Received {
+                from,
                 sent: Sent::Parts(mut parts),
                 waits,
                 ..
@@ -255,47 +264,38 @@ impl<M: Metered> Routing<M> {
     /// Routes messages in order. The effects of each are carried out before the next: so there are never more of them.
     fn route_all(&mut self, from: MemberKey, msgs: &mut Vec<M>, on_event: &OnEvent) -> Routed {
         for msg in msgs.drain(..) {
-            let shows = msg.load().presents > 0;
-            self.call(|router, _, effects| router.received(from, msg, effects))?;
-            if shows {
-                self.note_shown();
-            }
+            self.receive(from, msg)?;
             self.carry_out(on_event, Self::collect);
         }
         Ok(())
     }
 
     fn route(&mut self, event: Event<M>) -> Routed {
-        let shows = matches!(&event, Event::Received { sent: Sent::One(msg), .. } if msg.load().presents > 0);
-        let routed = self.call(|router, members, effects| match event {
+        self.call(|router, members, effects| match event {
             Event::Established { key, facts, handle } => {
                 router.established(key, &facts, effects);
                 members.insert(key, Member::new(facts, handle));
             }
-            Event::Received {
-                from,
-                sent: Sent::One(msg),
-                ..
-            } => router.received(from, msg, effects),
             Event::Received { .. } | Event::Left(_) => {}
             Event::Woken => router.woken(effects),
             Event::Inspect(look) | Event::InspectWhole(look) => look(router),
-        });
-        if shows {
-            self.note_shown();
-        }
-        routed
+        })
     }
 
-    /// How much the router shows because of a message.
-    fn note_shown(&mut self) {
-        for effect in &self.effects {
-            if let Effect::Send { msg, .. } = effect
-                && let presents @ 1.. = msg.load().presents
-            {
-                self.after.shown += presents as usize + MESSAGE;
+    /// One message, and how much the router shows because of it.
+    fn receive(&mut self, from: MemberKey, msg: M) -> Routed {
+        let shows = msg.load().presents > 0;
+        self.call(|router, _, effects| router.received(from, msg, effects))?;
+        if shows {
+            for effect in &self.effects {
+                if let Effect::Send { msg, .. } = effect
+                    && let presents @ 1.. = msg.load().presents
+                {
+                    self.after.shown += presents as usize + MESSAGE;
+                }
             }
         }
+        Ok(())
     }
 
     /// A member leaves, or a part of it.
