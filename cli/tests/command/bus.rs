@@ -381,10 +381,7 @@ fn a_bus_at_a_kyneta_path_is_refused_and_both_sides_say_why() {
     let path = bus.path.to_str().unwrap();
     for role in ["peer", "listen"] {
         let mut listener = start(&[role, path, "--json"]);
-        match role {
-            "listen" => drop(listener.until(&json!({"event": "listening"}))),
-            _ => assert_eq!(listener.settled(), "listener"),
-        }
+        listener.listens_as(role);
         let (code, out, err) = run(&["bus", path, "--json"]);
         assert_eq!(code, 1, "{out}");
         assert!(
@@ -439,10 +436,7 @@ fn a_look_by_another_user_is_refused_and_says_why() {
         let path = bus.path.to_str().unwrap();
         // The mode of the file allows it, the policy does not.
         let mut listener = start(&[role, path, "--json", "--mode", "666"]);
-        match role {
-            "listen" => drop(listener.until(&json!({"event": "listening"}))),
-            _ => assert_eq!(listener.settled(), "listener"),
-        }
+        listener.listens_as(role);
         while !bus.path.exists() {
             thread::sleep(Duration::from_millis(1));
         }

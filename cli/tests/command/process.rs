@@ -195,6 +195,14 @@ impl Process {
         }
     }
 
+    /// Waits until it listens, as `listen` does, or as the first of its path.
+    pub(crate) fn listens_as(&mut self, command: &str) {
+        match command {
+            "listen" => drop(self.until(&json!({"event": "listening"}))),
+            _ => assert_eq!(self.settled(), "listener"),
+        }
+    }
+
     /// True if it has a handler for the signal (proc(5)).
     pub(crate) fn catches(&self, signal: Signal) -> bool {
         let path = format!("/proc/{}/status", self.pid());

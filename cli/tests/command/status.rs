@@ -200,10 +200,7 @@ fn a_process_that_is_stopped_is_named_within_seconds_however_it_is_asked() {
         let bus = Bus::new();
         let (path, of_it) = (bus.path.to_str().unwrap(), beside(&bus, "status.sock"));
         let mut listener = start(&[role, path, "--json", "--status", &of_it]);
-        match role {
-            "listen" => drop(listener.until(&json!({"event": "listening"}))),
-            _ => assert_eq!(listener.settled(), "listener"),
-        }
+        listener.listens_as(role);
         while json_status(&of_it)["role"] != "listener" {}
         listener.signal(Signal::STOP);
         let asked_at = Instant::now();

@@ -32,6 +32,13 @@ fn sent_to(key: u64, effects: &[Effect]) -> Vec<ChannelMsg> {
     sent.collect()
 }
 
+fn establish(switch: &mut Switch, keys: &[u64], effects: &mut Vec<Effect>) {
+    for key in keys {
+        let facts = MemberFacts::local(WireVersion::V3);
+        switch.established(MemberKey(*key), facts, effects);
+    }
+}
+
 /// It answers no `present` of the other document, so it is sent one of its own.
 #[test]
 fn a_holder_that_was_told_of_the_other_document_alone_is_asked_for_its_version() {
@@ -137,10 +144,7 @@ fn a_holder_that_was_asked_when_it_was_alone_is_asked_again_once_it_is_not() {
     let mut switch = Switch::new(SwitchConfig::default());
     let mut effects = Vec::new();
     // The first one holds nothing, the last one another document of this id.
-    for key in [1, 2, 3, 4] {
-        let facts = MemberFacts::local(WireVersion::V3);
-        switch.established(MemberKey(key), facts, &mut effects);
-    }
+    establish(&mut switch, &[1, 2, 3, 4], &mut effects);
     let present = || ChannelMsg::Present(vec![entry("02ab")]);
     let interest = || ChannelMsg::from(Interest::new(id()).since(Version::new("0").unwrap()));
     let other = ChannelMsg::Present(vec![entry("01cd")]);
@@ -185,10 +189,7 @@ fn a_holder_that_is_first_asked_for_the_other_document_is_asked_where_its_pushes
     let mut switch = Switch::new(SwitchConfig::default());
     let mut effects = Vec::new();
     // The second one opens the third one's document in the end. The other two hold another of this id.
-    for key in [1, 2, 3, 4] {
-        let facts = MemberFacts::local(WireVersion::V3);
-        switch.established(MemberKey(key), facts, &mut effects);
-    }
+    establish(&mut switch, &[1, 2, 3, 4], &mut effects);
     let present = |schema| ChannelMsg::Present(vec![entry(schema)]);
     let since = |version| Interest::new(id()).since(Version::new(version).unwrap());
     let ask = |version| ChannelMsg::from(since(version).reciprocate(false));
@@ -236,10 +237,7 @@ fn a_holder_that_is_first_asked_for_the_other_document_is_asked_where_its_pushes
 fn a_holder_that_was_silent_when_it_was_alone_is_asked_for_what_a_newcomer_lacks() {
     let mut switch = Switch::new(SwitchConfig::default());
     let mut effects = Vec::new();
-    for key in [1, 2, 3] {
-        let facts = MemberFacts::local(WireVersion::V3);
-        switch.established(MemberKey(key), facts, &mut effects);
-    }
+    establish(&mut switch, &[1, 2, 3], &mut effects);
     let present = |schema| ChannelMsg::Present(vec![entry(schema)]);
     let since = |version| Interest::new(id()).since(Version::new(version).unwrap());
     let ask = |version| ChannelMsg::from(since(version).reciprocate(false));
