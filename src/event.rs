@@ -190,7 +190,7 @@ pub enum Event {
         error: SharedError,
     },
     /// This reader was too slow and has missed this many events.
-    Missed(u64),
+    MissedEvents(u64),
 }
 
 /// How a peer's presence has changed (wire section 3.5).

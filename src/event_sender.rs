@@ -39,7 +39,7 @@ const CAPACITY: usize = 4096;
 pub(crate) const LOG_LINES: u32 = 600;
 
 /// The [`Event`]s since it was made. A reader that falls behind by more than 4,096 events gets
-/// [`Event::Missed`]; it delays no connection.
+/// [`Event::MissedEvents`]; it delays no connection.
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<Event>,
@@ -52,7 +52,7 @@ impl Events {
     pub async fn recv(&mut self) -> Option<Event> {
         match self.receiver.recv().await {
             Ok(event) => Some(event),
-            Err(RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(RecvError::Lagged(missed)) => Some(Event::MissedEvents(missed)),
             Err(RecvError::Closed) => None,
         }
     }
@@ -61,7 +61,7 @@ impl Events {
     pub fn try_recv(&mut self) -> Option<Event> {
         match self.receiver.try_recv() {
             Ok(event) => Some(event),
-            Err(TryRecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+            Err(TryRecvError::Lagged(missed)) => Some(Event::MissedEvents(missed)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }

@@ -316,7 +316,7 @@ impl Attach {
                 event = events.recv() => match event {
                     None => return,
                     Some(
-                        Event::Peer { .. } | Event::Role(_) | Event::State(_) | Event::Missed(_),
+                        Event::Peer { .. } | Event::Role(_) | Event::State(_) | Event::MissedEvents(_),
                     ) => self.look(&role).await,
                     Some(_) => {}
                 },

@@ -87,11 +87,11 @@ pub enum ExchangeEvent {
         why: String,
     },
     /// This reader was too slow and has missed this many events.
-    Missed(u64),
+    MissedEvents(u64),
 }
 
 /// The [`ExchangeEvent`]s since it was made. A reader that falls behind by more than 4,096 events gets
-/// [`ExchangeEvent::Missed`]; it delays nothing.
+/// [`ExchangeEvent::MissedEvents`]; it delays nothing.
 #[derive(Debug)]
 pub struct ExchangeEvents(broadcast::Receiver<ExchangeEvent>);
 
@@ -102,7 +102,7 @@ impl ExchangeEvents {
     pub async fn recv(&mut self) -> Option<ExchangeEvent> {
         match self.0.recv().await {
             Ok(event) => Some(event),
-            Err(RecvError::Lagged(missed)) => Some(ExchangeEvent::Missed(missed)),
+            Err(RecvError::Lagged(missed)) => Some(ExchangeEvent::MissedEvents(missed)),
             Err(RecvError::Closed) => None,
         }
     }

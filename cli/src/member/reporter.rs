@@ -224,7 +224,7 @@ impl Reporter {
                 self.writer
                     .put(&EventLine::error("machines-failed", chain(error)));
             }
-            Event::Missed(count) => {
+            Event::MissedEvents(count) => {
                 let message = format!("{count} events were not reported: stdout was too slow");
                 self.writer.put(&EventLine::error("missed-events", message));
             }

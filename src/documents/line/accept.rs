@@ -111,7 +111,7 @@ where
                     self.known.remove(&doc);
                     Some(())
                 }
-                ExchangeEvent::Missed(_) => self.look_at_all().await,
+                ExchangeEvent::MissedEvents(_) => self.look_at_all().await,
                 _ => Some(()),
             };
             if goes_on.is_none() {

@@ -130,7 +130,7 @@ async fn report(event: &ExchangeEvent, reporter: &Reporter) -> Result<(), Failur
             };
             reporter.report(&EventLine::error("unreadable", what)).await
         }
-        ExchangeEvent::Missed(count) => {
+        ExchangeEvent::MissedEvents(count) => {
             let what = format!("{count} events were not reported: stdout was too slow");
             reporter
                 .report(&EventLine::error("missed-events", what))
