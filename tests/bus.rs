@@ -9,12 +9,16 @@ mod support;
 use std::{convert::Infallible, num::NonZeroU32, path::Path, time::Duration};
 
 use kyneta_uds::{
-    Bus, BusIncoming, HandshakeLayer, Role, SocketPath, UnixTarget, WireMode,
+    Bus, BusIncoming, HandshakeLayer, ListenerOptions, Role, SocketPath, UnixTarget, WireMode,
     bus::{BusError, BusEvent, BusJoinError, LookError, RequestError, tap, who},
     default_stack,
 };
 use support::{service, soon};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::mpsc,
+};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
 type Said = (String, u64, bool, String);
@@ -134,6 +138,9 @@ async fn a_message_to_one_reaches_that_one_and_an_unknown_member_is_an_error_wit
     );
     let error = c.bus.member("d").unwrap_err().to_string();
     assert_eq!(error, r#"no member "d" is on the bus; there are "a", "b""#);
+    // What can be no id is named, too.
+    let error = c.bus.member("").unwrap_err().to_string();
+    assert_eq!(error, r#"no member "" is on the bus; there are "a", "b""#);
     assert!(c.said.try_recv().is_err());
     drop(a);
 }
@@ -405,18 +412,84 @@ async fn a_connection_that_does_not_greet_is_closed() {
     let bus = support::Bus::new();
     let a = One::join(&bus.path, "a").await;
     let mut events = a.bus.events();
-    let stream = tokio::net::UnixStream::connect(&bus.path).await.unwrap();
+    let mut stream = UnixStream::connect(&bus.path).await.unwrap();
     let refused = events.recv().await.unwrap();
     let BusEvent::Refused { error, .. } = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(error.code, "silent");
     // What the listener has sent to admit it, and the end.
-    let mut stream = stream;
     let mut sent = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut sent)
-        .await
-        .unwrap();
+    stream.read_to_end(&mut sent).await.unwrap();
+}
+
+/// The bytes with which a member greets a listener that admits it.
+async fn greeting(id: &str) -> Vec<u8> {
+    let elsewhere = support::Bus::new();
+    let listener = tokio::net::UnixListener::bind(&elsewhere.path).unwrap();
+    let joining = tokio::spawn({
+        let (path, id) = (elsewhere.path.clone(), id.to_owned());
+        async move { One::join(&path, &id).await }
+    });
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    let admission = [3, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    stream.write_all(&admission).await.unwrap();
+    let mut bytes = vec![0; 10];
+    soon(stream.read_exact(&mut bytes)).await.unwrap();
+    let size = u32::from_be_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]);
+    bytes.resize(10 + size as usize, 0);
+    soon(stream.read_exact(&mut bytes[10..])).await.unwrap();
+    joining.abort();
+    bytes
+}
+
+#[tokio::test]
+async fn rubbish_is_an_event_and_a_count_before_the_greeting_and_after_it() {
+    let bus = support::Bus::new();
+    let a = One::join(&bus.path, "a").await;
+    let mut events = a.bus.events();
+    for greets in [false, true] {
+        let mut stream = UnixStream::connect(&bus.path).await.unwrap();
+        if greets {
+            stream.write_all(&greeting("b").await).await.unwrap();
+        }
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let told = loop {
+            match soon(events.recv()).await.unwrap() {
+                BusEvent::Refused { id, error } => break format!("{id}{}: {error}", error.code),
+                BusEvent::Rejected { error } => break format!("rejected: {error}"),
+                BusEvent::Joined(member) => assert_eq!(member.id.as_str(), "b"),
+                _ => {}
+            }
+        };
+        let kind = if greets { "rejected: " } else { "not-a-bus: " };
+        assert!(
+            told.starts_with(kind) && told.contains("begins with 71"),
+            "{told}"
+        );
+    }
+    let counts = a.bus.counts();
+    assert_eq!((counts.refused, counts.rejected), (1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_an_event_and_a_count() {
+    let bus = support::Bus::new();
+    let options = ListenerOptions::default().max_connections(1);
+    let builder = Bus::<String>::builder(&bus.path).protocol("test/1");
+    let (handler, _open) = stuck();
+    let a = builder.listener(options).join(handler);
+    let a = soon(a).await.unwrap();
+    let mut events = a.events();
+    let _first = UnixStream::connect(&bus.path).await.unwrap();
+    let _second = UnixStream::connect(&bus.path).await.unwrap();
+    let refused = loop {
+        if let BusEvent::Refused { id, error } = soon(events.recv()).await.unwrap() {
+            break (id, error.code);
+        }
+    };
+    assert_eq!(refused, (String::new(), "too-many-connections".to_owned()));
+    assert_eq!(a.counts().refused, 1);
 }
 
 #[tokio::test]

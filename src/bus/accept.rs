@@ -1,18 +1,23 @@
 //! Handles the connections that a listening member accepts, and what both roles report.
 //!
 //! In: accepted channels, reports. Out: a task for each channel; events. May touch: the state of the bus.
+//! What is refused below the bus is a [`BusEvent::Refused`] without an id, since the process has not said one.
 
 use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use kyneta_uds_core::{BoxError, Channel, SharedError};
-use kyneta_uds_negotiate::{AcceptHandler, Role, RoleWait};
-use kyneta_uds_queue::{Handle, QueueConfig, QueueEvent, queue};
-use kyneta_uds_unix::ConnectionPermit;
+use kyneta_uds_bus::ConnectionKey;
+use kyneta_uds_core::{BoxError, Channel, DisconnectReason, SharedError};
+use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
+use kyneta_uds_queue::{Driver, Handle, QueueConfig, QueueEvent, queue};
+use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 use tower::service_fn;
 use tower_service::Service;
 
-use super::{channel::BusChannel, event::BusEvent, input::Input, shared::Shared, wire::Wire};
+use super::{
+    channel::BusChannel, event::BusEvent, fault::fault, input::Input, refusal::refused,
+    shared::Shared, wire::Wire,
+};
 use crate::waiting::Waiting;
 
 /// How long the end of an accepted connection may take. What it does not bring in this time, its sender sends again to the
@@ -40,14 +45,33 @@ where
         let credentials = channel.connection().credentials;
         let (key, outbox) = self.shared.accepted(handle.clone(), credentials);
         channel.register(key, outbox);
-        let driving = driver.drive(channel, inputs(self.shared.clone()));
-        tokio::spawn(driving.map(move |_| drop(permit)));
+        spawn(&self.shared, key, driver, channel, permit);
         Some(handle)
     }
 
     fn accept_failed(&self, error: E) {
-        let error: BoxError = error.into();
-        tracing::debug!(%error, "an accepted connection did not become a channel");
+        if let Some(error) = fault(&DisconnectReason::error(error)) {
+            tracing::debug!(%error, "an accepted connection did not become a channel");
+            self.refused("failed", error);
+        }
+    }
+
+    fn panicked(&self, error: AcceptPanicked) {
+        self.refused("failed", &error);
+    }
+
+    fn rejected(&self, reason: &RejectReason) {
+        let code = match reason {
+            RejectReason::NotAllowed { .. } => "not-allowed",
+            RejectReason::TooFast { .. } => "too-many-a-second",
+            _ => "too-many-connections",
+        };
+        self.refused(code, reason);
+    }
+
+    fn directory_risk(&self, risk: &DirectoryRisk) {
+        let risk = risk.clone();
+        self.shared.events.send(BusEvent::UnsafeDirectory { risk });
     }
 
     fn role_changed(&self, role: Role) {
@@ -63,6 +87,33 @@ where
         let error = error.clone();
         self.shared.events.send(BusEvent::InTheWay { error });
     }
+}
+
+impl BusAcceptHandler {
+    fn refused(&self, code: &str, why: &impl ToString) {
+        self.shared.events.send(BusEvent::Refused {
+            id: String::new(),
+            error: refused(code, why.to_string()).into(),
+        });
+    }
+}
+
+/// Drives an accepted connection in a task of its own. The bus learns how it ended.
+pub(crate) fn spawn<C>(
+    shared: &Arc<Shared>,
+    key: ConnectionKey,
+    driver: Driver<Wire>,
+    channel: BusChannel<C>,
+    permit: ConnectionPermit,
+) where
+    C: Channel<Wire, In = Wire, Future: Send, Error: Send> + Send + 'static,
+{
+    let driving = driver.drive(channel, inputs(shared.clone()));
+    let shared = shared.clone();
+    tokio::spawn(driving.map(move |reason| {
+        shared.ended(key, &reason);
+        drop(permit);
+    }));
 }
 
 /// The queue above a connection carries nothing: what waits is in the outbox. It drives the connection, and its

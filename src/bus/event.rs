@@ -12,6 +12,7 @@ use std::{
 
 use kyneta_uds_core::SharedError;
 use kyneta_uds_negotiate::Role;
+use kyneta_uds_unix::DirectoryRisk;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -47,7 +48,8 @@ pub enum BusEvent {
         /// Why.
         error: SharedError,
     },
-    /// A payload that is none of the bus's.
+    /// What a member has sent is none of the bus's: a payload, which is left out, or bytes that are no frame, which end its
+    /// connection.
     Rejected {
         /// Why.
         error: SharedError,
@@ -67,7 +69,7 @@ pub enum BusEvent {
     },
     /// As the listener: a process was not admitted, or a member of another machine is not taken.
     Refused {
-        /// The id that it claims, cut at 256 characters.
+        /// The id that it claims, cut at 256 characters; empty if it has claimed none.
         id: String,
         /// Why.
         error: NotAdmittedToBus,
@@ -78,6 +80,11 @@ pub enum BusEvent {
     /// As the listener: a member had more on the way to one other than any window allows, and is disconnected. Its process
     /// is not admitted again. See [`BusBuilder::window`](super::BusBuilder::window).
     BeyondWindow(Arc<MemberInfo>),
+    /// The directory of the bound path lets other users replace the socket.
+    UnsafeDirectory {
+        /// Which users, and the remedy.
+        risk: DirectoryRisk,
+    },
     /// There has been no role for a second or more.
     Waiting(Waiting),
     /// An obstacle at the path does not go away by itself.
@@ -167,7 +174,7 @@ counts! {
     received: "Messages that were handed to the handler",
     missed: "Messages that will not come",
     not_understood: "Messages that are of another type",
-    rejected: "Payloads that are none of the bus's",
+    rejected: "Payloads, and ends of connections, because of bytes that are none of the bus's",
     handler_failures: "Messages that the handler failed or panicked at",
     refused: "Processes that were not admitted",
     stalled: "Members that were disconnected because they acknowledged nothing",

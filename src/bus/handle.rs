@@ -429,7 +429,7 @@ impl<M: Serialize> Bus<M> {
                 }
             }
             Err(NotAccepted::NotListed(member)) => {
-                Publish::failed(UnknownMember::new(member.peer, self.members()).into())
+                Publish::failed(UnknownMember::new(member.peer.as_str(), &self.members()).into())
             }
             Err(_) => Publish::failed(BusError::Ended),
         }

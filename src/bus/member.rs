@@ -32,16 +32,18 @@ use super::{
 #[error("no member {id:?} is on the bus; {}", list(known))]
 #[non_exhaustive]
 pub struct UnknownMember {
-    /// The id.
-    pub id: PeerId,
+    /// What was asked for, cut at 256 characters. It need not be a legal id.
+    pub id: String,
     /// The members that are there.
     pub known: Vec<PeerId>,
 }
 
 impl UnknownMember {
-    pub(super) fn new(id: PeerId, known: Vec<Arc<MemberInfo>>) -> Self {
-        let known = known.iter().map(|member| member.id.clone()).collect();
-        Self { id, known }
+    pub(super) fn new(id: &str, known: &[Arc<MemberInfo>]) -> Self {
+        Self {
+            id: id.chars().take(256).collect(),
+            known: known.iter().map(|member| member.id.clone()).collect(),
+        }
     }
 }
 
@@ -69,15 +71,11 @@ impl<M> Bus<M> {
     /// # Errors
     /// [`UnknownMember`], with the ids of the members that are there.
     pub fn member(&self, id: &str) -> Result<BusMember<M>, UnknownMember> {
-        let found = PeerId::new(id).ok();
-        let member = found.as_ref().and_then(|id| self.shared().find(id));
-        match member {
-            Some(member) => Ok(BusMember::new(self.clone(), member)),
-            None => {
-                let id = found.unwrap_or_else(|| self.shared().me().id.clone());
-                Err(UnknownMember::new(id, self.members()))
-            }
-        }
+        let legal = PeerId::new(id).ok();
+        legal
+            .and_then(|id| self.shared().find(&id))
+            .map(|member| BusMember::new(self.clone(), member))
+            .ok_or_else(|| UnknownMember::new(id, &self.members()))
     }
 }
 

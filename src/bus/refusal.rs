@@ -11,8 +11,9 @@ use super::wire::Refused;
 #[error("{why}")]
 #[non_exhaustive]
 pub struct NotAdmittedToBus {
-    /// A name for programs: `protocol`, `other-protocol`, `version`, `replaced`, `full`, `id-of-another-user`, `not-a-bus`,
-    /// `beyond-window`.
+    /// A name for programs. Of the process: `not-allowed`, `too-many-connections`, `too-many-a-second`, `failed`, `silent`,
+    /// `not-a-bus`, `other-protocol`. Of what it greets with: `version`, `protocol`, `id`, `id-of-another-user`,
+    /// `beyond-window`. Of the hub: `replaced`, `full`, `other-machine`.
     pub code: String,
     /// A sentence of the listener's.
     pub why: String,

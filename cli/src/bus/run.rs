@@ -118,6 +118,9 @@ impl Reporter {
             BusEvent::NotAdmitted { error } => {
                 self.writer.put(&Line::error(&error.code, &error.why));
             }
+            BusEvent::Refused { id, error } if id.is_empty() => {
+                self.writer.put(&Line::error(&error.code, &error.why));
+            }
             BusEvent::Refused { id, error } => {
                 self.writer
                     .put(&Line::error_of(id, &error.code, &error.why));
@@ -138,6 +141,9 @@ impl Reporter {
             BusEvent::MachinesFailed { error } => {
                 let error = Chain(error.get_ref());
                 self.writer.put(&Line::error("machines-failed", error));
+            }
+            BusEvent::UnsafeDirectory { risk } => {
+                self.writer.put(&Line::error("unsafe-directory", risk));
             }
             BusEvent::Waiting(waiting) => self.writer.put(&Line::waiting(waiting)),
             BusEvent::InTheWay { error } => {

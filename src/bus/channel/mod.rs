@@ -90,12 +90,11 @@ impl<C: Channel<Wire>> BusChannel<C> {
         }
     }
 
-    /// The connection has ended.
-    fn leave(&mut self) {
-        match &self.side {
-            Side::Dialed(Some(dialed)) => self.shared.disconnected(dialed.number),
-            Side::Accepted(Some(accepted)) => self.shared.ended(accepted.key),
-            _ => {}
+    /// The connection to the hub has ended.
+    fn leave(&self) {
+        // How an accepted one has ended is told by what drives it.
+        if let Side::Dialed(Some(dialed)) = &self.side {
+            self.shared.disconnected(dialed.number);
         }
     }
 }

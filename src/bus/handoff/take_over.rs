@@ -8,7 +8,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use futures_util::FutureExt as _;
 use kyneta_uds_cbor::{Cbor, CborChannel, CborLayer};
 use kyneta_uds_core::{BoxError, Channel, Frames, Resume, Save, SharedError};
 use kyneta_uds_framing::Framing;
@@ -24,7 +23,7 @@ use tower_service::Service;
 use super::BUS;
 use crate::{
     bus::{
-        accept::inputs,
+        accept::spawn,
         builder::{BusBuilder, BusJoinError},
         channel::{BusChannel, save},
         codec::BusCodec,
@@ -276,8 +275,7 @@ where
         let connections = connections.unwrap_or_default().into_iter();
         for (of, (channel, permit)) in connections.zip(channels) {
             handles.push(of.handle);
-            let driving = of.driver.drive(channel, inputs(shared.clone()));
-            tokio::spawn(driving.map(move |_| drop(permit)));
+            spawn(shared, of.key, of.driver, channel, permit);
         }
         if let Some(resumed) = resumed {
             resumed.go_on();

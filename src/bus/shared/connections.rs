@@ -8,7 +8,7 @@ use kyneta_uds_bus::{
     ConnectionKey, Copies, DownFrame, Hub, HubEvent, Incarnation, MemberEvent, MemberId,
     SlowPolicy, UpFrame,
 };
-use kyneta_uds_core::{Credentials, PeerId};
+use kyneta_uds_core::{Credentials, DisconnectReason, PeerId};
 use kyneta_uds_negotiate::Role;
 use kyneta_uds_queue::Handle;
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::bus::{
     event::BusEvent,
+    fault::{fault_before_greeting, fault_of_member},
     input::{DownInput, Input, UpInput},
     outbox::{DownBox, UpBox},
     stall::Stall,
@@ -99,12 +100,18 @@ impl Shared {
         (key, outbox)
     }
 
-    /// An accepted connection has ended.
-    pub(crate) fn ended(self: &Arc<Self>, key: ConnectionKey) {
+    /// An accepted connection has ended. If this side has not closed it, a fault of the other side is reported.
+    pub(crate) fn ended(self: &Arc<Self>, key: ConnectionKey, reason: &DisconnectReason) {
         self.turn(|core, turn| {
-            if core.remove(key).is_some() {
-                turn.hub(HubEvent::Ended(key));
-            }
+            let Some(connection) = core.remove(key) else {
+                return;
+            };
+            let fault = match connection.member {
+                Some(_) => fault_of_member(reason),
+                None => fault_before_greeting(reason),
+            };
+            turn.after.events.extend(fault);
+            turn.hub(HubEvent::Ended(key));
         });
     }
 

@@ -150,14 +150,14 @@ impl Core {
         is_silent.then(|| connection.handle.clone())
     }
 
-    /// Forgets an accepted connection; its queue, if it was known.
-    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Handle<Wire>> {
+    /// Forgets an accepted connection, and returns what was known of it.
+    pub(super) fn remove(&mut self, key: ConnectionKey) -> Option<Connection> {
         self.taps.remove(&key);
         let connection = self.connections.remove(&key)?;
-        if let Some(member) = connection.member {
-            self.gone(member);
+        if let Some(member) = &connection.member {
+            self.gone(member.clone());
         }
-        Some(connection.handle)
+        Some(connection)
     }
 
     /// Removes members that have acknowledged nothing for too long, and goes on watching while any owes something.
@@ -245,7 +245,11 @@ impl Core {
                 }
                 HubEffect::Send { to, frame } => self.send_down(to, frame, turn),
                 HubEffect::Close(OWN) => self.own_member_is_out(turn),
-                HubEffect::Close(key) => turn.after.closed.extend(self.remove(key)),
+                HubEffect::Close(key) => {
+                    turn.after
+                        .closed
+                        .extend(self.remove(key).map(|of| of.handle));
+                }
                 HubEffect::Awaited(member) => {
                     // An earlier wait, from which it has come back, does not count any more.
                     let number = self.number();
