@@ -254,8 +254,9 @@ impl<M> BusBuilder<M> {
 }
 
 impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
-    /// Joins the bus at the path; ready when this member is there, and has met those that are there already (it waits
-    /// for them for a second at most). `handler` is called with one message after the other.
+    /// Joins the bus at the path; ready when this member is there, and has met those that are there already. It waits for
+    /// them for a second at most: nothing is owed to one that does not answer until it does, which is a warning in the log.
+    /// `handler` is called with one message after the other.
     ///
     /// Cancel safe: a dropped attempt leaves nothing behind.
     ///
@@ -469,7 +470,10 @@ impl<M> Bus<M> {
                     let _ = timeout(Duration::from_millis(5), present.changed()).await;
                 }
             };
-            let _ = timeout(MEETING, all).await;
+            if timeout(MEETING, all).await.is_err() {
+                let path = self.path();
+                tracing::warn!(%path, "joined without having met all members: one does not answer");
+            }
             Ok(())
         };
         tokio::select! {
