@@ -7,6 +7,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -100,18 +101,50 @@ struct Open {
     slots: u64,
 }
 
+impl Open {
+    /// Resolves those of its messages that have these numbers; how many of them had a slot.
+    fn resolve(
+        &mut self,
+        first: SeqNo,
+        last: SeqNo,
+        left: &[MemberId],
+        wakers: &mut Vec<Waker>,
+    ) -> usize {
+        let bits = self.open & self.bits(first, last);
+        self.open &= !bits;
+        let block = &self.block;
+        if !left.is_empty() {
+            let each = (0..EACH).map(|at| 1 << at).filter(|bit| bits & bit != 0);
+            let each = each.map(|bit| (bit, left.to_vec()));
+            block.rare().left.extend(each);
+            block.is_rare.store(true, Ordering::SeqCst);
+        }
+        block.resolved.fetch_or(bits, Ordering::SeqCst);
+        if block.is_rare.load(Ordering::SeqCst) {
+            let woken = |(bit, _): &mut (u64, Waker)| *bit & bits != 0;
+            let mut rare = block.rare();
+            wakers.extend(rare.wakers.extract_if(.., woken).map(|(_, waker)| waker));
+        }
+        (self.slots & bits).count_ones() as usize
+    }
+
+    /// The bits of the numbers from `first` to `last` that are of this block.
+    const fn bits(&self, first: SeqNo, last: SeqNo) -> u64 {
+        let from = first.0.saturating_sub(self.number * EACH);
+        let upto = last.0.saturating_sub(self.number * EACH);
+        if from >= EACH || last.0 < self.number * EACH {
+            return 0;
+        }
+        let behind = if upto >= EACH - 1 { 0 } else { !0 << (upto + 1) };
+        (!0 << from) & !behind
+    }
+}
+
 /// All that are not resolved.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     /// By number, ascending.
     blocks: VecDeque<Open>,
-}
-
-/// What a resolved message brings about.
-pub(crate) struct Resolved {
-    /// It had a slot of the window.
-    pub(crate) slot: bool,
-    pub(crate) waker: Option<Waker>,
 }
 
 impl Receipts {
@@ -141,41 +174,32 @@ impl Receipts {
         }
     }
 
-    /// A message is resolved.
-    pub(crate) fn resolve(&mut self, n: SeqNo, left: Vec<MemberId>) -> Resolved {
-        let (number, bit) = place(n);
+    /// Messages are resolved: how many of them had a slot of the window. `left` is of each. The wakers of their futures
+    /// go to `wakers`.
+    pub(crate) fn resolve(
+        &mut self,
+        numbers: RangeInclusive<SeqNo>,
+        left: Vec<MemberId>,
+        wakers: &mut Vec<Waker>,
+    ) -> usize {
+        let (first, last) = numbers.into_inner();
         // Mostly the first one.
-        let at = match self.blocks.front() {
-            Some(first) if first.number == number => 0,
-            _ => self.blocks.partition_point(|of| of.number < number),
+        let mut at = match self.blocks.front() {
+            Some(of) if of.number >= first.0 / EACH => 0,
+            _ => self.blocks.partition_point(|of| of.number < first.0 / EACH),
         };
-        let found = self.blocks.get_mut(at);
-        let Some(of) = found.filter(|of| of.number == number && of.open & bit != 0) else {
-            return Resolved {
-                slot: false,
-                waker: None,
-            };
-        };
-        of.open &= !bit;
-        let slot = of.slots & bit != 0;
-        let block = &of.block;
-        if !left.is_empty() {
-            block.rare().left.push((bit, left));
-            block.is_rare.store(true, Ordering::SeqCst);
+        let mut slots = 0;
+        while let Some(of) = self.blocks.get_mut(at)
+            && of.number <= last.0 / EACH
+        {
+            slots += of.resolve(first, last, &left, wakers);
+            if of.open == 0 && at + 1 < self.blocks.len() {
+                self.blocks.remove(at);
+            } else {
+                at += 1;
+            }
         }
-        block.resolved.fetch_or(bit, Ordering::SeqCst);
-        let waker = block.is_rare.load(Ordering::SeqCst).then(|| {
-            let mut rare = block.rare();
-            let waker = rare.wakers.iter().position(|(of, _)| *of == bit);
-            waker.map(|at| rare.wakers.swap_remove(at).1)
-        });
-        if of.open == 0 && at + 1 < self.blocks.len() {
-            self.blocks.remove(at);
-        }
-        Resolved {
-            slot,
-            waker: waker.flatten(),
-        }
+        slots
     }
 
     /// Nothing more is resolved, and what has a number after `last` was not sent; the futures that wait.
@@ -214,6 +238,41 @@ mod tests {
         receipt.poll(&Context::from_waker(noop_waker_ref()))
     }
 
+    fn one(n: u64) -> RangeInclusive<SeqNo> {
+        SeqNo(n)..=SeqNo(n)
+    }
+
+    /// How many had slots.
+    fn resolve(receipts: &mut Receipts, numbers: RangeInclusive<SeqNo>) -> usize {
+        receipts.resolve(numbers, Vec::new(), &mut Vec::new())
+    }
+
+    #[test]
+    fn messages_are_resolved_together_as_one_by_one() {
+        for (first, last) in [(1, 300), (63, 64), (64, 127), (1, 63), (65, 65), (100, 257)] {
+            let mut receipts = Receipts::default();
+            let given: Vec<_> = (1..=300)
+                .map(|n| receipts.give(SeqNo(n), n % 2 == 0))
+                .collect();
+            // One is resolved before, and futures wait for some.
+            resolve(&mut receipts, one(100));
+            let is_in = |n: u64| (first..=last).contains(&n) && n != 100;
+            let waiting = (1..=300).filter(|n| n % 5 == 0 && *n != 100);
+            for n in waiting.clone() {
+                assert!(poll(&given[n as usize - 1]).is_pending());
+            }
+            let mut wakers = Vec::new();
+            let slots = receipts.resolve(SeqNo(first)..=SeqNo(last), Vec::new(), &mut wakers);
+            let of_these = |n: &u64| is_in(*n);
+            assert_eq!(slots, (2..=300).step_by(2).filter(of_these).count());
+            assert_eq!(wakers.len(), waiting.filter(of_these).count());
+            for n in 1..=300 {
+                let is_resolved = n == 100 || is_in(n);
+                assert_eq!(poll(&given[n as usize - 1]).is_ready(), is_resolved, "{n}");
+            }
+        }
+    }
+
     #[test]
     fn each_message_is_resolved_by_itself_and_names_those_that_left() {
         let id = MemberId::new(PeerId::new("a").unwrap(), Incarnation(1));
@@ -226,14 +285,12 @@ mod tests {
             let left = vec![id.clone(); usize::from(n % 3 == 0)];
             let receipt = &given[n as usize - 1];
             assert_eq!(poll(receipt), Poll::Pending);
-            let resolved = receipts.resolve(SeqNo(n), left.clone());
-            assert!(
-                resolved.slot == (n % 2 == 0) && resolved.waker.is_some(),
-                "{n}"
-            );
+            let mut wakers = Vec::new();
+            let slots = receipts.resolve(one(n), left.clone(), &mut wakers);
+            assert_eq!((slots, wakers.len()), (usize::from(n % 2 == 0), 1), "{n}");
             assert_eq!(poll(receipt), Poll::Ready(Ok(left)));
             // Once only.
-            assert!(!receipts.resolve(SeqNo(n), Vec::new()).slot);
+            assert_eq!(resolve(&mut receipts, one(n)), 0);
         }
         assert_eq!(receipts.blocks.len(), 1);
     }
@@ -244,11 +301,11 @@ mod tests {
         let first = receipts.give(SeqNo(1), true);
         for n in 2..10_000 {
             drop(receipts.give(SeqNo(n), true));
-            assert!(receipts.resolve(SeqNo(n), Vec::new()).slot);
+            assert_eq!(resolve(&mut receipts, one(n)), 1);
         }
         assert_eq!(receipts.blocks.len(), 2);
         assert!(poll(&first).is_pending());
-        assert!(receipts.resolve(SeqNo(1), Vec::new()).slot);
+        assert_eq!(resolve(&mut receipts, one(1)), 1);
         assert_eq!(poll(&first), Poll::Ready(Ok(Vec::new())));
         assert_eq!(receipts.blocks.len(), 1);
     }
@@ -257,7 +314,7 @@ mod tests {
     fn the_end_is_told_to_those_that_wait_and_takes_nothing_back() {
         let mut receipts = Receipts::default();
         let (had, open) = (receipts.give(SeqNo(1), true), receipts.give(SeqNo(2), true));
-        receipts.resolve(SeqNo(1), Vec::new());
+        resolve(&mut receipts, one(1));
         assert!(poll(&open).is_pending());
         assert_eq!(receipts.end(SeqNo(2)).len(), 1);
         assert_eq!(poll(&had), Poll::Ready(Ok(Vec::new())));

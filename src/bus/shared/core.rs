@@ -19,7 +19,7 @@ use kyneta_uds_queue::Handle;
 use super::{
     Aside, Present,
     own::Own,
-    turn::{Turn, Work},
+    turn::{After, Turn, Work},
     windows::load,
 };
 use crate::{
@@ -336,10 +336,9 @@ impl Core {
                     let from = self.info(&sender);
                     turn.deliver(Delivery::Event(BusEvent::Missed { from, count }));
                 }
-                MemberEffect::Resolved { n, left } => {
-                    let resolved = self.receipts.resolve(n, left);
-                    turn.after.slots += usize::from(resolved.slot);
-                    turn.after.wakers.extend(resolved.waker);
+                MemberEffect::Resolved { numbers, left } => {
+                    let After { slots, wakers, .. } = &mut turn.after;
+                    *slots += self.receipts.resolve(numbers, left, wakers);
                 }
                 MemberEffect::Present(member) => {
                     turn.lists = true;

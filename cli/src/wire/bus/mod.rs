@@ -83,6 +83,10 @@ fn member_step(member: &mut Member<()>, event: &Json<'_>) -> Result<Vec<Value>, 
                 let frames = std::iter::from_fn(|| member.next_copy(&mut copies));
                 lines.extend(frames.map(|frame| write::member_effect(&MemberEffect::Send(frame))));
             }
+            MemberEffect::Resolved { numbers, left } => {
+                let numbers = numbers.start().0..=numbers.end().0;
+                lines.extend(numbers.map(|n| write::resolved(n, &left)));
+            }
             other => lines.push(write::member_effect(&other)),
         }
     }

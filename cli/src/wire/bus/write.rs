@@ -13,13 +13,17 @@ pub(super) fn member_effect(effect: &MemberEffect<()>) -> Value {
         MemberEffect::Send(frame) => json!({"send": up(frame)}),
         MemberEffect::Deliver { sender, message } => json!({"deliver": [id(sender), message.n.0]}),
         MemberEffect::Missed { sender, count } => json!({"missed": [id(sender), count]}),
-        MemberEffect::Resolved { n, left } => json!({"resolve": n.0, "left": ids(left)}),
         MemberEffect::Present(member) => json!({"present": id(member)}),
         MemberEffect::Absent(member) => json!({"absent": id(member)}),
         MemberEffect::Refused(_) => json!("replaced"),
         // `MemberEffect` may get more variants.
         other => json!({"other": format!("{other:?}")}),
     }
+}
+
+/// One message that is resolved.
+pub(super) fn resolved(n: u64, left: &[MemberId]) -> Value {
+    json!({"resolve": n, "left": ids(left)})
 }
 
 /// An effect of a hub; `None` for one that the vectors do not have.

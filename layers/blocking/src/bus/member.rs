@@ -544,7 +544,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
                     from: sender.peer,
                     count,
                 }),
-                MemberEffect::Resolved { n, left } if n == self.waits => {
+                MemberEffect::Resolved { numbers, left } if numbers.contains(&self.waits) => {
                     self.resolved = Some(left);
                 }
                 // Of messages that no call waits for; who is present, the machine says.

@@ -204,9 +204,19 @@ fn settle<B>(kept: &mut KeptMessage<B>, out: &mut Vec<MemberEffect<B>>) -> bool 
     if kept.owed > 0 {
         return true;
     }
-    out.push(MemberEffect::Resolved {
-        n: kept.message.n,
-        left: std::mem::take(&mut kept.left),
-    });
+    let n = kept.message.n;
+    if kept.left.is_empty()
+        && let Some(MemberEffect::Resolved { numbers, left }) = out.last_mut()
+        && left.is_empty()
+        && numbers.end().next() == n
+    {
+        // Messages that an acknowledgement resolves mostly follow each other.
+        *numbers = *numbers.start()..=n;
+    } else {
+        out.push(MemberEffect::Resolved {
+            numbers: n..=n,
+            left: std::mem::take(&mut kept.left),
+        });
+    }
     false
 }

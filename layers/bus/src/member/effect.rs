@@ -2,6 +2,8 @@
 //!
 //! Values alone. Pure.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     frame::{DownFrame, Message, Refusal, UpFrame},
     id::{MemberId, SeqNo},
@@ -44,10 +46,11 @@ pub enum MemberEffect<B> {
         /// How many, at most.
         count: u64,
     },
-    /// A message that was accepted is with all that it was owed to, but those that left before.
+    /// Messages that were accepted, one for each of these numbers, are with all that they were owed to, but those that left
+    /// before.
     Resolved {
-        /// Its number.
-        n: SeqNo,
+        /// Their numbers. More than one only if no receiver left.
+        numbers: RangeInclusive<SeqNo>,
         /// The receivers that left before they said that they have it.
         left: Vec<MemberId>,
     },

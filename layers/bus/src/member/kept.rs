@@ -121,9 +121,9 @@ impl<B> Kept<B> {
     }
 
     fn close_gaps(&mut self) {
-        while let Some(Entry::Forgotten(_)) = self.entries.front() {
-            self.entries.pop_front();
-        }
+        let forgotten = self.entries.iter().take_while(|of| of.kept().is_none());
+        let forgotten = forgotten.count();
+        self.entries.drain(..forgotten);
         if self.entries.len() > 2 * self.messages + 16 {
             self.entries.retain(|entry| entry.kept().is_some());
         }

@@ -238,8 +238,10 @@ impl<B: Clone> Member<B> {
             }
         }
         if owed == 0 {
-            let (n, left) = (self.last, Vec::new());
-            out.push(MemberEffect::Resolved { n, left });
+            out.push(MemberEffect::Resolved {
+                numbers: self.last..=self.last,
+                left: Vec::new(),
+            });
         } else {
             self.kept.push(KeptMessage {
                 message,

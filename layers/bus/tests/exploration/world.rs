@@ -308,10 +308,12 @@ impl World {
                         .delivered(me, sender, message.n.0, message.body);
                     self.fail(result);
                 }
-                MemberEffect::Resolved { n, left } => {
+                MemberEffect::Resolved { numbers, left } => {
                     let left = left.iter().map(Who::of).collect();
-                    let result = self.observer.resolved(me, n.0, &left);
-                    self.fail(result);
+                    for n in numbers.start().0..=numbers.end().0 {
+                        let result = self.observer.resolved(me, n, &left);
+                        self.fail(result);
+                    }
                 }
                 // The places are compared before and after each frame.
                 _ => {}

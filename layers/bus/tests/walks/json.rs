@@ -319,7 +319,10 @@ pub(crate) fn member_effect(effect: &MemberEffect<()>) -> Value {
             json!({"deliver": [text(sender), message.n.0]})
         }
         MemberEffect::Missed { sender, count } => json!({"missed": [text(sender), count]}),
-        MemberEffect::Resolved { n, left } => json!({"resolve": n.0, "left": texts(left)}),
+        MemberEffect::Resolved { numbers, left } => {
+            let n = numbers.start().0;
+            json!({"resolve": n, "left": texts(left)})
+        },
         MemberEffect::Present(member) => json!({"present": text(member)}),
         MemberEffect::Absent(member) => json!({"absent": text(member)}),
         MemberEffect::Refused(_) => json!("replaced"),

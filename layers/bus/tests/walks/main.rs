@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 use kyneta_uds_bus::{
     ConnectionKey, Hub, HubEvent, MachineId, Member, MemberConfig, MemberEffect, MemberEvent,
-    NotAccepted, Route,
+    NotAccepted, Route, SeqNo,
 };
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn member_through(
     compare_end(walk, &state_of_member(&member))
 }
 
-/// The effects, with all copies in the place of their cursor.
+/// The effects, with all copies in the place of their cursor, and with one for each message that is resolved.
 fn drawn(member: &Member<()>, effects: Vec<MemberEffect<()>>) -> Vec<MemberEffect<()>> {
     let mut drawn = Vec::new();
     for effect in effects {
@@ -82,6 +82,13 @@ fn drawn(member: &Member<()>, effects: Vec<MemberEffect<()>>) -> Vec<MemberEffec
             MemberEffect::SendCopies(mut copies) => {
                 let frames = std::iter::from_fn(|| member.next_copy(&mut copies));
                 drawn.extend(frames.map(MemberEffect::Send));
+            }
+            MemberEffect::Resolved { numbers, left } => {
+                let numbers = numbers.start().0..=numbers.end().0;
+                drawn.extend(numbers.map(SeqNo).map(|n| MemberEffect::Resolved {
+                    numbers: n..=n,
+                    left: left.clone(),
+                }));
             }
             other => drawn.push(other),
         }
