@@ -147,7 +147,7 @@ where
                         whole: &message.body.data,
                         trace: message.body.trace.as_deref().copied(),
                         responder: request.map(|cancel| {
-                            Responder::new(shared.clone(), from.member_id(), message.n, cancel)
+                            Responder::new(shared.clone(), from.clone(), message.n, cancel)
                         }),
                     };
                     let is_request = of.responder.is_some();
@@ -300,7 +300,8 @@ fn look_at<'a, M>(
 
 impl Of<'_> {
     /// What the handler gets: nothing, if it is not understood.
-    #[inline]
+    // The message is built where it is handed over from.
+    #[inline(always)]
     fn understood<M: DeserializeOwned + 'static>(
         self,
         shared: &Arc<Shared>,
@@ -377,9 +378,14 @@ fn decode<M: DeserializeOwned + 'static>(
     whole: &Bytes,
     scratch: &mut [u8],
 ) -> Result<M, BoxError> {
-    if let Some(message) = usual::part(data, whole).or_else(|| usual::read(data)) {
-        return Ok(message);
+    match usual::part(data, whole).or_else(|| usual::read(data)) {
+        Some(message) => Ok(message),
+        None => decode_unusual(data, scratch),
     }
+}
+
+#[cold]
+fn decode_unusual<M: DeserializeOwned>(data: &[u8], scratch: &mut [u8]) -> Result<M, BoxError> {
     let mut rest = data;
     // Zeroed once, not for each message.
     let message = ciborium::de::from_reader_with_buffer(&mut rest, scratch)?;

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use kyneta_uds_bus::{MemberId, SeqNo};
+use kyneta_uds_bus::SeqNo;
 use kyneta_uds_core::{BoxError, ignore_poison};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -32,26 +32,25 @@ pub struct BusIncoming<M> {
 
 /// Answers one request.
 pub struct Responder {
-    shared: Arc<Shared>,
-    to: MemberId,
+    /// Until it is answered.
+    open: Option<Arc<Shared>>,
+    asker: Arc<MemberInfo>,
     seq: SeqNo,
     cancel: CancellationToken,
-    is_done: bool,
 }
 
 impl Responder {
     pub(crate) const fn new(
         shared: Arc<Shared>,
-        to: MemberId,
+        asker: Arc<MemberInfo>,
         seq: SeqNo,
         cancel: CancellationToken,
     ) -> Self {
         Self {
-            shared,
-            to,
+            open: Some(shared),
+            asker,
             seq,
             cancel,
-            is_done: false,
         }
     }
 
@@ -60,11 +59,14 @@ impl Responder {
     /// # Errors
     /// `Serialize` has failed, or the answer is larger than a message may be; the asker is told so.
     pub fn answer<M: Serialize>(mut self, message: &M) -> Result<(), BoxError> {
-        let limit = self.shared.settings().max_message;
+        let Some(shared) = &self.open else {
+            return Ok(());
+        };
+        let limit = shared.settings().max_message;
         // Taken, because `Serialize` is code of the user: it must not run under a lock.
-        let mut encoder = std::mem::take(&mut *ignore_poison(self.shared.encoder.lock()));
+        let mut encoder = std::mem::take(&mut *ignore_poison(shared.encoder.lock()));
         let encoded = encoder.encode(message, limit);
-        *ignore_poison(self.shared.encoder.lock()) = encoder;
+        *ignore_poison(shared.encoder.lock()) = encoder;
         match encoded {
             Ok(data) => {
                 self.send(Kind::Answer(self.seq.0), data);
@@ -97,14 +99,15 @@ impl Responder {
     }
 
     fn send(&mut self, kind: Kind, data: Bytes) {
-        self.is_done = true;
-        self.shared.answer(&self.to, self.seq, kind, data);
+        if let Some(shared) = self.open.take() {
+            shared.answer(&self.asker.member_id(), self.seq, kind, data);
+        }
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if !self.is_done {
+        if self.open.is_some() {
             self.failed("the request was not answered");
         }
     }
@@ -113,7 +116,7 @@ impl Drop for Responder {
 impl fmt::Debug for Responder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder")
-            .field("to", &self.to)
+            .field("to", &self.asker.id)
             .field("seq", &self.seq)
             .finish_non_exhaustive()
     }

@@ -135,7 +135,11 @@ impl Open {
         if from >= EACH || last.0 < self.number * EACH {
             return 0;
         }
-        let behind = if upto >= EACH - 1 { 0 } else { !0 << (upto + 1) };
+        let behind = if upto >= EACH - 1 {
+            0
+        } else {
+            !0 << (upto + 1)
+        };
         (!0 << from) & !behind
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: text, or bytes of an envelope. Out: the other one. Touches nothing.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, num::NonZero, str::FromStr};
 
 /// Bytes of one in an envelope.
 pub(crate) const SIZE: usize = 25;
@@ -23,8 +23,9 @@ pub(crate) const SIZE: usize = 25;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceParent {
-    trace: u128,
-    span: u64,
+    // So an absent one takes no more room in a message that is handed over.
+    trace: NonZero<u128>,
+    span: NonZero<u64>,
     flags: u8,
 }
 
@@ -49,25 +50,25 @@ impl TraceParent {
     /// The span with this id in this trace; `None` if one of the two is zero. Of the flags the lowest bit says that the
     /// trace is sampled.
     pub const fn new(trace: u128, span: u64, flags: u8) -> Option<Self> {
-        if trace == 0 || span == 0 {
-            return None;
+        match (NonZero::new(trace), NonZero::new(span)) {
+            (Some(trace), Some(span)) => Some(Self { trace, span, flags }),
+            _ => None,
         }
-        Some(Self { trace, span, flags })
     }
 
     /// Another span of the same trace; `None` if its id is zero.
     pub const fn child(self, span: u64) -> Option<Self> {
-        Self::new(self.trace, span, self.flags)
+        Self::new(self.trace.get(), span, self.flags)
     }
 
     /// The id of the trace.
     pub const fn trace_id(self) -> u128 {
-        self.trace
+        self.trace.get()
     }
 
     /// The id of the span.
     pub const fn span_id(self) -> u64 {
-        self.span
+        self.span.get()
     }
 
     /// The flags.
@@ -84,9 +85,9 @@ impl TraceParent {
     pub(crate) fn to_bytes(self) -> [u8; SIZE] {
         let mut bytes = [self.flags; SIZE];
         let (trace, rest) = bytes.split_at_mut(16);
-        trace.copy_from_slice(&self.trace.to_be_bytes());
+        trace.copy_from_slice(&self.trace.get().to_be_bytes());
         let (span, _) = rest.split_at_mut(8);
-        span.copy_from_slice(&self.span.to_be_bytes());
+        span.copy_from_slice(&self.span.get().to_be_bytes());
         bytes
     }
 

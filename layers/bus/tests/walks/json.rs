@@ -322,7 +322,7 @@ pub(crate) fn member_effect(effect: &MemberEffect<()>) -> Value {
         MemberEffect::Resolved { numbers, left } => {
             let n = numbers.start().0;
             json!({"resolve": n, "left": texts(left)})
-        },
+        }
         MemberEffect::Present(member) => json!({"present": text(member)}),
         MemberEffect::Absent(member) => json!({"absent": text(member)}),
         MemberEffect::Refused(_) => json!("replaced"),
