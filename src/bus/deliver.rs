@@ -139,13 +139,13 @@ where
                     message,
                     request,
                 } => {
-                    let of = Of {
+                    let mut of = Of {
                         from: &from,
                         seq: message.n,
                         to_me: message.addressed,
                         data: &message.body.data,
                         whole: &message.body.data,
-                        trace: message.body.trace.as_deref().copied(),
+                        trace: message.body.trace.as_deref(),
                         responder: request.map(|cancel| {
                             Responder::new(shared.clone(), from.clone(), message.n, cancel)
                         }),
@@ -156,31 +156,31 @@ where
                         false => open.take(message.body.at_once),
                     }
                     let is_last = left == 0;
-                    let of = match handler.looking(&from) {
-                        None => of,
-                        Some(looking) => {
-                            let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
-                            match look_at(looking, of, &shared, &mut hand_over) {
-                                None => continue,
-                                Some(of) => of,
-                            }
+                    if let Some(looking) = handler.looking(&from) {
+                        let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
+                        match look_at(looking, of, &shared, &mut hand_over) {
+                            None => continue,
+                            Some(unseen) => of = unseen,
                         }
-                    };
-                    if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                        open.hand_over(&shared, is_last && !is_request);
-                        let mut handled = pin!(handler.handle(incoming, &shared));
-                        let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
-                        let handled = match first {
-                            Poll::Ready(handled) => handled,
-                            Poll::Pending => {
-                                // The answer may take longer than the stall limit.
-                                if is_request && is_last {
-                                    acknowledge(&shared, &mut open);
+                    }
+                    match decode(of.data, of.whole, &mut scratch) {
+                        Ok(message) => {
+                            open.hand_over(&shared, is_last && !is_request);
+                            let mut handled = pin!(handler.handle(of.saying(message), &shared));
+                            let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
+                            let handled = match first {
+                                Poll::Ready(handled) => handled,
+                                Poll::Pending => {
+                                    // The answer may take longer than the stall limit.
+                                    if is_request && is_last {
+                                        acknowledge(&shared, &mut open);
+                                    }
+                                    handled.await
                                 }
-                                handled.await
-                            }
-                        };
-                        handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                            };
+                            handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                        }
+                        Err(error) => of.not_understood(&shared, error),
                     }
                 }
                 Delivery::Run(from, run) => {
@@ -199,31 +199,31 @@ where
                                 rest.push(bundle::newest(message.clone(), left));
                                 break;
                             }
-                            let of = Of {
+                            let mut of = Of {
                                 from: &from,
                                 seq,
                                 to_me: message.addressed,
                                 data,
                                 whole: &message.body.data,
-                                trace: message.body.trace.as_deref().copied(),
+                                trace: message.body.trace.as_deref(),
                                 responder: None,
                             };
                             open.take(message.body.at_once);
                             let is_last = more == 0 && inside.is_empty();
-                            let of = match handler.looking(&from) {
-                                None => of,
-                                Some(looking) => {
-                                    let mut hand_over = || open.hand_over(&shared, is_last);
-                                    match look_at(looking, of, &shared, &mut hand_over) {
-                                        None => continue,
-                                        Some(of) => of,
-                                    }
+                            if let Some(looking) = handler.looking(&from) {
+                                let mut hand_over = || open.hand_over(&shared, is_last);
+                                match look_at(looking, of, &shared, &mut hand_over) {
+                                    None => continue,
+                                    Some(unseen) => of = unseen,
                                 }
-                            };
-                            if let Some(incoming) = of.understood(&shared, &mut scratch) {
-                                open.hand_over(&shared, is_last);
-                                let handled = handler.handle(incoming, &shared).await;
-                                handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                            }
+                            match decode(of.data, of.whole, &mut scratch) {
+                                Ok(message) => {
+                                    open.hand_over(&shared, is_last);
+                                    let handled = handler.handle(of.saying(message), &shared).await;
+                                    handled.unwrap_or_else(|error| failed(&shared, &from, error));
+                                }
+                                Err(error) => of.not_understood(&shared, error),
                             }
                         }
                     }
@@ -276,7 +276,7 @@ pub(super) struct Of<'a> {
     /// What it says, and the body that this is a part of.
     pub(super) data: &'a [u8],
     whole: &'a Bytes,
-    pub(super) trace: Option<TraceParent>,
+    pub(super) trace: Option<&'a TraceParent>,
     pub(super) responder: Option<Responder>,
 }
 
@@ -299,28 +299,35 @@ fn look_at<'a, M>(
 }
 
 impl Of<'_> {
-    /// What the handler gets: nothing, if it is not understood.
-    // The message is built where it is handed over from.
-    #[inline(always)]
-    fn understood<M: DeserializeOwned + 'static>(
-        self,
-        shared: &Arc<Shared>,
-        scratch: &mut [u8],
-    ) -> Option<BusIncoming<M>> {
-        match decode(self.data, self.whole, scratch) {
-            Ok(message) => Some(BusIncoming {
-                from: self.from.clone(),
-                seq: self.seq.0,
-                to_me: self.to_me,
-                message,
-                trace: self.trace,
-                request: self.responder,
-            }),
-            Err(error) => {
-                not_understood(shared, self.from.clone(), self.seq, error, self.responder);
-                None
-            }
+    /// What the handler gets.
+    #[inline]
+    fn saying<M>(self, message: M) -> BusIncoming<M> {
+        BusIncoming {
+            from: self.from.clone(),
+            seq: self.seq.0,
+            to_me: self.to_me,
+            message,
+            trace: self.trace.copied(),
+            request: self.responder,
         }
+    }
+
+    #[cold]
+    fn not_understood(self, shared: &Shared, error: BoxError) {
+        let (from, seq) = (self.from, self.seq.0);
+        let count = shared.counts().not_understood;
+        // The first of many is enough for a log.
+        if count < 16 || count.is_power_of_two() {
+            tracing::warn!(%error, from = ?from.id, seq, "a message is not understood");
+        }
+        if let Some(request) = self.responder {
+            request.fail(&format!(
+                "{} does not understand the message: {error}",
+                shared.me()
+            ));
+        }
+        let (from, error) = (from.clone(), SharedError::new(error));
+        shared.events.send(BusEvent::NotUnderstood { from, error });
     }
 }
 
@@ -373,6 +380,7 @@ fn failed(shared: &Shared, from: &Arc<MemberInfo>, error: SharedError) {
     shared.events.send(BusEvent::HandlerFailed { from, error });
 }
 
+#[inline]
 fn decode<M: DeserializeOwned + 'static>(
     data: &[u8],
     whole: &Bytes,
@@ -393,26 +401,4 @@ fn decode_unusual<M: DeserializeOwned>(data: &[u8], scratch: &mut [u8]) -> Resul
         true => Ok(message),
         false => Err("bytes after the message".into()),
     }
-}
-
-fn not_understood(
-    shared: &Arc<Shared>,
-    from: Arc<MemberInfo>,
-    seq: SeqNo,
-    error: BoxError,
-    request: Option<Responder>,
-) {
-    let count = shared.counts().not_understood;
-    // The first of many is enough for a log.
-    if count < 16 || count.is_power_of_two() {
-        tracing::warn!(%error, from = ?from.id, seq = seq.0, "a message is not understood");
-    }
-    if let Some(request) = request {
-        request.fail(&format!(
-            "{} does not understand the message: {error}",
-            shared.me()
-        ));
-    }
-    let error = SharedError::new(error);
-    shared.events.send(BusEvent::NotUnderstood { from, error });
 }

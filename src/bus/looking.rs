@@ -153,7 +153,7 @@ where
             seq: of.seq.0,
             to_me: of.to_me,
             message,
-            trace: of.trace,
+            trace: of.trace.copied(),
             request: of.responder,
         };
         let handled = catch_unwind(AssertUnwindSafe(|| self(incoming)));

@@ -5,7 +5,7 @@
 
 use serde::de::{self, Visitor};
 
-use super::{Head, Reader, Unusual};
+use super::{Head, Reader, Unusual, utf8};
 
 /// Integers: which method of the visitor is called is the same for all sizes, as ciborium has it.
 macro_rules! integers {
@@ -70,18 +70,27 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         self.deserialize_str(visitor)
     }
 
+    #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        if let Some(text) = self.short(3) {
+            return visitor.visit_borrowed_str(utf8(text)?);
+        }
         match self.head()? {
             Head::Text(len) => visitor.visit_borrowed_str(self.text(len)?),
             _ => Err(Unusual),
         }
     }
 
+    #[inline]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
         self.deserialize_str(visitor)
     }
 
+    #[inline]
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        if let Some(bytes) = self.short(2) {
+            return visitor.visit_borrowed_bytes(bytes);
+        }
         match self.head()? {
             Head::Bytes(len) => visitor.visit_borrowed_bytes(self.take(len)?),
             Head::Array(len) => self.inside(len, |items| visitor.visit_seq(items)),
@@ -89,6 +98,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
         self.deserialize_bytes(visitor)
     }
@@ -183,6 +193,9 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        if let Some(text) = self.short(3) {
+            return visitor.visit_borrowed_str(utf8(text)?);
+        }
         match self.head()? {
             Head::Text(len) => visitor.visit_borrowed_str(self.text(len)?),
             Head::Bytes(len) => visitor.visit_borrowed_bytes(self.take(len)?),

@@ -23,6 +23,7 @@ use self::items::Items;
 const MAX_DEPTH: u8 = 128;
 
 /// The message, if it is as usual and nothing follows it.
+#[inline]
 pub(crate) fn read<'de, M: Deserialize<'de>>(data: &'de [u8]) -> Option<M> {
     let mut reader = Reader {
         rest: data,
@@ -99,6 +100,11 @@ fn half(bits: u16) -> Option<f64> {
     Some(if bits >> 15 == 0 { size } else { -size })
 }
 
+#[inline]
+fn utf8(text: &[u8]) -> Result<&str, Unusual> {
+    std::str::from_utf8(text).map_err(|_| Unusual)
+}
+
 struct Reader<'de> {
     rest: &'de [u8],
     depth: u8,
@@ -154,9 +160,22 @@ impl<'de> Reader<'de> {
         })
     }
 
+    /// What a byte string (2) or a text (3) says, if its head has one or two bytes, as that of most.
+    #[inline]
+    fn short(&mut self, major: u8) -> Option<&'de [u8]> {
+        let (len, after) = match *self.rest {
+            [head, ref after @ ..] if head >> 5 == major && head & 31 < 24 => (head & 31, after),
+            [head, len, ref after @ ..] if head == (major << 5 | 24) => (len, after),
+            _ => return None,
+        };
+        let (said, after) = after.split_at_checked(len.into())?;
+        self.rest = after;
+        Some(said)
+    }
+
     #[inline]
     fn text(&mut self, len: u64) -> Result<&'de str, Unusual> {
-        std::str::from_utf8(self.take(len)?).map_err(|_| Unusual)
+        utf8(self.take(len)?)
     }
 
     /// Goes into an item of so many items.
