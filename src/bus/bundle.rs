@@ -5,7 +5,7 @@
 //! In: messages. Out: a bundle, and its messages again. Touches nothing. A hub passes a bundle on as it is, so a small
 //! message costs it almost nothing.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use kyneta_uds_bus::{Message, SeqNo};
 
 use super::{
@@ -35,7 +35,7 @@ pub(crate) struct Bundle {
     addressed: bool,
     more: u32,
     at_once: bool,
-    data: BytesMut,
+    data: Vec<u8>,
 }
 
 impl Bundle {
@@ -50,7 +50,7 @@ impl Bundle {
             addressed: first.addressed,
             more: 0,
             at_once: first.body.at_once,
-            data: BytesMut::with_capacity(4 * (size + 2 * HEAD)),
+            data: Vec::with_capacity(4 * (size + 2 * HEAD)),
         };
         bundle.put(&first.body);
         bundle.add(second).then_some(bundle)
@@ -69,7 +69,7 @@ impl Bundle {
         }
         if size > self.data.capacity() {
             // It has grown: it will probably be a full one.
-            self.data.reserve(MAX_BYTES - self.data.len());
+            self.data.reserve_exact(MAX_BYTES - self.data.len());
         }
         self.put(&message.body);
         self.last = message.n;
@@ -83,7 +83,7 @@ impl Bundle {
             head(&mut self.data, UNSIGNED, what_for(body.kind));
         }
         head(&mut self.data, BYTES, body.data.len() as u64);
-        self.data.put_slice(&body.data);
+        self.data.extend_from_slice(&body.data);
     }
 
     pub(crate) fn into_message(self) -> Message<Body> {
@@ -93,7 +93,7 @@ impl Bundle {
             body: Body {
                 kind: Kind::Bundle(self.more),
                 at_once: self.at_once,
-                data: self.data.freeze(),
+                data: self.data.into(),
                 trace: None,
             },
         }
@@ -111,16 +111,17 @@ fn may_be_in_one(message: &Message<Body>) -> bool {
 }
 
 /// Writes the head of an item.
-fn head(out: &mut BytesMut, major: u8, value: u64) {
+#[inline]
+fn head(out: &mut Vec<u8>, major: u8, value: u64) {
     let [.., e, f, g, h] = value.to_be_bytes();
     match value {
-        0..24 => out.put_u8(major << 5 | h),
-        24..0x100 => out.put_slice(&[major << 5 | 24, h]),
-        0x100..0x1_0000 => out.put_slice(&[major << 5 | 25, g, h]),
-        0x1_0000..0x1_0000_0000 => out.put_slice(&[major << 5 | 26, e, f, g, h]),
+        0..24 => out.push(major << 5 | h),
+        24..0x100 => out.extend_from_slice(&[major << 5 | 24, h]),
+        0x100..0x1_0000 => out.extend_from_slice(&[major << 5 | 25, g, h]),
+        0x1_0000..0x1_0000_0000 => out.extend_from_slice(&[major << 5 | 26, e, f, g, h]),
         _ => {
-            out.put_u8(major << 5 | 27);
-            out.put_u64(value);
+            out.push(major << 5 | 27);
+            out.extend_from_slice(&value.to_be_bytes());
         }
     }
 }

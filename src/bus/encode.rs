@@ -3,7 +3,9 @@
 //! In: a message by reference. Out: its bytes, shared with the block that they lie in. May touch: the block that it
 //! keeps.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use std::io;
+
+use bytes::{Bytes, BytesMut};
 use kyneta_uds_cbor::EncodeError;
 use serde::Serialize;
 
@@ -23,20 +25,39 @@ impl Encoder {
         message: &M,
         limit: usize,
     ) -> Result<Bytes, EncodeError> {
-        // Held here: were `Serialize` to panic, what it has written would stand before the next message.
-        let mut block = std::mem::take(&mut self.block);
-        if block.capacity() == 0 {
-            block = BytesMut::with_capacity(BLOCK);
+        // If `Serialize` has panicked, what it had written stands here.
+        self.block.clear();
+        if self.block.capacity() == 0 {
+            self.block = BytesMut::with_capacity(BLOCK);
         }
-        let written = ciborium::into_writer(message, (&mut block).writer());
-        let data = block.split();
-        self.block = block;
+        let written = ciborium::into_writer(message, Writer(&mut self.block));
+        let data = self.block.split();
         written.map_err(|error| EncodeError::Serialize(error.to_string().into()))?;
         let size = data.len();
         match size > limit {
             true => Err(EncodeError::TooLarge { size, limit }),
             false => Ok(data.freeze()),
         }
+    }
+}
+
+/// Appends what is written.
+struct Writer<'a>(&'a mut BytesMut);
+
+impl io::Write for Writer<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.write_all(data)?;
+        Ok(data.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -189,8 +189,9 @@ impl Audience {
             if !receiver.is_owed(id, kept) {
                 return true;
             }
-            if let Err(at) = kept.left.binary_search(id) {
-                kept.left.insert(at, id.clone());
+            let left = kept.left.get_or_insert_default();
+            if let Err(at) = left.binary_search(id) {
+                left.insert(at, id.clone());
             }
             settle(kept, out)
         });
@@ -199,13 +200,14 @@ impl Audience {
 }
 
 /// One receiver less waits for a message. False when it was the last one: then the message is resolved.
+#[inline]
 fn settle<B>(kept: &mut KeptMessage<B>, out: &mut Vec<MemberEffect<B>>) -> bool {
     kept.owed = kept.owed.saturating_sub(1);
     if kept.owed > 0 {
         return true;
     }
     let n = kept.message.n;
-    if kept.left.is_empty()
+    if kept.left.is_none()
         && let Some(MemberEffect::Resolved { numbers, left }) = out.last_mut()
         && left.is_empty()
         && numbers.end().next() == n
@@ -215,7 +217,7 @@ fn settle<B>(kept: &mut KeptMessage<B>, out: &mut Vec<MemberEffect<B>>) -> bool 
     } else {
         out.push(MemberEffect::Resolved {
             numbers: n..=n,
-            left: std::mem::take(&mut kept.left),
+            left: kept.left.take().unwrap_or_default(),
         });
     }
     false

@@ -20,8 +20,8 @@ pub(super) struct KeptMessage<B> {
     pub(super) size: usize,
     /// How many receivers it is owed to that have not acknowledged it.
     pub(super) owed: usize,
-    /// Receivers that left before they acknowledged it.
-    pub(super) left: Vec<MemberId>,
+    /// Receivers that left before they acknowledged it; absent while there are none.
+    pub(super) left: Option<Vec<MemberId>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -248,7 +248,7 @@ impl<B: Clone> Member<B> {
                 to,
                 size,
                 owed,
-                left: Vec::new(),
+                left: None,
             });
         }
         Ok(self.last)

@@ -189,7 +189,7 @@ fn kept<B>(
             to,
             size: size(saved.number("size")?)?,
             owed: size(saved.number("owed")?)?,
-            left: left.collect::<Result<_, _>>()?,
+            left: Some(left.collect::<Result<Vec<_>, _>>()?).filter(|left| !left.is_empty()),
         });
     }
     Ok(kept)
@@ -205,10 +205,9 @@ impl<B> KeptMessage<B> {
         if let Some(to) = &self.to {
             saved = saved.with("to", members.number(to));
         }
-        let left = self.left.iter().map(|of| members.number(of));
-        match self.left.is_empty() {
-            true => saved,
-            false => saved.with("left", packed(left)),
+        match &self.left {
+            None => saved,
+            Some(left) => saved.with("left", packed(left.iter().map(|of| members.number(of)))),
         }
     }
 }

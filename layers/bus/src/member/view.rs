@@ -88,7 +88,7 @@ impl<B> Member<B> {
                 n: kept.message.n,
                 to: kept.to.as_ref(),
                 owed: self.audience.iter().filter_map(waits).collect(),
-                left: &kept.left,
+                left: kept.left.as_deref().unwrap_or_default(),
             }
         })
     }
