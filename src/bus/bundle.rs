@@ -57,6 +57,7 @@ impl Bundle {
     }
 
     /// Adds a message to the same receivers. False if it may not be in this bundle: then nothing is changed.
+    #[inline]
     pub(crate) fn add(&mut self, message: &Message<Body>) -> bool {
         let size = self.data.len() + HEAD + message.body.data.len();
         if message.n.0 != self.last.0 + 1
@@ -78,6 +79,7 @@ impl Bundle {
         true
     }
 
+    #[inline]
     fn put(&mut self, body: &Body) {
         if self.addressed {
             head(&mut self.data, UNSIGNED, what_for(body.kind));
@@ -111,7 +113,7 @@ fn may_be_in_one(message: &Message<Body>) -> bool {
 }
 
 /// Writes the head of an item.
-#[inline]
+#[inline(always)]
 fn head(out: &mut Vec<u8>, major: u8, value: u64) {
     let [.., e, f, g, h] = value.to_be_bytes();
     match value {

@@ -416,7 +416,11 @@ impl<M: Serialize> Bus<M> {
             return Publish::failed(self.over());
         }
         let fast = shared.settings().fast && to.is_none();
-        match shared.accept(to, kind, data, trace, request, self.has_slot) {
+        let accepted = match to {
+            None => shared.publish(data, trace, self.has_slot),
+            Some(to) => shared.send(to, kind, data, trace, request, self.has_slot),
+        };
+        match accepted {
             Ok(accepted) => {
                 // Given back when the message is resolved.
                 self.has_slot = false;

@@ -201,10 +201,23 @@ impl Shared {
         }
     }
 
-    /// Accepts a message, whose slot in the window, if it has one, is taken already.
-    pub(crate) fn accept(
+    /// Accepts a message to all, whose slot in the window, if it has one, is taken already.
+    pub(crate) fn publish(
         self: &Arc<Self>,
-        to: Option<MemberId>,
+        data: Bytes,
+        trace: Option<TraceParent>,
+        has_slot: bool,
+    ) -> Result<Accepted, NotAccepted> {
+        let mut core = self.lock();
+        let accepted = core.accept(None, Kind::Plain, data, trace, has_slot);
+        self.carry_out_accepted(core);
+        accepted
+    }
+
+    /// The same for a message to one.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        to: MemberId,
         kind: Kind,
         data: Bytes,
         trace: Option<TraceParent>,
@@ -212,33 +225,19 @@ impl Shared {
         has_slot: bool,
     ) -> Result<Accepted, NotAccepted> {
         let mut core = self.lock();
-        // The acknowledgement of a request goes with its answer.
-        let at_once = kind == Kind::Plain && core.member.counts().kept < FEW;
-        let size = data.len();
-        let body = Body {
-            kind,
-            at_once,
-            data,
-            trace: trace.map(Arc::new),
-        };
-        let mut out = std::mem::take(&mut core.member_out);
-        let Core { member, up, .. } = &mut *core;
-        let takes = |to: &_, message: &_| match up {
-            Some((_, outbox)) => outbox.takes(to, message),
-            None => false,
-        };
-        let accepted = member.accept_showing(to.clone(), body, size, takes, &mut out);
-        let accepted = accepted.map(|seq| {
-            let receipt = core.receipts.give(seq, has_slot);
-            if let (Some(request), Some(to)) = (request, to) {
-                core.requests.asked(seq, to, request);
-            }
-            Accepted { seq, receipt }
-        });
-        // Mostly there is a frame for the hub and nothing else.
-        let outbox = core.send_up(&mut out);
-        if out.is_empty() {
-            core.member_out = out;
+        let accepted = core.accept(Some(to.clone()), kind, data, trace, has_slot);
+        if let (Ok(accepted), Some(request)) = (&accepted, request) {
+            core.requests.asked(accepted.seq, to, request);
+        }
+        self.carry_out_accepted(core);
+        accepted
+    }
+
+    /// What follows when a message was accepted. Mostly there is a frame for the hub and nothing else, or not even that.
+    #[inline]
+    fn carry_out_accepted(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
+        let outbox = core.send_up();
+        if core.member_out.is_empty() {
             self.store_kept(&core);
             drop(core);
             if let Some(outbox) = outbox {
@@ -247,12 +246,12 @@ impl Shared {
         } else {
             self.turn_with(core, |core, turn| {
                 turn.after.up = outbox;
+                let mut out = std::mem::take(&mut core.member_out);
                 core.member_effects(&mut out, turn);
                 core.member_out = out;
                 self.acknowledge_own(core, turn);
             });
         }
-        accepted
     }
 
     /// What handles see without the lock.
@@ -352,13 +351,42 @@ impl Shared {
 }
 
 impl Core {
+    /// Accepts a message. What it brings about is in `member_out`.
+    #[inline]
+    fn accept(
+        &mut self,
+        to: Option<MemberId>,
+        kind: Kind,
+        data: Bytes,
+        trace: Option<TraceParent>,
+        has_slot: bool,
+    ) -> Result<Accepted, NotAccepted> {
+        let Self { member, up, .. } = self;
+        let size = data.len();
+        let body = Body {
+            kind,
+            // The acknowledgement of a request goes with its answer.
+            at_once: kind == Kind::Plain && member.counts().kept < FEW,
+            data,
+            trace: trace.map(Arc::new),
+        };
+        let takes = |to: &_, message: &_| match up {
+            Some((_, outbox)) => outbox.takes(to, message),
+            None => false,
+        };
+        let seq = member.accept_showing(to, body, size, takes, &mut self.member_out)?;
+        let receipt = self.receipts.give(seq, has_slot);
+        Ok(Accepted { seq, receipt })
+    }
+
     /// If the only effect is a frame for the hub, sends it. The outbox that is to be woken.
-    fn send_up(&self, effects: &mut Vec<MemberEffect<Body>>) -> Option<Arc<UpBox>> {
+    #[inline]
+    fn send_up(&mut self) -> Option<Arc<UpBox>> {
         let (_, outbox) = self.up.as_ref()?;
-        if !matches!(**effects, [MemberEffect::Send(_)]) {
+        if !matches!(*self.member_out, [MemberEffect::Send(_)]) {
             return None;
         }
-        let Some(MemberEffect::Send(frame)) = effects.pop() else {
+        let Some(MemberEffect::Send(frame)) = self.member_out.pop() else {
             return None;
         };
         outbox.push(Up::Frame(frame)).then(|| outbox.clone())

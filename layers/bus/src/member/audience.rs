@@ -119,6 +119,7 @@ impl Audience {
     }
 
     /// How many receivers a message with this number waits for.
+    #[inline]
     pub(super) fn owed(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
         match to {
             None if n > self.totals.acked => self.totals.owed_to_all,

@@ -200,6 +200,7 @@ impl<B: Clone> Member<B> {
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
+    #[inline]
     pub fn accept_showing(
         &mut self,
         to: Option<MemberId>,
