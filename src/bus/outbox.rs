@@ -1,7 +1,7 @@
 //! What waits to be written to one connection.
 //!
-//! In: frames, in their order. Out: the same, as the connection takes them. May touch: a lock of its own, the waker of
-//! the connection's task. No code of a user runs under the lock.
+//! In: frames, in their order. Out: the same, as the connection takes them. May touch: on the way down a lock of its own; the
+//! waker of the connection's task. No code of a user runs under the lock.
 
 use std::{
     cell::Cell,
@@ -35,6 +35,7 @@ pub(crate) enum Up {
 
 impl Up {
     /// Takes in a message to the same receivers that follows this item. False if it may not: then nothing is changed.
+    #[inline]
     fn takes(&mut self, to_next: &Recipients, next: &Message<Body>) -> bool {
         match self {
             Self::Bundle(to, bundle) => to == to_next && bundle.add(next),
@@ -52,44 +53,52 @@ impl Up {
     }
 }
 
-/// From a member to the hub that it is connected to.
-#[derive(Debug, Default)]
+/// From a member to the hub that it is connected to. The lock of the bus guards it: all that adds to it has that anyway.
+#[derive(Debug)]
 pub(crate) struct UpBox {
-    items: Mutex<VecDeque<Up>>,
-    waker: AtomicWaker,
+    /// The connection's.
+    pub(crate) number: u64,
+    items: VecDeque<Up>,
+    waker: Arc<AtomicWaker>,
 }
 
 impl UpBox {
-    /// True when nothing was there: the connection is to be [woken](Self::wake). Else it has been.
-    pub(crate) fn push(&self, item: Up) -> bool {
-        let mut items = ignore_poison(self.items.lock());
-        let was_empty = items.is_empty();
-        if let (Some(last), Up::Frame(UpFrame::Msg { to, message })) = (items.back_mut(), &item)
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            number,
+            items: VecDeque::new(),
+            waker: Arc::default(),
+        }
+    }
+
+    /// True when nothing was there: the connection is to be woken. Else it has been.
+    pub(crate) fn push(&mut self, item: Up) -> bool {
+        let was_empty = self.items.is_empty();
+        if let (Some(last), Up::Frame(UpFrame::Msg { to, message })) =
+            (self.items.back_mut(), &item)
             && last.takes(to, message)
         {
             return false;
         }
-        items.push_back(item);
+        self.items.push_back(item);
         was_empty
     }
 
     /// Takes a message into the last item, which the connection has been woken for. False if that may not take it.
-    pub(crate) fn takes(&self, to: &Recipients, message: &Message<Body>) -> bool {
-        let mut items = ignore_poison(self.items.lock());
-        items.back_mut().is_some_and(|last| last.takes(to, message))
+    #[inline]
+    pub(crate) fn takes(&mut self, to: &Recipients, message: &Message<Body>) -> bool {
+        let last = self.items.back_mut();
+        last.is_some_and(|last| last.takes(to, message))
     }
 
     /// Moves all to an empty list, whose memory is used from now on.
-    pub(crate) fn take(&self, into: &mut VecDeque<Up>) {
-        std::mem::swap(&mut *ignore_poison(self.items.lock()), into);
+    pub(crate) fn take(&mut self, into: &mut VecDeque<Up>) {
+        std::mem::swap(&mut self.items, into);
     }
 
-    pub(crate) fn wake(&self) {
-        self.waker.wake();
-    }
-
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+    /// Wakes the connection's task, once the lock is released.
+    pub(crate) const fn waker(&self) -> &Arc<AtomicWaker> {
+        &self.waker
     }
 }
 
@@ -283,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_woken_for_the_first_item_and_finds_all() {
-        let outbox = UpBox::default();
+        let mut outbox = UpBox::new(1);
         // Nothing is there, so there is nothing to take it into.
         assert!(!outbox.takes(&Recipients::All, &message(1)));
         assert!(outbox.push(frame(1)));

@@ -5,6 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use futures_util::task::AtomicWaker;
 use kyneta_uds_bus::{
     Copies, DownFrame, MemberId, PeerPlace, Place, Recipients, SeqNo, Session, Token, UpFrame,
 };
@@ -17,7 +18,7 @@ use super::{
 use crate::bus::{
     info::MemberInfo,
     input::{DownInput, Input},
-    outbox::{Up, UpBox},
+    outbox::Up,
     quick::QuickMap,
     shared::Shared,
     wire::{Alias, Body, Wire},
@@ -28,7 +29,8 @@ const RUN: usize = 32;
 
 pub(super) struct Dialed {
     pub(super) number: u64,
-    pub(super) outbox: Arc<UpBox>,
+    /// The task's that writes, for what is added to the outbox.
+    pub(super) waker: Arc<AtomicWaker>,
     /// Taken from the outbox.
     taken: VecDeque<Up>,
     copies: Option<Copies>,
@@ -40,10 +42,10 @@ pub(super) struct Dialed {
 }
 
 impl Dialed {
-    pub(super) fn new(number: u64, outbox: Arc<UpBox>) -> Self {
+    pub(super) fn new(number: u64, waker: Arc<AtomicWaker>) -> Self {
         Self {
             number,
-            outbox,
+            waker,
             taken: VecDeque::new(),
             copies: None,
             members: QuickMap::default(),
@@ -74,11 +76,10 @@ impl Dialed {
                 },
                 None => {
                     if self.taken.is_empty() {
-                        self.outbox.take(&mut self.taken);
+                        shared.take_up(self.number, &mut self.taken);
                     }
                     if writes && self.taken.is_empty() && shared.inbox.has_ripe() {
-                        shared.acknowledge_with(self.number, &self.outbox);
-                        self.outbox.take(&mut self.taken);
+                        shared.acknowledge_with(self.number, &mut self.taken);
                     }
                     self.taken.pop_front()?
                 }

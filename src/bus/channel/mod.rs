@@ -85,8 +85,8 @@ impl<C: Channel<Wire>> BusChannel<C> {
 
     fn enter(&mut self) {
         if let Side::Dialed(side @ None) = &mut self.side {
-            let (number, outbox) = self.shared.connected();
-            *side = Some(Dialed::new(number, outbox));
+            let (number, waker) = self.shared.connected();
+            *side = Some(Dialed::new(number, waker));
         }
     }
 
@@ -113,7 +113,7 @@ impl<C: Channel<Wire, In = Wire>> BusChannel<C> {
     fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
         self.enter();
         match &self.side {
-            Side::Dialed(Some(dialed)) => dialed.outbox.register(cx.waker()),
+            Side::Dialed(Some(dialed)) => dialed.waker.register(cx.waker()),
             Side::Accepted(Some(accepted)) => accepted.outbox.register(cx.waker()),
             _ => return Poll::Ready(Ok(())),
         }

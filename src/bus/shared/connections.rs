@@ -2,8 +2,9 @@
 //!
 //! In: connections that come and end, their payloads, the role. Out: a [`Turn`](super::turn::Turn) for each. May touch: the lock.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use futures_util::task::AtomicWaker;
 use kyneta_uds_bus::{
     ConnectionKey, Copies, DownFrame, Hub, HubEvent, Incarnation, MemberEvent, MemberId,
     SlowPolicy, UpFrame,
@@ -22,7 +23,7 @@ use crate::bus::{
     event::BusEvent,
     fault::{fault_before_greeting, fault_of_member},
     input::{DownInput, Input, UpInput},
-    outbox::{DownBox, UpBox},
+    outbox::{DownBox, Up, UpBox},
     stall::Stall,
     wire::{Body, Introduction, VERSIONS, Welcome, Wire},
 };
@@ -51,17 +52,16 @@ impl Shared {
     }
 
     /// This side's connection to a hub is used from now on.
-    pub(crate) fn connected(self: &Arc<Self>) -> (u64, Arc<UpBox>) {
-        let outbox = Arc::new(UpBox::default());
-        let number = self.turn(|core, turn| {
-            let number = core.number();
-            core.up = Some((number, outbox.clone()));
+    pub(crate) fn connected(self: &Arc<Self>) -> (u64, Arc<AtomicWaker>) {
+        self.turn(|core, turn| {
+            let outbox = UpBox::new(core.number());
+            let connection = (outbox.number, outbox.waker().clone());
+            core.up = Some(outbox);
             core.welcomed = None;
             core.forget_unknown();
             turn.member(MemberEvent::Connected);
-            number
-        });
-        (number, outbox)
+            connection
+        })
     }
 
     /// It has ended.
@@ -141,6 +141,13 @@ impl Shared {
                 }
             }
         });
+    }
+
+    /// Moves what waits for this connection, if it is still used, to an empty list.
+    pub(crate) fn take_up(&self, number: u64, into: &mut VecDeque<Up>) {
+        if let Some(outbox) = self.lock().up_of(number) {
+            outbox.take(into);
+        }
     }
 
     /// The next frame of the copies that a connection sends.

@@ -53,7 +53,7 @@ pub(super) struct Core {
     pub(super) member: Member<Body>,
     pub(super) hub: Option<Hub>,
     /// The connection that this side has made.
-    pub(super) up: Option<(u64, Arc<UpBox>)>,
+    pub(super) up: Option<UpBox>,
     /// The accepted ones.
     pub(super) connections: QuickMap<ConnectionKey, Connection>,
     /// Connections that look on, and how many messages each has missed.
@@ -310,16 +310,16 @@ impl Core {
     ) {
         for effect in effects.drain(..) {
             match effect {
-                MemberEffect::Send(frame) => match &self.up {
-                    Some((_, outbox)) => turn.up(outbox, Up::Frame(frame)),
+                MemberEffect::Send(frame) => match &mut self.up {
+                    Some(outbox) => turn.up(outbox, Up::Frame(frame)),
                     None => {
                         self.frame_of_own(&frame);
                         self.show_taps(OWN, &frame, turn);
                         turn.hub(HubEvent::Frame { from: OWN, frame });
                     }
                 },
-                MemberEffect::SendCopies(mut copies) => match &self.up {
-                    Some((_, outbox)) => turn.up(outbox, Up::Copies(copies)),
+                MemberEffect::SendCopies(mut copies) => match &mut self.up {
+                    Some(outbox) => turn.up(outbox, Up::Copies(copies)),
                     None => {
                         while let Some(frame) = self.member.next_copy(&mut copies) {
                             turn.hub(HubEvent::Frame { from: OWN, frame });

@@ -19,7 +19,7 @@ mod turn;
 mod windows;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -29,6 +29,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use kyneta_uds_bus::{
     HubEvent, Member, MemberConfig, MemberEffect, MemberEvent, MemberId, NotAccepted, SeqNo,
     SlowPolicy, UpFrame,
@@ -236,16 +237,16 @@ impl Shared {
     /// What follows when a message was accepted. Mostly there is a frame for the hub and nothing else, or not even that.
     #[inline]
     fn carry_out_accepted(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
-        let outbox = core.send_up();
+        let waker = core.send_up();
         if core.member_out.is_empty() {
             self.store_kept(&core);
             drop(core);
-            if let Some(outbox) = outbox {
-                outbox.wake();
+            if let Some(waker) = waker {
+                waker.wake();
             }
         } else {
             self.turn_with(core, |core, turn| {
-                turn.after.up = outbox;
+                turn.after.up = waker;
                 let mut out = std::mem::take(&mut core.member_out);
                 core.member_effects(&mut out, turn);
                 core.member_out = out;
@@ -292,21 +293,26 @@ impl Shared {
         });
     }
 
-    /// The same for a connection that is writing anyway.
-    pub(crate) fn acknowledge_with(&self, number: u64, outbox: &UpBox) {
+    /// The same for a connection that is writing anyway: what it is to write is added to `into`.
+    pub(crate) fn acknowledge_with(&self, number: u64, into: &mut VecDeque<Up>) {
         let mut core = self.lock();
-        if !core.is_up(number) {
+        let Core {
+            member,
+            up,
+            member_out,
+            ..
+        } = &mut *core;
+        let Some(outbox) = up.as_mut().filter(|up| up.number == number) else {
             return;
-        }
+        };
         self.inbox.owe_nothing_lazily();
-        let mut out = std::mem::take(&mut core.member_out);
-        core.member.handle(MemberEvent::Acknowledge, &mut out);
-        for effect in out.drain(..) {
+        member.handle(MemberEvent::Acknowledge, member_out);
+        for effect in member_out.drain(..) {
             if let MemberEffect::Send(frame) = effect {
                 outbox.push(Up::Frame(frame));
             }
         }
-        core.member_out = out;
+        outbox.take(into);
     }
 
     /// The same for what this process's own member, while it listens, sends anyway.
@@ -323,7 +329,7 @@ impl Shared {
             return self.leaves_later.store(true, Ordering::Release);
         }
         self.turn(|core, turn| {
-            if let Some((_, outbox)) = &core.up {
+            if let Some(outbox) = &mut core.up {
                 turn.up(outbox, Up::Frame(UpFrame::Bye));
             }
             turn.hub(HubEvent::Frame {
@@ -371,7 +377,7 @@ impl Core {
             trace: trace.map(Arc::new),
         };
         let takes = |to: &_, message: &_| match up {
-            Some((_, outbox)) => outbox.takes(to, message),
+            Some(outbox) => outbox.takes(to, message),
             None => false,
         };
         let seq = member.accept_showing(to, body, size, takes, &mut self.member_out)?;
@@ -379,21 +385,27 @@ impl Core {
         Ok(Accepted { seq, receipt })
     }
 
-    /// If the only effect is a frame for the hub, sends it. The outbox that is to be woken.
+    /// If the only effect is a frame for the hub, sends it. The waker of a connection that is to be woken.
     #[inline]
-    fn send_up(&mut self) -> Option<Arc<UpBox>> {
-        let (_, outbox) = self.up.as_ref()?;
+    fn send_up(&mut self) -> Option<Arc<AtomicWaker>> {
+        let outbox = self.up.as_mut()?;
         if !matches!(*self.member_out, [MemberEffect::Send(_)]) {
             return None;
         }
         let Some(MemberEffect::Send(frame)) = self.member_out.pop() else {
             return None;
         };
-        outbox.push(Up::Frame(frame)).then(|| outbox.clone())
+        let is_to_be_woken = outbox.push(Up::Frame(frame));
+        is_to_be_woken.then(|| outbox.waker().clone())
     }
 
     fn is_up(&self, number: u64) -> bool {
-        self.up.as_ref().is_some_and(|(up, _)| *up == number)
+        self.up.as_ref().is_some_and(|up| up.number == number)
+    }
+
+    /// What waits for this connection, if it is still used.
+    fn up_of(&mut self, number: u64) -> Option<&mut UpBox> {
+        self.up.as_mut().filter(|up| up.number == number)
     }
 
     /// Sends beyond the window, to a member that may have left: there are at most as many of these as requests.

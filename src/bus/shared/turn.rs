@@ -9,6 +9,7 @@ use std::{
     task::Waker,
 };
 
+use futures_util::task::AtomicWaker;
 use kyneta_uds_bus::{HubEvent, MemberEvent, MemberId};
 use kyneta_uds_queue::Handle;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +50,7 @@ pub(super) struct After {
     pub(super) wakers: Vec<Waker>,
     pub(super) answered: Vec<Answered>,
     pub(super) cancelled: Vec<CancellationToken>,
-    pub(super) up: Option<Arc<UpBox>>,
+    pub(super) up: Option<Arc<AtomicWaker>>,
     pub(super) downs: Vec<Arc<DownBox>>,
     pub(super) closed: Vec<Handle<Wire>>,
     pub(super) awaited: Vec<(MemberId, u64)>,
@@ -72,9 +73,9 @@ impl Turn<'_> {
         self.work.push_back(Work::Member(event));
     }
 
-    pub(super) fn up(&mut self, outbox: &Arc<UpBox>, item: Up) {
+    pub(super) fn up(&mut self, outbox: &mut UpBox, item: Up) {
         if outbox.push(item) {
-            self.after.up = Some(outbox.clone());
+            self.after.up = Some(outbox.waker().clone());
         }
     }
 
@@ -120,8 +121,8 @@ impl Shared {
 
     fn carry_out(self: &Arc<Self>, after: After) {
         // First: it is woken once for all that wait, whatever becomes of the rest.
-        if let Some(outbox) = after.up {
-            outbox.wake();
+        if let Some(waker) = after.up {
+            waker.wake();
         }
         if after.slots > 0 {
             self.window.add_permits(after.slots);
