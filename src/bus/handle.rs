@@ -14,6 +14,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use kyneta_uds_bus::{MemberId, NotAccepted};
 use kyneta_uds_cbor::EncodeError;
 use kyneta_uds_core::{PeerId, SharedError, SocketPath, SocketPathError};
@@ -35,7 +36,7 @@ use super::{
     member::UnknownMember,
     receipts::Receipt,
     request::Asker,
-    shared::{Present, Shared},
+    shared::{Accepted, Present, Shared},
     trace::{CarriesTrace, TraceParent},
     wire::{Kind, Wire},
 };
@@ -396,37 +397,59 @@ impl<M: Serialize> Bus<M> {
         }
     }
 
-    /// Sends a message in the slot that was waited for, or beyond the window.
+    /// Publishes a message in the slot that was waited for, or beyond the window.
+    fn publish_in_slot(&mut self, message: &M, trace: Option<TraceParent>) -> Publish {
+        let data = match self.encoded(message) {
+            Ok(data) => data,
+            Err(error) => return Publish::failed(error),
+        };
+        let shared = &self.guard.shared;
+        let accepted = shared.publish(data, trace, self.has_slot);
+        let is_fast = shared.settings().fast;
+        self.accepted(accepted, is_fast)
+    }
+
+    /// The same for a message to one member.
     pub(super) fn send_in_slot(
         &mut self,
-        to: Option<MemberId>,
+        to: MemberId,
         kind: Kind,
         message: &M,
         trace: Option<TraceParent>,
         request: Option<Asker>,
     ) -> Publish {
-        let shared = &self.guard.shared;
-        let data = match self.encoder.encode(message, shared.settings().max_message) {
+        let data = match self.encoded(message) {
             Ok(data) => data,
-            Err(error) => return Publish::failed(error.into()),
+            Err(error) => return Publish::failed(error),
         };
+        let shared = &self.guard.shared;
+        let accepted = shared.send(to, kind, data, trace, request, self.has_slot);
+        self.accepted(accepted, false)
+    }
+
+    #[inline]
+    fn encoded(&mut self, message: &M) -> Result<Bytes, BusError> {
+        let shared = &self.guard.shared;
+        let data = self
+            .encoder
+            .encode(message, shared.settings().max_message)?;
         self.burst += data.len() + EACH;
         // Closed at the end, and asked without a lock.
-        if shared.window.is_closed() {
-            return Publish::failed(self.over());
+        match shared.window.is_closed() {
+            true => Err(self.over()),
+            false => Ok(data),
         }
-        let fast = shared.settings().fast && to.is_none();
-        let accepted = match to {
-            None => shared.publish(data, trace, self.has_slot),
-            Some(to) => shared.send(to, kind, data, trace, request, self.has_slot),
-        };
+    }
+
+    #[inline]
+    fn accepted(&mut self, accepted: Result<Accepted, NotAccepted>, is_fast: bool) -> Publish {
         match accepted {
             Ok(accepted) => {
                 // Given back when the message is resolved.
                 self.has_slot = false;
                 Publish {
                     // It fails if it was too late to be handed over.
-                    state: match fast && !shared.is_frozen() {
+                    state: match is_fast && !self.guard.shared.is_frozen() {
                         true => State::Fast(accepted.seq.0),
                         false => State::Waiting(accepted.seq.0, accepted.receipt),
                     },
@@ -458,13 +481,13 @@ impl<M: Serialize> Service<M> for Bus<M> {
     }
 
     fn call(&mut self, message: M) -> Publish {
-        self.send_in_slot(None, Kind::Plain, &message, None, None)
+        self.publish_in_slot(&message, None)
     }
 }
 
 impl<M: Serialize> CarriesTrace<M> for Bus<M> {
     fn call_in_trace(&mut self, message: M, trace: TraceParent) -> Publish {
-        self.send_in_slot(None, Kind::Plain, &message, Some(trace), None)
+        self.publish_in_slot(&message, Some(trace))
     }
 }
 

@@ -105,7 +105,7 @@ impl<M: Serialize> BusMember<M> {
     /// [`BusError::Ended`].
     pub async fn begin_send(&mut self, message: M) -> Result<Publish, BusError> {
         std::future::poll_fn(|cx| self.bus.poll_slot(cx)).await?;
-        let to = Some(self.member.clone());
+        let to = self.member.clone();
         Ok(self.bus.send_in_slot(to, Kind::Plain, &message, None, None))
     }
 
@@ -155,7 +155,7 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> CarriesTrace<M> for BusMe
 impl<M: Serialize + DeserializeOwned + Send + 'static> BusMember<M> {
     fn ask(&mut self, message: M, trace: Option<TraceParent>) -> <Self as Service<M>>::Future {
         let (asker, answer) = oneshot::channel();
-        let to = Some(self.member.clone());
+        let to = self.member.clone();
         let sent = self
             .bus
             .send_in_slot(to, Kind::Request, &message, trace, Some(asker));

@@ -153,6 +153,7 @@ pub(crate) struct Receipts {
 
 impl Receipts {
     /// A message is accepted. Its number is the largest so far.
+    #[inline]
     pub(crate) fn give(&mut self, n: SeqNo, has_slot: bool) -> Receipt {
         let (number, bit) = place(n);
         if self.blocks.back().is_none_or(|last| last.number != number) {

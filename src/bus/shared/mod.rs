@@ -245,14 +245,22 @@ impl Shared {
                 waker.wake();
             }
         } else {
-            self.turn_with(core, |core, turn| {
-                turn.after.up = waker;
-                let mut out = std::mem::take(&mut core.member_out);
-                core.member_effects(&mut out, turn);
-                core.member_out = out;
-                self.acknowledge_own(core, turn);
-            });
+            self.carry_out_effects(core, waker);
         }
+    }
+
+    fn carry_out_effects(
+        self: &Arc<Self>,
+        core: MutexGuard<'_, Core>,
+        up: Option<Arc<AtomicWaker>>,
+    ) {
+        self.turn_with(core, |core, turn| {
+            turn.after.up = up;
+            let mut out = std::mem::take(&mut core.member_out);
+            core.member_effects(&mut out, turn);
+            core.member_out = out;
+            self.acknowledge_own(core, turn);
+        });
     }
 
     /// What handles see without the lock.
@@ -358,7 +366,8 @@ impl Shared {
 
 impl Core {
     /// Accepts a message. What it brings about is in `member_out`.
-    #[inline]
+    // To all or to one: each has its own code.
+    #[inline(always)]
     fn accept(
         &mut self,
         to: Option<MemberId>,

@@ -123,6 +123,12 @@ impl Audience {
     pub(super) fn owed(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
         match to {
             None if n > self.totals.acked => self.totals.owed_to_all,
+            to => self.owed_by_receivers(n, to),
+        }
+    }
+
+    fn owed_by_receivers(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
+        match to {
             // A receiver has acknowledged what was not sent yet.
             None => self
                 .receivers
