@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds::{Client, Event, Events, Incoming, ReconnectPolicy, StateKind, Waiting};
+use kyneta_uds::{
+    BusIncoming, Client, Event, Events, Incoming, ReconnectPolicy, StateKind, Waiting,
+    bus::BusEvent,
+};
 use support::{Bus, said, soon};
+use tokio::{io::AsyncWriteExt as _, net::UnixListener};
 use tower::service_fn;
 
 const IGNORE: fn(Incoming) -> Ready<Result<(), Infallible>> = |_| ready(Ok(()));
@@ -85,4 +89,28 @@ async fn what_a_client_waits_for_is_in_its_status_and_its_health() {
         health.contains("waiting for 3.0 s: ") && health.contains(": no process listens"),
         "{health}"
     );
+}
+
+/// A listener with messages of its own admits a connection, and does not know the greeting of a bus.
+#[tokio::test]
+async fn a_member_of_a_bus_that_the_listener_does_not_welcome_says_so_with_pauses_that_grow() {
+    let bus = Bus::new();
+    let listener = UnixListener::bind(&bus.path).unwrap();
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let member = kyneta_uds::Bus::<String>::builder(&bus.path).join_lazy(ignore);
+    let member = member.unwrap();
+    let mut events = member.events();
+    let (mut connection, _) = soon(listener.accept()).await.unwrap();
+    let admission = [3, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    connection.write_all(&admission).await.unwrap();
+    for seconds in [1, 2] {
+        let waiting = loop {
+            if let BusEvent::Waiting(waiting) = soon(events.recv()).await.unwrap() {
+                break waiting;
+            }
+        };
+        assert_eq!(waiting.elapsed().as_secs(), seconds);
+        let why = said(waiting.why());
+        assert!(why.contains("does not welcome this member"), "{why}");
+    }
 }

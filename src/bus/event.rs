@@ -85,7 +85,7 @@ pub enum BusEvent {
         /// Which users, and the remedy.
         risk: DirectoryRisk,
     },
-    /// There has been no role for a second or more.
+    /// There has been no role for a second or more, or the listener does not welcome this member.
     Waiting(Waiting),
     /// An obstacle at the path does not go away by itself.
     InTheWay {

@@ -53,7 +53,7 @@ impl Shared {
 
     /// This side's connection to a hub is used from now on.
     pub(crate) fn connected(self: &Arc<Self>) -> (u64, Arc<AtomicWaker>) {
-        self.turn(|core, turn| {
+        let connection = self.turn(|core, turn| {
             let outbox = UpBox::new(core.number());
             let connection = (outbox.number, outbox.waker().clone());
             core.up = Some(outbox);
@@ -61,7 +61,9 @@ impl Shared {
             core.forget_unknown();
             turn.member(MemberEvent::Connected);
             connection
-        })
+        });
+        self.expect_welcome(connection.0);
+        connection
     }
 
     /// It has ended.

@@ -6,10 +6,18 @@
 use std::{sync::Arc, time::Duration};
 
 use kyneta_uds_bus::{ConnectionKey, HubEvent, MemberId};
-use tokio::{runtime, time::sleep};
+use kyneta_uds_core::SharedError;
+use kyneta_uds_negotiate::machine::reminder_pause;
+use tokio::{
+    runtime,
+    time::{Instant, sleep},
+};
 
 use super::Shared;
-use crate::bus::{event::BusEvent, refusal::refused};
+use crate::{
+    bus::{event::BusEvent, refusal::refused},
+    waiting::Waiting,
+};
 
 /// How long a connection may take to greet.
 const GREETING: Duration = Duration::from_secs(5);
@@ -17,7 +25,39 @@ const GREETING: Duration = Duration::from_secs(5);
 /// After how long it is tried again where a bus is being handed over.
 const FROZEN: Duration = Duration::from_millis(5);
 
+/// The listener has admitted the connection, and sent no more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the process that listens at the path does not welcome this member: it is stopped, or has messages of its own and no bus"
+)]
+struct NotWelcomed;
+
 impl Shared {
+    /// A hub that does not welcome this member is reported, with pauses that grow.
+    pub(super) fn expect_welcome(self: &Arc<Self>, number: u64) {
+        self.remind_of_welcome(number, Instant::now());
+    }
+
+    fn remind_of_welcome(self: &Arc<Self>, number: u64, since: Instant) {
+        // As long as the time that has passed.
+        let pause = since
+            .elapsed()
+            .clamp(reminder_pause(0), reminder_pause(u8::MAX));
+        self.later(pause, move |shared| {
+            let is_unwelcome = shared.turn(|core, turn| {
+                let is_unwelcome = core.is_up(number) && core.welcomed.is_none();
+                if is_unwelcome {
+                    let waiting = Waiting::new(SharedError::new(NotWelcomed), since);
+                    turn.after.events.push(BusEvent::Waiting(waiting));
+                }
+                is_unwelcome
+            });
+            if is_unwelcome {
+                shared.remind_of_welcome(number, since);
+            }
+        });
+    }
+
     /// A connection that says nothing is closed.
     pub(super) fn expect_greeting(self: &Arc<Self>, key: ConnectionKey) {
         self.later(GREETING, move |shared| shared.end_silent(key));
