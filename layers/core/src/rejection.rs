@@ -2,7 +2,7 @@
 //!
 //! The codes are the reference's error codes; the texts are ours.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use crate::wire::WireVersion;
 
@@ -22,7 +22,7 @@ pub enum Rejection {
         at: usize,
     },
     /// The payload is well-formed, but not a message (wire section 4).
-    #[error("not a message: {path}: {what}")]
+    #[error("not a message: {}{what}", At(path))]
     Invalid {
         /// The path of keys to the fault, such as `docs.1.rt`; empty for the message itself.
         path: String,
@@ -65,6 +65,18 @@ impl Rejection {
             Self::Frame(_) => Some("parse_error"),
             Self::Alias(fault) => Some(fault.sub()),
             Self::Decode { .. } | Self::Invalid { .. } => None,
+        }
+    }
+}
+
+/// A path of keys before what is wrong there; nothing for the message itself.
+struct At<'a>(&'a str);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            path => write!(f, "{path}: "),
         }
     }
 }
@@ -175,5 +187,20 @@ impl AliasFault {
             Self::SchemaHashTooLong { .. } => "schema-hash-too-long",
             Self::TableFull { .. } => "alias-table-full",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_keys_is_named_where_there_is_one() {
+        let invalid = |path: &str| {
+            let (path, what) = (path.to_owned(), "not a map".into());
+            Rejection::Invalid { path, what }.to_string()
+        };
+        assert_eq!(invalid(""), "not a message: not a map");
+        assert_eq!(invalid("docs.1"), "not a message: docs.1: not a map");
     }
 }
