@@ -249,7 +249,7 @@ fn bytes_and_other_forms_are_errors_that_name_the_place() {
         ),
         (
             offer(PayloadKind::Since, "[]", "aa"),
-            "\"aa\" is no version of a json document: it is not of the form lineage:number",
+            "\"aa\" is no version of a document of kind json: it is not of the form lineage:number",
         ),
         (
             offer(

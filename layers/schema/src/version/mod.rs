@@ -150,7 +150,7 @@ const MAX_SHOWN: usize = 64;
 
 /// A text is no version of the document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no version of a {substrate} document: {fault}")]
+#[error("{text:?} is no version of a document of kind {substrate}: {fault}")]
 pub struct VersionError {
     substrate: &'static str,
     text: String,
