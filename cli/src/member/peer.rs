@@ -8,7 +8,7 @@ use kyneta_uds::{Peer, Role};
 use super::{
     args::PeerArgs,
     event_line::EventLine,
-    recipients::Handle,
+    recipients::{Handle, joined},
     reporter::Reporter,
     run::{FLUSH_TIMEOUT, ended_at, handler, run},
     settings::{handshake, queue, stack},
@@ -40,7 +40,7 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
     #[cfg(not(target_os = "linux"))]
     let peer = builder.join_lazy(handler).await?;
     let joining = async {
-        peer.joined().await?;
+        joined(&peer).await?;
         Ok(Handle::Peer(peer.clone()))
     };
     let endpoint = status.map(|status| status.serve(peer.clone()));

@@ -3,7 +3,7 @@
 //! In: the handle of a role, the id of a peer. Out: the queues that a message goes to. May touch: the role's table of
 //! peers; it waits where an earlier message would be overtaken.
 
-use kyneta_uds::{Client, Connection, DisconnectReason, Peer, PeerId, Role, Server};
+use kyneta_uds::{Client, Connection, DisconnectReason, JoinError, Peer, PeerId, Role, Server};
 
 /// The handle of the role.
 #[derive(Debug, Clone)]
@@ -80,6 +80,18 @@ impl Handle {
     }
 }
 
+/// Waits until a peer has a role. One that was handed over before that is closed, and has not failed.
+pub(super) async fn joined(peer: &Peer) -> Result<(), JoinError> {
+    match peer.joined().await {
+        Ok(_)
+        | Err(JoinError::Ended {
+            source: DisconnectReason::Intentional,
+            ..
+        }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 async fn all_of_peer(peer: &Peer) -> Recipients {
     loop {
         if !peer.wait_for_peers().await {
@@ -100,4 +112,32 @@ async fn all_of_peer(peer: &Peer) -> Recipients {
 async fn earlier_sends(peer: &Peer) {
     // Messages lost with a connection are reported where they were sent.
     let _ = peer.flushed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use kyneta_uds::Incoming;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_was_handed_over_before_it_had_a_role_has_not_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+        let peer = Peer::builder(dir.path().join("bus.sock"))
+            .join_lazy(ignore)
+            .await
+            .unwrap();
+        // As the end of a handover does.
+        peer.dispose().await;
+        joined(&peer).await.unwrap();
+        let handle = Handle::Peer(peer);
+        assert!(matches!(
+            handle.closed().await,
+            DisconnectReason::Intentional
+        ));
+    }
 }

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     super::{
         event_line::EventLine,
-        recipients::Handle,
+        recipients::{self, Handle},
         reporter::Reporter,
         run::{FLUSH_TIMEOUT, SHUTDOWN_TIMEOUT, ended_at},
         settings::{handshake, queue, stack},
@@ -275,9 +275,7 @@ async fn joined(handle: &Handle) -> Result<(), Failure> {
                 .wait_for(|state| !matches!(state, kyneta_uds::State::Connecting { .. }))
                 .await;
         }
-        Handle::Peer(peer) => {
-            peer.joined().await?;
-        }
+        Handle::Peer(peer) => recipients::joined(peer).await?,
     }
     Ok(())
 }
