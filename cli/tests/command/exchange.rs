@@ -315,9 +315,13 @@ fn a_person_follows_a_document_over_the_end_of_its_listener() {
     b.until(&json!({"event": "role", "role": "listener"}));
     b.write_line(json!({"doc": "config", "set": ["mode", "two"]}));
     while watch.line() != "\"two\"" {}
+    let watching = format!("doc-{}", watch.pid());
     watch.signal(Signal::INT);
     let end = watch.end();
     assert_eq!(end.code, 0, "{end:?}");
+    let followed = json!({"event": "peer", "peer": watching});
+    b.until(&followed);
+    assert_eq!(b.until(&followed)["change"], "departed");
     assert!(
         end.stderr.contains("has ended: waiting for another"),
         "{end:?}"

@@ -83,11 +83,7 @@ pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failu
     let mut shown = None;
     let mut pause = SHORTEST;
     loop {
-        let ended = tokio::select! {
-            ended = session(&args, &mut shown) => ended,
-            () = signals.recv() => return Ok(()),
-        };
-        match ended {
+        match session(&args, &mut shown, &mut signals).await {
             Ok(End::Done) => return Ok(()),
             Ok(End::Lost) => {
                 eprintln!(
@@ -107,8 +103,43 @@ pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failu
     }
 }
 
-/// One connection. `shown` is what was shown last.
-async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Failure> {
+/// One connection, until its work is done or a signal comes. `shown` is what was shown last.
+async fn session(
+    args: &DocArgs,
+    shown: &mut Option<String>,
+    signals: &mut Signals,
+) -> Result<End, Failure> {
+    let presented = Presented::default();
+    let joined = tokio::select! {
+        joined = join(args, &presented) => joined?,
+        () = signals.recv() => None,
+    };
+    let Some(Joined {
+        exchange,
+        wanted,
+        schema,
+    }) = joined
+    else {
+        return Ok(End::Done);
+    };
+    let done = tokio::select! {
+        done = look(args, wanted, schema, &exchange, &presented, shown) => done,
+        () = signals.recv() => Ok(End::Done),
+    };
+    // So that it departs. A listener that does not read is not waited for.
+    let _ = timeout(LIMIT, exchange.dispose()).await;
+    done
+}
+
+/// A connection, and what is looked for.
+struct Joined {
+    exchange: Exchange,
+    wanted: Option<DocId>,
+    schema: Option<Schema>,
+}
+
+/// Joins; `None` when the listener has told all without that.
+async fn join(args: &DocArgs, presented: &Presented) -> Result<Option<Joined>, Failure> {
     let usage = |error: kyneta_uds::TextTooLong| Failure::Usage(error.to_string());
     let id = format!("doc-{}", std::process::id());
     let wanted = args.doc.as_deref().map(DocId::new).transpose();
@@ -116,10 +147,9 @@ async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Fail
     if wanted.is_none()
         && let Some(lines) = listed::told(&args.path).await?
     {
-        return list(lines, &args.path);
+        return list(lines, &args.path).map(|_| None);
     }
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
-    let presented = Presented::default();
     let (seen, only) = (presented.clone(), wanted.clone());
     let keeps = schema.is_none();
     let resolve = move |entry: &DocEntry, _: &Identity| {
@@ -137,9 +167,11 @@ async fn session(args: &DocArgs, shown: &mut Option<String>) -> Result<End, Fail
         })
     };
     let exchange = connect(&args.path, id, Policy::new().resolve(resolve)).await?;
-    let done = look(args, wanted, schema, &exchange, &presented, shown).await;
-    exchange.dispose().await;
-    done
+    Ok(Some(Joined {
+        exchange,
+        wanted,
+        schema,
+    }))
 }
 
 /// Joins, and does not come back when the listener ends.
