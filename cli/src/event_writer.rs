@@ -112,12 +112,12 @@ impl EventWriter {
         }
     }
 
-    /// Waits until all lines are written, or for `deadline`.
-    pub(crate) async fn finish(&self, deadline: Duration) {
+    /// Waits until all lines are written, or for `deadline`; an error when stdout is broken.
+    pub(crate) async fn finish(&self, deadline: Duration) -> Result<(), Failure> {
         let all = self
             .shared
             .until(|pending| pending.lines.is_empty() && !pending.writing);
-        let _ = timeout(deadline, all).await;
+        timeout(deadline, all).await.unwrap_or(Ok(()))
     }
 }
 

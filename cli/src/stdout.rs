@@ -14,10 +14,10 @@ pub(crate) fn print_line(line: &[u8]) -> Result<(), Failure> {
     written.map_err(broken_is_quiet)
 }
 
-/// A reader that has closed its end (`| head`) is no failure of this command.| head`) is no failure of ours.
+/// A reader that has closed its end (`| head`) is no failure of this command.
 pub(crate) fn broken_is_quiet(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Unread,
-        _ => Failure::from(error),
+        _ => Failure::work(format!("stdout cannot be written: {error}")),
     }
 }

@@ -250,8 +250,8 @@ pub(crate) async fn bus(args: BusArgs, mut signals: Signals) -> Result<(), Failu
     reporting.abort();
     reporter.catch_up();
     reporter.writer.put(&Line::role(Role::Disposed));
-    reporter.writer.finish(FLUSH_TIMEOUT).await;
-    end.and(disposed)
+    let written = reporter.writer.finish(FLUSH_TIMEOUT).await;
+    end.and(disposed).and(written)
 }
 
 /// Until it is time to end.

@@ -53,9 +53,9 @@ pub(crate) async fn connect(args: ConnectArgs, signals: Signals) -> Result<(), F
         Err(_) => &DisconnectReason::Intentional,
     };
     let disconnected = EventLine::disconnected(reason);
-    reporter.finish(Some(&disconnected), FLUSH_TIMEOUT).await;
+    let written = reporter.finish(Some(&disconnected), FLUSH_TIMEOUT).await;
     match end? {
-        DisconnectReason::Intentional => Ok(()),
+        DisconnectReason::Intentional => written,
         reason => Err(ended(member.path.clone(), reason, last.get())),
     }
 }

@@ -44,6 +44,6 @@ pub(crate) async fn listen(args: ListenArgs, signals: Signals) -> Result<(), Fai
     let joined = ready(Ok(Handle::Server(server)));
     let end = run(joined, &reporter, member, endpoint, signals).await;
     reporting.abort();
-    reporter.finish(None, FLUSH_TIMEOUT).await;
-    ended_at(&member.path, end?)
+    let written = reporter.finish(None, FLUSH_TIMEOUT).await;
+    ended_at(&member.path, end?).and(written)
 }

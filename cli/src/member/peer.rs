@@ -47,6 +47,6 @@ pub(crate) async fn peer(args: PeerArgs, signals: Signals) -> Result<(), Failure
     let end = run(joining, &reporter, member, endpoint, signals).await;
     reporting.abort();
     let disposed = EventLine::role(Role::Disposed);
-    reporter.finish(Some(&disposed), FLUSH_TIMEOUT).await;
-    ended_at(&member.path, end?)
+    let written = reporter.finish(Some(&disposed), FLUSH_TIMEOUT).await;
+    ended_at(&member.path, end?).and(written)
 }

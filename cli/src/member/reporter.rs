@@ -89,13 +89,17 @@ impl Reporter {
     }
 
     /// Reports the remaining events, whether there is room or not, and waits until they are
-    /// written, or for `deadline`.
-    pub(super) async fn finish(&self, last: Option<&EventLine<'_>>, deadline: Duration) {
+    /// written, or for `deadline`; an error when stdout is broken.
+    pub(super) async fn finish(
+        &self,
+        last: Option<&EventLine<'_>>,
+        deadline: Duration,
+    ) -> Result<(), Failure> {
         self.drain(&mut self.events());
         if let Some(last) = last {
             self.writer.put(last);
         }
-        self.writer.finish(deadline).await;
+        self.writer.finish(deadline).await
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {

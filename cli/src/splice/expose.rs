@@ -63,8 +63,8 @@ pub(crate) async fn expose(args: ExposeArgs, mut signals: Signals) -> Result<(),
     };
     // The others see the end at once.
     let _ = timeout(END, engine.close()).await;
-    events.finish(END).await;
-    failure.map_or(Ok(()), Err)
+    let written = events.finish(END).await;
+    failure.map_or(written, Err)
 }
 
 fn admit(

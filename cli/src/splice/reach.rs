@@ -44,9 +44,9 @@ pub(crate) async fn reach(args: ReachArgs, mut signals: Signals) -> Result<(), F
     };
     let closed = listener.close();
     let _ = timeout(END, engine.close()).await;
-    events.finish(END).await;
+    let written = events.finish(END).await;
     closed?;
-    end
+    end.and(written)
 }
 
 /// Takes connections, until the path is another's.

@@ -2,12 +2,16 @@
 //!
 //! Held: it ends, and its peers are served, although its output waits. A failure is the time limit of the test.
 
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::{
     io::{self, Read as _, Write as _},
     os::unix::net::UnixListener,
     process::{ChildStdout, Stdio},
     time::Duration,
 };
+
+use serde_json::json;
 
 use crate::{
     process::{Process, Signal, command},
@@ -82,4 +86,19 @@ fn an_unread_stderr_blocks_nothing() {
     hub.signal(Signal::TERM);
     assert_eq!(hub.end().code, 0);
     drop(held);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stdout_that_cannot_be_written_is_a_failure_however_the_command_ends() {
+    for role in ["peer", "listen", "bus", "exchange"] {
+        let bus = Bus::new();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = command([role, bus.path.to_str().unwrap(), "--json"]);
+        let mut process = Process::without_stdout(command.stdout(full).spawn().unwrap());
+        process.write_line(json!({"quit": true}));
+        let end = process.wait_for_end();
+        let why = "kyneta-uds: stdout cannot be written: No space left on device (os error 28)\n";
+        assert_eq!((end.code, end.stderr.as_str()), (1, why), "{role}");
+    }
 }

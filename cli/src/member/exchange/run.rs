@@ -83,9 +83,9 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
     let _ = timeout(Duration::from_millis(100), &mut documents).await;
     documents.abort();
     let last = matches!(handle, Handle::Peer(_)).then(|| EventLine::role(Role::Disposed));
-    reporter.finish(last.as_ref(), FLUSH_TIMEOUT).await;
+    let written = reporter.finish(last.as_ref(), FLUSH_TIMEOUT).await;
     disposed?;
-    ended_at(&member.path, end?)
+    ended_at(&member.path, end?).and(written)
 }
 
 /// How long a store is waited for that the predecessor has not closed yet.
