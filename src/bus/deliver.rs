@@ -8,13 +8,14 @@ use std::{
     ops::RangeInclusive,
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use kyneta_uds_bus::{Message, SeqNo};
 use kyneta_uds_core::{BoxError, SharedError};
+use kyneta_uds_unix::Pause;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -35,7 +36,7 @@ use super::{
 /// After this long, what was handed over is acknowledged.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(1);
 
-/// A request or an answer is acknowledged with what is written next, or after this long.
+/// A request or an answer is acknowledged with what is written next, or after this long, of real time.
 const ACKNOWLEDGE_LAZILY_AFTER: Duration = Duration::from_millis(10);
 
 /// After this many messages, too.
@@ -51,36 +52,70 @@ struct Open {
     at_once: bool,
     since: Option<Instant>,
     /// Since when a request or an answer is not acknowledged.
-    lazily: Option<Instant>,
+    lazily: Option<std::time::Instant>,
 }
 
-/// One timer for all that is to be acknowledged: set a thousand times a second at most, not for each message.
+/// When something is to be acknowledged.
+#[derive(Clone, Copy)]
+struct Due {
+    /// Messages.
+    soon: Option<Instant>,
+    /// Requests and answers: later than at any time before.
+    lazily: Option<std::time::Instant>,
+}
+
+/// One timer for all messages that are to be acknowledged: set a thousand times a second at most, not for each. And one for
+/// requests and answers, which mostly pends and passes for nothing: the runtime knows nothing of it.
 #[derive(Default)]
 struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
+    pause: Option<Pause>,
 }
 
 impl Alarm {
-    /// True when `due` has come first.
-    async fn rings_before(&mut self, due: Instant, changed: impl Future<Output = ()>) -> bool {
+    /// True when what is `due` has come first.
+    async fn rings_before(&mut self, due: Due, changed: impl Future<Output = ()>) -> bool {
         let mut changed = pin!(changed);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if sleep.deadline() > due {
-            sleep.as_mut().reset(due);
-        }
         poll_fn(|cx| {
             if changed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            while sleep.as_mut().poll(cx).is_ready() {
-                if sleep.deadline() >= due {
-                    return Poll::Ready(true);
-                }
-                sleep.as_mut().reset(due);
+            match self.rings_soon(due.soon, cx) || self.rings_lazily(due.lazily, cx) {
+                true => Poll::Ready(true),
+                false => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
+    }
+
+    fn rings_soon(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> bool {
+        let Some(due) = due else { return false };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if sleep.deadline() > due {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= due {
+                return true;
+            }
+            sleep.as_mut().reset(due);
+        }
+        false
+    }
+
+    fn rings_lazily(&mut self, due: Option<std::time::Instant>, cx: &mut Context<'_>) -> bool {
+        let Some(due) = due else { return false };
+        let left = || due.saturating_duration_since(std::time::Instant::now());
+        let pause = self.pause.get_or_insert_with(|| Pause::new(left()));
+        while Pin::new(&mut *pause).poll(cx).is_ready() {
+            let left = left();
+            if left.is_zero() {
+                self.pause = None;
+                return true;
+            }
+            *pause = Pause::new(left);
+        }
+        false
     }
 }
 
@@ -333,14 +368,14 @@ impl Of<'_> {
 
 impl Open {
     /// When what is handed over is to be acknowledged.
-    fn due(&mut self, shared: &Shared) -> Option<Instant> {
+    fn due(&mut self, shared: &Shared) -> Option<Due> {
         self.lazily = match shared.inbox.owed_lazily() {
             0 => None,
-            _ => Some(self.lazily.unwrap_or_else(Instant::now)),
+            _ => Some(self.lazily.unwrap_or_else(std::time::Instant::now)),
         };
-        let since = self.since.map(|since| since + ACKNOWLEDGE_AFTER);
+        let soon = self.since.map(|since| since + ACKNOWLEDGE_AFTER);
         let lazily = self.lazily.map(|since| since + ACKNOWLEDGE_LAZILY_AFTER);
-        since.into_iter().chain(lazily).min()
+        (soon.is_some() || lazily.is_some()).then_some(Due { soon, lazily })
     }
 
     fn take_request(&mut self, shared: &Arc<Shared>) {

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | needs below | nothing: a path ([`SocketPath`](kyneta_uds_core::SocketPath)), or an accepted stream |
 //! | gives above | [`UnixConnector`], a make service of Unix streams (tower's `MakeConnection`); beside the stack, the [`Listener`] that owns a path |
-//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; one thread for periodic checks of paths, and on Linux, for all listeners, one inotify thread |
+//! | touches | sockets, the lock and the temporary name beside a path, tokio's clock; one thread for periodic checks of paths and for a [`Pause`], and on Linux, for all listeners, one inotify thread |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -54,4 +54,4 @@ pub use directory::DirectoryRisk;
 pub use listener::{Listener, ListenerEvent};
 pub use options::ListenerOptions;
 pub use replacement::ReplacementWatch;
-pub use watch::{PathLoss, prepare};
+pub use watch::{PathLoss, Pause, prepare};

@@ -106,6 +106,7 @@ impl Core {
             return Err(refused("id-of-another-user", why));
         }
         protocol.clone_into(&mut connection.protocol);
+        connection.greeting = None;
         connection.member = Some(hello.member.clone());
         connection.slow = hello.slow;
         connection.outbox.slow(hello.slow);

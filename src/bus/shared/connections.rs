@@ -88,6 +88,7 @@ impl Shared {
             outbox: outbox.clone(),
             handle,
             credentials,
+            greeting: None,
             member: None,
             protocol: String::new(),
             slow: SlowPolicy::Wait,

@@ -15,6 +15,7 @@ use kyneta_uds_bus::{
 };
 use kyneta_uds_core::Credentials;
 use kyneta_uds_queue::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Aside, Present,
@@ -95,6 +96,8 @@ pub(super) struct Connection {
     pub(super) outbox: Arc<DownBox>,
     pub(super) handle: Handle<Wire>,
     pub(super) credentials: Option<Credentials>,
+    /// Ends it unless it greets in time.
+    pub(super) greeting: Option<AbortOnDropHandle<()>>,
     pub(super) member: Option<MemberId>,
     pub(super) protocol: String,
     pub(super) slow: SlowPolicy,
@@ -148,6 +151,19 @@ impl Core {
         let connection = self.connections.get(&key)?;
         let is_silent = connection.member.is_none() && !self.taps.contains_key(&key);
         is_silent.then(|| connection.handle.clone())
+    }
+
+    /// A connection that is still silent has `timer` end it.
+    pub(super) fn greets_within(
+        &mut self,
+        key: ConnectionKey,
+        timer: Option<AbortOnDropHandle<()>>,
+    ) {
+        if self.silent(key).is_some()
+            && let Some(connection) = self.connections.get_mut(&key)
+        {
+            connection.greeting = timer;
+        }
     }
 
     /// Forgets an accepted connection, and returns what was known of it.

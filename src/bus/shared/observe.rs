@@ -40,9 +40,10 @@ impl Core {
         turn: &mut Turn<'_>,
     ) {
         let members = Wire::Members(self.who());
-        let Some(connection) = self.connections.get(&key) else {
+        let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
+        connection.greeting = None;
         match observation.tap {
             true => match self.taps.entry(key) {
                 Entry::Vacant(tap) => {

@@ -439,6 +439,7 @@ impl Connection {
             outbox: Arc::new(DownBox::resume(slow, saved.part("queue")?)?),
             handle,
             credentials,
+            greeting: None,
             member,
             protocol: protocol.to_owned(),
             slow,

@@ -3,15 +3,18 @@
 //! In: what waits. Out: the event that its time is over. May touch: one task of tokio's for each, which does not keep
 //! the bus alive.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use kyneta_uds_bus::{ConnectionKey, HubEvent, MemberId};
 use kyneta_uds_core::SharedError;
 use kyneta_uds_negotiate::machine::reminder_pause;
+use kyneta_uds_unix::Pause;
 use tokio::{
     runtime,
+    task::JoinHandle,
     time::{Instant, sleep},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Shared;
 use crate::{
@@ -43,6 +46,7 @@ impl Shared {
         let pause = since
             .elapsed()
             .clamp(reminder_pause(0), reminder_pause(u8::MAX));
+        let pause = async move { sleep(pause).await };
         self.later(pause, move |shared| {
             let is_unwelcome = shared.turn(|core, turn| {
                 let is_unwelcome = core.is_up(number) && core.welcomed.is_none();
@@ -60,12 +64,16 @@ impl Shared {
 
     /// A connection that says nothing is closed.
     pub(super) fn expect_greeting(self: &Arc<Self>, key: ConnectionKey) {
-        self.later(GREETING, move |shared| shared.end_silent(key));
+        let then = move |shared: &Arc<Self>| shared.end_silent(key);
+        let timer = self.later(async { sleep(GREETING).await }, then);
+        // Not kept once it has greeted: a timer that pends costs something in each turn of the runtime.
+        self.lock()
+            .greets_within(key, timer.map(AbortOnDropHandle::new));
     }
 
     /// A member that has no connection may come back for a while.
     pub(super) fn wait_for(self: &Arc<Self>, member: MemberId, number: u64, pause: Duration) {
-        self.later(pause, move |shared| {
+        self.later(async move { sleep(pause).await }, move |shared| {
             shared.turn(|core, turn| {
                 if core.awaited.get(&member).is_some_and(|of| of.0 == number) {
                     core.awaited.remove(&member);
@@ -75,19 +83,21 @@ impl Shared {
         });
     }
 
-    /// Members that acknowledge nothing are removed, as long as any owes something.
+    /// Members that acknowledge nothing are removed, as long as any owes something: mostly some do.
     pub(super) fn watch_stalls(self: &Arc<Self>) {
-        self.later(self.settings.stall / 4, Self::end_stalled);
+        self.later(Pause::new(self.settings.stall / 4), Self::end_stalled);
     }
 
-    fn later(self: &Arc<Self>, pause: Duration, then: impl FnOnce(&Arc<Self>) + Send + 'static) {
+    fn later(
+        self: &Arc<Self>,
+        pause: impl Future<Output = ()> + Send + 'static,
+        then: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
         // Without a runtime there are no connections.
-        let Ok(runtime) = runtime::Handle::try_current() else {
-            return;
-        };
+        let runtime = runtime::Handle::try_current().ok()?;
         let shared = Arc::downgrade(self);
-        runtime.spawn(async move {
-            sleep(pause).await;
+        let task = runtime.spawn(async move {
+            pause.await;
             // What is handed over does not change.
             while shared.upgrade().is_some_and(|of| of.is_frozen()) {
                 sleep(FROZEN).await;
@@ -96,6 +106,7 @@ impl Shared {
                 then(&shared);
             }
         });
+        Some(task)
     }
 
     fn end_silent(self: &Arc<Self>, key: ConnectionKey) {

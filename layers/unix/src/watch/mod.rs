@@ -4,12 +4,13 @@
 //! two threads and one inotify instance per process.
 //!
 //! `trigger` says when a check is due, `machine` orders its steps, which are carried out here. `poller` and
-//! `inotify` are the threads, `notify` is how they wake a task.
+//! `inotify` are the threads, `notify` is how they wake a task. `pause` has the former wake one once.
 
 #[cfg(target_os = "linux")]
 mod inotify;
 mod machine;
 mod notify;
+mod pause;
 mod per_process;
 mod poller;
 mod restore;
@@ -17,7 +18,10 @@ mod trigger;
 
 use std::task::{Context, Poll};
 
-pub use self::machine::{Observation, PathLoss, Verdict, WatchStep};
+pub use self::{
+    machine::{Observation, PathLoss, Verdict, WatchStep},
+    pause::Pause,
+};
 pub(crate) use self::{
     notify::{Notify, Reason},
     poller::PeriodicCheck,

@@ -1,6 +1,6 @@
-//! Checks files at intervals, on one thread per process.
+//! Checks files at intervals, and calls once after a while, on one thread per process.
 //!
-//! In: functions that check, each with the time until its next call. Out: their calls. May touch: one
+//! In: functions, each with the time until its next call, if there is one. Out: their calls. May touch: one
 //! thread, started with the first check and kept.
 //!
 //! The thread keeps the time because a tokio runtime with a timer reads the clock and sets the kernel's timer
@@ -17,8 +17,8 @@ use std::{
 use super::per_process::PerProcess;
 use crate::mutex::lock;
 
-/// Checks once. Returns the time until the next check.
-type Check = Box<dyn FnMut() -> Duration + Send>;
+/// Checks once. Returns the time until the next check; `None`: this was the last.
+type Check = Box<dyn FnMut() -> Option<Duration> + Send>;
 
 #[derive(Default)]
 struct Poller {
@@ -36,12 +36,13 @@ struct Schedule {
 
 struct Slot {
     due: Instant,
-    interval: Duration,
+    /// How much earlier it may be called.
+    early: Duration,
     /// `None` while the thread calls it.
     check: Option<Check>,
 }
 
-/// A check that is repeated until this is dropped.
+/// A call that is repeated, or made once, unless this is dropped.
 #[derive(Debug)]
 pub(crate) struct PeriodicCheck {
     poller: &'static PerProcess<Poller>,
@@ -52,10 +53,27 @@ impl PeriodicCheck {
     /// Calls `check` after `first`, and then after what it returns. `None` when no thread can be started.
     pub(crate) fn start(
         first: Duration,
-        check: impl FnMut() -> Duration + Send + 'static,
+        mut check: impl FnMut() -> Duration + Send + 'static,
     ) -> Option<Self> {
+        Self::schedule(first, first / 2, Box::new(move || Some(check())))
+    }
+
+    /// Calls `call` once, `after` this time and not earlier. `None` when no thread can be started, or never.
+    pub(crate) fn once(after: Duration, call: impl FnOnce() + Send + 'static) -> Option<Self> {
+        let mut call = Some(call);
+        let call = move || {
+            if let Some(call) = call.take() {
+                call();
+            }
+            None
+        };
+        Self::schedule(after, Duration::ZERO, Box::new(call))
+    }
+
+    fn schedule(after: Duration, early: Duration, check: Check) -> Option<Self> {
         static POLLER: OnceLock<PerProcess<Poller>> = OnceLock::new();
         let poller = PerProcess::current(&POLLER);
+        let due = Instant::now().checked_add(after)?;
         let mut schedule = lock(&poller.value.schedule);
         if !schedule.runs {
             let thread = thread::Builder::new().name("kyneta-uds-looks".to_owned());
@@ -66,14 +84,13 @@ impl PeriodicCheck {
         }
         let id = schedule.next_id;
         schedule.next_id += 1;
-        let slot = Slot {
-            due: Instant::now() + first,
-            interval: first,
-            check: Some(Box::new(check)),
-        };
-        schedule.slots.insert(id, slot);
+        let is_first = schedule.next_due().is_none_or(|first| due < first);
+        let check = Some(check);
+        schedule.slots.insert(id, Slot { due, early, check });
         drop(schedule);
-        poller.value.added.notify_one();
+        if is_first {
+            poller.value.added.notify_one();
+        }
         Some(Self { poller, id })
     }
 }
@@ -122,23 +139,30 @@ impl Schedule {
         let due = self
             .slots
             .iter_mut()
-            .filter(|(_, slot)| slot.due <= now + slot.interval / 2);
+            .filter(|(_, slot)| slot.due <= now + slot.early);
         due.filter_map(|(id, slot)| Some((*id, slot.check.take()?)))
             .collect()
     }
 
-    /// Schedules the checks again. Returns those that were dropped meanwhile.
-    fn put_back(&mut self, checked: Vec<(u64, Duration, Check)>, now: Instant) -> Vec<Check> {
-        let put_back = |(id, interval, check)| match self.slots.get_mut(&id) {
-            Some(slot) => {
+    /// Schedules the checks again. Returns those that are over, or were dropped meanwhile.
+    fn put_back(
+        &mut self,
+        checked: Vec<(u64, Option<Duration>, Check)>,
+        now: Instant,
+    ) -> Vec<Check> {
+        let put_back = |(id, interval, check)| match (self.slots.get_mut(&id), interval) {
+            (Some(slot), Some(interval)) => {
                 *slot = Slot {
                     due: now + interval,
-                    interval,
+                    early: interval / 2,
                     check: Some(check),
                 };
                 None
             }
-            None => Some(check),
+            _ => {
+                self.slots.remove(&id);
+                Some(check)
+            }
         };
         checked.into_iter().filter_map(put_back).collect()
     }
@@ -152,8 +176,8 @@ mod tests {
         let interval = Duration::from_millis(interval);
         Slot {
             due,
-            interval,
-            check: Some(Box::new(move || interval)),
+            early: interval / 2,
+            check: Some(Box::new(move || Some(interval))),
         }
     }
 
@@ -187,7 +211,7 @@ mod tests {
         schedule.slots.insert(7, slot(start, 10));
         let (id, check) = schedule.take_due(start).pop().unwrap();
         schedule.slots.remove(&id);
-        let over = schedule.put_back(vec![(id, Duration::from_millis(10), check)], start);
+        let over = schedule.put_back(vec![(id, Some(Duration::from_millis(10)), check)], start);
         assert_eq!(over.len(), 1);
         assert_eq!(schedule.next_due(), None);
     }
@@ -207,5 +231,24 @@ mod tests {
         drop(repeated);
         // The check is dropped, and its sender with it.
         while calls.recv_timeout(Duration::from_secs(10)).is_ok() {}
+    }
+
+    #[test]
+    fn what_is_called_once_is_not_called_early_and_is_dropped_then() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut schedule = Schedule::default();
+        schedule.slots.insert(0, slot(at(0), 100));
+        let once = Slot {
+            due: at(10),
+            early: Duration::ZERO,
+            check: Some(Box::new(|| None)),
+        };
+        schedule.slots.insert(1, once);
+        assert_eq!(schedule.take_due(at(0)).len(), 1);
+        let due = schedule.take_due(at(10));
+        let checked = due.into_iter().map(|(id, mut check)| (id, check(), check));
+        assert_eq!(schedule.put_back(checked.collect(), at(10)).len(), 1);
+        assert_eq!(schedule.slots.keys().collect::<Vec<_>>(), [&0]);
     }
 }
