@@ -167,11 +167,12 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusMember<M> {
             if asked.seq.is_none() {
                 sent.await?;
             }
-            let data: Bytes = match answer.await {
+            let answer = answer.await;
+            asked.finish();
+            let data: Bytes = match answer {
                 Ok(answer) => answer?,
                 Err(_) => return Err(RequestError::Ended.into()),
             };
-            drop(asked);
             match usual::part(&data, &data).or_else(|| usual::read(&data)) {
                 Some(answer) => Ok(answer),
                 None => Ok(ciborium::from_reader(&*data)?),
@@ -201,6 +202,13 @@ impl<M> fmt::Debug for BusMember<M> {
 struct Asked {
     shared: Arc<Shared>,
     seq: Option<u64>,
+}
+
+impl Asked {
+    /// It is answered, or never will be: there is nothing to take back.
+    fn finish(mut self) {
+        self.seq = None;
+    }
 }
 
 impl Drop for Asked {

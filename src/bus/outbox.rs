@@ -202,8 +202,9 @@ impl DownBox {
     /// Moves the first ones: so many, or one where what waits may still give way to newer messages.
     pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Down>) {
         let mut state = self.lock();
-        let first = state.first.drain(..);
-        into.extend(first.map(|wire| Down::Wire(Box::new(wire))));
+        while let Some(wire) = state.first.pop_front() {
+            into.push_back(Down::Wire(Box::new(wire)));
+        }
         let most = match state.slow.keeps_newest() {
             true => 1,
             false => most,

@@ -91,6 +91,15 @@ impl Accepted {
         (!inputs.is_empty()).then(|| Input::Up(self.key, inputs))
     }
 
+    /// Gives the bus the present input. False if it is empty.
+    pub(super) fn put_in(&mut self, shared: &Arc<Shared>) -> bool {
+        let has_some = !self.inputs.is_empty();
+        if has_some {
+            shared.up(self.key, &mut self.inputs);
+        }
+        has_some
+    }
+
     /// The next payload for the member. A member that it does not know yet is introduced first.
     pub(super) fn next(&mut self, shared: &Shared) -> Option<Wire> {
         if let Some(wire) = self.waits.take() {

@@ -62,6 +62,16 @@ impl Dialed {
         (!inputs.is_empty()).then(|| Input::Down(self.number, inputs))
     }
 
+    /// Gives the bus the present input. False if it is empty.
+    pub(super) fn put_in(&mut self, shared: &Arc<Shared>) -> bool {
+        self.run = None;
+        let has_some = !self.inputs.is_empty();
+        if has_some {
+            shared.down(self.number, &mut self.inputs);
+        }
+        has_some
+    }
+
     /// The next payload for the hub. What names a member that the hub has not introduced here is of an earlier
     /// connection: it is left out. When something was written, `writes`, acknowledgements go with it.
     pub(super) fn next(&mut self, shared: &Shared, writes: bool) -> Option<Wire> {

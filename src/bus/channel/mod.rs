@@ -156,6 +156,15 @@ impl<C: Channel<Wire, In = Wire>> BusChannel<C> {
         }
     }
 
+    /// Gives the bus the present input where it is. False if it is empty.
+    fn put_in(&mut self) -> bool {
+        match &mut self.side {
+            Side::Dialed(Some(dialed)) => dialed.put_in(&self.shared),
+            Side::Accepted(Some(accepted)) => accepted.put_in(&self.shared),
+            _ => false,
+        }
+    }
+
     /// Reads what has come, up to a bound, as one input.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Item<C>> {
         let before = self.inner.worked();
@@ -187,12 +196,11 @@ impl<C: Channel<Wire, In = Wire>> BusChannel<C> {
                 None => Poll::Ready(None),
             };
         }
+        // The layer above would call with it and poll again, for nothing.
+        if next.is_pending() && is_drained && self.put_in() {
+            return Poll::Pending;
+        }
         match (self.take(), next) {
-            // The layer above would call with it and poll again, for nothing.
-            (Some(input), Poll::Pending) if is_drained => {
-                self.shared.input(input);
-                Poll::Pending
-            }
             (Some(input), next) => {
                 if let Poll::Ready(next) = next {
                     self.next = Some(next);

@@ -62,7 +62,7 @@ impl Core {
         });
         if let Some(connection) = self.connections.get(&key) {
             connection.outbox.push_wire(Wire::Refuse(Box::new(why)));
-            turn.after.downs.push(connection.outbox.clone());
+            turn.after.down(&connection.outbox);
             turn.after.closed.push(connection.handle.clone());
         }
     }

@@ -121,23 +121,25 @@ impl Shared {
     /// A connection has brought something.
     pub(crate) fn input(self: &Arc<Self>, input: Input) {
         match input {
-            Input::Up(key, input) => self.up(key, input),
-            Input::Down(number, input) => self.down(number, input),
+            Input::Up(key, mut inputs) => self.up(key, &mut inputs),
+            Input::Down(number, mut inputs) => self.down(number, &mut inputs),
         }
     }
 
-    fn up(self: &Arc<Self>, key: ConnectionKey, inputs: Vec<UpInput>) {
+    /// An accepted connection has brought these. The list is empty then.
+    pub(crate) fn up(self: &Arc<Self>, key: ConnectionKey, inputs: &mut Vec<UpInput>) {
         self.turn(|core, turn| {
-            for input in inputs {
+            for input in inputs.drain(..) {
                 core.up_input(key, input, turn);
                 core.run(turn);
             }
         });
     }
 
-    fn down(self: &Arc<Self>, number: u64, inputs: Vec<DownInput>) {
+    /// The connection that this side has made has brought these. The list is empty then.
+    pub(crate) fn down(self: &Arc<Self>, number: u64, inputs: &mut Vec<DownInput>) {
         self.turn(|core, turn| {
-            for input in inputs {
+            for input in inputs.drain(..) {
                 if core.is_up(number) {
                     core.down_input(input, turn);
                     core.run(turn);

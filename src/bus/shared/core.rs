@@ -85,7 +85,8 @@ pub(super) struct Core {
     pub(super) beyond_window: VecDeque<MemberId>,
     /// How often the list of members has changed.
     version: u64,
-    /// Lists of effects, empty between uses: their memory is kept.
+    /// What a turn is to run, and lists of effects: empty between uses, their memory is kept.
+    pub(super) work: VecDeque<Work>,
     pub(super) member_out: Vec<MemberEffect<Body>>,
     hub_out: Vec<HubEffect<Body>>,
 }
@@ -129,6 +130,7 @@ impl Core {
             own: Own::default(),
             beyond_window: VecDeque::new(),
             version: 0,
+            work: VecDeque::new(),
             member_out: Vec::new(),
             hub_out: Vec::new(),
         }
@@ -310,7 +312,7 @@ impl Core {
             return;
         };
         let waiting = connection.outbox.push(frame);
-        turn.after.downs.push(connection.outbox.clone());
+        turn.after.down(&connection.outbox);
         if waiting > MAX_BEHIND
             && connection.slow == SlowPolicy::Disconnect
             && let Some(member) = &connection.member
@@ -342,12 +344,7 @@ impl Core {
                         }
                     }
                 },
-                MemberEffect::Deliver { sender, message } => {
-                    match self.delivery(&sender, message, turn) {
-                        Some(delivery) => turn.deliver(delivery),
-                        None => turn.handled(),
-                    }
-                }
+                MemberEffect::Deliver { sender, message } => self.deliver(&sender, message, turn),
                 MemberEffect::Missed { sender, count } => {
                     let from = self.info(&sender);
                     turn.deliver(Delivery::Event(BusEvent::Missed { from, count }));
@@ -373,24 +370,38 @@ impl Core {
         }
     }
 
+    /// A message is for the user's handler, or about a request.
+    pub(super) fn deliver(
+        &mut self,
+        sender: &MemberId,
+        message: Message<Body>,
+        turn: &mut Turn<'_>,
+    ) {
+        match self.delivery(sender, message, turn) {
+            Some(delivery) => turn.deliver(delivery),
+            None => turn.handled(),
+        }
+    }
+
     /// What the user's handler gets of a message: nothing, if it is about a request.
-    pub(super) fn delivery(
+    fn delivery(
         &mut self,
         sender: &MemberId,
         message: Message<Body>,
         turn: &mut Turn<'_>,
     ) -> Option<Delivery> {
-        let data = || message.body.data.clone();
         let request = match message.body.kind {
             Kind::Plain | Kind::Bundle(_) => None,
             Kind::Request => Some(self.requests.asks(sender, message.n)),
             Kind::Answer(of) => {
-                let answered = self.requests.answered(SeqNo(of), sender, Ok(data()));
+                let answered = self
+                    .requests
+                    .answered(SeqNo(of), sender, Ok(message.body.data));
                 turn.after.answered.extend(answered);
                 return None;
             }
             Kind::Failure(of) => {
-                let why = String::from_utf8_lossy(&data()).into_owned();
+                let why = String::from_utf8_lossy(&message.body.data).into_owned();
                 let failed = Err(RequestError::Failed(why));
                 let answered = self.requests.answered(SeqNo(of), sender, failed);
                 turn.after.answered.extend(answered);

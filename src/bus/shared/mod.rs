@@ -426,11 +426,12 @@ impl Core {
             data,
             trace: None,
         };
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.member_out);
         let accepted = self.member.accept(Some(to.clone()), body, size, &mut out);
         if let Ok(seq) = accepted {
             self.receipts.give(seq, false);
             self.member_effects(&mut out, turn);
         }
+        self.member_out = out;
     }
 }

@@ -54,7 +54,7 @@ impl Core {
             false => turn.after.closed.push(connection.handle.clone()),
         }
         connection.outbox.push_wire(members);
-        turn.after.downs.push(connection.outbox.clone());
+        turn.after.down(&connection.outbox);
     }
 
     /// How many frames wait for each member that is connected here.
@@ -150,7 +150,7 @@ impl Core {
             }
             *missed += rest.iter().map(bundle::count).sum::<usize>() as u64;
             if !shown.is_empty() {
-                turn.after.downs.push(connection.outbox.clone());
+                turn.after.down(&connection.outbox);
             }
         }
     }

@@ -79,7 +79,7 @@ impl Core {
             return;
         };
         let waiting = connection.outbox.push_run(sender, run);
-        turn.after.downs.push(connection.outbox.clone());
+        turn.after.down(&connection.outbox);
         if waiting > MAX_BEHIND
             && connection.slow == SlowPolicy::Disconnect
             && let Some(member) = &connection.member
@@ -131,11 +131,11 @@ impl Core {
                 turn.deliver(Delivery::Run(self.info(sender), vec![message]));
                 continue;
             }
-            for message in bundle::each(&message) {
-                match self.delivery(sender, message, turn) {
-                    Some(delivery) => turn.deliver(delivery),
-                    None => turn.handled(),
+            match message.body.kind {
+                Kind::Bundle(_) => {
+                    bundle::each(&message).for_each(|of| self.deliver(sender, of, turn));
                 }
+                _ => self.deliver(sender, message, turn),
             }
         }
     }

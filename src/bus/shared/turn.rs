@@ -27,6 +27,7 @@ use crate::bus::{
 };
 
 /// An event for one of the two machines.
+#[derive(Debug)]
 pub(super) enum Work {
     Hub(HubEvent<Body>),
     Member(MemberEvent<Body>),
@@ -51,7 +52,8 @@ pub(super) struct After {
     pub(super) answered: Vec<Answered>,
     pub(super) cancelled: Vec<CancellationToken>,
     pub(super) up: Option<Arc<AtomicWaker>>,
-    pub(super) downs: Vec<Arc<DownBox>>,
+    down: Option<Arc<DownBox>>,
+    downs: Vec<Arc<DownBox>>,
     pub(super) closed: Vec<Handle<Wire>>,
     pub(super) awaited: Vec<(MemberId, u64)>,
     #[cfg(feature = "machines")]
@@ -62,6 +64,16 @@ pub(super) struct After {
     pub(super) welcomed: bool,
     pub(super) delivered: bool,
     pub(super) watch_stalls: bool,
+}
+
+impl After {
+    /// A connection is to be woken: mostly the only one.
+    pub(super) fn down(&mut self, outbox: &Arc<DownBox>) {
+        match self.down {
+            None => self.down = Some(outbox.clone()),
+            Some(_) => self.downs.push(outbox.clone()),
+        }
+    }
 }
 
 impl Turn<'_> {
@@ -107,13 +119,14 @@ impl Shared {
     ) -> T {
         let mut turn = Turn {
             shared: self,
-            work: VecDeque::new(),
+            work: std::mem::take(&mut core.work),
             lists: false,
             after: After::default(),
         };
         let begun = begin(&mut core, &mut turn);
         core.run(&mut turn);
         core.settle(&mut turn);
+        core.work = std::mem::take(&mut turn.work);
         drop(core);
         self.carry_out(turn.after);
         begun
@@ -131,7 +144,8 @@ impl Shared {
         after.wakers.into_iter().for_each(Waker::wake);
         after.answered.into_iter().for_each(Answered::tell);
         after.cancelled.iter().for_each(CancellationToken::cancel);
-        after.downs.iter().for_each(|outbox| outbox.wake());
+        let downs = after.down.iter().chain(&after.downs);
+        downs.for_each(|outbox| outbox.wake());
         #[cfg(feature = "machines")]
         after.links.values().for_each(|outbox| outbox.wake());
         after.closed.iter().for_each(Handle::close);
