@@ -61,12 +61,7 @@ where
     }
 
     fn rejected(&self, reason: &RejectReason) {
-        let code = match reason {
-            RejectReason::NotAllowed { .. } => "not-allowed",
-            RejectReason::TooFast { .. } => "too-many-a-second",
-            _ => "too-many-connections",
-        };
-        self.refused(code, reason);
+        self.refused(reason.code(), reason);
     }
 
     fn directory_risk(&self, risk: &DirectoryRisk) {

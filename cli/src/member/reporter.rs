@@ -11,7 +11,7 @@ use std::{
 
 use kyneta_uds::{
     DisconnectReason, DocId, Event, Events, FramingError, IdOfAnotherUser, Incoming, Notice,
-    PeerChange, PeerId, PeerInfo, RejectReason, Role, Stalled, State, TooManyErrors,
+    PeerChange, PeerId, PeerInfo, Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -158,13 +158,8 @@ impl Reporter {
             Event::UnsafeDirectory { risk } => {
                 self.writer.put(&EventLine::error("unsafe-directory", risk));
             }
-            Event::ConnectionRejected { reason: refusal } => {
-                let code = match refusal {
-                    RejectReason::NotAllowed { .. } => "not-allowed",
-                    RejectReason::TooFast { .. } => "too-many-a-second",
-                    _ => "too-many-connections",
-                };
-                self.writer.put(&EventLine::error(code, refusal));
+            Event::ConnectionRejected { reason } => {
+                self.writer.put(&EventLine::error(reason.code(), reason));
             }
             Event::NotEstablished { error } => {
                 self.writer

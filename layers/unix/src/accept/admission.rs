@@ -89,6 +89,22 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// A name for programs.
+    ///
+    /// ```
+    /// use kyneta_uds_unix::RejectReason;
+    ///
+    /// let credentials = None;
+    /// assert_eq!(RejectReason::NotAllowed { credentials }.code(), "not-allowed");
+    /// ```
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::TooMany { .. } | Self::TooManyOfUid { .. } => "too-many-connections",
+            Self::TooFast { .. } => "too-many-a-second",
+        }
+    }
+
     /// The credentials of the rejected process, where the kernel reports them.
     pub const fn credentials(&self) -> Option<Credentials> {
         match self {
