@@ -5,7 +5,7 @@
 use kyneta_uds_core::{Channel, ChannelMsg, SharedError};
 use kyneta_uds_handshake::HandshakeError;
 use kyneta_uds_hub::{Hub, RelayHandler};
-use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
+use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Entrance, Role, RoleWait};
 use kyneta_uds_queue::{Handle, QueueConfig};
 use kyneta_uds_relay::MemberKey;
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
@@ -44,60 +44,10 @@ where
         self,
         channel: PeerChannel<C>,
         permit: ConnectionPermit,
-    ) -> Option<Handle<ChannelMsg>> {
-        let events = self.peers.events();
-        let channel = channel.into_inner();
-        if let Some(what) = channel.peer().establish().observe {
-            let members = self.peers.introductions();
-            let hub = self.hub.as_ref();
-            events
-                .observers()
-                .serve(channel, what, members, hub, permit);
-            return None;
-        }
-        let task = ConnectionTask::new(channel, &self.queue, events);
-        let task = task.saved_by(self.handoff.as_ref().and_then(|handoff| handoff.save()));
-        let connection = task.connection.clone();
-        // Before user code sees the connection, and once more when it is entered.
-        if let Err(error) = self.peers.check_owner(connection.peer()) {
-            events.not_established(error);
-            return None;
-        }
-        let handler = match self.make.oneshot(Connection::clone(&connection)).await {
-            Ok(handler) => handler,
-            Err(error) => {
-                events.not_established(error);
-                return None;
-            }
-        };
-        let entry = match self.peers.enter_accepted(connection.clone()) {
-            Ok(entry) => entry,
-            Err(error) => {
-                events.not_established(error);
-                return None;
-            }
-        };
-        if self.disposing.is_cancelled() {
-            // Too late to be sent `depart` with the others.
-            connection.handle().close();
-        }
-        let handler = MayLook(handler);
-        let handler = match &self.hub {
-            Some(hub) => {
-                let facts = facts(connection.peer());
-                let handle = connection.handle().clone();
-                let member = match self.member {
-                    Some(key) => hub.enter_as(key, facts, handle),
-                    None => hub.enter(facts, handle),
-                };
-                connection.set_member(member.key());
-                RelayHandler::new(handler, member)
-            }
-            None => RelayHandler::off(handler),
-        };
-        // In a task of its own: this one is as large as the handshake was.
-        task.spawn(handler, entry, (permit, self.tasks.token()));
-        Some(connection.handle().clone())
+        entrance: Entrance<ChannelMsg>,
+    ) {
+        self.serve(channel, permit, |handle| entrance.enter(handle))
+            .await;
     }
 
     fn accept_failed(&self, error: HandshakeError) {
@@ -133,5 +83,70 @@ where
         let causes: &(dyn std::error::Error + 'static) = error.get_ref();
         tracing::warn!(error = causes, "there is an obstacle at the path");
         self.peers.events().send(Event::InTheWay { error });
+    }
+}
+
+impl<M: MakeHandler> RoleAcceptHandler<M> {
+    /// Has a channel driven. Its handle is entered before its connection can be seen.
+    pub(crate) async fn serve<C>(
+        self,
+        channel: PeerChannel<C>,
+        permit: ConnectionPermit,
+        enter: impl FnOnce(Handle<ChannelMsg>),
+    ) where
+        C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,
+    {
+        let events = self.peers.events();
+        let channel = channel.into_inner();
+        if let Some(what) = channel.peer().establish().observe {
+            let members = self.peers.introductions();
+            let hub = self.hub.as_ref();
+            events
+                .observers()
+                .serve(channel, what, members, hub, permit);
+            return;
+        }
+        let task = ConnectionTask::new(channel, &self.queue, events);
+        let task = task.saved_by(self.handoff.as_ref().and_then(|handoff| handoff.save()));
+        let connection = task.connection.clone();
+        // Before user code sees the connection, and once more when it is entered.
+        if let Err(error) = self.peers.check_owner(connection.peer()) {
+            events.not_established(error);
+            return;
+        }
+        let handler = match self.make.oneshot(Connection::clone(&connection)).await {
+            Ok(handler) => handler,
+            Err(error) => {
+                events.not_established(error);
+                return;
+            }
+        };
+        let entry = match self.peers.enter_accepted(connection.clone(), enter) {
+            Ok(entry) => entry,
+            Err(error) => {
+                events.not_established(error);
+                return;
+            }
+        };
+        if self.disposing.is_cancelled() {
+            // Too late to be sent `depart` with the others.
+            connection.handle().close();
+        }
+        let handler = MayLook(handler);
+        let handler = match &self.hub {
+            Some(hub) => {
+                let facts = facts(connection.peer());
+                let handle = connection.handle().clone();
+                let member = match self.member {
+                    Some(key) => hub.enter_as(key, facts, handle),
+                    None => hub.enter(facts, handle),
+                };
+                connection.set_member(member.key());
+                RelayHandler::new(handler, member)
+            }
+            None => RelayHandler::off(handler),
+        };
+        // In a task of its own: this one is as large as the handshake was.
+        task.spawn(handler, entry, (permit, self.tasks.token()));
     }
 }

@@ -121,6 +121,30 @@ async fn a_listener_without_peers_keeps_messages_for_the_regroup_time_and_no_lon
     assert!(!soon(a.wait_for_peers()).await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_is_sent_to_all_once_a_peer_is_seen_reaches_it() {
+    for round in 0..100 {
+        let bus = Bus::new();
+        let (mut a, _inbox_a) = join(&bus, "a").await;
+        let seen = a.clone();
+        let seen = tokio::task::spawn_blocking(move || {
+            // Not by an event: that would give the listener the time that it is not to need.
+            while seen.connection_count() == 0 {
+                std::hint::spin_loop();
+            }
+        });
+        let said = tokio::spawn(async move {
+            seen.await.unwrap();
+            say(&mut a, "welcome").await;
+            a
+        });
+        let (_b, mut inbox_b) = join(&bus, "b").await;
+        let received = timeout(Duration::from_secs(5), inbox_b.recv()).await;
+        assert!(received.is_ok(), "not in round {round}");
+        drop(said.await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn dropping_the_last_handle_ends_the_peer() {
     let bus = Bus::new();

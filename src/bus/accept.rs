@@ -8,8 +8,8 @@ use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use kyneta_uds_bus::ConnectionKey;
 use kyneta_uds_core::{BoxError, Channel, DisconnectReason, SharedError};
-use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Role, RoleWait};
-use kyneta_uds_queue::{Driver, Handle, QueueConfig, QueueEvent, queue};
+use kyneta_uds_negotiate::{AcceptHandler, AcceptPanicked, Entrance, Role, RoleWait};
+use kyneta_uds_queue::{Driver, QueueConfig, QueueEvent, queue};
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 use tower::service_fn;
 use tower_service::Service;
@@ -39,14 +39,15 @@ where
         self,
         mut channel: BusChannel<C>,
         permit: ConnectionPermit,
-    ) -> Option<Handle<Wire>> {
+        entrance: Entrance<Wire>,
+    ) {
         let config = config(&self.shared).drain_timeout(END_TIMEOUT);
         let (handle, driver) = queue(config);
         let credentials = channel.connection().credentials;
-        let (key, outbox) = self.shared.accepted(handle.clone(), credentials);
+        entrance.enter(handle.clone());
+        let (key, outbox) = self.shared.accepted(handle, credentials);
         channel.register(key, outbox);
         spawn(&self.shared, key, driver, channel, permit);
-        Some(handle)
     }
 
     fn accept_failed(&self, error: E) {

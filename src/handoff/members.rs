@@ -9,7 +9,6 @@ use kyneta_uds_core::{AHEAD, Bytes, Channel, ChannelMsg, Resume, Saved, SavedByt
 use kyneta_uds_handoff::Refusal;
 use kyneta_uds_handshake::{Established, Handshake};
 use kyneta_uds_hub::Hub;
-use kyneta_uds_negotiate::AcceptHandler as _;
 use kyneta_uds_queue::Handle;
 use kyneta_uds_relay::MemberKey;
 use kyneta_uds_unix::{ConnectionPermit, Listener};
@@ -247,7 +246,8 @@ impl<C> TakenMembers<C> {
                 ..handler.clone()
             };
             // What fails is an event.
-            handles.extend(handler.accept(channel, permit).await);
+            let enter = |handle| handles.push(handle);
+            handler.serve(channel, permit, enter).await;
         }
         // After the events of many connections, which a reader may miss.
         events.send(took_over);

@@ -10,8 +10,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{Credentials, DisconnectReason, PeerId, ignore_poison};
+use kyneta_uds_core::{ChannelMsg, Credentials, DisconnectReason, PeerId, ignore_poison};
 use kyneta_uds_handshake::PeerInfo;
+use kyneta_uds_queue::Handle;
 use tokio::{
     runtime,
     sync::watch,
@@ -162,13 +163,16 @@ impl Peers {
         self.inner.state().check_owner(peer)
     }
 
-    /// Enters an accepted connection, unless its id belongs to another user.
+    /// Enters an accepted connection, unless its id belongs to another user: in what is sent to all by `enter`, and
+    /// only then where it can be seen.
     pub(crate) fn enter_accepted(
         &self,
         connection: Arc<Connection>,
+        enter: impl FnOnce(Handle<ChannelMsg>),
     ) -> Result<PeerEntry, IdOfAnotherUser> {
         let state = self.inner.state();
         state.check_owner(connection.peer())?;
+        enter(connection.handle().clone());
         Ok(self.enter_locked(state, connection))
     }
 

@@ -1,15 +1,14 @@
 //! What handles accepted connections, and what a peer reports to.
 //!
-//! In: accepted channels, roles, errors. Out: a handle for each channel. What it may touch is up to the
+//! In: accepted channels, roles, errors. Out: an entered handle for each channel. What it may touch is up to the
 //! implementor.
 
 use std::{any::Any, future::Future};
 
 use kyneta_uds_core::{SharedError, panic_text};
-use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 
-use crate::{machine::Role, role_wait::RoleWait};
+use crate::{entrance::Entrance, machine::Role, role_wait::RoleWait};
 
 /// Handles accepted connections, and takes the reports of an [`Acceptor`](crate::Acceptor) or a peer. `C` is
 /// the channel, `E` the error of its make service, `M` the message.
@@ -17,14 +16,15 @@ use crate::{machine::Role, role_wait::RoleWait};
 /// [`NegotiateLayer::new`](crate::NegotiateLayer::new) uses [`PerPeer`](crate::PerPeer).
 #[allow(unused_variables)] // A default method ignores its report.
 pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
-    /// Has a channel driven, and returns a handle to its queue; without one the connection was not kept.
+    /// Has a channel driven, and enters the handle of its queue; if it does not, the connection was not kept.
     /// What is sent to all goes into each of these queues, and waits until each has room. The connection
     /// counts against the listener's limits until `permit` is dropped.
     fn accept(
         self,
         channel: C,
         permit: ConnectionPermit,
-    ) -> impl Future<Output = Option<Handle<M>>> + Send;
+        entrance: Entrance<M>,
+    ) -> impl Future<Output = ()> + Send;
 
     /// An accepted stream did not become a channel.
     fn accept_failed(&self, error: E);

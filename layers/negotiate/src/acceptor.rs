@@ -32,6 +32,7 @@ use tracing::Instrument as _;
 
 use crate::{
     accept_handler::{AcceptHandler, AcceptPanicked},
+    entrance::{Entered, Entrance},
     make_channel::MakeChannel,
 };
 
@@ -91,7 +92,8 @@ pub struct Acceptor<S, A, M> {
     closing: CancellationToken,
     /// Makes [`Work::Busy`] give the listener back; cancelled with `closing`.
     holding: CancellationToken,
-    handshakes: JoinSet<Option<Accepted<M>>>,
+    handshakes: JoinSet<()>,
+    entered: Entered<M>,
     /// Since when the path could not be restored, and when it counts as restored.
     missing: Option<(Instant, Pin<Box<Sleep>>)>,
 }
@@ -110,28 +112,11 @@ enum Done {
     Restored(Result<(), BindError>),
 }
 
-/// Closed when it is dropped instead of yielded: its peer would wait for messages that never come.
-struct Accepted<M>(Option<Handle<M>>);
-
-impl<M> Accepted<M> {
-    fn into_handle(mut self) -> Option<Handle<M>> {
-        self.0.take()
-    }
-}
-
-impl<M> Drop for Accepted<M> {
-    fn drop(&mut self) {
-        if let Some(handle) = &self.0 {
-            handle.close();
-        }
-    }
-}
-
 /// What happens at an [`Acceptor`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptorEvent<M> {
-    /// A connection was accepted, and its handler has it driven.
+    /// A connection was accepted, and its handler has [entered](Entrance::enter) it.
     Accepted(Handle<M>),
     /// The path is not the listener's any more. It accepts nothing until [`Acceptor::restore`].
     PathLost(PathLoss),
@@ -168,6 +153,7 @@ where
             holding: closing.child_token(),
             closing,
             handshakes: JoinSet::new(),
+            entered: Entered::new(),
             missing: None,
         };
         this.listen(listener);
@@ -188,14 +174,11 @@ where
         {
             return Poll::Ready(event);
         }
-        // After the listener: a handshake that it has started must be polled once to wake this task.
-        while let Poll::Ready(Some(joined)) = self.handshakes.poll_join_next(cx) {
-            if let Ok(Some(accepted)) = joined
-                && let Some(handle) = accepted.into_handle()
-            {
-                return Poll::Ready(AcceptorEvent::Accepted(handle));
-            }
+        if let Poll::Ready(handle) = self.entered.poll_next(cx) {
+            return Poll::Ready(AcceptorEvent::Accepted(handle));
         }
+        // After the listener: a handshake that it has started must be polled once to wake this task.
+        while let Poll::Ready(Some(_)) = self.handshakes.poll_join_next(cx) {}
         if self.closing.is_cancelled() && self.handshakes.is_empty() {
             return Poll::Ready(AcceptorEvent::Closed);
         }
@@ -287,7 +270,7 @@ where
 
     /// How many handshakes are under way, or not yielded yet.
     pub fn handshakes(&self) -> usize {
-        self.handshakes.len()
+        self.handshakes.len() + self.entered.len()
     }
 
     /// Accepts again, after [`hold`](Self::hold).
@@ -316,29 +299,24 @@ where
     /// Gives up the path and aborts the handshakes. Returns the connections that were not yielded yet.
     pub(crate) fn finish(mut self) -> Vec<Handle<M>> {
         self.work = Work::Idle(None);
-        let joined = std::iter::from_fn(|| self.handshakes.try_join_next());
-        joined
-            .filter_map(|joined| joined.ok()??.into_handle())
-            .collect()
+        std::iter::from_fn(|| self.entered.try_next()).collect()
     }
 
     fn accept(&mut self, stream: UnixStream, permit: ConnectionPermit) {
         let (make, handler) = (self.make.clone(), self.handler.clone());
         let span = permit.span();
-        let accepting = accept(make, handler.clone(), stream, permit, self.closing.clone());
+        let entrance = self.entered.entrance();
+        let closing = self.closing.clone();
+        let accepting = accept(make, handler.clone(), stream, permit, entrance, closing);
         // What a panic leaves behind is dropped, not used again.
         let accepting = AssertUnwindSafe(accepting);
-        let accepting = accepting
-            .catch_unwind()
-            .map(move |accepted| match accepted {
-                Ok(handle) => Some(Accepted(Some(handle?))),
-                Err(panic) => {
-                    let error = AcceptPanicked::new(&*panic);
-                    tracing::warn!(%error, "an accepted connection did not become a peer");
-                    handler.panicked(error);
-                    None
-                }
-            });
+        let accepting = accepting.catch_unwind().map(move |accepted| {
+            if let Err(panic) = accepted {
+                let error = AcceptPanicked::new(&*panic);
+                tracing::warn!(%error, "an accepted connection did not become a peer");
+                handler.panicked(error);
+            }
+        });
         self.handshakes.spawn(accepting.instrument(span));
     }
 }
@@ -357,9 +335,9 @@ async fn accept<S, A, M>(
     handler: A,
     stream: UnixStream,
     permit: ConnectionPermit,
+    entrance: Entrance<M>,
     closing: CancellationToken,
-) -> Option<Handle<M>>
-where
+) where
     S: MakeChannel<M>,
     A: AcceptHandler<S::Channel, S::MakeError, M>,
 {
@@ -368,22 +346,16 @@ where
             Ok(mut channel) => {
                 // An error is the end of the connection, which its queue meets and reports.
                 let _ = admit(&mut channel).await;
-                handler.accept(channel, permit).await
+                handler.accept(channel, permit, entrance).await;
             }
-            Err(error) => {
-                handler.accept_failed(error);
-                None
-            }
+            Err(error) => handler.accept_failed(error),
         }
     });
     let grace = pin!(async {
         closing.cancelled().await;
         sleep(HANDSHAKE_GRACE).await;
     });
-    match select(accepted, grace).await {
-        Either::Left((handle, _)) => handle,
-        Either::Right(_) => None,
-    }
+    select(accepted, grace).await;
 }
 
 /// Where there is no handshake, the peer learns so that it is served.

@@ -6,11 +6,11 @@ use std::fmt;
 
 use futures_util::FutureExt as _;
 use kyneta_uds_core::{BoxError, Chain, Channel, Message};
-use kyneta_uds_queue::{Handle, Overflow, QueueConfig, queue};
+use kyneta_uds_queue::{Overflow, QueueConfig, queue};
 use kyneta_uds_unix::ConnectionPermit;
 use tower_service::Service;
 
-use crate::accept_handler::AcceptHandler;
+use crate::{accept_handler::AcceptHandler, entrance::Entrance};
 
 /// Gives each accepted connection a clone of one handler, a queue, and a task of tokio's.
 #[derive(Clone)]
@@ -54,14 +54,14 @@ where
     M: Message,
     H: Service<C::In, Response = (), Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
-    async fn accept(self, channel: C, permit: ConnectionPermit) -> Option<Handle<M>> {
+    async fn accept(self, channel: C, permit: ConnectionPermit, entrance: Entrance<M>) {
         let (handle, driver) = queue(self.config);
+        entrance.enter(handle);
         tokio::spawn(
             driver
                 .drive(channel, self.handler)
                 .map(move |_| drop(permit)),
         );
-        Some(handle)
     }
 
     fn accept_failed(&self, error: E) {

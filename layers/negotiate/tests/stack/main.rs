@@ -4,6 +4,7 @@
 
 mod admission;
 mod ending;
+mod entering;
 mod holding;
 mod moving;
 mod support;

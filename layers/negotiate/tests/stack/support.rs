@@ -13,7 +13,7 @@ use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{BoxError, Channel, SocketPath};
 use kyneta_uds_framing::FramingLayer;
 use kyneta_uds_negotiate::{
-    AcceptHandler, NegotiateLayer, PerPeer, Role, RoleWait, RoleWatch, WaitReason,
+    AcceptHandler, Entrance, NegotiateLayer, PerPeer, Role, RoleWait, RoleWatch, WaitReason,
 };
 use kyneta_uds_queue::{Handle, QueueConfig, QueueLayer};
 use kyneta_uds_unix::{ConnectionPermit, UnixConnector};
@@ -121,9 +121,9 @@ where
     C: Channel<u32, In = u32, Future: Send> + Send + 'static,
     E: Into<BoxError>,
 {
-    async fn accept(self, channel: C, permit: ConnectionPermit) -> Option<Handle<u32>> {
+    async fn accept(self, channel: C, permit: ConnectionPermit, entrance: Entrance<u32>) {
         let per_peer = PerPeer::new(self.handler, QueueConfig::default());
-        AcceptHandler::<C, BoxError, u32>::accept(per_peer, channel, permit).await
+        AcceptHandler::<C, BoxError, u32>::accept(per_peer, channel, permit, entrance).await;
     }
 
     fn accept_failed(&self, _: E) {}
