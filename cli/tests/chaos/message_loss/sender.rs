@@ -26,7 +26,7 @@ use super::{
     Load,
     call::{Call, Outcome},
 };
-use crate::support::event_log::EventLog;
+use crate::{DEADLINE, support::event_log::EventLog};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -117,15 +117,28 @@ impl Sender {
             Kind::Peer => {
                 let builder = Peer::builder(self.path.as_path()).identity(identity);
                 tokio::spawn(report_roles(self.id, self.log.clone(), builder.events()));
+                let events = builder.events();
                 let (id, log) = (self.id, self.log.clone());
                 let inbox = service_fn(move |incoming: Incoming| {
                     log.record(id, Instant::now(), received(&incoming));
                     std::future::ready(Ok::<_, Infallible>(()))
                 });
-                End::Peer(builder.join(inbox).await.unwrap())
+                let peer = builder.join(inbox).await.unwrap();
+                audience(&peer, events).await;
+                End::Peer(peer)
             }
         }
     }
+}
+
+/// Waits for a peer: what a listener sends before its first one is dropped, and counts as sent.
+async fn audience(peer: &Peer, mut events: Events) {
+    let heard = async {
+        while peer.connections().is_empty() {
+            events.recv().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, heard).await.unwrap();
 }
 
 async fn report_roles(id: &'static str, log: Arc<EventLog>, mut events: Events) {
