@@ -285,16 +285,13 @@ async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
     let error = doc.stored().await.unwrap_err().to_string();
     assert_eq!(error, "config is not stored: the store failed: no disk");
     assert_eq!(exchange.counts().not_stored, 1);
+    let mut events = exchange.events();
     store.fails.store(false, Ordering::SeqCst);
     // Without another edit.
-    soon(|| {
-        let stored = offers(&store.inner);
-        let items = stored[0].offers.last().unwrap().data.clone();
-        String::from_utf8_lossy(items.as_slice())
-            .contains("\"b\"")
-            .then_some(())
-    })
-    .await;
+    while !matches!(events.recv().await.unwrap(), ExchangeEvent::Stored { .. }) {}
+    let stored = offers(&store.inner);
+    let items = stored[0].offers.last().unwrap().data.clone();
+    assert!(String::from_utf8_lossy(items.as_slice()).contains("\"b\""));
     doc.stored().await.unwrap();
     exchange.dispose().await;
 }
