@@ -66,6 +66,10 @@ where
         self.peers.events().unsafe_directory(risk.clone());
     }
 
+    fn unheard(&self) {
+        self.peers.events().unheard();
+    }
+
     fn role_changed(&self, role: Role) {
         if role != Role::Listener {
             self.peers.events().observers().end();

@@ -108,6 +108,9 @@ counts! {
         broken: "Connections that ended with another error",
         /// Messages of this side that could not be encoded.
         messages_refused: "Messages of this side that could not be encoded",
+        /// Messages to all that were dropped, since no peer was connected and none was
+        /// [expected](crate::PeerBuilder::regroup).
+        unheard: "Messages to all while no peer was connected",
         /// Messages for which the handler returned an error.
         handler_failures: "Messages for which the handler returned an error",
         /// Messages that the handler panicked on.

@@ -180,6 +180,11 @@ impl EventSender {
         }
     }
 
+    /// A message to all was dropped. No event: one that is alone may send many.
+    pub(crate) fn unheard(&self) {
+        ignore_poison(self.inner.counts.lock()).unheard += 1;
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         *ignore_poison(self.inner.counts.lock())
     }

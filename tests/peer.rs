@@ -105,6 +105,7 @@ async fn a_listener_that_was_always_alone_does_not_wait_for_peers() {
     let (mut a, _inbox) = join(&bus, "a").await;
     assert!(!soon(a.wait_for_peers()).await);
     say(&mut a, "hello?").await;
+    assert_eq!(a.counts().unheard, 1);
 }
 
 #[tokio::test]
@@ -118,6 +119,7 @@ async fn a_listener_without_peers_keeps_messages_for_the_regroup_time_and_no_lon
     assert!(soon(a.wait_for_peers()).await);
     soon(b.dispose()).await;
     say(&mut a, "to no peer, in the end").await;
+    assert_eq!(a.counts().unheard, 1);
     assert!(!soon(a.wait_for_peers()).await);
 }
 

@@ -64,7 +64,8 @@ impl Peer {
 impl<S> PeerBuilder<S> {
     /// How long a listener without connections keeps messages to all peers after the last peer
     /// disconnected: after a change of listener the others take a moment to connect. Later, before the
-    /// first peer, and while it leaves, such messages are dropped and count as sent. 5 s by default.
+    /// first peer, and while it leaves, such messages are dropped and count as sent, and as
+    /// [`unheard`](crate::Counts::unheard). 5 s by default.
     pub fn regroup(mut self, regroup: Duration) -> Self {
         self.role.regroup = regroup;
         self

@@ -39,6 +39,9 @@ pub trait AcceptHandler<C, E, M>: Clone + Send + 'static {
     /// The directory of the listener's path lets other users replace the socket. It has been logged.
     fn directory_risk(&self, risk: &DirectoryRisk) {}
 
+    /// A message to all was dropped: no connection was there to get it, and none is expected.
+    fn unheard(&self) {}
+
     /// The role from now on.
     fn role_changed(&self, role: Role) {}
 

@@ -124,16 +124,17 @@ impl<M: Message + Clone> FanOut<M> {
         }
     }
 
-    /// Queues a copy for each member that has room.
-    pub(crate) fn call(&mut self, msg: M) {
+    /// Queues a copy for each member that has room. False without one: the message is dropped.
+    pub(crate) fn call(&mut self, msg: M) -> bool {
         let mut ready = self.members.iter_mut().filter(|member| member.ready);
-        let last = ready.next_back();
+        let Some(last) = ready.next_back() else {
+            return false;
+        };
         for member in ready {
             member.call(msg.clone());
         }
-        if let Some(member) = last {
-            member.call(msg);
-        }
+        last.call(msg);
+        true
     }
 
     /// Ready when the kernel has taken all for each member, or the member has ended.

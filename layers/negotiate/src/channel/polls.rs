@@ -41,7 +41,9 @@ where
         match &mut self.link {
             Link::Connected(channel) => CallFuture::Below(channel.call(msg)),
             Link::Listening(_, fan_out) | Link::Draining(fan_out) => {
-                fan_out.call(msg);
+                if !fan_out.call(msg) {
+                    self.settings.accept_handler.unheard();
+                }
                 CallFuture::Done
             }
             Link::Idle | Link::HalfClosed(_) => CallFuture::NotReady,
