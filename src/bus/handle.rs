@@ -229,7 +229,7 @@ impl<M> Bus<M> {
 
     /// The other members that are listed, by id: what is accepted now is owed to these.
     pub fn members(&self) -> Vec<Arc<MemberInfo>> {
-        self.shared().present.borrow().infos()
+        self.shared().listed()
     }
 
     /// The same, to be waited for.

@@ -45,6 +45,10 @@ impl Block {
     fn rare(&self) -> MutexGuard<'_, Rare> {
         ignore_poison(self.rare.lock())
     }
+
+    fn end(&self, last: SeqNo) {
+        self.over.store(last.0.saturating_add(1), Ordering::SeqCst);
+    }
 }
 
 /// Nothing more is resolved, and what has a larger number than this was not sent.
@@ -149,6 +153,8 @@ impl Open {
 pub(crate) struct Receipts {
     /// By number, ascending.
     blocks: VecDeque<Open>,
+    /// All is over: the last number that may have been sent.
+    ended: Option<SeqNo>,
 }
 
 impl Receipts {
@@ -156,6 +162,12 @@ impl Receipts {
     #[inline]
     pub(crate) fn give(&mut self, n: SeqNo, has_slot: bool) -> Receipt {
         let (number, bit) = place(n);
+        if let Some(last) = self.ended {
+            // A message that was on its way to be accepted when the end was told.
+            let block = Arc::new(Block::default());
+            block.end(last);
+            return Receipt { block, bit };
+        }
         if self.blocks.back().is_none_or(|last| last.number != number) {
             // The one before is still there only if something of it is open.
             if self.blocks.back().is_some_and(|last| last.open == 0) {
@@ -210,13 +222,19 @@ impl Receipts {
     /// Nothing more is resolved, and what has a number after `last` was not sent; the futures that wait.
     pub(crate) fn end(&mut self, last: SeqNo) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        let over = last.0.saturating_add(1);
+        self.ended = Some(last);
         for of in self.blocks.drain(..) {
-            of.block.over.store(over, Ordering::SeqCst);
+            of.block.end(last);
             let waiting = std::mem::take(&mut of.block.rare().wakers);
             wakers.extend(waiting.into_iter().map(|(_, waker)| waker));
         }
         wakers
+    }
+}
+
+impl Receipts {
+    pub(crate) const fn have_ended(&self) -> bool {
+        self.ended.is_some()
     }
 }
 
@@ -324,5 +342,10 @@ mod tests {
         assert_eq!(receipts.end(SeqNo(2)).len(), 1);
         assert_eq!(poll(&had), Poll::Ready(Ok(Vec::new())));
         assert_eq!(poll(&open), Poll::Ready(Err(Over(SeqNo(2)))));
+        // One that comes too late does not wait for ever.
+        assert_eq!(
+            poll(&receipts.give(SeqNo(3), true)),
+            Poll::Ready(Err(Over(SeqNo(2))))
+        );
     }
 }

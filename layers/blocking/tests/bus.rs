@@ -370,3 +370,47 @@ fn a_listener_that_ends_does_not_wait_for_an_idle_member() {
     assert_eq!(ids(&b), ["c"]);
     place.met(&c, "b");
 }
+
+/// The task of an async member that joins: who is listed then, and how long it took.
+fn joins(place: &Place, id: &str) -> tokio::task::JoinHandle<(Bus<String>, Vec<String>, Duration)> {
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let builder = Bus::builder(place.path.as_pathname().unwrap());
+    let builder = builder.identity(Identity::service(id).unwrap());
+    place.runtime.spawn(async move {
+        let since = Instant::now();
+        let bus = builder.join(ignore).await.unwrap();
+        let listed = bus.members();
+        let listed = listed.iter().map(|of| of.id.as_str().to_owned());
+        (bus, listed.collect(), since.elapsed())
+    })
+}
+
+#[test]
+fn a_newcomer_waits_for_one_that_was_there_whoever_comes_meanwhile() {
+    let place = Place::new();
+    let _listener = place.one("listener");
+    // It reads only while a call runs.
+    let mut slow = place.blocking("slow");
+    let newcomer = joins(&place, "newcomer");
+    thread::sleep(Duration::from_millis(100));
+    let another = joins(&place, "another");
+    thread::sleep(Duration::from_millis(200));
+    slow.recv(Some(Duration::from_millis(300))).unwrap_err();
+    let (_newcomer, listed, _) = place.runtime.block_on(newcomer).unwrap();
+    assert!(listed.contains(&"slow".to_owned()), "{listed:?}");
+    let (_another, listed, _) = place.runtime.block_on(another).unwrap();
+    assert!(listed.contains(&"slow".to_owned()), "{listed:?}");
+}
+
+#[test]
+fn a_newcomer_does_not_wait_for_one_that_leaves() {
+    let place = Place::new();
+    let _listener = place.one("listener");
+    let slow = place.blocking("slow");
+    let newcomer = joins(&place, "newcomer");
+    thread::sleep(Duration::from_millis(100));
+    slow.leave().unwrap();
+    let (_newcomer, listed, took) = place.runtime.block_on(newcomer).unwrap();
+    assert_eq!(listed, ["listener"]);
+    assert!(took < Duration::from_millis(900), "{took:?}");
+}

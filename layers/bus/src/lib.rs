@@ -80,6 +80,7 @@
 mod frame;
 mod hub;
 mod id;
+mod meeting;
 mod member;
 mod queue;
 mod saved;
@@ -90,6 +91,7 @@ pub use frame::{
 };
 pub use hub::{Hub, HubCounts, HubEffect, HubEvent, KnownMember, Route};
 pub use id::{Attempt, ConnectionKey, Incarnation, MachineId, MemberId, SeqNo, Session, Token};
+pub use meeting::Meeting;
 pub use member::{
     Copies, HeldSender, ListedReceiver, Member, MemberConfig, MemberCounts, MemberEffect,
     MemberEvent, NotAccepted, UnresolvedMessage,

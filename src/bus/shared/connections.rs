@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use futures_util::task::AtomicWaker;
 use kyneta_uds_bus::{
-    ConnectionKey, Copies, DownFrame, Hub, HubEvent, Incarnation, MemberEvent, MemberId,
+    ConnectionKey, Copies, DownFrame, Hub, HubEvent, Incarnation, Meeting, MemberEvent, MemberId,
     SlowPolicy, UpFrame,
 };
 use kyneta_uds_core::{Credentials, DisconnectReason, PeerId};
@@ -57,7 +57,7 @@ impl Shared {
             let outbox = UpBox::new(core.number());
             let connection = (outbox.number, outbox.waker().clone());
             core.up = Some(outbox);
-            core.welcomed = None;
+            core.meeting = Meeting::default();
             core.forget_unknown();
             turn.member(MemberEvent::Connected);
             connection
@@ -71,7 +71,7 @@ impl Shared {
         self.turn(|core, turn| {
             if core.is_up(number) {
                 core.up = None;
-                core.welcomed = None;
+                core.meeting = Meeting::default();
                 turn.member(MemberEvent::Disconnected);
             }
         });
@@ -207,11 +207,12 @@ impl Core {
         match input {
             DownInput::Welcome(welcome) => {
                 let Welcome { hub, present, .. } = *welcome;
-                self.welcomed = Some(present);
                 turn.after.welcomed = true;
                 if let Ok(peer) = PeerId::new(hub.0) {
                     let hub = MemberId::new(peer, Incarnation(hub.1));
-                    turn.member(frame(DownFrame::Welcome { hub, present }));
+                    let welcome = DownFrame::Welcome { hub, present };
+                    self.meeting.saw(&welcome);
+                    turn.member(frame(welcome));
                 }
             }
             DownInput::Refused(refused) => turn.after.refused = Some((*refused).into()),
@@ -224,7 +225,10 @@ impl Core {
                 }
             }
             DownInput::Run(sender, run) => self.receive_run(&sender, run, turn),
-            DownInput::Frame(of) => turn.member(frame(of)),
+            DownInput::Frame(of) => {
+                self.meeting.saw(&of);
+                turn.member(frame(of));
+            }
         }
     }
 }

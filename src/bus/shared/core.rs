@@ -10,7 +10,7 @@ use std::{
 };
 
 use kyneta_uds_bus::{
-    ConnectionKey, DownFrame, Hub, HubEffect, HubEvent, MachineId, Member, MemberEffect,
+    ConnectionKey, DownFrame, Hub, HubEffect, HubEvent, MachineId, Meeting, Member, MemberEffect,
     MemberEvent, MemberId, Message, SeqNo, SlowPolicy,
 };
 use kyneta_uds_core::Credentials;
@@ -77,14 +77,14 @@ pub(super) struct Core {
     pub(super) inherited: Vec<(SeqNo, Receipt)>,
     /// The last number that was given to a connection.
     pub(super) last: u64,
-    /// The number of other members that the hub has spoken of, once it has welcomed this one.
-    pub(super) welcomed: Option<u32>,
+    /// With those that were there when the hub welcomed this member.
+    pub(super) meeting: Meeting,
     pub(super) watches_stalls: bool,
     pub(super) own: Own,
     /// Members that have sent more than any window allows: the oldest first.
     pub(super) beyond_window: VecDeque<MemberId>,
-    /// How often the list of members has changed.
-    version: u64,
+    /// The members that are listed, as handles see it.
+    pub(super) listed: Present,
     /// What a turn is to run, and lists of effects: empty between uses, their memory is kept.
     pub(super) work: VecDeque<Work>,
     pub(super) member_out: Vec<MemberEffect<Body>>,
@@ -125,11 +125,11 @@ impl Core {
             frozen_at: None,
             inherited: Vec::new(),
             last: 0,
-            welcomed: None,
+            meeting: Meeting::default(),
             watches_stalls: false,
             own: Own::default(),
             beyond_window: VecDeque::new(),
-            version: 0,
+            listed: Present::default(),
             work: VecDeque::new(),
             member_out: Vec::new(),
             hub_out: Vec::new(),
@@ -220,11 +220,17 @@ impl Core {
                     self.receive_run(&sender, vec![message], turn);
                 }
                 Work::Member(event) => {
-                    if let MemberEvent::Frame(DownFrame::Left(member)) = &event {
-                        let (answered, cancelled) = self.requests.left(member);
-                        turn.after.answered.extend(answered);
-                        turn.after.cancelled.extend(cancelled);
-                        self.gone(member.clone());
+                    match &event {
+                        MemberEvent::Frame(DownFrame::Left(member)) => {
+                            self.end_requests(member, turn);
+                            self.gone(member.clone());
+                        }
+                        MemberEvent::Frame(DownFrame::Peer(peer))
+                            if self.member.is_forgotten(peer) =>
+                        {
+                            self.end_requests(&peer.receiver, turn);
+                        }
+                        _ => {}
                     }
                     let mut out = std::mem::take(&mut self.member_out);
                     self.member.handle(event, &mut out);
@@ -233,6 +239,13 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// A member has left, or was told that this one has: neither answers the other.
+    fn end_requests(&mut self, member: &MemberId, turn: &mut Turn<'_>) {
+        let (answered, cancelled) = self.requests.left(member);
+        turn.after.answered.extend(answered);
+        turn.after.cancelled.extend(cancelled);
     }
 
     /// A member is awaited, for so long already.
@@ -244,7 +257,7 @@ impl Core {
 
     /// What others see of a turn without the lock.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_>) {
-        turn.shared.store_kept(self);
+        turn.after.has_room = turn.shared.store_kept(self);
         if turn.after.delivered && !self.watches_stalls && self.own_member_owes() {
             self.watches_stalls = true;
             turn.after.watch_stalls = true;
@@ -420,14 +433,15 @@ impl Core {
         })
     }
 
+    /// Lists the members anew.
     pub(super) fn list(&mut self) -> Present {
-        self.version += 1;
         let listed = self.member.listed();
         let members = listed.map(|of| (of.id.peer.clone(), self.info(of.id)));
-        Present {
-            version: self.version,
+        self.listed = Present {
+            version: self.listed.version + 1,
             members: Arc::new(members.collect()),
-        }
+        };
+        self.listed.clone()
     }
 
     /// A member left, or its connection has ended. Unless it comes back, its info is forgotten when many others are

@@ -191,15 +191,16 @@ impl Shared {
         listed.find(|of| of.id.peer == *id).map(|of| of.id.clone())
     }
 
-    /// True when each member that the hub has spoken of is listed.
+    /// The members that are listed, by id. Not what is watched: that is told once the lock is released.
+    pub(crate) fn listed(&self) -> Vec<Arc<MemberInfo>> {
+        let listed = self.lock().listed.clone();
+        listed.infos()
+    }
+
+    /// True when each member that was there when the hub welcomed this one is listed, or has left.
     pub(crate) fn has_met_all(&self) -> bool {
         let core = self.lock();
-        let listed = core.member.listed().filter(|of| of.is_live).count();
-        match (&core.hub, core.welcomed) {
-            (Some(_), _) => true,
-            (None, Some(present)) => listed >= present as usize,
-            (None, None) => false,
-        }
+        core.hub.is_some() || core.meeting.is_over()
     }
 
     /// Accepts a message to all, whose slot in the window, if it has one, is taken already.
@@ -227,6 +228,8 @@ impl Shared {
     ) -> Result<Accepted, NotAccepted> {
         let mut core = self.lock();
         let accepted = core.accept(Some(to.clone()), kind, data, trace, has_slot);
+        // At the end those that wait were told already.
+        let request = request.filter(|_| !core.receipts.have_ended());
         if let (Ok(accepted), Some(request)) = (&accepted, request) {
             core.requests.asked(accepted.seq, to, request);
         }
@@ -239,7 +242,8 @@ impl Shared {
     fn carry_out_accepted(self: &Arc<Self>, mut core: MutexGuard<'_, Core>) {
         let waker = core.send_up();
         if core.member_out.is_empty() {
-            self.store_kept(&core);
+            // Nothing is resolved, so there is no more room.
+            let _ = self.store_kept(&core);
             drop(core);
             if let Some(waker) = waker {
                 waker.wake();
@@ -263,10 +267,11 @@ impl Shared {
         });
     }
 
-    /// What handles see without the lock.
-    fn store_kept(&self, core: &Core) {
-        let bytes = core.member.counts().kept_bytes;
-        self.kept_bytes.store(bytes, Ordering::Release);
+    /// What handles see without the lock. True when there is room again for those that wait for it.
+    fn store_kept(&self, core: &Core) -> bool {
+        let (bytes, max) = (core.member.counts().kept_bytes, self.settings.max_bytes);
+        let before = self.kept_bytes.swap(bytes, Ordering::AcqRel);
+        before >= max && bytes < max
     }
 
     /// Answers a request of a member.
@@ -337,6 +342,11 @@ impl Shared {
             return self.leaves_later.store(true, Ordering::Release);
         }
         self.turn(|core, turn| {
+            // What it has is not missed by it.
+            if self.inbox.may_acknowledge() {
+                turn.member(MemberEvent::Acknowledge);
+                core.run(turn);
+            }
             if let Some(outbox) = &mut core.up {
                 turn.up(outbox, Up::Frame(UpFrame::Bye));
             }

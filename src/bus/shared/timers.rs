@@ -49,7 +49,7 @@ impl Shared {
         let pause = async move { sleep(pause).await };
         self.later(pause, move |shared| {
             let is_unwelcome = shared.turn(|core, turn| {
-                let is_unwelcome = core.is_up(number) && core.welcomed.is_none();
+                let is_unwelcome = core.is_up(number) && !core.meeting.is_welcomed();
                 if is_unwelcome {
                     let waiting = Waiting::new(SharedError::new(NotWelcomed), since);
                     turn.after.events.push(BusEvent::Waiting(waiting));

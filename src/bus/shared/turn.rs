@@ -47,6 +47,8 @@ pub(super) struct Turn<'a> {
 pub(super) struct After {
     /// Slots of the window that are free again.
     pub(super) slots: usize,
+    /// So few bytes are kept that more may be sent. What is sent beyond the window has bytes and no slot.
+    pub(super) has_room: bool,
     /// Of futures whose messages are resolved.
     pub(super) wakers: Vec<Waker>,
     pub(super) answered: Vec<Answered>,
@@ -139,6 +141,8 @@ impl Shared {
         }
         if after.slots > 0 {
             self.window.add_permits(after.slots);
+        }
+        if after.slots > 0 || after.has_room {
             self.room.notify_waiters();
         }
         after.wakers.into_iter().for_each(Waker::wake);

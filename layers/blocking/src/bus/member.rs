@@ -7,8 +7,8 @@ use std::{collections::VecDeque, fmt, marker::PhantomData, thread, time::Duratio
 
 use bytes::Bytes;
 use kyneta_uds_bus::{
-    DownFrame, Incarnation, Member, MemberConfig, MemberEffect, MemberEvent, MemberId, Message,
-    NotAccepted, SeqNo, UpFrame,
+    Incarnation, Meeting, Member, MemberConfig, MemberEffect, MemberEvent, MemberId, Message,
+    NotAccepted, SeqNo, Token, UpFrame,
 };
 use kyneta_uds_cbor::EncodeError;
 use kyneta_uds_core::{Identity, PeerId, SocketPath};
@@ -87,8 +87,8 @@ pub struct BusMember<M> {
     /// Absent after a loss.
     link: Option<Link>,
     machines: MachineNames,
-    /// How many other members the hub has spoken of.
-    welcomed: Option<u32>,
+    /// With those that were there when the hub welcomed this member.
+    meeting: Meeting,
     /// What came and was not given out.
     held: VecDeque<Held>,
     /// The message that a call waits for, and what is known of it.
@@ -158,7 +158,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             member: Member::new(me, MemberConfig::default()),
             link: None,
             machines: MachineNames::new(),
-            welcomed: None,
+            meeting: Meeting::default(),
             held: VecDeque::new(),
             waits: SeqNo(0),
             resolved: None,
@@ -167,10 +167,11 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             message: PhantomData,
         };
         this.connect(&mut deadline)?;
-        this.until(&mut deadline, |this| this.welcomed)?;
+        this.until(&mut deadline, |this| {
+            this.meeting.is_welcomed().then_some(())
+        })?;
         let met = this.until(&mut Deadline::after(Some(MEETING)), |this| {
-            let live = this.member.listed().filter(|of| of.is_live).count();
-            (live as u64 >= u64::from(this.welcomed?)).then_some(())
+            this.meeting.is_over().then_some(())
         });
         match met {
             // They are met later.
@@ -221,12 +222,14 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         let mut deadline = Deadline::after(timeout);
         let (to, data) = (self.listed(to)?, self.encode(message)?);
         let seq = self.accept(Some(to.clone()), Kind::Request, data, &mut deadline)?;
+        let place = self.place(&to);
         let answered = self.until(&mut deadline, |this| {
             if let Some(answer) = this.answer.take_if(|(from, ..)| *from == to) {
                 return Some(Some(answer));
             }
-            let is_listed = this.member.listed().any(|of| *of.id == to);
-            (!is_listed).then_some(None)
+            // With another place it was told that this member had left, and does not answer.
+            let is_there = this.place(&to) == place;
+            (!is_there).then_some(None)
         });
         self.waits = SeqNo(0);
         match answered {
@@ -324,6 +327,14 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             Some(of) => Ok(of.id.clone()),
             None => Err(BusError::Unknown(id.to_owned())),
         }
+    }
+
+    /// Names the place of a member that is listed.
+    fn place(&self, of: &MemberId) -> Option<Token> {
+        let mut listed = self.member.listed();
+        listed
+            .find(|receiver| receiver.id == of)
+            .map(|receiver| receiver.token)
     }
 
     fn encode(&self, message: &M) -> Result<Bytes, BusError> {
@@ -513,9 +524,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         match down {
             Down::Frames(frames) => {
                 for frame in frames {
-                    if let DownFrame::Welcome { present, .. } = &frame {
-                        self.welcomed = Some(*present);
-                    }
+                    self.meeting.saw(&frame);
                     self.event(MemberEvent::Frame(frame));
                 }
                 Ok(())

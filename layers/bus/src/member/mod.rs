@@ -363,17 +363,14 @@ impl<B: Clone> Member<B> {
 
     /// The hub says where a receiver is: it is listed from now on, and gets what it lacks.
     fn meet(&mut self, peer: PeerPlace, out: &mut Vec<MemberEffect<B>>) {
-        let known = self.audience.get(&peer.receiver);
-        let known = known.map(|receiver| receiver.token);
-        if !self.may_know(&peer.receiver, known.is_some(), self.audience.len()) {
+        let is_known = self.audience.get(&peer.receiver).is_some();
+        if !self.may_know(&peer.receiver, is_known, self.audience.len()) {
             return;
         }
-        match known {
-            None => out.push(MemberEffect::Present(peer.receiver.clone())),
-            Some(token) if token != peer.place.token => {
-                self.audience.part(&peer.receiver, &mut self.kept, out);
-            }
-            Some(_) => {}
+        if !is_known {
+            out.push(MemberEffect::Present(peer.receiver.clone()));
+        } else if self.is_forgotten(&peer) {
+            self.audience.part(&peer.receiver, &mut self.kept, out);
         }
         let receiver = self.audience.meet(&peer, self.last);
         let (after, from) = (receiver.acked.max(peer.place.k), receiver.start);

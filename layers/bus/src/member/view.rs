@@ -3,7 +3,7 @@
 //! In: a member. Out: values, which borrow from it. Pure.
 
 use crate::{
-    frame::Place,
+    frame::{PeerPlace, Place},
     id::{MemberId, SeqNo, Token},
 };
 
@@ -70,6 +70,13 @@ impl<B> Member<B> {
             place: held.place,
             is_fresh: held.fresh,
         })
+    }
+
+    /// True when the receiver has forgotten this member since they met last: it was told that this one had left. So it
+    /// answers nothing that it was asked before.
+    pub fn is_forgotten(&self, now: &PeerPlace) -> bool {
+        let receiver = self.audience.get(&now.receiver);
+        receiver.is_some_and(|receiver| receiver.token != now.place.token)
     }
 
     /// True when more has come than the hub was told: a [`MemberEvent::Acknowledge`](crate::MemberEvent::Acknowledge) has
