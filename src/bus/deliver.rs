@@ -17,7 +17,10 @@ use kyneta_uds_bus::{Message, SeqNo};
 use kyneta_uds_core::{BoxError, SharedError};
 use kyneta_uds_unix::Pause;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{
     bundle,
@@ -42,6 +45,12 @@ const ACKNOWLEDGE_LAZILY_AFTER: Duration = Duration::from_millis(10);
 /// After this many messages, too.
 const ACKNOWLEDGE_EACH: usize = 256;
 
+/// Of a handler that does not wait, the clock is read after each so many messages.
+const LOOK_EACH: usize = 8;
+
+/// A handler that is slow acknowledges so often: it is not one that is stuck.
+const ACKNOWLEDGE_SLOWLY_AFTER: Duration = Duration::from_millis(100);
+
 /// Bytes for texts that a message's type borrows while it is read. Longer ones are no such texts.
 const SCRATCH: usize = 4096;
 
@@ -53,6 +62,8 @@ struct Open {
     since: Option<Instant>,
     /// Since when a request or an answer is not acknowledged.
     lazily: Option<std::time::Instant>,
+    /// The handler takes long and does not wait: the task that writes the acknowledgement may need this thread.
+    gives_way: bool,
 }
 
 /// When something is to be acknowledged.
@@ -73,15 +84,15 @@ struct Alarm {
 }
 
 impl Alarm {
-    /// True when what is `due` has come first.
-    async fn rings_before(&mut self, due: Due, changed: impl Future<Output = ()>) -> bool {
-        let mut changed = pin!(changed);
+    /// The output of `work`; `None` when what is `due` has come first.
+    async fn rings_before<T>(&mut self, due: Due, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
         poll_fn(|cx| {
-            if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
             }
             match self.rings_soon(due.soon, cx) || self.rings_lazily(due.lazily, cx) {
-                true => Poll::Ready(true),
+                true => Poll::Ready(None),
                 false => Poll::Pending,
             }
         })
@@ -146,7 +157,8 @@ where
             match open.due(&shared) {
                 None => shared.inbox.changed().await,
                 Some(due) => {
-                    if alarm.rings_before(due, shared.inbox.changed()).await {
+                    let changed = shared.inbox.changed();
+                    if alarm.rings_before(due, changed).await.is_none() {
                         acknowledge(&shared, &mut open);
                     }
                 }
@@ -190,9 +202,11 @@ where
                         true => open.take_request(&shared),
                         false => open.take(message.body.at_once),
                     }
+                    shared.inbox.got(&from, message.n);
                     let is_last = left == 0;
                     if let Some(looking) = handler.looking(&from) {
-                        let mut hand_over = || open.hand_over(&shared, is_last && !is_request);
+                        let mut hand_over =
+                            || open.hand_over(&shared, None, is_last && !is_request);
                         match look_at(looking, of, &shared, &mut hand_over) {
                             None => continue,
                             Some(unseen) => of = unseen,
@@ -200,7 +214,7 @@ where
                     }
                     match decode(of.data, of.whole, &mut scratch) {
                         Ok(message) => {
-                            open.hand_over(&shared, is_last && !is_request);
+                            open.hand_over(&shared, None, is_last && !is_request);
                             let mut handled = pin!(handler.handle(of.saying(message), &shared));
                             let first = poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
                             let handled = match first {
@@ -210,7 +224,8 @@ where
                                     if is_request && is_last {
                                         acknowledge(&shared, &mut open);
                                     }
-                                    handled.await
+                                    let rest = Rest(&mut open, &mut alarm, &shared);
+                                    rest.of(handled).await
                                 }
                             };
                             handled.unwrap_or_else(|error| failed(&shared, &from, error));
@@ -221,6 +236,8 @@ where
                 Delivery::Run(from, run) => {
                     let mut more = left + run.len();
                     let mut rest = Vec::new();
+                    let last = run.last().map(|message| message.n);
+                    let mut got = None;
                     for message in run {
                         more -= 1;
                         if !rest.is_empty() {
@@ -244,9 +261,14 @@ where
                                 responder: None,
                             };
                             open.take(message.body.at_once);
+                            got = Some(seq);
+                            if std::mem::take(&mut open.gives_way) {
+                                yield_now().await;
+                            }
                             let is_last = more == 0 && inside.is_empty();
                             if let Some(looking) = handler.looking(&from) {
-                                let mut hand_over = || open.hand_over(&shared, is_last);
+                                let mut hand_over =
+                                    || open.hand_over(&shared, Some((&from, seq)), is_last);
                                 match look_at(looking, of, &shared, &mut hand_over) {
                                     None => continue,
                                     Some(unseen) => of = unseen,
@@ -254,13 +276,28 @@ where
                             }
                             match decode(of.data, of.whole, &mut scratch) {
                                 Ok(message) => {
-                                    open.hand_over(&shared, is_last);
-                                    let handled = handler.handle(of.saying(message), &shared).await;
+                                    open.hand_over(&shared, Some((&from, seq)), is_last);
+                                    let handled = handler.handle(of.saying(message), &shared);
+                                    let mut handled = pin!(handled);
+                                    let first =
+                                        poll_fn(|cx| Poll::Ready(handled.as_mut().poll(cx))).await;
+                                    let handled = match first {
+                                        Poll::Ready(handled) => handled,
+                                        Poll::Pending => {
+                                            shared.inbox.got(&from, seq);
+                                            let rest = Rest(&mut open, &mut alarm, &shared);
+                                            rest.of(handled).await
+                                        }
+                                    };
                                     handled.unwrap_or_else(|error| failed(&shared, &from, error));
                                 }
                                 Err(error) => of.not_understood(&shared, error),
                             }
                         }
+                    }
+                    // What a bundle lacks does not come.
+                    if let Some(got) = if rest.is_empty() { last } else { got } {
+                        shared.inbox.got(&from, got);
                     }
                     if !rest.is_empty() {
                         not_got.push(Delivery::Run(from, rest));
@@ -390,21 +427,52 @@ impl Open {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// A message is handed over now. `is_last`: none waits behind it.
-    fn hand_over(&mut self, shared: &Arc<Shared>, is_last: bool) {
+    /// A message is handed over now, one of a run `of` a sender. `is_last`: none waits behind it.
+    fn hand_over(
+        &mut self,
+        shared: &Arc<Shared>,
+        of: Option<(&Arc<MemberInfo>, SeqNo)>,
+        is_last: bool,
+    ) {
         let is_owed = self.at_once || shared.inbox.owed_lazily() > 0;
-        if is_last && is_owed || self.messages >= ACKNOWLEDGE_EACH {
+        let is_slow = self.is_slow();
+        if is_last && is_owed || self.messages >= ACKNOWLEDGE_EACH || is_slow {
             // It counts as handed over: a handler that publishes and waits must not be waited for.
+            if let Some((from, seq)) = of {
+                shared.inbox.got(from, seq);
+            }
             acknowledge(shared, self);
+            self.gives_way = is_slow;
         }
         shared.events.received();
+    }
+
+    fn is_slow(&self) -> bool {
+        let looks = self.messages.is_multiple_of(LOOK_EACH);
+        looks && (self.since).is_some_and(|since| since.elapsed() >= ACKNOWLEDGE_SLOWLY_AFTER)
     }
 }
 
 fn acknowledge(shared: &Arc<Shared>, open: &mut Open) {
-    if shared.inbox.may_acknowledge() {
-        *open = Open::default();
-        shared.acknowledge();
+    *open = Open::default();
+    shared.acknowledge();
+}
+
+/// Waits for a handler that is at work on a message: what it has got is acknowledged meanwhile.
+struct Rest<'a>(&'a mut Open, &'a mut Alarm, &'a Arc<Shared>);
+
+impl Rest<'_> {
+    async fn of<T>(self, mut handled: Pin<&mut impl Future<Output = T>>) -> T {
+        let Self(open, alarm, shared) = self;
+        loop {
+            let Some(due) = open.due(shared) else {
+                return handled.await;
+            };
+            match alarm.rings_before(due, handled.as_mut()).await {
+                Some(done) => return done,
+                None => acknowledge(shared, open),
+            }
+        }
     }
 }
 

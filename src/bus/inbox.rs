@@ -1,8 +1,8 @@
 //! What waits for the handler: messages, and events that are in one order with them.
 //!
-//! In: deliveries of the member. Out: the same, one by one. May touch: a lock of its own. It is bounded by the windows
-//! of the senders, because what waits here is not acknowledged once it is many; or, of a member that keeps the newest, by their
-//! number.
+//! In: deliveries of the member. Out: the same, one by one; which of them the handler has got. May touch: locks of its own. It
+//! is bounded by the windows of the senders, because what waits here is not acknowledged; or, of a member that keeps the newest,
+//! by their number.
 
 use std::{
     num::NonZeroU32,
@@ -12,15 +12,12 @@ use std::{
     },
 };
 
-use kyneta_uds_bus::{Message, SlowPolicy};
+use kyneta_uds_bus::{Message, SeqNo, SlowPolicy};
 use kyneta_uds_core::ignore_poison;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{bundle, event::BusEvent, info::MemberInfo, newest, wire::Body};
-
-/// While more wait for the handler, nothing is acknowledged: the windows of the senders fill.
-const MAX_WAITING: usize = 256;
 
 /// From so many requests and answers on, their acknowledgement goes with what is written next. One of its own for each would
 /// cost as much as the answer.
@@ -68,6 +65,8 @@ pub(crate) struct Inbox {
     /// How many messages and events that is.
     len: AtomicUsize,
     some: Notify,
+    /// The last message of each sender that the handler has got, where that is to be acknowledged.
+    got: Mutex<Vec<(Arc<MemberInfo>, SeqNo)>>,
     /// Requests and answers that are not acknowledged.
     owed_lazily: AtomicUsize,
     is_closed: AtomicBool,
@@ -106,7 +105,8 @@ impl Inbox {
         }
         let waits: usize = waiting.iter().map(newest::droppable).sum();
         if waits > limit {
-            newest::drop_oldest(waiting, waits - most);
+            // What gives way is not waited for, and what is addressed before it no longer.
+            newest::drop_oldest(waiting, waits - most, |from, n| self.got(from, n));
             let len = waiting.iter().map(Delivery::len).sum();
             self.len.store(len, Ordering::Relaxed);
         }
@@ -140,11 +140,22 @@ impl Inbox {
 
     /// True when what is written now is to take acknowledgements along.
     pub(crate) fn has_ripe(&self) -> bool {
-        self.owed_lazily() >= RIPE && self.may_acknowledge()
+        self.owed_lazily() >= RIPE
     }
 
-    pub(crate) fn may_acknowledge(&self) -> bool {
-        self.len() <= MAX_WAITING
+    /// The handler has got a sender's messages up to this number.
+    pub(crate) fn got(&self, from: &Arc<MemberInfo>, n: SeqNo) {
+        let mut got = ignore_poison(self.got.lock());
+        match got.iter_mut().rfind(|(of, _)| Arc::ptr_eq(of, from)) {
+            Some((_, last)) => *last = n.max(*last),
+            None => got.push((from.clone(), n)),
+        }
+    }
+
+    /// What it has got since the last time, of each sender.
+    pub(crate) fn tell_got(&self, mut tell: impl FnMut(&MemberInfo, SeqNo)) {
+        let mut got = ignore_poison(self.got.lock());
+        got.drain(..).for_each(|(from, n)| tell(&from, n));
     }
 
     /// Looks at what waits.
@@ -206,11 +217,6 @@ impl Inbox {
         }
         // What came meanwhile.
         self.some.notify_one();
-    }
-
-    /// How many messages and events wait.
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
     }
 
     /// Ready when something may wait, or when it is closed. Cancel safe.

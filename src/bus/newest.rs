@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use kyneta_uds_bus::SeqNo;
+
 use super::{bundle, event::BusEvent, inbox::Delivery, info::MemberInfo};
 
 /// How many messages may give way.
@@ -23,8 +25,12 @@ pub(super) fn droppable(delivery: &Delivery) -> usize {
     }
 }
 
-/// Drops the oldest ones, so many.
-pub(super) fn drop_oldest(waiting: &mut Vec<Delivery>, excess: usize) {
+/// Drops the oldest ones, so many, and tells the last number of each part.
+pub(super) fn drop_oldest(
+    waiting: &mut Vec<Delivery>,
+    excess: usize,
+    mut dropping: impl FnMut(&Arc<MemberInfo>, SeqNo),
+) {
     let mut excess = excess;
     let mut left = Vec::with_capacity(waiting.len());
     for delivery in waiting.drain(..) {
@@ -53,6 +59,7 @@ pub(super) fn drop_oldest(waiting: &mut Vec<Delivery>, excess: usize) {
                     left.push(Delivery::Run(from.clone(), std::mem::take(&mut rest)));
                 }
                 missed(&mut left, &from, dropped as u64);
+                dropping(&from, SeqNo(message.n.0 - (count - dropped) as u64));
                 excess -= dropped;
             }
             if dropped < count {
@@ -87,7 +94,7 @@ fn missed(left: &mut Vec<Delivery>, from: &Arc<MemberInfo>, more: u64) {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use kyneta_uds_bus::{Incarnation, Message, SeqNo};
+    use kyneta_uds_bus::{Incarnation, Message};
     use kyneta_uds_core::Identity;
 
     use super::*;
@@ -155,7 +162,7 @@ mod tests {
             (9, "a-1 a2 b-1 a-4 other"),
         ] {
             let mut waiting = waiting();
-            drop_oldest(&mut waiting, excess);
+            drop_oldest(&mut waiting, excess, |_, _| {});
             assert_eq!(shown(&waiting).join(" "), expected, "{excess}");
         }
     }

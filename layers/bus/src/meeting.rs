@@ -1,9 +1,9 @@
-//! Whether a newcomer has met those that were there when its hub welcomed it.
+//! Whether a newcomer has met those that were there when its hub welcomed it: it lists them, and they list it.
 //!
 //! In: what the hub says. Out: yes or no. Pure. Numbers alone do not say it: of those that were there some leave, and others
 //! come meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{frame::DownFrame, id::MemberId};
 
@@ -18,7 +18,7 @@ use crate::{frame::DownFrame, id::MemberId};
 /// let mut meeting = Meeting::default();
 /// meeting.saw(&DownFrame::<()>::Welcome { hub: id("shop")?, present: 1 });
 /// meeting.saw(&DownFrame::<()>::Joined { sender: id("till")?, session: Session(1) });
-/// assert!(!meeting.is_over());
+/// assert!(!meeting.is_over()); // until its `Peer` and its `Start` have come
 /// meeting.saw(&DownFrame::<()>::Left(id("till")?));
 /// assert!(meeting.is_over());
 /// # Ok(())
@@ -29,7 +29,16 @@ pub struct Meeting {
     /// How many were there at the welcome. They are named first.
     present: Option<usize>,
     named: BTreeSet<MemberId>,
-    unmet: BTreeSet<MemberId>,
+    unmet: BTreeMap<MemberId, Unmet>,
+}
+
+/// What is still to come of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unmet {
+    /// Where it is: then this member lists it.
+    peer: bool,
+    /// Where it begins: it lists this member.
+    start: bool,
 }
 
 impl Meeting {
@@ -43,13 +52,13 @@ impl Meeting {
                     ..Self::default()
                 };
             }
-            DownFrame::Joined { sender, .. } if self.names(sender) => {
-                self.unmet.insert(sender.clone());
-            }
+            DownFrame::Joined { sender, .. } => self.names(sender),
             DownFrame::Peer(peer) => {
+                // One that was known before is not introduced by a `Joined`.
                 self.names(&peer.receiver);
-                self.unmet.remove(&peer.receiver);
+                self.has_come(&peer.receiver, |of| of.peer = false);
             }
+            DownFrame::Start { sender, .. } => self.has_come(sender, |of| of.start = false),
             DownFrame::Left(member) => {
                 self.unmet.remove(member);
             }
@@ -57,10 +66,22 @@ impl Meeting {
         }
     }
 
-    /// True when a member was not named before, and is one of those that were there.
-    fn names(&mut self, member: &MemberId) -> bool {
+    /// A member that was not named before, and is one of those that were there, is to be met.
+    fn names(&mut self, member: &MemberId) {
         let is_complete = self.present.is_none_or(|all| self.named.len() >= all);
-        !is_complete && self.named.insert(member.clone())
+        if !is_complete && self.named.insert(member.clone()) {
+            let (peer, start) = (true, true);
+            self.unmet.insert(member.clone(), Unmet { peer, start });
+        }
+    }
+
+    fn has_come(&mut self, member: &MemberId, what: impl FnOnce(&mut Unmet)) {
+        if let Some(of) = self.unmet.get_mut(member) {
+            what(of);
+            if !of.peer && !of.start {
+                self.unmet.remove(member);
+            }
+        }
     }
 
     /// True once the hub has welcomed this member.
@@ -106,6 +127,11 @@ mod tests {
         })
     }
 
+    fn start(name: &str) -> DownFrame<()> {
+        let (sender, from) = (id(name), SeqNo(1));
+        DownFrame::Start { sender, from }
+    }
+
     fn is_over(frames: &[DownFrame<()>]) -> bool {
         let mut meeting = Meeting::default();
         frames.iter().for_each(|frame| meeting.saw(frame));
@@ -120,25 +146,50 @@ mod tests {
             (vec![welcome(0)], true),
             (vec![welcome(1)], false),
             (vec![welcome(1), joined("a")], false),
-            (vec![welcome(1), joined("a"), peer("a")], true),
+            (vec![welcome(1), joined("a"), peer("a")], false),
+            (vec![welcome(1), joined("a"), start("a")], false),
+            (vec![welcome(1), joined("a"), peer("a"), start("a")], true),
+            (vec![welcome(1), joined("a"), start("a"), peer("a")], true),
             // One that was known before is not introduced again.
-            (vec![welcome(1), peer("a")], true),
-            (vec![welcome(2), joined("a"), joined("b"), peer("b")], false),
+            (vec![welcome(1), peer("a"), start("a")], true),
             (
-                vec![welcome(2), joined("a"), joined("b"), peer("b"), left("a")],
+                vec![welcome(2), joined("a"), joined("b"), peer("b"), start("b")],
+                false,
+            ),
+            (
+                vec![
+                    welcome(2),
+                    joined("a"),
+                    joined("b"),
+                    peer("b"),
+                    start("b"),
+                    left("a"),
+                ],
                 true,
             ),
             // One that has come since counts for none that was there, and is not waited for.
             (
-                vec![welcome(1), joined("a"), joined("new"), peer("new")],
+                vec![
+                    welcome(1),
+                    joined("a"),
+                    joined("new"),
+                    peer("new"),
+                    start("new"),
+                ],
                 false,
             ),
             (
-                vec![welcome(1), joined("a"), joined("new"), peer("a")],
+                vec![
+                    welcome(1),
+                    joined("a"),
+                    joined("new"),
+                    peer("a"),
+                    start("a"),
+                ],
                 true,
             ),
             // Another welcome begins anew.
-            (vec![welcome(1), peer("a"), welcome(1)], false),
+            (vec![welcome(1), peer("a"), start("a"), welcome(1)], false),
         ] {
             assert_eq!(is_over(&frames), expected, "{frames:?}");
         }

@@ -138,7 +138,7 @@ impl MemberInfo {
     }
 }
 
-/// What waits for the handler. Acknowledgements are not part of it: the successor begins with one.
+/// What waits for the handler.
 pub(crate) fn save_waiting(waiting: &[Delivery]) -> SavedValue {
     let parts = waiting.iter().flat_map(|delivery| match delivery {
         Delivery::Message {

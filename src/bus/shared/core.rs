@@ -390,10 +390,23 @@ impl Core {
         message: Message<Body>,
         turn: &mut Turn<'_>,
     ) {
+        let n = message.n;
         match self.delivery(sender, message, turn) {
-            Some(delivery) => turn.deliver(delivery),
+            Some(delivery) => self.hand_over(sender, n, delivery, turn),
             None => turn.handled(),
         }
+    }
+
+    /// Waits for the user, up to number `n` of its sender.
+    pub(super) fn hand_over(
+        &mut self,
+        sender: &MemberId,
+        n: SeqNo,
+        delivery: Delivery,
+        turn: &mut Turn<'_>,
+    ) {
+        self.member.waits(sender, n);
+        turn.deliver(delivery);
     }
 
     /// What the user's handler gets of a message: nothing, if it is about a request.

@@ -299,8 +299,8 @@ impl Shared {
 
     /// Messages were handed to the user: their senders are told.
     pub(crate) fn acknowledge(self: &Arc<Self>) {
-        self.inbox.owe_nothing_lazily();
         self.turn(|core, turn| {
+            self.tell_got(&mut core.member);
             core.own_member_goes_on(turn);
             turn.member(MemberEvent::Acknowledge);
         });
@@ -318,7 +318,7 @@ impl Shared {
         let Some(outbox) = up.as_mut().filter(|up| up.number == number) else {
             return;
         };
-        self.inbox.owe_nothing_lazily();
+        self.tell_got(member);
         member.handle(MemberEvent::Acknowledge, member_out);
         for effect in member_out.drain(..) {
             if let MemberEffect::Send(frame) = effect {
@@ -329,11 +329,18 @@ impl Shared {
     }
 
     /// The same for what this process's own member, while it listens, sends anyway.
-    fn acknowledge_own(&self, core: &Core, turn: &mut Turn<'_>) {
+    fn acknowledge_own(&self, core: &mut Core, turn: &mut Turn<'_>) {
         if self.inbox.has_ripe() && core.own_member_owes() {
-            self.inbox.owe_nothing_lazily();
+            self.tell_got(&mut core.member);
             turn.member(MemberEvent::Acknowledge);
         }
+    }
+
+    /// What the handler has got may be acknowledged.
+    fn tell_got(&self, member: &mut Member<Body>) {
+        self.inbox.owe_nothing_lazily();
+        self.inbox
+            .tell_got(|from, n| member.got(&from.member_id(), n));
     }
 
     /// The member leaves for good.
@@ -343,10 +350,9 @@ impl Shared {
         }
         self.turn(|core, turn| {
             // What it has is not missed by it.
-            if self.inbox.may_acknowledge() {
-                turn.member(MemberEvent::Acknowledge);
-                core.run(turn);
-            }
+            self.tell_got(&mut core.member);
+            turn.member(MemberEvent::Acknowledge);
+            core.run(turn);
             if let Some(outbox) = &mut core.up {
                 turn.up(outbox, Up::Frame(UpFrame::Bye));
             }

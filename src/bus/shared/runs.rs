@@ -119,16 +119,18 @@ impl Core {
             Kind::Bundle(_) => !message.addressed,
             _ => false,
         };
-        if run.is_empty() {
+        let Some(last) = run.last() else {
             return;
-        }
+        };
         if run.iter().all(is_plain) {
+            let n = last.n;
             let delivery = Delivery::Run(self.info(sender), run);
-            return turn.deliver(delivery);
+            return self.hand_over(sender, n, delivery, turn);
         }
         for message in run {
             if is_plain(&message) {
-                turn.deliver(Delivery::Run(self.info(sender), vec![message]));
+                let (n, from) = (message.n, self.info(sender));
+                self.hand_over(sender, n, Delivery::Run(from, vec![message]), turn);
                 continue;
             }
             match message.body.kind {

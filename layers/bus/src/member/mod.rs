@@ -294,6 +294,42 @@ impl<B: Clone> Member<B> {
         new
     }
 
+    /// A message that was delivered waits for the user in the shell. It is not acknowledged, nor what comes behind it,
+    /// before the user has [got](Self::got) it.
+    ///
+    /// ```
+    /// use kyneta_uds_bus::{DownFrame, Incarnation, Member, MemberConfig, MemberEffect, MemberEvent, MemberId};
+    /// use kyneta_uds_bus::{Message, SeqNo, Session, UpFrame};
+    /// use kyneta_uds_core::PeerId;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let id = |name| Ok::<_, kyneta_uds_core::TextTooLong>(MemberId::new(PeerId::new(name)?, Incarnation(1)));
+    /// let (mut till, shop, mut out) = (Member::new(id("till")?, MemberConfig::default()), id("shop")?, Vec::new());
+    /// till.handle(MemberEvent::Connected, &mut out);
+    /// till.handle(MemberEvent::Frame(DownFrame::Joined { sender: shop.clone(), session: Session(1) }), &mut out);
+    /// let message = Message { n: SeqNo(1), addressed: false, body: "pen" };
+    /// till.handle(MemberEvent::Frame(DownFrame::Msg { sender: shop.clone(), message }), &mut out);
+    /// till.waits(&shop, SeqNo(1));
+    ///
+    /// out.clear();
+    /// till.handle(MemberEvent::Acknowledge, &mut out);
+    /// assert_eq!(out, []);
+    /// till.got(&shop, SeqNo(1));
+    /// till.handle(MemberEvent::Acknowledge, &mut out);
+    /// assert_eq!(out, [MemberEffect::Send(UpFrame::Ack { sender: shop, k: SeqNo(1) })]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn waits(&mut self, sender: &MemberId, n: SeqNo) {
+        self.places.waits(sender, n);
+    }
+
+    /// The user has got what [waited](Self::waits) of a sender, up to this number. The next
+    /// [`MemberEvent::Acknowledge`] says so, or the next greeting.
+    pub fn got(&mut self, sender: &MemberId, n: SeqNo) {
+        self.places.got(sender, n);
+    }
+
     fn connected(&mut self, out: &mut Vec<MemberEffect<B>>) {
         self.connected = true;
         self.attempt = self.attempt.next();

@@ -17,6 +17,9 @@ pub(super) struct HeldPlace {
     pub(super) fresh: bool,
     /// The hub has been told of everything up to here.
     pub(super) told: SeqNo,
+    /// The last message that waits for the user, or did, and the last one that the user has got.
+    pub(super) waits: SeqNo,
+    pub(super) got: SeqNo,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -59,6 +62,8 @@ impl Places {
                 },
                 fresh: true,
                 told: SeqNo(0),
+                waits: SeqNo(0),
+                got: SeqNo(0),
             }
         });
         held.place.token
@@ -71,19 +76,35 @@ impl Places {
     /// All places, as the greeting tells them to a hub.
     pub(super) fn tell(&mut self) -> Vec<(MemberId, Place)> {
         let told = self.held.iter_mut().map(|(sender, held)| {
-            held.told = held.place.k;
-            (sender.clone(), held.place)
+            held.told = held.had();
+            let (token, k) = (held.place.token, held.told);
+            (sender.clone(), Place { token, k })
         });
         told.collect()
     }
 
-    /// The senders of which more has come than the hub was told.
+    /// The senders of which the user has got more than the hub was told.
     pub(super) fn untold(&mut self, mut tell: impl FnMut(&MemberId, SeqNo)) {
         for (sender, held) in &mut self.held {
-            if held.place.k > held.told {
-                held.told = held.place.k;
-                tell(sender, held.place.k);
+            let had = held.had();
+            if had > held.told {
+                held.told = had;
+                tell(sender, had);
             }
+        }
+    }
+
+    /// A sender's message waits for the user.
+    pub(super) fn waits(&mut self, sender: &MemberId, n: SeqNo) {
+        if let Some(held) = self.held.get_mut(sender) {
+            held.waits = held.waits.max(n);
+        }
+    }
+
+    /// The user has got a sender's messages up to `n`.
+    pub(super) fn got(&mut self, sender: &MemberId, n: SeqNo) {
+        if let Some(held) = self.held.get_mut(sender) {
+            held.got = held.got.max(n);
         }
     }
 
@@ -148,5 +169,21 @@ impl Places {
         held.place.k = n;
         held.fresh = false;
         true
+    }
+}
+
+impl HeldPlace {
+    /// Everything up to here is had: what waits for the user is not, nor what came behind it.
+    const fn had(&self) -> SeqNo {
+        if self.has_waiting() {
+            self.got
+        } else {
+            self.place.k
+        }
+    }
+
+    /// Something waits for the user.
+    pub(super) const fn has_waiting(&self) -> bool {
+        self.got.0 < self.waits.0
     }
 }

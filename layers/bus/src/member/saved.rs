@@ -24,6 +24,7 @@ const PART: &str = "the member of a bus";
 const VERSION: u32 = 1;
 const LISTED: &str = "listed";
 const KEPT: &str = "kept";
+const WAITING: &str = "waiting";
 const BODY: &str = "body";
 
 impl<B: Clone> Member<B> {
@@ -58,11 +59,17 @@ impl<B: Clone> Member<B> {
         let kept = kept.map(|kept| kept.save(&mut members, &body).into());
         let kept: Vec<SavedValue> = kept.collect();
         let places = self.places.iter().flat_map(|(id, held)| {
-            let HeldPlace { place, fresh, told } = held;
+            let HeldPlace {
+                place, fresh, told, ..
+            } = held;
             let fresh = u64::from(*fresh);
             [members.number(id), place.token.0, place.k.0, fresh, told.0]
         });
         let places = packed(places.collect::<Vec<_>>());
+        let waiting = self.places.iter().filter(|(_, held)| held.has_waiting());
+        let waiting: Vec<u64> = waiting
+            .flat_map(|(id, held)| [members.number(id), held.waits.0, held.got.0])
+            .collect();
         let saved = members
             .save(Saved::new(VERSION, 1))
             .with("me", me)
@@ -74,6 +81,10 @@ impl<B: Clone> Member<B> {
             .with("places", places)
             .with("last-token", self.places.last_token().0)
             .with("ignored", self.ignored);
+        let saved = match waiting.is_empty() {
+            true => saved,
+            false => saved.with(WAITING, packed(waiting)),
+        };
         match last_hub {
             Some(hub) => saved.with("last-hub", hub),
             None => saved,
@@ -110,10 +121,18 @@ impl<B: Clone> Member<B> {
                 },
                 fresh: fresh != 0,
                 told: SeqNo(told),
+                waits: SeqNo(0),
+                got: SeqNo(0),
             };
             held.insert(members.get(sender)?.clone(), place);
         }
         let last_token = Token(saved.number("last-token")?);
+        // Absent in a state of an earlier release: what waits counts as had, as it did there.
+        for [sender, waits, got] in groups(saved, WAITING)? {
+            if let Some(held) = held.get_mut(members.get(sender)?) {
+                (held.waits, held.got) = (SeqNo(waits), SeqNo(got));
+            }
+        }
         member.places = Places::with(held, last_token);
         Ok(member)
     }

@@ -80,7 +80,7 @@ impl<B> Member<B> {
     }
 
     /// True when more has come than the hub was told: a [`MemberEvent::Acknowledge`](crate::MemberEvent::Acknowledge) has
-    /// an effect.
+    /// an effect, unless it [waits](Self::waits).
     pub fn owes_acknowledgements(&self) -> bool {
         self.places.iter().any(|(_, held)| held.place.k > held.told)
     }
