@@ -16,6 +16,7 @@ const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 
 const TWICE: &str = "a field that is there twice";
+const NOT_UTF_8: &str = "text that is not UTF-8";
 
 /// Lists and parts inside one another.
 const MAX_DEPTH: usize = 16;
@@ -146,7 +147,21 @@ impl<'a> Reader<'a> {
     fn text(&mut self, start: u8) -> Result<&'a str, SavedError> {
         let count = self.count(start)?;
         let bytes = self.take(count)?;
-        std::str::from_utf8(bytes).map_err(|_| self.unreadable("text that is not UTF-8"))
+        std::str::from_utf8(bytes).map_err(|_| self.unreadable(NOT_UTF_8))
+    }
+
+    /// UTF-8. Most are ASCII, which is seen faster.
+    fn key(&mut self) -> Result<&'a [u8], SavedError> {
+        let start = self.byte()?;
+        if start >> 5 != TEXT {
+            return Err(self.unreadable("a key that is no text"));
+        }
+        let count = self.count(start)?;
+        let bytes = self.take(count)?;
+        match bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+            true => Ok(bytes),
+            false => Err(self.unreadable(NOT_UTF_8)),
+        }
     }
 
     fn map(&mut self, start: u8, depth: usize) -> Result<Saved, SavedError> {
@@ -155,22 +170,19 @@ impl<'a> Reader<'a> {
         let mut fields = Fields::with_room(count.saturating_sub(2));
         let (mut version, mut lowest) = (None, None);
         for _ in 0..count {
-            let key = self.byte()?;
-            if key >> 5 != TEXT {
-                return Err(self.unreadable("a key that is no text"));
-            }
-            let key = self.text(key)?;
-            let value = self.value(depth)?;
-            let repeated = match (key, value) {
-                (VERSION, SavedValue::Number(number)) => version.replace(number).is_some(),
-                (LOWEST, SavedValue::Number(number)) => lowest.replace(number).is_some(),
-                (VERSION | LOWEST, _) => return Err(self.unreadable("a version that is no number")),
-                (key, value) => {
-                    fields.push(key, value);
-                    false
-                }
+            let key = self.key()?;
+            let number = if key == VERSION.as_bytes() {
+                &mut version
+            } else if key == LOWEST.as_bytes() {
+                &mut lowest
+            } else {
+                fields.push(key, self.value(depth)?);
+                continue;
             };
-            if repeated {
+            let SavedValue::Number(value) = self.value(depth)? else {
+                return Err(self.unreadable("a version that is no number"));
+            };
+            if number.replace(value).is_some() {
                 return Err(self.unreadable(TWICE));
             }
         }
