@@ -222,6 +222,8 @@ impl Connection {
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         #[cfg(feature = "status")]
         self.end.traffic.end(self.handle.gone_out());
+        // A copy of its stream would hold it open.
+        self.set_handed(None);
         let _ = self.end.reason.set(reason);
     }
 

@@ -24,6 +24,12 @@ pub(crate) trait Freeze {
     /// How many connections there are.
     fn connection_count(&self) -> usize;
 
+    /// Puts idle connections aside, which are served on, before the freeze.
+    fn put_aside(&self, within: Duration) -> impl Future<Output = ()> + Send {
+        let _ = within;
+        ready(())
+    }
+
     /// Bytes of at most so many connections, which are written on: for the successor, before the freeze.
     fn ahead(
         &self,
@@ -64,6 +70,7 @@ struct Thread {
 }
 
 enum Ask {
+    PutAside(Duration, oneshot::Sender<()>),
     Ahead(usize, Duration, oneshot::Sender<Vec<Vec<Bytes>>>),
     Freeze(oneshot::Sender<Result<State, Refusal>>),
     Thaw,
@@ -113,6 +120,10 @@ impl Handover {
                     // The thread may have gone: then it thaws, too.
                     Ask::Freeze(reply) => drop(reply.send(what.freeze(policy).await)),
                     Ask::Thaw => what.thaw(),
+                    Ask::PutAside(within, reply) => {
+                        what.put_aside(within).await;
+                        let _ = reply.send(()); // the thread may have gone
+                    }
                     Ask::Ahead(at_most, within, reply) => {
                         drop(reply.send(what.ahead(at_most, within).await));
                     }
@@ -138,6 +149,13 @@ impl HandOver for Thread {
 
     fn connections(&self) -> usize {
         self.connections
+    }
+
+    fn prepare(&mut self, within: Duration) {
+        let (reply, is_done) = oneshot::channel();
+        let asked = self.asks.blocking_send(Ask::PutAside(within, reply));
+        // A role that has ended freezes nothing, either.
+        let _ = asked.map(|()| is_done.blocking_recv());
     }
 
     fn ahead(&mut self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {

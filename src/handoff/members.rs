@@ -41,6 +41,9 @@ const AHEAD_FROM: usize = 256 << 10;
 /// What all of them may give ahead, in bytes: 1 GiB, as much as a state may be large.
 const MOST_AHEAD: usize = 1 << 30;
 
+/// How many connections are put aside at once while they are served, some 250 us of work.
+const ASIDE_AT_ONCE: usize = 64;
+
 /// After how long a router that was at work is asked again.
 const AGAIN: Duration = Duration::from_millis(1);
 
@@ -64,6 +67,22 @@ impl Members {
         self.peers.events().observers().end();
         for connection in self.connections() {
             connection.handle().abort();
+        }
+    }
+
+    /// Those that are idle, a few at a time: others go on in between. To encode their states would take half of a pause.
+    pub(crate) async fn put_aside(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        for some in self.connections().chunks(ASIDE_AT_ONCE) {
+            let are_aside = Halts::of(some, |connection, answer| {
+                connection
+                    .handle()
+                    .put_aside(|is_aside| answer.is(is_aside));
+            });
+            // Those that are not aside are halted as the busy ones.
+            if timeout_at(deadline, are_aside.all()).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -164,6 +183,10 @@ impl Members {
 impl Freeze for Members {
     fn connection_count(&self) -> usize {
         self.count()
+    }
+
+    async fn put_aside(&self, within: Duration) {
+        Self::put_aside(self, within).await;
     }
 
     async fn ahead(&self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {

@@ -128,6 +128,10 @@ impl Freeze for PeerMembers<'_> {
         self.members.count()
     }
 
+    async fn put_aside(&self, within: Duration) {
+        self.members.put_aside(within).await;
+    }
+
     async fn ahead(&self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
         self.members.ahead(at_most, within).await
     }

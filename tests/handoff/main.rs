@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers stand beside the tests.
 
 mod ahead;
+mod aside;
 mod observers;
 mod peer;
 mod refused;

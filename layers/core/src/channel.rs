@@ -118,8 +118,8 @@ pub trait Channel<M>:
     /// for a channel that has but one. A wrapper passes it on, as [`lost`](Self::lost).
     fn interrupt(&mut self, reason: DisconnectReason) -> bool;
 
-    /// Puts what is inside aside, for its owner to hand it to another process; after that nothing polls the channel
-    /// until it is put back. Before that `call` may be made without `poll_ready`: what waits is part of what is handed
+    /// Puts what is inside aside, for its owner to hand it to another process; if the channel is polled after that, its owner
+    /// waits until it is put aside again. Before that `call` may be made without `poll_ready`: what waits is part of what is handed
     /// over. False, and without effect, for a channel that cannot be handed over. Provided: a wrapper need not know it,
     /// if what puts it aside is above it.
     fn put_aside(&mut self) -> bool {

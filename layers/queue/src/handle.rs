@@ -110,6 +110,9 @@ impl<M> Handle<M> {
     /// # use kyneta_uds_core::ChannelMsg;
     /// # use kyneta_uds_queue::Handle;
     /// # async fn hand_over(handle: Handle<ChannelMsg>) {
+    /// let (done, is_aside) = tokio::sync::oneshot::channel();
+    /// handle.put_aside(|is_aside| { let _ = done.send(is_aside); }); // it is served on
+    /// let _ = is_aside.await;
     /// let (done, is_quiet) = tokio::sync::oneshot::channel();
     /// handle.quiesce(|is_quiet| { let _ = done.send(is_quiet); });
     /// handle.make_room(); // after some time, if the handlers of others do not finish
@@ -132,6 +135,14 @@ impl<M> Handle<M> {
     /// `true` then, and `false` if the connection ends, or has a channel that cannot. [`thaw`](Self::thaw) takes it back.
     pub fn send_ahead(&self, done: impl FnOnce(bool) + Send + 'static) {
         self.shared.halt(order::AHEAD, Box::new(done));
+    }
+
+    /// Before [`quiesce`](Self::quiesce), where nothing waits: [puts the channel aside](kyneta_uds_core::Channel::put_aside), and
+    /// everything goes on. As long as the connection has nothing to do after that, `quiesce` and [`freeze`](Self::freeze) are
+    /// done at once; else they do it anew. `done` is told `true` then, and `false` for a connection that has something to do,
+    /// ends, or has a channel that cannot be put aside.
+    pub fn put_aside(&self, done: impl FnOnce(bool) + Send + 'static) {
+        self.shared.halt(order::ASIDE, Box::new(done));
     }
 
     /// After [`quiesce`](Self::quiesce), for handlers of other connections that wait for room in this queue: what is sent is

@@ -36,6 +36,8 @@ pub(crate) mod order {
     pub(crate) const AHEAD: u8 = 5;
     /// Go on, but let less wait: something has gone ahead, and a halt follows.
     pub(crate) const IS_AHEAD: u8 = 6;
+    /// Put the channel aside if nothing waits, and go on: a halt follows.
+    pub(crate) const ASIDE: u8 = 7;
 }
 
 pub(crate) struct Shared<M> {
@@ -110,6 +112,11 @@ impl<M> Shared<M> {
                 (now != order::ABORT).then_some(order)
             });
         let mut send_queue = self.lock();
+        if send_queue.is_aside() && matches!(order, order::QUIET | order::FREEZE) {
+            drop(send_queue);
+            // The driver rests, and will find the order if something wakes it.
+            return self.halted(order);
+        }
         let (driver, has_ended) = (send_queue.take_driver(), send_queue.has_ended());
         drop(send_queue);
         driver.wake();
@@ -137,7 +144,26 @@ impl<M> Shared<M> {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
                 (now != order::ABORT).then_some(order::RUN)
             });
-        self.lock().take_driver().wake();
+        let mut send_queue = self.lock();
+        send_queue.set_aside(false);
+        let driver = send_queue.take_driver();
+        drop(send_queue);
+        driver.wake();
+    }
+
+    /// The driver takes the order to put the channel aside, if no other one has come: it carries it out at the end of its turn.
+    pub(crate) fn take_aside_order(&self) -> bool {
+        let (is, next) = (order::ASIDE, order::RUN);
+        let taken = self
+            .order
+            .compare_exchange(is, next, Ordering::AcqRel, Ordering::Acquire);
+        taken.is_ok()
+    }
+
+    /// The channel is aside until the driver is polled, or it was not put there. Nobody waits for that after the next order.
+    pub(crate) fn is_aside(&self, is_aside: bool) {
+        self.lock().set_aside(is_aside);
+        self.answer(order::ASIDE, is_aside);
     }
 
     /// What was to go ahead has, or cannot: the driver goes on, if no other order has come.
@@ -170,12 +196,16 @@ impl<M> Shared<M> {
     /// The halt by this order is reached. Not one by the next order: a driver that is still at work on the former one says
     /// so twice.
     pub(crate) fn halted(&self, order: u8) {
+        self.answer(order, true);
+    }
+
+    fn answer(&self, order: u8, is_reached: bool) {
         let done = self
             .lock()
             .halting()
             .take_if(|halting| halting.order == order);
         if let Some(halting) = done {
-            (halting.done)(true);
+            (halting.done)(is_reached);
         }
     }
 

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use kyneta_uds_core::Inbound;
 use kyneta_uds_queue::{Handle, QueueConfig, queue};
 use support::{BUFFER, Num, OnCall, Pipe};
@@ -151,7 +152,7 @@ async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_th
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(pipe.0.lock().unwrap().buffer.len(), BUFFER);
     assert!(quiet(&handle).await && frozen(&handle).await);
-    assert!(pipe.0.lock().unwrap().aside);
+    assert_eq!(pipe.0.lock().unwrap().asides, 1);
     assert_eq!(pipe.0.lock().unwrap().buffer.len(), 20);
 
     handle.queue(Num(20)).await.unwrap();
@@ -161,6 +162,84 @@ async fn what_waits_is_encoded_beyond_the_room_and_what_comes_later_waits_for_th
     handle.thaw();
     handle.flushed().await.unwrap();
     assert_eq!(pipe.taken(), (0..21).collect::<Vec<_>>());
+}
+
+/// Whether it was put aside while everything goes on.
+async fn aside(handle: &Handle<Num>) -> bool {
+    let (done, reached) = oneshot::channel();
+    handle.put_aside(|is| {
+        let _ = done.send(is);
+    });
+    reached.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_put_aside_before_the_halt_which_needs_no_turn_then() {
+    let pipe = Pipe::with_room(100);
+    let mut handle = driven(&pipe);
+    assert!(aside(&handle).await);
+    let polls = pipe.0.lock().unwrap().polls;
+    let halted = async { quiet(&handle).await && frozen(&handle).await };
+    assert_eq!(halted.now_or_never(), Some(true));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(pipe.0.lock().unwrap().asides, 1);
+    assert_eq!(pipe.0.lock().unwrap().polls, polls);
+
+    // Frozen: nothing is read or written.
+    pipe.deliver(Inbound::Message(Num(7)));
+    handle.queue(Num(0)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(pipe.0.lock().unwrap().polls, polls);
+    assert!(pipe.taken().is_empty());
+    handle.thaw();
+    handle.flushed().await.unwrap();
+    assert_eq!(pipe.taken(), [0]);
+    // It is not aside any more.
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    assert_eq!(pipe.0.lock().unwrap().asides, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_had_something_to_do_since_is_put_aside_anew() {
+    let pipe = Pipe::with_room(100);
+    let mut handle = driven(&pipe);
+    for n in 1..=3 {
+        assert!(aside(&handle).await);
+        match n {
+            1 => {
+                pipe.deliver(Inbound::Message(Num(n)));
+                tokio::time::sleep(Duration::from_millis(1)).await; // it is read
+            }
+            2 => handle.queue(Num(n)).await.unwrap(),
+            _ => handle.thaw(),
+        }
+        assert!(quiet(&handle).await && frozen(&handle).await);
+        assert_eq!(pipe.0.lock().unwrap().asides, 2 * n as usize);
+        handle.thaw();
+        handle.flushed().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(pipe.taken(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_with_something_to_do_or_that_ends_is_not_put_aside_before_the_halt() {
+    let pipe = Pipe::with_room(0);
+    let mut handle = driven(&pipe);
+    queue_twenty(&mut handle).await;
+    assert!(!aside(&handle).await);
+    assert_eq!(pipe.0.lock().unwrap().asides, 0);
+    assert!(quiet(&handle).await && frozen(&handle).await);
+    handle.thaw();
+    pipe.make_room(100);
+    handle.flushed().await.unwrap();
+    pipe.0.lock().unwrap().can_be_aside = false;
+    assert!(!aside(&handle).await);
+    pipe.0.lock().unwrap().follows = true;
+    handle.close();
+    handle.closed().await;
+    assert!(!aside(&handle).await);
+    assert_eq!(pipe.taken(), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,8 @@ pub const AHEAD: &str = "ahead";
 
 /// A channel or a frame transport that gives its state, so that a stack in another process goes on with it and with a
 /// copy of its stream ([`Resume`]). Nothing that was written is lost: bytes that the kernel has not taken are part of the
-/// state. After that, it must not be polled while the other process may go on.
+/// state. After that, it must not be polled while the other process may go on. An idle connection is saved while it is still
+/// served, and again if it is polled after that.
 ///
 /// A layer of your own that keeps no state passes it on:
 ///

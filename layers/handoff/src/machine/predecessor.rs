@@ -90,7 +90,8 @@ pub enum PredecessorEffect {
     Say(Word),
     /// Wait so long for the next input, from now on; an earlier wait is over.
     Wait(Duration),
-    /// Send [`Word::Shared`] with the descriptors of listener and lock.
+    /// Prepare the freeze, as far as that is possible while all goes on, and send [`Word::Shared`] with the descriptors of
+    /// listener and lock.
     Share,
     /// Send [`Word::Ahead`], with a sealed file for each connection that has many bytes to write, which it does meanwhile.
     SendAhead {
@@ -110,7 +111,7 @@ pub enum PredecessorEffect {
     SendState,
     /// Shut down the reading half of the channel, then receive what is in the queue.
     Revoke,
-    /// Serve the connections again, as before anything of them went ahead.
+    /// Serve the connections again, as before anything of them was prepared or went ahead.
     Thaw,
     /// The successor serves: close all descriptors, and unlink, unlock and shut down nothing.
     Leave,
@@ -275,11 +276,11 @@ impl Predecessor {
         };
         match state {
             // The successor may hold the listener: it must not take a closed channel for a dead predecessor.
-            State::Asked | State::Sharing { .. } => {
+            State::Asked => {
                 effects.extend([Effect::Say(Word::Revoked), Effect::Stay(why)]);
             }
-            // What went ahead holds its connections back.
-            State::Collecting | State::Ahead => {
+            // What is prepared has copies of descriptors, and what went ahead holds its connections back.
+            State::Sharing { .. } | State::Collecting | State::Ahead => {
                 let said = Effect::Say(Word::Revoked);
                 effects.extend([said, Effect::Thaw, Effect::Stay(why)]);
             }

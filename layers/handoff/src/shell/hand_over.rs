@@ -35,6 +35,12 @@ pub trait HandOver {
     /// How many connections there are.
     fn connections(&self) -> usize;
 
+    /// The first step, for a successor that is fit: what can be prepared for the freeze while all goes on. It takes no longer
+    /// than `within`. Provided: nothing.
+    fn prepare(&mut self, within: Duration) {
+        let _ = within;
+    }
+
     /// Bytes that are to be written to connections and still are, of at most so many of them, in pieces. The successor has
     /// them before the freeze, by their place in this list. What is given after `within` is too late.
     fn ahead(&mut self, at_most: usize, within: Duration) -> Vec<Vec<Bytes>> {
@@ -48,7 +54,7 @@ pub trait HandOver {
     /// A reason, as a sentence. [`thaw`](Self::thaw) is called then, too.
     fn freeze(&mut self) -> Result<Frozen, Refusal>;
 
-    /// It was not handed over: reads and writes again. With what [`freeze`](Self::freeze) has returned, if it has.
+    /// It was not handed over: reads and writes again, and drops what it had [prepared](Self::prepare). With what [`freeze`](Self::freeze) has returned, if it has.
     fn thaw(&mut self, frozen: Option<Frozen>);
 }
 
@@ -172,6 +178,7 @@ impl<W: HandOver> Shell<'_, W> {
                 None
             }
             Effect::Share => {
+                self.what.prepare(self.limits.answer / 2);
                 let shared = self.what.shared();
                 let descriptors = shared.len().try_into().unwrap_or(u32::MAX);
                 let word = Word::Shared { descriptors };

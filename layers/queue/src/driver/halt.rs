@@ -2,8 +2,9 @@
 //!
 //! In: an order. Out: whether it is carried out. Quiet: nothing is read, and the handler is at work on nothing. Frozen:
 //! all that waited is encoded, whether the channel had room or not, and the channel is put aside; nothing is polled
-//! until the driver is thawed. Before both, what waits can go ahead while everything goes on. A connection that is ending
-//! does not halt. May touch: the channel, the handler, the send queue.
+//! until the driver is thawed. Before both, what waits can go ahead while everything goes on, and the channel of an idle
+//! connection can be put aside: as long as its driver is not polled after that, it is quiet and frozen without a turn.
+//! A connection that is ending does not halt. May touch: the channel, the handler, the send queue.
 
 use std::{
     ops::ControlFlow::{Break, Continue},
@@ -18,7 +19,7 @@ use tower_service::Service;
 use super::{
     Drive,
     looking::Reading,
-    state::{Phase, Step},
+    state::{Phase, Step, Turn, Wrote},
 };
 use crate::shared::order;
 
@@ -46,6 +47,11 @@ where
             order::ABORT => Some(Break(DisconnectReason::Intentional)),
             order::AHEAD => self.ahead(cx),
             order::IS_AHEAD => None,
+            order::ASIDE => {
+                let this = self.project();
+                *this.puts_aside = this.shared.take_aside_order();
+                None
+            }
             order => self.halt(cx, order),
         }
     }
@@ -97,6 +103,18 @@ where
             this.shared.is_ahead(has_gone);
         }
         None
+    }
+
+    /// At the end of a turn that an order has asked for: puts the channel of a connection aside that had nothing to do in it.
+    #[cold]
+    pub(super) fn aside(self: Pin<&mut Self>, turn: &Turn, wrote: &Wrote) {
+        let this = self.project();
+        *this.puts_aside = false;
+        let is_idle = !(turn.read || turn.encoded || turn.moved) && wrote.done && !wrote.unflushed;
+        let has_nothing = this.ahead.is_none() && this.handling.is_none();
+        let is_open = *this.phase == Phase::Open;
+        let is_aside = is_idle && has_nothing && is_open && this.channel.put_aside();
+        this.shared.is_aside(is_aside);
     }
 
     /// Lets the handler finish with what was read. `makes_room`: encodes beyond the channel's room, but no further than as

@@ -154,6 +154,7 @@ impl<M: Message> Driver<M> {
             carries: false,
             uncounted: true,
             is_ahead: false,
+            puts_aside: false,
             batch: Batch::new(),
             encoded: 0,
             taken: 0,
@@ -200,6 +201,8 @@ pub struct Drive<C: Channel<M>, H: Service<C::In>, M, R = ByValue> {
     uncounted: bool,
     /// Something has gone ahead, and counts as carried until the driver goes on.
     is_ahead: bool,
+    /// The channel is to be put aside at the end of this turn.
+    puts_aside: bool,
     batch: Batch<M>,
     /// Messages given to the channel.
     encoded: u64,
@@ -298,6 +301,9 @@ where
             .reclaim(cx, wrote.reclaim || kept, again || kept);
         self.as_mut().check_end(cx, &wrote)?;
         self.as_mut().check_deadlines(cx, turn.moved, &wrote)?;
+        if self.puts_aside {
+            self.as_mut().aside(turn, &wrote);
+        }
         if let Some(spin) = self.project().spin {
             spin.turned(cx, turn.read || turn.encoded);
         }

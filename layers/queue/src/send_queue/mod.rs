@@ -85,6 +85,8 @@ pub(crate) struct SendQueue<M> {
     state: State,
     /// The halt that was asked for and is not reached.
     halting: Option<Box<Halting>>,
+    /// The channel was put aside, and the driver has not been polled since.
+    aside: bool,
 }
 
 /// A halt that is not reached.
@@ -184,6 +186,7 @@ impl<M> SendQueue<M> {
             idle: false,
             state: State::Open,
             halting: None,
+            aside: false,
         }
     }
 
@@ -520,8 +523,18 @@ impl<M> SendQueue<M> {
     /// The driver is being polled: messages need not wake it. Returns the level of a queue that has become
     /// full meanwhile.
     pub(crate) fn driver_runs(&mut self) -> Option<Level> {
-        self.idle = false;
+        (self.idle, self.aside) = (false, false);
         self.high_water.take().map(|level| *level)
+    }
+
+    /// The driver, at the end of a turn, has put the channel aside; or that is not to count any more.
+    pub(crate) const fn set_aside(&mut self, aside: bool) {
+        self.aside = aside;
+    }
+
+    /// The channel is aside, and nothing has changed: nothing has been read, and nothing waits.
+    pub(crate) const fn is_aside(&self) -> bool {
+        self.aside && self.messages == 0 && !self.has_ended()
     }
 
     pub(crate) fn is_closing(&self) -> bool {
