@@ -191,7 +191,7 @@ fn a_freeze_is_told_when_the_channel_is_aside() {
             assert!(quiet());
             drop(handle.call(Num(1)));
             let (frozen, told) = answer();
-            handle.freeze(move |is_frozen| told(is_frozen && pipe.0.lock().unwrap().aside));
+            handle.freeze(move |is_frozen| told(is_frozen && pipe.0.lock().unwrap().asides > 0));
             assert!(frozen());
             handle.abort();
         });
