@@ -43,6 +43,8 @@ struct State {
     is_closed: bool,
     is_overfull: bool,
     is_finished: bool,
+    /// Nothing goes out.
+    is_held: bool,
 }
 
 fn bytes(frame: &LinkFrame<Body>) -> usize {
@@ -69,9 +71,12 @@ impl LinkBox {
         }
     }
 
-    /// The first frame; `None` when nothing waits.
+    /// The first frame; `None` when nothing waits, and while it is held.
     pub(super) fn pop(&self) -> Option<LinkFrame<Body>> {
         let mut state = self.lock();
+        if state.is_held {
+            return None;
+        }
         let frame = state.frames.pop_front()?;
         state.bytes -= bytes(&frame);
         Some(frame)
@@ -81,6 +86,16 @@ impl LinkBox {
     pub(crate) fn queued(&self) -> (usize, usize) {
         let state = self.lock();
         (state.frames.len(), state.bytes)
+    }
+
+    /// What is added from now on goes out when it is [released](Self::release), if it ever is.
+    pub(crate) fn hold(&self) {
+        self.lock().is_held = true;
+    }
+
+    pub(crate) fn release(&self) {
+        self.lock().is_held = false;
+        self.waker.wake();
     }
 
     /// The link is to end.

@@ -1,14 +1,16 @@
-//! Another machine with more members than a bus takes.
+//! Another machine with more members than a bus takes, and what goes to another machine while a bus is handed over.
 //!
-//! The other machine is a link in memory that says 4,096 members. A failure shows the reason that it was told.
+//! In the first test the other machine is a link in memory that says 4,096 members. A failure shows the reason that it was
+//! told, or what was heard.
 
-use std::{convert::Infallible, future::poll_fn, pin::Pin};
+use std::{convert::Infallible, future::poll_fn, pin::Pin, time::Duration};
 
 use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{BoxError, Channel, Identity, WireVersion};
 use kyneta_uds_framing::{FramingLayer, WireMode};
 use kyneta_uds_machines::{LinkEvent, Links, Machine, MachineKey, memory::Network};
-use tower::{ServiceExt as _, service_fn};
+use tokio::{sync::mpsc, time::timeout};
+use tower::{Service as _, ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 
 use super::{
@@ -44,6 +46,20 @@ fn links(
     builder
         .start(network.dialer(key(me)), network.listen(key(me)))
         .unwrap()
+}
+
+fn machines(
+    network: &Network,
+    me: u8,
+    name: &'static str,
+    other: u8,
+    other_name: &'static str,
+) -> Machines {
+    let network = network.clone();
+    Machines::new(move || {
+        let links = links(&network, me, name, other, other_name);
+        async move { Ok::<_, BoxError>(links) }
+    })
 }
 
 fn member(number: u64) -> LinkWire {
@@ -82,16 +98,10 @@ async fn say<C: Channel<LinkWire>>(channel: &mut C, wire: LinkWire) {
 #[tokio::test]
 async fn a_member_of_another_machine_beyond_the_bound_is_an_event_with_the_reason() {
     let (network, dir) = (Network::new(), tempfile::tempdir().unwrap());
-    let start = {
-        let network = network.clone();
-        move || {
-            let links = links(&network, 1, "oslo", 2, "rome");
-            async move { Ok::<_, BoxError>(links) }
-        }
-    };
+    let machines = machines(&network, 1, "oslo", 2, "rome");
     let builder = Bus::<String>::builder(dir.path().join("bus.sock"))
         .identity(Identity::service("ann").unwrap())
-        .machines(Machines::new(start));
+        .machines(machines);
     let mut events = builder.events();
     let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
     let bus = builder.join(ignore).await.unwrap();
@@ -127,4 +137,43 @@ async fn a_member_of_another_machine_beyond_the_bound_is_an_event_with_the_reaso
     assert_eq!((id.as_str(), error.code.as_str()), ("m4096@rome", "full"));
     assert!(error.why.contains("4096 members"), "{error}");
     assert_eq!(bus.counts().refused, 1);
+}
+
+#[tokio::test]
+async fn while_a_bus_is_handed_over_nothing_of_it_goes_to_another_machine() {
+    const SOON: Duration = Duration::from_secs(10);
+    let (network, dir) = (Network::new(), tempfile::tempdir().unwrap());
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let handler = service_fn(move |incoming: BusIncoming<String>| {
+        let _ = sender.send((incoming.seq, incoming.message));
+        std::future::ready(Ok::<_, Infallible>(()))
+    });
+    let builder = |of: &str| Bus::<String>::builder(dir.path().join(of));
+    let ann = builder("oslo")
+        .identity(Identity::service("ann").unwrap())
+        .machines(machines(&network, 1, "oslo", 2, "rome"));
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let mut ann = ann.join(ignore).await.unwrap();
+    let bea = builder("rome")
+        .identity(Identity::service("bea").unwrap())
+        .machines(machines(&network, 2, "rome", 1, "oslo"));
+    let _bea = bea.join(handler).await.unwrap();
+    let mut members = ann.watch_members();
+    while members.get().is_empty() {
+        timeout(SOON, members.changed()).await.unwrap().unwrap();
+    }
+
+    ann.ready().await.unwrap();
+    assert!(ann.shared().freeze().is_some());
+    // Its slot was taken before. Another process would give the same number to a message of its own.
+    let late = ann.call("late".to_owned());
+    assert!(
+        timeout(Duration::from_millis(100), heard.recv())
+            .await
+            .is_err()
+    );
+    ann.shared().thaw();
+    let said = timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    assert_eq!(said, (1, "late".to_owned()));
+    assert_eq!(timeout(SOON, late).await.unwrap().unwrap().missed, []);
 }

@@ -46,6 +46,17 @@ impl Links {
         })
     }
 
+    /// The state is taken: what this process says from now on goes on in no process. The next one gives the same numbers
+    /// to messages of its own.
+    pub(super) fn hold(&self) {
+        self.up.values().for_each(|link| link.outbox.hold());
+    }
+
+    /// It was not handed over.
+    pub(super) fn release(&self) {
+        self.up.values().for_each(|link| link.outbox.release());
+    }
+
     /// This process does not listen any more: what waits is written, and the links end.
     pub(super) fn end(&mut self) {
         let links = std::mem::take(&mut self.up);
@@ -78,6 +89,9 @@ impl Shared {
     ) -> Option<u64> {
         self.turn(|core, turn| {
             core.hub.as_ref()?;
+            if core.frozen_at.is_some() {
+                outbox.hold();
+            }
             let number = core.number();
             let link = Link { number, outbox };
             if let Some(before) = core.links.up.insert(machine, link) {

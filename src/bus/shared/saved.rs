@@ -134,6 +134,8 @@ impl Shared {
         core.hub.as_ref()?;
         self.frozen.store(true, Ordering::Release);
         core.frozen_at = Some(core.member.last());
+        #[cfg(feature = "machines")]
+        core.links.hold();
         let aside = std::mem::take(&mut core.aside);
         let aside = aside.into_iter().filter_map(|(key, (stream, saved))| {
             let connection = core.save_connection(key)?;
@@ -157,6 +159,8 @@ impl Shared {
         let mut core = self.lock();
         core.aside.clear();
         core.frozen_at = None;
+        #[cfg(feature = "machines")]
+        core.links.release();
         drop(core);
         self.frozen.store(false, Ordering::Release);
         self.inbox.release();
