@@ -13,7 +13,7 @@ use kyneta_uds_queue::{Handle, MessageBatch, QueueConfig, SendError, queue};
 use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_sync::ChannelKey;
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, SetOnce, mpsc},
     time::{Duration, sleep},
 };
 use tokio_util::task::TaskTracker;
@@ -227,10 +227,13 @@ impl Attach {
         {
             return;
         }
-        let attach = self.clone();
+        let (attach, announced) = (self.clone(), Arc::new(SetOnce::new()));
+        let is_announced = announced.clone();
         let handler = service_fn(move |msg: ChannelMsg| {
-            let attach = attach.clone();
+            let (attach, is_announced) = (attach.clone(), is_announced.clone());
             async move {
+                // The hub shows it all documents at once, on another thread.
+                is_announced.wait().await;
                 attach.message(key, msg).await;
                 Ok::<(), std::convert::Infallible>(())
             }
@@ -242,6 +245,7 @@ impl Attach {
         };
         // The hub is met under the id of the process that runs it.
         self.up(key, identity, wire, Sender::Local(handle)).await;
+        let _ = announced.set(());
         let to = To::Local(wire);
         current.push(Attached { key, to });
     }
@@ -406,4 +410,49 @@ async fn write(
         bytes.fetch_sub(size, Ordering::Relaxed);
     }
     sender.finish().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use kyneta_uds_core::{DocEntry, DocId, ReplicaType, SchemaHash};
+    use tower::{Service as _, ServiceExt as _};
+
+    use super::*;
+
+    /// On several threads, so often that where nothing keeps the order it is another one.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_member_of_the_hub_is_announced_before_what_it_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+        let server = Server::builder(dir.path().join("bus.sock")).listen(ignore);
+        let server = server.await.unwrap();
+        let other = service_fn(async |_: ChannelMsg| Ok::<_, Infallible>(()));
+        let mut other = server.local_member(other).unwrap();
+        let plain = ReplicaType::new("plain", 1.0, 0.0).unwrap();
+        let hash = SchemaHash::new("00").unwrap();
+        let entry = DocEntry::new(DocId::new("doc").unwrap(), plain, hash);
+        let present = ChannelMsg::Present(vec![entry]);
+        other.ready().await.unwrap().call(present).await.unwrap();
+
+        let role = Role::Server(server.clone());
+        for turn in 0..2000 {
+            let ((sender, mut inbox), (renew, _)) = (mpsc::channel(4), mpsc::unbounded_channel());
+            let me = Identity::service("me").unwrap();
+            let attach = Attach::new(sender, renew, me);
+            attach.look(&role).await;
+            let first = inbox.recv().await;
+            assert!(
+                matches!(first, Some(LinkEvent::Up { .. })),
+                "{turn}: {first:?}"
+            );
+            let next = inbox.recv().await;
+            assert!(
+                matches!(next, Some(LinkEvent::Message(..))),
+                "{turn}: {next:?}"
+            );
+        }
+        server.dispose().await;
+    }
 }
