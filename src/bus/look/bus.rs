@@ -146,3 +146,39 @@ fn each(passed: WirePassed) -> Vec<Passed> {
     });
     each.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::service_fn;
+
+    use super::*;
+    use crate::{Bus, BusIncoming};
+
+    #[tokio::test]
+    async fn one_that_asks_again_and_again_is_answered_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+        let _bus = Bus::<String>::builder(&path).join(ignore).await.unwrap();
+        let path = SocketPath::new(&path).unwrap();
+        let Unadmitted { mut channel } = Unadmitted::new(&path).await.ok().unwrap();
+        for _ in 0..100 {
+            let observation = Observation {
+                bus: MAGIC.to_owned(),
+                lo: VERSIONS.0,
+                hi: VERSIONS.1,
+                tap: false,
+            };
+            drop(channel.call(Wire::Observe(Box::new(observation))));
+        }
+        poll_fn(|cx| channel.poll_flush(cx)).await.unwrap();
+        let mut answers = 0;
+        // An error is its end, too.
+        while let Some(Ok(inbound)) = channel.next().await {
+            answers += usize::from(matches!(inbound, Inbound::Message(Wire::Members(_))));
+        }
+        assert_eq!(answers, 1);
+    }
+}

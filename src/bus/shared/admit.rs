@@ -54,13 +54,14 @@ impl Core {
         self.refuse(key, &id, refused("other-protocol", why), turn);
     }
 
-    fn refuse(&self, key: ConnectionKey, id: &str, why: Refused, turn: &mut Turn<'_>) {
+    fn refuse(&mut self, key: ConnectionKey, id: &str, why: Refused, turn: &mut Turn<'_>) {
         tracing::info!(member = ?id, why = %why.why, "a member is not admitted");
         turn.after.events.push(BusEvent::Refused {
             id: id.chars().take(256).collect(),
             error: why.clone().into(),
         });
-        if let Some(connection) = self.connections.get(&key) {
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.is_closing = true;
             connection.outbox.push_wire(Wire::Refuse(Box::new(why)));
             turn.after.down(&connection.outbox);
             turn.after.closed.push(connection.handle.clone());

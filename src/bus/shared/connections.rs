@@ -93,6 +93,7 @@ impl Shared {
             protocol: String::new(),
             slow: SlowPolicy::Wait,
             stall: Stall::default(),
+            is_closing: false,
         };
         let key = self.turn(|core, _| {
             let key = ConnectionKey(core.number());
@@ -181,7 +182,8 @@ impl Shared {
 impl Core {
     fn up_input(&mut self, from: ConnectionKey, input: UpInput, turn: &mut Turn<'_>) {
         let frame = |frame| HubEvent::Frame { from, frame };
-        let Some(connection) = self.connections.get_mut(&from) else {
+        let connection = self.connections.get_mut(&from);
+        let Some(connection) = connection.filter(|of| !of.is_closing) else {
             return;
         };
         match input {

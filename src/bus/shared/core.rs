@@ -103,6 +103,8 @@ pub(super) struct Connection {
     pub(super) protocol: String,
     pub(super) slow: SlowPolicy,
     pub(super) stall: Stall,
+    /// It was told all that it is told: what else it says is left out.
+    pub(super) is_closing: bool,
 }
 
 impl Core {

@@ -3,7 +3,7 @@
 //! In: observations, frames of members. Out: payloads in the outboxes of those connections. Touches nothing else. A
 //! connection that reads too slowly misses messages; none waits for it.
 
-use std::collections::{HashMap, btree_map::Entry};
+use std::collections::HashMap;
 
 use kyneta_uds_bus::{ConnectionKey, MemberId, Message, Recipients, UpFrame};
 #[cfg(feature = "status")]
@@ -39,19 +39,20 @@ impl Core {
         observation: &Observation,
         turn: &mut Turn<'_>,
     ) {
+        if self.taps.contains_key(&key) {
+            return;
+        }
         let members = Wire::Members(self.who());
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
         connection.greeting = None;
         match observation.tap {
-            true => match self.taps.entry(key) {
-                Entry::Vacant(tap) => {
-                    tap.insert(0);
-                }
-                Entry::Occupied(_) => return,
-            },
-            false => turn.after.closed.push(connection.handle.clone()),
+            true => drop(self.taps.insert(key, 0)),
+            false => {
+                connection.is_closing = true;
+                turn.after.closed.push(connection.handle.clone());
+            }
         }
         connection.outbox.push_wire(members);
         turn.after.down(&connection.outbox);

@@ -448,6 +448,7 @@ impl Connection {
             protocol: protocol.to_owned(),
             slow,
             stall,
+            is_closing: false,
         };
         Ok((key, connection, driver))
     }
