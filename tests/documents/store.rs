@@ -248,10 +248,11 @@ async fn what_is_over_a_bound_is_reported_once_and_stored_when_there_is_room() {
     }
 }
 
-/// A store that fails as long as it is told to.
+/// A store that fails, or panics, as long as it is told to.
 #[derive(Debug, Clone, Default)]
 struct Failing {
     fails: Arc<AtomicBool>,
+    panics: bool,
     inner: MemoryStore,
 }
 
@@ -265,16 +266,19 @@ impl Store for Failing {
 
     fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         match self.fails.load(Ordering::SeqCst) {
+            true if self.panics => panic!("no disk"),
             true => Err(StoreError::failed("no disk")),
             false => self.inner.write(writes),
         }
     }
 }
 
-#[tokio::test]
-async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
+async fn has_all_in_the_end(panics: bool, said: &str) {
     let path = Path::new();
-    let store = Failing::default();
+    let store = Failing {
+        panics,
+        ..Failing::default()
+    };
     let builder = Exchange::builder(service("a")).store(store.clone());
     let exchange = builder.join(path.socket()).await.unwrap();
     let doc = config(&exchange);
@@ -283,7 +287,10 @@ async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
     store.fails.store(true, Ordering::SeqCst);
     doc.edit(&push("b")).unwrap();
     let error = doc.stored().await.unwrap_err().to_string();
-    assert_eq!(error, "config is not stored: the store failed: no disk");
+    assert_eq!(
+        error,
+        format!("config is not stored: the store failed: {said}")
+    );
     assert_eq!(exchange.counts().not_stored, 1);
     let mut events = exchange.events();
     store.fails.store(false, Ordering::SeqCst);
@@ -294,6 +301,16 @@ async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
     assert!(String::from_utf8_lossy(items.as_slice()).contains("\"b\""));
     doc.stored().await.unwrap();
     exchange.dispose().await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
+    has_all_in_the_end(false, "no disk").await;
+}
+
+#[tokio::test]
+async fn a_store_that_panics_for_a_while_has_all_in_the_end() {
+    has_all_in_the_end(true, "it panicked: no disk").await;
 }
 
 /// A store that does not write as long as the lock is held.

@@ -100,6 +100,6 @@ pub trait Store: fmt::Debug + Send + 'static {
     /// Makes all changes in order, or none. When it returns, a crash takes nothing of them away.
     ///
     /// # Errors
-    /// [`StoreError`]. The exchange comes again with what it could not store, and reports that.
+    /// [`StoreError`]. The exchange comes again with what it could not store, and reports that. So it does after a panic.
     fn write(&mut self, writes: &[Write]) -> Result<(), StoreError>;
 }

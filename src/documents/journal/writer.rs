@@ -2,9 +2,14 @@
 //!
 //! In: the queue. Out: writes, events. Touches the store.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
-use kyneta_uds_core::DocId;
+use kyneta_uds_core::{DocId, panic_text};
 use kyneta_uds_store::{Ledger, Place, Store, StoreError, Write};
 
 use super::{
@@ -105,7 +110,7 @@ impl Writer {
             if batch.writes.is_empty() {
                 return true;
             }
-            if let Err(error) = self.store.write(&batch.writes) {
+            if let Err(error) = self.write(&batch.writes) {
                 self.failed(batch, changed.collect(), &error);
                 return false;
             }
@@ -117,6 +122,15 @@ impl Writer {
                 self.reports.send(ExchangeEvent::Stored { doc, version });
             }
         }
+    }
+
+    /// A panic of the store is a failure like others: what waits for it must not wait for ever.
+    fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let store = &mut self.store;
+        catch_unwind(AssertUnwindSafe(|| store.write(writes))).unwrap_or_else(|panic| {
+            let said = panic_text(&*panic).unwrap_or("no text");
+            Err(StoreError::failed(format!("it panicked: {said}")))
+        })
     }
 
     /// What is new in a document goes into the batch.
@@ -188,7 +202,7 @@ impl Writer {
         });
         let heads: Vec<Write> = heads.collect();
         if !heads.is_empty()
-            && let Err(error) = self.store.write(&heads)
+            && let Err(error) = self.write(&heads)
         {
             tracing::warn!(%error, "the next process takes new numbers for its documents");
         }
