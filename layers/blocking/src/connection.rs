@@ -39,8 +39,6 @@ pub(crate) struct Connection<C = ChannelCodec> {
     codec: C,
     /// Read into, because safe code reads only into initialised memory.
     chunk: Box<[u8]>,
-    /// Bytes read so far.
-    read: u64,
     /// What is set at the socket; the outer `None`: not known.
     read_timeout: Option<Option<Duration>>,
     write_timeout: Option<Option<Duration>>,
@@ -55,7 +53,6 @@ impl<C: Codec + Default> Connection<C> {
             out: WriteBuf::default(),
             codec: C::default(),
             chunk: vec![0; READ].into(),
-            read: 0,
             read_timeout: None,
             write_timeout: None,
         }
@@ -75,9 +72,9 @@ impl<C: Codec + Default> Connection<C> {
         }
     }
 
-    /// Bytes read so far.
-    pub(crate) const fn read(&self) -> u64 {
-        self.read
+    /// Bytes up to the end of the last frame: more may have been read with it.
+    pub(crate) const fn worked(&self) -> u64 {
+        self.parser.worked()
     }
 
     /// Adds a message to the write buffer, once there is room.
@@ -164,9 +161,12 @@ impl<C: Codec + Default> Connection<C> {
         loop {
             match self.parser.next_frame()? {
                 Some(Frame::Payload(payload)) if payload.as_slice().is_empty() => return Ok(()),
-                Some(Frame::Skipped(fault)) if fault.is_admission(self.read) => return Ok(()),
+                Some(Frame::Skipped(fault)) => {
+                    let is_admitted = fault.is_admission(self.worked());
+                    return is_admitted.then_some(()).ok_or(Error::NotAdmitted);
+                }
                 // What listens says something else first.
-                Some(Frame::Payload(_) | Frame::Skipped(_)) => return Err(Error::NotAdmitted),
+                Some(Frame::Payload(_)) => return Err(Error::NotAdmitted),
                 Some(_) => {}
                 None => self.fill(deadline)?,
             }
@@ -208,7 +208,6 @@ impl<C: Codec + Default> Connection<C> {
                 Some((have, want)) => FramingError::Truncated { have, want }.into(),
             }),
             Ok(n) => {
-                self.read += n as u64;
                 buf.extend_from_slice(chunk.get(..n).unwrap_or_default());
                 Ok(())
             }

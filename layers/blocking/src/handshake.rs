@@ -69,7 +69,7 @@ fn greet(
             Ok(msg) => msg,
             Err(Error::Rejected(rejection))
                 if early == 0
-                    && is_admission(&rejection, connection.read(), connection.info().wire) =>
+                    && is_admission(&rejection, connection.worked(), connection.info().wire) =>
             {
                 let path = settings.path.clone();
                 return Err(Error::OtherProtocol { path });

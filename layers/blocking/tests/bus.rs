@@ -307,7 +307,10 @@ fn at_the_path_of_the_other_protocol_each_says_so_and_does_not_wait() {
     let start = Instant::now();
     let client = Client::builder(place.path.clone(), identity()).connect();
     let error = client.unwrap_err();
-    assert!(matches!(&error, Error::OtherProtocol { path } if *path == place.path));
+    assert!(
+        matches!(&error, Error::OtherProtocol { path } if *path == place.path),
+        "{error:?}"
+    );
     assert!(error.ends_connection());
 
     let kyneta = at("kyneta.sock").unwrap();
