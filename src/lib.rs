@@ -65,6 +65,7 @@
 //! |---|---|---|
 //! | `hyperlocal` | yes | `HyperlocalConnector`: connects through the connector of the crate hyperlocal |
 //! | `documents` | no | module `documents`: replicas that peers keep equal, as a TypeScript `Exchange` does |
+//! | `store` | no | `documents::Redb`: documents in a file, with what `documents` adds |
 //! | `machines` | no | module `machines`: links to other machines, over an engine of your choice |
 //! | `status` | no | module `status`: what a role does, as a value, over HTTP on a Unix socket, as metrics |
 
@@ -109,6 +110,7 @@ mod shutdown;
 mod stack;
 #[cfg(feature = "status")]
 pub mod status;
+mod subject;
 pub mod trace;
 #[cfg(feature = "status")]
 mod traffic;

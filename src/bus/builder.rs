@@ -34,7 +34,7 @@ use super::{
     shared::{Settings, Shared, max_frame},
     wire::Wire,
 };
-use crate::{HandoffPolicy, builder::anonymous, waiting::Waiting};
+use crate::{HandoffPolicy, builder::anonymous, subject::Subject, waiting::Waiting};
 #[cfg(target_os = "linux")]
 use crate::{bus::handoff::BusHandoffs, handoff::WhileListening as _};
 
@@ -91,7 +91,7 @@ pub enum BusJoinError {
         why: NotAdmittedToBus,
     },
     /// There is an obstacle at the path that needs an operator.
-    #[error("{path} cannot be joined")]
+    #[error("{} cannot be joined", Subject(path, Some(source)))]
     InTheWay {
         /// The path.
         path: SocketPath,
@@ -99,7 +99,11 @@ pub enum BusJoinError {
         source: SharedError,
     },
     /// There was no role within the [`join_timeout`](BusBuilder::join_timeout).
-    #[error("{path} could not be joined within {waited:?}{}", because(why.as_ref()))]
+    #[error(
+        "{} could not be joined within {waited:?}{}",
+        Subject(path, why.as_ref().map(Waiting::why)),
+        because(why.as_ref())
+    )]
     TimedOut {
         /// The path.
         path: SocketPath,

@@ -387,6 +387,7 @@ impl Of<'_> {
     #[cold]
     fn not_understood(self, shared: &Shared, error: BoxError) {
         let (from, seq) = (self.from, self.seq.0);
+        let error = SharedError::new(error);
         let count = shared.counts().not_understood;
         // The first of many is enough for a log.
         if count < 16 || count.is_power_of_two() {
@@ -398,7 +399,7 @@ impl Of<'_> {
                 shared.me()
             ));
         }
-        let (from, error) = (from.clone(), SharedError::new(error));
+        let from = from.clone();
         shared.events.send(BusEvent::NotUnderstood { from, error });
     }
 }

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use kyneta_uds_bus::SeqNo;
-use kyneta_uds_core::{BoxError, ignore_poison};
+use kyneta_uds_core::{BoxError, Chain, ignore_poison};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +73,7 @@ impl Responder {
                 Ok(())
             }
             Err(error) => {
-                self.failed(&error.to_string());
+                self.failed(&Chain(&error).to_string());
                 Err(error.into())
             }
         }

@@ -7,7 +7,7 @@ use std::fmt;
 use kyneta_uds_core::{DisconnectReason, SharedError, SocketPath, SocketPathError};
 use kyneta_uds_unix::ConnectError;
 
-use crate::counts::chain;
+use crate::{counts::chain, subject::Subject};
 
 /// Why a client did not connect.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ClientError {
     #[error(transparent)]
     Path(#[from] SocketPathError),
     /// No connection or handshake succeeded in as many attempts as the policy allows.
-    #[error("{path} could not be connected to{}", Tries(reason))]
+    #[error("{} could not be connected to{}", Subject(path, last.as_ref()), Tries(reason))]
     NotConnected {
         /// The path.
         path: SocketPath,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kyneta_uds_core::{DisconnectReason, SharedError, SocketPath, SocketPathError};
 
-use crate::waiting::Waiting;
+use crate::{subject::Subject, waiting::Waiting};
 
 /// Why a path could not be joined.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum JoinError {
     /// There is an obstacle at the path that needs an operator: not permitted, not a socket, no
     /// directory. The source is a [`BindError`](crate::BindError), or holds a
     /// [`ConnectError`](crate::ConnectError).
-    #[error("{path} cannot be joined")]
+    #[error("{} cannot be joined", Subject(path, Some(source)))]
     InTheWay {
         /// The path.
         path: SocketPath,
@@ -27,7 +27,11 @@ pub enum JoinError {
     },
     /// There was no role within the [`join_timeout`](crate::PeerBuilder::join_timeout): a process listens and
     /// does not answer, or closes our connections at once, or another one holds the lock.
-    #[error("{path} could not be joined within {waited:?}{}", because(why.as_ref()))]
+    #[error(
+        "{} could not be joined within {waited:?}{}",
+        Subject(path, why.as_ref().map(Waiting::why)),
+        because(why.as_ref())
+    )]
     TimedOut {
         /// The path.
         path: SocketPath,

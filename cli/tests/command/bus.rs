@@ -168,7 +168,7 @@ fn scripts_send_ask_and_look_on() {
     for look in ["who", "tap", "doc"] {
         let (code, _, stderr) = run(&[look, path]);
         let is_named_once = stderr.matches(path).count() == 1;
-        let is_said = stderr.contains("no listener can be asked");
+        let is_said = stderr.contains("the path cannot be asked: ");
         assert!(code == 1 && is_said && is_named_once, "{stderr}");
     }
 

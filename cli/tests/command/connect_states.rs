@@ -125,7 +125,7 @@ fn it_gives_up_after_the_retries_and_prints_the_cause() {
     assert_eq!(
         end.stderr,
         format!(
-            "kyneta-uds: gave up after 3 attempts: {path} could not be connected to: {refused}\n"
+            "kyneta-uds: gave up after 3 attempts: the path could not be connected to: {refused}\n"
         )
     );
 }

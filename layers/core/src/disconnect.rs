@@ -69,7 +69,7 @@ pub enum DisconnectReason {
     #[error("{0}")]
     Error(SharedError),
     /// Every attempt that the reconnection policy allows has failed.
-    #[error("gave up after {attempts} attempts")]
+    #[error("gave up after {attempts} attempt{}", if *attempts == 1 { "" } else { "s" })]
     MaxRetriesExceeded {
         /// The number of attempts.
         attempts: u32,
@@ -105,6 +105,13 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("the stream failed")]
     struct Failed(#[source] io::Error);
+
+    #[test]
+    fn one_attempt_is_no_attempts() {
+        let gave_up = |attempts| DisconnectReason::MaxRetriesExceeded { attempts }.to_string();
+        assert_eq!(gave_up(1), "gave up after 1 attempt");
+        assert_eq!(gave_up(2), "gave up after 2 attempts");
+    }
 
     #[test]
     fn a_reason_contains_each_cause_once_and_has_no_source() {

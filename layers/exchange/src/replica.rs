@@ -137,7 +137,7 @@ pub enum ImportError {
     #[error("an ephemeral document takes all of another, not what is newer")]
     NotEntirety,
     /// The data is not JSON.
-    #[error("the data is {0}")]
+    #[error(transparent)]
     NotJson(#[from] JsonFault),
     /// The data is JSON of another form.
     #[error("in {place}: {what}")]

@@ -145,7 +145,7 @@ pub enum ConnectError {
         key: MachineKey,
     },
     /// It does not answer there, or has another key.
-    #[error("no machine with this key answers at {address}: {source}")]
+    #[error("no machine with this key answers at {address}")]
     Failed {
         /// Where.
         address: SocketAddr,

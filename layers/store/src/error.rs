@@ -10,7 +10,7 @@ use std::{io, path::PathBuf};
 #[non_exhaustive]
 pub enum StoreError {
     /// The directory or its file cannot be made or opened.
-    #[error("the store {path:?} cannot be opened: {source}")]
+    #[error("the store {path:?} cannot be opened")]
     Open {
         /// The directory, or the file in it.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub enum StoreError {
         why: String,
     },
     /// Reading or writing failed, as with a full disk.
-    #[error("the store failed: {0}")]
+    #[error("the store failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

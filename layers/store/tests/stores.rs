@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
-use kyneta_uds_core::{DocId, Lineage, Offer, SchemaHash, Version};
+use kyneta_uds_core::{Chain, DocId, Lineage, Offer, SchemaHash, Version};
 use kyneta_uds_schema::Substrate;
 use kyneta_uds_store::{Head, MemoryStore, Redb, Store, StoreError, Stored, Write};
 
@@ -136,7 +136,7 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
     fs::write(path("file"), "").unwrap();
     let file = error("file");
     assert!(matches!(file, StoreError::Open { .. }));
-    let file = file.to_string();
+    let file = Chain(&file).to_string();
     assert!(
         file.ends_with("it is a file, and a store is a directory"),
         "{file}"

@@ -11,7 +11,6 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use kyneta_uds_core::{BoxError, Credentials, Observe, PeerId, SharedError, SocketPath};
-use kyneta_uds_unix::ConnectError;
 use tokio::time::timeout;
 
 pub use self::holdings::holdings;
@@ -23,7 +22,7 @@ use super::{
     info::MemberInfo,
     wire::{Introduction, Kind, Passed as WirePassed},
 };
-use crate::counts::chain;
+use crate::subject::Subject;
 
 /// The listener of a bus speaks first. After this long it is tried whether the listener is one of kyneta's.
 const FIRST_WORD: Duration = Duration::from_millis(200);
@@ -39,7 +38,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum LookError {
     /// No process listens there, or the connection broke.
-    #[error("{}", CannotBeAsked(path, source))]
+    #[error("{} cannot be asked", Subject(path, Some(source)))]
     NotConnected {
         /// The path.
         path: SocketPath,
@@ -87,18 +86,6 @@ pub enum LookError {
         /// The path.
         path: SocketPath,
     },
-}
-
-/// Names the path, unless the cause does.
-struct CannotBeAsked<'a>(&'a SocketPath, &'a SharedError);
-
-impl fmt::Display for CannotBeAsked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match chain(self.1.get_ref()).any(|cause| cause.is::<ConnectError>()) {
-            true => f.write_str("no listener can be asked"),
-            false => write!(f, "{} cannot be asked", self.0),
-        }
-    }
 }
 
 struct Silent(Option<Credentials>);

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{DocId, ignore_poison};
+use kyneta_uds_core::{Chain, DocId, ignore_poison};
 use kyneta_uds_store::{Ledger, Store, StoreError, StoreLimits, Stored, Write};
 use tokio::sync::{Notify, oneshot};
 
@@ -46,7 +46,7 @@ pub(super) fn load(store: &mut dyn Store) -> Result<Loaded, String> {
         }
         Ok(all)
     };
-    let all = read().map_err(|error: StoreError| error.to_string())?;
+    let all = read().map_err(|error: StoreError| Chain(&error).to_string())?;
     let by_id = all.into_iter().filter_map(|stored| {
         let doc = stored.offers.first()?.doc.clone();
         Some((doc, Arc::new(stored)))

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{DocId, panic_text};
+use kyneta_uds_core::{Chain, DocId, panic_text};
 use kyneta_uds_store::{Ledger, Place, Store, StoreError, Write};
 
 use super::{
@@ -163,7 +163,7 @@ impl Writer {
 
     /// A batch was not written: all of it waits again, and what was not looked at.
     fn failed(&mut self, batch: Batch, unseen: Vec<Arc<DocCell>>, error: &StoreError) {
-        let why = error.to_string();
+        let why = Chain(error).to_string();
         let mut work = Work {
             changed: Vec::new(),
             deleted: batch.deleted,
@@ -204,7 +204,7 @@ impl Writer {
         if !heads.is_empty()
             && let Err(error) = self.write(&heads)
         {
-            tracing::warn!(%error, "the next process takes new numbers for its documents");
+            tracing::warn!(error = %Chain(&error), "the next process takes new numbers for its documents");
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use kyneta_uds_core::BoxError;
+use kyneta_uds_core::{BoxError, Chain};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Semaphore, mpsc},
@@ -381,7 +381,7 @@ where
             let opened = timeout(us.open_timeout, async {
                 let mut io = connector.oneshot(remote).await.map_err(|error| {
                     let error: BoxError = error.into();
-                    Reason::Unreachable(error.to_string())
+                    Reason::Unreachable(Chain(&*error).to_string())
                 })?;
                 let start = Instant::now();
                 let other = say(&us, &mut io, key, opening).await?;

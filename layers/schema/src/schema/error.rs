@@ -99,8 +99,7 @@ pub enum ParseError {
     Invalid {
         /// Where, such as "schema.notes.item".
         at: String,
-        /// Why.
-        #[source]
+        /// Why. The text says it, so it is no `source()`.
         error: SchemaError,
     },
 }
