@@ -257,6 +257,24 @@ async fn policies_decide_what_is_shared_and_accepted() {
 }
 
 #[tokio::test]
+async fn a_rule_that_panics_says_no_and_the_exchange_goes_on() {
+    let path = Path::new();
+    let a = path.join("a").await;
+    let policy = Policy::new().can_share(|doc, _| {
+        assert_ne!(doc.as_str(), "trap", "as the test wants it");
+        true
+    });
+    let b = Exchange::builder(service("b")).policy(policy);
+    let b = b.join(path.socket()).await.unwrap();
+    let trap = b.open(id("trap"), Substrate::Plain, &schema()).unwrap();
+    trap.edit(&[Edit::set("mode", "not told")]).unwrap();
+    let docs = [config(&b), config(&a)];
+    docs[0].edit(&[Edit::set("mode", "auto")]).unwrap();
+    soon_equal(&docs).await;
+    assert!(a.get(&id("trap")).is_none());
+}
+
+#[tokio::test]
 async fn a_destroyed_document_is_gone_here_and_stays_with_the_others() {
     let path = Path::new();
     let (a, b) = (path.join("a").await, path.join("b").await);

@@ -2,7 +2,12 @@
 //!
 //! In: the setters of the layer. Out: the same, for each connection. Touches nothing.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use kyneta_uds_core::Establish;
 
@@ -31,7 +36,8 @@ impl HandshakeConfig {
     }
 
     pub(crate) fn admits(&self, peer: &PeerInfo) -> bool {
-        self.admit.as_ref().is_none_or(|admit| admit(peer))
+        let ask = |admit: &Admit| catch_unwind(AssertUnwindSafe(|| admit(peer))).unwrap_or(false);
+        self.admit.as_ref().is_none_or(ask)
     }
 }
 

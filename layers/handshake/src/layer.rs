@@ -121,7 +121,7 @@ impl HandshakeLayer {
 
     /// Sets which peers to admit, by what they send and by their credentials ([`PeerInfo::credentials`]). Called on
     /// both sides when the peer's `establish` has arrived, before it is answered; it must not block. If it returns
-    /// false, the connection is closed without an answer. Default: all peers.
+    /// false, or panics, the connection is closed without an answer. Default: all peers.
     ///
     /// A peer can send any identity. A rule about identities is only as good as the rule about credentials that
     /// goes with it.

@@ -3,7 +3,11 @@
 //! In: predicates of the user over members and documents. Out: the strictest answer. The predicates are called while
 //! the hub routes, so they should not wait. Pure, if they are.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use kyneta_uds_core::DocId;
 
@@ -51,7 +55,8 @@ impl Gate {
     }
 
     /// With one more rule. It is asked when a member and a document first meet, and again when they meet after
-    /// one of them was gone; it must answer at once, and the same each time.
+    /// one of them was gone; it must answer at once, and the same each time. One that panics says
+    /// [`Access::None`].
     pub fn and(
         mut self,
         rule: impl Fn(&MemberFacts, &DocId) -> Access + Send + Sync + 'static,
@@ -61,7 +66,11 @@ impl Gate {
     }
 
     pub(crate) fn access(&self, member: &MemberFacts, doc: &DocId) -> Access {
-        let each = self.rules.iter().map(|rule| rule(member, doc));
+        // A panic would end the hub's turn, and with it the connection of each member.
+        let ask = |rule: &Arc<Rule>| {
+            catch_unwind(AssertUnwindSafe(|| rule(member, doc))).unwrap_or(Access::None)
+        };
+        let each = self.rules.iter().map(ask);
         each.min().unwrap_or(Access::Write)
     }
 }
@@ -71,5 +80,26 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate")
             .field("rules", &self.rules.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kyneta_uds_core::WireVersion;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_that_panics_gives_no_access_to_what_it_was_asked_about() {
+        let gate = Gate::everything().and(|_, doc| {
+            assert_ne!(doc.as_str(), "trap", "as the test wants it");
+            Access::Read
+        });
+        let member = MemberFacts::local(WireVersion::V3);
+        let access = |doc| gate.access(&member, &DocId::new(doc).unwrap());
+        assert_eq!(
+            [access("trap"), access("doc")],
+            [Access::None, Access::Read]
+        );
     }
 }

@@ -3,7 +3,11 @@
 //! In: rules, and questions about a peer and a document. Out: the answers, of all policies together. Touches nothing but
 //! the user's functions.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use kyneta_uds_core::{DocEntry, DocId, Identity, SchemaHash};
 
@@ -66,7 +70,8 @@ type PeerRule = Arc<dyn Fn(&Identity) -> Answer + Send + Sync>;
 type DocRule = Arc<dyn Fn(&DocId, &Identity) -> Answer + Send + Sync>;
 type ResolveRule = Arc<dyn Fn(&DocEntry, &Identity) -> Option<Resolve> + Send + Sync>;
 
-/// Rules for some of the questions. It has no opinion on the others. A rule must answer at once.
+/// Rules for some of the questions. It has no opinion on the others. A rule must answer at once. One that panics says no,
+/// and one of [`resolve`](Self::resolve) puts the document off: the exchange goes on.
 ///
 /// ```
 /// use kyneta_uds_sync::{Answer, Policy, Resolve};
@@ -189,30 +194,35 @@ impl Policies {
 
     pub(crate) fn can_connect(&self, peer: &Identity) -> Answer {
         let rules = self.0.iter().filter_map(|policy| policy.connect.as_ref());
-        all(rules.map(|rule| rule(peer)))
+        all(rules.map(|rule| asked(|| rule(peer), Answer::No)))
     }
 
     pub(crate) fn can_reset(&self, doc: &DocId, peer: &Identity) -> Answer {
         let rules = self.0.iter().filter_map(|policy| policy.reset.as_ref());
-        all(rules.map(|rule| rule(doc, peer)))
+        all(rules.map(|rule| asked(|| rule(doc, peer), Answer::No)))
     }
 
     pub(crate) fn resolve(&self, entry: &DocEntry, peer: &Identity) -> Option<Resolve> {
         let mut rules = self.0.iter().filter_map(|policy| policy.resolve.as_ref());
-        rules.find_map(|rule| rule(entry, peer))
+        rules.find_map(|rule| asked(|| rule(entry, peer), Some(Resolve::Defer)))
     }
 }
 
 impl Gates for Policies {
     fn can_share(&self, doc: &DocId, peer: &Identity) -> bool {
         let rules = self.0.iter().filter_map(|policy| policy.share.as_ref());
-        all(rules.map(|rule| rule(doc, peer))).allows()
+        all(rules.map(|rule| asked(|| rule(doc, peer), Answer::No))).allows()
     }
 
     fn can_accept(&self, doc: &DocId, peer: &Identity) -> bool {
         let rules = self.0.iter().filter_map(|policy| policy.accept.as_ref());
-        all(rules.map(|rule| rule(doc, peer))).allows()
+        all(rules.map(|rule| asked(|| rule(doc, peer), Answer::No))).allows()
     }
+}
+
+/// What a rule answers. The panic of a rule would end the one task that asks them.
+fn asked<A>(rule: impl FnOnce() -> A, after_a_panic: A) -> A {
+    catch_unwind(AssertUnwindSafe(rule)).unwrap_or(after_a_panic)
 }
 
 fn all(answers: impl Iterator<Item = Answer>) -> Answer {
@@ -237,6 +247,22 @@ mod tests {
             assert_eq!((a.and(b), b.and(a)), (both, both));
             assert_eq!(both.allows(), both != No);
         }
+    }
+
+    #[test]
+    fn a_rule_that_panics_says_no() {
+        let panics = Policy::new()
+            .can_connect(|_| -> Answer { panic!("as the test wants it") })
+            .can_share(|_, _| -> Answer { panic!("as the test wants it") })
+            .resolve(|_, _| panic!("as the test wants it"));
+        let (doc, peer) = (DocId::new("d").unwrap(), Identity::user("p").unwrap());
+        let mut policies = Policies::default();
+        policies.add(panics);
+        assert_eq!(policies.can_connect(&peer), Answer::No);
+        assert!(!policies.can_share(&doc, &peer) && policies.can_accept(&doc, &peer));
+        let replica = kyneta_uds_core::ReplicaType::new("loro", 1.0, 0.0).unwrap();
+        let entry = DocEntry::new(doc, replica, SchemaHash::new("02").unwrap());
+        assert_eq!(policies.resolve(&entry, &peer), Some(Resolve::Defer));
     }
 
     #[test]

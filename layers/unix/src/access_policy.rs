@@ -3,7 +3,11 @@
 //! In: credentials. Out: yes or no. Touches nothing; [`AccessPolicy::same_uid`] reads our own uid, and whether
 //! other users share it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use kyneta_uds_core::Credentials;
 
@@ -80,7 +84,8 @@ impl AccessPolicy {
         Self { rule: Rule::Anyone }
     }
 
-    /// Processes that a predicate accepts. It is called once per connection, and must not block.
+    /// Processes that a predicate accepts. It is called once per connection, and must not block. One at which it panics is
+    /// not allowed.
     pub fn when(predicate: impl Fn(&Credentials) -> bool + Send + Sync + 'static) -> Self {
         Self {
             rule: Rule::When(Arc::new(predicate)),
@@ -114,7 +119,10 @@ impl Rule {
             (Self::SameUid(uid), Some(peer)) => *uid == Some(peer.uid),
             (Self::Uids(uids), Some(peer)) => uids.contains(&peer.uid),
             (Self::Gids(gids), Some(peer)) => gids.contains(&peer.gid),
-            (Self::When(predicate), Some(peer)) => predicate(peer),
+            (Self::When(predicate), Some(peer)) => {
+                // It would end the task that accepts, and with it the listener.
+                catch_unwind(AssertUnwindSafe(|| predicate(peer))).unwrap_or(false)
+            }
         }
     }
 
