@@ -8,6 +8,7 @@ mod support;
 mod contract;
 mod layers;
 mod middleware;
+mod on_a_bus;
 mod pipes;
 mod stack;
 mod types;
