@@ -45,9 +45,11 @@ const CACHE: usize = 8 << 20;
 
 /// A store in the file `documents.redb` of a directory.
 ///
-/// The file is made with mode 0600, the directory, if it is not there, with 0700. Every [`write`](Store::write) is
-/// one transaction, which is on the disk (fsync) when it returns; after a crash the file is as the last one has left
-/// it. After one that fails, as on a full disk, the file is opened anew. Opening and all methods block. A panic of the library, as of a file that was cut off, is [`StoreError::Corrupt`].
+/// The file is made with mode 0600, the directory, if it is not there, with 0700. Both are on the disk (fsync), with their
+/// names, when [`open`](Self::open) returns. Every [`write`](Store::write) is one transaction, which is on the disk when it
+/// returns; after a crash the file is as the last one has left it. After one that fails, as on a full disk, the file is
+/// opened anew. Opening and all methods block. A panic of the library, as of a file that was cut off, is
+/// [`StoreError::Corrupt`].
 ///
 /// ```
 /// use kyneta_uds_store::{Redb, Store};
@@ -75,6 +77,8 @@ impl Redb {
             path: path.to_owned(),
             source,
         };
+        let is_there = |at: &&Path| at.as_os_str().is_empty() || at.exists();
+        let there = dir.ancestors().find(is_there).map(Path::to_owned);
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(dir);
         made.map_err(|source| match source.kind() {
@@ -91,6 +95,7 @@ impl Redb {
             database: None,
         };
         guarded(&store.path.clone(), || store.check())?;
+        sync_dirs(dir, there.as_deref()).map_err(|source| open(dir, source))?;
         Ok(store)
     }
 
@@ -191,6 +196,26 @@ fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, StoreError>) -> Resu
             why: panic_text(&*panic).unwrap_or("it panicked").to_owned(),
         })
     })
+}
+
+/// Brings a directory to the disk, and those above it as far as one that was there before. Without that a power cut may
+/// take the name of a new file away, and all that was written to it.
+fn sync_dirs(dir: &Path, there: Option<&Path>) -> io::Result<()> {
+    for at in dir.ancestors() {
+        let named = match at.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => at,
+        };
+        match File::open(named)?.sync_all() {
+            // This filesystem keeps no directories that could be synced.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            synced => synced?,
+        }
+        if Some(at) == there {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The file, made if it is not there, for its user alone.
