@@ -115,12 +115,13 @@ impl Task {
 
     /// Runs until the last handle is gone, or one asks for the end.
     pub(super) async fn run(mut self) {
-        let mut ended = None;
-        while ended.is_none() {
+        // All that wait for the end: each is told when it is there, and not before.
+        let mut ended = Vec::new();
+        while ended.is_empty() {
             let is_full = self.engine.out.bytes() > self.max_waiting;
             tokio::select! {
                 command = self.commands.recv(), if !is_full => match command {
-                    Some(command) => ended = self.command(command),
+                    Some(command) => ended.extend(self.command(command)),
                     None => break,
                 },
                 Some(event) = self.inbox.recv(), if !is_full => self.link(event),
@@ -135,7 +136,7 @@ impl Task {
                 let event = self.inbox.try_recv();
                 let is_idle = command.is_err() && event.is_err();
                 if let Ok(command) = command {
-                    ended = ended.or(self.command(command));
+                    ended.extend(self.command(command));
                 }
                 if let Ok(event) = event {
                     self.link(event);
@@ -155,7 +156,7 @@ impl Task {
         }
         // What waits is still sent: the writers end when they have sent it.
         self.links.clear();
-        if let Some(ended) = ended {
+        for ended in ended {
             // Not waited for any more.
             let _ = ended.send(());
         }

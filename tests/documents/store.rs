@@ -11,7 +11,7 @@ use std::{
 };
 
 use kyneta_uds::{
-    Offer, Version,
+    Client, Offer, Version,
     documents::{
         Edit, Exchange, ExchangeBuilder, ExchangeEvent, Json, MemoryStore, NotStored, OpenError,
         Schema, Store, StoreError, StoreLimits, Substrate,
@@ -329,6 +329,29 @@ impl Store for Stuck {
         let _held = self.lock.lock().unwrap();
         self.inner.write(writes)
     }
+}
+
+#[tokio::test]
+async fn each_of_two_that_end_an_exchange_at_once_waits_for_its_store() {
+    let path = Path::new();
+    let store = Stuck::default();
+    let builder = Exchange::builder(service("a")).store(store.clone());
+    let client = Client::builder(path.socket());
+    let exchange = builder.client_lazy_with(client).await.unwrap();
+    let (lock, held) = (store.lock.clone(), std::sync::mpsc::channel());
+    let holding = std::thread::spawn(move || {
+        let _held = lock.lock().unwrap();
+        held.0.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    });
+    held.1.recv().unwrap();
+    config(&exchange).edit(&push("last")).unwrap();
+    tokio::select! {
+        () = exchange.dispose() => {}
+        () = exchange.dispose() => {}
+    }
+    assert_eq!(offers(&store.inner).len(), 1);
+    holding.join().unwrap();
 }
 
 #[tokio::test]
