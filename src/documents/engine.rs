@@ -312,6 +312,9 @@ impl Engine {
 
     fn remove(&mut self, doc: &DocId) {
         self.docs.remove(doc);
+        // What was heard of it says nothing of another one with its id.
+        self.empty.remove(doc);
+        self.settling.retain(|(_, other, _)| other != doc);
         for side in 0..WIRES.len() {
             self.ask(side, |machine, out| machine.destroy(doc, out));
         }
@@ -411,6 +414,7 @@ impl Engine {
 
     fn peer(&mut self, peer: PeerId, change: PeerChange) {
         if change == PeerChange::Disconnected {
+            self.settling.retain(|(_, _, other)| *other != peer);
             self.empty.retain(|_, peers| {
                 peers.retain(|other| *other != peer);
                 !peers.is_empty()

@@ -188,7 +188,13 @@ impl Table {
         ignore_poison(self.loaded.lock()).as_ref().err().cloned()
     }
 
-    /// It is here from now on.
+    /// Nobody has opened it since it was read.
+    fn is_loaded(&self, doc: &DocId) -> bool {
+        let loaded = ignore_poison(self.loaded.lock());
+        loaded.as_ref().is_ok_and(|all| all.contains_key(doc))
+    }
+
+    /// It is here from now on. Said under the lock of the documents, so that nobody finds it in neither place.
     fn is_here(&self, doc: &DocId) {
         if let Ok(loaded) = &mut *ignore_poison(self.loaded.lock()) {
             loaded.remove(doc);
@@ -304,15 +310,15 @@ impl Table {
         }
         let cell = Arc::new(cell);
         let mut docs = self.docs();
-        let now = docs.get(doc);
-        if now.map(Arc::as_ptr) != found.as_ref().map(Arc::as_ptr) {
-            // Opened or destroyed in the meantime.
+        let is_other = docs.get(doc).map(Arc::as_ptr) != found.as_ref().map(Arc::as_ptr);
+        if is_other || (loaded.is_some() && !self.is_loaded(doc)) {
+            // Opened or destroyed in the meantime, or both.
             drop(docs);
             return self.open(doc, substrate, schema);
         }
         docs.insert(doc.clone(), cell.clone());
-        drop(docs);
         self.is_here(doc);
+        drop(docs);
         if let Some(kept) = found {
             kept.set_removed();
             kept.end();
@@ -358,9 +364,14 @@ impl Table {
             new = new.stored(stored.head.schema.clone());
         }
         let mut docs = self.docs();
+        if loaded.is_some() && !docs.contains_key(doc) && !self.is_loaded(doc) {
+            // Opened and destroyed in the meantime.
+            drop(docs);
+            return self.replicate(doc, substrate);
+        }
         let cell = docs.entry(doc.clone()).or_insert(Arc::new(new)).clone();
-        drop(docs);
         self.is_here(doc);
+        drop(docs);
         (cell.substrate == substrate).then_some(cell)
     }
 
@@ -457,4 +468,93 @@ pub(super) fn moment() -> Moment {
 /// A random number: the keys of a hash map come from the system, and are others each time.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, sync::OnceLock};
+
+    use kyneta_uds_core::{Offer, Version};
+    use kyneta_uds_exchange::{Json, JsonKind};
+
+    use super::*;
+
+    /// Opens and destroys the document, as another thread does, while it is made for the first time.
+    #[derive(Default)]
+    struct Meddling {
+        table: OnceLock<Arc<Table>>,
+        has_meddled: OnceLock<()>,
+    }
+
+    impl fmt::Debug for Meddling {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Meddling").finish_non_exhaustive()
+        }
+    }
+
+    impl Meddling {
+        fn meddle(&self) {
+            if self.has_meddled.set(()).is_ok() {
+                let table = self.table.get().unwrap();
+                let (cell, _) = table.open(&doc(), Substrate::Plain, &schema()).unwrap();
+                assert_eq!(cell.value().get("mode"), Some(&Json::from("stored")));
+                table.remove(&cell);
+            }
+        }
+    }
+
+    impl DocKind for Meddling {
+        fn substrate(&self) -> Substrate {
+            Substrate::Plain
+        }
+
+        fn open(
+            &self,
+            schema: &Schema,
+            limits: DocLimits,
+            random: u64,
+        ) -> Result<Box<dyn DocReplica>, SubstrateError> {
+            self.meddle();
+            JsonKind.open(schema, limits, random)
+        }
+
+        fn headless(&self, limits: DocLimits, random: u64) -> Box<dyn DocReplica> {
+            self.meddle();
+            JsonKind.headless(limits, random)
+        }
+    }
+
+    fn doc() -> DocId {
+        DocId::new("config").unwrap()
+    }
+
+    fn schema() -> Schema {
+        Schema::structure([("mode", Schema::string())]).unwrap()
+    }
+
+    /// With a document in its store that somebody destroys while it is opened.
+    fn table() -> Arc<Table> {
+        let mut head = Head::new(Substrate::Plain);
+        head.is_opened = true;
+        head.schema = WIRES.map(|wire| schema().hash(wire));
+        let at = Version::new("aa:1").unwrap();
+        let offer = Offer::json(doc(), at, r#"{"mode":"stored"}"#);
+        let loaded = Loaded::from([(doc(), Arc::new(Stored::new(head, offer)))]);
+        let kind = Arc::new(Meddling::default());
+        let kinds: Vec<Arc<dyn DocKind>> = vec![kind.clone()];
+        let table = Table::new(kinds, Vec::new(), DocLimits::default(), usize::MAX);
+        let table = Arc::new(table.stored(Ok(loaded), None));
+        assert!(kind.table.set(table.clone()).is_ok());
+        table
+    }
+
+    #[test]
+    fn a_document_that_is_destroyed_while_it_is_opened_does_not_come_back_from_the_store() {
+        let (cell, is_new) = table().open(&doc(), Substrate::Plain, &schema()).unwrap();
+        assert!(is_new);
+        assert_eq!(cell.value().get("mode"), Some(&Json::from("")));
+        let kept = table().replicate(&doc(), Substrate::Plain).unwrap();
+        let all = kept.entirety().unwrap();
+        assert_eq!(String::from_utf8_lossy(all.data.as_slice()), "{}");
+    }
 }
