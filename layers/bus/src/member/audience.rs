@@ -1,8 +1,8 @@
 //! The receivers that a sender lists: what it accepts is owed to them.
 //!
 //! In: what the hub says of a receiver. Out: which kept messages are with all that they were owed to. A message
-//! does not list its receivers: it is owed to a receiver that was listed before it and has not acknowledged it,
-//! and counts how many those are. Touches nothing.
+//! neither lists its receivers nor counts them: it is owed to a receiver that was listed before it and has not
+//! acknowledged it. So one to all is resolved once each receiver has come to its number. Touches nothing.
 
 use std::collections::BTreeMap;
 
@@ -47,11 +47,6 @@ impl Receiver {
         kept.message.n >= self.start && kept.to.as_ref().is_none_or(|to| to == id)
     }
 
-    /// True when a message to all with this number waits for its acknowledgement.
-    fn is_owed_to_all(&self, n: SeqNo) -> bool {
-        !self.keeps_newest && n > self.acked
-    }
-
     pub(super) fn is_owed<B>(&self, id: &MemberId, kept: &KeptMessage<B>) -> bool {
         self.is_addressed(id, kept) && (kept.to.is_some() || !self.keeps_newest)
     }
@@ -64,34 +59,46 @@ pub(super) struct Audience {
 }
 
 /// What is the same for each message, so that no message looks at each receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Totals {
     /// Receivers that messages pass to on this connection.
     live: usize,
-    /// Receivers that messages to all are owed to.
-    owed_to_all: usize,
-    /// The largest number that any of them has acknowledged.
-    acked: SeqNo,
+    /// Of the receivers that messages to all are owed to, each has acknowledged up to here. The largest number when there
+    /// are none.
+    had_by_all: SeqNo,
+    /// How many of them have acknowledged nothing after it.
+    last_ones: usize,
+}
+
+impl Totals {
+    fn of(receivers: &BTreeMap<MemberId, Receiver>) -> Self {
+        let owed = || receivers.values().filter(|of| !of.keeps_newest);
+        let least = owed().map(|of| of.acked).min();
+        let had_by_all = least.unwrap_or(SeqNo(u64::MAX));
+        Self {
+            live: receivers.values().filter(|of| of.live.is_some()).count(),
+            had_by_all,
+            last_ones: owed().filter(|of| of.acked == had_by_all).count(),
+        }
+    }
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self::of(&BTreeMap::new())
+    }
 }
 
 impl Audience {
     /// An audience of these.
     pub(super) fn with(receivers: BTreeMap<MemberId, Receiver>) -> Self {
-        let all = || receivers.values();
-        let totals = Totals {
-            live: all().filter(|receiver| receiver.live.is_some()).count(),
-            owed_to_all: all().filter(|receiver| !receiver.keeps_newest).count(),
-            acked: all()
-                .map(|receiver| receiver.acked)
-                .max()
-                .unwrap_or_default(),
-        };
+        let totals = Totals::of(&receivers);
         Self { receivers, totals }
     }
 
     /// The receivers have changed.
     fn recount(&mut self) {
-        *self = Self::with(std::mem::take(&mut self.receivers));
+        self.totals = Totals::of(&self.receivers);
     }
 
     pub(super) fn get(&self, id: &MemberId) -> Option<&Receiver> {
@@ -118,29 +125,24 @@ impl Audience {
         self.totals.live > 0
     }
 
-    /// How many receivers a message with this number waits for.
+    /// True when a message with this number waits for a receiver.
     #[inline]
-    pub(super) fn owed(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
+    pub(super) fn is_owed(&self, n: SeqNo, to: Option<&MemberId>) -> bool {
         match to {
-            None if n > self.totals.acked => self.totals.owed_to_all,
-            to => self.owed_by_receivers(n, to),
+            None => n > self.totals.had_by_all,
+            Some(id) => self.receivers.get(id).is_some_and(|of| n > of.acked),
         }
     }
 
-    fn owed_by_receivers(&self, n: SeqNo, to: Option<&MemberId>) -> usize {
-        match to {
-            // A receiver has acknowledged what was not sent yet.
-            None => self
-                .receivers
-                .values()
-                .filter(|receiver| receiver.is_owed_to_all(n))
-                .count(),
-            Some(id) => usize::from(
-                self.receivers
-                    .get(id)
-                    .is_some_and(|receiver| n > receiver.acked),
-            ),
-        }
+    /// The receivers that a kept message waits for.
+    pub(super) fn waits_for<'a, B>(
+        &'a self,
+        kept: &'a KeptMessage<B>,
+    ) -> impl Iterator<Item = &'a MemberId> {
+        let receivers = self.receivers.iter();
+        let waited_for =
+            receivers.filter(|(id, of)| kept.message.n > of.acked && of.is_owed(id, kept));
+        waited_for.map(|(id, _)| id)
     }
 
     /// Lists a receiver, or finds it listed with this place. `last` is the last number that was given.
@@ -169,16 +171,27 @@ impl Audience {
         if k <= receiver.acked {
             return;
         }
-        let news = receiver.acked.next()..=k;
-        receiver.acked = k;
-        self.totals.acked = self.totals.acked.max(k);
-        kept.retain(news, |kept| {
-            if receiver.is_owed(id, kept) {
-                settle(kept, out)
-            } else {
-                true
+        let before = std::mem::replace(&mut receiver.acked, k);
+        let is_owed_all = !receiver.keeps_newest;
+        if is_owed_all && before == self.totals.had_by_all {
+            self.totals.last_ones -= 1;
+            if self.totals.last_ones == 0 {
+                self.recount();
             }
-        });
+        }
+        let had_by_all = match is_owed_all {
+            true => self.totals.had_by_all.min(k),
+            false => SeqNo(0),
+        };
+        let upto = match kept.any_addressed() {
+            true => k,
+            false => had_by_all,
+        };
+        let is_resolved = |kept: &KeptMessage<B>| match &kept.to {
+            None => kept.message.n <= had_by_all,
+            Some(to) => to == id,
+        };
+        kept.resolve(&(before.next()..=upto), is_resolved, out);
     }
 
     /// A receiver is gone, and what it has not acknowledged names it. False when it was not listed.
@@ -192,40 +205,17 @@ impl Audience {
             return false;
         };
         self.recount();
-        kept.retain(receiver.acked.next()..=SeqNo(u64::MAX), |kept| {
-            if !receiver.is_owed(id, kept) {
-                return true;
-            }
-            let left = kept.left.get_or_insert_default();
-            if let Err(at) = left.binary_search(id) {
-                left.insert(at, id.clone());
-            }
-            settle(kept, out)
-        });
+        let had_by_all = self.totals.had_by_all;
+        let owed = receiver.acked.next()..=SeqNo(u64::MAX);
+        let is_owed = |kept: &KeptMessage<B>| receiver.is_owed(id, kept);
+        let of_these = kept.range(&owed).filter(|kept| is_owed(kept));
+        for n in of_these.map(|kept| kept.message.n).collect::<Vec<_>>() {
+            kept.add_left(n, id);
+        }
+        let is_resolved = |kept: &KeptMessage<B>| {
+            is_owed(kept) && (kept.to.is_some() || kept.message.n <= had_by_all)
+        };
+        kept.resolve(&owed, is_resolved, out);
         true
     }
-}
-
-/// One receiver less waits for a message. False when it was the last one: then the message is resolved.
-#[inline]
-fn settle<B>(kept: &mut KeptMessage<B>, out: &mut Vec<MemberEffect<B>>) -> bool {
-    kept.owed = kept.owed.saturating_sub(1);
-    if kept.owed > 0 {
-        return true;
-    }
-    let n = kept.message.n;
-    if kept.left.is_none()
-        && let Some(MemberEffect::Resolved { numbers, left }) = out.last_mut()
-        && left.is_empty()
-        && numbers.end().next() == n
-    {
-        // Messages that an acknowledgement resolves mostly follow each other.
-        *numbers = *numbers.start()..=n;
-    } else {
-        out.push(MemberEffect::Resolved {
-            numbers: n..=n,
-            left: kept.left.take().unwrap_or_default(),
-        });
-    }
-    false
 }

@@ -53,7 +53,7 @@ impl<B: Clone> Member<B> {
         if copies.after >= copies.upto {
             return None;
         }
-        for kept in self.kept.range(copies.after.next()..=copies.upto) {
+        for kept in self.kept.range(&(copies.after.next()..=copies.upto)) {
             let n = kept.message.n;
             if receiver.keeps_newest && n > copies.after.next() {
                 return Some(copies.start_again(n.before()));

@@ -230,7 +230,7 @@ impl<B: Clone> Member<B> {
             addressed: to.is_some(),
             body,
         };
-        let owed = self.audience.owed(self.last, to.as_ref());
+        let is_owed = self.audience.is_owed(self.last, to.as_ref());
         if self.connected && passes {
             let to = to.clone().map_or(Recipients::All, Recipients::one);
             if !takes(&to, &message) {
@@ -238,18 +238,12 @@ impl<B: Clone> Member<B> {
                 out.push(MemberEffect::Send(UpFrame::Msg { to, message }));
             }
         }
-        if owed == 0 {
+        if is_owed {
+            self.kept.push(KeptMessage { message, to, size });
+        } else {
             out.push(MemberEffect::Resolved {
                 numbers: self.last..=self.last,
                 left: Vec::new(),
-            });
-        } else {
-            self.kept.push(KeptMessage {
-                message,
-                to,
-                size,
-                owed,
-                left: None,
             });
         }
         Ok(self.last)

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     frame::{Message, Place},
-    id::{Attempt, SeqNo, Session, Token},
+    id::{Attempt, MemberId, SeqNo, Session, Token},
     saved::{Members, Numbered, groups, packed},
 };
 
@@ -56,7 +56,13 @@ impl<B: Clone> Member<B> {
         let listed = listed.map(|(id, receiver)| receiver.save(members.number(id)).into());
         let listed: Vec<SavedValue> = listed.collect();
         let kept = self.kept.iter();
-        let kept = kept.map(|kept| kept.save(&mut members, &body).into());
+        let kept = kept.map(|kept| {
+            let left = self.kept.left(kept.message.n);
+            // Another version of this library may go on, and one that counts them reads this.
+            let owed = self.audience.waits_for(kept).count() as u64;
+            let saved = kept.save(&mut members, left, &body);
+            saved.with("owed", owed).into()
+        });
         let kept: Vec<SavedValue> = kept.collect();
         let places = self.places.iter().flat_map(|(id, held)| {
             let HeldPlace {
@@ -193,8 +199,9 @@ fn kept<B>(
         last = n;
         let to = saved.number_if_any("to")?;
         let to = to.map(|to| members.get(to).cloned()).transpose()?;
-        let left = groups(saved, "left")?.into_iter();
-        let left = left.map(|[of]| members.get(of).cloned());
+        for [of] in groups(saved, "left")? {
+            kept.add_left(n, members.get(of)?);
+        }
         let of = saved.get(BODY).ok_or(SavedError::Field {
             name: BODY,
             is: "a body",
@@ -207,26 +214,28 @@ fn kept<B>(
             },
             to,
             size: size(saved.number("size")?)?,
-            owed: size(saved.number("owed")?)?,
-            left: Some(left.collect::<Result<Vec<_>, _>>()?).filter(|left| !left.is_empty()),
         });
     }
     Ok(kept)
 }
 
 impl<B> KeptMessage<B> {
-    fn save<'a>(&'a self, members: &mut Numbered<'a>, body: impl Fn(&B) -> SavedValue) -> Saved {
+    fn save<'a>(
+        &'a self,
+        members: &mut Numbered<'a>,
+        left: &'a [MemberId],
+        body: impl Fn(&B) -> SavedValue,
+    ) -> Saved {
         let mut saved = Saved::new(1, 1)
             .with("n", self.message.n.0)
             .with("size", self.size as u64)
-            .with("owed", self.owed as u64)
             .with(BODY, body(&self.message.body));
         if let Some(to) = &self.to {
             saved = saved.with("to", members.number(to));
         }
-        match &self.left {
-            None => saved,
-            Some(left) => saved.with("left", packed(left.iter().map(|of| members.number(of)))),
+        match left.is_empty() {
+            true => saved,
+            false => saved.with("left", packed(left.iter().map(|of| members.number(of)))),
         }
     }
 }

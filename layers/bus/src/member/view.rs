@@ -87,16 +87,11 @@ impl<B> Member<B> {
 
     /// The messages that are kept, in their order. Looks at each receiver for each message.
     pub fn unresolved(&self) -> impl Iterator<Item = UnresolvedMessage<'_>> {
-        self.kept.iter().map(|kept| {
-            let waits = |(id, receiver): (_, &super::audience::Receiver)| {
-                (kept.message.n > receiver.acked && receiver.is_owed(id, kept)).then_some(id)
-            };
-            UnresolvedMessage {
-                n: kept.message.n,
-                to: kept.to.as_ref(),
-                owed: self.audience.iter().filter_map(waits).collect(),
-                left: kept.left.as_deref().unwrap_or_default(),
-            }
+        self.kept.iter().map(|kept| UnresolvedMessage {
+            n: kept.message.n,
+            to: kept.to.as_ref(),
+            owed: self.audience.waits_for(kept).collect(),
+            left: self.kept.left(kept.message.n),
         })
     }
 }
