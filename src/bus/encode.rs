@@ -3,11 +3,11 @@
 //! In: a message by reference. Out: its bytes, shared with the block that they lie in. May touch: the block that it
 //! keeps.
 
-use std::io;
-
 use bytes::{Bytes, BytesMut};
 use kyneta_uds_cbor::EncodeError;
 use serde::Serialize;
+
+use super::usual;
 
 /// Small messages share a block of memory. So much of it may be kept for one that is not acknowledged.
 const BLOCK: usize = 4 << 10;
@@ -30,7 +30,7 @@ impl Encoder {
         if self.block.capacity() == 0 {
             self.block = BytesMut::with_capacity(BLOCK);
         }
-        let written = ciborium::into_writer(message, Writer(&mut self.block));
+        let written = usual::write(message, &mut self.block);
         let data = self.block.split();
         written.map_err(|error| EncodeError::Serialize(error.to_string().into()))?;
         let size = data.len();
@@ -38,26 +38,6 @@ impl Encoder {
             true => Err(EncodeError::TooLarge { size, limit }),
             false => Ok(data.freeze()),
         }
-    }
-}
-
-/// Appends what is written.
-struct Writer<'a>(&'a mut BytesMut);
-
-impl io::Write for Writer<'_> {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.write_all(data)?;
-        Ok(data.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        self.0.extend_from_slice(data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Holds it against ciborium.
 //!
-//! Values of every kind that serde knows, written by ciborium. A failure shows the value, or the bits of a number.
+//! Values of every kind that serde knows, written by ciborium and here. A failure shows the value, or the bits of a number.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -72,6 +72,69 @@ fn what_ciborium_writes_is_usual() {
     is_read((1_u8, -1_i8, u64::MAX, 0.5_f32, true, Some(3_u8), 'c'));
     is_read(serde_json::json!({"a": [1, -2, 2.5, null, true, "x"], "b": {}}));
     is_read(vec![Some(1_u16), None]);
+}
+
+#[test]
+fn what_is_written_here_is_what_ciborium_writes() {
+    fn agree<M: Serialize + ?Sized>(message: &M) {
+        let mut block = BytesMut::from(&b"before"[..]);
+        write(&message, &mut block).unwrap();
+        assert_eq!(block[6..], written(&message));
+    }
+    #[derive(Serialize)]
+    struct Unit;
+    #[derive(Serialize)]
+    struct Pair(i16, Option<u32>);
+    #[derive(Serialize)]
+    struct Named {
+        pair: Pair,
+        unit: Unit,
+        #[serde(flatten)]
+        more: BTreeMap<String, i64>,
+    }
+    events().iter().for_each(agree);
+    for size in [0, 23, 24, 255, 256, 65_535, 65_536] {
+        agree("x".repeat(size).as_str());
+        agree(&ByteBuf::from(vec![7; size]));
+        agree(&vec![size; size.min(300)]);
+    }
+    for value in (0..64).map(|bit| 1_u64 << bit).chain([0, u64::MAX]) {
+        let around = [value.wrapping_sub(1), value, value.wrapping_add(1)];
+        for value in around {
+            agree(&(value, value as i64, !value as i64, value as i32));
+            agree(&(value as u8, value as i8, value as u16, value as i16));
+            agree(&(u128::from(value) << 3, -(i128::from(value) << 3)));
+            agree(&(f64::from_bits(value), f32::from_bits(value as u32)));
+            agree(&(value as f64, value as f32));
+        }
+    }
+    agree(&(true, false, 'c', '\u{1f980}', (), Unit, None::<u8>));
+    agree(&Named {
+        pair: Pair(-7, Some(9)),
+        unit: Unit,
+        more: [("z".to_owned(), -1)].into(),
+    });
+    agree(&serde_json::json!({"a": [1, -2, 2.5, null, true, "x"], "b": {}}));
+    // As ciborium has them, tags are enums.
+    agree(&ciborium::tag::Required::<_, 7>("tagged"));
+    agree(&[ciborium::Value::Tag(
+        7,
+        Box::new(ciborium::Value::Float(0.5)),
+    )]);
+}
+
+#[test]
+fn a_message_that_cannot_be_written_says_why() {
+    struct Fails;
+
+    impl Serialize for Fails {
+        fn serialize<S: ser::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(ser::Error::custom("no price"))
+        }
+    }
+
+    let error = write(&("first", Fails), &mut BytesMut::new());
+    assert_eq!(error, Err(NotWritten::Failed("no price".into())));
 }
 
 #[test]
