@@ -29,6 +29,20 @@ struct Sender {
     on_the_way: OnTheWay,
 }
 
+impl Sender {
+    const fn is_waited_for(&self) -> bool {
+        self.sent.0 > self.acked.0
+    }
+
+    /// Messages go to the receiver: true when it owes something from now on. And what is on the way.
+    fn sent(&mut self, n: SeqNo, load: Load) -> (bool, Load) {
+        let was_waited_for = self.is_waited_for();
+        self.sent = self.sent.max(n);
+        let on_the_way = self.on_the_way.sent(n, load);
+        (!was_waited_for && self.is_waited_for(), on_the_way)
+    }
+}
+
 /// What follows from a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sent {
@@ -47,19 +61,19 @@ impl Stall {
         load: Load,
         now: impl FnOnce() -> Instant,
     ) -> Sent {
-        if !self.senders.contains_key(sender) {
-            self.senders.insert(sender.clone(), Sender::default());
-        }
-        let Some(of) = self.senders.get_mut(sender) else {
-            return Sent::default();
+        // Mostly it is known: its id is not cloned then.
+        let (begins, on_the_way) = match self.senders.get_mut(sender) {
+            Some(of) => of.sent(n, load),
+            None => {
+                let of = self.senders.entry(sender.clone()).or_default();
+                of.sent(n, load)
+            }
         };
-        let was_waited_for = of.sent > of.acked;
-        of.sent = of.sent.max(n);
         let mut sent = Sent {
             owes: false,
-            on_the_way: of.on_the_way.sent(n, load),
+            on_the_way,
         };
-        if was_waited_for || of.sent <= of.acked {
+        if !begins {
             return sent;
         }
         self.waiting += 1;
@@ -73,9 +87,9 @@ impl Stall {
         let Some(of) = self.senders.get_mut(sender) else {
             return;
         };
-        let was_waited_for = of.sent > of.acked;
+        let was_waited_for = of.is_waited_for();
         of.acked = of.acked.max(k);
-        let is_all = of.sent <= of.acked;
+        let is_all = !of.is_waited_for();
         of.on_the_way.acked(k, is_all);
         if was_waited_for && is_all {
             self.waiting -= 1;
@@ -85,14 +99,14 @@ impl Stall {
 
     /// The senders that wait for it, and the last number of each that was sent.
     pub(crate) fn owed(&self) -> impl Iterator<Item = (&MemberId, SeqNo)> {
-        let owed = self.senders.iter().filter(|(_, of)| of.sent > of.acked);
+        let owed = self.senders.iter().filter(|(_, of)| of.is_waited_for());
         owed.map(|(sender, of)| (sender, of.sent))
     }
 
     /// A sender is gone.
     pub(crate) fn forget(&mut self, sender: &MemberId) {
         if let Some(of) = self.senders.remove(sender)
-            && of.sent > of.acked
+            && of.is_waited_for()
         {
             self.waiting -= 1;
             if self.waiting == 0 {

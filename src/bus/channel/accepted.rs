@@ -204,11 +204,8 @@ impl Accepted {
         match wire {
             Wire::Send { to, message: of } if to.is_empty() => match self.inputs.last_mut() {
                 Some(UpInput::Run(run)) => run.push(message(of)),
-                _ => {
-                    let mut run = Vec::with_capacity(TAKEN);
-                    run.push(message(of));
-                    self.inputs.push(UpInput::Run(run));
-                }
+                // Mostly one, or a few bundles.
+                _ => self.inputs.push(UpInput::Run(vec![message(of)])),
             },
             wire => {
                 let input = self.parse(wire)?;

@@ -24,9 +24,6 @@ use crate::bus::{
     wire::{Alias, Body, Wire},
 };
 
-/// Room for the messages of a run, at first.
-const RUN: usize = 32;
-
 pub(super) struct Dialed {
     pub(super) number: u64,
     /// The task's that writes, for what is added to the outbox.
@@ -166,8 +163,8 @@ impl Dialed {
                     return Ok(());
                 }
                 let member = self.members.get(&sender).cloned().ok_or_else(unknown)?;
-                let mut run = Vec::with_capacity(RUN);
-                run.push(message(of));
+                // Mostly one, or a few bundles.
+                let run = vec![message(of)];
                 self.inputs.push(DownInput::Run(member, run));
                 Some(sender)
             }

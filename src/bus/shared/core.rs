@@ -307,9 +307,15 @@ impl Core {
     }
 
     fn send_down(&mut self, to: ConnectionKey, frame: DownFrame<Body>, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(&to) else {
+        let Self {
+            connections,
+            watches_stalls,
+            ..
+        } = self;
+        let Some(connection) = connections.get_mut(&to) else {
             return;
         };
+        let mut beyond_window = None;
         match &frame {
             DownFrame::Msg { sender, message } => {
                 // What gives way to newer messages is bounded by that.
@@ -318,14 +324,12 @@ impl Core {
                     false => load(std::slice::from_ref(message)),
                 };
                 let sent = connection.stall.sent(sender, message.n, load, Instant::now);
-                self.after_sent(sender, sent, turn);
+                sent.watch(watches_stalls, turn);
+                beyond_window = sent.is_beyond_window(turn).then(|| sender.clone());
             }
             DownFrame::Left(member) => connection.stall.forget(member),
             _ => {}
         }
-        let Some(connection) = self.connections.get_mut(&to) else {
-            return;
-        };
         let waiting = connection.outbox.push(frame);
         turn.after.down(&connection.outbox);
         if waiting > MAX_BEHIND
@@ -333,6 +337,9 @@ impl Core {
             && let Some(member) = &connection.member
         {
             turn.hub(HubEvent::Removed(member.clone()));
+        }
+        if let Some(sender) = beyond_window {
+            self.end_beyond_window(&sender, turn);
         }
     }
 

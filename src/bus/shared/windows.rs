@@ -51,16 +51,26 @@ pub(super) fn load(messages: &[Message<Body>]) -> Load {
     }
 }
 
+impl Sent {
+    /// Once a receiver owes something, it is watched.
+    pub(super) fn watch(self, watches_stalls: &mut bool, turn: &mut Turn<'_>) {
+        if self.owes && !std::mem::replace(watches_stalls, true) {
+            turn.after.watch_stalls = true;
+        }
+    }
+
+    /// Its sender has more on the way to the receiver than any window allows.
+    pub(super) fn is_beyond_window(self, turn: &Turn<'_>) -> bool {
+        let most = turn.shared.settings().most_on_the_way();
+        self.on_the_way.is_beyond(most)
+    }
+}
+
 impl Core {
     /// Messages have gone to a receiver.
     pub(super) fn after_sent(&mut self, sender: &MemberId, sent: Sent, turn: &mut Turn<'_>) {
-        if sent.owes && !std::mem::replace(&mut self.watches_stalls, true) {
-            turn.after.watch_stalls = true;
-        }
-        if sent
-            .on_the_way
-            .is_beyond(turn.shared.settings().most_on_the_way())
-        {
+        sent.watch(&mut self.watches_stalls, turn);
+        if sent.is_beyond_window(turn) {
             self.end_beyond_window(sender, turn);
         }
     }
@@ -110,7 +120,7 @@ impl Core {
         }
     }
 
-    fn end_beyond_window(&mut self, sender: &MemberId, turn: &mut Turn<'_>) {
+    pub(super) fn end_beyond_window(&mut self, sender: &MemberId, turn: &mut Turn<'_>) {
         // Members of other machines are bounded by their own hubs.
         let is_here = sender.machine == MachineId::default();
         if !is_here || sender == self.member.id() || self.beyond_window.contains(sender) {
