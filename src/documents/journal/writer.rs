@@ -181,14 +181,14 @@ impl Writer {
     }
 
     fn not_stored(&mut self, cell: &DocCell, changes: u64, why: &str) {
-        cell.set_not_stored(changes, why);
-        // Once, until it is stored again.
+        // Once, until it is stored again; and counted before it is told to those that wait.
         if self.failing.insert(cell.id.clone()) {
             self.reports.send(ExchangeEvent::NotStored {
                 doc: cell.id.clone(),
                 why: why.to_owned(),
             });
         }
+        cell.set_not_stored(changes, why);
     }
 
     /// The next process goes on with the numbers of documents of which all is stored.
