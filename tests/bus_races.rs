@@ -13,11 +13,14 @@ use std::{
 };
 
 use kyneta_uds::{
-    Bus, BusIncoming,
-    bus::{BusBuilder, BusEvent, RequestError},
+    Bus, BusIncoming, Role,
+    bus::{BusBuilder, BusError, BusEvent, RequestError},
 };
 use support::{service, soon};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, watch},
+};
 use tower::{Service as _, ServiceExt as _, service_fn, util::BoxCloneService};
 
 type Handler = BoxCloneService<BusIncoming<String>, (), Infallible>;
@@ -162,4 +165,36 @@ async fn a_request_of_a_listener_that_was_removed_ends() {
 #[tokio::test]
 async fn a_request_of_a_member_that_was_removed_ends() {
     a_request_ends_when_its_asker_was_removed(false).await;
+}
+
+#[test]
+fn a_bus_ends_with_its_runtime_and_every_way_of_asking_says_so() {
+    let path = support::Bus::new();
+    let first = Runtime::new().unwrap();
+    let (mut says, said, asked, hears) = first.block_on(async {
+        let hears = Bus::<String>::builder(&path.path).identity(service("hears"));
+        // It neither takes the next message nor answers.
+        let stuck = service_fn(async |_: BusIncoming<String>| {
+            std::future::pending::<Result<(), Infallible>>().await
+        });
+        let hears = soon(hears.join(stuck)).await.unwrap();
+        let says = Bus::<String>::builder(&path.path).identity(service("says"));
+        let mut says = soon(says.join(self::hears().0)).await.unwrap();
+        let said = soon(says.ready()).await.unwrap().call("hello".to_owned());
+        let mut member = says.member("hears").unwrap();
+        let asked = soon(member.ready()).await.unwrap().call("hello".to_owned());
+        (says, said, asked, hears)
+    });
+    drop(first);
+    Runtime::new().unwrap().block_on(async {
+        let said = soon(said).await;
+        assert!(matches!(&said, Ok(_) | Err(BusError::Ended)), "{said:?}");
+        soon(asked).await.unwrap_err();
+        soon(says.closed()).await;
+        let ready = soon(says.ready()).await.map(drop);
+        assert!(matches!(&ready, Err(BusError::Ended)), "{ready:?}");
+        soon(says.dispose()).await;
+        soon(hears.dispose()).await;
+        assert_eq!(says.role(), Role::Disposed);
+    });
 }

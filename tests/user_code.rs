@@ -199,6 +199,7 @@ impl From<Trap> for String {
 
 impl From<String> for Trap {
     fn from(text: String) -> Self {
+        assert_ne!(text, "deserialize", "as the test wants it");
         Self(text)
     }
 }
@@ -235,17 +236,29 @@ async fn a_message_that_panics_on_a_bus_costs_that_message_alone() {
     assert!(soon(tokio::spawn(saying)).await.unwrap_err().is_panic());
     let texts = Bus::<String>::builder(&path.path).identity(service("texts"));
     let mut texts = soon(texts.join(service_fn(ignore))).await.unwrap();
-    let said = soon(texts.ready()).await.unwrap().call("drop".to_owned());
-    assert_eq!(soon(said).await.unwrap().missed, []);
+    for text in ["deserialize", "drop"] {
+        let said = soon(texts.ready()).await.unwrap().call(text.to_owned());
+        assert_eq!(soon(said).await.unwrap().missed, []);
+    }
     let said = soon(says.ready()).await.unwrap().call(Trap("good".into()));
     assert_eq!(soon(said).await.unwrap().missed, []);
     while soon(heard.recv()).await.unwrap() != "good" {}
-    loop {
-        if let BusEvent::HandlerFailed { from, .. } = soon(events.recv()).await.unwrap() {
-            assert_eq!(from.id.as_str(), "texts");
-            break;
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        match soon(events.recv()).await.unwrap() {
+            BusEvent::NotUnderstood { from, error } => {
+                let error = error.to_string();
+                assert!(error.contains("as the test wants it"), "{error}");
+                failed.push(("not understood", from.id.as_str().to_owned()));
+            }
+            BusEvent::HandlerFailed { from, .. } => {
+                failed.push(("failed", from.id.as_str().to_owned()));
+            }
+            _ => {}
         }
     }
+    let of_texts = |what| (what, "texts".to_owned());
+    assert_eq!(failed, ["not understood", "failed"].map(of_texts));
     soon(texts.dispose()).await;
     soon(says.dispose()).await;
     soon(hears.dispose()).await;

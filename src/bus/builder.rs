@@ -3,7 +3,7 @@
 //! In: a path, settings, a handler. Out: a [`Bus`](crate::Bus). May touch: what the stack touches, the path, and two tasks of
 //! tokio's.
 
-use std::{marker::PhantomData, num::NonZeroU32, time::Duration};
+use std::{marker::PhantomData, num::NonZeroU32, sync::Arc, time::Duration};
 
 use kyneta_uds_bus::{Incarnation, MemberConfig, SlowPolicy};
 use kyneta_uds_cbor::{CborChannel, CborLayer};
@@ -363,6 +363,7 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
         let _ = (self.handoff, offering, roles, handle);
         tokio::spawn(deliver(shared.clone(), handlers));
         tokio::spawn(async move {
+            let _over = OverOnDrop(shared.clone());
             let channel = match channel {
                 Some(channel) => channel,
                 None => {
@@ -376,9 +377,17 @@ impl<M: Serialize + DeserializeOwned + Send + 'static> BusBuilder<M> {
             if let Some(links) = links {
                 links.finished().await;
             }
-            shared.over();
         });
         Ok(bus)
+    }
+}
+
+/// Ends what waits for the bus, also where its task is dropped with the runtime.
+struct OverOnDrop(Arc<Shared>);
+
+impl Drop for OverOnDrop {
+    fn drop(&mut self) {
+        self.0.over();
     }
 }
 

@@ -4,8 +4,10 @@
 //! while something is not acknowledged yet.
 
 use std::{
+    any::Any,
     future::{Future, poll_fn},
     ops::RangeInclusive,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -14,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use kyneta_uds_bus::{Message, SeqNo};
-use kyneta_uds_core::{BoxError, SharedError};
+use kyneta_uds_core::{BoxError, SharedError, panic_text};
 use kyneta_uds_unix::Pause;
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -490,10 +492,24 @@ fn decode<M: DeserializeOwned + 'static>(
     whole: &Bytes,
     scratch: &mut [u8],
 ) -> Result<M, BoxError> {
-    match usual::part(data, whole).or_else(|| usual::read(data)) {
+    let decoding = || match usual::part(data, whole).or_else(|| usual::read(data)) {
         Some(message) => Ok(message),
         None => decode_unusual(data, scratch),
+    };
+    // Code of the user's. What a panic leaves of the scratch memory is overwritten.
+    match catch_unwind(AssertUnwindSafe(decoding)) {
+        Ok(decoded) => decoded,
+        Err(panic) => Err(panicked(&*panic)),
     }
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send)) -> BoxError {
+    format!(
+        "decoding it panicked: {}",
+        panic_text(panic).unwrap_or("no text")
+    )
+    .into()
 }
 
 #[cold]
