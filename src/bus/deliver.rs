@@ -226,8 +226,8 @@ where
                                     if is_request && is_last {
                                         acknowledge(&shared, &mut open);
                                     }
-                                    let rest = Rest(&mut open, &mut alarm, &shared);
-                                    rest.of(handled).await
+                                    let at_work = AtWork(&mut open, &mut alarm, &shared);
+                                    at_work.done(handled).await
                                 }
                             };
                             handled.unwrap_or_else(|error| failed(&shared, &from, error));
@@ -287,8 +287,8 @@ where
                                         Poll::Ready(handled) => handled,
                                         Poll::Pending => {
                                             shared.inbox.got(&from, seq);
-                                            let rest = Rest(&mut open, &mut alarm, &shared);
-                                            rest.of(handled).await
+                                            let at_work = AtWork(&mut open, &mut alarm, &shared);
+                                            at_work.done(handled).await
                                         }
                                     };
                                     handled.unwrap_or_else(|error| failed(&shared, &from, error));
@@ -462,10 +462,10 @@ fn acknowledge(shared: &Arc<Shared>, open: &mut Open) {
 }
 
 /// Waits for a handler that is at work on a message: what it has got is acknowledged meanwhile.
-struct Rest<'a>(&'a mut Open, &'a mut Alarm, &'a Arc<Shared>);
+struct AtWork<'a>(&'a mut Open, &'a mut Alarm, &'a Arc<Shared>);
 
-impl Rest<'_> {
-    async fn of<T>(self, mut handled: Pin<&mut impl Future<Output = T>>) -> T {
+impl AtWork<'_> {
+    async fn done<T>(self, mut handled: Pin<&mut impl Future<Output = T>>) -> T {
         let Self(open, alarm, shared) = self;
         loop {
             let Some(due) = open.due(shared) else {

@@ -240,6 +240,7 @@ impl Model for Case {
             departures: self.budget.expiries + self.budget.kicks > 0,
             lazy: false,
             ack_always: true,
+            inbox: false,
         };
         let mut world = World::new(rules, self.members.len());
         for (machine, members) in self.members.iter().enumerate() {

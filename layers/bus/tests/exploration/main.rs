@@ -63,6 +63,7 @@ fn schedule(seed: u64, plan: Plan, totals: &mut Totals) -> Result<(), String> {
         departures: plan.departures,
         lazy: random.percent(50),
         ack_always: false,
+        inbox: random.percent(50),
     };
     let mut world = World::new(rules, plan.machines);
     for machine in 0..plan.machines {
@@ -130,7 +131,12 @@ fn act(
             world.publish(process, to);
             *messages += 1;
         }
-        760..820 => world.acknowledge(process),
+        760..820 => {
+            for _ in 0..random.below(8) {
+                world.take(process);
+            }
+            world.acknowledge(process);
+        }
         820..900 | 3800..4000 => {
             let is_idle = world.is_alive(process) && world.processes[process].connection.is_none();
             if is_idle && world.hubs[machine].is_none() {

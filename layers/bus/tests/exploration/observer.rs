@@ -49,6 +49,8 @@ pub(crate) struct Observer {
     accepted: BTreeMap<Who, BTreeMap<u64, Accepted>>,
     /// Receiver and sender: the numbers, in the order of delivery.
     delivered: BTreeMap<(Who, Who), Vec<u64>>,
+    /// The same: up to which number the user has got them.
+    got: BTreeMap<(Who, Who), u64>,
     /// Members whose process ended, or that said goodbye.
     dead: BTreeSet<Who>,
     /// Members that a hub has counted as left.
@@ -111,6 +113,11 @@ impl Observer {
         Ok(())
     }
 
+    /// The user of a receiver has got a message.
+    pub(crate) fn got(&mut self, receiver: Who, sender: Who, n: u64) {
+        self.got.insert((receiver, sender), n);
+    }
+
     /// A receiver's place went from `from` to `to`, and it was told that it missed so many. `is_excused` where it
     /// had no word of the sender before.
     pub(crate) fn advanced(
@@ -152,7 +159,9 @@ impl Observer {
         }
         for receiver in &accepted.owed {
             let delivered = self.delivered.get(&(*receiver, sender));
-            let has = delivered.is_some_and(|delivered| delivered.binary_search(&n).is_ok());
+            let got = self.got.get(&(*receiver, sender)).copied();
+            let has = got >= Some(n)
+                && delivered.is_some_and(|delivered| delivered.binary_search(&n).is_ok());
             if !has && !left.contains(receiver) {
                 return Err(format!("{sender:?} resolved {n}, {receiver:?} has it not"));
             }

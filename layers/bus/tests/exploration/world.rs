@@ -9,7 +9,8 @@ use std::{
 
 use kyneta_uds_bus::{
     ConnectionKey, Copies, DownFrame, Hub, HubEffect, HubEvent, LinkFrame, MachineId, Member,
-    MemberConfig, MemberEffect, MemberEvent, MemberId, MemberQueue, Route, SlowPolicy, UpFrame,
+    MemberConfig, MemberEffect, MemberEvent, MemberId, MemberQueue, Route, SeqNo, SlowPolicy,
+    UpFrame,
 };
 
 use crate::observer::{Body, Observer, Who};
@@ -22,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) life: u8,
     pub(crate) slow: SlowPolicy,
     pub(crate) member: Option<Member<Body>>,
+    /// What waits for the user.
+    inbox: VecDeque<(MemberId, SeqNo)>,
     /// The connection that the member reads.
     pub(crate) connection: Option<u64>,
 }
@@ -77,6 +80,8 @@ pub(crate) struct Rules {
     pub(crate) lazy: bool,
     /// A member acknowledges after each frame, not at events of their own.
     pub(crate) ack_always: bool,
+    /// What is delivered waits for the user.
+    pub(crate) inbox: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,6 +121,7 @@ impl World {
             life: 0,
             slow,
             member: None,
+            inbox: VecDeque::new(),
             connection: None,
         });
         self.start(self.processes.len() - 1);
@@ -126,6 +132,7 @@ impl World {
         let at = &mut self.processes[process];
         let config = MemberConfig::default().max_messages(WINDOW).slow(at.slow);
         at.member = Some(Member::new(who.id(at.machine), config));
+        at.inbox.clear();
         at.connection = None;
     }
 
@@ -234,6 +241,18 @@ impl World {
         self.tell_member(process, MemberEvent::Connected);
     }
 
+    /// The user gets what waits longest. False when nothing waits.
+    pub(crate) fn take(&mut self, process: usize) -> bool {
+        let me = self.who(process);
+        let at = &mut self.processes[process];
+        let (Some(member), Some((sender, n))) = (&mut at.member, at.inbox.pop_front()) else {
+            return false;
+        };
+        member.got(&sender, n);
+        self.observer.got(me, Who::of(&sender), n.0);
+        true
+    }
+
     pub(crate) fn acknowledge(&mut self, process: usize) {
         self.tell_member(process, MemberEvent::Acknowledge);
     }
@@ -302,11 +321,16 @@ impl World {
                     }
                 }
                 MemberEffect::Deliver { sender, message } => {
-                    let sender = Who::of(&sender);
-                    let result = self
-                        .observer
-                        .delivered(me, sender, message.n.0, message.body);
+                    let (n, who) = (message.n, Who::of(&sender));
+                    let result = self.observer.delivered(me, who, n.0, message.body);
                     self.fail(result);
+                    let at = &mut self.processes[process];
+                    if let (true, Some(member)) = (self.rules.inbox, &mut at.member) {
+                        member.waits(&sender, n);
+                        at.inbox.push_back((sender, n));
+                    } else {
+                        self.observer.got(me, who, n.0);
+                    }
                 }
                 MemberEffect::Resolved { numbers, left } => {
                     let left = left.iter().map(Who::of).collect();
@@ -730,6 +754,7 @@ impl World {
         }
         let before = self.written();
         for process in 0..self.processes.len() {
+            while self.take(process) {}
             self.acknowledge(process);
         }
         self.written() != before
