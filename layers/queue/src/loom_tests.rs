@@ -200,6 +200,31 @@ fn a_freeze_is_told_when_the_channel_is_aside() {
     });
 }
 
+/// A driver that rests is frozen without a turn, but not if a message has come since its channel was put aside.
+#[test]
+fn a_channel_is_put_aside_anew_after_what_was_sent_before_the_halt() {
+    in_every_order("freeze of what is aside", || {
+        let can_be_aside = |state: &mut support::State| state.can_be_aside = true;
+        let (pipe, mut handle, drive) = start(can_be_aside, QueueConfig::default());
+        let orders = thread::spawn(move || {
+            let (aside, told) = answer();
+            handle.put_aside(move |is_aside| told(is_aside));
+            let before = usize::from(aside());
+            drop(handle.call(Num(1)));
+            let (quiet, told) = answer();
+            handle.quiesce(move |is_quiet| told(is_quiet));
+            assert!(quiet());
+            let (frozen, told) = answer();
+            handle
+                .freeze(move |is_frozen| told(is_frozen && pipe.0.lock().unwrap().asides > before));
+            assert!(frozen());
+            handle.abort();
+        });
+        assert_eq!(block_on(drive).kind(), "intentional");
+        orders.join().unwrap();
+    });
+}
+
 #[test]
 fn a_close_and_a_reserved_permit_agree_on_whether_the_message_is_sent() {
     in_every_order("close against permits", || {
