@@ -218,6 +218,8 @@ impl Server {
     /// Stops accepting and gives up the path, then sends every peer what is queued for it and `depart`,
     /// and closes its connection. Ready when that is done, within the queue's drain timeout and 500 ms
     /// more where a queue is full. Dropping the future does not stop it.
+    ///
+    /// A handler that waits for it holds its own connection open, for the drain timeout: spawn a task that ends the role.
     pub async fn dispose(&self) -> DisconnectReason {
         self.inner.disposing.cancel();
         let reason = self.closed().await;

@@ -481,7 +481,6 @@ impl AtWork<'_> {
 
 #[cold]
 fn failed(shared: &Shared, from: &Arc<MemberInfo>, error: SharedError) {
-    tracing::warn!(%error, from = ?from.id, "the handler failed at a message");
     let from = from.clone();
     shared.events.send(BusEvent::HandlerFailed { from, error });
 }

@@ -16,7 +16,7 @@ use kyneta_uds_unix::DirectoryRisk;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use super::{info::MemberInfo, refusal::NotAdmittedToBus};
+use super::{event_log::log, info::MemberInfo, refusal::NotAdmittedToBus};
 use crate::waiting::Waiting;
 
 /// How many events a slow reader may be behind before it misses some.
@@ -220,7 +220,8 @@ impl BusEvents {
                 return;
             }
         };
-        counter.fetch_add(by, Ordering::Relaxed);
+        let before = counter.fetch_add(by, Ordering::Relaxed);
+        log(&event, before + by);
         // Without readers it is counted all the same.
         let _ = self.inner.sender.send(event);
     }

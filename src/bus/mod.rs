@@ -57,6 +57,7 @@ mod deliver;
 mod discover;
 mod encode;
 mod event;
+mod event_log;
 mod fault;
 mod fixed;
 mod hand_over;

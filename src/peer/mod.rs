@@ -402,6 +402,8 @@ impl Peer {
     /// connected peer what is queued for it and `depart`, and closes the connections. Takes at most the
     /// queue's drain timeout; twice that and 500 ms for a listener with a peer that does not read. Links to other machines
     /// end in good order, which takes 2.5 s at most.
+    ///
+    /// A handler that waits for it holds its own connection open, for the drain timeout: spawn a task that ends the role.
     pub async fn dispose(&self) -> DisconnectReason {
         // What another process takes over is not given up.
         let _disposing = self.guard.handing_over.lock().await;

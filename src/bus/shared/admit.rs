@@ -55,7 +55,6 @@ impl Core {
     }
 
     fn refuse(&mut self, key: ConnectionKey, id: &str, why: Refused, turn: &mut Turn<'_>) {
-        tracing::info!(member = ?id, why = %why.why, "a member is not admitted");
         turn.after.events.push(BusEvent::Refused {
             id: id.chars().take(256).collect(),
             error: why.clone().into(),

@@ -191,7 +191,6 @@ impl Core {
             if since.elapsed() >= turn.shared.settings.stall
                 && let Some(member) = &connection.member
             {
-                tracing::warn!(member = ?member.peer, "the member acknowledges nothing: it is disconnected");
                 if let Some(info) = self.members.get(member) {
                     let stalled = BusEvent::Stalled(info.clone());
                     turn.after.events.push(stalled);

@@ -46,7 +46,6 @@ impl Core {
             return;
         }
         let me = self.member.id().clone();
-        tracing::warn!(member = ?me.peer, "this member's handler is stuck: it is off the bus until it goes on");
         self.own.is_out = true;
         turn.after.events.push(BusEvent::Stalled(self.info(&me)));
         turn.member(MemberEvent::Disconnected);

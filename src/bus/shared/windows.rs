@@ -130,7 +130,6 @@ impl Core {
             self.beyond_window.pop_front();
         }
         self.beyond_window.push_back(sender.clone());
-        tracing::warn!(member = ?sender.peer, "the member sends more than any window allows: it is disconnected");
         let event = BusEvent::BeyondWindow(self.info(sender));
         turn.after.events.push(event);
         turn.hub(HubEvent::Removed(sender.clone()));
