@@ -188,13 +188,13 @@ impl Table {
         ignore_poison(self.loaded.lock()).as_ref().err().cloned()
     }
 
-    /// Nobody has opened it since it was read.
+    /// It has not been opened since it was read.
     fn is_loaded(&self, doc: &DocId) -> bool {
         let loaded = ignore_poison(self.loaded.lock());
         loaded.as_ref().is_ok_and(|all| all.contains_key(doc))
     }
 
-    /// It is here from now on. Said under the lock of the documents, so that nobody finds it in neither place.
+    /// It is here from now on. Said under the lock of the documents, so that no look finds it in neither place.
     fn is_here(&self, doc: &DocId) {
         if let Ok(loaded) = &mut *ignore_poison(self.loaded.lock()) {
             loaded.remove(doc);
@@ -532,7 +532,7 @@ mod tests {
         Schema::structure([("mode", Schema::string())]).unwrap()
     }
 
-    /// With a document in its store that somebody destroys while it is opened.
+    /// With a document in its store that is destroyed while it is opened.
     fn table() -> Arc<Table> {
         let mut head = Head::new(Substrate::Plain);
         head.is_opened = true;

@@ -1,4 +1,4 @@
-//! Idle connections are put aside before the freeze, and served on: until then, and if no handoff comes of it, nobody sees it.
+//! Idle connections are put aside before the freeze, and served on: until then, and if no handoff comes of it, no peer sees it.
 //!
 //! A failure is a message that is lost or twice, or a client that does not see the end of its connection.
 

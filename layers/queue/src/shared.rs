@@ -160,7 +160,7 @@ impl<M> Shared<M> {
         taken.is_ok()
     }
 
-    /// The channel is aside until the driver is polled, or it was not put there. Nobody waits for that after the next order.
+    /// The channel is aside until the driver is polled, or it was not put there. After the next order it is not waited for.
     pub(crate) fn is_aside(&self, is_aside: bool) {
         self.lock().set_aside(is_aside);
         self.answer(order::ASIDE, is_aside);
