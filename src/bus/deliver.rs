@@ -4,7 +4,6 @@
 //! while something is not acknowledged yet.
 
 use std::{
-    any::Any,
     future::{Future, poll_fn},
     ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use kyneta_uds_bus::{Message, SeqNo};
-use kyneta_uds_core::{BoxError, SharedError, panic_text};
+use kyneta_uds_core::{BoxError, SharedError};
 use kyneta_uds_unix::Pause;
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -27,6 +26,8 @@ use tokio::{
 use super::{
     bundle,
     event::BusEvent,
+    event_log::is_logged,
+    hand_over::panicked,
     handlers::Handlers,
     inbox::Delivery,
     incoming::{BusIncoming, Responder},
@@ -391,8 +392,7 @@ impl Of<'_> {
         let (from, seq) = (self.from, self.seq.0);
         let error = SharedError::new(error);
         let count = shared.counts().not_understood;
-        // The first of many is enough for a log.
-        if count < 16 || count.is_power_of_two() {
+        if is_logged(count) {
             tracing::warn!(%error, from = ?from.id, seq, "a message is not understood");
         }
         if let Some(request) = self.responder {
@@ -498,17 +498,8 @@ fn decode<M: DeserializeOwned + 'static>(
     // Code of the user's. What a panic leaves of the scratch memory is overwritten.
     match catch_unwind(AssertUnwindSafe(decoding)) {
         Ok(decoded) => decoded,
-        Err(panic) => Err(panicked(&*panic)),
+        Err(panic) => Err(panicked("decoding it", &*panic).into()),
     }
-}
-
-#[cold]
-fn panicked(panic: &(dyn Any + Send)) -> BoxError {
-    format!(
-        "decoding it panicked: {}",
-        panic_text(panic).unwrap_or("no text")
-    )
-    .into()
 }
 
 #[cold]

@@ -5,8 +5,13 @@
 
 use super::event::BusEvent;
 
+/// The first of many are enough.
+pub(super) const fn is_logged(count: u64) -> bool {
+    count < 16 || count.is_power_of_two()
+}
+
 pub(super) fn log(event: &BusEvent, count: u64) {
-    if count >= 16 && !count.is_power_of_two() {
+    if !is_logged(count) {
         return;
     }
     match event {

@@ -67,12 +67,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.poll_handler(cx))) {
             Ok(polled) => polled.map_err(SharedError::new),
-            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+            Err(panic) => Poll::Ready(Err(panicked("the handler", &*panic))),
         }
     }
 }
 
-pub(super) fn panicked(panic: &(dyn Any + Send)) -> SharedError {
+/// Code of the user's panicked.
+#[cold]
+pub(super) fn panicked(what: &str, panic: &(dyn Any + Send)) -> SharedError {
     let text = panic_text(panic).unwrap_or("no text");
-    SharedError::new(BoxError::from(format!("the handler panicked: {text}")))
+    SharedError::new(BoxError::from(format!("{what} panicked: {text}")))
 }

@@ -124,7 +124,7 @@ where
     ) -> Result<(), SharedError> {
         let of = AssertUnwindSafe(self.of(&incoming.from, shared));
         let handler = of.catch_unwind().await;
-        let handler = handler.map_err(|panic| panicked(&*panic))?;
+        let handler = handler.map_err(|panic| panicked("the handler", &*panic))?;
         handler
             .map_err(SharedError::new)?
             .handle(incoming, shared)

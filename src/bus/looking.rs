@@ -157,7 +157,7 @@ where
             request: of.responder,
         };
         let handled = catch_unwind(AssertUnwindSafe(|| self(incoming)));
-        Shown::Handled(handled.unwrap_or_else(|panic| Err(panicked(&*panic))))
+        Shown::Handled(handled.unwrap_or_else(|panic| Err(panicked("the handler", &*panic))))
     }
 
     fn owned(&self, incoming: BusIncoming<M>) -> Result<(), SharedError> {

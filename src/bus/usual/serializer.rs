@@ -68,14 +68,6 @@ impl Writer<'_> {
         self.put(said);
     }
 
-    /// The start of an item of others. One without a length has an end.
-    fn open(&mut self, major: u8, len: Option<usize>) {
-        match len {
-            Some(len) => self.head(major, len as u64),
-            None => self.put(&[major << 5 | 31]),
-        }
-    }
-
     /// What comes next is of a variant.
     fn variant(&mut self, name: &str, variant: &str) -> Result<(), NotWritten> {
         // Ciborium's own name for a tag.
@@ -216,11 +208,7 @@ impl<'a, 'b> ser::Serializer for &'a mut Writer<'b> {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Items<'a, 'b>, NotWritten> {
-        self.open(ARRAY, len);
-        Ok(Items {
-            writer: self,
-            has_end: len.is_none(),
-        })
+        Ok(Items::begin(self, ARRAY, len))
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Items<'a, 'b>, NotWritten> {
@@ -247,11 +235,7 @@ impl<'a, 'b> ser::Serializer for &'a mut Writer<'b> {
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Items<'a, 'b>, NotWritten> {
-        self.open(MAP, len);
-        Ok(Items {
-            writer: self,
-            has_end: len.is_none(),
-        })
+        Ok(Items::begin(self, MAP, len))
     }
 
     fn serialize_struct(self, _: &'static str, len: usize) -> Result<Items<'a, 'b>, NotWritten> {
@@ -334,7 +318,17 @@ impl ser::SerializeMap for Items<'_, '_> {
     }
 }
 
-impl Items<'_, '_> {
+impl<'a, 'b> Items<'a, 'b> {
+    /// Of an array or a map. One without a length has an end.
+    fn begin(writer: &'a mut Writer<'b>, major: u8, len: Option<usize>) -> Self {
+        match len {
+            Some(len) => writer.head(major, len as u64),
+            None => writer.put(&[major << 5 | 31]),
+        }
+        let has_end = len.is_none();
+        Self { writer, has_end }
+    }
+
     fn end_items(self) -> Written {
         if self.has_end {
             self.writer.put(&[BREAK]);
