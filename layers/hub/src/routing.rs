@@ -273,8 +273,9 @@ impl<M: Metered> Routing<M> {
     fn route(&mut self, event: Event<M>) -> Routed {
         self.call(|router, members, effects| match event {
             Event::Established { key, facts, handle } => {
+                // First: a router that panics costs this one, too.
+                members.insert(key, Member::new(facts.clone(), handle));
                 router.established(key, &facts, effects);
-                members.insert(key, Member::new(facts, handle));
             }
             Event::Received { .. } | Event::Left(_) => {}
             Event::Woken => router.woken(effects),

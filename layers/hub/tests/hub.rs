@@ -25,12 +25,13 @@ use kyneta_uds_relay::{
 use tokio::time::{Instant, timeout};
 use tower::{Service as _, ServiceExt as _};
 
-/// Passes each message to all others; panics on `vacant`.
+/// Passes each message to all others; panics on `vacant`, and on a link.
 #[derive(Default)]
 struct ToAllOthers(Vec<MemberKey>);
 
 impl Router<ChannelMsg> for ToAllOthers {
-    fn established(&mut self, member: MemberKey, _: &MemberFacts, _: &mut Vec<Effect>) {
+    fn established(&mut self, member: MemberKey, facts: &MemberFacts, _: &mut Vec<Effect>) {
+        assert!(!facts.link, "a link");
         self.0.push(member);
     }
     fn received(&mut self, from: MemberKey, msg: ChannelMsg, out: &mut Vec<Effect>) {
@@ -434,6 +435,18 @@ async fn a_router_that_panics_costs_the_connections_and_the_hub_goes_on() {
     send(&mut a, numbered(0, 0)).await;
     assert_eq!(receive(&mut b).await.unwrap(), numbered(0, 0));
     assert_eq!(hub.status().members, 2);
+}
+
+/// Its own process has handles of it, too: a server has one for its user.
+#[tokio::test]
+async fn a_member_at_whose_coming_the_router_panics_is_disconnected_too() {
+    let hub = hub();
+    let mut a = join(&hub, QueueConfig::default());
+    let (handle, _driver) = queue(QueueConfig::default());
+    let _link = hub.enter(MemberFacts::link(WireVersion::V3), handle.clone());
+    assert_eq!(receive(&mut a).await, None);
+    assert!(handle.is_closed());
+    assert_eq!(hub.status().members, 0);
 }
 
 #[tokio::test]
