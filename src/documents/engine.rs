@@ -21,7 +21,7 @@ use kyneta_uds_sync::{
 use tokio::time::Instant;
 
 use super::{
-    cell::{Change, DocCell, Each, WIRES},
+    cell::{Change, DocCell, Each, NotImported, WIRES},
     event::ExchangeEvent,
     outgoing::{Outbound, Outgoing},
     table::Table,
@@ -494,7 +494,7 @@ impl Engine {
 
     fn import(&mut self, side: usize, from: PeerId, offer: Offer, how: sync::Take) {
         let doc = offer.doc.clone();
-        let (Some(cell), Some(wire)) = (self.docs.get(&doc).cloned(), WIRES.get(side).copied())
+        let (Some(mut cell), Some(wire)) = (self.docs.get(&doc).cloned(), WIRES.get(side).copied())
         else {
             return;
         };
@@ -512,7 +512,15 @@ impl Engine {
             match cell.import(&offer, wire, take, self.pushes_after_import(side)) {
                 Ok(import) => break import,
                 // Edited in between: that is pushed first.
-                Err(change) => self.changed(&cell, *change, None),
+                Err(NotImported::Edited(change)) => self.changed(&cell, *change, None),
+                // Opened in between, of which the engine is told later.
+                Err(NotImported::Succeeded(by)) => match by.upgrade() {
+                    Some(successor) if !successor.is_gone() => {
+                        self.replace(&successor);
+                        cell = successor;
+                    }
+                    _ => return,
+                },
             }
         };
         let version = import.change.version.get_mut(side).and_then(Option::take);

@@ -28,6 +28,8 @@ mod room;
 mod sessions;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod succession;
 mod table;
 mod task;
 mod typed_document;

@@ -9,13 +9,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use kyneta_uds_core::{DocId, PayloadKind, SchemaHash, WireVersion, ignore_poison};
-use kyneta_uds_exchange::{DocKind, DocLimits, DocReplica, Imported, Moment, Take};
+use kyneta_uds_core::{DocId, SchemaHash, WireVersion, ignore_poison};
+use kyneta_uds_exchange::{DocKind, DocLimits, DocReplica, Moment};
 use kyneta_uds_schema::{Schema, Substrate, SubstrateError};
 use kyneta_uds_store::{Head, Stored};
 
 use super::{
-    cell::{DocCell, WIRES},
+    cell::{DocCell, WIRES, restore},
     event::{ExchangeEvent, Reports},
     journal::{Journal, Loaded},
     room::{DocumentsFull, Room},
@@ -72,7 +72,8 @@ pub enum OpenError {
         /// The hash that was asked for, or a dash.
         schema: String,
     },
-    /// What is stored of it, or the store, cannot be read. It is not begun anew.
+    /// What is stored of it, or the store, or what is kept of it without its schema, cannot be read. It stays, and is not
+    /// begun anew.
     #[error("{doc} cannot be opened: {why}")]
     Unreadable {
         /// Which document.
@@ -287,43 +288,40 @@ impl Table {
             source,
         })?;
         if let Some(stored) = &loaded {
-            let restored = restore(&mut *replica, stored);
+            let restored = restored(&mut *replica, stored);
             restored.map_err(|why| self.unreadable(doc, why))?;
-        }
-        let mut tell_journal = false;
-        let entirety = found.as_ref().and_then(|kept| kept.entirety());
-        if let Some(entirety) = &entirety {
-            let how = match substrate {
-                Substrate::Plain => Take::Replace,
-                _ => Take::Merge,
-            };
-            if let Err(error) = replica.import(entirety, WireVersion::V3, how) {
-                tracing::warn!(%error, ?doc, "what was kept of a document does not fit its schema");
-            }
         }
         let mut cell = self.cell(doc, Some(schema.clone()), replica, number);
         if loaded.is_some() {
             cell = cell.stored([None, None]);
         }
-        if entirety.is_some() {
-            tell_journal = cell.has_taken_over();
-        }
         let cell = Arc::new(cell);
-        let mut docs = self.docs();
-        let is_other = docs.get(doc).map(Arc::as_ptr) != found.as_ref().map(Arc::as_ptr);
-        if is_other || (loaded.is_some() && !self.is_loaded(doc)) {
-            // Opened or destroyed in the meantime, or both.
-            drop(docs);
-            return self.open(doc, substrate, schema);
+        let mut taken = None;
+        loop {
+            if let Some(kept) = &found {
+                let now = cell.take_over(kept, taken.as_ref());
+                taken = Some(now.map_err(|why| not_taken(doc, &why))?);
+            }
+            let mut docs = self.docs();
+            let is_other = docs.get(doc).map(Arc::as_ptr) != found.as_ref().map(Arc::as_ptr);
+            if is_other || (loaded.is_some() && !self.is_loaded(doc)) {
+                // Opened or destroyed in the meantime, or both.
+                drop(docs);
+                return self.open(doc, substrate, schema);
+            }
+            if let (Some(kept), Some(taken)) = (&found, &taken)
+                && !kept.give_way(&cell, taken)
+            {
+                // A peer has changed it in the meantime.
+                continue;
+            }
+            docs.insert(doc.clone(), cell.clone());
+            self.is_here(doc);
+            break;
         }
-        docs.insert(doc.clone(), cell.clone());
-        self.is_here(doc);
-        drop(docs);
         if let Some(kept) = found {
             kept.set_removed();
             kept.end();
-        }
-        if tell_journal {
             self.changed(&cell);
         }
         Ok((cell, true))
@@ -354,7 +352,7 @@ impl Table {
                 tracing::warn!(?doc, "the store has it as a {what} document");
                 return None;
             }
-            if let Err(why) = restore(&mut *replica, stored) {
+            if let Err(why) = restored(&mut *replica, stored) {
                 self.unreadable(doc, why);
                 return None;
             }
@@ -399,6 +397,14 @@ impl Table {
     }
 }
 
+/// What is kept cannot be taken, and stays.
+fn not_taken(doc: &DocId, why: &str) -> OpenError {
+    OpenError::Unreadable {
+        doc: doc.clone(),
+        why: format!("what is kept of it without its schema cannot be taken: {why}"),
+    }
+}
+
 fn opened(
     cell: &Arc<DocCell>,
     substrate: Substrate,
@@ -438,19 +444,9 @@ fn fits(doc: &DocId, head: &Head, substrate: Substrate, schema: &Schema) -> Resu
 }
 
 /// Makes a document of what is stored.
-fn restore(replica: &mut dyn DocReplica, stored: &Stored) -> Result<(), String> {
-    for offer in &stored.offers {
-        let how = match offer.kind {
-            PayloadKind::Entirety if stored.head.substrate == Substrate::Plain => Take::Replace,
-            _ => Take::Merge,
-        };
-        match replica.import(offer, WireVersion::V3, how) {
-            Ok(Imported::All { .. }) => {}
-            Ok(Imported::Gap) => return Err("changes in the middle are missing".to_owned()),
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Ok(())
+fn restored(replica: &mut dyn DocReplica, stored: &Stored) -> Result<(), String> {
+    let mut offers = stored.offers.iter();
+    offers.try_for_each(|offer| restore(replica, offer))
 }
 
 /// The time, and a random number.
@@ -554,7 +550,6 @@ mod tests {
         assert!(is_new);
         assert_eq!(cell.value().get("mode"), Some(&Json::from("")));
         let kept = table().replicate(&doc(), Substrate::Plain).unwrap();
-        let all = kept.entirety().unwrap();
-        assert_eq!(String::from_utf8_lossy(all.data.as_slice()), "{}");
+        assert_eq!(kept.value().to_string(), "{}");
     }
 }

@@ -8,11 +8,12 @@
 //! serialized document takes no other.
 
 mod storing;
+mod succeeding;
 
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use kyneta_uds_core::{
@@ -25,7 +26,10 @@ use kyneta_uds_schema::{DocVersion, Schema, Substrate};
 use tokio::sync::watch;
 
 use self::storing::Storing;
-pub(super) use self::storing::{StoredUpTo, Unstored};
+pub(super) use self::{
+    storing::{StoredUpTo, Unstored},
+    succeeding::restore,
+};
 use super::room::Room;
 
 /// Both wire versions, in the order of the engine's machines.
@@ -61,6 +65,8 @@ struct State {
     /// Its schema's hashes, where it is kept and passed on alone.
     kept_hash: Each<Option<SchemaHash>>,
     storing: Storing,
+    /// The one with a schema that has its place.
+    successor: Option<Weak<DocCell>>,
     /// The bytes that it counts in the room, and those that it had when it was measured.
     counted: usize,
     measured: usize,
@@ -99,6 +105,14 @@ pub(super) struct Import {
     pub(super) tell_journal: bool,
 }
 
+/// What comes first.
+pub(super) enum NotImported {
+    /// It was edited since the engine last looked.
+    Edited(Box<Change>),
+    /// Another one has its place.
+    Succeeded(Weak<DocCell>),
+}
+
 impl DocCell {
     pub(super) fn new(
         id: DocId,
@@ -118,6 +132,7 @@ impl DocCell {
             replica,
             kept_hash: [None, None],
             storing: Storing::default(),
+            successor: None,
         };
         Self {
             id,
@@ -140,13 +155,6 @@ impl DocCell {
         state.kept_hash = kept_hash;
         drop(state);
         self
-    }
-
-    /// A document that was made of one without a schema, in whose place it comes. True when the journal is to be told.
-    pub(super) fn has_taken_over(&self) -> bool {
-        let mut state = self.state();
-        state.is_fresh = false;
-        state.storing.changed()
     }
 
     /// The hash of the schema that a peer has presented it with.
@@ -233,17 +241,20 @@ impl DocCell {
         (payload, change)
     }
 
-    /// Imports an offer, unless there is something that was edited since the engine last looked: then that.
+    /// Imports an offer.
     pub(super) fn import(
         &self,
         offer: &Offer,
         wire: WireVersion,
         how: Take,
         pushes: Each<bool>,
-    ) -> Result<Import, Box<Change>> {
+    ) -> Result<Import, NotImported> {
         let mut state = self.state();
+        if let Some(successor) = &state.successor {
+            return Err(NotImported::Succeeded(successor.clone()));
+        }
         if state.is_edited {
-            return Err(Box::new(state.take_change(pushes)));
+            return Err(NotImported::Edited(Box::new(state.take_change(pushes))));
         }
         let result = state.replica.import(offer, wire, how);
         let before = state.at.clone();
@@ -286,12 +297,6 @@ impl DocCell {
     /// It was neither edited nor changed by a peer.
     pub(super) fn is_fresh(&self) -> bool {
         self.state().is_fresh
-    }
-
-    /// All of it, as an offer that another replica takes.
-    pub(super) fn entirety(&self) -> Option<Offer> {
-        let payload = self.state().replica.export(None, WireVersion::V3)?;
-        payload.offer(self.id.clone()).ok()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Seen> {
