@@ -132,7 +132,8 @@ impl<M> Shared<M> {
             self.order
                 .compare_exchange(is, with_room, Ordering::AcqRel, Ordering::Acquire);
         if changed.is_ok() {
-            self.lock().take_driver().wake();
+            let driver = self.lock().take_driver();
+            driver.wake();
         }
     }
 

@@ -98,6 +98,28 @@ fn the_drivers_waker_may_look_at_the_queue_whichever_way_a_message_comes() {
     });
 }
 
+#[test]
+fn the_drivers_waker_may_look_at_the_queue_at_each_order_of_a_handoff() {
+    must_end(|| {
+        let (handle, driver) = queue(QueueConfig::default());
+        let mut drive = Box::pin(driver.drive(Pipe::with_room(0), ignore()));
+        let waker = looks(&handle);
+        let orders: [fn(&Handle<Num>); 7] = [
+            |handle| handle.send_ahead(drop),
+            |handle| handle.put_aside(drop),
+            |handle| handle.quiesce(drop),
+            Handle::make_room,
+            |handle| handle.freeze(drop),
+            Handle::thaw,
+            Handle::abort,
+        ];
+        for order in orders {
+            let _ = drive.as_mut().poll(&mut Context::from_waker(&waker));
+            order(&handle);
+        }
+    });
+}
+
 /// Polls `future` with one waker that looks at the queue, then with another, then drops it.
 fn polled_by_two(handle: &Handle<Num>, future: impl Future) {
     let mut future = Box::pin(future);
