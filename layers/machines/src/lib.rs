@@ -52,6 +52,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
+mod cut;
 mod engine;
 mod link;
 pub mod memory;

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    future::Future,
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -16,10 +15,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
     sync::mpsc,
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::{
+    cut::Cut,
     engine::{Accept, Accepted, Remote},
     name::MachineKey,
 };
@@ -143,8 +143,11 @@ impl Accept for Listener {
     type Io = Stream;
 
     async fn accept(&mut self) -> Option<Accepted<Stream>> {
-        let (key, stream) = self.0.recv().await?;
-        Some(Accepted::new(key, async { Ok(stream) }))
+        match self.0.recv().await {
+            Some((key, stream)) => Some(Accepted::new(key, async { Ok(stream) })),
+            // Another one listens with this key.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -152,20 +155,20 @@ impl Accept for Listener {
 #[derive(Debug)]
 pub struct Stream {
     io: DuplexStream,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut: Cut,
 }
 
 impl Stream {
     fn new(io: DuplexStream, cut: CancellationToken) -> Self {
-        let cut = Box::pin(cut.cancelled_owned());
+        let cut = Cut::new(&cut);
         Self { io, cut }
     }
+}
 
-    fn alive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(cx) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
-            Poll::Pending => Ok(()),
-        }
+fn alive(is_cut: Poll<()>) -> io::Result<()> {
+    match is_cut {
+        Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+        Poll::Pending => Ok(()),
     }
 }
 
@@ -175,7 +178,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.alive(cx)?;
+        alive(self.cut.poll_read(cx))?;
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -186,12 +189,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.alive(cx)?;
+        alive(self.cut.poll_write(cx))?;
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.alive(cx)?;
+        alive(self.cut.poll_write(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -369,3 +369,20 @@ async fn the_round_trip_of_a_link_is_asked_for_while_it_is_up() {
     let _a = up(&mut oslo).await;
     assert!(watch.status()[0].round_trip.is_some());
 }
+
+/// As a proxy does that copies in two tasks: the one that writes is the last that has looked whether the link is cut.
+#[tokio::test]
+async fn a_link_that_is_cut_wakes_the_half_that_reads_and_the_half_that_writes() {
+    let network = Network::new();
+    let mut oslo = start(&network, 1, "oslo", &[(2, "rome")]);
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let (a, _b) = (up(&mut oslo).await, up(&mut rome).await);
+    let (mut reads, mut writes) = tokio::io::split(a);
+    let reader = tokio::spawn(async move { reads.read_u8().await });
+    tokio::task::yield_now().await;
+    writes.write_u8(1).await.unwrap();
+    // The other process is another one, which knocks: the link is cut.
+    let _rome = start(&network, 2, "rome", &[(1, "oslo")]);
+    let ended = timeout(Duration::from_secs(5), reader).await;
+    assert!(ended.expect("it is woken").unwrap().is_err());
+}

@@ -3,9 +3,7 @@
 //! In: the engine's stream. Out: the same bytes; a word when it is dropped. May touch: that stream.
 
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
@@ -13,9 +11,9 @@ use std::{
 
 use pin_project::{pin_project, pinned_drop};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-use crate::link::DownReason;
+use crate::{cut::Cut, link::DownReason};
 
 /// The bytes of a link. After the link has been replaced every read and write fails: what the other side still sends on
 /// it is not read.
@@ -23,7 +21,7 @@ use crate::link::DownReason;
 pub struct LinkIo<Io> {
     #[pin]
     io: Io,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    cut: Cut,
     end: EndWatch,
     ended: Option<Box<dyn FnOnce(DownReason) + Send>>,
 }
@@ -114,7 +112,7 @@ impl<Io> LinkIo<Io> {
         let seen = Arc::default();
         Self {
             io,
-            cut: Box::pin(cut.clone().cancelled_owned()),
+            cut: Cut::new(&cut),
             end: EndWatch { seen, cut },
             ended: Some(Box::new(ended)),
         }
@@ -131,11 +129,8 @@ impl<Io> LinkIo<Io> {
     }
 }
 
-fn alive(
-    cut: &mut Pin<Box<WaitForCancellationFutureOwned>>,
-    cx: &mut Context<'_>,
-) -> io::Result<()> {
-    match cut.as_mut().poll(cx) {
+fn alive(is_cut: Poll<()>) -> io::Result<()> {
+    match is_cut {
         Poll::Ready(()) => Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
             "another link takes the place of this one",
@@ -151,7 +146,7 @@ impl<Io: AsyncRead> AsyncRead for LinkIo<Io> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.project();
-        alive(this.cut, cx)?;
+        alive(this.cut.poll_read(cx))?;
         let (before, room) = (buf.filled().len(), buf.remaining());
         let done = this.io.poll_read(cx, buf);
         this.end
@@ -166,7 +161,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        alive(this.cut, cx)?;
+        alive(this.cut.poll_write(cx))?;
         this.end.written(this.io.poll_write(cx, bytes))
     }
 
@@ -176,7 +171,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        alive(this.cut, cx)?;
+        alive(this.cut.poll_write(cx))?;
         this.end.written(this.io.poll_write_vectored(cx, bytes))
     }
 
@@ -186,7 +181,7 @@ impl<Io: AsyncWrite> AsyncWrite for LinkIo<Io> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        alive(this.cut, cx)?;
+        alive(this.cut.poll_write(cx))?;
         this.end.written(this.io.poll_flush(cx))
     }
 
