@@ -16,7 +16,7 @@ use kyneta_uds_core::{
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::{Enqueue, Handle, MessageBatch, NotQueued, SendError, SendFuture};
 use kyneta_uds_relay::MemberKey;
-use tokio::sync::SetOnce;
+use tokio::sync::Notify;
 use tower_service::Service;
 
 use crate::shutdown::shut_down;
@@ -54,7 +54,9 @@ pub struct Connection {
 /// The end of one connection. The queue may outlive it. Every idle connection holds one.
 #[derive(Debug, Default)]
 struct End {
-    reason: SetOnce<DisconnectReason>,
+    reason: OnceLock<DisconnectReason>,
+    /// Of those that wait for the reason.
+    woken: Notify,
     /// This side has made the connection.
     is_dialed: bool,
     #[cfg(feature = "status")]
@@ -84,6 +86,17 @@ impl End {
         match self.reason.get() {
             None => Ok(()),
             Some(reason) => Err(over(reason)),
+        }
+    }
+
+    async fn wait(&self) -> DisconnectReason {
+        loop {
+            // Made before the look: what comes between wakes it.
+            let woken = self.woken.notified();
+            if let Some(reason) = self.reason.get() {
+                return reason.clone();
+            }
+            woken.await;
         }
     }
 }
@@ -125,7 +138,8 @@ impl Connection {
     /// This side has made it: it uses one queue with those before and after it.
     pub(crate) fn dialed(mut self) -> Self {
         self.end = Arc::new(End {
-            reason: SetOnce::new(),
+            reason: OnceLock::new(),
+            woken: Notify::new(),
             is_dialed: true,
             #[cfg(feature = "status")]
             traffic: Traffic::after(self.handle.gone_out()),
@@ -218,13 +232,18 @@ impl Connection {
         self.handle.thaw();
     }
 
-    /// The connection has ended. Later calls have no effect.
+    /// The connection has ended. Those that wait for it are woken by [`wake`](Self::wake). Later calls have no effect.
     pub(crate) fn ended(&self, reason: DisconnectReason) {
         #[cfg(feature = "status")]
         self.end.traffic.end(self.handle.gone_out());
         // A copy of its stream would hold it open.
         self.set_handed(None);
         let _ = self.end.reason.set(reason);
+    }
+
+    /// Wakes those that wait for the end: they may be code of the user, so it is to be called under no lock.
+    pub(crate) fn wake(&self) {
+        self.end.woken.notify_waiters();
     }
 
     /// The process at the other end.
@@ -327,7 +346,7 @@ impl Connection {
     pub async fn closed(&self) -> DisconnectReason {
         tokio::select! {
             biased;
-            reason = self.end.reason.wait() => reason.clone(),
+            reason = self.end.wait() => reason,
             reason = self.handle.closed() => reason,
         }
     }

@@ -43,8 +43,9 @@ pub(crate) struct Dialed {
 #[derive(Debug)]
 struct Shared {
     events: EventSender,
-    /// The peer and the span of the current connection.
-    current: Mutex<Option<(Arc<PeerInfo>, Span)>>,
+    /// The peer and the span of the current connection. The span is not cloned under the lock: a subscriber's code does
+    /// that.
+    current: Mutex<Option<(Arc<PeerInfo>, Arc<Span>)>>,
     /// Counts the changes of `current`, so that a poll of the driver takes no lock.
     changes: AtomicU64,
     /// The sender of the message that the handler was last called with.
@@ -91,7 +92,8 @@ impl Dialed {
         record(&span, &peer);
         let connection = Connection::new(self.handle.clone(), peer.clone()).dialed();
         let connection = Arc::new(connection);
-        let former = ignore_poison(self.shared.current.lock()).replace((peer.clone(), span));
+        let former =
+            ignore_poison(self.shared.current.lock()).replace((peer.clone(), Arc::new(span)));
         drop(former);
         self.shared.changes.fetch_add(1, Ordering::Release);
         let entry = DialedEntry {
@@ -123,6 +125,14 @@ impl Dialed {
 }
 
 impl Shared {
+    /// The span of the current connection.
+    fn span(&self) -> Span {
+        let current = ignore_poison(self.current.lock());
+        let span = current.as_ref().map(|(_, span)| span.clone());
+        drop(current);
+        span.map_or_else(Span::none, |span| Span::clone(&span))
+    }
+
     /// The peer that an event of the queue is about. A message may be handled when its connection has
     /// ended.
     fn peer_of(&self, event: &QueueEvent) -> Option<Arc<PeerInfo>> {
@@ -185,10 +195,7 @@ impl<D: Future> Future for InSpan<D> {
         let changes = this.shared.changes.load(Ordering::Acquire);
         if changes != *this.changes {
             *this.changes = changes;
-            let current = ignore_poison(this.shared.current.lock());
-            *this.span = current
-                .as_ref()
-                .map_or_else(Span::none, |(_, span)| span.clone());
+            *this.span = this.shared.span();
         }
         let _inside = this.span.enter();
         this.driver.poll(cx)

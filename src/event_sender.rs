@@ -28,6 +28,7 @@ use tokio::sync::broadcast::{
 use crate::{
     counts::Counts,
     event::{Event, PeerChange},
+    event_outbox::EventOutbox,
     observers::Observers,
     waiting::Waiting,
 };
@@ -74,7 +75,8 @@ impl Events {
     }
 }
 
-/// Sends and counts events. Without subscribers an event costs two locks.
+/// Sends and counts events, in the order in which they are said, and under no lock. Without subscribers an event costs
+/// three locks.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
     inner: Arc<Inner>,
@@ -136,6 +138,7 @@ impl WeakEventSender {
 
 #[derive(Debug)]
 struct Inner {
+    outbox: EventOutbox<Event>,
     sender: broadcast::Sender<Event>,
     /// Another process goes on: what ends here has not ended.
     handed_over: AtomicBool,
@@ -148,6 +151,7 @@ impl EventSender {
     pub(crate) fn new() -> Self {
         Self {
             inner: Arc::new(Inner {
+                outbox: EventOutbox::new(Event::MissedEvents),
                 sender: broadcast::Sender::new(CAPACITY),
                 handed_over: AtomicBool::new(false),
                 counts: Mutex::default(),
@@ -190,12 +194,44 @@ impl EventSender {
     }
 
     pub(crate) fn send(&self, event: Event) {
-        if self.inner.handed_over.load(Ordering::Acquire) {
-            return;
+        if self.counts_in(&event) {
+            let take = |event| self.take(event);
+            self.inner.outbox.send(event, take);
         }
-        ignore_poison(self.inner.counts.lock()).count(&event);
+    }
+
+    /// Says an event under a lock: it is sent by [`send_said`](Self::send_said), after the lock.
+    pub(crate) fn say(&self, event: Event) {
+        if self.counts_in(&event) {
+            self.inner.outbox.push(event);
+        }
+    }
+
+    /// Sends the events that were said, unless another thread is at it.
+    pub(crate) fn send_said(&self) {
+        self.inner.outbox.deliver(|event| self.take(event));
+    }
+
+    /// Counts an event. False after the last one.
+    fn counts_in(&self, event: &Event) -> bool {
+        let is_last = self.inner.handed_over.load(Ordering::Acquire);
+        if !is_last {
+            ignore_poison(self.inner.counts.lock()).count(event);
+        }
+        !is_last
+    }
+
+    /// Hands an event to the subscribers, and then to the log: what takes the line may panic.
+    fn take(&self, event: Event) {
+        let change = match &event {
+            Event::Peer { peer, change } => Some((peer.clone(), change.clone())),
+            _ => None,
+        };
         // An error means that there is no subscriber.
         let _ = self.inner.sender.send(event);
+        if let Some((peer, change)) = change {
+            self.log_peer(&peer, &change);
+        }
     }
 
     /// The last event: everything goes on in another process.
@@ -205,10 +241,7 @@ impl EventSender {
         self.inner.handed_over.store(true, Ordering::Release);
     }
 
-    pub(crate) fn peer(&self, peer: &Arc<PeerInfo>, change: PeerChange) {
-        if self.inner.handed_over.load(Ordering::Acquire) {
-            return;
-        }
+    fn log_peer(&self, peer: &PeerInfo, change: &PeerChange) {
         if let Some(unsaid) = self.line() {
             let of = peer.credentials();
             let unsaid = (unsaid > 0).then_some(unsaid);
@@ -222,10 +255,6 @@ impl EventSender {
                 "peer"
             );
         }
-        self.send(Event::Peer {
-            peer: peer.clone(),
-            change,
-        });
     }
 
     /// The number of lines left out before this one, or `None` if this one is left out too.

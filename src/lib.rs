@@ -86,6 +86,7 @@ mod dialed;
 #[cfg_attr(docsrs, doc(cfg(feature = "documents")))]
 pub mod documents;
 mod event;
+mod event_outbox;
 mod event_sender;
 pub mod guide;
 mod handler;

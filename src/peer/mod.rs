@@ -256,7 +256,8 @@ impl Peer {
         let mut presence = self.guard.peers.presence();
         let far = Instant::now() + Duration::from_secs(86_400);
         loop {
-            let present = *presence.borrow_and_update();
+            presence.mark_unchanged();
+            let present = self.guard.peers.present();
             let role = self.role();
             let expected_until = match (present, role) {
                 (Presence::Connected(_), _) => return true,

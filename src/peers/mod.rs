@@ -2,6 +2,9 @@
 //!
 //! In: connections that open and close. Out: events about their peers, and the connections by peer.
 //! May touch: tokio's clock, in one task while a peer is absent.
+//!
+//! No code of the user runs under the lock: events are said under it, in its order, and sent after it; what waits is woken
+//! after it.
 
 use std::{
     fmt,
@@ -28,6 +31,7 @@ use crate::{
     bus::Introduction,
     connection::Connection,
     event::{Event, PeerChange},
+    event_outbox::undisturbed,
     event_sender::EventSender,
     owners::Owners,
 };
@@ -41,6 +45,7 @@ pub(crate) struct Peers {
 struct Inner {
     state: Mutex<State>,
     events: EventSender,
+    /// What the state has, for those that wait.
     presence: watch::Sender<Presence>,
     #[cfg(feature = "status")]
     about: About,
@@ -52,6 +57,7 @@ struct State {
     owners: Option<Owners>,
     /// A task waits for the next departure.
     timer_runs: bool,
+    presence: Presence,
     /// Messages sent and received on connections that have ended.
     #[cfg(feature = "status")]
     ended_traffic: (u64, u64),
@@ -112,6 +118,7 @@ impl Peers {
                     table: PeerTable::new(Config::default()),
                     owners: None,
                     timer_runs: false,
+                    presence: Presence::Never,
                     #[cfg(feature = "status")]
                     ended_traffic: (0, 0),
                 }),
@@ -170,29 +177,32 @@ impl Peers {
         connection: Arc<Connection>,
         enter: impl FnOnce(Handle<ChannelMsg>),
     ) -> Result<PeerEntry, IdOfAnotherUser> {
-        let state = self.inner.state();
-        state.check_owner(connection.peer())?;
+        self.check_owner(connection.peer())?;
         enter(connection.handle().clone());
-        Ok(self.enter_locked(state, connection))
+        let mut state = self.inner.state();
+        // Another user may have entered with it meanwhile.
+        state.check_owner(connection.peer())?;
+        let entry = self.enter_state(&mut state, connection);
+        drop(state);
+        self.inner.tell();
+        Ok(entry)
     }
 
     /// Enters a connection that has completed its handshake, until the [`PeerEntry`] is dropped.
     pub(crate) fn enter(&self, connection: Arc<Connection>) -> PeerEntry {
-        self.enter_locked(self.inner.state(), connection)
+        let entry = self.enter_state(&mut self.inner.state(), connection);
+        self.inner.tell();
+        entry
     }
 
-    fn enter_locked(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        connection: Arc<Connection>,
-    ) -> PeerEntry {
+    fn enter_state(&self, state: &mut State, connection: Arc<Connection>) -> PeerEntry {
         let peer = connection.shared_peer().clone();
         let id = peer.identity().peer_id.clone();
         let (key, changes) =
             state
                 .table
                 .opened(&id, peer, connection.clone(), Instant::now().into_std());
-        self.inner.report(&mut state, changes, None);
+        self.inner.note(state, changes, None);
         PeerEntry {
             peers: self.clone(),
             connection,
@@ -240,6 +250,11 @@ impl Peers {
         self.inner.state().table.is_present(id)
     }
 
+    pub(crate) fn present(&self) -> Presence {
+        self.inner.state().presence
+    }
+
+    /// The same, to wait for. It changes a moment after [`present`](Self::present).
     pub(crate) fn presence(&self) -> watch::Receiver<Presence> {
         self.inner.presence.subscribe()
     }
@@ -279,12 +294,12 @@ impl Inner {
         ignore_poison(self.state.lock())
     }
 
-    /// Reports changes, in the order of the lock. `reason` is why a connection has closed.
-    fn report(
-        self: &Arc<Self>,
+    /// Notes changes, in the order of the lock, for [`tell`](Self::tell). `reason` is why a connection has closed.
+    fn note(
+        &self,
         state: &mut State,
         changes: Vec<Change<Arc<PeerInfo>>>,
-        reason: Option<DisconnectReason>,
+        reason: Option<&DisconnectReason>,
     ) {
         for Change { peer, kind } in changes {
             let change = match kind {
@@ -295,40 +310,53 @@ impl Inner {
                     PeerChange::Departed
                 }
                 ChangeKind::Disconnected => PeerChange::Disconnected(
-                    reason.clone().unwrap_or(DisconnectReason::Intentional),
+                    reason.cloned().unwrap_or(DisconnectReason::Intentional),
                 ),
                 ChangeKind::Duplicate => {
-                    self.events.send(Event::DuplicatePeer { peer });
+                    self.events.say(Event::DuplicatePeer { peer });
                     continue;
                 }
                 ChangeKind::SelfConnection => {
-                    self.events.send(Event::SelfConnection { peer });
+                    self.events.say(Event::SelfConnection { peer });
                     continue;
                 }
             };
-            self.events.peer(&peer, change);
+            self.events.say(Event::Peer { peer, change });
         }
         let count = state.table.connection_count();
-        self.presence.send_if_modified(|presence| {
-            let now = match (count, *presence) {
-                (0, Presence::Connected(_)) => Presence::Gone(Instant::now()),
-                (0, presence) => presence,
-                (count, _) => Presence::Connected(count),
-            };
-            std::mem::replace(presence, now) != now
-        });
-        if !state.timer_runs && state.table.next_deadline().is_some() {
-            self.wait_for_departures(state);
-        }
+        state.presence = match (count, state.presence) {
+            (0, Presence::Connected(_)) => Presence::Gone(Instant::now()),
+            (0, presence) => presence,
+            (count, _) => Presence::Connected(count),
+        };
     }
 
-    /// Starts the task that reports peers that do not return. It keeps no `Peers` alive.
-    fn wait_for_departures(self: &Arc<Self>, state: &mut State) {
+    /// Tells what was noted. It may run code of the user, so it is to be called under no lock.
+    fn tell(self: &Arc<Self>) {
+        undisturbed(|| {
+            self.presence.send_if_modified(|told| {
+                // The latest, whichever thread comes last.
+                let now = self.state().presence;
+                std::mem::replace(told, now) != now
+            });
+        });
+        self.events.send_said();
+        self.wait_for_departures();
+    }
+
+    /// Starts the task that reports peers that do not return, if one is to run. It keeps no `Peers` alive.
+    fn wait_for_departures(self: &Arc<Self>) {
         // After the end of the runtime no task reads events.
         let Ok(runtime) = runtime::Handle::try_current() else {
             return;
         };
-        state.timer_runs = true;
+        {
+            let mut state = self.state();
+            if state.timer_runs || state.table.next_deadline().is_none() {
+                return;
+            }
+            state.timer_runs = true;
+        }
         let peers = Arc::downgrade(self);
         runtime.spawn(async move {
             while let Some(deadline) = next_departure(&peers) {
@@ -341,12 +369,15 @@ impl Inner {
 /// Reports the peers that have departed by now; `None` when no peer is absent any more.
 fn next_departure(peers: &Weak<Inner>) -> Option<Instant> {
     let inner = peers.upgrade()?;
-    let mut state = inner.state();
-    // Still set while reporting, so that no second task is started.
-    let changes = state.table.tick(Instant::now().into_std());
-    inner.report(&mut state, changes, None);
-    let deadline = state.table.next_deadline();
-    state.timer_runs = deadline.is_some();
+    let deadline = {
+        let mut state = inner.state();
+        let changes = state.table.tick(Instant::now().into_std());
+        inner.note(&mut state, changes, None);
+        let deadline = state.table.next_deadline();
+        state.timer_runs = deadline.is_some();
+        deadline
+    };
+    inner.tell();
     deadline.map(Instant::from_std)
 }
 
@@ -372,18 +403,22 @@ impl PeerEntry {
         let Some(key) = self.key.take() else { return };
         let peer = self.connection.peer();
         let inner = &self.peers.inner;
-        let mut state = inner.state();
-        self.connection.ended(reason.clone());
-        #[cfg(feature = "status")]
         {
-            let traffic = self.connection.traffic();
-            state.ended_traffic.0 += traffic.sent(self.connection.handle());
-            state.ended_traffic.1 += traffic.received();
+            let mut state = inner.state();
+            self.connection.ended(reason.clone());
+            #[cfg(feature = "status")]
+            {
+                let traffic = self.connection.traffic();
+                state.ended_traffic.0 += traffic.sent(self.connection.handle());
+                state.ended_traffic.1 += traffic.received();
+            }
+            let now = Instant::now().into_std();
+            let id = &peer.identity().peer_id;
+            let changes = state.table.closed(id, key, peer.is_departing(), now);
+            inner.note(&mut state, changes, Some(&reason));
         }
-        let now = Instant::now().into_std();
-        let id = &peer.identity().peer_id;
-        let changes = state.table.closed(id, key, peer.is_departing(), now);
-        inner.report(&mut state, changes, Some(reason));
+        undisturbed(|| self.connection.wake());
+        inner.tell();
     }
 }
 

@@ -160,9 +160,8 @@ impl StateWatch {
 
 impl fmt::Debug for StateWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StateWatch")
-            .field(&*self.shared.last.borrow())
-            .finish()
+        // A clone: the watch's lock is not held while an error of the user's is written.
+        f.debug_tuple("StateWatch").field(&self.state()).finish()
     }
 }
 
