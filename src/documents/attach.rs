@@ -2,24 +2,30 @@
 //!
 //! In: a role and its events. Out: link events. Touches: tasks of tokio's, one for each channel.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
-use kyneta_uds_core::{Channel, ChannelMsg, Identity, Message as _, PeerId, WireVersion};
+use kyneta_uds_core::{
+    Channel, ChannelMsg, DisconnectReason, Identity, Message as _, PeerId, WireVersion,
+};
 use kyneta_uds_negotiate::Role as PeerRole;
-use kyneta_uds_queue::{Handle, MessageBatch, QueueConfig, SendError, queue};
+use kyneta_uds_queue::{Handle, MessageBatch, QueueConfig, SendError, WeakHandle, queue};
 use kyneta_uds_relay::MemberFacts;
 use kyneta_uds_sync::ChannelKey;
 use tokio::{
-    sync::{Mutex, SetOnce, mpsc},
-    time::{Duration, sleep},
+    sync::{Mutex, SetOnce, mpsc, oneshot},
+    time::{Duration, Instant, sleep},
 };
 use tokio_util::task::TaskTracker;
 use tower::service_fn;
 
-use super::task::{LinkEvent, Outbox};
+use super::task::{LinkEvent, Outbox, until};
 use crate::{
     client::Client,
     connection::{Connection, Incoming},
@@ -30,7 +36,7 @@ use crate::{
     server::Server,
 };
 
-/// How long a channel that was too slow rests before it is met anew.
+/// How long a channel that was too slow, or has ended, rests before it is met anew.
 const REST: Duration = Duration::from_millis(100);
 
 /// How many messages are queued together.
@@ -121,12 +127,15 @@ struct Shared {
 struct Attached {
     key: ChannelKey,
     to: To,
+    /// The task that waits for its end ends when this is dropped.
+    _watched: oneshot::Sender<Infallible>,
 }
 
 #[derive(Debug)]
 enum To {
     Dialed(Connection),
-    Local(WireVersion),
+    /// A place in a hub, which may have ended.
+    Local(WireVersion, WeakHandle<ChannelMsg>),
 }
 
 impl Attach {
@@ -182,7 +191,7 @@ impl Attach {
         let mut current = self.shared.current.lock().await;
         let same = |attached: &&Attached| match &attached.to {
             To::Dialed(other) => other.is_same(&connection),
-            To::Local(_) => false,
+            To::Local(..) => false,
         };
         if let Some(known) = current.iter().find(same) {
             return Some(known.key);
@@ -190,7 +199,7 @@ impl Attach {
         if !connection.is_connected() {
             return None;
         }
-        self.detach(&mut current, |to| matches!(to, To::Dialed(_)))
+        self.detach(&mut current, |at| matches!(at.to, To::Dialed(_)))
             .await;
         let key = self.next_key();
         let (identity, wire) = {
@@ -199,23 +208,35 @@ impl Attach {
         };
         let sender = Sender::Connection(connection.clone());
         self.up(key, identity, wire, sender).await;
+        let ended = connection.clone();
         current.push(Attached {
             key,
-            to: To::Dialed(connection.clone()),
-        });
-        drop(current);
-        let attach = self.clone();
-        tokio::spawn(async move {
-            connection.closed().await;
-            let mut current = attach.shared.current.lock().await;
-            attach
-                .detach(
-                    &mut current,
-                    |to| matches!(to, To::Dialed(other) if other.is_same(&connection)),
-                )
-                .await;
+            to: To::Dialed(connection),
+            _watched: self.watch(key, async move { ended.closed().await }),
         });
         Some(key)
+    }
+
+    /// Detaches a channel when it ends, and then looks for what the role has, until what this gives is dropped.
+    fn watch(
+        &self,
+        key: ChannelKey,
+        ended: impl Future<Output = DisconnectReason> + Send + 'static,
+    ) -> oneshot::Sender<Infallible> {
+        let (watched, is_watched) = oneshot::channel();
+        let attach = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = ended => {}
+                _ = is_watched => return,
+            }
+            let mut current = attach.shared.current.lock().await;
+            attach.detach(&mut current, |at| at.key == key).await;
+            drop(current);
+            // It fails when the role is not followed any more.
+            let _ = attach.shared.renew.send(key);
+        });
+        watched
     }
 
     async fn local(&self, role: &Role, wire: WireVersion) {
@@ -223,7 +244,7 @@ impl Attach {
         let mut current = self.shared.current.lock().await;
         if current
             .iter()
-            .any(|at| matches!(at.to, To::Local(known) if known == wire))
+            .any(|at| matches!(at.to, To::Local(known, _) if known == wire))
         {
             return;
         }
@@ -243,11 +264,15 @@ impl Attach {
         let Some(handle) = role.local_member(facts, handler) else {
             return;
         };
+        let (weak, ended) = (handle.downgrade(), handle.closed());
         // The hub is met under the id of the process that runs it.
         self.up(key, identity, wire, Sender::Local(handle)).await;
         let _ = announced.set(());
-        let to = To::Local(wire);
-        current.push(Attached { key, to });
+        current.push(Attached {
+            key,
+            to: To::Local(wire, weak),
+            _watched: self.watch(key, ended),
+        });
     }
 
     /// A channel of the user's.
@@ -265,16 +290,12 @@ impl Attach {
             }
         });
         let (handle, driver) = queue(QueueConfig::default());
-        self.up(key, peer, wire, Sender::Handle(handle.clone()))
-            .await;
+        let ended = handle.closed();
+        self.up(key, peer, wire, Sender::Handle(handle)).await;
         tokio::spawn(driver.drive(channel, handler));
         let attach = self.clone();
-        let weak = handle.downgrade();
-        drop(handle);
         tokio::spawn(async move {
-            if let Some(handle) = weak.upgrade() {
-                handle.closed().await;
-            }
+            ended.await;
             let _ = attach.shared.inbox.send(LinkEvent::Down(key)).await;
         });
     }
@@ -300,14 +321,15 @@ impl Attach {
         let _ = self.shared.inbox.send(up).await;
     }
 
-    async fn detach(&self, current: &mut Vec<Attached>, which: impl Fn(&To) -> bool) {
-        let gone: Vec<_> = current.extract_if(.., |at| which(&at.to)).collect();
+    async fn detach(&self, current: &mut Vec<Attached>, which: impl Fn(&Attached) -> bool) {
+        let gone: Vec<_> = current.extract_if(.., |at| which(at)).collect();
         for Attached { key, .. } in gone {
+            // It fails when the exchange has ended.
             let _ = self.shared.inbox.send(LinkEvent::Down(key)).await;
         }
     }
 
-    /// Follows the role, until it ends.
+    /// Follows the role, until it or the exchange ends.
     pub(super) async fn follow(
         self,
         role: Role,
@@ -315,7 +337,9 @@ impl Attach {
         mut renew: mpsc::UnboundedReceiver<ChannelKey>,
     ) {
         self.look(&role).await;
+        let mut resting = VecDeque::new();
         loop {
+            let rested = resting.front().map(|(at, _)| *at);
             tokio::select! {
                 event = events.recv() => match event {
                     None => return,
@@ -324,9 +348,11 @@ impl Attach {
                     ) => self.look(&role).await,
                     Some(_) => {}
                 },
-                Some(key) = renew.recv() => {
-                    sleep(REST).await;
-                    self.shared.current.lock().await.retain(|at| at.key != key);
+                () = self.shared.inbox.closed() => return,
+                Some(key) = renew.recv() => resting.push_back((Instant::now() + REST, key)),
+                () = until(rested) => {
+                    let key = resting.pop_front().map(|(_, key)| key);
+                    self.shared.current.lock().await.retain(|at| Some(at.key) != key);
                     self.look(&role).await;
                 }
             }
@@ -337,7 +363,14 @@ impl Attach {
     async fn look(&self, role: &Role) {
         let local = role.local();
         let mut current = self.shared.current.lock().await;
-        let is_over = |to: &To| matches!(to, To::Local(wire) if !local.contains(wire));
+        let is_over = |at: &Attached| match &at.to {
+            To::Local(wire, handle) => {
+                let is_open = |handle: Handle<ChannelMsg>| !handle.is_closed();
+                !local.contains(wire) || !handle.upgrade().is_some_and(is_open)
+            }
+            // What it has read is still handled, until it has ended.
+            To::Dialed(_) => false,
+        };
         self.detach(&mut current, is_over).await;
         drop(current);
         for wire in local {
@@ -414,8 +447,6 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use kyneta_uds_core::{DocEntry, DocId, ReplicaType, SchemaHash};
     use tower::{Service as _, ServiceExt as _};
 
@@ -453,6 +484,117 @@ mod tests {
                 "{turn}: {next:?}"
             );
         }
+        server.dispose().await;
+    }
+
+    struct World {
+        dir: tempfile::TempDir,
+        attach: Attach,
+        inbox: mpsc::Receiver<LinkEvent>,
+        renew: mpsc::UnboundedReceiver<ChannelKey>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let ((sender, inbox), (renews, renew)) = (mpsc::channel(64), mpsc::unbounded_channel());
+            Self {
+                dir: tempfile::tempdir().unwrap(),
+                attach: Attach::new(sender, renews, Identity::service("me").unwrap()),
+                inbox,
+                renew,
+            }
+        }
+
+        async fn server(&self, name: &str) -> Server {
+            let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+            let server = Server::builder(self.dir.path().join(name));
+            server.listen(ignore).await.unwrap()
+        }
+    }
+
+    async fn up(inbox: &mut mpsc::Receiver<LinkEvent>) -> (ChannelKey, Outbox) {
+        match inbox.recv().await {
+            Some(LinkEvent::Up { key, outbox, .. }) => (key, outbox),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn down(inbox: &mut mpsc::Receiver<LinkEvent>) -> ChannelKey {
+        match inbox.recv().await {
+            Some(LinkEvent::Down(key)) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_in_a_hub_that_has_ended_is_none_in_the_hub_that_comes_next() {
+        let mut world = World::new();
+        let (first, second) = (world.server("first").await, world.server("second").await);
+        world.attach.look(&Role::Server(first.clone())).await;
+        let (before, outbox) = up(&mut world.inbox).await;
+        // What a role has does not show that it had none in between.
+        first.dispose().await;
+        world.attach.look(&Role::Server(second)).await;
+        assert_eq!(down(&mut world.inbox).await, before);
+        let (after, _) = up(&mut world.inbox).await;
+        assert_ne!(before, after);
+        drop(outbox);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_a_hub_has_ended_is_taken_again() {
+        let mut world = World::new();
+        let server = world.server("bus.sock").await;
+        let (events, role) = (server.events(), Role::Server(server));
+        let follower = tokio::spawn(world.attach.clone().follow(role, events, world.renew));
+        let (before, outbox) = up(&mut world.inbox).await;
+        let current = world.attach.shared.current.lock().await;
+        let [
+            Attached {
+                to: To::Local(_, handle),
+                ..
+            },
+        ] = &current[..]
+        else {
+            panic!("{current:?}");
+        };
+        // As when its router panics.
+        handle.upgrade().unwrap().abort();
+        drop(current);
+        assert_eq!(down(&mut world.inbox).await, before);
+        let (after, _) = up(&mut world.inbox).await;
+        assert_ne!(before, after);
+        drop((outbox, world.inbox));
+        // It ends with the exchange.
+        follower.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_met_anew_often_has_one_task_that_waits_for_its_end() {
+        let mut world = World::new();
+        let server = world.server("bus.sock").await;
+        let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+        let client = Client::builder(world.dir.path().join("bus.sock"));
+        let client = client.connect(ignore).await.unwrap();
+        let connection = client.connection().unwrap();
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        let mut after_one = None;
+        for _ in 0..50 {
+            let key = world.attach.dialed(connection.clone()).await.unwrap();
+            let (up, outbox) = up(&mut world.inbox).await;
+            assert_eq!(up, key);
+            drop(outbox);
+            sleep(Duration::from_millis(1)).await;
+            after_one.get_or_insert_with(tasks);
+            world.attach.shared.current.lock().await.clear();
+        }
+        sleep(Duration::from_millis(20)).await;
+        assert!(Some(tasks()) <= after_one, "{} > {after_one:?}", tasks());
+        client.dispose().await;
         server.dispose().await;
     }
 }

@@ -487,7 +487,8 @@ impl ExchangeBuilder {
         Ok(self.parts_with(channels).await.over(Role::Server(server)))
     }
 
-    /// Takes part over a channel to a peer, as a stack of your own makes one.
+    /// Takes part over a channel to a peer, as a stack of your own makes one. The channel ends with the exchange; when it
+    /// ends before, the documents stay, and have no peer any more.
     pub async fn over<C>(self, channel: C, peer: Identity, wire: WireVersion) -> Exchange
     where
         C: Channel<ChannelMsg, In = ChannelMsg, Future: Send, Error: Send> + Send + 'static,

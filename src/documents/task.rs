@@ -25,7 +25,7 @@ use super::{cell::DocCell, engine::Engine, event::ExchangeEvent, table::Table};
 const TURN: usize = 64;
 
 /// Waits until a time, if there is one.
-async fn settled(at: Option<Instant>) {
+pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
@@ -125,7 +125,7 @@ impl Task {
                     None => break,
                 },
                 Some(event) = self.inbox.recv(), if !is_full => self.link(event),
-                () = settled(self.engine.next_settled()) => self.engine.settle(),
+                () = until(self.engine.next_settled()) => self.engine.settle(),
                 () = stored(&self.table) => {
                     self.deliver();
                     continue;

@@ -12,13 +12,13 @@ mod store;
 mod support;
 
 use kyneta_uds::{
-    DocId, Role, SchemaHash,
+    DocId, Hub, MemberFacts, QueueConfig, Role, SchemaHash, Switch, SwitchConfig, WireVersion,
     documents::{
         Diagnostic, Document, DocumentError, Edit, EditError, Exchange, ExchangeEvent,
         ExchangeEvents, OpenError, Policy, Resolve, Schema, Substrate,
     },
 };
-use support::{Path, id, number, schema, service, soon_equal, text};
+use support::{Path, id, number, schema, service, soon, soon_equal, text};
 
 fn config(exchange: &Exchange) -> Document {
     exchange
@@ -143,6 +143,28 @@ async fn a_client_and_a_server_share_a_document_and_one_without_a_schema_passes_
     theirs.edit(&[Edit::set("mode", "again")]).unwrap();
     support::soon(|| (mode(&kept) == mode(&theirs)).then_some(())).await;
     assert_eq!(kept.version(), theirs.version());
+}
+
+#[tokio::test]
+async fn exchanges_over_channels_of_a_hub_share_a_document_and_leave_when_they_are_disposed_of() {
+    let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+    let over = async |name: &str| {
+        let me = service(name);
+        let facts = MemberFacts::local(WireVersion::V3).identity(me.clone());
+        let channel = hub.local(facts, QueueConfig::default());
+        let exchange = Exchange::builder(me);
+        exchange
+            .over(channel, service("hub"), WireVersion::V3)
+            .await
+    };
+    let (a, b) = (over("a").await, over("b").await);
+    let docs = [config(&a), config(&b)];
+    docs[0].edit(&[Edit::set("mode", "auto")]).unwrap();
+    soon_equal(&docs).await;
+    assert_eq!(text(&docs[1], "mode"), "auto");
+    assert_eq!(hub.status().members, 2);
+    a.dispose().await;
+    soon(|| (hub.status().members == 1).then_some(())).await;
 }
 
 #[tokio::test]
