@@ -123,6 +123,16 @@ impl Document {
     pub fn edit(&self, edits: &[Edit]) -> Result<(), DocumentError> {
         self.is_here()?;
         self.table.has_room()?;
+        self.make(edits)
+    }
+
+    /// The same, also when all documents together are too large: for edits that make room.
+    pub(super) fn edit_without_room(&self, edits: &[Edit]) -> Result<(), DocumentError> {
+        self.is_here()?;
+        self.make(edits)
+    }
+
+    fn make(&self, edits: &[Edit]) -> Result<(), DocumentError> {
         let edited = self.cell.edit(edits, moment())?;
         if edited.tell_journal {
             self.table.changed(&self.cell);

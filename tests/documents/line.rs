@@ -161,6 +161,35 @@ async fn a_receiver_that_does_not_read_holds_the_sender_up_and_a_service_answers
     timeout(SOON, reading).await.unwrap().unwrap();
 }
 
+/// On several threads, and with so much in the line that removing what is processed takes a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_opened_again_while_the_peer_processes_loses_nothing() {
+    const MESSAGES: usize = 2000;
+    let path = Path::new();
+    let (a, b) = (path.join("a").await, path.join("b").await);
+    let mut work = open(&b, "a");
+    let reading = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            let message = next(&mut work).await;
+            assert!(
+                message.starts_with(&format!("{number} ")),
+                "{number}: {message:.9}"
+            );
+        }
+    });
+    let options = topic().max_waiting(100);
+    let mut number = 0;
+    while number < MESSAGES {
+        let peer = PeerId::new("b").unwrap();
+        let line: Line<String, String> = a.open_line(peer, &options).unwrap();
+        for _ in 0..10 {
+            send(&line, &format!("{number} {}", "x".repeat(2000))).await;
+            number += 1;
+        }
+    }
+    timeout(SOON, reading).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_or_opened_is_an_error_that_says_so_and_the_line_goes_on() {
     let path = Path::new();

@@ -9,7 +9,7 @@ use std::{
 
 use kyneta_uds_core::{PeerId, ignore_poison};
 use kyneta_uds_exchange::{
-    Json,
+    Edit, Json,
     line::{Delivery, LineMachine, LineState, LineTopic},
 };
 use kyneta_uds_schema::DocVersion;
@@ -37,10 +37,21 @@ pub(super) struct Shared {
     pub(super) peer: PeerId,
     pub(super) outbox: Document,
     pub(super) inbox: Document,
-    machine: Mutex<LineMachine>,
+    working: Mutex<Working>,
     /// One permit for each message that may be sent before the peer has processed another one.
     pub(super) room: Arc<Semaphore>,
     progress: watch::Sender<Progress>,
+}
+
+/// What changes with the documents.
+struct Working {
+    machine: LineMachine,
+    /// The edits of the outbox that say what is processed here, if it had no room for them.
+    untold: Option<Vec<Edit>>,
+    /// How many messages more than may wait there were when the line was opened, and are.
+    excess: usize,
+    /// The documents are those of another line from now on.
+    is_over: bool,
 }
 
 impl Shared {
@@ -51,6 +62,7 @@ impl Shared {
         max_waiting: usize,
     ) -> Self {
         let room = max_waiting.saturating_sub(machine.waiting());
+        let excess = machine.waiting().saturating_sub(max_waiting);
         Self {
             topic,
             peer,
@@ -61,12 +73,17 @@ impl Shared {
                 is_gone: false,
             }),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
-            machine: Mutex::new(machine),
+            working: Mutex::new(Working {
+                machine,
+                untold: None,
+                excess,
+                is_over: false,
+            }),
         }
     }
 
-    fn machine(&self) -> MutexGuard<'_, LineMachine> {
-        ignore_poison(self.machine.lock())
+    fn working(&self) -> MutexGuard<'_, Working> {
+        ignore_poison(self.working.lock())
     }
 
     /// Puts a message into the outbox, and returns its number.
@@ -75,7 +92,8 @@ impl Shared {
         payload: Json,
         permit: OwnedSemaphorePermit,
     ) -> Result<u64, LineError> {
-        let mut machine = self.machine();
+        let mut working = self.working();
+        let machine = &mut working.machine;
         let edited = self.outbox.edit(&machine.send(payload));
         edited.map_err(|source| LineError::Document {
             line: self.outbox.id().clone(),
@@ -93,17 +111,28 @@ impl Shared {
             value: &value,
             lineage: lineage.as_deref(),
         };
-        self.machine().deliver(inbox, ROOM, &mut out);
+        self.working().machine.deliver(inbox, ROOM, &mut out);
         out
     }
 
     /// All up to this delivery is processed here.
     pub(super) fn processed(&self, delivery: &Delivery) {
-        let mut machine = self.machine();
-        if let Some(edits) = machine.processed(delivery)
-            && let Err(error) = self.outbox.edit(&edits)
-        {
-            tracing::debug!(%error, "what was processed of a line cannot be said");
+        let mut working = self.working();
+        if let Some(edits) = working.machine.processed(delivery) {
+            working.untold = Some(edits);
+            self.tell(&mut working);
+        }
+    }
+
+    /// Says what is processed here, if that is not said. It needs no room: the peer removes what is processed.
+    fn tell(&self, working: &mut Working) {
+        if let Some(edits) = &working.untold {
+            match self.outbox.edit_without_room(edits) {
+                Ok(()) => working.untold = None,
+                Err(error) => {
+                    tracing::debug!(%error, "what was processed of a line cannot be said yet");
+                }
+            }
         }
     }
 
@@ -115,16 +144,23 @@ impl Shared {
             lineage: lineage.as_deref(),
         };
         let (_, outbox) = state(&self.outbox);
-        let mut machine = self.machine();
-        let before = machine.waiting();
-        if let Some(edits) = machine.remove(inbox, outbox.as_deref())
-            && let Err(error) = self.outbox.edit(&edits)
+        let mut working = self.working();
+        if working.is_over {
+            return;
+        }
+        let before = working.machine.waiting();
+        if let Some(edits) = working.machine.remove(inbox, outbox.as_deref())
+            && let Err(error) = self.outbox.edit_without_room(&edits)
         {
             tracing::debug!(%error, "what is processed of a line cannot be removed");
         }
+        self.tell(&mut working);
+        let machine = &working.machine;
         let (removed, processed) = (before - machine.waiting(), machine.processed_there());
-        drop(machine);
-        self.room.add_permits(removed);
+        let of_excess = removed.min(working.excess);
+        working.excess -= of_excess;
+        drop(working);
+        self.room.add_permits(removed - of_excess);
         self.progress
             .send_modify(|progress| progress.processed = processed);
     }
@@ -135,7 +171,12 @@ impl Shared {
 
     /// How many messages the peer has not processed yet.
     pub(super) fn waiting(&self) -> usize {
-        self.machine().waiting()
+        self.working().machine.waiting()
+    }
+
+    /// Edits its documents no more. One that is opened next goes on with what they hold.
+    fn end(&self) {
+        self.working().is_over = true;
     }
 
     pub(super) fn gone(&self) -> LineError {
@@ -191,7 +232,9 @@ async fn follow(shared: Arc<Shared>, mut changes: Changes) {
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        // It may be at work, on another thread.
         self.task.abort();
+        self.shared.end();
         let Shared { outbox, inbox, .. } = &*self.shared;
         self.rules.remove(outbox.id(), inbox.id());
     }
