@@ -120,9 +120,16 @@ impl Exchange {
             return Err(OpenError::Ended { doc });
         }
         let (cell, is_new) = self.inner.table.open(&doc, substrate, schema)?;
-        if is_new {
-            // It may have ended just now.
-            let _ = self.inner.commands.send(Command::Opened(cell.clone()));
+        if is_new
+            && self
+                .inner
+                .commands
+                .send(Command::Opened(cell.clone()))
+                .is_err()
+        {
+            // It has ended just now.
+            cell.end();
+            return Err(OpenError::Ended { doc });
         }
         Ok(self.document(cell))
     }
@@ -210,7 +217,8 @@ impl Exchange {
     }
 
     /// Sends what is to be sent, and ends: the documents, and the role below. Takes at most two seconds more than the
-    /// role does.
+    /// role does, and as long as a store needs to write what waits for it. What it could not write,
+    /// [`Document::stored`] says afterwards.
     ///
     /// If the future is dropped, the documents end all the same, and the role with its last clone.
     pub async fn dispose(&self) {

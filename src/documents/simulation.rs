@@ -414,6 +414,32 @@ async fn an_empty_document_is_in_sync_with_the_answer_and_a_serialized_one_after
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_document_is_not_in_sync_by_what_was_said_in_another_connection_or_of_another_one()
+{
+    for reconnects in [true, false] {
+        let mut world = World::new(1);
+        let doc = &documents()[0].0;
+        world.connect(0, 1);
+        while world.deliver() {}
+        if reconnects {
+            world.cut(0, 1);
+            world.connect(0, 1);
+        } else {
+            let node = &mut world.nodes[0];
+            let cell = node.cell(doc);
+            node.table.remove(&cell);
+            node.engine.destroyed(&cell);
+            let (cell, _) = node.table.open(doc, Substrate::Plain, &schema()).unwrap();
+            node.engine.opened(&cell);
+        }
+        tokio::time::advance(std::time::Duration::from_millis(200)).await;
+        world.nodes[0].engine.settle();
+        let synced = world.nodes[0].cell(doc).synced();
+        assert!(synced.borrow().is_empty(), "{reconnects}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edit_is_one_offer_to_each_peer_that_has_the_document_however_many_there_are() {
     for count in [1, 10_000] {
         let mut world = World::new(1);

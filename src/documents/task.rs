@@ -95,6 +95,15 @@ pub(super) struct Task {
     links: HashMap<ChannelKey, Link>,
 }
 
+/// Its runtime may end before it does. What others wait for ends then, too.
+impl Drop for Task {
+    fn drop(&mut self) {
+        // A document that is opened after this is told so, and one before it is in the table.
+        self.commands.close();
+        self.table.end();
+    }
+}
+
 impl Task {
     pub(super) fn new(
         engine: Engine,

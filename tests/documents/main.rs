@@ -11,6 +11,8 @@ mod room;
 mod store;
 mod support;
 
+use std::time::Duration;
+
 use kyneta_uds::{
     DocId, Hub, MemberFacts, QueueConfig, Role, SchemaHash, Switch, SwitchConfig, WireVersion,
     documents::{
@@ -19,6 +21,7 @@ use kyneta_uds::{
     },
 };
 use support::{Path, id, number, schema, service, soon, soon_equal, text};
+use tokio::{runtime::Runtime, time::timeout};
 
 fn config(exchange: &Exchange) -> Document {
     exchange
@@ -335,6 +338,25 @@ async fn a_suspended_document_is_edited_alone_and_catches_up() {
     docs[0].resume();
     soon_equal(&docs).await;
     assert_eq!(text(&docs[1], "mode"), "alone");
+}
+
+#[test]
+fn documents_end_with_the_runtime_of_their_exchange() {
+    let path = Path::new();
+    let runtime = Runtime::new().unwrap();
+    let exchange = runtime.block_on(path.join("a"));
+    let doc = config(&exchange);
+    let mut changes = doc.changes();
+    drop(runtime);
+    Runtime::new().unwrap().block_on(async {
+        let ended = async {
+            assert!(changes.next().await.is_none());
+            doc.synced().await.unwrap_err();
+        };
+        timeout(Duration::from_secs(20), ended).await.unwrap();
+    });
+    let opened = exchange.open(id("more"), Substrate::Plain, &schema());
+    assert!(matches!(opened, Err(OpenError::Ended { .. })));
 }
 
 #[tokio::test]
