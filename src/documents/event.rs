@@ -71,7 +71,7 @@ pub enum ExchangeEvent {
         /// Its version, as peers of release 2.x write it.
         version: String,
     },
-    /// What a document holds now could not be stored. Once, until it is stored again. A store that fails is tried again
+    /// What a document holds now, or that it was destroyed, could not be stored. Once, until it is. A store that fails is tried again
     /// after a second; a document that has no room, or is over its bound, with its next change.
     NotStored {
         /// Which document.

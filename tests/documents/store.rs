@@ -313,6 +313,50 @@ async fn a_store_that_panics_for_a_while_has_all_in_the_end() {
     has_all_in_the_end(true, "it panicked: no disk").await;
 }
 
+#[tokio::test]
+async fn a_store_that_fails_at_the_end_is_why_a_document_is_not_stored() {
+    let path = Path::new();
+    let store = Failing::default();
+    let builder = Exchange::builder(service("a")).store(store.clone());
+    let exchange = builder.join(path.socket()).await.unwrap();
+    let doc = config(&exchange);
+    doc.edit(&push("a")).unwrap();
+    doc.stored().await.unwrap();
+    store.fails.store(true, Ordering::SeqCst);
+    doc.edit(&push("b")).unwrap();
+    exchange.dispose().await;
+    let error = doc.stored().await.unwrap_err().to_string();
+    assert_eq!(error, "config is not stored: the store failed: no disk");
+}
+
+#[tokio::test]
+async fn a_destroyed_document_that_a_failing_store_still_has_is_reported_once() {
+    let path = Path::new();
+    let store = Failing::default();
+    let builder = Exchange::builder(service("a")).store(store.clone());
+    let exchange = builder.join(path.socket()).await.unwrap();
+    let doc = config(&exchange);
+    doc.edit(&push("a")).unwrap();
+    doc.stored().await.unwrap();
+    let mut events = exchange.events();
+    store.fails.store(true, Ordering::SeqCst);
+    doc.destroy();
+    let why = loop {
+        if let ExchangeEvent::NotStored { doc, why } = events.recv().await.unwrap() {
+            assert_eq!(doc, id("config"));
+            break why;
+        }
+    };
+    assert_eq!(
+        why,
+        "it was destroyed, and the store still has it: the store failed: no disk"
+    );
+    store.fails.store(false, Ordering::SeqCst);
+    soon(|| offers(&store.inner).is_empty().then_some(())).await;
+    assert_eq!(exchange.counts().not_stored, 1);
+    exchange.dispose().await;
+}
+
 /// A store that does not write as long as the lock is held.
 #[derive(Debug, Clone, Default)]
 struct Stuck {

@@ -7,6 +7,7 @@ use std::{
     fs,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -117,11 +118,8 @@ fn what_was_reported_is_there_after_each_of_twelve_kills() {
     assert!(all.len() > 50, "{} were reported only", all.len());
 }
 
-/// A limit on the size of files stands for a full disk.
-#[test]
-fn a_store_goes_on_when_a_full_disk_has_room_again() {
-    let documents = documents();
-    let store = documents.bus.path.with_file_name("store");
+/// With a store and a document, and a limit on the size of files, which stands for a full disk.
+fn with_a_disk(documents: &Documents, store: &Path) -> Process {
     let inner = command([
         "exchange",
         documents.bus.path.to_str().unwrap(),
@@ -140,23 +138,51 @@ fn a_store_goes_on_when_a_full_disk_has_room_again() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut process = Process::of(shell);
-    let push = |process: &mut Process, item: &str, event: &str| {
-        process.write_line(json!({"doc": "log", "push": ["items", item]}));
-        process.until(&json!({"event": event}))
-    };
-    push(&mut process, "before", "stored");
+    Process::of(shell)
+}
+
+fn limit_disk(process: &Process, current: Option<u64>) {
     let pid = Pid::from_raw(process.pid() as i32);
-    let limit = |current| {
-        let maximum = None;
-        prlimit(pid, Resource::Fsize, Rlimit { current, maximum }).unwrap();
-    };
+    let maximum = None;
+    prlimit(pid, Resource::Fsize, Rlimit { current, maximum }).unwrap();
+}
+
+fn push(process: &mut Process, item: &str, event: &str) -> Value {
+    process.write_line(json!({"doc": "log", "push": ["items", item]}));
+    process.until(&json!({"event": event}))
+}
+
+/// Nothing larger than what is there can be stored any more; what was pushed last is.
+fn fill_disk(process: &mut Process, store: &Path, large: &str) {
     let size = fs::metadata(store.join("documents.redb")).unwrap().len();
-    limit(Some(size));
-    let large = "x".repeat(4 << 20);
-    let full = push(&mut process, &large, "error");
+    limit_disk(process, Some(size));
+    let full = push(process, large, "error");
     assert_eq!(full["code"], "not-stored", "{full}");
-    limit(None);
+}
+
+#[test]
+fn an_exchange_that_ends_with_what_its_store_has_no_room_for_has_failed() {
+    let documents = documents();
+    let store = documents.bus.path.with_file_name("store");
+    let mut process = with_a_disk(&documents, &store);
+    push(&mut process, "before", "stored");
+    fill_disk(&mut process, &store, &"x".repeat(4 << 20));
+    process.signal(Signal::TERM);
+    let end = process.end();
+    assert_eq!(end.code, 1, "{}", end.stderr);
+    assert!(end.stderr.contains("log is not stored: "), "{}", end.stderr);
+    assert!(end.stderr.contains("File too large"), "{}", end.stderr);
+}
+
+#[test]
+fn a_store_goes_on_when_a_full_disk_has_room_again() {
+    let documents = documents();
+    let store = documents.bus.path.with_file_name("store");
+    let mut process = with_a_disk(&documents, &store);
+    push(&mut process, "before", "stored");
+    let large = "x".repeat(4 << 20);
+    fill_disk(&mut process, &store, &large);
+    limit_disk(&process, None);
     process.until(&json!({"event": "stored", "doc": "log"}));
     push(&mut process, "after", "stored");
     process.stop();

@@ -129,6 +129,16 @@ impl DocCell {
         });
     }
 
+    /// Nothing is stored any more. Where the store has failed before, that is why.
+    pub(in super::super) fn storing_ends(&self, why: &str) {
+        self.stored.send_modify(|stored| {
+            if stored.failed <= stored.changes {
+                stored.why = Some(why.into());
+            }
+            stored.failed = u64::MAX;
+        });
+    }
+
     /// It waits for the journal again; false when it does so already.
     pub(in super::super) fn wait_again(&self) -> bool {
         !std::mem::replace(&mut self.state().storing.waits, true)

@@ -156,7 +156,7 @@ impl Journal {
         let mut queue = self.shared.queue();
         if queue.is_over {
             drop(queue);
-            return cell.set_not_stored(u64::MAX, ENDED);
+            return cell.storing_ends(ENDED);
         }
         queue.work.changed.push(cell);
         drop(queue);

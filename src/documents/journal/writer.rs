@@ -114,7 +114,11 @@ impl Writer {
                 self.failed(batch, changed.collect(), &error);
                 return false;
             }
-            for (cell, unstored) in std::mem::take(&mut batch).changed {
+            let written = std::mem::take(&mut batch);
+            for doc in &written.deleted {
+                self.failing.remove(doc);
+            }
+            for (cell, unstored) in written.changed {
                 self.failing.remove(&cell.id);
                 let version = unstored.version.to_string();
                 cell.set_stored(unstored);
@@ -168,6 +172,11 @@ impl Writer {
             changed: Vec::new(),
             deleted: batch.deleted,
         };
+        for doc in &work.deleted {
+            self.report(doc, || {
+                format!("it was destroyed, and the store still has it: {why}")
+            });
+        }
         for (cell, unstored) in batch.changed {
             // Nothing is known of it any more, so all of it is written next.
             self.ledger.remove(&cell.id);
@@ -181,14 +190,17 @@ impl Writer {
     }
 
     fn not_stored(&mut self, cell: &DocCell, changes: u64, why: &str) {
-        // Once, until it is stored again; and counted before it is told to those that wait.
-        if self.failing.insert(cell.id.clone()) {
-            self.reports.send(ExchangeEvent::NotStored {
-                doc: cell.id.clone(),
-                why: why.to_owned(),
-            });
-        }
+        // Counted before it is told to those that wait.
+        self.report(&cell.id, || why.to_owned());
         cell.set_not_stored(changes, why);
+    }
+
+    /// Once, until it is stored again.
+    fn report(&mut self, doc: &DocId, why: impl FnOnce() -> String) {
+        if self.failing.insert(doc.clone()) {
+            let (doc, why) = (doc.clone(), why());
+            self.reports.send(ExchangeEvent::NotStored { doc, why });
+        }
     }
 
     /// The next process goes on with the numbers of documents of which all is stored.
@@ -219,7 +231,7 @@ impl Drop for Over {
         let left = std::mem::take(&mut queue.work);
         drop(queue);
         for cell in left.changed {
-            cell.set_not_stored(u64::MAX, super::ENDED);
+            cell.storing_ends(super::ENDED);
         }
         self.0.stored.notify_one();
     }

@@ -4,9 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use kyneta_uds::{
     Client, DisconnectReason, Peer, Role, Server,
-    documents::{Exchange, ExchangeBuilder, Redb},
+    documents::{Exchange, ExchangeBuilder, NotStored, Redb},
 };
 use tokio::time::{sleep, timeout};
 
@@ -78,6 +79,7 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
         endpoint.close().await;
     }
     reporting.abort();
+    let stored = all_stored(&exchange);
     drop(exchange);
     // What was changed last is still reported.
     let _ = timeout(Duration::from_millis(100), &mut documents).await;
@@ -85,7 +87,30 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
     let last = matches!(handle, Handle::Peer(_)).then(|| EventLine::role(Role::Disposed));
     let written = reporter.finish(last.as_ref(), FLUSH_TIMEOUT).await;
     disposed?;
+    stored?;
     ended_at(&member.path, end?).and(written)
+}
+
+/// With a store, what the documents hold is in it. Looked at when it was written for the last time.
+fn all_stored(exchange: &Exchange) -> Result<(), Failure> {
+    let documents = exchange.documents();
+    let mut lost = documents
+        .iter()
+        .filter_map(|doc| match doc.stored().now_or_never() {
+            None => Some(format!(
+                "{} is not stored: the store was not written within {SHUTDOWN_TIMEOUT:?}",
+                doc.id()
+            )),
+            Some(Err(error @ NotStored::Failed { .. })) => Some(error.to_string()),
+            Some(_) => None,
+        });
+    let Some(first) = lost.next() else {
+        return Ok(());
+    };
+    Err(Failure::work(match lost.count() {
+        0 => first,
+        others => format!("{first}; nor are {others} other documents"),
+    }))
 }
 
 /// How long a store is waited for that the predecessor has not closed yet.
