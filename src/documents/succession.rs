@@ -170,7 +170,8 @@ fn what_a_peer_sends_while_a_kept_document_is_opened_is_in_it() {
         .collect();
     let (late, peer) = (std::sync::Mutex::new(late.into_iter()), kept.clone());
     let come = move || {
-        if let Some(offer) = late.lock().unwrap().next() {
+        let next = late.lock().unwrap().next();
+        if let Some(offer) = next {
             import(&peer, &offer, Take::Merge);
         }
     };
