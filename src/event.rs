@@ -159,7 +159,7 @@ pub enum Event {
         change: crate::machines::LinkChange,
     },
     /// The links of this machine could not be started, and why: each error once in a row. It is tried again every second;
-    /// [`Peer::links_failure`](crate::Peer::links_failure) counts the attempts.
+    /// [`Peer::links_failure`](crate::Peer::links_failure) counts the attempts. Also when the engine ends or panics later.
     #[cfg(feature = "machines")]
     MachinesFailed {
         /// The engine's error.

@@ -13,12 +13,12 @@
 #[path = "support/machines.rs"]
 mod world;
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future::Ready, path::PathBuf, time::Duration};
 
 use kyneta_uds::{
     BoxError, ChannelMsg, Client, DocEntry, DocId, Event, Events, Identity, Incoming, Interest,
     Offer, Peer, ReplicaType, SchemaHash, Version,
-    machines::{DownReason, LinkChange, LinkSettings},
+    machines::{DownReason, LinkChange, LinkSettings, Links, Machines, memory::Stream},
 };
 use tokio::{sync::mpsc, time::timeout};
 use tower::{Service as _, ServiceExt as _, service_fn};
@@ -172,4 +172,31 @@ async fn the_next_listener_of_a_path_takes_the_links_over() {
     first.dispose().await;
     link(&mut second_events, |change| *change == LinkChange::Up).await;
     assert!(second.links().iter().all(|link| link.up));
+}
+
+/// What starts links is a user's, and so is the engine.
+#[tokio::test]
+async fn links_whose_start_panics_are_a_failure_that_is_told_and_the_peer_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let machines = [
+        Machines::new(|| -> Ready<Result<Links<Stream>, BoxError>> { panic!("no card") }),
+        Machines::new(|| async { panic!("no card") as Result<Links<Stream>, BoxError> }),
+    ];
+    for (number, machines) in machines.into_iter().enumerate() {
+        let builder = Peer::builder(dir.path().join(format!("{number}.sock"))).machines(machines);
+        let mut events = builder.events();
+        let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+        let peer = builder.join(ignore).await.unwrap();
+        let told = timeout(Duration::from_secs(5), async {
+            loop {
+                if let Some(Event::MachinesFailed { error }) = events.recv().await {
+                    return error.to_string();
+                }
+            }
+        });
+        assert_eq!(told.await.expect("it is told"), "it panicked: no card");
+        assert!(peer.links_failure().unwrap().attempts > 1);
+        let disposed = timeout(Duration::from_secs(5), peer.dispose()).await;
+        disposed.expect("its role ends");
+    }
 }

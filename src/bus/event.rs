@@ -101,7 +101,7 @@ pub enum BusEvent {
         change: crate::machines::LinkChange,
     },
     /// The links to other machines could not be started, and why: each error once in a row. It is tried again every second;
-    /// [`Bus::links_failure`](crate::Bus::links_failure) counts the attempts.
+    /// [`Bus::links_failure`](crate::Bus::links_failure) counts the attempts. Also when the engine ends or panics later.
     #[cfg(feature = "machines")]
     MachinesFailed {
         /// Why.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// The pause before links that could not be started are started again. For the first second it is a short one, and there is
 /// no report: a predecessor that ends holds the address for a moment.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 const FIRST_RETRIES: Duration = Duration::from_millis(20);
 
 /// The links of a listener cannot be started: its key file cannot be read, its address cannot be bound, its server is not

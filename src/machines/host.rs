@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{SharedError, ignore_poison};
+use kyneta_uds_core::{BoxError, SharedError, ignore_poison};
 use kyneta_uds_machines::{DownReason, LinkEvent, LinkWatch, Links, MachineName, Reason, Refusal};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    failing::{Failing, LinksFailure},
+    failing::{Failing, LinksFailure, RETRY},
     side::{Queue, Side},
 };
 
@@ -64,6 +64,13 @@ pub struct LinkState {
     pub queued: (usize, usize),
 }
 
+/// What is told of an engine that accepts no more.
+#[derive(Debug, thiserror::Error)]
+#[error("no other machine can open a link to this one any more, links that stand go on: {why}")]
+struct AcceptsNoMore {
+    why: String,
+}
+
 /// How long the links may take to write what waits when the role ends.
 const END: Duration = Duration::from_millis(500);
 
@@ -82,8 +89,6 @@ pub(crate) struct Host {
 struct Present {
     watch: Option<LinkWatch>,
     up: BTreeMap<MachineName, Up>,
-    /// How many links have come up.
-    number: u64,
     /// Why links to a machine do not become links of this role, and will not.
     faults: BTreeMap<MachineName, Reason>,
     /// Why the last link to a machine is down.
@@ -93,6 +98,7 @@ struct Present {
 /// A link that is up.
 #[derive(Debug)]
 struct Up {
+    /// Of the links of a listener in the order in which the engine has given them.
     number: u64,
     queue: Queue,
 }
@@ -140,16 +146,16 @@ impl Host {
         ignore_poison(self.present.lock())
     }
 
-    /// Frames pass over a link from now on. Its number.
-    pub(super) fn is_up(&self, machine: &MachineName, queue: Queue) -> u64 {
+    /// Frames pass over a link from now on. Of one that says so after the one that takes its place, nothing is told.
+    pub(super) fn is_up(&self, machine: &MachineName, number: u64, queue: Queue) {
         let mut present = self.present();
-        present.number += 1;
-        let number = present.number;
+        if present.up.get(machine).is_some_and(|up| up.number > number) {
+            return;
+        }
         present.faults.remove(machine);
         let before = present.up.insert(machine.clone(), Up { number, queue });
         drop((present, before));
         self.report(machine.to_string(), LinkChange::Up);
-        number
     }
 
     /// A link that was up has ended.
@@ -195,12 +201,13 @@ impl Host {
         let watch = links.watch();
         if let Err(error) = self.side.may_link(&watch) {
             self.tell_failure(error);
+            links.close().await;
             return stop.cancelled().await;
         }
         self.failing().end();
         self.present().watch = Some(watch);
         let me = links.name().clone();
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut last) = (JoinSet::new(), 0);
         loop {
             let event = tokio::select! {
                 event = links.next() => event,
@@ -212,7 +219,8 @@ impl Host {
             };
             match event {
                 LinkEvent::Up { machine, role, io } => {
-                    let (host, me) = (self.clone(), me.clone());
+                    last += 1;
+                    let (host, me) = ((self.clone(), last), me.clone());
                     tasks.spawn(self.side.clone().link(host, me, machine, role, io));
                 }
                 LinkEvent::Down { machine, reason } => self.ended(machine, reason),
@@ -229,6 +237,9 @@ impl Host {
                 LinkEvent::Absent { machine, reason } => {
                     self.report(machine.to_string(), LinkChange::Absent(reason));
                 }
+                LinkEvent::AcceptsNoMore { why } => {
+                    self.tell_failure(SharedError::new(AcceptsNoMore { why }));
+                }
                 _ => {}
             }
         }
@@ -239,6 +250,10 @@ impl Host {
         // The other machines see the end at once, and the next process can have the address.
         links.close().await;
         self.forget();
+        if !stop.is_cancelled() {
+            let pause = self.ended_early("the task of the engine's links has panicked".into());
+            let _ = timeout(pause, stop.cancelled()).await;
+        }
     }
 
     /// No links any more: the role is another one.
@@ -278,8 +293,14 @@ impl Host {
         pause
     }
 
+    /// The links have ended by themselves. After how long to start them again.
+    pub(super) fn ended_early(&self, error: BoxError) -> Duration {
+        self.tell_failure(SharedError::new(error));
+        RETRY
+    }
+
     fn tell_failure(&self, error: SharedError) {
-        tracing::warn!(%error, "the links to other machines could not be started");
+        tracing::warn!(%error, "the links to other machines have failed");
         self.side.failed(error);
     }
 }
@@ -290,5 +311,31 @@ impl Present {
         let up = self.up.remove(machine)?;
         self.downs.insert(machine.clone(), reason.clone());
         Some(up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kyneta_uds_hub::Hub;
+    use kyneta_uds_queue::{QueueConfig, queue};
+    use kyneta_uds_relay::{Switch, SwitchConfig};
+
+    use super::*;
+    use crate::event_sender::EventSender;
+
+    /// The first words of a link and its end are of two tasks.
+    #[tokio::test]
+    async fn a_link_that_is_late_does_not_take_the_place_of_a_newer_one() {
+        let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+        let host = Host::new(Side::Documents(hub, EventSender::new()));
+        let oslo: MachineName = "oslo".parse().unwrap();
+        let is_up = || host.present().up.contains_key(&oslo);
+        let [late, newer] = [(); 2].map(|()| Queue::Documents(queue(QueueConfig::default()).0));
+        host.is_up(&oslo, 2, newer);
+        host.is_up(&oslo, 1, late);
+        host.is_down(&oslo, 1, DownReason::Finished);
+        assert!(is_up());
+        host.is_down(&oslo, 2, DownReason::Finished);
+        assert!(!is_up());
     }
 }

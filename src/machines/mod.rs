@@ -135,10 +135,10 @@ mod host;
 mod link;
 mod side;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use kyneta_uds_core::{BoxError, SharedError};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use kyneta_uds_core::{BoxError, SharedError, panic_text};
 use kyneta_uds_negotiate::{Role, RoleWatch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -168,18 +168,21 @@ type Serve =
 impl Machines {
     /// `start` is called each time that the peer begins to listen, and again while it fails: each 20 ms for a second, in
     /// which a predecessor may still hold the address, then each second, with a report of each error once in a row. Only
-    /// then may a key file be opened and an address be bound: of the processes at a path one listens at a time.
+    /// then may a key file be opened and an address be bound: of the processes at a path one listens at a time. A panic of it,
+    /// or of the engine, is told as an error, and it is tried again.
     pub fn new<F, Io, E>(start: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Links<Io>, E>> + Send + 'static,
         E: Into<BoxError> + Send,
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let start = Arc::new(start);
         let serve = move |host: Host, stop: CancellationToken| -> BoxFuture<'static, _> {
-            let starting = start();
+            let start = start.clone();
             Box::pin(async move {
+                let starting = AssertUnwindSafe(async { start().await }).catch_unwind();
                 let links = tokio::select! {
-                    links = starting => links.map_err(Into::into)?,
+                    links = starting => links.map_err(panicked)?.map_err(Into::into)?,
                     () = stop.cancelled() => return Ok(()),
                 };
                 host.serve(links, stop).await;
@@ -207,25 +210,32 @@ impl Machines {
                 return host.finish();
             }
             let stop = CancellationToken::new();
-            let served = (self.serve)(host.clone(), stop.clone());
+            let served = AssertUnwindSafe((self.serve)(host.clone(), stop.clone())).catch_unwind();
             tokio::pin!(served);
-            let not_started = tokio::select! {
+            let served = tokio::select! {
                 _ = roles.wait_for(|role| role != Role::Listener) => {
                     stop.cancel();
-                    served.await.err()
+                    served.await
                 }
-                served = &mut served => served.err(),
+                served = &mut served => served,
             };
             host.forget();
-            let Some(error) = not_started else {
-                continue;
+            let pause = match served {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => host.failed(SharedError::new(error)),
+                Err(panic) => host.ended_early(panicked(panic)),
             };
-            let pause = host.failed(SharedError::new(error));
             // A role that has ended is not waited for.
             let ended = roles.wait_for(|role| role == Role::Disposed);
             let _ = timeout(pause, ended).await;
         }
     }
+}
+
+/// A panic of the code that starts links, which is a user's, or of the engine.
+fn panicked(panic: Box<dyn Any + Send>) -> BoxError {
+    let text = panic_text(&*panic).unwrap_or("no text");
+    format!("it panicked: {text}").into()
 }
 
 impl fmt::Debug for Machines {

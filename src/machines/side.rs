@@ -81,7 +81,7 @@ impl Side {
     /// Runs a link until it ends.
     pub(super) async fn link<Io>(
         self,
-        host: Host,
+        (host, number): (Host, u64),
         me: MachineName,
         machine: MachineName,
         role: Role,
@@ -90,17 +90,21 @@ impl Side {
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let end = io.end();
-        let mut number = None;
-        let mut up = |queue| number = Some(host.is_up(&machine, queue));
+        let mut was_up = false;
+        let mut up = |queue| {
+            was_up = true;
+            host.is_up(&machine, number, queue);
+        };
         let (why, is_of_another_protocol) = match self {
             Self::Documents(hub, _) => match link(hub, me, machine.clone(), role, io, up).await {
                 Ok(reason) => (reason.to_string(), false),
                 Err(error) => (Chain(&error).to_string(), false),
             },
             Self::Bus(shared) => {
-                match run(shared, machine.clone(), io, |outbox| up(Queue::Bus(outbox))).await {
+                let up = |outbox| up(Queue::Bus(outbox));
+                match run(shared, machine.clone(), number, io, up).await {
                     Ok(end) => (end.to_string(), false),
-                    Err(LinkFault::NotListening) => return,
+                    Err(LinkFault::NotListening | LinkFault::Replaced) => return,
                     Err(fault) => (fault.to_string(), fault.lasts()),
                 }
             }
@@ -109,10 +113,12 @@ impl Side {
         let Some(reason) = end.reason(&why) else {
             return;
         };
-        match number {
-            Some(number) => host.is_down(&machine, number, reason),
-            None if is_of_another_protocol => host.is_unfit(&machine, Reason::Protocol(why)),
-            None => host.is_unfit(&machine, Reason::EndedEarly(why)),
+        if was_up {
+            host.is_down(&machine, number, reason);
+        } else if is_of_another_protocol {
+            host.is_unfit(&machine, Reason::Protocol(why));
+        } else {
+            host.is_unfit(&machine, Reason::EndedEarly(why));
         }
     }
 

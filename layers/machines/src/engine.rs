@@ -51,7 +51,8 @@ pub trait Accept: Send + 'static {
     /// `ConnectionAborted`, the other side has closed it; any other one, the stream has failed.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection; `None` when no more come: links that stand go on. The future may be dropped before it is ready: no connection may
+    /// The next connection; `None` when no more come: links that stand go on, and
+    /// [an event](crate::LinkEvent::AcceptsNoMore) says so, as of one that panics. The future may be dropped before it is ready: no connection may
     /// be lost then.
     fn accept(&mut self) -> impl Future<Output = Option<Accepted<Self::Io>>> + Send;
 

@@ -386,3 +386,36 @@ async fn a_link_that_is_cut_wakes_the_half_that_reads_and_the_half_that_writes()
     let ended = timeout(Duration::from_secs(5), reader).await;
     assert!(ended.expect("it is woken").unwrap().is_err());
 }
+
+/// An engine whose acceptor panics at its first connection.
+struct Panics(Listener);
+
+impl Accept for Panics {
+    type Io = Stream;
+
+    async fn accept(&mut self) -> Option<Accepted<Stream>> {
+        self.0.accept().await;
+        panic!("out of sockets");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acceptor_that_panics_is_an_event_and_links_that_stand_go_on() {
+    let network = Network::new();
+    let acceptor = Panics(network.listen(key(1)));
+    let rome = Machine::new("rome".parse().unwrap(), key(2), key(2));
+    let oslo = Links::builder("oslo".parse().unwrap(), key(1)).machine(rome);
+    let mut oslo = oslo.start(network.dialer(key(1)), acceptor).unwrap();
+    let mut rome = start(&network, 2, "rome", &[(1, "oslo")]); // it knocks
+    let (mut a, mut why) = (None, None);
+    while a.is_none() || why.is_none() {
+        match next(&mut oslo).await {
+            LinkEvent::Up { io, .. } => a = Some(io),
+            LinkEvent::AcceptsNoMore { why: text } => why = Some(text),
+            _ => {}
+        }
+    }
+    let panicked = "its acceptor panicked: out of sockets";
+    assert_eq!(why.as_deref(), Some(panicked));
+    passes(&mut a.unwrap(), &mut up(&mut rome).await).await;
+}

@@ -55,6 +55,8 @@ pub(crate) enum LinkFault {
     },
     #[error("this process does not listen any more")]
     NotListening,
+    #[error("a newer link has taken its place")]
+    Replaced,
 }
 
 impl LinkFault {
@@ -67,13 +69,15 @@ impl LinkFault {
     }
 }
 
-/// Runs the link until it ends, and says why it has ended; `up` is called when frames pass.
+/// Runs the link until it ends, and says why it has ended; `up` is called when frames pass. Of the links to a machine,
+/// that with the larger number is the newer one.
 ///
 /// # Errors
 /// [`LinkFault`]: it has not become a link of the bus.
 pub(crate) async fn run<Io>(
     shared: Arc<Shared>,
     machine: MachineName,
+    number: u64,
     io: LinkIo<Io>,
     up: impl FnOnce(Arc<LinkBox>),
 ) -> Result<LinkEnd, LinkFault>
@@ -92,9 +96,9 @@ where
     let name = Name::new(machine.as_str()).map_err(broken)?;
     let id: MachineId = machine_id(name.as_str());
     let outbox = Arc::new(LinkBox::default());
-    let number = shared.linked(id, outbox.clone());
+    shared.linked(id, number, outbox.clone())?;
     let pump = Pump {
-        number: number.ok_or(LinkFault::NotListening)?,
+        number,
         channel,
         names: Names::new(name),
         outbox: outbox.clone(),

@@ -14,7 +14,7 @@ use super::{Shared, core::Core, turn::Turn};
 use crate::bus::{
     event::BusEvent,
     info::MemberInfo,
-    links::{LinkBox, LinkInput},
+    links::{LinkBox, LinkFault, LinkInput},
     refusal::{NotAdmittedToBus, refused},
     wire::{Body, Refused},
 };
@@ -81,24 +81,33 @@ impl Shared {
         refused.map_or(Ok(()), |refused| Err(refused.into()))
     }
 
-    /// A link is there: it takes the place of the one before. Its number; `None` if this process does not listen.
+    /// A link is there: it takes the place of the one before, which has a smaller number.
+    ///
+    /// # Errors
+    /// This process does not listen, or a newer link is there already.
     pub(crate) fn linked(
         self: &Arc<Self>,
         machine: MachineId,
+        number: u64,
         outbox: Arc<LinkBox>,
-    ) -> Option<u64> {
+    ) -> Result<(), LinkFault> {
         self.turn(|core, turn| {
-            core.hub.as_ref()?;
+            if core.hub.is_none() {
+                return Err(LinkFault::NotListening);
+            }
+            let present = core.links.up.get(&machine);
+            if present.is_some_and(|link| link.number > number) {
+                return Err(LinkFault::Replaced);
+            }
             if core.frozen_at.is_some() {
                 outbox.hold();
             }
-            let number = core.number();
             let link = Link { number, outbox };
             if let Some(before) = core.links.up.insert(machine, link) {
                 before.outbox.close();
             }
             turn.hub(HubEvent::LinkUp(machine));
-            Some(number)
+            Ok(())
         })
     }
 

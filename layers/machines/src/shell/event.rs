@@ -52,6 +52,11 @@ pub enum LinkEvent<Io> {
         /// True if it was refused here.
         here: bool,
     },
+    /// The engine accepts no more connections: links that stand go on, and this machine still dials those that it dials.
+    AcceptsNoMore {
+        /// Why.
+        why: String,
+    },
     /// There is no link. Each reason once in a row.
     Absent {
         /// To which machine.
@@ -73,6 +78,7 @@ impl<Io> fmt::Debug for LinkEvent<Io> {
                 refusal,
                 here,
             } => write!(f, "Refused({key}, {machine:?}, {refusal}, here: {here})"),
+            Self::AcceptsNoMore { why } => write!(f, "AcceptsNoMore({why})"),
             Self::Absent { machine, reason } => write!(f, "Absent({machine}: {reason})"),
         }
     }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use kyneta_uds_core::{BoxError, Chain};
+use kyneta_uds_core::{BoxError, Chain, panic_text};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Semaphore, mpsc},
@@ -153,15 +153,25 @@ where
             let arrivals = self.arrivals.clone();
             let arrival = async {
                 let permit = arrivals.acquire_owned().await;
-                (acceptor.accept().await, permit)
+                // A panic is the engine's.
+                let accepted = AssertUnwindSafe(acceptor.accept()).catch_unwind().await;
+                (accepted, permit)
             };
             tokio::select! {
                 Some((key, word)) = self.words.recv() => self.word(key, word).await,
                 (accepted, permit) = arrival, if accepts => match (accepted, permit) {
-                    (Some(accepted), Ok(permit)) => self.arrival(accepted, permit),
-                    _ => {
+                    (Ok(Some(accepted)), Ok(permit)) => self.arrival(accepted, permit),
+                    (accepted, _) => {
                         accepts = false;
-                        tracing::warn!("the engine accepts no more links; those that stand go on");
+                        let why = match accepted {
+                            Ok(_) => "the engine has ended".to_owned(),
+                            Err(panic) => {
+                                let text = panic_text(&*panic).unwrap_or("no text");
+                                format!("its acceptor panicked: {text}")
+                            }
+                        };
+                        tracing::warn!(%why, "the engine accepts no more links; those that stand go on");
+                        self.tell(LinkEvent::AcceptsNoMore { why }).await;
                     }
                 },
                 () = sleep_until(next_timer.unwrap_or_else(Instant::now)), if next_timer.is_some() => {
