@@ -82,6 +82,30 @@ fn member(number: u64) -> LinkWire {
     }
 }
 
+/// The other end of the link of rome to oslo, at which the first words are said.
+async fn speaks(network: &Network) -> impl Channel<LinkWire> {
+    let mut rome = links(network, 2, "rome", 1, "oslo");
+    let io = loop {
+        if let Some(LinkEvent::Up { io, .. }) = rome.next().await {
+            break io;
+        }
+    };
+    // It goes on without its events.
+    tokio::spawn(async move { while rome.next().await.is_some() {} });
+    let once = service_fn(|io| std::future::ready(Ok::<_, std::io::Error>(io)));
+    let framing = FramingLayer::new().wire(WireMode::Fixed(WireVersion::V3));
+    let stack = CborLayer::with_codec(LinkCodec).layer(framing.layer(once));
+    let mut channel = stack.oneshot(io).await.unwrap();
+    let hello = LinkHello {
+        bus: MAGIC.to_owned(),
+        lo: VERSIONS.0,
+        hi: VERSIONS.1,
+        protocols: vec!["bus/1".to_owned()],
+    };
+    say(&mut channel, LinkWire::Hello(Box::new(hello))).await;
+    channel
+}
+
 /// Says it, and lets pass what the bus says.
 async fn say<C: Channel<LinkWire>>(channel: &mut C, wire: LinkWire) {
     poll_fn(|cx| channel.poll_ready(cx)).await.ok().unwrap();
@@ -106,23 +130,7 @@ async fn a_member_of_another_machine_beyond_the_bound_is_an_event_with_the_reaso
     let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
     let bus = builder.join(ignore).await.unwrap();
 
-    let mut rome = links(&network, 2, "rome", 1, "oslo");
-    let io = loop {
-        if let Some(LinkEvent::Up { io, .. }) = rome.next().await {
-            break io;
-        }
-    };
-    let once = service_fn(|io| std::future::ready(Ok::<_, std::io::Error>(io)));
-    let framing = FramingLayer::new().wire(WireMode::Fixed(WireVersion::V3));
-    let stack = CborLayer::with_codec(LinkCodec).layer(framing.layer(once));
-    let mut channel = stack.oneshot(io).await.unwrap();
-    let hello = LinkHello {
-        bus: MAGIC.to_owned(),
-        lo: VERSIONS.0,
-        hi: VERSIONS.1,
-        protocols: vec!["bus/1".to_owned()],
-    };
-    say(&mut channel, LinkWire::Hello(Box::new(hello))).await;
+    let mut channel = speaks(&network).await;
     // With the member here there is room for one less.
     for number in 1..=MOST {
         say(&mut channel, member(number)).await;
@@ -137,6 +145,50 @@ async fn a_member_of_another_machine_beyond_the_bound_is_an_event_with_the_reaso
     assert_eq!((id.as_str(), error.code.as_str()), ("m4096@rome", "full"));
     assert!(error.why.contains("4096 members"), "{error}");
     assert_eq!(bus.counts().refused, 1);
+}
+
+/// As a machine may say whose process began anew, or that is hostile: the hub ignores what is older than what it knows.
+#[tokio::test]
+async fn earlier_incarnations_that_another_machine_announces_are_forgotten() {
+    const MOST_KEPT: usize = 1024 + 2; // members that are gone, and those here
+    let (network, dir) = (Network::new(), tempfile::tempdir().unwrap());
+    let builder = Bus::<String>::builder(dir.path().join("bus.sock"))
+        .identity(Identity::service("ann").unwrap())
+        .machines(machines(&network, 1, "oslo", 2, "rome"));
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let bus = builder.join(ignore).await.unwrap();
+    let mut channel = speaks(&network).await;
+    let announce = |number: u64, inc: u64| {
+        let LinkWire::Announce { introduction, .. } = member(1) else {
+            panic!("an announcement")
+        };
+        LinkWire::Announce {
+            mine: number,
+            session: 1,
+            keeps_newest: false,
+            introduction: Box::new(Introduction {
+                inc,
+                ..*introduction
+            }),
+        }
+    };
+    say(&mut channel, announce(1, u64::MAX)).await;
+    for number in 2..4_000 {
+        say(&mut channel, announce(number, number)).await;
+        say(&mut channel, LinkWire::Gone(number)).await;
+    }
+    let known = || bus.shared().known();
+    let until = async {
+        loop {
+            let before = known();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if before > 1_000 && known() == before {
+                return before;
+            }
+        }
+    };
+    let kept = timeout(Duration::from_secs(10), until).await.unwrap();
+    assert!(kept <= MOST_KEPT, "{kept} infos");
 }
 
 #[tokio::test]

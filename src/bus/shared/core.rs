@@ -299,6 +299,8 @@ impl Core {
                 HubEffect::SendLink { to, frame } => self.send_link(to, frame, turn),
                 #[cfg(feature = "machines")]
                 HubEffect::NotTaken(member) => self.not_taken(member, turn),
+                #[cfg(feature = "machines")]
+                HubEffect::Outdated(member) => self.gone(member),
                 // Without links there is none to send to, and there may be more effects.
                 _ => {}
             }

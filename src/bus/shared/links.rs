@@ -139,6 +139,14 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+impl Shared {
+    /// Of how many members it keeps what they have said of themselves.
+    pub(in crate::bus) fn known(&self) -> usize {
+        self.lock().members.len()
+    }
+}
+
 impl Core {
     fn is_link(&self, machine: MachineId, number: u64) -> bool {
         let link = self.links.up.get(&machine);

@@ -33,7 +33,7 @@ pub(super) fn hub_effect(effect: &HubEffect<()>) -> Option<Value> {
         HubEffect::Close(connection) => json!({"close": connection.0}),
         HubEffect::SendLink { to, frame } => json!({"link": to.0, "frame": link(frame)}),
         HubEffect::Left(member) => json!({"declared": id(member)}),
-        HubEffect::Awaited(_) | HubEffect::NotTaken(_) => return None,
+        HubEffect::Awaited(_) | HubEffect::NotTaken(_) | HubEffect::Outdated(_) => return None,
         // `HubEffect` may get more variants.
         other => json!({"other": format!("{other:?}")}),
     })

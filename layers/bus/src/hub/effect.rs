@@ -66,4 +66,7 @@ pub enum HubEffect<B> {
     /// A member of another machine is not known from now on: there are as many as [there may
     /// be](super::Hub::max_members). It is looked at anew with the next link.
     NotTaken(MemberId),
+    /// A member of another machine is not known: a later incarnation of it is. What its announcement has said is to be
+    /// forgotten.
+    Outdated(MemberId),
 }

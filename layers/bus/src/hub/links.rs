@@ -116,7 +116,11 @@ impl Hub {
         out: &mut Vec<HubEffect<B>>,
     ) -> bool {
         let is_new = self.slots.get(member).is_none();
-        if member.machine != from || self.slots.is_replaced(member) {
+        if member.machine != from {
+            return false;
+        }
+        if self.slots.is_replaced(member) {
+            out.push(HubEffect::Outdated(member.clone()));
             return false;
         }
         if is_new && self.slots.len() >= self.max_members {

@@ -307,7 +307,7 @@ pub(crate) fn hub_effect(effect: &HubEffect<()>) -> Option<Value> {
         HubEffect::Close(connection) => json!({"close": connection.0}),
         HubEffect::SendLink { to, frame } => json!({"link": to.0, "frame": link_text(frame)}),
         HubEffect::Left(member) => json!({"declared": text(member)}),
-        HubEffect::Awaited(_) | HubEffect::NotTaken(_) => return None,
+        HubEffect::Awaited(_) | HubEffect::NotTaken(_) | HubEffect::Outdated(_) => return None,
         other => panic!("{other:?}"),
     })
 }
