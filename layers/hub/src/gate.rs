@@ -17,7 +17,7 @@ use kyneta_uds_queue::Handle;
 use kyneta_uds_relay::MemberKey;
 
 /// How many messages of one member may wait while another task routes; the last [round](crate::round) may exceed it.
-pub(crate) const MAX_MESSAGES: usize = 32;
+const MAX_MESSAGES: usize = 32;
 
 /// How many bytes they may hold; the last round may exceed it.
 const MAX_BYTES: usize = 256 << 10;
@@ -27,6 +27,14 @@ const MAX_BYTES: usize = 256 << 10;
 pub(crate) struct Waiting {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+impl Waiting {
+    /// Nothing may be handed in meanwhile.
+    pub(crate) const SHUT: Self = Self {
+        messages: MAX_MESSAGES,
+        bytes: 0,
+    };
 }
 
 /// What its last messages have led to.
@@ -109,6 +117,14 @@ impl<M> Gate<M> {
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+
+    /// What waited is over and has led to nothing that its member is to wait for.
+    pub(crate) fn over(&self, waited: Option<Waiting>) {
+        if waited.is_some() {
+            let mut nothing = After::NOTHING;
+            self.routed(waited, &mut nothing);
         }
     }
 

@@ -52,6 +52,10 @@ pub(crate) struct Line<M> {
     /// Messages of which not all parts are routed, and what waits for that.
     in_parts: usize,
     after_parts: Vec<Event<M>>,
+    /// Members leave in parts, and others that come wait for that: what they brought would be shown to those that leave, and
+    /// make each leave longer than the one before.
+    is_leaving: bool,
+    after_leaves: VecDeque<Event<M>>,
     /// Absent while a task is at work.
     pub(crate) routing: Option<Box<Routing<M>>>,
     /// Nothing is routed until all members of another process have entered.
@@ -87,6 +91,8 @@ impl<M: Metered> Hub<M> {
                     events: VecDeque::new(),
                     in_parts: 0,
                     after_parts: Vec::new(),
+                    is_leaving: false,
+                    after_leaves: VecDeque::new(),
                     routing: Some(routing),
                     is_held: false,
                     next_key: 0,
@@ -120,12 +126,15 @@ impl<M: Metered> Hub<M> {
             line.next_key += 1;
             MemberKey(line.next_key)
         };
+        let member = Member::new(key, facts.clone(), self.inner.clone(), self.inner.rates);
         self.inner.submit(Event::Established {
             key,
-            facts: facts.clone(),
+            facts,
             handle,
+            gate: member.gate(),
+            waits: None,
         });
-        Member::new(key, facts, self.inner.clone(), self.inner.rates)
+        member
     }
 
     /// Routes nothing any more: what members send from now on goes to their handlers alone. For a listener that
@@ -133,7 +142,7 @@ impl<M: Metered> Hub<M> {
     pub fn close(&self) {
         let mut line = self.inner.lock();
         line.is_closed = true;
-        let events = std::mem::take(&mut line.events);
+        let events = line.take();
         let routing = line.routing.take();
         drop(line);
         drop(routing);
@@ -200,16 +209,45 @@ impl<M: Metered> Hub<M> {
 }
 
 impl<M: Message> Line<M> {
-    /// What looks at the router between whole messages comes after all parts of one.
+    /// What is at the front and waits for something else, is put aside.
     #[cold]
     fn put_off(&mut self) {
-        while self.events.front().is_some_and(Event::is_after_parts) {
-            self.after_parts.extend(self.events.pop_front());
+        while self
+            .events
+            .front()
+            .is_some_and(|event| self.puts_off(event))
+        {
+            match self.events.pop_front() {
+                Some(event @ Event::InspectWhole(_)) => self.after_parts.push(event),
+                event => self.after_leaves.extend(event),
+            }
         }
     }
 
-    const fn puts_off(&self, event: &Event<M>) -> bool {
-        self.in_parts > 0 && event.is_after_parts()
+    /// What looks at the router between whole messages comes after all parts of one; a member that comes, and its
+    /// leave, after those that leave already.
+    fn puts_off(&self, event: &Event<M>) -> bool {
+        match event {
+            Event::InspectWhole(_) => self.in_parts > 0,
+            Event::Established { .. } => self.is_leaving,
+            Event::Left(member) => self.after_leaves.iter().any(|of| of.is_coming_of(*member)),
+            _ => false,
+        }
+    }
+
+    /// As of the last event that was routed.
+    fn leaving(&mut self, is_leaving: bool) {
+        self.is_leaving = is_leaving;
+        while !is_leaving && let Some(event) = self.after_leaves.pop_back() {
+            self.events.push_front(event);
+        }
+    }
+
+    /// All that is not routed any more.
+    fn take(&mut self) -> VecDeque<Event<M>> {
+        let mut events = std::mem::take(&mut self.events);
+        events.append(&mut self.after_leaves);
+        events
     }
 
     /// The last part of a message is routed.
@@ -340,14 +378,19 @@ impl<M: Metered> Inner<M> {
         let Ok(runtime) = runtime::Handle::try_current() else {
             return Some(rest);
         };
-        let inner = self.clone();
+        let pauses = rest.is_in_parts();
+        let rest = Rest {
+            inner: self.clone(),
+            event: Some(rest),
+        };
         runtime.spawn(async move {
-            match rest.is_in_parts() {
+            // Dropped at the end, or with its runtime: members may be on several.
+            let _rest = rest;
+            match pauses {
                 // The members that it shows documents to read them meanwhile.
                 true => sleep(PART_PAUSE).await,
                 false => yield_now().await,
             }
-            inner.submit(rest);
         });
         None
     }
@@ -388,6 +431,20 @@ impl<M: Metered> Inner<M> {
     }
 }
 
+/// What is left of an event: it goes on when this is dropped.
+struct Rest<M: Metered> {
+    inner: Arc<Inner<M>>,
+    event: Option<Event<M>>,
+}
+
+impl<M: Metered> Drop for Rest<M> {
+    fn drop(&mut self) {
+        if let Some(event) = self.event.take() {
+            self.inner.submit(event);
+        }
+    }
+}
+
 /// The task at work has the router. Puts it back, whatever happens.
 struct AtWork<'a, M: Metered> {
     inner: &'a Arc<Inner<M>>,
@@ -399,15 +456,19 @@ impl<M: Metered> AtWork<'_, M> {
     fn next(&mut self, turns: usize) -> Option<Event<M>> {
         let routing = self.routing.as_ref()?;
         let (status, wake_after) = (routing.status(), routing.wake_after());
+        let is_leaving = routing.is_leaving();
         let mut line = self.inner.lock();
         if line.is_closed {
-            let events = std::mem::take(&mut line.events);
+            let events = line.take();
             drop(line);
             drop(self.routing.take());
             events.into_iter().for_each(Event::give_up);
             return None;
         }
-        if line.in_parts > 0 {
+        if is_leaving || line.is_leaving {
+            line.leaving(is_leaving);
+        }
+        if is_leaving || line.in_parts > 0 {
             line.put_off();
         }
         if turns < MAX_TURNS

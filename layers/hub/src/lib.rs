@@ -36,15 +36,17 @@
 //! What the router answers is queued at once, above the bounds of a queue if need be: an effect cannot wait
 //! while others follow it. Then the *sender* waits: nothing more is read from it until each queue that its
 //! message has filled has room again. So a queue exceeds its bounds by what one message of each member causes. No
-//! message is left out. A queue that stays full ends its connection as its
-//! [`Overflow::Disconnect`](kyneta_uds_queue::Overflow) says.
+//! message is left out. A member that comes is not read before the router knows it: so what waits to be routed is bounded by
+//! what the connections that are open may send, 32 messages or 256 KiB each, however many come and go. A queue that stays
+//! full ends its connection as its [`Overflow::Disconnect`](kyneta_uds_queue::Overflow) says.
 //!
 //! # Order, threads, panics
 //!
 //! Events are routed one after the other, those of a member in the order in which they were read, by the task that
 //! brings them. What a member's driver reads in one round ([`Look::round_over`](kyneta_uds_core::Look::round_over)) is
-//! routed in two turns: the first message at once, the others together, 32 at most: no task of the hub's own runs but for a router's timer. The router runs without a lock. If it
-//! panics, all members are disconnected ([`HubEvent::RouterPanicked`]) and the hub goes on with a new router.
+//! routed in two turns: the first message at once, the others together, 32 at most. Where members [leave in
+//! parts](kyneta_uds_relay::Router::leaving), those that come wait for that. No task of the hub's own runs but for what is in
+//! parts and a router's timer. The router runs without a lock. If it panics, all members are disconnected ([`HubEvent::RouterPanicked`]) and the hub goes on with a new router.
 //!
 //! | | |
 //! |---|---|

@@ -92,7 +92,11 @@ impl<M: Metered> Member<M> {
         self.key
     }
 
-    /// Ready when the next message may be read: the queues that the last ones have filled have room again, and
+    pub(crate) fn gate(&self) -> Arc<Gate<M>> {
+        self.gate.clone()
+    }
+
+    /// Ready when the next message may be read: the router knows the member, the queues that the last ones have filled have room again, and
     /// the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.full.is_empty() {

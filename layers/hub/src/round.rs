@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use kyneta_uds_core::Message;
 
-use crate::gate::{self, Waiting};
+use crate::gate::Waiting;
 
 /// The most messages of a turn, and the most bytes; the last message may exceed these. They bound how far a turn fills a
 /// queue beyond its room.
@@ -117,8 +117,8 @@ impl<M: Message> Sent<M> {
                 bytes: msgs.iter().fold(0, sum),
             },
             Self::Parts(parts) => Waiting {
-                messages: gate::MAX_MESSAGES,
                 bytes: parts.iter().fold(0, sum),
+                ..Waiting::SHUT
             },
         }
     }

@@ -4,6 +4,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -33,6 +34,10 @@ pub(crate) enum Event<M> {
         key: MemberKey,
         facts: Arc<MemberFacts>,
         handle: Handle<M>,
+        /// What holds it back until the event is routed.
+        gate: Arc<Gate<M>>,
+        /// What it was, if it has waited in the line.
+        waits: Option<Waiting>,
     },
     /// It has sent something.
     Received {
@@ -56,19 +61,25 @@ pub(crate) enum Event<M> {
 pub(crate) type Inspect<M> = dyn FnOnce(&dyn Router<M>) + Send;
 
 impl<M: Message> Event<M> {
-    /// It waits in the line: a message holds its member back.
+    /// It waits in the line: a message holds its member back, and that a member comes, too. So the line has no more than
+    /// each connection may have in it, however many come and go.
     pub(crate) fn waiting(mut self) -> Self {
-        if let Self::Received {
-            sent,
-            gate: Some(gate),
-            waits: waits @ None,
-            ..
-        } = &mut self
-        {
-            let waiting = sent.waiting();
-            gate.handed_in(waiting);
-            *waits = Some(waiting);
-        }
+        let (gate, waits, waiting) = match &mut self {
+            Self::Received {
+                sent,
+                gate: Some(gate),
+                waits: waits @ None,
+                ..
+            } => (gate, waits, sent.waiting()),
+            Self::Established {
+                gate,
+                waits: waits @ None,
+                ..
+            } => (gate, waits, Waiting::SHUT),
+            _ => return self,
+        };
+        gate.handed_in(waiting);
+        *waits = Some(waiting);
         self
     }
 
@@ -82,14 +93,14 @@ impl<M: Message> Event<M> {
 
     /// It is not routed, and holds its member back no more.
     pub(crate) fn give_up(self) {
-        if let Self::Received {
-            gate: Some(gate),
-            waits,
-            ..
-        } = self
-        {
-            let mut nothing = After::NOTHING;
-            gate.routed(waits, &mut nothing);
+        match self {
+            Self::Received {
+                gate: Some(gate),
+                waits,
+                ..
+            }
+            | Self::Established { gate, waits, .. } => gate.over(waits),
+            _ => {}
         }
     }
 
@@ -104,8 +115,9 @@ impl<M: Message> Event<M> {
         )
     }
 
-    pub(crate) const fn is_after_parts(&self) -> bool {
-        matches!(self, Self::InspectWhole(_))
+    /// That a member comes, this one.
+    pub(crate) fn is_coming_of(&self, member: MemberKey) -> bool {
+        matches!(self, Self::Established { key, .. } if *key == member)
     }
 }
 
@@ -119,6 +131,8 @@ pub(crate) struct Routing<M> {
     members: MemberMap<Member<M>>,
     effects: Vec<Effect<M>>,
     outgoing: Outgoing<M>,
+    /// Members that leave in parts.
+    leaving: BTreeSet<MemberKey>,
     /// What the present event has led to.
     after: After<M>,
     /// What the present event has left to be done. Boxed: it is taken after each event.
@@ -140,6 +154,7 @@ impl<M: Metered> Routing<M> {
             members: MemberMap::default(),
             effects: Vec::new(),
             outgoing: Outgoing::new(),
+            leaving: BTreeSet::new(),
             after: After::NOTHING,
             rest: None,
             sent: 0,
@@ -157,6 +172,11 @@ impl<M: Metered> Routing<M> {
     /// A member that the router knows.
     pub(crate) fn enter(&mut self, key: MemberKey, facts: Arc<MemberFacts>, handle: Handle<M>) {
         self.members.insert(key, Member::new(facts, handle));
+    }
+
+    /// A member leaves in parts.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     pub(crate) fn wake_after(&self) -> Option<Duration> {
@@ -240,8 +260,15 @@ impl<M: Metered> Routing<M> {
                 routed
             }
             event => {
+                let gate = match &event {
+                    Event::Established { gate, waits, .. } => Some((*waits, gate.clone())),
+                    _ => None,
+                };
                 let routed = self.route(event);
                 self.carry_out(on_event, Self::send);
+                if let Some((waited, gate)) = gate {
+                    gate.over(waited);
+                }
                 routed
             }
         };
@@ -272,7 +299,9 @@ impl<M: Metered> Routing<M> {
 
     fn route(&mut self, event: Event<M>) -> Routed {
         self.call(|router, members, effects| match event {
-            Event::Established { key, facts, handle } => {
+            Event::Established {
+                key, facts, handle, ..
+            } => {
                 // First: a router that panics costs this one, too.
                 members.insert(key, Member::new(facts.clone(), handle));
                 router.established(key, &facts, effects);
@@ -310,7 +339,10 @@ impl<M: Metered> Routing<M> {
             }
         });
         if is_more {
+            self.leaving.insert(key);
             self.rest = Some(Box::new(Event::Left(key)));
+        } else {
+            self.leaving.remove(&key);
         }
         routed
     }
@@ -340,6 +372,7 @@ impl<M: Metered> Routing<M> {
             member.handle.abort();
         }
         self.router = router;
+        self.leaving.clear();
         let panic = RouterPanicked::new(panic);
         tracing::error!(%panic, "all members are disconnected");
         on_event(&HubEvent::RouterPanicked(panic));

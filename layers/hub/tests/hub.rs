@@ -482,3 +482,39 @@ async fn what_the_switch_keeps_is_seen_through_the_hub() {
         (2, 1, 2)
     );
 }
+
+/// What a member shows is shown to those that leave, too: a hub that let others come before those have left had more of them
+/// with each that came, and then went on with nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_come_and_go_fast_leave_nothing_behind() {
+    const AT_ONCE: usize = 32;
+    const EACH: usize = 100;
+    let hub = Hub::new(|| Box::new(Switch::new(SwitchConfig::default())));
+    let tasks = (0..AT_ONCE).map(|place| {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            for number in 0..EACH {
+                let (handle, _driver) = queue(QueueConfig::default());
+                let mut member = hub.enter(MemberFacts::local(WireVersion::V3), handle);
+                poll_fn(|cx| member.poll_ready(cx)).await;
+                let entries = (0..8).map(|doc| {
+                    let loro = ReplicaType::new("loro", 1.0, 0.0).unwrap();
+                    let doc = DocId::new(format!("{place}/{number}/{doc}")).unwrap();
+                    DocEntry::new(doc, loro, SchemaHash::new("02ab").unwrap())
+                });
+                member.received(ChannelMsg::Present(entries.collect()));
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let ends = async {
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        // All that is in the line is before it; but for leaves in parts.
+        while hub.look(|router| router.counts().members).await != Some(0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), ends).await.unwrap();
+}
