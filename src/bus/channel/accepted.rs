@@ -209,45 +209,58 @@ impl Accepted {
             },
             wire => {
                 let input = self.parse(wire)?;
-                self.inputs.push(input);
+                self.inputs.extend(input);
             }
         }
         Ok(())
     }
 
-    fn parse(&mut self, wire: Wire) -> Result<UpInput, Rejection> {
-        let member = |alias: &Alias| self.members.get(alias).cloned().ok_or_else(unknown);
+    /// What a payload means; nothing, where it is about a member that left while it was on its way.
+    fn parse(&self, wire: Wire) -> Result<Option<UpInput>, Rejection> {
+        let known = |alias: &Alias| self.members.get(alias).cloned();
+        let member = |alias: Alias| match known(&alias) {
+            None if alias == 0 || alias > self.next => Err(unknown()),
+            known => Ok(known),
+        };
         let frame = match wire {
-            Wire::Kyneta(id) => return Ok(UpInput::Kyneta(id)),
-            Wire::Greet(greeting) => return Ok(UpInput::Greet(greeting)),
-            Wire::Observe(observation) => return Ok(UpInput::Observe(observation)),
+            Wire::Kyneta(id) => return Ok(Some(UpInput::Kyneta(id))),
+            Wire::Greet(greeting) => return Ok(Some(UpInput::Greet(greeting))),
+            Wire::Observe(observation) => return Ok(Some(UpInput::Observe(observation))),
             Wire::Acks(acks) => {
-                // A member that has left meanwhile has no use for them.
-                let acks = acks
-                    .into_iter()
-                    .filter_map(|(alias, k)| Some((member(&alias).ok()?, SeqNo(k))));
-                return Ok(UpInput::Acks(acks.collect()));
+                let acks = acks.into_iter();
+                let acks = acks.filter_map(|(alias, k)| Some((known(&alias)?, SeqNo(k))));
+                return Ok(Some(UpInput::Acks(acks.collect())));
             }
             Wire::Position {
                 sender,
                 session,
                 token,
-            } => UpFrame::Position {
-                sender: member(&sender)?,
-                session: Session(session),
-                token: Token(token),
-            },
+            } => {
+                let Some(sender) = member(sender)? else {
+                    return Ok(None);
+                };
+                UpFrame::Position {
+                    sender,
+                    session: Session(session),
+                    token: Token(token),
+                }
+            }
             Wire::Start {
                 member: of,
                 session,
                 from,
-            } => UpFrame::Start {
-                receiver: member(&of)?,
-                session: Session(session),
-                from: SeqNo(from),
-            },
+            } => {
+                let Some(receiver) = member(of)? else {
+                    return Ok(None);
+                };
+                UpFrame::Start {
+                    receiver,
+                    session: Session(session),
+                    from: SeqNo(from),
+                }
+            }
             Wire::Send { to, message: of } => {
-                let to = to.iter().filter_map(|alias| member(alias).ok());
+                let to = to.iter().filter_map(known);
                 let to = Recipients::Listed(to.collect());
                 let message = message(of);
                 UpFrame::Msg { to, message }
@@ -255,7 +268,7 @@ impl Accepted {
             Wire::Bye => UpFrame::Bye,
             _ => return Err(invalid("a payload that hubs send")),
         };
-        Ok(UpInput::Frame(frame))
+        Ok(Some(UpInput::Frame(frame)))
     }
 }
 
@@ -305,6 +318,32 @@ mod tests {
                 data: vec![n as u8; 9].into(),
                 trace: None,
             },
+        }
+    }
+
+    #[test]
+    fn what_crosses_the_leave_of_a_member_is_no_fault_and_what_was_never_introduced_is() {
+        // Numbers up to 2 were given; the member with number 1 has left.
+        let b = MemberId::new(PeerId::new("b").unwrap(), Incarnation(1));
+        let outbox = Arc::new(DownBox::new());
+        let accepted = Accepted::new(ConnectionKey(1), outbox).knowing(2, vec![(2, b)]);
+        let (session, token, from) = (1, 1, 1);
+        for (alias, counts) in [(1, Ok(false)), (2, Ok(true)), (0, Err(())), (3, Err(()))] {
+            for wire in [
+                Wire::Position {
+                    sender: alias,
+                    session,
+                    token,
+                },
+                Wire::Start {
+                    member: alias,
+                    session,
+                    from,
+                },
+            ] {
+                let parsed = accepted.parse(wire);
+                assert_eq!(parsed.map(|of| of.is_some()).map_err(drop), counts);
+            }
         }
     }
 
