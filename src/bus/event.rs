@@ -221,7 +221,8 @@ impl BusEvents {
             }
         };
         let before = counter.fetch_add(by, Ordering::Relaxed);
-        log(&event, before + by);
+        // How many were missed, another machine says.
+        log(&event, before.saturating_add(by));
         // Without readers it is counted all the same.
         let _ = self.inner.sender.send(event);
     }

@@ -83,7 +83,9 @@ fn missed(left: &mut Vec<Delivery>, from: &Arc<MemberInfo>, more: u64) {
         Delivery::Event(_) => false,
     });
     match last {
-        Some(Delivery::Event(BusEvent::Missed { count, .. })) => *count += more,
+        Some(Delivery::Event(BusEvent::Missed { count, .. })) => {
+            *count = count.saturating_add(more);
+        }
         _ => left.push(Delivery::Event(BusEvent::Missed {
             from: from.clone(),
             count: more,
