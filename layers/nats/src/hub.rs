@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use async_nats::{Client, connection::State, jetstream};
@@ -25,6 +26,22 @@ use crate::{
 
 /// How many sessions there may be at once, of all machines together.
 const MAX_SESSIONS: usize = 1024;
+
+/// A session with a task. Where that panics, the stream of the session ends, too.
+struct Driven {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    key: (MachineName, SessionId),
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.session.end(End::Closed);
+        }
+        self.hub.sessions().remove(&self.key);
+    }
+}
 
 /// A machine at a server.
 #[derive(Debug)]
@@ -80,11 +97,14 @@ impl Hub {
         }
         sessions.insert(key.clone(), session.clone());
         drop(sessions);
-        let (hub, driven) = (self.clone(), session.clone());
+        let driven = Driven {
+            hub: self.clone(),
+            session: session.clone(),
+            key,
+        };
         self.tasks.spawn(async move {
-            let (machine, id) = &key;
-            drive(&hub, &driven, machine, *id).await;
-            hub.sessions().remove(&key);
+            let (machine, id) = &driven.key;
+            drive(&driven.hub, &driven.session, machine, *id).await;
         });
         Some(session)
     }

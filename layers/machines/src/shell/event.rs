@@ -18,6 +18,20 @@ use crate::{
 };
 
 /// What happens to links.
+///
+/// ```
+/// use kyneta_uds_machines::LinkEvent;
+///
+/// fn look<Io>(event: &LinkEvent<Io>) {
+///     match event {
+///         LinkEvent::Up { machine, .. } => println!("{machine}: up"),
+///         LinkEvent::Down { machine, reason } => println!("{machine}: {reason}"),
+///         LinkEvent::Absent { machine, reason } => println!("{machine}: {reason}"),
+///         LinkEvent::AcceptsNoMore { why } => println!("no machine can open a link to this one: {why}"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 pub enum LinkEvent<Io> {
     /// A link is up.
