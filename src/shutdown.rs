@@ -8,8 +8,8 @@ use kyneta_uds_core::{ChannelMsg, DisconnectReason};
 use kyneta_uds_queue::Handle;
 use tokio::time::timeout;
 
-/// How long a `depart` waits for room in a full queue.
-const DEPART_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a `depart` waits for room in a full queue, or for the connection that is being made.
+pub(crate) const DEPART_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Sends `depart` if it `can_be_sent`, then what is queued, and closes the queue.
 pub(crate) async fn shut_down(handle: &Handle<ChannelMsg>, can_be_sent: bool) -> DisconnectReason {

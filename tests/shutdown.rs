@@ -29,7 +29,10 @@ use support::{
     raw::{establish, frame, payload},
     service, soon,
 };
-use tokio::runtime::Runtime;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    runtime::Runtime,
+};
 use tower::{make::Shared, service_fn};
 
 const IGNORE: fn(Incoming) -> Ready<Result<(), Infallible>> = |_| ready(Ok(()));
@@ -230,6 +233,45 @@ async fn a_client_that_ends_before_it_was_connected_still_sends_depart() {
         }
     }
     server.dispose().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_while_it_connects_still_sends_depart() {
+    let bus = Bus::new();
+    let listener = tokio::net::UnixListener::bind(&bus.path).unwrap();
+    let client = Client::builder(&bus.path);
+    let client = client.connect_lazy(service_fn(IGNORE)).await.unwrap();
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    let mut read = [0; 256];
+    assert!(soon(stream.read(&mut read)).await.unwrap() > 0);
+
+    // The listener has its peer, and the client has no answer yet.
+    let ending = tokio::spawn(client.dispose());
+    tokio::task::yield_now().await;
+    stream.write_all(&establish(3, "x")).await.unwrap();
+    let mut rest = Vec::new();
+    soon(stream.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.ends_with(&payload(&ChannelMsg::Depart)), "{rest:?}");
+    drop(stream);
+    soon(ending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_ends_soon_although_the_listener_never_answers() {
+    let bus = Bus::new();
+    let _silent = tokio::net::UnixListener::bind(&bus.path).unwrap();
+    let client = Client::builder(&bus.path);
+    let client = client.connect_lazy(service_fn(IGNORE)).await.unwrap();
+    client
+        .wait_for(|state| state.kind() == StateKind::Connecting)
+        .await;
+    let begin = Instant::now();
+    soon(client.dispose()).await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[tokio::test]

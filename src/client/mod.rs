@@ -22,6 +22,7 @@ use kyneta_uds_reconnect::{
     ReconnectLayer, ReconnectPolicy, Recover, State, StateWatch, Transitions,
 };
 use kyneta_uds_unix::{AccessPolicy, AuthorizeLayer};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -37,7 +38,7 @@ use crate::{
     handler::Handler,
     make_peer_channel::MakePeerChannel,
     peers::{Peers, Presence},
-    shutdown::shut_down,
+    shutdown::{DEPART_TIMEOUT, shut_down},
     stack::{DefaultStack, MakeChannel},
     waiting::Waiting,
 };
@@ -228,14 +229,22 @@ impl Client {
 
     /// Sends the queued messages and `depart`, and closes the connection, within the queue's drain
     /// timeout and 500 ms more if the queue is full. Without a connection, the queued messages wait as
-    /// long for one.
+    /// long for one; without messages, an attempt under way has 500 ms to become one, so that the listener learns that it
+    /// leaves.
     pub fn dispose(&self) -> impl Future<Output = DisconnectReason> + Send + use<> {
         let this = self.clone();
         async move {
             // A message in the queue may still get a connection; then `depart` follows it.
-            let can_be_sent = this.is_connected() || this.queued().0 > 0;
+            let can_be_sent = this.queued().0 > 0 || this.is_or_gets_connected().await;
             shut_down(&this.handle, can_be_sent).await
         }
+    }
+
+    /// Waits for an attempt under way: the listener may have accepted it already.
+    async fn is_or_gets_connected(&self) -> bool {
+        let attempt = self.wait_for(|state| !matches!(state, State::Connecting { .. }));
+        let _ = timeout(DEPART_TIMEOUT, attempt).await;
+        self.is_connected()
     }
 }
 
