@@ -27,7 +27,7 @@ mod style;
 mod table;
 mod wire;
 
-use std::process::ExitCode;
+use std::{fs::File, io, iter, process::ExitCode};
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -60,11 +60,26 @@ fn main() -> ExitCode {
 
 /// One thread is enough for every command, and the fastest for one connection.
 fn start() -> Result<(Runtime, Option<Signals>), Failure> {
+    can_open_enough()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let inside = runtime.enter();
     let signals = Signals::catch_early()?;
     drop(inside);
     Ok((runtime, signals))
+}
+
+/// tokio panics where it cannot open what it needs for signals.
+fn can_open_enough() -> Result<(), Failure> {
+    /// What the runtime opens, and a socket.
+    const NEEDED: usize = 8;
+    let open = || File::open("/dev/null");
+    let opened: io::Result<Vec<_>> = iter::repeat_with(open).take(NEEDED).collect();
+    match opened {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::work(format!(
+            "{NEEDED} more files cannot be opened: {error}; see RLIMIT_NOFILE (ulimit -n)"
+        ))),
+    }
 }
 
 fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<(), Failure> {

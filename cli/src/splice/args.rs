@@ -1,4 +1,6 @@
 //! The options of `expose` and `reach`.
+//!
+//! In: the command line, as clap has read it. Out: a path, this machine's key, the machines at the other end. Touches nothing.
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -5,7 +5,7 @@
 use std::{
     io::Read as _,
     path::Path,
-    process::ChildStdout,
+    process::{ChildStdout, Command},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -245,6 +245,20 @@ fn one_signal_after_a_quit_does_not_cut_the_end_short() {
     wait_until_removed(&bus.path);
     listener.signal(Signal::TERM);
     assert_eq!(listener.end().code, 0);
+}
+
+#[test]
+fn with_too_few_files_to_open_it_says_so() {
+    let bus = crate::support::common::Bus::new();
+    let inner = command(["listen", bus.at()]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 6; exec \"$0\" \"$@\""]);
+    limited.arg(inner.get_program()).args(inner.get_args());
+    let ended = limited.output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("RLIMIT_NOFILE"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]

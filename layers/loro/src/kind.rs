@@ -1,4 +1,6 @@
 //! Loro documents as a kind of document that an exchange can hold.
+//!
+//! In: a schema, limits, a random number; edits, as JSON. Out: a replica; whether an edit has changed it. Touches nothing.
 
 use kyneta_uds_exchange::{DocKind, DocLimits, DocReplica, Edit, EditError, Json, Moment};
 use kyneta_uds_schema::{Schema, Substrate, SubstrateError};
