@@ -220,7 +220,8 @@ impl<M> BusBuilder<M> {
     }
 
     /// How many messages of this member may wait for acknowledgements, and their bytes. 4,096 and 16 MiB by default;
-    /// a larger message waits alone.
+    /// a larger message waits alone. A handle that goes on sending holds up to 16 places for its next messages, as long as
+    /// half of them is free.
     ///
     /// As the listener it trusts no window of others: a member that has 16 times as much on the way to one other member, and
     /// [one message](Self::max_message) more, is [disconnected](super::BusEvent::BeyondWindow). So give the members of a

@@ -46,6 +46,9 @@ use crate::waiting::Waiting;
 /// written.
 const BURST: usize = 64 << 10;
 
+/// So many slots of the window are taken at a time by a handle that goes on sending.
+const AHEAD: u32 = 16;
+
 /// What a message counts beside its own bytes.
 const EACH: usize = 64;
 
@@ -62,8 +65,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Bus<M> {
     guard: Arc<Guard>,
     encoder: Encoder,
-    /// A slot of the window is taken.
-    has_slot: bool,
+    /// Slots of the window that are taken for its next messages.
+    slots: u32,
     /// Bytes that were sent since other tasks could run.
     burst: usize,
     /// Waits for one; absent unless there was none.
@@ -142,7 +145,7 @@ impl<M> Bus<M> {
     ) -> Self {
         Self {
             encoder: Encoder::default(),
-            has_slot: false,
+            slots: 0,
             burst: 0,
             waits: None,
             room: None,
@@ -326,9 +329,10 @@ impl MembersWatch {
 impl<M: Serialize> Bus<M> {
     /// Waits for a slot of the window.
     pub(super) fn poll_slot(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BusError>> {
-        if !self.has_slot {
-            ready!(self.poll_permit(cx))?;
-            self.has_slot = true;
+        if self.slots == 0 {
+            self.slots = ready!(self.poll_permits(cx))?;
+        } else if self.guard.shared.window.is_closed() {
+            return Poll::Ready(Err(self.over()));
         }
         let shared = &*self.guard.shared;
         // What is accepted while it is handed over would not be part of it.
@@ -362,14 +366,22 @@ impl<M: Serialize> Bus<M> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes a permit of the window. It is given back when the message is resolved, or with this handle.
-    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BusError>> {
-        let window = &self.guard.shared.window;
+    /// Takes permits of the window. They are given back when the messages are resolved, or with this handle.
+    fn poll_permits(&mut self, cx: &mut Context<'_>) -> Poll<Result<u32, BusError>> {
+        let shared = &self.guard.shared;
+        let window = &shared.window;
         if self.waits.is_none() {
-            match window.try_acquire() {
-                Ok(permit) => {
-                    permit.forget();
-                    return Poll::Ready(Ok(()));
+            // What idle handles hold is never more than half of the window.
+            let is_half_free =
+                window.available_permits() >= shared.settings().window / 2 + AHEAD as usize;
+            let count = match self.burst > 0 && is_half_free {
+                true => AHEAD,
+                false => 1,
+            };
+            match window.try_acquire_many(count) {
+                Ok(permits) => {
+                    permits.forget();
+                    return Poll::Ready(Ok(count));
                 }
                 Err(TryAcquireError::Closed) => return Poll::Ready(Err(self.over())),
                 Err(TryAcquireError::NoPermits) => {}
@@ -383,7 +395,7 @@ impl<M: Serialize> Bus<M> {
         match permit {
             Some(permit) => {
                 permit.forget();
-                Poll::Ready(Ok(()))
+                Poll::Ready(Ok(1))
             }
             None => Poll::Ready(Err(self.over())),
         }
@@ -404,7 +416,7 @@ impl<M: Serialize> Bus<M> {
             Err(error) => return Publish::failed(error),
         };
         let shared = &self.guard.shared;
-        let accepted = shared.publish(data, trace, self.has_slot);
+        let accepted = shared.publish(data, trace, self.slots > 0);
         let is_fast = shared.settings().fast;
         self.accepted(accepted, is_fast)
     }
@@ -423,7 +435,7 @@ impl<M: Serialize> Bus<M> {
             Err(error) => return Publish::failed(error),
         };
         let shared = &self.guard.shared;
-        let accepted = shared.send(to, kind, data, trace, request, self.has_slot);
+        let accepted = shared.send(to, kind, data, trace, request, self.slots > 0);
         self.accepted(accepted, false)
     }
 
@@ -446,7 +458,7 @@ impl<M: Serialize> Bus<M> {
         match accepted {
             Ok(accepted) => {
                 // Given back when the message is resolved.
-                self.has_slot = false;
+                self.slots = self.slots.saturating_sub(1);
                 Publish {
                     // It fails if it was too late to be handed over.
                     state: match is_fast && !self.guard.shared.is_frozen() {
@@ -465,8 +477,8 @@ impl<M: Serialize> Bus<M> {
 
 impl<M> Drop for Bus<M> {
     fn drop(&mut self) {
-        if self.has_slot {
-            self.guard.shared.window.add_permits(1);
+        if self.slots > 0 {
+            self.guard.shared.window.add_permits(self.slots as usize);
         }
     }
 }
@@ -496,7 +508,7 @@ impl<M> Clone for Bus<M> {
         Self {
             guard: self.guard.clone(),
             encoder: Encoder::default(),
-            has_slot: false,
+            slots: 0,
             burst: 0,
             waits: None,
             room: None,

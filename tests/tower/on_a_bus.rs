@@ -161,3 +161,46 @@ async fn each_clone_is_made_ready_by_itself_and_a_reservation_is_given_back() {
     let again = soon(two.ready()).await.map(drop).unwrap_err();
     assert!(matches!(again, BusError::Ended), "{again:?}");
 }
+
+/// A handle that sends many holds slots of its next ones: not those that others need, and not for longer than it is there.
+#[tokio::test]
+async fn what_handles_hold_of_the_window_leaves_half_of_it_and_is_given_back() {
+    let bus = support::Bus::new();
+    let (_other, _heard) = answers(&bus, "other").await;
+    let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+    let builder = Bus::builder(&bus.path)
+        .identity(service("asks"))
+        .window(64, 1 << 20);
+    let first: Bus<String> = soon(builder.join(ignore)).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut handle = first.clone();
+        for _ in 0..2 {
+            let ready = soon(handle.ready()).await.unwrap();
+            soon(ready.call("hello".into())).await.unwrap();
+        }
+        idle.push(handle);
+    }
+    let ready_now = || {
+        let handles = (0..64).map(|_| first.clone());
+        let mut ready: Vec<_> = handles
+            .map(|mut handle| {
+                let is_ready = task::spawn(handle.ready()).poll().is_ready();
+                (is_ready, handle)
+            })
+            .collect();
+        ready.retain(|(is_ready, _)| *is_ready);
+        ready.len()
+    };
+    assert!((32..64).contains(&ready_now()), "{}", ready_now());
+    let mut one = idle.pop().unwrap();
+    drop(idle);
+    soon(one.ready()).await.unwrap();
+    soon(one.call("hello".into())).await.unwrap();
+    assert!(ready_now() >= 64 - 16, "{}", ready_now());
+
+    drop(soon(one.ready()).await.unwrap().call("hello".into()));
+    soon(first.dispose()).await;
+    let ended = soon(one.ready()).await.map(drop).unwrap_err();
+    assert!(matches!(ended, BusError::Ended), "{ended:?}");
+}

@@ -270,7 +270,9 @@ impl Shared {
     /// What handles see without the lock. True when there is room again for those that wait for it.
     fn store_kept(&self, core: &Core) -> bool {
         let (bytes, max) = (core.member.counts().kept_bytes, self.settings.max_bytes);
-        let before = self.kept_bytes.swap(bytes, Ordering::AcqRel);
+        // The lock of the bus is held wherever it is stored.
+        let before = self.kept_bytes.load(Ordering::Relaxed);
+        self.kept_bytes.store(bytes, Ordering::Release);
         before >= max && bytes < max
     }
 
