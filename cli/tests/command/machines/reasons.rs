@@ -119,7 +119,9 @@ fn an_address_that_another_process_has_is_one_event_and_counted_in_the_status() 
     ann.signal(Signal::TERM);
     let end = ann.end();
     assert_eq!(
-        end.stderr.matches("could not be started").count(),
+        end.stderr
+            .matches("links to other machines have failed")
+            .count(),
         1,
         "{}",
         end.stderr
