@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use kyneta_uds_core::{BoxError, SharedError, panic_text};
+use kyneta_uds_core::{BoxError, SharedError};
 use pin_project::pin_project;
 use tower_service::Service;
 
@@ -75,6 +75,5 @@ where
 /// Code of the user's panicked.
 #[cold]
 pub(super) fn panicked(what: &str, panic: &(dyn Any + Send)) -> SharedError {
-    let text = panic_text(panic).unwrap_or("no text");
-    SharedError::new(BoxError::from(format!("{what} panicked: {text}")))
+    SharedError::new(kyneta_uds_core::panicked(what, panic))
 }

@@ -120,16 +120,13 @@ impl Exchange {
             return Err(OpenError::Ended { doc });
         }
         let (cell, is_new) = self.inner.table.open(&doc, substrate, schema)?;
-        if is_new
-            && self
-                .inner
-                .commands
-                .send(Command::Opened(cell.clone()))
-                .is_err()
-        {
-            // It has ended just now.
-            cell.end();
-            return Err(OpenError::Ended { doc });
+        if is_new {
+            let told = self.inner.commands.send(Command::Opened(cell.clone()));
+            if told.is_err() {
+                // It has ended just now.
+                cell.end();
+                return Err(OpenError::Ended { doc });
+            }
         }
         Ok(self.document(cell))
     }

@@ -135,10 +135,10 @@ mod host;
 mod link;
 mod side;
 
-use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use kyneta_uds_core::{BoxError, SharedError, panic_text};
+use kyneta_uds_core::{BoxError, SharedError, panicked};
 use kyneta_uds_negotiate::{Role, RoleWatch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -180,9 +180,12 @@ impl Machines {
         let serve = move |host: Host, stop: CancellationToken| -> BoxFuture<'static, _> {
             let start = start.clone();
             Box::pin(async move {
+                // A panic of the code that starts links is a user's.
                 let starting = AssertUnwindSafe(async { start().await }).catch_unwind();
                 let links = tokio::select! {
-                    links = starting => links.map_err(panicked)?.map_err(Into::into)?,
+                    links = starting => links
+                        .map_err(|panic| panicked("it", &*panic))?
+                        .map_err(Into::into)?,
                     () = stop.cancelled() => return Ok(()),
                 };
                 host.serve(links, stop).await;
@@ -223,19 +226,13 @@ impl Machines {
             let pause = match served {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => host.failed(SharedError::new(error)),
-                Err(panic) => host.ended_early(panicked(panic)),
+                Err(panic) => host.ended_early(panicked("it", &*panic).into()),
             };
             // A role that has ended is not waited for.
             let ended = roles.wait_for(|role| role == Role::Disposed);
             let _ = timeout(pause, ended).await;
         }
     }
-}
-
-/// A panic of the code that starts links, which is a user's, or of the engine.
-fn panicked(panic: Box<dyn Any + Send>) -> BoxError {
-    let text = panic_text(&*panic).unwrap_or("no text");
-    format!("it panicked: {text}").into()
 }
 
 impl fmt::Debug for Machines {

@@ -13,8 +13,8 @@ use std::{
 use kyneta_uds::{
     Client, Offer, Version,
     documents::{
-        Edit, Exchange, ExchangeBuilder, ExchangeEvent, Json, MemoryStore, NotStored, OpenError,
-        Schema, Store, StoreError, StoreLimits, Substrate,
+        Document, Edit, Exchange, ExchangeBuilder, ExchangeEvent, Json, MemoryStore, NotStored,
+        OpenError, Schema, Store, StoreError, StoreLimits, Substrate,
     },
 };
 use kyneta_uds_schema::Migration;
@@ -273,17 +273,23 @@ impl Store for Failing {
     }
 }
 
-async fn has_all_in_the_end(panics: bool, said: &str) {
+/// An exchange with a document of which one edit is stored.
+async fn with_one_edit(store: &Failing) -> (Path, Exchange, Document) {
     let path = Path::new();
-    let store = Failing {
-        panics,
-        ..Failing::default()
-    };
     let builder = Exchange::builder(service("a")).store(store.clone());
     let exchange = builder.join(path.socket()).await.unwrap();
     let doc = config(&exchange);
     doc.edit(&push("a")).unwrap();
     doc.stored().await.unwrap();
+    (path, exchange, doc)
+}
+
+async fn has_all_in_the_end(panics: bool, said: &str) {
+    let store = Failing {
+        panics,
+        ..Failing::default()
+    };
+    let (_path, exchange, doc) = with_one_edit(&store).await;
     store.fails.store(true, Ordering::SeqCst);
     doc.edit(&push("b")).unwrap();
     let error = doc.stored().await.unwrap_err().to_string();
@@ -315,13 +321,8 @@ async fn a_store_that_panics_for_a_while_has_all_in_the_end() {
 
 #[tokio::test]
 async fn a_store_that_fails_at_the_end_is_why_a_document_is_not_stored() {
-    let path = Path::new();
     let store = Failing::default();
-    let builder = Exchange::builder(service("a")).store(store.clone());
-    let exchange = builder.join(path.socket()).await.unwrap();
-    let doc = config(&exchange);
-    doc.edit(&push("a")).unwrap();
-    doc.stored().await.unwrap();
+    let (_path, exchange, doc) = with_one_edit(&store).await;
     store.fails.store(true, Ordering::SeqCst);
     doc.edit(&push("b")).unwrap();
     exchange.dispose().await;
@@ -331,13 +332,8 @@ async fn a_store_that_fails_at_the_end_is_why_a_document_is_not_stored() {
 
 #[tokio::test]
 async fn a_destroyed_document_that_a_failing_store_still_has_is_reported_once() {
-    let path = Path::new();
     let store = Failing::default();
-    let builder = Exchange::builder(service("a")).store(store.clone());
-    let exchange = builder.join(path.socket()).await.unwrap();
-    let doc = config(&exchange);
-    doc.edit(&push("a")).unwrap();
-    doc.stored().await.unwrap();
+    let (_path, exchange, doc) = with_one_edit(&store).await;
     let mut events = exchange.events();
     store.fails.store(true, Ordering::SeqCst);
     doc.destroy();

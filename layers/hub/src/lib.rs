@@ -46,7 +46,8 @@
 //! brings them. What a member's driver reads in one round ([`Look::round_over`](kyneta_uds_core::Look::round_over)) is
 //! routed in two turns: the first message at once, the others together, 32 at most. Where members [leave in
 //! parts](kyneta_uds_relay::Router::leaving), those that come wait for that. No task of the hub's own runs but for what is in
-//! parts and a router's timer. The router runs without a lock. If it panics, all members are disconnected ([`HubEvent::RouterPanicked`]) and the hub goes on with a new router.
+//! parts and a router's timer. The router runs without a lock. If it panics, all members are disconnected
+//! ([`HubEvent::RouterPanicked`]) and the hub goes on with a new router.
 //!
 //! | | |
 //! |---|---|

@@ -96,8 +96,8 @@ impl<M: Metered> Member<M> {
         self.gate.clone()
     }
 
-    /// Ready when the next message may be read: the router knows the member, the queues that the last ones have filled have room again, and
-    /// the member's [`Rates`] allow more.
+    /// Ready when the next message may be read: the router knows the member, the queues that the last ones have filled have
+    /// room again, and the member's [`Rates`] allow more.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.full.is_empty() {
             let After {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kyneta_uds_core::{Chain, DocId, panic_text};
+use kyneta_uds_core::{Chain, DocId, panicked};
 use kyneta_uds_store::{Ledger, Place, Store, StoreError, Write};
 
 use super::{
@@ -131,10 +131,8 @@ impl Writer {
     /// A panic of the store is a failure like others: what waits for it must not wait for ever.
     fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let store = &mut self.store;
-        catch_unwind(AssertUnwindSafe(|| store.write(writes))).unwrap_or_else(|panic| {
-            let said = panic_text(&*panic).unwrap_or("no text");
-            Err(StoreError::failed(format!("it panicked: {said}")))
-        })
+        catch_unwind(AssertUnwindSafe(|| store.write(writes)))
+            .unwrap_or_else(|panic| Err(StoreError::failed(panicked("it", &*panic))))
     }
 
     /// What is new in a document goes into the batch.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use kyneta_uds_core::{BoxError, Chain, panic_text};
+use kyneta_uds_core::{BoxError, Chain, panicked};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Semaphore, mpsc},
@@ -165,10 +165,7 @@ where
                         accepts = false;
                         let why = match accepted {
                             Ok(_) => "the engine has ended".to_owned(),
-                            Err(panic) => {
-                                let text = panic_text(&*panic).unwrap_or("no text");
-                                format!("its acceptor panicked: {text}")
-                            }
+                            Err(panic) => panicked("its acceptor", &*panic),
                         };
                         tracing::warn!(%why, "the engine accepts no more links; those that stand go on");
                         self.tell(LinkEvent::AcceptsNoMore { why }).await;
