@@ -9,7 +9,8 @@ mod support;
 use std::{convert::Infallible, num::NonZeroU32, path::Path, time::Duration};
 
 use kyneta_uds::{
-    Bus, BusIncoming, HandshakeLayer, ListenerOptions, Role, SocketPath, UnixTarget, WireMode,
+    Bus, BusIncoming, HandshakeLayer, Incoming, ListenerOptions, Role, Server, SocketPath,
+    UnixTarget, WireMode,
     bus::{BusError, BusEvent, BusJoinError, LookError, RequestError, tap, who},
     default_stack,
 };
@@ -590,5 +591,65 @@ async fn a_kyneta_listener_that_does_not_tell_its_members_is_named() {
             panic!("{look:?}");
         };
         assert_eq!(listener.as_str(), "theirs");
+    }
+}
+
+#[tokio::test]
+async fn little_is_kept_for_a_tap_that_does_not_read_and_it_is_told_what_it_misses() {
+    const LARGE: usize = 1 << 20;
+    let bus = support::Bus::new();
+    let _listener = One::join(&bus.path, "a").await;
+    let mut sender = One::join(&bus.path, "sender").await;
+    sender.until_members(&["a"]).await;
+    let mut look = soon(tap(SocketPath::new(&bus.path).unwrap()))
+        .await
+        .unwrap();
+    for _ in 0..100 {
+        let large = sender.bus.ready().await.unwrap().call("x".repeat(LARGE));
+        soon(large).await.unwrap();
+    }
+    let (mut large, mut missed) = (0, 0);
+    while missed == 0 {
+        let passed = soon(look.next()).await.unwrap().unwrap();
+        (large, missed) = (large + u64::from(passed.data.len() > LARGE), passed.missed);
+        if large + missed < 100 {
+            drop(
+                soon(sender.bus.ready())
+                    .await
+                    .unwrap()
+                    .call("small".to_owned()),
+            );
+        }
+    }
+    // As much as may wait, twice: for the connection, and in it.
+    assert!(large <= 40, "{large}");
+    assert_eq!(large + missed, 100);
+}
+
+#[tokio::test]
+async fn one_tap_too_many_is_told_that_there_is_no_room() {
+    let bus = support::Bus::new();
+    let listener = One::join(&bus.path, "a").await;
+    sixteen_look_on(&bus).await;
+    drop(listener);
+    let bus = support::Bus::new();
+    let ignore = service_fn(async |_: Incoming| Ok::<_, Infallible>(()));
+    let _server = Server::builder(&bus.path).listen(ignore).await.unwrap();
+    sixteen_look_on(&bus).await;
+}
+
+async fn sixteen_look_on(bus: &support::Bus) {
+    let path = SocketPath::new(&bus.path).unwrap();
+    let mut all = Vec::new();
+    for _ in 0..16 {
+        all.push(soon(tap(path.clone())).await.unwrap());
+    }
+    let error = soon(tap(path.clone())).await.unwrap_err();
+    assert!(matches!(error, LookError::Rejected { .. }), "{error}");
+    assert!(soon(who(path.clone())).await.is_ok());
+    all.pop();
+    // The listener sees its end in its own time.
+    while let Err(error) = soon(tap(path.clone())).await {
+        assert!(matches!(error, LookError::Rejected { .. }), "{error}");
     }
 }

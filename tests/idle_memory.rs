@@ -5,7 +5,8 @@
 //! the test says so: there no member sees a document, since each would be kept for each of the others.
 //!
 //! The long run, with 10,000 connections, and the resident memory:
-//! `cargo test --release --test idle_memory -- --ignored --nocapture --test-threads 1`.
+//! `cargo test --release --test idle_memory -- --ignored --nocapture --test-threads 1`. The resident memory is that of the
+//! connections only if the C library keeps nothing for itself: `GLIBC_TUNABLES=glibc.malloc.trim_threshold=0`.
 //! `KYNETA_DHAT=/tmp/idle.json` before the test of 500 writes a profile for dhat.
 
 #![allow(clippy::unwrap_used)] // Helpers stand beside the tests.

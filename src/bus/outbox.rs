@@ -22,6 +22,10 @@ use super::{
     wire::{Body, Kind, Wire},
 };
 
+/// How much may wait for a connection that looks on, in messages and bytes. Beyond it messages are missed.
+const MAX_OBSERVED: usize = 1024;
+const MAX_OBSERVED_BYTES: usize = 16 << 20;
+
 /// An item of the way up.
 #[derive(Debug)]
 pub(crate) enum Up {
@@ -122,6 +126,8 @@ pub(crate) struct DownBox {
 struct DownState {
     /// Payloads of the shell's own go first: there is no frame yet, or there will be none.
     first: VecDeque<Wire>,
+    /// Of these, the bytes of messages that are shown.
+    shown: usize,
     slow: SlowPolicy,
     frames: MemberQueue<Body>,
     /// Messages of bundles, less one for each bundle.
@@ -147,6 +153,7 @@ impl DownBox {
         Self {
             state: Mutex::new(DownState {
                 first: VecDeque::new(),
+                shown: 0,
                 slow: SlowPolicy::Wait,
                 frames: MemberQueue::new(SlowPolicy::Wait),
                 more: 0,
@@ -199,12 +206,26 @@ impl DownBox {
         self.lock().first.push_back(wire);
     }
 
+    /// Shows a message of so many bytes to a connection that looks on. False if too much waits for it.
+    pub(crate) fn show(&self, size: usize, passed: impl FnOnce() -> Wire) -> bool {
+        let mut state = self.lock();
+        let has_room = state.first.is_empty()
+            || state.first.len() < MAX_OBSERVED
+                && state.shown.saturating_add(size) <= MAX_OBSERVED_BYTES;
+        if has_room {
+            state.shown += size;
+            state.first.push_back(passed());
+        }
+        has_room
+    }
+
     /// Moves the first ones: so many, or one where what waits may still give way to newer messages.
     pub(crate) fn take(&self, most: usize, into: &mut VecDeque<Down>) {
         let mut state = self.lock();
         while let Some(wire) = state.first.pop_front() {
             into.push_back(Down::Wire(Box::new(wire)));
         }
+        state.shown = 0;
         let most = match state.slow.keeps_newest() {
             true => 1,
             false => most,
@@ -221,7 +242,9 @@ impl DownBox {
 
     /// Takes the payloads of the shell's own.
     pub(crate) fn take_own(&self) -> VecDeque<Wire> {
-        std::mem::take(&mut self.lock().first)
+        let mut state = self.lock();
+        state.shown = 0;
+        std::mem::take(&mut state.first)
     }
 
     /// The frames.
@@ -242,6 +265,7 @@ impl DownBox {
         let this = Self::new();
         *this.lock() = DownState {
             first: VecDeque::new(),
+            shown: 0,
             slow,
             frames,
             more: more.get(),

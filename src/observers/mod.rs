@@ -25,8 +25,8 @@ const MAX_OBSERVED: usize = 1024;
 /// How many documents of a member are told together.
 const TOGETHER: usize = 512;
 
-/// At most so many connections look on at the messages; one more sees the members alone.
-const MAX_OBSERVERS: usize = 16;
+/// At most so many connections look on at the messages; one more is told nothing, and ends.
+pub(crate) const MAX_OBSERVERS: usize = 16;
 
 /// The observers of one role.
 #[derive(Debug, Clone, Default)]
@@ -116,7 +116,10 @@ impl Observers {
         }
         let observer = match what {
             Observe::Members | Observe::Documents => None,
-            Observe::Messages => self.enter(&handle),
+            Observe::Messages => match self.enter(&handle) {
+                None => return,
+                entered => entered,
+            },
         };
         match hub.filter(|_| what == Observe::Documents) {
             Some(hub) => {

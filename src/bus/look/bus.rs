@@ -70,7 +70,6 @@ impl Unadmitted {
         tap: bool,
     ) -> Result<(BusLook, Vec<Present>), LookError> {
         let Self { mut channel } = self;
-        let no_bus = || LookError::NoBus { path: path.clone() };
         let observation = Observation {
             bus: MAGIC.to_owned(),
             lo: VERSIONS.0,
@@ -95,7 +94,8 @@ impl Unadmitted {
                 let error: CborError = error;
                 return Err(not_connected(path, error.into()));
             }
-            Ok(Ok(None)) | Err(_) => return Err(no_bus()),
+            Ok(Ok(None)) => return Err(LookError::Rejected { path: path.clone() }),
+            Err(_) => return Err(LookError::NoBus { path: path.clone() }),
         };
         let present = members.iter().filter_map(Present::read).collect();
         let rest = VecDeque::new();

@@ -85,7 +85,8 @@ impl KynetaLook {
         let members = match timeout(ANSWER, members).await {
             Ok(Ok(Some(members))) => members,
             Ok(Err(error)) => return Err(not_connected(path, error)),
-            Ok(Ok(None)) | Err(_) => return Err(no_bus()),
+            Ok(Ok(None)) => return Err(LookError::Rejected { path: path.clone() }),
+            Err(_) => return Err(no_bus()),
         };
         let members = members.iter().filter_map(Present::read);
         let present = std::iter::once(itself(&listener)).chain(members).collect();

@@ -214,7 +214,8 @@ pub async fn who(path: SocketPath) -> Result<Look, LookError> {
     look(path, false).await
 }
 
-/// What passes at a path from now on. The listener never waits for this process: it misses what it is too slow for.
+/// What passes at a path from now on. The listener never waits for this process: it misses what it is too slow for,
+/// beyond 1,024 messages or 16 MiB. Up to 16 processes may look on at a listener.
 ///
 /// At the path of a bus, each message of a member is shown once. At that of a kyneta listener, each message that
 /// the listener gets and each one that it sends is.

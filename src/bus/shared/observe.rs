@@ -15,11 +15,13 @@ use super::{
     core::{Core, OWN},
     turn::Turn,
 };
-use crate::bus::bundle;
-use crate::bus::wire::{Body, Introduction, Observation, Passed, Wire};
-
-/// How much may wait for a connection that looks on. Beyond it messages are missed.
-const MAX_OBSERVED: usize = 1024;
+use crate::{
+    bus::{
+        bundle,
+        wire::{Body, Introduction, Observation, Passed, Wire},
+    },
+    observers::MAX_OBSERVERS,
+};
 
 #[cfg(feature = "status")]
 impl Shared {
@@ -32,7 +34,7 @@ impl Shared {
 }
 
 impl Core {
-    /// A connection looks on.
+    /// A connection looks on. One for which there is no room is told nothing, and ends.
     pub(super) fn observe(
         &mut self,
         key: ConnectionKey,
@@ -47,15 +49,17 @@ impl Core {
             return;
         };
         connection.greeting = None;
-        match observation.tap {
-            true => drop(self.taps.insert(key, 0)),
-            false => {
-                connection.is_closing = true;
-                turn.after.closed.push(connection.handle.clone());
-            }
+        let has_room = !observation.tap || self.taps.len() < MAX_OBSERVERS;
+        if has_room {
+            connection.outbox.push_wire(members);
+            turn.after.down(&connection.outbox);
         }
-        connection.outbox.push_wire(members);
-        turn.after.down(&connection.outbox);
+        if has_room && observation.tap {
+            self.taps.insert(key, 0);
+        } else {
+            connection.is_closing = true;
+            turn.after.closed.push(connection.handle.clone());
+        }
     }
 
     /// How many frames wait for each member that is connected here.
@@ -137,20 +141,24 @@ impl Core {
             let Some(connection) = self.connections.get(key) else {
                 continue;
             };
-            let room = MAX_OBSERVED.saturating_sub(connection.outbox.len());
-            let (shown, rest) = run.split_at(room.min(run.len()));
-            for message in shown {
-                connection.outbox.push_wire(Wire::Passed(Box::new(Passed {
-                    from: sender.peer.as_str().to_owned(),
-                    to: to.clone(),
-                    n: message.n.0,
-                    missed: std::mem::take(missed),
-                    kind: message.body.kind,
-                    data: message.body.data.clone(),
-                })));
+            let mut is_shown = false;
+            for message in run {
+                let passed = || {
+                    Wire::Passed(Box::new(Passed {
+                        from: sender.peer.as_str().to_owned(),
+                        to: to.clone(),
+                        n: message.n.0,
+                        missed: *missed,
+                        kind: message.body.kind,
+                        data: message.body.data.clone(),
+                    }))
+                };
+                match connection.outbox.show(message.body.data.len(), passed) {
+                    true => (*missed, is_shown) = (0, true),
+                    false => *missed += bundle::count(message) as u64,
+                }
             }
-            *missed += rest.iter().map(bundle::count).sum::<usize>() as u64;
-            if !shown.is_empty() {
+            if is_shown {
                 turn.after.down(&connection.outbox);
             }
         }
