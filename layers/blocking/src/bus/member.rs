@@ -94,7 +94,9 @@ pub struct BusMember<M> {
     /// The message that a call waits for, and what is known of it.
     waits: SeqNo,
     resolved: Option<Vec<MemberId>>,
-    answer: Option<(MemberId, Kind, Bytes)>,
+    /// If it is a request: the member that is asked, and what it has answered.
+    asked: Option<MemberId>,
+    answer: Option<(Kind, Bytes)>,
     /// Of others, that are not answered.
     unanswered: Unanswered,
     message: PhantomData<fn(M) -> M>,
@@ -162,6 +164,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             held: VecDeque::new(),
             waits: SeqNo(0),
             resolved: None,
+            asked: None,
             answer: None,
             unanswered: Unanswered::default(),
             message: PhantomData,
@@ -224,20 +227,20 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         let seq = self.accept(Some(to.clone()), Kind::Request, data, &mut deadline)?;
         let place = self.place(&to);
         let answered = self.until(&mut deadline, |this| {
-            if let Some(answer) = this.answer.take_if(|(from, ..)| *from == to) {
+            if let Some(answer) = this.answer.take() {
                 return Some(Some(answer));
             }
             // With another place it was told that this member had left, and does not answer.
             let is_there = this.place(&to) == place;
             (!is_there).then_some(None)
         });
-        self.waits = SeqNo(0);
+        (self.waits, self.asked) = (SeqNo(0), None);
         match answered {
-            Ok(Some((from, Kind::Failure(_), why))) => Err(BusError::NotAnswered {
-                from: from.peer,
+            Ok(Some((Kind::Failure(_), why))) => Err(BusError::NotAnswered {
+                from: to.peer,
                 why: String::from_utf8_lossy(&why).into_owned(),
             }),
-            Ok(Some((from, _, data))) => decode(&from, seq, &data),
+            Ok(Some((_, data))) => decode(&to, seq, &data),
             Ok(None) => Err(BusError::Left(to.peer)),
             Err(error) => {
                 self.take_back(to, seq);
@@ -378,6 +381,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             at_once: kind == Kind::Plain,
             data,
         };
+        let asked = to.clone().filter(|_| kind == Kind::Request);
         let mut out = Vec::new();
         let accepted = self.member.accept(to, body, size, &mut out);
         let seq = accepted.map_err(|error| match error {
@@ -385,7 +389,8 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             // There was room.
             _ => BusError::Unread { limit: MAX_HELD },
         })?;
-        (self.waits, self.resolved, self.answer) = (seq, None, None);
+        (self.waits, self.resolved) = (seq, None);
+        (self.asked, self.answer) = (asked, None);
         self.run(out);
         Ok(seq)
     }
@@ -571,10 +576,12 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
     fn delivered(&mut self, from: MemberId, message: Message<Body>) {
         match message.body.kind {
             Kind::Plain | Kind::Request => self.held.push_back(Held::Message { from, message }),
-            kind @ (Kind::Answer(of) | Kind::Failure(of)) if of == self.waits.0 => {
-                self.answer = Some((from, kind, message.body.data));
+            kind @ (Kind::Answer(of) | Kind::Failure(of))
+                if of == self.waits.0 && self.asked.as_ref() == Some(&from) =>
+            {
+                self.answer = Some((kind, message.body.data));
             }
-            // To a request that was taken back.
+            // To a request that was taken back, or of a member that was not asked.
             Kind::Answer(_) | Kind::Failure(_) => {}
             Kind::Cancel(of) => {
                 self.unanswered.taken_back(&from, SeqNo(of));
