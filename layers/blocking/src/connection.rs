@@ -3,7 +3,7 @@
 //! In: messages by reference, bytes of the socket. Out: bytes, messages. May touch: the socket, the clock.
 
 use std::{
-    io::{self, IoSlice, Read as _, Write as _},
+    io::{self, Read as _},
     net::Shutdown,
     os::unix::net::UnixStream,
     time::Duration,
@@ -16,6 +16,7 @@ use kyneta_uds_framing::{FrameParser, FrameWriter, FramingConfig, FramingError};
 use crate::{
     deadline::Deadline,
     error::{Error, of_socket},
+    socket,
 };
 
 /// Bytes of one read at most.
@@ -26,9 +27,6 @@ const HIGH_WATER: usize = 64 << 10;
 
 /// After this long without an admission the listener is asked whether it speaks another protocol.
 const ASK_AFTER: Duration = Duration::from_millis(500);
-
-/// Slices of one write at most.
-const MAX_SLICES: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Connection<C = ChannelCodec> {
@@ -41,7 +39,6 @@ pub(crate) struct Connection<C = ChannelCodec> {
     chunk: Box<[u8]>,
     /// What is set at the socket; the outer `None`: not known.
     read_timeout: Option<Option<Duration>>,
-    write_timeout: Option<Option<Duration>>,
 }
 
 impl<C: Codec + Default> Connection<C> {
@@ -54,7 +51,6 @@ impl<C: Codec + Default> Connection<C> {
             codec: C::default(),
             chunk: vec![0; READ].into(),
             read_timeout: None,
-            write_timeout: None,
         }
     }
 
@@ -114,19 +110,7 @@ impl<C: Codec + Default> Connection<C> {
     pub(crate) fn flush(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         while !self.out.is_empty() {
             let left = deadline.left()?;
-            if self.write_timeout != Some(left) {
-                self.io.set_write_timeout(left).map_err(of_socket)?;
-                self.write_timeout = Some(left);
-            }
-            let written = if self.out.is_contiguous() {
-                self.io.write(self.out.front())
-            } else {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let filled = self.out.slices(&mut slices);
-                let slices = slices.get(..filled).unwrap_or_default();
-                self.io.write_vectored(slices)
-            };
-            match written {
+            match socket::write(&self.io, &self.out, left) {
                 Ok(n) => self.out.advance(n),
                 Err(error) => again(error, deadline)?,
             }

@@ -1,13 +1,22 @@
-//! A connected socket.
+//! A connected socket, and what std cannot do with one.
 //!
-//! In: a path, a limit of time. Out: a blocking stream. May touch: the file system's sockets.
+//! In: a path, bytes, limits of time. Out: a blocking stream. May touch: the file system's sockets.
 
-use std::{fs, io, os::unix::net::UnixStream, time::Duration};
+use std::{
+    fs,
+    io::{self, IoSlice},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
 
-use kyneta_uds_core::SocketPath;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as connect_to, socket_with,
-    sockopt::{Timeout, set_socket_timeout},
+use kyneta_uds_core::{SocketPath, WriteBuf};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+        connect as connect_to, send, sendmsg, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
 };
 
 use crate::error::Error;
@@ -16,6 +25,15 @@ use crate::error::Error;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC;
 #[cfg(target_vendor = "apple")]
 const FLAGS: SocketFlags = SocketFlags::empty();
+
+/// A broken connection is an error, and no signal.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")] // has no flag for it
+const SEND: SendFlags = SendFlags::empty();
+
+/// Slices of one write at most.
+const MAX_SLICES: usize = 64;
 
 /// Connects. A full backlog is waited for, within `limit`.
 pub(crate) fn connect(path: &SocketPath, limit: Duration) -> Result<UnixStream, Error> {
@@ -37,7 +55,40 @@ fn stream(path: &SocketPath, limit: Duration) -> io::Result<UnixStream> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
     connect_to(&socket, &address(path)?)?;
+    // It was for connecting.
+    set_socket_timeout(&socket, Timeout::Send, None)?;
     Ok(UnixStream::from(socket))
+}
+
+/// Writes some of what waits, within `limit`.
+///
+/// A limit of the socket's would be one for each piece of some 32 KiB that the kernel makes of a write. So it writes what
+/// there is room for, and waits for room.
+pub(crate) fn write(io: &UnixStream, out: &WriteBuf, limit: Option<Duration>) -> io::Result<usize> {
+    let Some(limit) = limit else {
+        return write_with(io, out, SEND);
+    };
+    match write_with(io, out, SEND | SendFlags::DONTWAIT) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        written => return written,
+    }
+    // A time that the system cannot express has no end.
+    let limit = Timespec::try_from(limit).ok();
+    match poll(&mut [PollFd::new(io, PollFlags::OUT)], limit.as_ref())? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(0),
+    }
+}
+
+fn write_with(io: &UnixStream, out: &WriteBuf, flags: SendFlags) -> io::Result<usize> {
+    if out.is_contiguous() {
+        return Ok(send(io, out.front(), flags)?);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let filled = out.slices(&mut slices);
+    let slices = slices.get(..filled).unwrap_or_default();
+    let mut none = SendAncillaryBuffer::default();
+    Ok(sendmsg(io, slices, &mut none, flags)?)
 }
 
 fn address(path: &SocketPath) -> io::Result<SocketAddrUnix> {

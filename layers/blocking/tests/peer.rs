@@ -9,7 +9,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::{UnixListener, UnixStream},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kyneta_uds_blocking::{Builder, Client, Error};
@@ -229,5 +229,24 @@ fn another_protocol_is_an_error() {
         panic!("{error:?}");
     };
     assert!(error.ends_connection());
+    task.join().unwrap();
+}
+
+#[test]
+fn a_send_ends_in_time_beside_a_peer_that_reads_a_little_now_and_then() {
+    let (client, task, _dir) = greets(|mut io| {
+        let mut some = vec![0; 64 << 10];
+        while io.read(&mut some).is_ok_and(|n| n > 0) {
+            // Slower than the limit of the call allows for one message.
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut client = client.connect().unwrap();
+    let (started, limit) = (Instant::now(), Duration::from_millis(150));
+    let error = client.send(&offer(4 << 20), Some(limit)).unwrap_err();
+    let took = started.elapsed();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert!(took >= limit && took < 4 * limit, "{took:?}");
+    drop(client);
     task.join().unwrap();
 }
