@@ -132,7 +132,8 @@ impl<C: Codec + Default> Connection<C> {
     /// A listener of kyneta's waits for `establish` meanwhile: asked with an empty frame, which no message is, it answers
     /// with one of its own.
     pub(crate) fn admitted(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        match self.admission(&mut Deadline::after(Some(ASK_AFTER))) {
+        let left = deadline.left()?.unwrap_or(ASK_AFTER);
+        match self.admission(&mut Deadline::after(Some(left.min(ASK_AFTER)))) {
             Err(Error::TimedOut { .. }) => {}
             admitted => return admitted,
         }

@@ -8,6 +8,7 @@
 
 use std::{
     convert::Infallible,
+    os::unix::net::UnixListener,
     thread,
     time::{Duration, Instant},
 };
@@ -416,4 +417,23 @@ fn a_newcomer_does_not_wait_for_one_that_leaves() {
     let (_newcomer, listed, took) = place.runtime.block_on(newcomer).unwrap();
     assert_eq!(listed, ["listener"]);
     assert!(took < Duration::from_millis(900), "{took:?}");
+}
+
+#[test]
+fn a_listener_that_does_not_serve_takes_no_longer_than_the_limit_of_the_call() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.path.as_pathname().unwrap()).unwrap();
+    let identity = Identity::service("b").unwrap();
+    let builder = BusMember::<String>::builder(place.path.clone(), identity);
+    let start = Instant::now();
+    let member = builder.timeout(Duration::from_millis(50)).connect();
+    let took = start.elapsed();
+    assert!(
+        matches!(
+            member,
+            Err(BusError::Connection(Error::TimedOut { waited })) if waited.as_millis() == 50
+        ),
+        "{member:?}"
+    );
+    assert!(took < Duration::from_millis(400), "{took:?}");
 }
