@@ -437,3 +437,24 @@ fn a_listener_that_does_not_serve_takes_no_longer_than_the_limit_of_the_call() {
     );
     assert!(took < Duration::from_millis(400), "{took:?}");
 }
+
+#[test]
+fn a_bus_on_which_much_is_said_at_once_can_be_joined() {
+    const MESSAGES: usize = 3000;
+    let place = Place::new();
+    let mut a = place.one("a");
+    // It reads only while a call runs: a newcomer waits for it.
+    let _slow = place.blocking("slow");
+    let path = place.path.clone();
+    let joining = thread::spawn(move || {
+        BusMember::<String>::builder(path, Identity::service("b").unwrap()).connect()
+    });
+    place.met(&a, "b");
+    for n in 0..MESSAGES {
+        place.publish(&mut a, &n.to_string());
+    }
+    let mut b = joining.join().unwrap().unwrap();
+    for n in 0..MESSAGES {
+        assert_eq!(b.recv(SOON).unwrap().message, n.to_string());
+    }
+}

@@ -178,7 +178,10 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         });
         match met {
             // They are met later.
-            Ok(()) | Err(BusError::Connection(Error::TimedOut { .. })) => Ok(this),
+            Ok(())
+            | Err(BusError::Connection(Error::TimedOut { .. }) | BusError::Unread { .. }) => {
+                Ok(this)
+            }
             Err(error) => Err(error),
         }
     }
