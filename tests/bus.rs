@@ -653,3 +653,33 @@ async fn sixteen_look_on(bus: &support::Bus) {
         assert!(matches!(error, LookError::Rejected { .. }), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_reason_of_any_length_is_told_in_part_and_costs_nothing_else() {
+    let bus = support::Bus::new();
+    let join = |id| {
+        let handler = service_fn(async |incoming: BusIncoming<String>| {
+            if let Some(request) = incoming.request {
+                request.fail(&"é".repeat(100_000));
+            }
+            Ok::<_, Infallible>(())
+        });
+        let builder = Bus::<String>::builder(&bus.path).identity(service(id));
+        soon(builder.max_message(1000).join(handler))
+    };
+    let (a, mut b, mut c) = (
+        join("a").await.unwrap(),
+        join("b").await.unwrap(),
+        join("c").await.unwrap(),
+    );
+    for (asker, to) in [(&a, "b"), (&b, "a"), (&b, "c")] {
+        let mut to = asker.member(to).unwrap();
+        let error = soon(to.request("why".to_owned())).await.unwrap_err();
+        assert!(error.to_string().starts_with("éé"), "{error}");
+    }
+    for one in [&mut b, &mut c] {
+        let delivered = soon(one.ready()).await.unwrap().call("goes on".to_owned());
+        assert!(soon(delivered).await.unwrap().missed.is_empty());
+    }
+    assert_eq!(a.counts().rejected, 0);
+}

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use kyneta_uds_bus::SeqNo;
+use kyneta_uds_bus::{SeqNo, reason};
 use kyneta_uds_core::{BoxError, Chain, ignore_poison};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,7 @@ impl Responder {
         }
     }
 
-    /// Says why there is no answer.
+    /// Says why there is no answer; the asker is told the first 4 KiB of it.
     pub fn fail(mut self, why: &str) {
         self.failed(why);
     }
@@ -94,7 +94,7 @@ impl Responder {
     fn failed(&mut self, why: &str) {
         self.send(
             Kind::Failure(self.seq.0),
-            Bytes::copy_from_slice(why.as_bytes()),
+            Bytes::copy_from_slice(reason(why).as_bytes()),
         );
     }
 

@@ -458,3 +458,25 @@ fn a_bus_on_which_much_is_said_at_once_can_be_joined() {
         assert_eq!(b.recv(SOON).unwrap().message, n.to_string());
     }
 }
+
+#[test]
+fn a_reason_of_any_length_is_told_in_part_and_costs_nothing_else() {
+    let place = Place::new();
+    let a = place.one("a");
+    let mut b = BusMember::<String>::builder(place.path.clone(), Identity::service("b").unwrap())
+        .max_message(1000)
+        .connect()
+        .unwrap();
+    place.met(&a, "b");
+    let asked = {
+        let mut ask = a.bus.member("b").unwrap();
+        place
+            .runtime
+            .spawn(async move { ask.request("x".into()).await })
+    };
+    let request = b.recv(SOON).unwrap().request.unwrap();
+    b.fail(request, &"é".repeat(100_000), SOON).unwrap();
+    let error = place.runtime.block_on(asked).unwrap().unwrap_err();
+    assert!(error.to_string().starts_with("éé"), "{error}");
+    b.publish(&"goes on".to_owned(), SOON).unwrap();
+}

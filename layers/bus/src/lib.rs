@@ -83,6 +83,7 @@ mod id;
 mod meeting;
 mod member;
 mod queue;
+mod reason;
 mod saved;
 
 pub use frame::{
@@ -97,3 +98,4 @@ pub use member::{
     MemberEvent, NotAccepted, UnresolvedMessage,
 };
 pub use queue::MemberQueue;
+pub use reason::reason;

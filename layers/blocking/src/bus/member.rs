@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt, marker::PhantomData, thread, time::Duratio
 use bytes::Bytes;
 use kyneta_uds_bus::{
     Incarnation, Meeting, Member, MemberConfig, MemberEffect, MemberEvent, MemberId, Message,
-    NotAccepted, SeqNo, Token, UpFrame,
+    NotAccepted, SeqNo, Token, UpFrame, reason,
 };
 use kyneta_uds_cbor::EncodeError;
 use kyneta_uds_core::{Identity, PeerId, SocketPath};
@@ -290,13 +290,14 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             Ok(data) => self.reply(request, answer, data, &mut deadline),
             Err(error) => {
                 let failure = Kind::Failure(request.seq.0);
-                self.reply(request, failure, error.to_string().into(), &mut deadline)?;
+                let why = Bytes::copy_from_slice(reason(&error.to_string()).as_bytes());
+                self.reply(request, failure, why, &mut deadline)?;
                 Err(error)
             }
         }
     }
 
-    /// Says why there is no answer to a request.
+    /// Says why there is no answer to a request; the asker is told the first 4 KiB of it.
     ///
     /// # Errors
     /// As of [`answer`](Self::answer).
@@ -307,7 +308,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         timeout: Option<Duration>,
     ) -> Result<(), BusError> {
         let failure = Kind::Failure(request.seq.0);
-        let why = Bytes::copy_from_slice(why.as_bytes());
+        let why = Bytes::copy_from_slice(reason(why).as_bytes());
         self.reply(request, failure, why, &mut Deadline::after(timeout))
     }
 
