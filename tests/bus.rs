@@ -683,3 +683,23 @@ async fn a_reason_of_any_length_is_told_in_part_and_costs_nothing_else() {
     }
     assert_eq!(a.counts().rejected, 0);
 }
+
+#[tokio::test]
+async fn members_with_long_ids_and_small_messages_go_on_with_the_next_listener() {
+    let bus = support::Bus::new();
+    let ids: Vec<_> = (0..100).map(|n| format!("{n:0250}")).collect();
+    let mut all = Vec::new();
+    for id in &ids {
+        let ignore = service_fn(async |_: BusIncoming<String>| Ok::<_, Infallible>(()));
+        let builder = Bus::<String>::builder(&bus.path).identity(service(id));
+        all.push(soon(builder.max_message(1000).join(ignore)).await.unwrap());
+    }
+    let listener = all.remove(0);
+    soon(listener.dispose()).await;
+    for one in &mut all {
+        let delivered = soon(one.ready()).await.unwrap().call("goes on".to_owned());
+        let missed = soon(delivered).await.unwrap().missed;
+        assert!(missed.len() <= 1, "{missed:?}");
+        assert_eq!(one.members().len(), 98);
+    }
+}

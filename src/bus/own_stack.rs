@@ -72,7 +72,7 @@ impl<M> BusBuilder<M> {
     /// A bus over frames that a stack of your own makes, from a connector up to a
     /// [`FramingLayer`](crate::FramingLayer), with any layers of tower's or of yours around these. Connections that are
     /// accepted pass through it, too. It also has the limit of a frame: what [`max_message`](Self::max_message) allows,
-    /// and 1 KiB more. It is handed over ([`BusOverFrames::offer_handoff`]) if each layer gives its state.
+    /// and 64 KiB more; a greeting, which names all members, is a frame, too. It is handed over ([`BusOverFrames::offer_handoff`]) if each layer gives its state.
     ///
     /// ```
     /// use std::time::Duration;
@@ -88,7 +88,7 @@ impl<M> BusBuilder<M> {
     ///     .layer(FramingLayer::new().max_frame(1 << 20))
     ///     .service(UnixConnector::new());
     /// let print = service_fn(async |said: BusIncoming<String>| Ok::<_, std::io::Error>(println!("{}", said.message)));
-    /// let builder = Bus::<String>::builder(&path).max_message((1 << 20) - 1024);
+    /// let builder = Bus::<String>::builder(&path).max_message((1 << 20) - (64 << 10));
     /// let bus = builder.frames(frames).join(print).await?;
     /// # bus.dispose().await;
     /// # Ok(())

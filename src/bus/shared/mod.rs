@@ -46,7 +46,6 @@ use self::{
     turn::Turn,
 };
 use super::{
-    bundle::MAX_BYTES,
     encode::Encoder,
     event::{BusCounts, BusEvents},
     inbox::Inbox,
@@ -78,9 +77,12 @@ pub(crate) struct Settings {
     pub(crate) fast: bool,
 }
 
-/// Room for a message, or a bundle of small ones, and what a frame holds beside it.
+/// Room for what names all members, of which there are thousands with long ids, however small messages are.
+const NAMES: usize = 8 << 20;
+
+/// Room for a message, or for names, and what a frame holds beside it: the numbers of the receivers of a copy.
 pub(crate) fn max_frame(max_message: usize) -> usize {
-    max_message.max(MAX_BYTES).saturating_add(1024)
+    max_message.max(NAMES).saturating_add(64 << 10)
 }
 
 /// Shared by the handles, the connections and the task that delivers.

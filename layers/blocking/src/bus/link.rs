@@ -19,6 +19,9 @@ use crate::{connection::Connection, deadline::Deadline, error::Error, socket};
 /// Bytes of a payload around a user's message, at most.
 const AROUND: usize = 64 << 10;
 
+/// Room for a greeting, which names all members, however small messages are.
+const NAMES: usize = 8 << 20;
+
 pub(super) struct Link {
     connection: Connection<SerdeCodec<Value>>,
     names: Names,
@@ -39,7 +42,7 @@ impl Link {
     ) -> Result<Self, Error> {
         let left = deadline.left()?.unwrap_or(settings.timeout);
         let io = socket::connect(&settings.path, left)?;
-        let limit = settings.max_message.saturating_add(AROUND);
+        let limit = settings.max_message.max(NAMES).saturating_add(AROUND);
         let mut connection = Connection::new(io, &FramingConfig::new().max_frame(limit));
         connection.begin_with(WireVersion::V3);
         connection.admitted(deadline)?;
