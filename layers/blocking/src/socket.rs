@@ -12,6 +12,7 @@ use std::{
 use kyneta_uds_core::{SocketPath, WriteBuf};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     net::{
         AddressFamily, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
         connect as connect_to, send, sendmsg, socket_with,
@@ -19,7 +20,7 @@ use rustix::{
     },
 };
 
-use crate::error::Error;
+use crate::{deadline::Deadline, error::Error};
 
 #[cfg(not(target_vendor = "apple"))]
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC;
@@ -53,8 +54,17 @@ fn stream(path: &SocketPath, limit: Duration) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
     #[cfg(target_vendor = "apple")] // has no flag for it
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
-    connect_to(&socket, &address(path)?)?;
+    let address = address(path)?;
+    let mut deadline = Deadline::after(Some(limit));
+    loop {
+        let left = deadline.left().map_err(|_| io::ErrorKind::WouldBlock)?;
+        set_socket_timeout(&socket, Timeout::Send, left)?;
+        match connect_to(&socket, &address) {
+            // A signal has come, and be it that the process was stopped.
+            Err(Errno::INTR) => {}
+            connected => break connected?,
+        }
+    }
     // It was for connecting.
     set_socket_timeout(&socket, Timeout::Send, None)?;
     Ok(UnixStream::from(socket))

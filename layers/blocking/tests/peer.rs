@@ -8,6 +8,7 @@
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::{UnixListener, UnixStream},
+    process::Command,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -19,6 +20,10 @@ use kyneta_uds_core::{
     WriteBuf,
 };
 use kyneta_uds_framing::{FrameParser, FrameWriter, FramingError, WireMode};
+use rustix::{
+    net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket},
+    process::{Pid, Signal, kill_process},
+};
 use tempfile::TempDir;
 
 const SOON: Option<Duration> = Some(Duration::from_secs(10));
@@ -249,4 +254,50 @@ fn a_send_ends_in_time_beside_a_peer_that_reads_a_little_now_and_then() {
     assert!(took >= limit && took < 4 * limit, "{took:?}");
     drop(client);
     task.join().unwrap();
+}
+
+#[test]
+fn a_process_that_is_stopped_while_it_connects_goes_on_with_it() {
+    const NAME: &str = "a_process_that_is_stopped_while_it_connects_goes_on_with_it";
+    const PATH: &str = "KYNETA_CONNECT_TO";
+    // The process that is stopped is this test in another process.
+    if let Some(path) = std::env::var_os(PATH) {
+        let identity = Identity::service("blocking").unwrap();
+        Client::builder(SocketPath::new(path).unwrap(), identity)
+            .connect()
+            .unwrap();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bus.sock");
+    // One connection may wait for being accepted, and one more.
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&socket, 0).unwrap();
+    let _waits = UnixStream::connect(&path).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let mut command = Command::new(this);
+    command.args(["--exact", NAME]).env(PATH, &path);
+    let mut child = command.spawn().unwrap();
+    for signal in [Signal::STOP, Signal::CONT] {
+        // Nothing shows from outside that it connects.
+        thread::sleep(Duration::from_millis(300));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
+    thread::sleep(Duration::from_millis(100));
+    let listener = UnixListener::from(socket);
+    drop(listener.accept().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let status = loop {
+        if let Ok((mut io, _)) = listener.accept() {
+            io.set_nonblocking(false).unwrap();
+            let _ = io.write_all(&establish(WireVersion::V3));
+            let _ = io.read_to_end(&mut Vec::new());
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success(), "{status}");
 }
