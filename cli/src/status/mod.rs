@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use serde::de::IgnoredAny;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::{
@@ -25,7 +26,7 @@ use crate::{
     failure::{Chain, Failure},
     signals::Signals,
     stdout,
-    style::Style,
+    style::{Escaped, Style},
 };
 pub(crate) use args::StatusArgs;
 
@@ -44,12 +45,12 @@ pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(),
         let mut absent = None;
         loop {
             ticks.tick().await;
-            let shown = match find(&args.path).await {
-                Ok(found) => print(&args, &found),
-                Err(failure) => Err(failure),
-            };
-            match shown {
-                Ok(()) => absent = None,
+            let line = find(&args.path).await;
+            match line.and_then(|found| line_of(&args, &found)) {
+                Ok(line) => {
+                    absent = None;
+                    stdout::print_line(&line)?;
+                }
                 Err(Failure::Work(error)) if args.watch => {
                     let why = Chain(&*error).to_string();
                     if absent.as_ref() != Some(&why) {
@@ -70,33 +71,41 @@ pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(),
     }
 }
 
-fn print(args: &StatusArgs, found: &Found) -> Result<(), Failure> {
+/// What is printed of it.
+fn line_of(args: &StatusArgs, found: &Found) -> Result<Vec<u8>, Failure> {
     let json = match found {
         Found::Status(json) => json,
         Found::Members(look) if args.json => {
-            let line = members_json(&args.path, look).to_string();
-            return stdout::print_line(line.as_bytes());
+            return Ok(members_json(&args.path, look).to_string().into());
         }
-        Found::Members(look) => return show(args, members_text(&args.path, look)),
+        Found::Members(look) => return Ok(shown(args, members_text(&args.path, look))),
+    };
+    // The error can hold text of what listens there.
+    let no_status = |error: serde_json::Error| {
+        let (what, why) = ("answers, but not with a status", error.to_string());
+        Failure::work(format!("{}: {what}: {}", args.path, Escaped(&why)))
     };
     if args.json {
-        return stdout::print_line(json.trim_ascii_end());
+        serde_json::from_slice::<IgnoredAny>(json).map_err(no_status)?;
+        // In JSON it is but space between two items.
+        let is_end = |byte: u8| matches!(byte, b'\n' | b'\r');
+        let json = json.trim_ascii_end().iter();
+        return Ok(json
+            .map(|byte| if is_end(*byte) { b' ' } else { *byte })
+            .collect());
     }
-    let snapshot = serde_json::from_slice(json).map_err(|error| {
-        let what = "answers, but not with a status";
-        Failure::work(format!("{}: {what}: {error}", args.path))
-    })?;
+    let snapshot = serde_json::from_slice(json).map_err(no_status)?;
     let view = View {
         snapshot: &snapshot,
         style: Style::of_stdout(),
     };
-    show(args, view)
+    Ok(shown(args, view))
 }
 
-fn show(args: &StatusArgs, view: impl Display) -> Result<(), Failure> {
+fn shown(args: &StatusArgs, view: impl Display) -> Vec<u8> {
     let clear = match args.watch && stdout().is_terminal() {
         true => CLEAR,
         false => "",
     };
-    stdout::print_line(format!("{clear}{view}").trim_end().as_bytes())
+    format!("{clear}{view}").trim_end().into()
 }

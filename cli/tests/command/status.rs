@@ -286,6 +286,58 @@ fn errors_name_the_path() {
     }
 }
 
+/// A program of which one request gets this answer, and which goes on then.
+fn answers(path: &str, body: &'static str) -> thread::JoinHandle<()> {
+    let _ = fs::remove_file(path);
+    let other = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let _ = stream.shutdown(Shutdown::Write);
+    })
+}
+
+#[test]
+fn of_another_program_s_answer_only_json_is_printed_on_one_line() {
+    let bus = Bus::new();
+    let path = beside(&bus, "s.sock");
+    for body in ["\u{1b}[2Jno\nstatus", "[1, 2", ""] {
+        let answered = answers(&path, body);
+        let end = start(&["status", &path, "--json"]).end();
+        assert_eq!((end.code, end.rest.len()), (1, 0), "{body:?}: {end:?}");
+        assert!(end.stderr.contains("not with a status"), "{end:?}");
+        answered.join().unwrap();
+    }
+    let answered = answers(&path, "{\n  \"newer\": [1,\r\n2]\n}\n");
+    assert_eq!(json_status(&path), json!({"newer": [1, 2]}));
+    answered.join().unwrap();
+    let answered = answers(&path, r#"{"role":"\u001b[2J","id":"x"}"#);
+    let end = start(&["status", &path]).end();
+    assert!(end.code == 1 && !end.stderr.contains('\u{1b}'), "{end:?}");
+    answered.join().unwrap();
+}
+
+#[test]
+fn watching_ends_when_stdout_cannot_be_written() {
+    let bus = Bus::new();
+    let path = beside(&bus, "s.sock");
+    let answered = answers(&path, "{}");
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut command = std::process::Command::new(crate::support::process::binary());
+    command.args(["status", &path, "--watch", "--json"]);
+    let end = command.stdout(full).output().unwrap();
+    let told = String::from_utf8(end.stderr).unwrap();
+    assert_eq!(end.status.code(), Some(1), "{told}");
+    assert!(told.contains("stdout cannot be written"), "{told}");
+    answered.join().unwrap();
+}
+
 #[test]
 fn the_status_socket_of_a_killed_process_is_replaced_by_the_next() {
     let bus = Bus::new();
