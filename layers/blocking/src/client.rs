@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use kyneta_uds_core::{ChannelMsg, ConnectionInfo, Establish, Identity, SocketPath};
+use kyneta_uds_core::{ChannelMsg, ConnectionInfo, Establish, Identity, Message as _, SocketPath};
 use kyneta_uds_handshake::{HandshakeMachine, Reaction};
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
 
 /// Messages that a request keeps for `recv` while it waits for its answer, at most.
 const MAX_HELD: usize = 1024;
+
+/// Their bytes, from which on no more are kept.
+const MAX_HELD_BYTES: usize = 16 << 20;
 
 /// How long the end of the connection may take in [`Client::leave`].
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,6 +38,7 @@ pub struct Client {
     is_departing: bool,
     /// What came while a request waited for its answer.
     held: VecDeque<ChannelMsg>,
+    held_bytes: usize,
 }
 
 impl Client {
@@ -50,6 +54,7 @@ impl Client {
             peer: greeted.peer,
             is_departing: false,
             held: VecDeque::new(),
+            held_bytes: 0,
         }
     }
 
@@ -110,13 +115,16 @@ impl Client {
     /// Any other: the connection has ended; [`Error::Closed`] if in good order.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<ChannelMsg, Error> {
         match self.held.pop_front() {
-            Some(msg) => Ok(msg),
+            Some(msg) => {
+                self.held_bytes = self.held_bytes.saturating_sub(msg.size());
+                Ok(msg)
+            }
             None => self.next(&mut Deadline::after(timeout)),
         }
     }
 
     /// Sends a message and waits for the first one for which `is_answer` is true. Others that come meanwhile are kept,
-    /// up to 1,024, for [`recv`](Self::recv).
+    /// up to 1,024 or 16 MiB, for [`recv`](Self::recv).
     ///
     /// # Errors
     /// As of [`send`](Self::send) and [`recv`](Self::recv); [`Error::NoAnswerAmong`] when too many others have come.
@@ -129,14 +137,16 @@ impl Client {
         let mut deadline = Deadline::after(timeout);
         self.connection.queue(msg, &mut deadline)?;
         self.connection.flush(&mut deadline)?;
-        while self.held.len() < MAX_HELD {
+        while self.held.len() < MAX_HELD && self.held_bytes < MAX_HELD_BYTES {
             let msg = self.next(&mut deadline)?;
             if is_answer(&msg) {
                 return Ok(msg);
             }
+            self.held_bytes = self.held_bytes.saturating_add(msg.size());
             self.held.push_back(msg);
         }
-        Err(Error::NoAnswerAmong { limit: MAX_HELD })
+        let limit = self.held.len();
+        Err(Error::NoAnswerAmong { limit })
     }
 
     /// Leaves in good order: says so, writes what is left, and waits up to a second for the listener's end.

@@ -480,3 +480,25 @@ fn a_reason_of_any_length_is_told_in_part_and_costs_nothing_else() {
     assert!(error.to_string().starts_with("éé"), "{error}");
     b.publish(&"goes on".to_owned(), SOON).unwrap();
 }
+
+#[test]
+fn of_large_messages_few_are_kept_for_recv() {
+    const MESSAGES: u8 = 60;
+    let place = Place::new();
+    let mut a = place.one("a");
+    let mut b = place.blocking("b");
+    place.met(&a, "b");
+    let large = "x".repeat(1 << 20);
+    for _ in 0..MESSAGES {
+        // It reads while it waits.
+        let Err(error) = b.request("a", &"wait".to_owned(), Some(Duration::from_millis(20))) else {
+            panic!("it was answered");
+        };
+        if let BusError::Unread { limit } = error {
+            assert!(limit < 30, "{limit}");
+            return;
+        }
+        place.publish(&mut a, &large);
+    }
+    panic!("all were kept");
+}

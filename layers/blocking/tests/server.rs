@@ -3,7 +3,7 @@
 //! A failure shows the error, or the number of the message at which the order breaks.
 
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used)] // Helpers of tests.
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
 
 use std::time::{Duration, Instant};
 
@@ -199,4 +199,25 @@ fn without_a_listener_the_error_says_why() {
     let link = dir.path().join("link.sock");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert!(matches!(connect(&link), Err(Error::Symlink { .. })));
+}
+
+#[test]
+fn of_large_messages_a_request_keeps_few() {
+    const SIZE: usize = 1 << 20;
+    let echo = Echo::start();
+    let mut client = echo.connect();
+    for n in 0..40 {
+        client.queue(&offer(n, SIZE), SOON).unwrap();
+        // It comes back before what is asked for does.
+        let asked = client.request(&present(), |_| false, Some(Duration::from_millis(50)));
+        match asked.unwrap_err() {
+            Error::TimedOut { .. } => {}
+            Error::NoAnswerAmong { limit } => {
+                assert!(limit < 60, "{limit}");
+                return;
+            }
+            error => panic!("{error}"),
+        }
+    }
+    panic!("all were kept");
 }

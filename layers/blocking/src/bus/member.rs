@@ -26,6 +26,9 @@ use crate::{deadline::Deadline, error::Error};
 /// From so many messages for `recv` on, nothing more is read while a call waits for something else.
 const MAX_HELD: usize = 1024;
 
+/// Or from so many bytes of them on.
+const MAX_HELD_BYTES: usize = 16 << 20;
+
 /// How long `connect` waits to meet the members that are there.
 const MEETING: Duration = Duration::from_secs(1);
 
@@ -47,7 +50,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// comes back as a newcomer, and is told what it has [missed](BusError::Missed).
 ///
 /// It holds up to 4,096 messages of 16 MiB that others have not acknowledged, and what it has read and not given out: 1,024
-/// messages, and those of one read more.
+/// messages or 16 MiB, and those of one read more.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -111,6 +114,15 @@ enum Held {
         from: PeerId,
         count: u64,
     },
+}
+
+impl Held {
+    const fn size(&self) -> usize {
+        match self {
+            Self::Message { message, .. } => message.body.data.len(),
+            Self::Missed { .. } => 0,
+        }
+    }
 }
 
 /// What became of a message that was published or sent.
@@ -391,7 +403,9 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         let seq = accepted.map_err(|error| match error {
             NotAccepted::NotListed(of) => BusError::Unknown(of.peer.as_str().to_owned()),
             // There was room.
-            _ => BusError::Unread { limit: MAX_HELD },
+            _ => BusError::Unread {
+                limit: self.held.len(),
+            },
         })?;
         (self.waits, self.resolved) = (seq, None);
         (self.asked, self.answer) = (asked, None);
@@ -448,6 +462,12 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         }
     }
 
+    /// Nothing more is read but for `recv`.
+    fn holds_enough(&self) -> bool {
+        let bytes = || self.held.iter().map(Held::size).sum::<usize>();
+        self.held.len() >= MAX_HELD || bytes() >= MAX_HELD_BYTES
+    }
+
     /// Works until `done` says what it waits for.
     fn until<T>(
         &mut self,
@@ -458,9 +478,10 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             if let Some(done) = done(self) {
                 return Ok(done);
             }
-            if self.held.len() >= MAX_HELD {
+            if self.holds_enough() {
                 self.flush(deadline)?;
-                return Err(BusError::Unread { limit: MAX_HELD });
+                let limit = self.held.len();
+                return Err(BusError::Unread { limit });
             }
             self.turn(deadline)?;
         }
