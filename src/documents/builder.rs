@@ -140,7 +140,8 @@ impl ExchangeBuilder {
     /// The bytes of all documents together, as their kinds count them, beyond which nothing is added. 1 GiB by default.
     /// An edit then fails with [`DocumentError::Full`](super::DocumentError::Full), an offer is an
     /// [`ExchangeEvent::Diagnostic`](super::ExchangeEvent::Diagnostic), until documents are destroyed. The last change
-    /// may go beyond it, and what a store has is opened all the same.
+    /// may go beyond it, and what a store has is opened all the same. What comes in the open lines may go beyond it by
+    /// an eighth: it says what the peers have processed, which makes room.
     pub const fn max_bytes_in_all(mut self, bytes: usize) -> Self {
         self.max_bytes_in_all = bytes;
         self

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     cell::{DocCell, Seen, StoredUpTo},
-    room::DocumentsFull,
+    room::{DocumentsFull, Of},
     table::{Table, moment},
     task::Command,
 };
@@ -122,7 +122,7 @@ impl Document {
     /// [`DocumentError`].
     pub fn edit(&self, edits: &[Edit]) -> Result<(), DocumentError> {
         self.is_here()?;
-        self.table.has_room()?;
+        self.table.has_room(Of::Any)?;
         self.make(edits)
     }
 

@@ -24,6 +24,7 @@ use super::{
     cell::{Change, DocCell, Each, NotImported, WIRES},
     event::ExchangeEvent,
     outgoing::{Outbound, Outgoing},
+    room::Of,
     table::Table,
     versions::{WireVersions, known_schema, substrate},
 };
@@ -502,7 +503,11 @@ impl Engine {
             sync::Take::Replace => kyneta_uds_exchange::Take::Replace,
             _ => kyneta_uds_exchange::Take::Merge,
         };
-        if let Err(full) = self.table.has_room() {
+        let of = match cell.is_inbox() {
+            true => Of::Inbox,
+            false => Of::Any,
+        };
+        if let Err(full) = self.table.has_room(of) {
             let outcome = sync::Imported::Failed(full.to_string());
             return self.ask(side, |machine, out| {
                 machine.imported(&doc, &from, outcome, out);

@@ -5,6 +5,9 @@
 //! A document counts what it holds as at least so much, because measuring costs a look at all of it. Near the limit
 //! the documents whose count is the most uncertain are measured, until an eighth of the limit is free, so that the next
 //! documents need not be measured at once.
+//!
+//! What comes in a line says what its peer has processed, and so which messages here can be removed. If it were refused
+//! like anything else, lines that have filled the room would stay full. So there is an eighth more for it.
 
 use std::sync::{
     Arc,
@@ -18,6 +21,15 @@ use super::cell::DocCell;
 pub(super) struct Room {
     limit: usize,
     held: AtomicUsize,
+}
+
+/// For what something is to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Any document.
+    Any,
+    /// The inbox of an open line.
+    Inbox,
 }
 
 /// All documents together are too large.
@@ -42,13 +54,18 @@ impl Room {
     /// Whether something may be added. `all` gives the documents, to be measured.
     pub(super) fn check(
         &self,
+        of: Of,
         all: impl FnOnce() -> Vec<Arc<DocCell>>,
     ) -> Result<(), DocumentsFull> {
-        if self.held() > self.limit {
+        let limit = match of {
+            Of::Any => self.limit,
+            Of::Inbox => self.limit.saturating_add(self.limit / 8),
+        };
+        if self.held() > limit {
             self.measure(all());
         }
-        match (self.held(), self.limit) {
-            (bytes, limit) if bytes > limit => Err(DocumentsFull { bytes, limit }),
+        match self.held() {
+            bytes if bytes > limit => Err(DocumentsFull { bytes, limit }),
             _ => Ok(()),
         }
     }

@@ -18,7 +18,7 @@ use super::{
     cell::{DocCell, WIRES, restore},
     event::{ExchangeEvent, Reports},
     journal::{Journal, Loaded},
-    room::{DocumentsFull, Room},
+    room::{DocumentsFull, Of, Room},
 };
 
 /// Why a document cannot be opened. Other documents are not affected.
@@ -338,8 +338,8 @@ impl Table {
     }
 
     /// Whether something may be added to the documents.
-    pub(super) fn has_room(&self) -> Result<(), DocumentsFull> {
-        self.room.check(|| self.all())
+    pub(super) fn has_room(&self, of: Of) -> Result<(), DocumentsFull> {
+        self.room.check(of, || self.all())
     }
 
     /// The document as it is here, else one without a schema.

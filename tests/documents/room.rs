@@ -1,8 +1,15 @@
 //! The bound on all documents together.
 
-use kyneta_uds::documents::{
-    Diagnostic, Document, DocumentError, Edit, Exchange, ExchangeEvent, Substrate,
+use std::time::Duration;
+
+use kyneta_uds::{
+    PeerId,
+    documents::{
+        Diagnostic, Document, DocumentError, Edit, Exchange, ExchangeEvent, Line, LineError,
+        LineOptions, Substrate,
+    },
 };
+use tokio::time::timeout;
 
 use super::support::{Path, id, schema, service, soon, soon_equal};
 
@@ -72,4 +79,82 @@ async fn an_offer_beyond_it_is_reported_and_other_exchanges_go_on() {
     let all = limited.documents();
     let held: usize = all.iter().map(|doc| doc.value().to_string().len()).sum();
     assert!(held <= LIMIT + 10_100, "{held}");
+}
+
+fn open_line(exchange: &Exchange, peer: &str) -> Line<String, String> {
+    let (peer, options) = (PeerId::new(peer).unwrap(), LineOptions::new("t").unwrap());
+    exchange.open_line(peer, &options).unwrap()
+}
+
+/// Sends until there is no room; returns how many messages had some.
+async fn fill_line(line: &Line<String, String>) -> usize {
+    let message = "x".repeat(2000);
+    for sent in 0.. {
+        match line.send(&message).await {
+            Ok(acknowledged) => drop(acknowledged),
+            Err(LineError::Document { source, .. }) => {
+                assert!(matches!(source, DocumentError::Full(_)), "{source}");
+                return sent;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    0
+}
+
+#[tokio::test]
+async fn a_line_that_has_filled_the_room_of_all_documents_is_emptied_by_its_peer() {
+    let path = Path::new();
+    let limited = limited(&path, LIMIT).await;
+    let line = open_line(&limited, "worker");
+    let worker = path.join("worker").await;
+    let mut work = open_line(&worker, "limited");
+    let sent = fill_line(&line).await;
+    assert!(sent > 5, "{sent}");
+    for _ in 0..sent {
+        let message = timeout(Duration::from_secs(20), work.next()).await;
+        message.unwrap().unwrap().unwrap();
+    }
+    // The next one is asked for, which says that all are processed.
+    let next = tokio::spawn(async move { work.next().await.unwrap().unwrap() });
+    soon(|| (line.waiting() == 0).then_some(())).await;
+    drop(line.send(&"more".to_owned()).await.unwrap());
+    let more = timeout(Duration::from_secs(20), next).await;
+    assert_eq!(more.unwrap().unwrap(), "more");
+}
+
+#[tokio::test]
+async fn what_comes_in_lines_goes_beyond_it_by_an_eighth_at_most() {
+    let path = Path::new();
+    let limited = limited(&path, LIMIT).await;
+    let mut events = limited.events();
+    let line = open_line(&limited, "worker");
+    assert!(fill_line(&line).await > 5);
+    let worker = path.join("worker").await;
+    let work = open_line(&worker, "limited");
+    let inbox = limited.get(&id("line:t:worker→limited")).unwrap();
+    let mut sent = 0;
+    // One by one, so that each is an offer.
+    while limited.counts().diagnostics == 0 {
+        let before = inbox.version();
+        drop(work.send(&"x".repeat(2000)).await.unwrap());
+        sent += 1;
+        assert!(sent < 50, "nothing is refused");
+        soon(|| (inbox.version() != before || limited.counts().diagnostics > 0).then_some(()))
+            .await;
+    }
+    assert!(sent > 1, "there is no room for a line");
+    let refused = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            if let ExchangeEvent::Diagnostic(Diagnostic::ImportFailed { why, .. }) = event {
+                return why;
+            }
+        }
+    };
+    let why = timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(why.contains("more than 56250"), "{why}");
+    let all = limited.documents();
+    let held: usize = all.iter().map(|doc| doc.value().to_string().len()).sum();
+    assert!(held <= LIMIT + LIMIT / 8 + 2_100, "{held}");
 }

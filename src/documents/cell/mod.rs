@@ -13,7 +13,10 @@ mod succeeding;
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kyneta_uds_core::{
@@ -52,6 +55,8 @@ pub(super) struct DocCell {
     /// The connected peers from which all has come that they had.
     synced: watch::Sender<BTreeSet<PeerId>>,
     room: Arc<Room>,
+    /// It is the inbox of an open line.
+    is_inbox: AtomicBool,
 }
 
 struct State {
@@ -144,6 +149,7 @@ impl DocCell {
             stored: watch::Sender::default(),
             synced: watch::Sender::default(),
             room,
+            is_inbox: AtomicBool::new(false),
         }
     }
 
@@ -297,6 +303,15 @@ impl DocCell {
     /// It was neither edited nor changed by a peer.
     pub(super) fn is_fresh(&self) -> bool {
         self.state().is_fresh
+    }
+
+    pub(super) fn is_inbox(&self) -> bool {
+        self.is_inbox.load(Ordering::Relaxed)
+    }
+
+    /// A line that reads it is opened, or ends.
+    pub(super) fn set_inbox(&self, is_inbox: bool) {
+        self.is_inbox.store(is_inbox, Ordering::Relaxed);
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Seen> {

@@ -208,6 +208,7 @@ pub(super) struct Ends {
 impl Ends {
     pub(super) fn start(shared: Shared, rules: Arc<LineRules>) -> Self {
         let shared = Arc::new(shared);
+        shared.inbox.cell.set_inbox(true);
         let changes = shared.inbox.changes();
         let task = tokio::spawn(follow(shared.clone(), changes)).abort_handle();
         Self {
@@ -236,6 +237,8 @@ impl Drop for Ends {
         self.task.abort();
         self.shared.end();
         let Shared { outbox, inbox, .. } = &*self.shared;
+        // Before another line may be opened over it.
+        inbox.cell.set_inbox(false);
         self.rules.remove(outbox.id(), inbox.id());
     }
 }
