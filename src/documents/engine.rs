@@ -25,8 +25,8 @@ use super::{
     event::ExchangeEvent,
     outgoing::{Outbound, Outgoing},
     room::Of,
-    table::Table,
-    versions::{WireVersions, known_schema, substrate},
+    table::{Table, now_ms},
+    versions::{WireVersions, check_time, known_schema, substrate},
 };
 
 /// How long an empty serialized document waits for data after a peer has asked from its version. A peer that asks so has
@@ -503,12 +503,8 @@ impl Engine {
             sync::Take::Replace => kyneta_uds_exchange::Take::Replace,
             _ => kyneta_uds_exchange::Take::Merge,
         };
-        let of = match cell.is_inbox() {
-            true => Of::Inbox,
-            false => Of::Any,
-        };
-        if let Err(full) = self.table.has_room(of) {
-            let outcome = sync::Imported::Failed(full.to_string());
+        if let Err(why) = self.may_import(&cell, &offer, wire) {
+            let outcome = sync::Imported::Failed(why);
             return self.ask(side, |machine, out| {
                 machine.imported(&doc, &from, outcome, out);
             });
@@ -556,6 +552,21 @@ impl Engine {
             self.changed(&cell, import.change, Some(side));
             self.report(ExchangeEvent::Changed { doc, peer: from });
         }
+    }
+
+    /// What is to be known before an import: the time, and the room that there is.
+    fn may_import(&self, cell: &DocCell, offer: &Offer, wire: WireVersion) -> Result<(), String> {
+        // A version that cannot be read is refused by the replica.
+        if cell.is_transient()
+            && let Ok(version) = DocVersion::parse(cell.substrate, wire, &offer.version)
+        {
+            check_time(&version, now_ms()).map_err(|late| late.to_string())?;
+        }
+        let of = match cell.is_inbox() {
+            true => Of::Inbox,
+            false => Of::Any,
+        };
+        self.table.has_room(of).map_err(|full| full.to_string())
     }
 
     /// A document that was empty is in sync with the peers that were heard before.

@@ -19,6 +19,8 @@ mod document;
 mod engine;
 mod event;
 mod exchange;
+#[cfg(test)]
+mod future;
 mod journal;
 mod line;
 mod outgoing;

@@ -451,14 +451,18 @@ fn restored(replica: &mut dyn DocReplica, stored: &Stored) -> Result<(), String>
 
 /// The time, and a random number.
 pub(super) fn moment() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = since.map_or(0, |time| {
-        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-    });
     Moment {
-        now_ms,
+        now_ms: now_ms(),
         random: random(),
     }
+}
+
+/// The time, milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// A random number: the keys of a hash map come from the system, and are others each time.

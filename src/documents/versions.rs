@@ -34,6 +34,32 @@ impl Versions for WireVersions {
     }
 }
 
+/// How far ahead of the clock here the time of an ephemeral document may be: a hundred years. A clock that starts in 1970 may
+/// be set while the process runs, and takes part before; a time in microseconds is refused.
+const MAX_AHEAD_MS: u64 = 100 * 365 * 24 * 3_600_000;
+
+/// A version is of a time that is too far ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its time is {ahead_ms} ms ahead of the clock here, more than a hundred years: it is no time in milliseconds"
+)]
+pub(super) struct TooFarAhead {
+    ahead_ms: u64,
+}
+
+/// Refuses a time so late that an edit after it could not be later. The bound moves with the clock: a fixed one could be met
+/// exactly, and no peer would take an edit after that.
+pub(super) fn check_time(version: &DocVersion, now_ms: u64) -> Result<(), TooFarAhead> {
+    let DocVersion::Ephemeral(time) = version else {
+        return Ok(());
+    };
+    let ahead_ms = time.ms().saturating_sub(now_ms);
+    match ahead_ms > MAX_AHEAD_MS {
+        true => Err(TooFarAhead { ahead_ms }),
+        false => Ok(()),
+    }
+}
+
 /// What kind of document an entry presents; `None` when it is none that is known.
 pub(super) fn substrate(entry: &DocEntry) -> Option<Substrate> {
     let is = |substrate: &Substrate| {
