@@ -606,7 +606,8 @@ impl Engine {
 
     fn replicate(&mut self, side: usize, entry: DocEntry) {
         let doc = entry.doc.clone();
-        let cell = substrate(&entry).and_then(|substrate| self.table.replicate(&doc, substrate));
+        let cell = substrate(&entry)
+            .and_then(|substrate| self.table.replicate(&doc, substrate, Some((side, &entry))));
         let version = cell.as_ref().and_then(|cell| cell.known_version(side));
         let (Some(cell), Some(version)) = (cell, version) else {
             return self.ask(side, |machine, out| machine.refuse(&doc, out));
@@ -615,7 +616,7 @@ impl Engine {
             // A user has opened it in the meantime.
             return self.replace(&cell);
         }
-        cell.set_kept_hash(side, entry.schema.clone());
+        cell.set_presented(side, &entry);
         self.docs.insert(doc, cell);
         let held = Held::Replicated;
         self.ask(side, |machine, out| machine.open(entry, held, version, out));

@@ -68,8 +68,8 @@ impl Node {
     fn offers(&mut self) -> Vec<Offer> {
         self.engine.quiet();
         let sent = std::iter::from_fn(|| self.engine.out.next());
-        let to_other = sent.filter(|(to, _)| *to == OTHER);
-        to_other
+        let offers = sent.filter(|(to, _)| *to == OTHER);
+        offers
             .filter_map(|(_, msg)| match msg {
                 ChannelMsg::Offer(offer) => Some(offer),
                 _ => None,

@@ -12,7 +12,7 @@ use kyneta_uds_exchange::{
     DocKind, DocLimits, DocReplica, Edit, EditError, ImportError, Imported, Json, JsonKind, Moment,
     Payload, Replica, Take,
 };
-use kyneta_uds_schema::{DocVersion, Schema, Substrate, SubstrateError};
+use kyneta_uds_schema::{DocVersion, Migration, Schema, Substrate, SubstrateError};
 use kyneta_uds_sync::ChannelKey;
 
 use super::{
@@ -162,7 +162,7 @@ fn what_a_peer_sends_while_a_kept_document_is_opened_is_in_it() {
         DocLimits::default(),
         usize::MAX,
     );
-    let kept = table.replicate(&doc(), Substrate::Plain).unwrap();
+    let kept = table.replicate(&doc(), Substrate::Plain, None).unwrap();
     let mut author = Author::new();
     import(&kept, &author.push("0"), Take::Replace);
     let late: Vec<_> = (1..=OFFERS)
@@ -187,7 +187,7 @@ fn what_is_kept_stays_if_the_document_that_is_opened_cannot_take_it() {
     let mut limits = DocLimits::default();
     limits.max_bytes = 24;
     let table = Table::new(vec![Arc::new(JsonKind)], Vec::new(), limits, usize::MAX);
-    let kept = table.replicate(&doc(), Substrate::Plain).unwrap();
+    let kept = table.replicate(&doc(), Substrate::Plain, None).unwrap();
     import(&kept, &Author::new().push("kept"), Take::Replace);
     let fields = [
         ("items", Schema::list(Schema::string())),
@@ -228,4 +228,57 @@ fn what_a_peer_sends_before_the_engine_is_told_that_a_kept_document_was_opened_i
     engine.down(key, WireVersion::V3);
     engine.opened(&cell);
     assert_eq!(items(&cell), r#"["kept","late"]"#);
+}
+
+/// A keeper that was shown a document of this schema, and the document, kept.
+fn kept_of(schema: &Schema) -> (Arc<Table>, Engine, Arc<DocCell>) {
+    let builder = Exchange::builder(Identity::service("keeper").unwrap()).replicate();
+    let machines = WIRES.map(|wire| builder.machine(wire));
+    let kinds: Vec<Arc<dyn DocKind>> = vec![Arc::new(JsonKind)];
+    let table = Table::new(kinds, Vec::new(), DocLimits::default(), usize::MAX);
+    let table = Arc::new(table);
+    let mut engine = Engine::new(machines, table.clone());
+    let (key, peer) = (ChannelKey(1), Identity::service("author").unwrap());
+    engine.up(key, peer.clone(), WireVersion::V3);
+    let shown = table.open(&doc(), Substrate::Plain, schema).unwrap().0;
+    let entry = shown.entry(WireVersion::V3).unwrap();
+    table.remove(&shown);
+    let present = ChannelMsg::Present(vec![entry]);
+    engine.received(key, &peer.peer_id, WireVersion::V3, present);
+    let offer = Author::new().push("kept").into();
+    engine.received(key, &peer.peer_id, WireVersion::V3, offer);
+    let kept = table.get(&doc()).unwrap();
+    (table, engine, kept)
+}
+
+#[test]
+fn a_kept_document_is_not_opened_with_a_schema_that_it_was_not_presented_with() {
+    let (table, _engine, kept) = kept_of(&schema());
+    let other = Schema::structure([("items", Schema::counter())]).unwrap();
+    let refused = table.open(&doc(), Substrate::Plain, &other).unwrap_err();
+    let text = refused.to_string();
+    for schema in [&schema(), &other] {
+        let hash = schema.hash(WireVersion::V3).unwrap();
+        assert!(text.contains(hash.as_str()), "{text}");
+    }
+    assert!(Arc::ptr_eq(&kept, &table.get(&doc()).unwrap()));
+    assert_eq!(items(&kept), r#"["kept"]"#);
+    let opened = table.open(&doc(), Substrate::Plain, &schema());
+    assert_eq!(items(&opened.unwrap().0), r#"["kept"]"#);
+}
+
+#[test]
+fn a_kept_document_is_opened_with_an_earlier_and_a_later_version_of_its_schema() {
+    let base = || Schema::structure([("items", Schema::list(Schema::string()))]).unwrap();
+    let fields = [
+        ("items", Schema::list(Schema::string())),
+        ("more", Schema::string()),
+    ];
+    let later = Schema::structure(fields).unwrap();
+    let later = later.migrated([Migration::add("more")]).unwrap();
+    for (presented, opened) in [(base(), later.clone()), (later, base())] {
+        let (table, _engine, _) = kept_of(&presented);
+        let opened = table.open(&doc(), Substrate::Plain, &opened);
+        assert_eq!(items(&opened.unwrap().0), r#"["kept"]"#);
+    }
 }

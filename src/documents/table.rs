@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use kyneta_uds_core::{DocId, SchemaHash, WireVersion, ignore_poison};
+use kyneta_uds_core::{DocEntry, DocId, SchemaHash, WireVersion, ignore_poison};
 use kyneta_uds_exchange::{DocKind, DocLimits, DocReplica, Moment};
 use kyneta_uds_schema::{Schema, Substrate, SubstrateError};
 use kyneta_uds_store::{Head, Stored};
@@ -69,6 +69,19 @@ pub enum OpenError {
         stored_schema: String,
         /// The kind that was asked for.
         kind: &'static str,
+        /// The hash that was asked for, or a dash.
+        schema: String,
+    },
+    /// It is kept for others, and was presented with a schema that this one is no version of.
+    #[error(
+        "{doc} cannot be opened: it is kept as peers have presented it, with the schema {kept}, and it was to be opened \
+         with the schema {schema}: give the schema that it has, or a version of it, or destroy what is kept"
+    )]
+    OtherKept {
+        /// Which document.
+        doc: DocId,
+        /// The hash that it was presented with.
+        kept: SchemaHash,
         /// The hash that was asked for, or a dash.
         schema: String,
     },
@@ -144,7 +157,7 @@ impl Table {
         let opened = loaded.iter().filter_map(|(doc, stored)| {
             let head = &stored.head;
             if !head.is_opened {
-                return self.replicate(doc, head.substrate);
+                return self.replicate(doc, head.substrate, None);
             }
             let known = WIRES.iter().zip(&head.schema);
             let schema =
@@ -268,6 +281,9 @@ impl Table {
         {
             return opened(cell, substrate, schema).map(|cell| (cell, false));
         }
+        if let Some(kept) = &found {
+            fits_kept(kept, schema)?;
+        }
         let kind = self.kind(substrate).ok_or_else(|| OpenError::NoKind {
             doc: doc.clone(),
             kind: substrate.name(),
@@ -342,8 +358,13 @@ impl Table {
         self.room.check(of, || self.all())
     }
 
-    /// The document as it is here, else one without a schema.
-    pub(super) fn replicate(&self, doc: &DocId, substrate: Substrate) -> Option<Arc<DocCell>> {
+    /// The document as it is here, else one without a schema, which a peer of a side has presented.
+    pub(super) fn replicate(
+        &self,
+        doc: &DocId,
+        substrate: Substrate,
+        presented: Option<(usize, &DocEntry)>,
+    ) -> Option<Arc<DocCell>> {
         let mut replica = self.kind(substrate)?.headless(self.limits, random());
         let loaded = self.loaded(doc).ok()?;
         if let Some(stored) = &loaded {
@@ -361,11 +382,14 @@ impl Table {
         if let Some(stored) = &loaded {
             new = new.stored(stored.head.schema.clone());
         }
+        if let Some((side, entry)) = presented {
+            new.set_presented(side, entry);
+        }
         let mut docs = self.docs();
         if loaded.is_some() && !docs.contains_key(doc) && !self.is_loaded(doc) {
             // Opened and destroyed in the meantime.
             drop(docs);
-            return self.replicate(doc, substrate);
+            return self.replicate(doc, substrate, presented);
         }
         let cell = docs.entry(doc.clone()).or_insert(Arc::new(new)).clone();
         self.is_here(doc);
@@ -421,18 +445,44 @@ fn opened(
     })
 }
 
+/// Whether a schema is that of a hash, or a later version of it.
+fn reads(schema: &Schema, wire: WireVersion, hash: &SchemaHash) -> bool {
+    let supported = schema.supported_hashes(wire).unwrap_or_default();
+    schema.hash(wire).as_ref() == Some(hash) || supported.contains(hash)
+}
+
+fn shown(hash: Option<&SchemaHash>) -> String {
+    hash.map_or("-".to_owned(), ToString::to_string)
+}
+
+/// Whether what is kept can be opened with a schema, by the rule between peers: there is a schema that both sides read. Peers
+/// of each wire version may have presented it.
+fn fits_kept(cell: &DocCell, schema: &Schema) -> Result<(), OpenError> {
+    let (kept, readable) = cell.kept();
+    let known = || WIRES.into_iter().zip(&kept).rev();
+    let known = || known().filter_map(|(wire, hash)| Some((wire, hash.as_ref()?)));
+    let Some((wire, hash)) = known().next() else {
+        return Ok(());
+    };
+    let is_read = |wire| readable.iter().any(|hash| reads(schema, wire, hash));
+    if known().any(|(wire, hash)| reads(schema, wire, hash) || is_read(wire)) {
+        return Ok(());
+    }
+    Err(OpenError::OtherKept {
+        doc: cell.id.clone(),
+        kept: hash.clone(),
+        schema: shown(schema.hash(wire).as_ref()),
+    })
+}
+
 /// Whether what is stored can be opened with a schema: the same, or one that the schema is a later version of.
 fn fits(doc: &DocId, head: &Head, substrate: Substrate, schema: &Schema) -> Result<(), OpenError> {
-    let knows = |wire, hash| {
-        let supported = schema.supported_hashes(wire).unwrap_or_default();
-        schema.hash(wire).as_ref() == Some(hash) || supported.contains(hash)
-    };
     let mut known = WIRES.into_iter().zip(&head.schema);
-    let fits = known.any(|(wire, hash)| hash.as_ref().is_some_and(|hash| knows(wire, hash)));
+    let fits =
+        known.any(|(wire, hash)| hash.as_ref().is_some_and(|hash| reads(schema, wire, hash)));
     if head.substrate == substrate && fits {
         return Ok(());
     }
-    let shown = |hash: Option<&SchemaHash>| hash.map_or("-".to_owned(), ToString::to_string);
     let hash = schema.hash(WireVersion::V3);
     Err(OpenError::OtherStored {
         doc: doc.clone(),
@@ -553,7 +603,7 @@ mod tests {
         let (cell, is_new) = table().open(&doc(), Substrate::Plain, &schema()).unwrap();
         assert!(is_new);
         assert_eq!(cell.value().get("mode"), Some(&Json::from("")));
-        let kept = table().replicate(&doc(), Substrate::Plain).unwrap();
+        let kept = table().replicate(&doc(), Substrate::Plain, None).unwrap();
         assert_eq!(kept.value().to_string(), "{}");
     }
 }

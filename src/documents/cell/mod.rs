@@ -69,6 +69,8 @@ struct State {
     is_fresh: bool,
     /// Its schema's hashes, where it is kept and passed on alone.
     kept_hash: Each<Option<SchemaHash>>,
+    /// What the peers read that have presented it so.
+    readable: Vec<SchemaHash>,
     storing: Storing,
     /// The one with a schema that has its place.
     successor: Option<Weak<DocCell>>,
@@ -136,6 +138,7 @@ impl DocCell {
             is_fresh: true,
             replica,
             kept_hash: [None, None],
+            readable: Vec::new(),
             storing: Storing::default(),
             successor: None,
         };
@@ -163,11 +166,23 @@ impl DocCell {
         self
     }
 
-    /// The hash of the schema that a peer has presented it with.
-    pub(super) fn set_kept_hash(&self, side: usize, hash: SchemaHash) {
-        if let Some(kept) = self.state().kept_hash.get_mut(side) {
-            *kept = Some(hash);
+    /// A peer has presented it so.
+    pub(super) fn set_presented(&self, side: usize, entry: &DocEntry) {
+        let mut state = self.state();
+        if let Some(kept) = state.kept_hash.get_mut(side) {
+            *kept = Some(entry.schema.clone());
         }
+        for hash in entry.readable() {
+            if !state.readable.contains(hash) {
+                state.readable.push(hash.clone());
+            }
+        }
+    }
+
+    /// The hashes of the schema that it is kept with, and of those that the peers read that have presented it.
+    pub(super) fn kept(&self) -> (Each<Option<SchemaHash>>, Vec<SchemaHash>) {
+        let state = self.state();
+        (state.kept_hash.clone(), state.readable.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
