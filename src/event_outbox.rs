@@ -7,11 +7,10 @@
 use std::{
     collections::VecDeque,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard},
 };
 
-use kyneta_uds_core::ignore_poison;
+use kyneta_uds_core::{ignore_poison, undisturbed};
 
 /// How many events may wait while what takes them does not return. Beyond it the oldest is missed.
 const MAX_WAITING: usize = 4096;
@@ -101,11 +100,6 @@ impl<E> State<E> {
         self.is_delivering = next.is_some();
         next
     }
-}
-
-/// Calls code of the user that only looks on. The hook of panics has reported a panic in it.
-pub(crate) fn undisturbed(call: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(call));
 }
 
 impl<E> fmt::Debug for EventOutbox<E> {

@@ -13,7 +13,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use kyneta_uds_core::{ChannelMsg, Credentials, DisconnectReason, PeerId, ignore_poison};
+use kyneta_uds_core::{
+    ChannelMsg, Credentials, DisconnectReason, PeerId, ignore_poison, undisturbed,
+};
 use kyneta_uds_handshake::PeerInfo;
 use kyneta_uds_queue::Handle;
 use tokio::{
@@ -31,7 +33,6 @@ use crate::{
     bus::Introduction,
     connection::Connection,
     event::{Event, PeerChange},
-    event_outbox::undisturbed,
     event_sender::EventSender,
     owners::Owners,
 };

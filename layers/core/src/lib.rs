@@ -57,7 +57,7 @@ pub use message::{
     SyncMode,
 };
 pub use notice::Notice;
-pub use panic_text::{panic_text, panicked};
+pub use panic_text::{panic_text, panicked, undisturbed};
 pub use path::{SocketPath, SocketPathError};
 pub use poison::ignore_poison;
 pub use rate_limit::RateLimit;

@@ -1,8 +1,11 @@
-//! What a caught panic says.
+//! What a caught panic says, and calls in which one costs nothing.
 //!
-//! In: its payload. Out: its text. Touches nothing.
+//! In: its payload, or what is called. Out: its text. Touches nothing.
 
-use std::any::Any;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// The text of a panic; `None` when its payload is no text.
 ///
@@ -27,4 +30,14 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
 pub fn panicked(what: &str, panic: &(dyn Any + Send)) -> String {
     let text = panic_text(panic).unwrap_or("no text");
     format!("{what} panicked: {text}")
+}
+
+/// Calls code of the user that only looks on, such as what takes events: a panic of it ends nothing else. The hook of
+/// panics has reported the panic.
+///
+/// ```
+/// kyneta_uds_core::undisturbed(|| panic!("only looks on"));
+/// ```
+pub fn undisturbed(call: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(call));
 }

@@ -11,7 +11,7 @@ use kyneta_uds_unix::{ConnectionPermit, DirectoryRisk, RejectReason};
 use crate::{entrance::Entrance, machine::Role, role_wait::RoleWait};
 
 /// Handles accepted connections, and takes the reports of an [`Acceptor`](crate::Acceptor) or a peer. `C` is
-/// the channel, `E` the error of its make service, `M` the message.
+/// the channel, `E` the error of its make service, `M` the message. A panic in a report costs nothing else.
 ///
 /// [`NegotiateLayer::new`](crate::NegotiateLayer::new) uses [`PerPeer`](crate::PerPeer).
 #[allow(unused_variables)] // A default method ignores its report.

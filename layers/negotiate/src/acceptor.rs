@@ -18,7 +18,7 @@ use futures_util::{
     FutureExt as _,
     future::{Either, select},
 };
-use kyneta_uds_core::{Admission, Channel, Message};
+use kyneta_uds_core::{Admission, Channel, Message, undisturbed};
 use kyneta_uds_queue::Handle;
 use kyneta_uds_unix::{BindError, ConnectionPermit, Listener, ListenerEvent, PathLoss, UnixTarget};
 use tokio::{
@@ -143,7 +143,7 @@ where
     pub fn new(listener: impl Into<Box<Listener>>, make: S, handler: A) -> Self {
         let listener = listener.into();
         if let Some(risk) = listener.risk() {
-            handler.directory_risk(risk);
+            undisturbed(|| handler.directory_risk(risk));
         }
         let closing = CancellationToken::new();
         let mut this = Self {
@@ -207,7 +207,7 @@ where
                     self.accept(stream, permit);
                 }
                 Some(Done::Event(ListenerEvent::Rejected(refusal))) => {
-                    self.handler.rejected(&refusal);
+                    undisturbed(|| self.handler.rejected(&refusal));
                 }
                 Some(Done::Restored(Ok(()))) => {
                     self.missing = None;

@@ -154,7 +154,7 @@ impl QueueConfig {
     }
 
     /// Called on every [`QueueEvent`], in their order, by the task that drives the connection: be quick.
-    /// It may look at the queue. Without it, faults are logged as warnings, ten a minute at most.
+    /// It may look at the queue. A panic in it costs nothing else. Without it, faults are logged as warnings, ten a minute at most.
     pub fn on_event(mut self, on_event: impl Fn(&QueueEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(on_event));
         self

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use kyneta_uds_core::{DisconnectReason, SharedError, ignore_poison};
+use kyneta_uds_core::{DisconnectReason, SharedError, ignore_poison, undisturbed};
 
 use crate::{
     budget::Lease,
@@ -258,7 +258,7 @@ impl<M> Shared<M> {
             None => tracing::debug!(?event, "queue"),
         }
         if let Some(on_event) = &self.config.on_event {
-            on_event(event);
+            undisturbed(|| on_event(event));
         }
     }
 }

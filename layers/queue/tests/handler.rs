@@ -351,6 +351,29 @@ impl Service<Num> for Panicking {
 }
 
 #[tokio::test]
+async fn a_panic_of_what_takes_events_costs_neither_the_connection_nor_a_message() {
+    let pipe = Pipe::with_room(10);
+    let config = QueueConfig::default()
+        .max_messages(1)
+        .on_event(|event| panic!("as the test wants it: {event:?}"));
+    let (mut handle, driver) = queue(config);
+    let seen = Arc::default();
+    let handler = Panicking(Panics::InCall, Arc::clone(&seen));
+    let mut drive = task::spawn(driver.drive(pipe.clone(), handler));
+    for num in 0..3 {
+        pipe.deliver(Inbound::Message(Num(num)));
+    }
+    pipe.deliver(Inbound::Noticed(Notice::Gap { missing: 3 }));
+    let mut sent = task::spawn(handle.call(Num(7)));
+    assert_pending!(sent.poll());
+    assert_pending!(drive.poll());
+    assert!(sent.poll().is_ready());
+    assert_eq!(*seen.lock().unwrap(), [0, 2]);
+    let counts = handle.counts();
+    assert_eq!((counts.handler_panicked, counts.frames_missing), (1, 3));
+}
+
+#[tokio::test]
 async fn a_panic_of_the_handler_costs_one_message() {
     for panics in [Panics::InCall, Panics::InFuture] {
         let pipe = Pipe::with_room(10);

@@ -46,8 +46,8 @@ impl<P, M> ReconnectLayer<P, M> {
         self.state_watch.clone()
     }
 
-    /// Calls `on_transition` on each transition, in the task that drives the channel: it must not block. Set
-    /// twice, the first one counts.
+    /// Calls `on_transition` on each transition, in the task that drives the channel: it must not block. A
+    /// panic in it costs nothing else. Set twice, the first one counts.
     ///
     /// ```
     /// use kyneta_uds_core::ChannelMsg;

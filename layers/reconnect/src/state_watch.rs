@@ -12,6 +12,7 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::stream;
+use kyneta_uds_core::undisturbed;
 use tokio::sync::{broadcast, watch};
 
 use crate::machine::{State, StateKind, Transition};
@@ -69,7 +70,8 @@ impl StateWatch {
         };
         tracing::debug!(from = %transition.from, to = %transition.to, "connection");
         if let Some(hook) = self.shared.hook.get() {
-            hook(&transition);
+            // The drop of the channel publishes, too: a second panic there would abort the process.
+            undisturbed(|| hook(&transition));
         }
         self.shared.last.send_replace(transition.to.clone());
         // Without receivers it fails.

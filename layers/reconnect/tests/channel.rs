@@ -572,6 +572,26 @@ async fn a_wait_for_a_connection_ends_when_there_will_be_none() {
     assert_eq!(end.to_string(), "disconnected (disconnected on purpose)");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_panics_at_each_transition_costs_neither_the_channel_nor_the_process() {
+    let make = MakePipe::default();
+    make.refuse(1);
+    let layer = ReconnectLayer::new(Exact(ReconnectPolicy::new()))
+        .on_transition(|transition| panic!("as the test wants it: {}", transition.to));
+    let states = layer.state_watch();
+    let task = tokio::spawn(async move {
+        let mut channel = layer.layer(make).oneshot(Target::Connect).await.unwrap();
+        channel.next().await.is_none()
+    });
+    states.wait_for_kind(StateKind::Connected).await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(
+        states.state().to_string(),
+        "disconnected (disconnected on purpose)"
+    );
+}
+
 async fn rest_until_connected(channel: &mut Link, states: &StateWatch) {
     while !states.is_connected() {
         let _ = timeout(Duration::from_millis(1), channel.next()).await;

@@ -8,7 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use kyneta_uds_core::{BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError};
+use kyneta_uds_core::{
+    BoxError, DisconnectReason, HalfClose, HalfClosedEnd, Message, SharedError, undisturbed,
+};
 use kyneta_uds_unix::PathLoss;
 use tokio::time::{Instant, sleep};
 
@@ -117,7 +119,7 @@ where
                 Effect::Report => {
                     if let Some(error) = self.failure.clone() {
                         self.settings.role_watch.obstructed(error.clone());
-                        self.settings.accept_handler.in_the_way(&error);
+                        undisturbed(|| self.settings.accept_handler.in_the_way(&error));
                     }
                 }
                 Effect::Remind(pause) => self.remind = Some(Box::pin(sleep(pause))),
@@ -126,7 +128,7 @@ where
                     let waited = waiting.waited.as_millis() as u64;
                     tracing::warn!(path = %self.path, waited_ms = waited, "no role yet: {waiting}");
                     self.settings.role_watch.wait(waiting.clone());
-                    self.settings.accept_handler.waiting(&waiting);
+                    undisturbed(|| self.settings.accept_handler.waiting(&waiting));
                 }
                 Effect::Announce(role) => self.announce(role),
             }
@@ -148,7 +150,8 @@ where
         }
         tracing::info!(path = %self.path, %role, "role");
         self.settings.role_watch.announce(role);
-        self.settings.accept_handler.role_changed(role);
+        // The drop of the channel announces, too: a second panic there would abort the process.
+        undisturbed(|| self.settings.accept_handler.role_changed(role));
     }
 
     /// The path first: a process that connects from now on must not reach a socket that accepts no more.

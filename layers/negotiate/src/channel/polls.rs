@@ -10,7 +10,7 @@ use std::{
 use futures_core::Stream;
 use kyneta_uds_core::{
     Admission, BoxError, ByReference, Channel, ConnectionInfo, DisconnectReason, HalfClose,
-    Inbound, Look, Message, Run, WireVersion,
+    Inbound, Look, Message, Run, WireVersion, undisturbed,
 };
 use tower_service::Service;
 
@@ -42,7 +42,7 @@ where
             Link::Connected(channel) => CallFuture::Below(channel.call(msg)),
             Link::Listening(_, fan_out) | Link::Draining(fan_out) => {
                 if !fan_out.call(msg) {
-                    self.settings.accept_handler.unheard();
+                    undisturbed(|| self.settings.accept_handler.unheard());
                 }
                 CallFuture::Done
             }
