@@ -184,6 +184,13 @@ impl Exchange {
         self.inner.table.unreadable_store()
     }
 
+    /// The documents that were destroyed here and that the store may have still: each one for a moment, or because the store
+    /// has failed or hangs. One that is left when [`dispose`](Self::dispose) has returned comes back with the next process
+    /// that opens the store.
+    pub fn undeleted(&self) -> Vec<DocId> {
+        self.inner.table.undeleted()
+    }
+
     /// How often something went another way than usual.
     pub fn counts(&self) -> ExchangeCounts {
         self.inner.table.reports.counts()
@@ -215,7 +222,8 @@ impl Exchange {
 
     /// Sends what is to be sent, and ends: the documents, and the role below. Takes at most two seconds more than the
     /// role does, and as long as a store needs to write what waits for it. What it could not write,
-    /// [`Document::stored`] says afterwards.
+    /// [`Document::stored`] and [`undeleted`](Self::undeleted) say afterwards. A store that hangs is waited for, so give this a
+    /// timeout of your own if yours can.
     ///
     /// If the future is dropped, the documents end all the same, and the role with its last clone.
     pub async fn dispose(&self) {

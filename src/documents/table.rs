@@ -198,6 +198,12 @@ impl Table {
             .map_err(String::clone)
     }
 
+    /// What is destroyed and may be in the store still.
+    pub(super) fn undeleted(&self) -> Vec<DocId> {
+        let journal = self.journal.as_ref();
+        journal.map(Journal::undeleted).unwrap_or_default()
+    }
+
     pub(super) fn unreadable_store(&self) -> Option<String> {
         ignore_poison(self.loaded.lock()).as_ref().err().cloned()
     }

@@ -4,12 +4,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use kyneta_uds::{
     Client, Offer, Version,
     documents::{
@@ -317,6 +318,80 @@ async fn a_store_that_fails_for_a_while_has_all_in_the_end() {
 #[tokio::test]
 async fn a_store_that_panics_for_a_while_has_all_in_the_end() {
     has_all_in_the_end(true, "it panicked: no disk").await;
+}
+
+#[tokio::test]
+async fn a_document_that_the_store_does_not_delete_is_named_until_it_does() {
+    for fails_to_the_end in [false, true] {
+        let store = Failing::default();
+        let (_path, exchange, doc) = with_one_edit(&store).await;
+        store.fails.store(true, Ordering::SeqCst);
+        doc.destroy();
+        soon(|| (exchange.counts().not_stored == 1).then_some(())).await;
+        assert_eq!(exchange.undeleted(), [id("config")]);
+        store.fails.store(fails_to_the_end, Ordering::SeqCst);
+        exchange.dispose().await;
+        let is_stored = !offers(&store.inner).is_empty();
+        assert_eq!(is_stored, fails_to_the_end);
+        assert_eq!(!exchange.undeleted().is_empty(), is_stored);
+    }
+}
+
+/// A store whose writes wait until it is told to go on.
+#[derive(Debug, Clone, Default)]
+struct Hanging {
+    hangs: Arc<(Mutex<bool>, Condvar)>,
+    inner: MemoryStore,
+}
+
+impl Hanging {
+    fn hang(&self, hangs: bool) {
+        *self.hangs.0.lock().unwrap() = hangs;
+        self.hangs.1.notify_all();
+    }
+}
+
+impl Store for Hanging {
+    fn load(&mut self) -> Result<Vec<Stored>, StoreError> {
+        self.inner.load()
+    }
+
+    fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let hangs = self.hangs.0.lock().unwrap();
+        drop(self.hangs.1.wait_while(hangs, |hangs| *hangs).unwrap());
+        self.inner.write(writes)
+    }
+}
+
+/// The time stands still until all wait for it: so an hour is over when nothing else can happen.
+#[tokio::test]
+async fn the_end_waits_for_a_store_that_hangs_as_long_as_its_caller_does_and_all_is_stored_then() {
+    let path = Path::new();
+    let store = Hanging::default();
+    let builder = Exchange::builder(service("a")).store(store.clone());
+    let exchange = builder.join(path.socket()).await.unwrap();
+    let (doc, gone) = (config(&exchange), {
+        let opened = exchange.open(id("gone"), Substrate::Plain, &schema());
+        opened.unwrap()
+    });
+    gone.edit(&push("a")).unwrap();
+    gone.stored().await.unwrap();
+    store.hang(true);
+    doc.edit(&push("a")).unwrap();
+    gone.destroy();
+    tokio::time::pause();
+    let hour = Duration::from_secs(3_600);
+    let disposed = tokio::time::timeout(hour, exchange.dispose()).await;
+    assert!(disposed.is_err(), "the store has not written");
+    tokio::time::resume();
+    assert!(doc.edit(&push("b")).is_err(), "its documents have ended");
+    assert!(doc.stored().now_or_never().is_none());
+    assert_eq!(exchange.undeleted(), [id("gone")]);
+    store.hang(false);
+    doc.stored().await.unwrap();
+    exchange.dispose().await;
+    assert_eq!(exchange.undeleted(), []);
+    assert_eq!(offers(&store.inner).len(), 1);
 }
 
 #[tokio::test]

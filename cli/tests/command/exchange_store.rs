@@ -175,6 +175,23 @@ fn an_exchange_that_ends_with_what_its_store_has_no_room_for_has_failed() {
 }
 
 #[test]
+fn an_exchange_that_ends_with_a_document_that_its_store_cannot_delete_has_failed() {
+    let documents = documents();
+    let store = documents.bus.path.with_file_name("store");
+    let mut process = with_a_disk(&documents, &store);
+    push(&mut process, "before", "stored");
+    limit_disk(&process, Some(0));
+    process.write_line(json!({"doc": "log", "destroy": true}));
+    let refused = process.until(&json!({"event": "error"}));
+    assert_eq!(refused["code"], "not-stored", "{refused}");
+    process.signal(Signal::TERM);
+    let end = process.end();
+    assert_eq!(end.code, 1, "{}", end.stderr);
+    let why = "log was destroyed, and the store may have it still";
+    assert!(end.stderr.contains(why), "{}", end.stderr);
+}
+
+#[test]
 fn a_store_goes_on_when_a_full_disk_has_room_again() {
     let documents = documents();
     let store = documents.bus.path.with_file_name("store");

@@ -70,6 +70,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     work: Work,
+    /// What is being deleted.
+    deleting: Vec<DocId>,
     end: Option<End>,
     /// The thread has ended.
     is_over: bool,
@@ -103,7 +105,14 @@ impl Shared {
         }
         let has_nothing = |queue: &mut Queue| queue.work.is_empty() && queue.end.is_none();
         let mut queue = ignore_poison(self.wake.wait_while(queue, has_nothing));
-        (std::mem::take(&mut queue.work), queue.end.take())
+        let work = std::mem::take(&mut queue.work);
+        queue.deleting.clone_from(&work.deleted);
+        (work, queue.end.take())
+    }
+
+    /// What was taken out is written, or put back.
+    fn is_done(&self) {
+        self.queue().deleting.clear();
     }
 
     /// Comes before what has come in the meantime.
@@ -167,6 +176,16 @@ impl Journal {
     pub(super) fn deleted(&self, doc: DocId) {
         self.shared.queue().work.deleted.push(doc);
         self.shared.wake.notify_one();
+    }
+
+    /// What is destroyed and may be in the store still.
+    pub(super) fn undeleted(&self) -> Vec<DocId> {
+        let queue = self.shared.queue();
+        let mut docs: Vec<_> = [&queue.deleting[..], &queue.work.deleted[..]].concat();
+        drop(queue);
+        docs.sort_unstable();
+        docs.dedup();
+        docs
     }
 
     /// Waits until more is stored, or could not be.

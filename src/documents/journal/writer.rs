@@ -67,6 +67,7 @@ impl Writer {
         loop {
             let (work, end) = self.shared.wait(rest);
             let is_written = self.work(work);
+            self.shared.is_done();
             self.shared.stored.notify_one();
             rest = (!is_written).then_some(REST);
             let Some(end) = end else {
@@ -226,9 +227,10 @@ impl Drop for Over {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.is_over = true;
-        let left = std::mem::take(&mut queue.work);
+        // What was to be deleted stays, and says so.
+        let left = std::mem::take(&mut queue.work.changed);
         drop(queue);
-        for cell in left.changed {
+        for cell in left {
             cell.storing_ends(super::ENDED);
         }
         self.0.stored.notify_one();

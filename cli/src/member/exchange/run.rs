@@ -91,10 +91,10 @@ pub(crate) async fn exchange(args: ExchangeArgs, mut signals: Signals) -> Result
     ended_at(&member.path, end?).and(written)
 }
 
-/// With a store, what the documents hold is in it. Looked at when it was written for the last time.
+/// With a store, what the documents hold is in it, and no document that was destroyed. Looked at when it was written for the last time.
 fn all_stored(exchange: &Exchange) -> Result<(), Failure> {
     let documents = exchange.documents();
-    let mut lost = documents
+    let lost = documents
         .iter()
         .filter_map(|doc| match doc.stored().now_or_never() {
             None => Some(format!(
@@ -104,12 +104,17 @@ fn all_stored(exchange: &Exchange) -> Result<(), Failure> {
             Some(Err(error @ NotStored::Failed { .. })) => Some(error.to_string()),
             Some(_) => None,
         });
+    let undeleted = exchange.undeleted();
+    let kept = undeleted
+        .iter()
+        .map(|doc| format!("{doc} was destroyed, and the store may have it still"));
+    let mut lost = lost.chain(kept);
     let Some(first) = lost.next() else {
         return Ok(());
     };
     Err(Failure::work(match lost.count() {
         0 => first,
-        others => format!("{first}; nor are {others} other documents"),
+        others => format!("{first}; and the store lacks changes of {others} other documents"),
     }))
 }
 
