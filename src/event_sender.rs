@@ -268,7 +268,7 @@ impl EventSender {
 
     /// An accepted stream did not complete the handshake. One that closed at once was a probe.
     pub(crate) fn handshake_failed(&self, error: HandshakeError) {
-        if !matches!(error, HandshakeError::Closed) {
+        if !matches!(error, HandshakeError::Closed { .. }) {
             self.not_established(error);
         }
     }

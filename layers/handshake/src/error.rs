@@ -19,8 +19,28 @@ pub enum HandshakeError {
     Channel(#[source] BoxError),
     /// The peer closed the connection. On the accepting side this is normal: other peers connect and close to
     /// find out whether a process listens (wire section 3.7).
-    #[error("the peer closed the connection during the handshake")]
-    Closed,
+    #[error(
+        "the peer closed the connection during the handshake{}",
+        BeforeAnswer(tried)
+    )]
+    Closed {
+        /// The wire versions that were tried, in order; empty on the accepting side.
+        tried: Vec<WireVersion>,
+    },
+    /// The peer writes in the other wire version, and went on to wait: one that can use both would have connected again.
+    /// Of the accepting side, where its wire version is fixed.
+    #[error(
+        "no establish on wire version {ours} within {}: the peer uses wire version {theirs}",
+        Millis(*waited)
+    )]
+    OtherVersion {
+        /// What the peer has written in.
+        theirs: WireVersion,
+        /// The one of this side.
+        ours: WireVersion,
+        /// The time waited.
+        waited: Duration,
+    },
     /// [`HandshakeLayer::admit`](crate::HandshakeLayer::admit) has rejected the peer.
     #[error("the peer {peer:?}{} is not admitted", OfUser(*credentials))]
     NotAdmitted {
@@ -69,7 +89,7 @@ impl HandshakeError {
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
                 )
             {
-                return Self::Closed;
+                return Self::Closed { tried: Vec::new() };
             }
             next = error.source();
         }
@@ -96,6 +116,25 @@ impl fmt::Display for NoEstablish<'_> {
             [] => "no establish",
             _ => "no answer to establish",
         })?;
+        OnWire(self.0).fmt(f)
+    }
+}
+
+struct BeforeAnswer<'a>(&'a [WireVersion]);
+
+impl fmt::Display for BeforeAnswer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() {
+            f.write_str(", without an answer to establish")?;
+        }
+        OnWire(self.0).fmt(f)
+    }
+}
+
+struct OnWire<'a>(&'a [WireVersion]);
+
+impl fmt::Display for OnWire<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, wire) in self.0.iter().enumerate() {
             f.write_str(if i == 0 { " on wire version " } else { " or " })?;
             wire.fmt(f)?;

@@ -2,9 +2,11 @@
 //!
 //! In: a channel. Out: the peer. May touch: that channel.
 
-use std::{future::poll_fn, io, pin::Pin};
+use std::{future::poll_fn, io, pin::Pin, time::Duration};
 
-use kyneta_uds_core::{Channel, ChannelMsg, Establish, Inbound};
+use kyneta_uds_core::{
+    Channel, ChannelMsg, Establish, FrameFault, Inbound, Rejection, WireVersion,
+};
 use tokio::task::yield_now;
 
 use crate::{
@@ -16,11 +18,31 @@ use crate::{
     peer_info::PeerInfo,
 };
 
-/// Performs the handshake: until the peer is known and has an answer.
+/// The wire versions of a peer that writes in the other one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OtherVersion {
+    pub(crate) theirs: WireVersion,
+    pub(crate) ours: WireVersion,
+}
+
+impl OtherVersion {
+    pub(crate) const fn error(self, waited: Duration) -> HandshakeError {
+        let Self { theirs, ours } = self;
+        HandshakeError::OtherVersion {
+            theirs,
+            ours,
+            waited,
+        }
+    }
+}
+
+/// Performs the handshake: until the peer is known and has an answer. `other` is set when the peer writes in the other
+/// wire version.
 pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
     channel: &mut C,
     handshake: &mut HandshakeMachine,
     config: &HandshakeConfig,
+    other: &mut Option<OtherVersion>,
 ) -> Result<PeerInfo, HandshakeError> {
     if handshake.side() == Side::Connecting {
         send_establish(channel, config.establish.clone()).await?;
@@ -48,6 +70,10 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
                     return Err(other_protocol(channel, handshake.side()).await);
                 }
                 tracing::debug!(%rejection, "message rejected during the handshake");
+                if let Rejection::Frame(FrameFault::OtherVersion { got, expected }) = rejection {
+                    let (theirs, ours) = (got, expected);
+                    *other = Some(OtherVersion { theirs, ours });
+                }
                 continue;
             }
             Some(Ok(Inbound::Noticed(notice))) => {
@@ -57,7 +83,7 @@ pub(crate) async fn exchange<C: Channel<ChannelMsg, In = ChannelMsg>>(
             // A kind of item that this version of the layer does not know.
             Some(Ok(_)) => continue,
             Some(Err(error)) => return Err(HandshakeError::Channel(error.into())),
-            None => return Err(HandshakeError::Closed),
+            None => return Err(HandshakeError::Closed { tried: Vec::new() }),
         };
         if let Reaction::Established { peer, answer } = handshake.received(msg) {
             let peer = PeerInfo::new(peer, channel.connection());

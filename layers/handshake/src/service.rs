@@ -97,15 +97,25 @@ impl<S> Handshake<S> {
         let mut channel = self.inner.call(target).await.map_err(make_error)?;
         let mut handshake = HandshakeMachine::new(Side::Accepting);
         let started = Instant::now();
-        let exchange = exchange(&mut channel, &mut handshake, &self.config);
-        match timeout_at(after(started, self.config.timeout), exchange).await {
-            Ok(Ok(peer)) => Ok(Established::new(channel, handshake, peer)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(HandshakeError::Unanswered {
+        let mut other = None;
+        let exchange = exchange(&mut channel, &mut handshake, &self.config, &mut other);
+        let ended = timeout_at(after(started, self.config.timeout), exchange).await;
+        let waited = started.elapsed();
+        let error = match ended {
+            Ok(Ok(peer)) => return Ok(Established::new(channel, handshake, peer)),
+            Ok(Err(error)) => error,
+            Err(_) => HandshakeError::Unanswered {
                 tried: Vec::new(),
-                waited: started.elapsed(),
-            }),
-        }
+                waited,
+            },
+        };
+        // A peer that tries both versions has left after its first wait, which is as long as ours or so.
+        let is_late = waited > self.config.wire_fallback.saturating_mul(2);
+        Err(match (error, other) {
+            (HandshakeError::Unanswered { .. }, Some(of)) => of.error(waited),
+            (HandshakeError::Closed { .. }, Some(of)) if is_late => of.error(waited),
+            (error, _) => error,
+        })
     }
 
     /// Tries the wire versions in turn, each pair of attempts for twice as long as the pair before. Without an
@@ -139,11 +149,16 @@ impl<S> Handshake<S> {
                 deadline.min(after(Instant::now(), attempt_timeout))
             };
             let mut handshake = HandshakeMachine::new(Side::Connecting);
-            let exchange = exchange(&mut channel, &mut handshake, &self.config);
+            // A listener writes nothing before its answer.
+            let mut other = None;
+            let exchange = exchange(&mut channel, &mut handshake, &self.config, &mut other);
             match timeout_at(until, exchange).await {
                 Ok(Ok(peer)) => {
                     self.last_wire.store(peer.wire().byte(), Ordering::Relaxed);
                     return Ok(Established::new(channel, handshake, peer));
+                }
+                Ok(Err(HandshakeError::Closed { .. })) => {
+                    return Err(HandshakeError::Closed { tried });
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => tracing::debug!(%wire, "no answer to establish"),

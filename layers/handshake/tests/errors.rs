@@ -40,7 +40,14 @@ fn all() -> Vec<Box<dyn Error + Send + Sync>> {
         Box::new(HandshakeError::Channel(
             CborError::Transport(framing().into()).into(),
         )),
-        Box::new(HandshakeError::Closed),
+        Box::new(HandshakeError::Closed {
+            tried: vec![WireVersion::V3],
+        }),
+        Box::new(HandshakeError::OtherVersion {
+            theirs: WireVersion::V2,
+            ours: WireVersion::V3,
+            waited: Duration::ZERO,
+        }),
         Box::new(HandshakeError::NotAdmitted {
             peer,
             credentials: None::<Credentials>,
@@ -101,6 +108,16 @@ fn the_errors_of_a_handshake_read_well() {
     let unanswered = |tried| HandshakeError::Unanswered { tried, waited };
     let table = [
         (unanswered(vec![]), "no establish within 500ms"),
+        (
+            HandshakeError::Closed { tried: vec![] },
+            "the peer closed the connection during the handshake",
+        ),
+        (
+            HandshakeError::Closed {
+                tried: vec![WireVersion::V2],
+            },
+            "the peer closed the connection during the handshake, without an answer to establish on wire version 2",
+        ),
         (
             unanswered(vec![WireVersion::V3, WireVersion::V2]),
             "no answer to establish on wire version 3 or 2 within 500ms",

@@ -40,7 +40,7 @@ pub(crate) fn of_probe(error: &(dyn Error + 'static)) -> Probe {
             _ => {}
         }
         match error.downcast_ref() {
-            Some(HandshakeError::Closed) => return Probe::Rejected,
+            Some(HandshakeError::Closed { .. }) => return Probe::Rejected,
             Some(HandshakeError::OtherProtocol) => return Probe::Foreign,
             _ => {}
         }
@@ -111,7 +111,10 @@ mod tests {
             (NotAllowed { credentials: None }.into(), Probe::NotAllowed),
             (AdmissionError::Closed.into(), Probe::Rejected),
             (AdmissionError::Foreign.into(), Probe::Foreign),
-            (HandshakeError::Closed.into(), Probe::Rejected),
+            (
+                HandshakeError::Closed { tried: vec![] }.into(),
+                Probe::Rejected,
+            ),
             (HandshakeError::OtherProtocol.into(), Probe::Foreign),
             (kernel(io::ErrorKind::ConnectionReset), Probe::Rejected),
             (kernel(io::ErrorKind::ConnectionRefused), Probe::NoListener),

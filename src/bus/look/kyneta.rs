@@ -56,7 +56,7 @@ impl KynetaLook {
             Err(HandshakeError::OtherProtocol) => {
                 return Err(LookError::OtherProtocol { path: path.clone() });
             }
-            Err(HandshakeError::Closed) => {
+            Err(HandshakeError::Closed { .. }) => {
                 return Err(LookError::Rejected { path: path.clone() });
             }
             Err(HandshakeError::Make(error)) => return Err(not_connected(path, error)),
