@@ -7,6 +7,8 @@ use std::{error::Error, process::ExitCode};
 use kyneta_uds::BoxError;
 pub(crate) use kyneta_uds::Chain;
 
+use crate::logs::say;
+
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -28,11 +30,13 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::Work(error) => {
-                eprintln!("kyneta-uds: {}", Chain(&**error));
+                say(format_args!("kyneta-uds: {}", Chain(&**error)));
                 ExitCode::from(1)
             }
             Self::Usage(what) => {
-                eprintln!("kyneta-uds: {what}\n\nFor more information, try '--help'.");
+                say(format_args!(
+                    "kyneta-uds: {what}\n\nFor more information, try '--help'."
+                ));
                 ExitCode::from(2)
             }
             Self::Unread => ExitCode::SUCCESS,

@@ -1,17 +1,18 @@
-//! Logs, written to stderr by a thread of its own.
+//! Logs and other lines for a person, written to stderr by a thread of its own.
 //!
-//! In: log lines, from any task. Out: the same on stderr. If stderr is slow, lines are dropped and
+//! In: lines, from any task. Out: the same on stderr. If stderr is slow, lines are dropped and
 //! counted: a peer decides how much there is to log, and must not be able to block the other ones.
 
 use std::{
+    fmt,
     io::{self, Write as _},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
@@ -36,6 +37,19 @@ enum Entry {
     Line(Vec<u8>),
     /// Confirms that all lines before it are written.
     Flush(SyncSender<()>),
+}
+
+/// Those of this process, once there are any.
+static STARTED: OnceLock<Logs> = OnceLock::new();
+
+/// Writes a line to stderr, as the logs are written: a stderr that is full or is not read blocks nothing.
+pub(crate) fn say(line: impl fmt::Display) {
+    let line = format!("{line}\n").into_bytes();
+    match STARTED.get() {
+        Some(logs) => logs.put(line),
+        // A failed write has no other place to be reported.
+        None => drop(io::stderr().write_all(&line)),
+    }
 }
 
 /// Where log lines go.
@@ -67,6 +81,8 @@ impl Logs {
             .with_writer(logs.clone())
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
             .init();
+        // Called once.
+        let _ = STARTED.set(logs.clone());
         Ok(logs)
     }
 
@@ -82,9 +98,23 @@ impl Logs {
 
     /// Waits until all lines are written, or for the flush timeout.
     pub(crate) fn finish(&self) {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
         let (mark, reached) = sync_channel(1);
-        if self.lines.try_send(Entry::Flush(mark)).is_ok() {
-            let _ = reached.recv_timeout(FLUSH_TIMEOUT);
+        let mut entry = Entry::Flush(mark);
+        while let Err(TrySendError::Full(back)) = self.lines.try_send(entry) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            entry = back;
+            thread::sleep(PAUSE);
+        }
+        let _ = reached.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+
+    fn put(&self, line: Vec<u8>) {
+        if self.lines.try_send(Entry::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -113,9 +143,7 @@ fn write_entries(entries: &Receiver<Entry>, dropped: &AtomicU64) {
 
 impl io::Write for Logs {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.lines.try_send(Entry::Line(line.to_vec())).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.put(line.to_vec());
         Ok(line.len())
     }
 

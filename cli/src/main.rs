@@ -51,11 +51,14 @@ fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     let done = run(cli.command, &runtime, signals);
+    // Room for the reason, which is not to be dropped.
     logs.finish();
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
+    };
+    logs.finish();
+    code
 }
 
 /// One thread is enough for every command, and the fastest for one connection.

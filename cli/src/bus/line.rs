@@ -1,7 +1,7 @@
 //! The events of a member of a bus: the JSON lines of stdout, and the lines for a person.
 //!
 //! In: what the bus reports, as the library has it. Out: one line for each. What other processes have said is escaped
-//! in lines for a person. Pure.
+//! in lines for a person. Touches stderr, in lines for a person.
 
 #[cfg(feature = "links")]
 use kyneta_uds::machines::LinkChange;
@@ -17,6 +17,7 @@ use crate::event_fields::LinkFields;
 use crate::{
     event_fields::{ErrorFields, WaitingFields},
     event_writer::EventText,
+    logs::say,
     style::{Color, Escaped, Style},
 };
 
@@ -152,7 +153,7 @@ impl EventText for Line<'_> {
             }
             _ => {
                 if let Some(note) = self.note() {
-                    eprintln!("{note}");
+                    say(note);
                 }
                 String::new()
             }

@@ -24,6 +24,7 @@ use self::{
 use crate::{
     bus::{members_json, members_text},
     failure::{Chain, Failure},
+    logs::say,
     signals::Signals,
     stdout,
     style::{Escaped, Style},
@@ -54,7 +55,7 @@ pub(crate) async fn status(args: StatusArgs, mut signals: Signals) -> Result<(),
                 Err(Failure::Work(error)) if args.watch => {
                     let why = Chain(&*error).to_string();
                     if absent.as_ref() != Some(&why) {
-                        eprintln!("kyneta-uds: {why}; waiting for it");
+                        say(format_args!("kyneta-uds: {why}; waiting for it"));
                         absent = Some(why);
                     }
                 }

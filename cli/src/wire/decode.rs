@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     diagnostic::foreign,
-    json_lines::{Fault, LineDir, each_line, stdin, stdout},
+    json_lines::{Fault, LineDir, each_line, stdin, stdout, unreadable},
 };
 use crate::{
     failure::Failure,
@@ -57,7 +57,7 @@ pub(crate) fn decode_raw(wire: WireMode, max_frame: u32) -> Result<(), Failure> 
     let mut out = Vec::new();
     let mut unread = 0;
     loop {
-        let block = stdin.fill_buf()?;
+        let block = stdin.fill_buf().map_err(unreadable)?;
         if block.is_empty() {
             break;
         }

@@ -79,7 +79,7 @@ pub(super) fn each_text<E: Serialize>(
     let mut stdout = stdout();
     let mut count = 0u64;
     let mut out = Vec::new();
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.next().map_err(unreadable)? {
         out.clear();
         let answered = match line {
             Line::TooLong => Err(JsonError::new(format!(
@@ -117,6 +117,10 @@ const fn line_limit(max_frame: u32) -> usize {
     (max_frame as usize)
         .saturating_mul(6)
         .saturating_add(1 << 20)
+}
+
+pub(super) fn unreadable(error: io::Error) -> Failure {
+    Failure::work(format!("stdin cannot be read: {error}"))
 }
 
 const BLOCK: usize = 64 << 10;

@@ -2,11 +2,13 @@
 //!
 //! Held: it ends, and its peers are served, although its output waits. A failure is the time limit of the test.
 
-#[cfg(target_os = "linux")]
-use std::fs::File;
 use std::{
+    fs::File,
     io::{self, Read as _, Write as _},
-    os::unix::net::UnixListener,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     process::{ChildStdout, Stdio},
     time::Duration,
 };
@@ -14,7 +16,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    process::{Process, Signal, command},
+    process::{Process, Signal, command, start},
     raw_peer::RawPeer,
     support::common::{Bus, raw},
 };
@@ -86,6 +88,55 @@ fn an_unread_stderr_blocks_nothing() {
     hub.signal(Signal::TERM);
     assert_eq!(hub.end().code, 0);
     drop(held);
+}
+
+/// Without `--json` what is no message goes to stderr.
+#[test]
+fn an_unread_stderr_holds_no_member_of_a_bus_up() {
+    let bus = Bus::new();
+    let (full, held) = UnixStream::pair().unwrap();
+    full.set_nonblocking(true).unwrap();
+    while (&full).write(&[b'-'; 4096]).is_ok() {}
+    full.set_nonblocking(false).unwrap();
+    let mut command = command(["bus", bus.path.to_str().unwrap()]);
+    let child = command.stderr(OwnedFd::from(full)).spawn().unwrap();
+    let mut member = Process::without_stderr(child);
+    let mut other = start(&["bus", bus.path.to_str().unwrap(), "--json", "--id", "other"]);
+    other.until(&json!({"event": "member", "change": "joined"}));
+    other.write_line(json!({"publish": "hello"}));
+    assert_eq!(member.line(), "other: hello");
+    member.signal(Signal::TERM);
+    assert_eq!(member.end().code, 0);
+    drop(held);
+}
+
+#[test]
+fn a_stdin_that_cannot_be_read_is_named() {
+    for args in [&["decode"][..], &["decode", "--raw"], &["encode"]] {
+        let directory = File::open("/").unwrap();
+        let mut command = command([&["wire"], args].concat());
+        let output = command.stdin(directory).output().unwrap();
+        let why = "kyneta-uds: stdin cannot be read: Is a directory (os error 21)\n";
+        assert_eq!(String::from_utf8_lossy(&output.stderr), why, "{args:?}");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stderr_that_cannot_be_written_changes_no_code() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let bus = Bus::new();
+    let path = bus.path.to_str().unwrap();
+    let who = command(["who", path]).stderr(full()).status().unwrap();
+    assert_eq!(who.code(), Some(1));
+    let same = ["peer", path, "--status", path];
+    let usage = command(same).stderr(full()).status().unwrap();
+    assert_eq!(usage.code(), Some(2));
+    let child = command(["bus", path]).stderr(full()).spawn().unwrap();
+    let mut member = Process::without_stderr(child);
+    member.write_line("hello");
+    assert_eq!(member.finish().code, 0);
 }
 
 #[cfg(target_os = "linux")]

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     failure::{Chain, Failure},
+    logs::say,
     option_values::socket_path,
     signals::Signals,
     stdout::broken_is_quiet,
@@ -86,10 +87,10 @@ pub(crate) async fn doc(args: DocArgs, mut signals: Signals) -> Result<(), Failu
         match session(&args, &mut shown, &mut signals).await {
             Ok(End::Done) => return Ok(()),
             Ok(End::Lost) => {
-                eprintln!(
+                say(format_args!(
                     "the listener at {} has ended: waiting for another",
                     args.path
-                );
+                ));
                 pause = SHORTEST;
             }
             Err(failure) if !args.watch || shown.is_none() => return Err(failure),
@@ -188,7 +189,7 @@ pub(super) async fn connect(
 /// Prints the list, or that it is empty.
 fn list(lines: Vec<String>, path: &SocketPath) -> Result<End, Failure> {
     if lines.is_empty() {
-        eprintln!("there is no document at {path}");
+        say(format_args!("there is no document at {path}"));
     }
     let mut lines = lines.into_iter();
     lines.try_for_each(|text| line(format_args!("{text}")))?;
