@@ -7,7 +7,7 @@ use std::{error::Error, process::ExitCode};
 use kyneta_uds::BoxError;
 pub(crate) use kyneta_uds::Chain;
 
-use crate::logs::say;
+use crate::{advice, logs::say};
 
 /// Why a command did not do its work.
 #[derive(Debug)]
@@ -24,6 +24,17 @@ impl Failure {
     /// A failure at work, described in a sentence.
     pub(crate) fn work(what: impl Into<String>) -> Self {
         Self::Work(what.into().into())
+    }
+
+    /// With what a person can do about it, if users keep the two processes apart. See [`advice::of`].
+    pub(crate) fn advised(self, allows: bool) -> Self {
+        let Self::Work(error) = self else {
+            return self;
+        };
+        match advice::of(&*error, allows) {
+            advice if advice.is_empty() => Self::Work(error),
+            advice => Self::work(format!("{}{advice}", Chain(&*error))),
+        }
     }
 
     /// Prints the reason on stderr.

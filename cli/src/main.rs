@@ -3,6 +3,7 @@
 //! In: the command line, stdin. Out: data on stdout, logs on stderr. Exit 0 when done, 1 after a
 //! failure at work, 2 for wrong usage.
 
+mod advice;
 mod args;
 mod bench;
 mod bus;
@@ -93,7 +94,9 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
     match command {
         Command::Peer(args) => {
             raise_descriptor_limit();
-            runtime.block_on(member::peer(args, signals()?))
+            runtime
+                .block_on(member::peer(args, signals()?))
+                .map_err(|failure| failure.advised(true))
         }
         #[cfg(feature = "machines")]
         Command::Key { file } => member::key(&file),
@@ -105,17 +108,27 @@ fn run(command: Command, runtime: &Runtime, signals: Option<Signals>) -> Result<
             raise_descriptor_limit();
             runtime.block_on(member::listen(args, signals()?))
         }
-        Command::Connect(args) => runtime.block_on(member::connect(args, signals()?)),
+        Command::Connect(args) => runtime
+            .block_on(member::connect(args, signals()?))
+            .map_err(|failure| failure.advised(false)),
         Command::Exchange(args) => {
             raise_descriptor_limit();
-            runtime.block_on(member::exchange(args, signals()?))
+            runtime
+                .block_on(member::exchange(args, signals()?))
+                .map_err(|failure| failure.advised(true))
         }
-        Command::Doc(args) => runtime.block_on(member::doc(args, signals()?)),
+        Command::Doc(args) => runtime
+            .block_on(member::doc(args, signals()?))
+            .map_err(|failure| failure.advised(false)),
         Command::Bus(args) => {
             raise_descriptor_limit();
-            runtime.block_on(bus::bus(args, signals()?))
+            runtime
+                .block_on(bus::bus(args, signals()?))
+                .map_err(|failure| failure.advised(true))
         }
-        Command::Send(args) => runtime.block_on(bus::send(args)),
+        Command::Send(args) => runtime
+            .block_on(bus::send(args))
+            .map_err(|failure| failure.advised(true)),
         Command::Who(args) => runtime.block_on(bus::who(args)),
         Command::Tap(args) => runtime.block_on(bus::tap(args, signals()?)),
         Command::Status(args) => runtime.block_on(status::status(args, signals()?)),

@@ -29,6 +29,7 @@ use super::{
     line::Line,
 };
 use crate::{
+    advice,
     event_writer::EventWriter,
     failure::{Chain, Failure},
     signals::Signals,
@@ -119,7 +120,12 @@ impl Reporter {
                 self.writer.put(&Line::error(&error.code, &error.why));
             }
             BusEvent::Refused { id, error } if id.is_empty() => {
-                self.writer.put(&Line::error(&error.code, &error.why));
+                let advice = match error.code.as_str() {
+                    "not-allowed" => advice::of_listener(None),
+                    _ => String::new(),
+                };
+                let message = format!("{}{advice}", error.why);
+                self.writer.put(&Line::error(&error.code, message));
             }
             BusEvent::Refused { id, error } => {
                 self.writer

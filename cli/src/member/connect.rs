@@ -18,6 +18,7 @@ use super::{
     status_socket::StatusSocket,
 };
 use crate::{
+    advice,
     event_writer::EventWriter,
     failure::{Chain, Failure},
     signals::Signals,
@@ -75,7 +76,8 @@ fn ended(path: SocketPath, reason: DisconnectReason, last: Option<DisconnectReas
     match (&reason, last) {
         (DisconnectReason::MaxRetriesExceeded { .. }, Some(last)) => {
             let last = not_connected(path, last);
-            Failure::work(format!("{reason}: {}", Chain(&last)))
+            let advice = advice::of(&last, false);
+            Failure::work(format!("{reason}: {}{advice}", Chain(&last)))
         }
         (DisconnectReason::Error(_), _) => not_connected(path, reason).into(),
         _ => Failure::work(format!("the connection to {path} has ended: {reason}")),

@@ -11,7 +11,7 @@ use std::{
 
 use kyneta_uds::{
     DisconnectReason, DocId, Event, Events, FramingError, IdOfAnotherUser, Incoming, Notice,
-    PeerChange, PeerId, PeerInfo, Role, Stalled, State, TooManyErrors,
+    PeerChange, PeerId, PeerInfo, RejectReason, Role, Stalled, State, TooManyErrors,
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     last_failure::LastFailure,
 };
 use crate::{
+    advice,
     event_writer::EventWriter,
     failure::{Chain, Failure},
 };
@@ -159,7 +160,14 @@ impl Reporter {
                 self.writer.put(&EventLine::error("unsafe-directory", risk));
             }
             Event::ConnectionRejected { reason } => {
-                self.writer.put(&EventLine::error(reason.code(), reason));
+                let advice = match reason {
+                    RejectReason::NotAllowed { credentials } => {
+                        advice::of_listener(credentials.map(|of| of.uid))
+                    }
+                    _ => String::new(),
+                };
+                let message = format!("{reason}{advice}");
+                self.writer.put(&EventLine::error(reason.code(), message));
             }
             Event::NotEstablished { error } => {
                 self.writer
