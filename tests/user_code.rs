@@ -13,8 +13,9 @@ use std::{
 };
 
 use kyneta_uds::{
-    AccessPolicy, Bus, BusIncoming, CborLayer, Client, FramingLayer, HandshakeLayer, Incoming,
-    ListenerOptions, Message, Peer, QueueLayer, ReconnectPolicy, Server, bus::BusEvent,
+    AccessPolicy, Bus, BusIncoming, CborLayer, Client, DisconnectReason, Failure, FramingLayer,
+    HandshakeLayer, Incoming, ListenerOptions, Message, Peer, QueueLayer, ReconnectPolicy, Recover,
+    Server, State, Wait, bus::BusEvent,
 };
 use serde::{Deserialize, Serialize};
 use support::{dismiss, service, soon};
@@ -108,6 +109,39 @@ async fn a_rule_of_the_handshake_that_panics_admits_no_peer_on_either_side() {
     let error = soon(client(panics("good"))).await.unwrap_err();
     assert!(support::said(&error).contains("not admitted"), "{error:?}");
     soon(trap.dispose()).await;
+}
+
+/// Panics when it is asked, or while it is waited for.
+#[derive(Clone)]
+struct Panicking {
+    at_once: bool,
+}
+
+impl Recover for Panicking {
+    fn recover(&mut self, _: Failure<'_>) -> Result<Wait, DisconnectReason> {
+        assert!(!self.at_once, "as the test wants it");
+        let until = async { panic!("as the test wants it") };
+        Ok(Wait::until(until, None))
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_panics_ends_its_client_with_an_error_and_nothing_waits_for_ever() {
+    let bus = support::Bus::new();
+    for at_once in [true, false] {
+        let builder = || Client::builder(&bus.path).reconnect(Panicking { at_once });
+        soon(builder().connect(service_fn(IGNORE)))
+            .await
+            .unwrap_err();
+        let server = Server::builder(&bus.path).listen(service_fn(IGNORE));
+        let server = server.await.unwrap();
+        let client = soon(builder().connect(service_fn(IGNORE))).await.unwrap();
+        soon(server.dispose()).await;
+        let reason = soon(client.closed()).await;
+        assert_eq!(reason.kind(), "error", "{reason}");
+        soon(client.wait_for(|state| matches!(state, State::Connected))).await;
+        soon(client.dispose()).await;
+    }
 }
 
 #[tokio::test]
