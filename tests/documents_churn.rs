@@ -23,8 +23,8 @@ use support::{Path, id, schema, service, soon, text};
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// How many members come and go before what is held is looked at, and after.
-const BEFORE: usize = 80;
-const AFTER: usize = 160;
+const BEFORE: usize = 48;
+const AFTER: usize = 64;
 
 /// How many ids they have, more than peers are remembered.
 const IDS: usize = 32;

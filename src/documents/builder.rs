@@ -138,6 +138,7 @@ impl ExchangeBuilder {
     }
 
     /// The bytes of all documents together, as their kinds count them, beyond which nothing is added. 1 GiB by default.
+    /// Before that, histories are given up, so that peers that lack something are sent whole documents.
     /// An edit then fails with [`DocumentError::Full`](super::DocumentError::Full), an offer is an
     /// [`ExchangeEvent::Diagnostic`](super::ExchangeEvent::Diagnostic), until documents are destroyed. The last change
     /// may go beyond it, and what a store has is opened all the same. What comes in the open lines may go beyond it by

@@ -4,7 +4,8 @@
 //!
 //! A document counts what it holds as at least so much, because measuring costs a look at all of it. Near the limit
 //! the documents whose count is the most uncertain are measured, until an eighth of the limit is free, so that the next
-//! documents need not be measured at once.
+//! documents need not be measured at once. If that is not enough, they give up their histories in the same way: else the
+//! histories of many documents would fill the room for good.
 //!
 //! What comes in a line says what its peer has processed, and so which messages here can be removed. If it were refused
 //! like anything else, lines that have filled the room would stay full. So there is an eighth more for it.
@@ -62,7 +63,11 @@ impl Room {
             Of::Inbox => self.limit.saturating_add(self.limit / 8),
         };
         if self.held() > limit {
-            self.measure(all());
+            let all = all();
+            self.measure(&all);
+            if self.held() > limit {
+                self.forget_histories(&all);
+            }
         }
         match self.held() {
             bytes if bytes > limit => Err(DocumentsFull { bytes, limit }),
@@ -83,12 +88,27 @@ impl Room {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn measure(&self, all: Vec<Arc<DocCell>>) {
-        let uncertain = all.into_iter().map(|cell| (cell.uncertain_bytes(), cell));
-        let mut uncertain: Vec<_> = uncertain.filter(|(bytes, _)| *bytes > 0).collect();
-        uncertain.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        for (_, cell) in uncertain {
-            cell.measure();
+    fn measure(&self, all: &[Arc<DocCell>]) {
+        self.free(all, DocCell::uncertain_bytes, DocCell::measure);
+    }
+
+    /// What peers can be sent in another way leaves before anything is refused.
+    fn forget_histories(&self, all: &[Arc<DocCell>]) {
+        self.free(all, DocCell::history_bytes, DocCell::forget_history);
+    }
+
+    /// Does something to the documents, those first that it may free the most bytes of, until an eighth is free.
+    fn free(
+        &self,
+        all: &[Arc<DocCell>],
+        most: impl Fn(&DocCell) -> usize,
+        free: impl Fn(&DocCell),
+    ) {
+        let by_bytes = all.iter().map(|cell| (most(cell), cell));
+        let mut by_bytes: Vec<_> = by_bytes.filter(|(bytes, _)| *bytes > 0).collect();
+        by_bytes.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (_, cell) in by_bytes {
+            free(cell);
             if self.held() <= self.limit - self.limit / 8 {
                 return;
             }

@@ -30,6 +30,14 @@ pub trait DocReplica: Replica {
 
     /// Counts the bytes anew, which takes a look at all of it.
     fn measure(&mut self) -> usize;
+
+    /// How many of the bytes are of a history that it can do without. 0 by default.
+    fn history_bytes(&self) -> usize {
+        0
+    }
+
+    /// Gives up that history. A peer that lacks some of it is then sent the whole document. Nothing by default.
+    fn forget_history(&mut self) {}
 }
 
 /// What an edit needs from outside: when it is made, and a random number.
@@ -187,6 +195,14 @@ impl DocReplica for PlainReplica {
 
     fn measure(&mut self) -> usize {
         self.measure()
+    }
+
+    fn history_bytes(&self) -> usize {
+        self.log_bytes()
+    }
+
+    fn forget_history(&mut self) {
+        self.compact();
     }
 }
 

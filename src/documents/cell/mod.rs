@@ -300,6 +300,8 @@ impl DocCell {
         let bytes = state.replica.bytes();
         self.room.count(state.counted, bytes);
         state.counted = bytes;
+        // It never holds more than it counts: what it counts beyond this may be too much.
+        state.measured = state.measured.min(bytes);
     }
 
     /// By how much what it counts may be too much.
@@ -312,6 +314,17 @@ impl DocCell {
     pub(super) fn measure(&self) {
         let mut state = self.state();
         state.measured = state.replica.measure();
+        self.count(&mut state);
+    }
+
+    /// What it counts of a history that it can do without.
+    pub(super) fn history_bytes(&self) -> usize {
+        self.state().replica.history_bytes()
+    }
+
+    pub(super) fn forget_history(&self) {
+        let mut state = self.state();
+        state.replica.forget_history();
         self.count(&mut state);
     }
 
