@@ -125,22 +125,12 @@ impl MemberInfo {
         let here = MemberId::new(self.id.clone(), self.incarnation);
         match &self.machine {
             Some(name) => MemberId {
-                machine: machine_id(name.as_str()),
+                machine: MachineId::of_name(name.as_str()),
                 ..here
             },
             None => here,
         }
     }
-}
-
-/// The number of a machine, in this process and in one that takes over from it: FNV-1a, which does not change with a
-/// release.
-pub(crate) fn machine_id(name: &str) -> MachineId {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    // This machine is 0.
-    MachineId(hash.max(1))
 }
 
 impl fmt::Display for MemberInfo {
@@ -156,7 +146,7 @@ mod tests {
     #[test]
     fn a_member_that_is_known_by_its_id_alone_is_introduced_as_itself() {
         for (id, machine) in [
-            ("stock@rome", machine_id("rome")),
+            ("stock@rome", MachineId::of_name("rome")),
             ("stock@rome", MachineId::default()),
             ("stock", MachineId::default()),
         ] {

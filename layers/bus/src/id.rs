@@ -59,6 +59,17 @@ impl SeqNo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MachineId(pub u64);
 
+impl MachineId {
+    /// That of another machine, by its name: FNV-1a, which does not change with a process or a release.
+    pub fn of_name(name: &str) -> Self {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        // 0 is this machine.
+        Self(hash.max(1))
+    }
+}
+
 /// A connection to a hub. The shell numbers them and uses no number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey(pub u64);

@@ -8,7 +8,6 @@ use kyneta_uds_bus::{
 use kyneta_uds_core::PeerId;
 
 use crate::bus::{
-    info::machine_id,
     shared::Shared,
     wire::{Greeting, VERSIONS},
 };
@@ -58,7 +57,7 @@ pub(crate) fn hello(greeting: &Greeting) -> Option<Hello> {
     let far = greeting.far.iter();
     let far = far.map(|of| {
         let (_, machine) = of.0.rsplit_once('@')?;
-        let machine = machine_id(machine);
+        let machine = MachineId::of_name(machine);
         let member = member(&of.0, of.1)?;
         Some((MemberId { machine, ..member }, place(of)))
     });

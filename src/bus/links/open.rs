@@ -27,7 +27,6 @@ use super::{
 use crate::bus::{
     channel::MAGIC,
     event::BusEvent,
-    info::machine_id,
     shared::{Shared, max_frame},
     wire::VERSIONS,
 };
@@ -94,7 +93,7 @@ where
     hello.map_err(|_| LinkFault::Silent)??;
     // The name of a machine is shorter than any name.
     let name = Name::new(machine.as_str()).map_err(broken)?;
-    let id: MachineId = machine_id(name.as_str());
+    let id = MachineId::of_name(name.as_str());
     let outbox = Arc::new(LinkBox::default());
     shared.linked(id, number, outbox.clone())?;
     let pump = Pump {
