@@ -12,7 +12,7 @@ use kyneta_uds_framing::FramingConfig;
 
 use super::{
     builder::BusBuilder,
-    wire::{Body, Down, MachineNames, Names, greet},
+    wire::{Body, Down, Names, greet},
 };
 use crate::{connection::Connection, deadline::Deadline, error::Error, socket};
 
@@ -96,21 +96,17 @@ impl Link {
     }
 
     /// The next payload; waits for it.
-    pub(super) fn next(
-        &mut self,
-        machines: &mut MachineNames,
-        deadline: &mut Deadline,
-    ) -> Result<Down, Error> {
+    pub(super) fn next(&mut self, deadline: &mut Deadline) -> Result<Down, Error> {
         let payload = self.connection.next(deadline)?;
-        self.names.down(payload, machines).map_err(Error::Rejected)
+        self.names.down(payload).map_err(Error::Rejected)
     }
 
     /// The next payload, if it has been read.
-    pub(super) fn arrived(&mut self, machines: &mut MachineNames) -> Result<Option<Down>, Error> {
+    pub(super) fn arrived(&mut self) -> Result<Option<Down>, Error> {
         let Some(payload) = self.connection.arrived()? else {
             return Ok(None);
         };
-        let down = self.names.down(payload, machines);
+        let down = self.names.down(payload);
         down.map(Some).map_err(Error::Rejected)
     }
 

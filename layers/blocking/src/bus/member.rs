@@ -19,7 +19,7 @@ use super::{
     error::BusError,
     link::{Link, Up},
     request::{BusRequest, Unanswered},
-    wire::{Body, Down, Kind, MachineNames},
+    wire::{Body, Down, Kind},
 };
 use crate::{deadline::Deadline, error::Error};
 
@@ -89,7 +89,6 @@ pub struct BusMember<M> {
     member: Member<Body>,
     /// Absent after a loss.
     link: Option<Link>,
-    machines: MachineNames,
     /// With those that were there when the hub welcomed this member.
     meeting: Meeting,
     /// What came and was not given out.
@@ -171,7 +170,6 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             settings,
             member: Member::new(me, MemberConfig::default()),
             link: None,
-            machines: MachineNames::new(),
             meeting: Meeting::default(),
             held: VecDeque::new(),
             waits: SeqNo(0),
@@ -493,7 +491,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         let Some(link) = &mut self.link else {
             return self.connect(deadline);
         };
-        let mut next = link.next(&mut self.machines, deadline).map(Some);
+        let mut next = link.next(deadline).map(Some);
         loop {
             match next {
                 Ok(Some(down)) => self.down(down)?,
@@ -501,7 +499,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
                 Err(error) => return self.ended(error),
             }
             let Some(link) = &mut self.link else { break };
-            next = link.arrived(&mut self.machines);
+            next = link.arrived();
         }
         self.event(MemberEvent::Acknowledge);
         self.flush(deadline)

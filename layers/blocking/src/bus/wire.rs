@@ -131,15 +131,16 @@ pub(super) enum Down {
     Refused(Refused),
 }
 
+/// Members that have a number at once, at most: twice as many as there may be on a bus, because one that has left and its
+/// successor may both have one.
+const MAX_NAMES: usize = 8192;
+
 /// The members of one connection, by the numbers that the hub has given them.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     members: BTreeMap<u64, MemberId>,
     aliases: BTreeMap<MemberId, u64>,
 }
-
-/// The machines of all connections: the first is 1, and this machine is 0.
-pub(super) type MachineNames = Vec<String>;
 
 fn told((member, place): &(MemberId, Place)) -> Told<'_> {
     let id = member.peer.as_str();
@@ -229,11 +230,7 @@ impl Names {
     }
 
     /// What a payload says.
-    pub(super) fn down(
-        &mut self,
-        payload: Value,
-        machines: &mut MachineNames,
-    ) -> Result<Down, Rejection> {
+    pub(super) fn down(&mut self, payload: Value) -> Result<Down, Rejection> {
         let Value::Array(items) = payload else {
             return Err(invalid("a payload that is no array"));
         };
@@ -258,9 +255,7 @@ impl Names {
             17 => return Ok(Down::Refused(items.map()?)),
             18 => {
                 let alias = items.number()?;
-                let member = introduced(items.map()?, machines)?;
-                self.aliases.insert(member.clone(), alias);
-                self.members.insert(alias, member);
+                self.introduce(alias, introduced(items.map()?)?)?;
                 return Ok(Down::Frames(Vec::new()));
             }
             19 => DownFrame::Joined {
@@ -347,6 +342,20 @@ impl Names {
         Ok(Down::Frames(vec![message(n, kind, data)]))
     }
 
+    /// A number names one member, and a member has one number: the last one.
+    fn introduce(&mut self, alias: u64, member: MemberId) -> Result<(), Rejection> {
+        if self.members.len() >= MAX_NAMES && !self.members.contains_key(&alias) {
+            return Err(invalid("more members than a bus has"));
+        }
+        if let Some(before) = self.aliases.insert(member.clone(), alias) {
+            self.members.remove(&before);
+        }
+        if let Some(before) = self.members.insert(alias, member.clone()) {
+            self.aliases.remove(&before);
+        }
+        Ok(())
+    }
+
     fn member(&self, alias: u64) -> Result<MemberId, Rejection> {
         let member = self.members.get(&alias).cloned();
         member.ok_or_else(|| invalid("a number that names no member"))
@@ -366,20 +375,17 @@ fn peer(id: &str) -> Result<PeerId, Rejection> {
     PeerId::new(id).map_err(|_| invalid("an id that is too long"))
 }
 
-fn introduced(of: Introduction, machines: &mut MachineNames) -> Result<MemberId, Rejection> {
+fn introduced(of: Introduction) -> Result<MemberId, Rejection> {
     let member = MemberId::new(peer(&of.id)?, Incarnation(of.inc));
     // Only one whose id says so is on another machine.
     let is_far = |name: &String| of.id.rsplit_once('@').is_some_and(|(_, of)| of == name);
-    let Some(machine) = of.machine.filter(is_far) else {
-        return Ok(member);
-    };
-    let known = machines.iter().position(|known| *known == machine);
-    let at = known.unwrap_or_else(|| {
-        machines.push(machine);
-        machines.len() - 1
-    });
-    let machine = MachineId(at as u64 + 1);
-    Ok(MemberId { machine, ..member })
+    Ok(match of.machine.filter(is_far) {
+        Some(name) => MemberId {
+            machine: MachineId::of_name(&name),
+            ..member
+        },
+        None => member,
+    })
 }
 
 fn invalid(what: &'static str) -> Rejection {

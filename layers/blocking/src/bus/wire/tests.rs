@@ -76,7 +76,7 @@ fn what_a_hub_sends_is_read() {
             continue;
         }
         let read = |hex: &str| {
-            let down = names(&means).down(payload(hex), &mut Vec::new());
+            let down = names(&means).down(payload(hex));
             format!(
                 "{:?}",
                 down.unwrap_or_else(|error| panic!("{name}, {hex}: {error}"))
@@ -165,7 +165,7 @@ fn what_is_cut_is_refused_and_what_is_changed_does_no_harm() {
                 let mut other = bytes.clone();
                 other[at] = byte;
                 if let Ok(payload) = ciborium::from_reader(&*other) {
-                    let _ = names(&means).down(payload, &mut Vec::new());
+                    let _ = names(&means).down(payload);
                 }
             }
         }
@@ -173,10 +173,45 @@ fn what_is_cut_is_refused_and_what_is_changed_does_no_harm() {
             continue;
         };
         while items.pop().is_some() {
-            let cut = names(&means).down(Value::Array(items.clone()), &mut Vec::new());
+            let cut = names(&means).down(Value::Array(items.clone()));
             let may_be =
                 matches!(&cut, Ok(Down::Frames(frames)) if items.len() > 3 || frames.len() <= 1);
             assert!(cut.is_err() || may_be, "{name}: {items:?}");
         }
     }
+}
+
+fn introduce(names: &mut Names, alias: u64, id: &str) -> Result<Down, Rejection> {
+    let introduction = Value::Map(vec![
+        ("id".into(), id.into()),
+        ("inc".into(), 1.into()),
+        ("kind".into(), "service".into()),
+    ]);
+    names.down(Value::Array(vec![18.into(), alias.into(), introduction]))
+}
+
+#[test]
+fn a_number_names_one_member_and_a_member_has_one_number() {
+    let mut names = Names::default();
+    for n in 0..100 {
+        introduce(&mut names, 1, &n.to_string()).unwrap();
+    }
+    for alias in 1..100 {
+        introduce(&mut names, alias, "a").unwrap();
+    }
+    assert_eq!((names.members.len(), names.aliases.len()), (1, 1));
+    assert!(names.member(99).is_ok() && names.member(1).is_err());
+}
+
+#[test]
+fn a_hub_that_introduces_without_end_is_not_followed() {
+    let mut names = Names::default();
+    for alias in 0..10_000 {
+        let introduced = introduce(&mut names, alias, &alias.to_string());
+        assert_eq!(introduced.is_ok(), alias < 8192, "{alias}");
+    }
+    assert_eq!((names.members.len(), names.aliases.len()), (8192, 8192));
+    // There is room for one when another one has left.
+    names.down(numbers([21, 5])).unwrap();
+    introduce(&mut names, 10_000, "late").unwrap();
 }
