@@ -7,7 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
+    io::Write as _,
+    net::Shutdown,
     os::unix::net::UnixListener,
     thread,
     time::{Duration, Instant},
@@ -15,7 +18,9 @@ use std::{
 
 use kyneta_uds::{Bus, BusIncoming, Incoming, Server};
 use kyneta_uds_blocking::{BusError, BusMember, Client, Error};
-use kyneta_uds_core::{Identity, SocketPath};
+use kyneta_uds_cbor::EncodeError;
+use kyneta_uds_core::{Identity, PayloadWriter, SocketPath, WireVersion, WriteBuf};
+use kyneta_uds_framing::FrameWriter;
 use tempfile::TempDir;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -436,6 +441,38 @@ fn a_listener_that_does_not_serve_takes_no_longer_than_the_limit_of_the_call() {
         "{member:?}"
     );
     assert!(took < Duration::from_millis(400), "{took:?}");
+}
+
+#[test]
+fn a_refusal_is_told_also_when_the_hub_reads_no_greeting() {
+    let place = Place::new();
+    let listener = UnixListener::bind(place.path.as_pathname().unwrap()).unwrap();
+    let hub = thread::spawn(move || {
+        let (mut io, _) = listener.accept().unwrap();
+        io.shutdown(Shutdown::Read).unwrap();
+        let refusal = (17, BTreeMap::from([("code", "full"), ("why", "no room")]));
+        let mut payload = Vec::new();
+        ciborium::into_writer(&refusal, &mut payload).unwrap();
+        let (mut writer, mut buf) = (FrameWriter::new(1000), WriteBuf::default());
+        for payload in [&[], &*payload] {
+            let write = |out: &mut PayloadWriter<'_>| {
+                out.put_slice(payload);
+                Ok::<(), EncodeError>(())
+            };
+            let too_large = |size, limit| EncodeError::TooLarge { size, limit };
+            let wire = WireVersion::V3;
+            writer.write(wire, &mut buf, write, too_large).unwrap();
+        }
+        io.write_all(&buf.to_vec()).unwrap();
+    });
+    let identity = Identity::service("b").unwrap();
+    let builder = BusMember::<String>::builder(place.path.clone(), identity);
+    let member = builder.timeout(Duration::from_secs(1)).connect();
+    let Err(BusError::NotAdmitted { code, why }) = member else {
+        panic!("{member:?}");
+    };
+    assert_eq!((&*code, &*why), ("full", "no room"));
+    hub.join().unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: frames, limits of time. Out: what the hub says. May touch: its socket, the clock.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use ciborium::Value;
 use kyneta_uds_bus::{Copies, Member, UpFrame};
@@ -99,6 +99,12 @@ impl Link {
     pub(super) fn next(&mut self, deadline: &mut Deadline) -> Result<Down, Error> {
         let payload = self.connection.next(deadline)?;
         self.names.down(payload).map_err(Error::Rejected)
+    }
+
+    /// What the hub has said first, if it does not admit this member: it may have ended before it read the greeting.
+    pub(super) fn refusal(&mut self) -> Option<Down> {
+        let first = self.next(&mut Deadline::after(Some(Duration::ZERO)));
+        first.ok().filter(|of| matches!(of, Down::Refused(_)))
     }
 
     /// The next payload, if it has been read.

@@ -513,7 +513,13 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         };
         match link.flush(&self.member, &self.settings, deadline) {
             Ok(()) => Ok(()),
-            Err(error) => self.ended(error),
+            Err(error) => {
+                let refusal = error.ends_connection().then(|| link.refusal());
+                match refusal.flatten() {
+                    Some(refusal) => self.down(refusal),
+                    None => self.ended(error),
+                }
+            }
         }
     }
 
