@@ -4,7 +4,7 @@
 //! was said instead, or the error.
 
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +12,10 @@ use std::{
     io::Write as _,
     net::Shutdown,
     os::unix::net::UnixListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -230,6 +234,97 @@ fn when_the_listener_ends_it_goes_on_with_the_next_one_and_nothing_is_lost_or_re
     }
     assert_eq!(ids(&c), ["b"]);
     place.runtime.block_on(disposed).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn while_the_listener_is_handed_over_each_message_comes_once_and_in_order() {
+    let place = Place::new();
+    let path = place.path.as_pathname().unwrap().to_owned();
+    let listen = || {
+        let (sender, said) = mpsc::unbounded_channel();
+        let handler = service_fn(move |incoming: BusIncoming<String>| {
+            let from = incoming.from.id.as_str().to_owned();
+            drop(sender.send((from, incoming.to_me, incoming.message)));
+            if let Some(request) = incoming.request {
+                request.answer(&"yes".to_owned()).unwrap();
+            }
+            std::future::ready(Ok::<_, Infallible>(()))
+        });
+        let builder = Bus::builder(&path).identity(Identity::service("hub").unwrap());
+        let joining = builder.take_over().join(handler);
+        let bus = place.runtime.block_on(joining).unwrap();
+        One { bus, said }
+    };
+    let mut hub = listen();
+    let mut members = [place.blocking("a"), place.blocking("b")];
+    for member in &mut members {
+        while member.members().len() < 2 {
+            member.publish(&"hello".to_owned(), SOON).unwrap();
+        }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads = members.map(|mut member| {
+        let stop = stop.clone();
+        thread::spawn(move || {
+            let (mut count, mut got) = (0, Vec::new());
+            while !stop.load(Ordering::Relaxed) {
+                let delivered = member.publish(&count.to_string(), SOON).unwrap();
+                assert_eq!(delivered.missed, []);
+                count += 1;
+                if count % 10 == 0 {
+                    match member.request("hub", &"ask".to_owned(), SOON) {
+                        Ok(answer) => assert_eq!(answer, "yes"),
+                        // It was asked, and its successor knows nothing of it.
+                        Err(BusError::NotAnswered { .. }) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+                while let Ok(incoming) = member.recv(Some(Duration::ZERO)) {
+                    got.push(incoming);
+                }
+            }
+            member.publish(&"last".to_owned(), SOON).unwrap();
+            while got.last().is_none_or(|last| last.message != "last") {
+                got.push(member.recv(SOON).unwrap());
+            }
+            (member, count, got)
+        })
+    });
+    let mut heard = Vec::new();
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(100)); // They publish meanwhile.
+        let next = listen();
+        place.runtime.block_on(hub.bus.closed());
+        assert!(hub.bus.handed_over_to().is_some());
+        while let Ok(said) = hub.said.try_recv() {
+            heard.push(said);
+        }
+        hub = next;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let ends = threads.map(|thread| thread.join().unwrap());
+    while let Ok(said) = hub.said.try_recv() {
+        heard.push(said);
+    }
+    let numbers = |count: u32| (0..count).map(|n| n.to_string());
+    for (at, id) in ["a", "b"].into_iter().enumerate() {
+        let (_, count, _) = ends[at];
+        let is_number = |text: &&String| text.parse::<u32>().is_ok();
+        let by_hub = heard.iter().filter(|said| said.0 == id).map(|said| &said.2);
+        assert!(
+            by_hub
+                .filter(is_number)
+                .eq(&numbers(count).collect::<Vec<_>>()),
+            "{id}"
+        );
+        let (.., got) = &ends[1 - at];
+        let got = got
+            .iter()
+            .map(|incoming| &incoming.message)
+            .filter(is_number);
+        assert!(got.eq(&numbers(count).collect::<Vec<_>>()), "{id}");
+    }
 }
 
 #[test]
