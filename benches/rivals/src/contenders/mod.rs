@@ -2,6 +2,7 @@
 //!
 //! In: a contender's name, a task. Out: its server or its client, in this process. May touch: the path of the task.
 
+mod blocking;
 mod cbor;
 mod delimited;
 mod floor;
@@ -70,9 +71,10 @@ const fn entry<C: Contender + 'static>() -> Entry {
 pub(crate) const FLOOR: Entry = entry::<floor::Floor>();
 
 /// All, in the table's order.
-pub(crate) const ALL: [Entry; 7] = [
+pub(crate) const ALL: [Entry; 8] = [
     FLOOR,
     entry::<ours::Ours>(),
+    entry::<blocking::Blocking>(),
     entry::<delimited::Delimited>(),
     entry::<cbor::Cbor>(),
     entry::<tonic::Tonic>(),
