@@ -108,6 +108,10 @@ impl<M: MakeHandler> RoleAcceptHandler<M> {
             events
                 .observers()
                 .serve(channel, what, members, hub, permit);
+            if self.disposing.is_cancelled() {
+                // Too late to end with the others.
+                events.observers().end();
+            }
             return;
         }
         let task = ConnectionTask::new(channel, &self.queue, events);

@@ -10,8 +10,13 @@ use kyneta_uds::{
     BoxError, ChannelMsg, Client, Connection, DocId, Event, IncomingRef, Interest, Listener,
     Looking, Peer, Role, Server, SocketPath, Version, bus::tap, look, serve,
 };
-use support::{Bus, dismiss, offer, service, soon};
-use tokio::sync::mpsc;
+use kyneta_uds_core::{Establish, Observe};
+use support::{Bus, dismiss, offer, raw, service, soon};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::mpsc,
+};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, make::Shared};
 
 /// Says which peer each message is from, and panics at one.
@@ -198,4 +203,26 @@ async fn a_look_may_answer() {
         client.call(offer("d", n)).await.unwrap();
         assert_eq!(soon(inbox.recv()).await.unwrap().1, offer("d", n));
     }
+}
+
+#[tokio::test]
+async fn a_tap_whose_handshake_ends_while_the_server_disposes_ends_too() {
+    let bus = Bus::new();
+    let builder = Server::builder(&bus.path).identity(service("server"));
+    let server = builder.listen(look(|_| {})).await.unwrap();
+    let mut late = UnixStream::connect(&bus.path).await.unwrap();
+    // It is accepted after the other one.
+    let client = Client::builder(&bus.path).identity(service("client"));
+    let _client = client.connect(look(|_| {})).await.unwrap();
+    let disposing = tokio::spawn(async move { server.dispose().await });
+    while bus.path.exists() {
+        tokio::task::yield_now().await;
+    }
+    let establish = Establish::new(service("tap")).observe(Observe::Messages);
+    let establish = raw::frame(3, 1, &raw::payload(&establish.into()));
+    late.write_all(&establish).await.unwrap();
+    let mut told = Vec::new();
+    soon(late.read_to_end(&mut told)).await.unwrap();
+    assert!(!told.is_empty());
+    soon(disposing).await.unwrap();
 }
