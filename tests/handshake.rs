@@ -6,7 +6,16 @@
 
 mod support;
 
-use std::{convert::Infallible, future::IntoFuture as _, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::IntoFuture as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use kyneta_uds::{
     Client, Event, Features, HandshakeLayer, Identity, Incoming, Listener, PeerId, QueueConfig,
@@ -112,6 +121,34 @@ async fn what_worked_is_remembered_by_the_stack() {
     }
     assert!(took[0] >= Duration::from_millis(500), "{took:?}");
     assert!(took[1] < Duration::from_millis(400), "{took:?}");
+}
+
+#[tokio::test]
+async fn without_time_for_an_answer_it_does_not_connect_again_and_again() {
+    let bus = Bus::new();
+    let listener = tokio::net::UnixListener::bind(&bus.path).unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counts = count.clone();
+    tokio::spawn(async move {
+        let mut held = VecDeque::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counts.fetch_add(1, Ordering::Relaxed);
+            held.push_back(stream);
+            if held.len() > 8 {
+                held.pop_front();
+            }
+        }
+    });
+    let ignore = service_fn(async |_: Incoming| Ok::<(), Infallible>(()));
+    let handshake = HandshakeLayer::new(service("c"))
+        .wire_fallback(Duration::ZERO)
+        .timeout(Duration::from_millis(500));
+    let client = Client::builder(&bus.path).reconnect(ReconnectPolicy::off());
+    let connected = client.handshake(handshake).connect(ignore).await;
+    let error = said(&connected.unwrap_err());
+    assert!(error.contains("no answer to establish"), "{error}");
+    let count = count.load(Ordering::Relaxed);
+    assert!(count < 50, "{count}");
 }
 
 #[tokio::test]

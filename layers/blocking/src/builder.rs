@@ -53,7 +53,7 @@ impl Builder {
     }
 
     /// How long to wait for an answer on one wire version before the other one is tried. 500 ms unless said
-    /// otherwise; each further pair of attempts waits twice as long.
+    /// otherwise, and at least 1 ms; each further pair of attempts waits twice as long.
     pub const fn wire_fallback(mut self, fallback: Duration) -> Self {
         self.wire_fallback = fallback;
         self

@@ -2,6 +2,8 @@
 //!
 //! In: the settings. Out: a connection whose peer is known. May touch: sockets, the clock.
 
+use std::time::Duration;
+
 use kyneta_uds_core::{Establish, WireVersion};
 use kyneta_uds_handshake::{HandshakeMachine, Reaction, Side, is_admission};
 
@@ -9,6 +11,9 @@ use crate::{builder::Builder, connection::Connection, deadline::Deadline, error:
 
 /// Frames and messages that may come before `establish`.
 const MAX_EARLY: u32 = 1000;
+
+/// The shortest wait of an attempt: it grows from there, also where no wait is set.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 pub(crate) struct Greeted {
     pub(crate) connection: Connection,
@@ -20,7 +25,7 @@ pub(crate) struct Greeted {
 pub(crate) fn connect(settings: &Builder) -> Result<Greeted, Error> {
     let mut all = Deadline::after(Some(settings.timeout));
     let mut wire = WireVersion::V3;
-    let mut fallback = settings.wire_fallback;
+    let mut fallback = settings.wire_fallback.max(SHORTEST_WAIT);
     let mut tried = Vec::new();
     loop {
         let Ok(Some(left)) = all.left() else {

@@ -135,6 +135,27 @@ fn a_peer_that_never_answers_is_given_up() {
 }
 
 #[test]
+fn without_time_for_an_answer_it_does_not_connect_again_and_again() {
+    let (client, task, dir) = peer(move |listener| {
+        let mut held = Vec::new();
+        loop {
+            let (mut io, _) = listener.accept().unwrap();
+            if io.read_exact(&mut [0]).is_err() {
+                break;
+            }
+            held.push(io);
+            assert!(held.len() < 50, "{}", held.len());
+        }
+    });
+    let timeout = Duration::from_millis(500);
+    let client = client.timeout(timeout).wire_fallback(Duration::ZERO);
+    let error = client.connect().unwrap_err();
+    assert!(matches!(error, Error::Unanswered { .. }), "{error}");
+    drop(UnixStream::connect(dir.path().join("bus.sock")).unwrap());
+    task.join().unwrap();
+}
+
+#[test]
 fn an_empty_first_frame_is_of_another_protocol_and_garbage_is_not() {
     let first: [(&[u8], bool); 3] = [
         (&[2, 0, 0, 0, 0, 0], true),

@@ -104,7 +104,7 @@ impl HandshakeLayer {
     /// Sets how long the connecting side waits for an answer on one wire version before it connects again with the
     /// other, if the wire version is `Auto` (wire section 2: a listener of the other version does not answer).
     /// After both, it tries them again for twice as long, and so on until the [`timeout`](Self::timeout).
-    /// Default: 500 ms.
+    /// Default: 500 ms, and at least 1 ms.
     pub fn wire_fallback(mut self, fallback: Duration) -> Self {
         self.config.wire_fallback = fallback;
         self

@@ -27,6 +27,9 @@ use crate::{
     machine::{HandshakeMachine, Side},
 };
 
+/// The shortest wait of an attempt: it grows from there, also where no wait is set.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// Makes [`Established`] channels. Made by [`HandshakeLayer`](crate::HandshakeLayer).
 #[derive(Debug, Clone)]
 pub struct Handshake<S> {
@@ -131,7 +134,7 @@ impl<S> Handshake<S> {
         let started = Instant::now();
         let deadline = after(started, self.config.timeout);
         let mut wire = self.last_wire();
-        let mut attempt_timeout = self.config.wire_fallback;
+        let mut attempt_timeout = self.config.wire_fallback.max(SHORTEST_WAIT);
         let mut tried = Vec::new();
         let mut targets = (target, Some(again));
         loop {
