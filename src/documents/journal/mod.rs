@@ -9,7 +9,7 @@
 pub(super) mod writer;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
@@ -71,7 +71,7 @@ struct Shared {
 struct Queue {
     work: Work,
     /// What is being deleted.
-    deleting: Vec<DocId>,
+    deleting: BTreeSet<DocId>,
     end: Option<End>,
     /// The thread has ended.
     is_over: bool,
@@ -81,7 +81,7 @@ struct Queue {
 #[derive(Default)]
 struct Work {
     changed: Vec<Arc<DocCell>>,
-    deleted: Vec<DocId>,
+    deleted: BTreeSet<DocId>,
 }
 
 #[derive(Default)]
@@ -125,7 +125,7 @@ impl Shared {
 }
 
 impl Work {
-    const fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.deleted.is_empty()
     }
 }
@@ -174,18 +174,14 @@ impl Journal {
 
     /// A document is destroyed.
     pub(super) fn deleted(&self, doc: DocId) {
-        self.shared.queue().work.deleted.push(doc);
+        self.shared.queue().work.deleted.insert(doc);
         self.shared.wake.notify_one();
     }
 
     /// What is destroyed and may be in the store still.
     pub(super) fn undeleted(&self) -> Vec<DocId> {
         let queue = self.shared.queue();
-        let mut docs: Vec<_> = [&queue.deleting[..], &queue.work.deleted[..]].concat();
-        drop(queue);
-        docs.sort_unstable();
-        docs.dedup();
-        docs
+        queue.deleting.union(&queue.work.deleted).cloned().collect()
     }
 
     /// Waits until more is stored, or could not be.

@@ -3,7 +3,7 @@
 //! In: the queue. Out: writes, events. Touches the store.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -39,7 +39,7 @@ pub(in super::super) struct Writer {
 #[derive(Default)]
 struct Batch {
     writes: Vec<Write>,
-    deleted: Vec<DocId>,
+    deleted: BTreeSet<DocId>,
     changed: Vec<(Arc<DocCell>, Unstored)>,
     bytes: usize,
 }
@@ -98,7 +98,7 @@ impl Writer {
         for doc in work.deleted {
             self.ledger.remove(&doc);
             batch.writes.push(Write::Delete { doc: doc.clone() });
-            batch.deleted.push(doc);
+            batch.deleted.insert(doc);
         }
         let mut changed = work.changed.into_iter();
         loop {
