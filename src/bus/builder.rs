@@ -5,7 +5,7 @@
 
 use std::{marker::PhantomData, num::NonZeroU32, sync::Arc, time::Duration};
 
-use kyneta_uds_bus::{Incarnation, MemberConfig, SlowPolicy};
+use kyneta_uds_bus::{Incarnation, MemberConfig, SlowPolicy, max_frame};
 use kyneta_uds_cbor::{CborChannel, CborLayer};
 use kyneta_uds_core::{BoxError, Frames, Identity, SharedError, SocketPath, SocketPathError};
 use kyneta_uds_framing::{Framing, FramingLayer};
@@ -31,7 +31,7 @@ use super::{
     info::MemberInfo,
     make::MakeBusChannel,
     refusal::NotAdmittedToBus,
-    shared::{Settings, Shared, max_frame},
+    shared::{Settings, Shared},
     wire::Wire,
 };
 use crate::{HandoffPolicy, builder::anonymous, subject::Subject, waiting::Waiting};

@@ -80,10 +80,10 @@
 mod frame;
 mod hub;
 mod id;
+mod limits;
 mod meeting;
 mod member;
 mod queue;
-mod reason;
 mod saved;
 
 pub use frame::{
@@ -92,10 +92,10 @@ pub use frame::{
 };
 pub use hub::{Hub, HubCounts, HubEffect, HubEvent, KnownMember, Route};
 pub use id::{Attempt, ConnectionKey, Incarnation, MachineId, MemberId, SeqNo, Session, Token};
+pub use limits::{max_frame, reason};
 pub use meeting::Meeting;
 pub use member::{
     Copies, HeldSender, ListedReceiver, Member, MemberConfig, MemberCounts, MemberEffect,
     MemberEvent, NotAccepted, UnresolvedMessage,
 };
 pub use queue::MemberQueue;
-pub use reason::reason;

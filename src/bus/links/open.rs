@@ -5,7 +5,7 @@
 use std::{future::poll_fn, future::ready, io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use kyneta_uds_bus::MachineId;
+use kyneta_uds_bus::{MachineId, max_frame};
 use kyneta_uds_cbor::CborLayer;
 use kyneta_uds_core::{BoxError, Channel, Inbound, Name, SharedError, WireVersion};
 use kyneta_uds_framing::{FramingLayer, WireMode};
@@ -24,12 +24,7 @@ use super::{
     pump::{LinkEnd, Pump},
     wire::{LinkHello, LinkWire},
 };
-use crate::bus::{
-    channel::MAGIC,
-    event::BusEvent,
-    shared::{Shared, max_frame},
-    wire::VERSIONS,
-};
+use crate::bus::{channel::MAGIC, event::BusEvent, shared::Shared, wire::VERSIONS};
 
 /// How long the other side may take to say what it speaks.
 const HELLO: Duration = Duration::from_secs(3);

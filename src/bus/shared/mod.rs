@@ -77,14 +77,6 @@ pub(crate) struct Settings {
     pub(crate) fast: bool,
 }
 
-/// Room for what names all members, of which there are thousands with long ids, however small messages are.
-const NAMES: usize = 8 << 20;
-
-/// Room for a message, or for names, and what a frame holds beside it: the numbers of the receivers of a copy.
-pub(crate) fn max_frame(max_message: usize) -> usize {
-    max_message.max(NAMES).saturating_add(64 << 10)
-}
-
 /// Shared by the handles, the connections and the task that delivers.
 #[derive(Debug)]
 pub(crate) struct Shared {

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use ciborium::Value;
-use kyneta_uds_bus::{Copies, Member, UpFrame};
+use kyneta_uds_bus::{Copies, Member, UpFrame, max_frame};
 use kyneta_uds_cbor::{EncodeError, SerdeCodec};
 use kyneta_uds_core::WireVersion;
 use kyneta_uds_framing::FramingConfig;
@@ -15,12 +15,6 @@ use super::{
     wire::{Body, Down, Names, greet},
 };
 use crate::{connection::Connection, deadline::Deadline, error::Error, socket};
-
-/// Bytes of a payload around a user's message, at most.
-const AROUND: usize = 64 << 10;
-
-/// Room for a greeting, which names all members, however small messages are.
-const NAMES: usize = 8 << 20;
 
 pub(super) struct Link {
     connection: Connection<SerdeCodec<Value>>,
@@ -42,7 +36,7 @@ impl Link {
     ) -> Result<Self, Error> {
         let left = deadline.left()?.unwrap_or(settings.timeout);
         let io = socket::connect(&settings.path, left)?;
-        let limit = settings.max_message.max(NAMES).saturating_add(AROUND);
+        let limit = max_frame(settings.max_message);
         let mut connection = Connection::new(io, &FramingConfig::new().max_frame(limit));
         connection.begin_with(WireVersion::V3);
         connection.admitted(deadline)?;
