@@ -2,20 +2,15 @@
 //!
 //! In: messages by reference, limits of time. Out: messages. May touch: its socket, the clock.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use kyneta_uds_core::{ChannelMsg, ConnectionInfo, Establish, Identity, Message as _, SocketPath};
 use kyneta_uds_handshake::{HandshakeMachine, Reaction};
 
 use crate::{
     builder::Builder, connection::Connection, deadline::Deadline, error::Error, handshake::Greeted,
+    held::Held,
 };
-
-/// Messages that a request keeps for `recv` while it waits for its answer, at most.
-const MAX_HELD: usize = 1024;
-
-/// Their bytes, from which on no more are kept.
-const MAX_HELD_BYTES: usize = 16 << 20;
 
 /// How long the end of the connection may take in [`Client::leave`].
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,8 +32,7 @@ pub struct Client {
     peer: Establish,
     is_departing: bool,
     /// What came while a request waited for its answer.
-    held: VecDeque<ChannelMsg>,
-    held_bytes: usize,
+    held: Held<ChannelMsg>,
 }
 
 impl Client {
@@ -53,8 +47,7 @@ impl Client {
             handshake: greeted.handshake,
             peer: greeted.peer,
             is_departing: false,
-            held: VecDeque::new(),
-            held_bytes: 0,
+            held: Held::default(),
         }
     }
 
@@ -114,11 +107,8 @@ impl Client {
     /// [`Error::TimedOut`]: none has come. [`Error::Rejected`]: the peer has sent what is no message, which is skipped.
     /// Any other: the connection has ended; [`Error::Closed`] if in good order.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<ChannelMsg, Error> {
-        match self.held.pop_front() {
-            Some(msg) => {
-                self.held_bytes = self.held_bytes.saturating_sub(msg.size());
-                Ok(msg)
-            }
+        match self.held.pop() {
+            Some(msg) => Ok(msg),
             None => self.next(&mut Deadline::after(timeout)),
         }
     }
@@ -137,13 +127,13 @@ impl Client {
         let mut deadline = Deadline::after(timeout);
         self.connection.queue(msg, &mut deadline)?;
         self.connection.flush(&mut deadline)?;
-        while self.held.len() < MAX_HELD && self.held_bytes < MAX_HELD_BYTES {
+        while !self.held.is_full() {
             let msg = self.next(&mut deadline)?;
             if is_answer(&msg) {
                 return Ok(msg);
             }
-            self.held_bytes = self.held_bytes.saturating_add(msg.size());
-            self.held.push_back(msg);
+            let size = msg.size();
+            self.held.push(msg, size);
         }
         let limit = self.held.len();
         Err(Error::NoAnswerAmong { limit })

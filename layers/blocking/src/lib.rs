@@ -42,6 +42,7 @@ mod connection;
 mod deadline;
 mod error;
 mod handshake;
+mod held;
 mod socket;
 
 pub use builder::Builder;

@@ -3,7 +3,7 @@
 //! In: messages by reference, limits of time. Out: messages, and what became of those that were sent. May touch: its
 //! socket, the clock.
 
-use std::{collections::VecDeque, fmt, marker::PhantomData, thread, time::Duration};
+use std::{fmt, marker::PhantomData, thread, time::Duration};
 
 use bytes::Bytes;
 use kyneta_uds_bus::{
@@ -21,13 +21,7 @@ use super::{
     request::{BusRequest, Unanswered},
     wire::{Body, Down, Kind},
 };
-use crate::{deadline::Deadline, error::Error};
-
-/// From so many messages for `recv` on, nothing more is read while a call waits for something else.
-const MAX_HELD: usize = 1024;
-
-/// Or from so many bytes of them on.
-const MAX_HELD_BYTES: usize = 16 << 20;
+use crate::{deadline::Deadline, error::Error, held::Held};
 
 /// How long `connect` waits to meet the members that are there.
 const MEETING: Duration = Duration::from_secs(1);
@@ -92,7 +86,7 @@ pub struct BusMember<M> {
     /// With those that were there when the hub welcomed this member.
     meeting: Meeting,
     /// What came and was not given out.
-    held: VecDeque<Held>,
+    held: Held<Arrived>,
     /// The message that a call waits for, and what is known of it.
     waits: SeqNo,
     resolved: Option<Vec<MemberId>>,
@@ -104,7 +98,7 @@ pub struct BusMember<M> {
     message: PhantomData<fn(M) -> M>,
 }
 
-enum Held {
+enum Arrived {
     Message {
         from: MemberId,
         message: Message<Body>,
@@ -113,15 +107,6 @@ enum Held {
         from: PeerId,
         count: u64,
     },
-}
-
-impl Held {
-    const fn size(&self) -> usize {
-        match self {
-            Self::Message { message, .. } => message.body.data.len(),
-            Self::Missed { .. } => 0,
-        }
-    }
 }
 
 /// What became of a message that was published or sent.
@@ -171,7 +156,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             member: Member::new(me, MemberConfig::default()),
             link: None,
             meeting: Meeting::default(),
-            held: VecDeque::new(),
+            held: Held::default(),
             waits: SeqNo(0),
             resolved: None,
             asked: None,
@@ -273,9 +258,9 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             self.flush(&mut deadline)?;
         }
         loop {
-            match self.held.pop_front() {
-                Some(Held::Message { from, message }) => return self.give(from, message),
-                Some(Held::Missed { from, count }) => {
+            match self.held.pop() {
+                Some(Arrived::Message { from, message }) => return self.give(from, message),
+                Some(Arrived::Missed { from, count }) => {
                     return Err(BusError::Missed { from, count });
                 }
                 None => self.turn(&mut deadline)?,
@@ -299,9 +284,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         match self.encode(message) {
             Ok(data) => self.reply(request, answer, data, &mut deadline),
             Err(error) => {
-                let failure = Kind::Failure(request.seq.0);
-                let why = Bytes::copy_from_slice(reason(&error.to_string()).as_bytes());
-                self.reply(request, failure, why, &mut deadline)?;
+                self.failed(request, &error.to_string(), &mut deadline)?;
                 Err(error)
             }
         }
@@ -317,9 +300,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         why: &str,
         timeout: Option<Duration>,
     ) -> Result<(), BusError> {
-        let failure = Kind::Failure(request.seq.0);
-        let why = Bytes::copy_from_slice(reason(why).as_bytes());
-        self.reply(request, failure, why, &mut Deadline::after(timeout))
+        self.failed(request, why, &mut Deadline::after(timeout))
     }
 
     /// Leaves in good order: what is written arrives, and the others see at once that this member has left. Takes a second at
@@ -411,6 +392,17 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         Ok(seq)
     }
 
+    fn failed(
+        &mut self,
+        request: BusRequest,
+        why: &str,
+        deadline: &mut Deadline,
+    ) -> Result<(), BusError> {
+        let failure = Kind::Failure(request.seq.0);
+        let why = Bytes::copy_from_slice(reason(why).as_bytes());
+        self.reply(request, failure, why, deadline)
+    }
+
     fn reply(
         &mut self,
         request: BusRequest,
@@ -460,12 +452,6 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
         }
     }
 
-    /// Nothing more is read but for `recv`.
-    fn holds_enough(&self) -> bool {
-        let bytes = || self.held.iter().map(Held::size).sum::<usize>();
-        self.held.len() >= MAX_HELD || bytes() >= MAX_HELD_BYTES
-    }
-
     /// Works until `done` says what it waits for.
     fn until<T>(
         &mut self,
@@ -476,7 +462,7 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             if let Some(done) = done(self) {
                 return Ok(done);
             }
-            if self.holds_enough() {
+            if self.held.is_full() {
                 self.flush(deadline)?;
                 let limit = self.held.len();
                 return Err(BusError::Unread { limit });
@@ -583,10 +569,10 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
                 MemberEffect::Send(frame) => self.push(Up::Frame(frame)),
                 MemberEffect::SendCopies(copies) => self.push(Up::Copies(copies)),
                 MemberEffect::Deliver { sender, message } => self.delivered(sender, message),
-                MemberEffect::Missed { sender, count } => self.held.push_back(Held::Missed {
-                    from: sender.peer,
-                    count,
-                }),
+                MemberEffect::Missed { sender, count } => {
+                    let from = sender.peer;
+                    self.held.push(Arrived::Missed { from, count }, 0);
+                }
                 MemberEffect::Resolved { numbers, left } if numbers.contains(&self.waits) => {
                     self.resolved = Some(left);
                 }
@@ -604,7 +590,10 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
 
     fn delivered(&mut self, from: MemberId, message: Message<Body>) {
         match message.body.kind {
-            Kind::Plain | Kind::Request => self.held.push_back(Held::Message { from, message }),
+            Kind::Plain | Kind::Request => {
+                let size = message.body.data.len();
+                self.held.push(Arrived::Message { from, message }, size);
+            }
             kind @ (Kind::Answer(of) | Kind::Failure(of))
                 if of == self.waits.0 && self.asked.as_ref() == Some(&from) =>
             {
@@ -614,8 +603,8 @@ impl<M: Serialize + DeserializeOwned> BusMember<M> {
             Kind::Answer(_) | Kind::Failure(_) => {}
             Kind::Cancel(of) => {
                 self.unanswered.taken_back(&from, SeqNo(of));
-                self.held.retain(|held| {
-                    !matches!(held, Held::Message { from: asker, message }
+                self.held.retain(|arrived| {
+                    !matches!(arrived, Arrived::Message { from: asker, message }
                     if *asker == from && message.n.0 == of && message.body.kind == Kind::Request)
                 });
             }
