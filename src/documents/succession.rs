@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kyneta_uds_core::{ChannelMsg, DocId, Identity, Interest, Offer, WireVersion};
+use kyneta_uds_core::{ChannelMsg, DocEntry, DocId, Identity, Interest, Offer, WireVersion};
 use kyneta_uds_exchange::{
     DocKind, DocLimits, DocReplica, Edit, EditError, ImportError, Imported, Json, JsonKind, Moment,
     Payload, Replica, Take,
@@ -21,6 +21,9 @@ use super::{
     exchange::Exchange,
     table::{OpenError, Table},
 };
+
+/// The channel to the peer.
+const KEY: ChannelKey = ChannelKey(1);
 
 fn doc() -> DocId {
     DocId::new("log").unwrap()
@@ -201,22 +204,28 @@ fn what_is_kept_stays_if_the_document_that_is_opened_cannot_take_it() {
     assert!(!kept.is_gone());
 }
 
-#[test]
-fn what_a_peer_sends_before_the_engine_is_told_that_a_kept_document_was_opened_is_in_it() {
+/// A keeper, its peer, and what that presents: a document of this schema.
+fn keeper(schema: &Schema) -> (Arc<Table>, Engine, Identity, DocEntry) {
     let builder = Exchange::builder(Identity::service("keeper").unwrap()).replicate();
     let machines = WIRES.map(|wire| builder.machine(wire));
     let kinds: Vec<Arc<dyn DocKind>> = vec![Arc::new(JsonKind)];
     let table = Table::new(kinds, Vec::new(), DocLimits::default(), usize::MAX);
     let table = Arc::new(table);
     let mut engine = Engine::new(machines, table.clone());
-    let (key, peer) = (ChannelKey(1), Identity::service("author").unwrap());
-    engine.up(key, peer.clone(), WireVersion::V3);
-    let mut author = Author::new();
-    let shown = table.open(&doc(), Substrate::Plain, &schema()).unwrap().0;
+    let peer = Identity::service("author").unwrap();
+    engine.up(KEY, peer.clone(), WireVersion::V3);
+    let shown = table.open(&doc(), Substrate::Plain, schema).unwrap().0;
     let entry = shown.entry(WireVersion::V3).unwrap();
     table.remove(&shown);
+    (table, engine, peer, entry)
+}
+
+#[test]
+fn what_a_peer_sends_before_the_engine_is_told_that_a_kept_document_was_opened_is_in_it() {
+    let (table, mut engine, peer, entry) = keeper(&schema());
+    let mut author = Author::new();
     let received = |engine: &mut Engine, msg: ChannelMsg| {
-        engine.received(key, &peer.peer_id, WireVersion::V3, msg);
+        engine.received(KEY, &peer.peer_id, WireVersion::V3, msg);
     };
     received(&mut engine, ChannelMsg::Present(vec![entry]));
     received(&mut engine, Interest::new(doc()).into());
@@ -225,28 +234,18 @@ fn what_a_peer_sends_before_the_engine_is_told_that_a_kept_document_was_opened_i
     assert!(is_new);
     received(&mut engine, author.push("late").into());
     // The one that has sent it never comes back.
-    engine.down(key, WireVersion::V3);
+    engine.down(KEY, WireVersion::V3);
     engine.opened(&cell);
     assert_eq!(items(&cell), r#"["kept","late"]"#);
 }
 
 /// A keeper that was shown a document of this schema, and the document, kept.
 fn kept_of(schema: &Schema) -> (Arc<Table>, Engine, Arc<DocCell>) {
-    let builder = Exchange::builder(Identity::service("keeper").unwrap()).replicate();
-    let machines = WIRES.map(|wire| builder.machine(wire));
-    let kinds: Vec<Arc<dyn DocKind>> = vec![Arc::new(JsonKind)];
-    let table = Table::new(kinds, Vec::new(), DocLimits::default(), usize::MAX);
-    let table = Arc::new(table);
-    let mut engine = Engine::new(machines, table.clone());
-    let (key, peer) = (ChannelKey(1), Identity::service("author").unwrap());
-    engine.up(key, peer.clone(), WireVersion::V3);
-    let shown = table.open(&doc(), Substrate::Plain, schema).unwrap().0;
-    let entry = shown.entry(WireVersion::V3).unwrap();
-    table.remove(&shown);
+    let (table, mut engine, peer, entry) = keeper(schema);
     let present = ChannelMsg::Present(vec![entry]);
-    engine.received(key, &peer.peer_id, WireVersion::V3, present);
+    engine.received(KEY, &peer.peer_id, WireVersion::V3, present);
     let offer = Author::new().push("kept").into();
-    engine.received(key, &peer.peer_id, WireVersion::V3, offer);
+    engine.received(KEY, &peer.peer_id, WireVersion::V3, offer);
     let kept = table.get(&doc()).unwrap();
     (table, engine, kept)
 }

@@ -5,45 +5,26 @@
 // Tests and their helpers panic when they fail.
 #![allow(clippy::unwrap_used)]
 
-use std::io;
+mod support;
 
-use kyneta_uds_cbor::CborLayer;
-use kyneta_uds_core::{Identity, Redial, WireVersion};
-use kyneta_uds_framing::{FramingLayer, WireMode};
-use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
+use kyneta_uds_core::WireVersion;
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::HandshakeError;
+use support::us;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     time::Instant,
 };
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
 /// The admission frame on each wire version: a header of a payload of no bytes.
 const ADMISSIONS: [&[u8]; 2] = [&[2, 0, 0, 0, 0, 0], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 1]];
-
-struct End {
-    stream: DuplexStream,
-    connects: bool,
-}
-
-impl Redial for End {
-    fn redial(&self) -> Option<Self> {
-        let (stream, connects) = (duplex(1).0, true);
-        self.connects.then_some(Self { stream, connects })
-    }
-}
 
 /// How the handshake of one end fails when the other one writes this.
 async fn failed(connects: bool, wire: WireMode, written: &[u8]) -> (HandshakeError, DuplexStream) {
     let (stream, mut other) = duplex(1 << 12);
     other.write_all(written).await.unwrap();
-    let channel = ServiceBuilder::new()
-        .layer(HandshakeLayer::new(Identity::service("us").unwrap()))
-        .layer(CborLayer::new())
-        .layer(FramingLayer::new().wire(wire))
-        .service(service_fn(async |end: End| Ok::<_, io::Error>(end.stream)))
-        .oneshot(End { stream, connects })
-        .await;
-    (channel.unwrap_err(), other)
+    let error = support::failed(us(), wire, stream, connects).await;
+    (error, other)
 }
 
 #[tokio::test(start_paused = true)]

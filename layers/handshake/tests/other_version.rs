@@ -5,29 +5,18 @@
 // Tests and their helpers panic when they fail.
 #![allow(clippy::unwrap_used)]
 
-use std::{io, time::Duration};
+mod support;
 
-use kyneta_uds_cbor::CborLayer;
-use kyneta_uds_core::{Identity, Redial, WireVersion};
-use kyneta_uds_framing::{FramingLayer, WireMode};
-use kyneta_uds_handshake::{HandshakeError, HandshakeLayer};
+use std::time::Duration;
+
+use kyneta_uds_core::WireVersion;
+use kyneta_uds_framing::WireMode;
+use kyneta_uds_handshake::HandshakeError;
+use support::us;
 use tokio::{
     io::{DuplexStream, duplex},
     time::sleep,
 };
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
-
-struct End {
-    stream: DuplexStream,
-    connects: bool,
-}
-
-impl Redial for End {
-    fn redial(&self) -> Option<Self> {
-        let (stream, connects) = (duplex(1).0, true);
-        self.connects.then_some(Self { stream, connects })
-    }
-}
 
 /// How the handshake of one end fails, which waits for so long.
 async fn failed(
@@ -36,14 +25,8 @@ async fn failed(
     wire: WireVersion,
     timeout: Duration,
 ) -> HandshakeError {
-    ServiceBuilder::new()
-        .layer(HandshakeLayer::new(Identity::service("us").unwrap()).timeout(timeout))
-        .layer(CborLayer::new())
-        .layer(FramingLayer::new().wire(WireMode::Fixed(wire)))
-        .service(service_fn(async |end: End| Ok::<_, io::Error>(end.stream)))
-        .oneshot(End { stream, connects })
-        .await
-        .unwrap_err()
+    let wire = WireMode::Fixed(wire);
+    support::failed(us().timeout(timeout), wire, stream, connects).await
 }
 
 #[tokio::test(start_paused = true)]
